@@ -1,1 +1,22 @@
-//! wireguard
+//! The WireGuard protocol, sans I/O: messages, handshakes, sessions, timers and a batched AEAD.
+//!
+//! Nothing here reads a clock, opens a socket or draws randomness: time and random octets are
+//! arguments. In the dataplane workers own [`session`], [`keyring`] and [`timers`], handshake
+//! threads own [`noise`] and [`cookie`]; [`tunnel`] composes all of it for one peer.
+//! The protocol is that of the `WireGuard` whitepaper ("WireGuard: Next Generation Kernel Network
+//! Tunnel"); section numbers in this crate refer to it.
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests may panic")
+)]
+
+pub mod aead;
+pub mod cookie;
+mod hash;
+pub mod limits;
+pub mod message;
+pub mod noise;
+pub mod replay;
+pub mod secret;
+pub mod session;
+pub mod time;

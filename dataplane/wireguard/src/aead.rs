@@ -1,0 +1,122 @@
+//! ChaCha20-Poly1305 (RFC 8439) over batches: many packets, each with its own key and counter.
+//!
+//! The batch is the unit from the start because a vector register holds the state of many packets
+//! at once. An implementation is chosen once per process.
+
+mod portable;
+
+use crate::secret::Secret;
+use core::fmt;
+
+/// Octets of the tag that follows the text.
+pub const TAG_LEN: usize = 16;
+
+/// Octets past the end of the plaintext that must be writable: the tag, and what full-width
+/// stores of a vector implementation may scribble on.
+pub const TAILROOM: usize = 63;
+
+/// A key of 32 octets, zeroised on drop.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Key(Secret);
+
+impl Key {
+    /// Takes the key over.
+    pub const fn new(key: Secret) -> Self {
+        Self(key)
+    }
+
+    /// The key of an empty slot.
+    pub const fn zero() -> Self {
+        Self(Secret::zero())
+    }
+
+    /// The octets of the key.
+    pub const fn octets(&self) -> &[u8; 32] {
+        self.0.octets()
+    }
+
+    /// Copies another key into this place.
+    pub const fn copy_from(&mut self, other: &Self) {
+        *self.0.octets_mut() = *other.octets();
+    }
+
+    /// Overwrites the key with zeros.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// One packet of a batch. The octets start with the text, the tag follows it, and at least
+/// [`TAILROOM`] octets follow the text, tag included.
+pub struct Job<'a> {
+    key: &'a Key,
+    counter: u64,
+    octets: &'a mut [u8],
+    len: usize,
+    accepted: bool,
+}
+
+impl<'a> Job<'a> {
+    /// A job over `len` octets of text at the start of `octets`; `None` when fewer than
+    /// `len + TAILROOM` octets are there.
+    pub const fn new(key: &'a Key, counter: u64, octets: &'a mut [u8], len: usize) -> Option<Self> {
+        match octets.len().checked_sub(TAILROOM) {
+            Some(room) if len <= room => Some(Self { key, counter, octets, len, accepted: false }),
+            _ => None,
+        }
+    }
+
+    /// Whether [`open`] found the tag right; true for every job that [`seal`] did.
+    pub const fn accepted(&self) -> bool {
+        self.accepted
+    }
+
+    /// The octets of the text.
+    pub fn text(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Job<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("counter", &self.counter)
+            .field("len", &self.len)
+            .field("accepted", &self.accepted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens every job in place: text becomes plaintext where the tag is right. Where it is wrong,
+/// [`Job::accepted`] is false and the octets hold no plaintext. The octets past the text are
+/// unspecified afterwards.
+pub fn open(jobs: &mut [Job<'_>]) {
+    portable::open(jobs);
+}
+
+/// Seals every job in place: text becomes ciphertext, the tag is written behind it, and what
+/// follows the tag up to [`TAILROOM`] is unspecified.
+pub fn seal(jobs: &mut [Job<'_>]) {
+    portable::seal(jobs);
+}
+
+/// The nonce of a counter (whitepaper 5.4.6): four zero octets, then the counter, little endian.
+pub(crate) fn nonce(counter: u64) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&counter.to_le_bytes());
+    nonce
+}
+
+/// Seals `N` octets with associated data, counter 0 (the handshake's `Aead`).
+pub(crate) fn seal_handshake(key: &Secret, hash: &[u8; 32], text: &[u8], sealed: &mut [u8]) {
+    portable::seal_handshake(key, hash, text, sealed);
+}
+
+/// Opens what [`seal_handshake`] made; `None` on a wrong tag.
+pub(crate) fn open_handshake<const N: usize>(
+    key: &Secret,
+    hash: &[u8; 32],
+    sealed: &[u8],
+) -> Option<[u8; N]> {
+    portable::open_handshake(key, hash, sealed)
+}
