@@ -75,17 +75,18 @@ impl Checker {
             .any(|secret| mac(cookie(secret, source).octets(), &[body, mac1]).ct_eq(mac2).into())
     }
 
-    /// The cookie for `source`, sealed for the sender of `message` (5.4.7). `receiver_index` is
-    /// the message's sender index, `nonce` is fresh and random.
+    /// The cookie for `source`, sealed for the sender of `message` (5.4.7). `message` is an
+    /// initiation or a response, both name their sender's index in octets 4..8; `nonce` is fresh
+    /// and random.
     pub fn reply(
         &self,
         message: &[u8],
-        receiver_index: u32,
         secrets: &Secrets,
         source: SocketAddr,
         nonce: [u8; 24],
     ) -> Result<CookieReply, Invalid> {
         let (_, mac1, _) = parts(message).ok_or(Invalid)?;
+        let sender_index = message.get(4..8).and_then(<[u8]>::first_chunk).ok_or(Invalid)?;
         let mut sealed = [0; 32];
         let (text, tag) = sealed.split_at_mut(MAC_LEN);
         text.copy_from_slice(cookie(secrets.current(), source).octets());
@@ -96,7 +97,7 @@ impl Checker {
         Ok(CookieReply {
             kind: COOKIE_REPLY,
             client_id: ClientId::ZERO,
-            receiver_index: receiver_index.into(),
+            receiver_index: u32::from_le_bytes(*sender_index).into(),
             nonce,
             encrypted_cookie: sealed,
         })
@@ -118,14 +119,13 @@ fn cookie(secret: &Secret, source: SocketAddr) -> Secret<MAC_LEN> {
 pub struct Secrets {
     master: Secret,
     epoch: u64,
-    secrets: [Secret; 2],
+    each: [Secret; 2],
 }
 
 impl Secrets {
     /// The secrets at a Unix time.
     pub fn new(master: Secret, unix: Duration) -> Self {
-        let mut secrets =
-            Self { master, epoch: u64::MAX, secrets: [Secret::zero(), Secret::zero()] };
+        let mut secrets = Self { master, epoch: u64::MAX, each: [Secret::zero(), Secret::zero()] };
         secrets.advance(unix);
         secrets
     }
@@ -135,7 +135,7 @@ impl Secrets {
         let epoch = unix.as_secs() / COOKIE_TIME.as_secs();
         if epoch != self.epoch {
             self.epoch = epoch;
-            self.secrets = [epoch, epoch.wrapping_sub(1)].map(|epoch| self.derive(epoch));
+            self.each = [epoch, epoch.wrapping_sub(1)].map(|epoch| self.derive(epoch));
         }
     }
 
@@ -145,13 +145,13 @@ impl Secrets {
 
     /// The secret of new cookies.
     const fn current(&self) -> &Secret {
-        let [current, _] = &self.secrets;
+        let [current, _] = &self.each;
         current
     }
 
     /// The secrets of cookies that are taken.
     const fn each(&self) -> &[Secret; 2] {
-        &self.secrets
+        &self.each
     }
 }
 

@@ -1,4 +1,5 @@
 //! Every constant of the protocol and every capacity of this crate, with its why.
+#![expect(clippy::duration_suboptimal_units, reason = "the whitepaper speaks in seconds")]
 
 use core::time::Duration;
 

@@ -6,6 +6,7 @@
 //! before they are checked, so MACs always cover zeros. Nobody authenticates the id: it steers,
 //! it never identifies. Zero is what a stock peer sends, and it gets zero back.
 
+use crate::limits::PADDING;
 use core::fmt;
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -192,6 +193,34 @@ pub fn put_client_id(octets: &mut [u8], id: ClientId) {
     }
 }
 
+/// The length to which an inner packet is padded before it is sealed: the next multiple of
+/// [`PADDING`], but not past `mtu` (5.4.6), so that padding never makes a datagram too big.
+pub const fn padded_len(len: usize, mtu: usize) -> usize {
+    let padded = len.next_multiple_of(PADDING);
+    if padded <= mtu {
+        padded
+    } else if len <= mtu {
+        mtu
+    } else {
+        len
+    }
+}
+
+/// The length of the IP packet at the start of an opened text, without its padding; `None` when
+/// no whole IPv4 or IPv6 packet is there.
+pub fn inner_len(text: &[u8]) -> Option<usize> {
+    let field = |at: usize| {
+        let octets = text.get(at..)?.first_chunk()?;
+        Some(usize::from(u16::from_be_bytes(*octets)))
+    };
+    let len = match text.first()? >> 4 {
+        4 => field(2).filter(|&len| len >= 20)?,
+        6 => field(4)? + 40,
+        _ => return None,
+    };
+    (len <= text.len()).then_some(len)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,6 +278,33 @@ mod tests {
         }
         assert_eq!(kind(&[]), Err(Malformed));
         assert_eq!(kind(&[0xdc; 148]), Err(Malformed));
+    }
+
+    #[test]
+    fn padding_fills_16_octets_but_never_passes_the_mtu() {
+        assert_eq!(padded_len(0, 1420), 0);
+        assert_eq!(padded_len(1, 1420), 16);
+        assert_eq!(padded_len(1408, 1420), 1408);
+        assert_eq!(padded_len(1409, 1420), 1420);
+        assert_eq!(padded_len(1420, 1420), 1420);
+        assert_eq!(padded_len(1421, 1420), 1421);
+    }
+
+    #[test]
+    fn the_ip_header_says_how_much_is_padding() {
+        let mut text = vec![0; 64];
+        assert_eq!(inner_len(&text), None);
+        text[0] = 0x45;
+        assert_eq!(inner_len(&text), None, "shorter than its own header");
+        text[3] = 61;
+        assert_eq!(inner_len(&text), Some(61));
+        text[3] = 65;
+        assert_eq!(inner_len(&text), None);
+        text[0] = 0x60;
+        text[5] = 24;
+        assert_eq!(inner_len(&text), Some(64));
+        assert_eq!(inner_len(&text[..5]), None);
+        assert_eq!(inner_len(&[]), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Noise `IKpsk2` as WireGuard uses it (whitepaper 5.4), both roles, as values that may move
+//! Noise `IKpsk2` as `WireGuard` uses it (whitepaper 5.4), both roles, as values that may move
 //! between threads.
 //!
 //! Messages leave here with `mac1` in place and `mac2` and the client id zero; [`crate::cookie`]
@@ -21,7 +21,7 @@ use zeroize::Zeroize;
 
 /// The Noise name of the protocol (5.4).
 const CONSTRUCTION: &[u8] = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
-/// What makes a WireGuard handshake differ from any other of the same construction.
+/// What makes a `WireGuard` handshake differ from any other of the same construction.
 const IDENTIFIER: &[u8] = b"WireGuard v1 zx2c4 Jason@zx2c4.com";
 
 /// A handshake message that does not prove what it must: a wrong tag, a low-order point, another

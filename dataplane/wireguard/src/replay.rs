@@ -76,7 +76,6 @@ impl<const WORDS: usize> Window<WORDS> {
         self.next = counter + 1;
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below WORDS")]
     const fn place(counter: u64) -> usize {
         (counter / 64 % WORDS as u64) as usize
     }

@@ -20,6 +20,15 @@ pub enum Role {
     Responder,
 }
 
+/// The receiver indices of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Indices {
+    /// The one we gave: it names this session in what we receive.
+    pub local: u32,
+    /// The one the peer gave: it goes into what we send.
+    pub remote: u32,
+}
+
 /// Why a session takes or gives no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -73,20 +82,13 @@ impl<const WORDS: usize> Session<WORDS> {
     }
 
     /// Fills the slot in place with a fresh session: no copy of a kilobyte, no allocation.
-    pub fn establish(
-        &mut self,
-        keys: &Keys,
-        role: Role,
-        local_index: u32,
-        remote_index: u32,
-        now: Instant,
-    ) {
+    pub fn establish(&mut self, keys: &Keys, role: Role, indices: Indices, now: Instant) {
         self.clear();
         self.send.copy_from(&keys.send);
         self.receive.copy_from(&keys.receive);
         self.role = role;
-        self.local_index = local_index;
-        self.remote_index = remote_index;
+        self.local_index = indices.local;
+        self.remote_index = indices.remote;
         self.established_at = now;
         self.live = true;
     }
