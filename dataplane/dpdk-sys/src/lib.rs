@@ -1,9 +1,11 @@
-//! Raw bindings of DPDK (22.11 and later), made from the installed headers; the crate `dpdk` is their only user.
+//! Raw bindings of DPDK (22.11 and later), made from the installed headers; the crate `dpdk` is
+//! their only user.
 //!
-//! `static inline` functions are wrapped into real symbols of the same name. `struct rte_mbuf` is opaque: its fields
-//! are reached through the `MBUF_*` offsets, which the C compiler computes.
+//! `static inline` functions are wrapped into real symbols of the same name. `struct rte_mbuf` is
+//! opaque: its fields are reached through the `MBUF_*` offsets, which the C compiler computes.
 
-// `allow`, since which of these the generated code needs differs between releases of DPDK and of bindgen.
+// `allow`, since which of these the generated code needs differs between releases of DPDK and of
+// bindgen.
 #[allow(
     unsafe_code,
     unsafe_op_in_unsafe_fn,
@@ -17,6 +19,7 @@
     clippy::all,
     clippy::pedantic,
     clippy::undocumented_unsafe_blocks,
+    clippy::allow_attributes_without_reason,
     clippy::indexing_slicing,
     clippy::use_self,
     reason = "generated from C headers, which follow C's conventions"

@@ -1,7 +1,9 @@
-//! Forwards between two virtual devices on one core and prints the rate: what the safe layer itself costs.
+//! Forwards between two virtual devices on one core and prints the rate: what the safe layer itself
+//! costs.
 //!
-//! `forward [net_null|net_ring] [ordinary|hugepages] [seconds]`; needs root. Rates add both directions. With `net_ring`
-//! the packets circle between a pair of connected ports, each hop being one receive and one transmit.
+//! `forward [net_null|net_ring] [ordinary|hugepages] [seconds]`; needs root. Rates add both
+//! directions. With `net_ring` the packets circle between a pair of connected ports, each hop being
+//! one receive and one transmit.
 
 use std::error::Error;
 use std::io::Write;
@@ -38,7 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     rates.sort_by(f64::total_cmp);
     let median = rates.get(rates.len() / 2).copied().unwrap_or_default();
     let best = rates.last().copied().unwrap_or_default();
-    writeln!(std::io::stdout(), "{device}: median {median:.1} Mpps, best {best:.1} Mpps, {} chunks", rates.len())?;
+    writeln!(
+        std::io::stdout(),
+        "{device}: median {median:.1} Mpps, best {best:.1} Mpps, {} chunks",
+        rates.len()
+    )?;
     Ok(())
 }
 
@@ -46,7 +52,8 @@ fn ports(eal: &Eal, device: &str, pool: &Pool) -> Result<(Port, Port), dpdk::Err
     if device == "net_ring" {
         return vdev::ring_pair(eal, "forward", 1, 1024, pool);
     }
-    let open = |index: u32| Port::open(eal, &format!("{device}{index}"), &Settings::default(), &[pool]);
+    let open =
+        |index: u32| Port::open(eal, &format!("{device}{index}"), &Settings::default(), &[pool]);
     Ok((open(0)?, open(1)?))
 }
 

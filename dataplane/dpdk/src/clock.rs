@@ -1,8 +1,10 @@
-//! Time from the processor's cycle counter: one instruction to read, nanoseconds by a multiplication.
+//! Time from the processor's cycle counter: one instruction to read, nanoseconds by a
+//! multiplication.
 
 use std::time::{Duration, Instant};
 
-/// The calling core's cycle counter; it runs at a constant rate, alike on all cores, on every processor of the last decade.
+/// The calling core's cycle counter; it runs at a constant rate, alike on all cores, on every
+/// processor of the last decade.
 #[inline]
 pub fn cycles() -> u64 {
     #[cfg(target_arch = "x86_64")]
@@ -17,7 +19,8 @@ pub fn cycles() -> u64 {
     }
 }
 
-/// How long calibration measures: with readings 50 ns wide this leaves an error of a few millionths.
+/// How long calibration measures: with readings 50 ns wide this leaves an error of a few
+/// millionths.
 const CALIBRATION: Duration = Duration::from_millis(20);
 /// Bits behind the point in `multiplier`.
 const SHIFT: u32 = 32;
@@ -117,7 +120,11 @@ mod tests {
     #[test]
     fn converts_without_overflow_for_centuries() {
         let clock = Clock::with_hz(3_000_000_000, 1000);
-        assert_eq!(clock.nanoseconds(999), 0, "a reading before the base is zero, not the far future");
+        assert_eq!(
+            clock.nanoseconds(999),
+            0,
+            "a reading before the base is zero, not the far future"
+        );
         let (year, exact) = (3_000_000_000 * 31_557_600_u64, 1_000_000_000 * 31_557_600_u64);
         assert!(clock.nanoseconds(1000 + year).abs_diff(exact) < exact / 1_000_000_000);
         assert!(clock.nanoseconds(1000 + 60 * year) > 59 * exact);

@@ -73,7 +73,8 @@ impl std::error::Error for Error {}
 
 /// The text of an errno, of either sign, as DPDK returns them.
 pub(crate) fn errno_text(errno: i32) -> String {
-    // SAFETY: rte_strerror returns a pointer into thread-local or static text, which lives beyond this call.
+    // SAFETY: rte_strerror returns a pointer into thread-local or static text, which lives beyond
+    // this call.
     let text = unsafe { CStr::from_ptr(dpdk_sys::rte_strerror(errno.wrapping_abs())) };
     text.to_string_lossy().into_owned()
 }
@@ -86,9 +87,11 @@ pub(crate) fn errno() -> i32 {
 
 /// `text` for C; a zero octet inside, or more than `len_max` octets, is an error that names `what`.
 pub(crate) fn c_string(text: &str, len_max: usize, what: &str) -> Result<CString, Error> {
-    let checked = if text.is_empty() || text.len() > len_max { None } else { CString::new(text).ok() };
+    let checked =
+        if text.is_empty() || text.len() > len_max { None } else { CString::new(text).ok() };
     checked.ok_or_else(|| {
-        let reason = format!("{what} {text:?} is empty, longer than {len_max} octets or holds a zero octet");
+        let reason =
+            format!("{what} {text:?} is empty, longer than {len_max} octets or holds a zero octet");
         Error::new(Kind::Options, reason, "choose another one")
     })
 }

@@ -24,8 +24,13 @@ impl Affinity {
     pub(crate) fn current() -> Result<Self, Error> {
         let mut set = Self::empty();
         // SAFETY: the set is writable and of the length given; 0 is the calling thread.
-        let result = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set.0) };
-        if result == 0 { Ok(set) } else { Err(last_error("the cores of this thread cannot be read")) }
+        let result =
+            unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set.0) };
+        if result == 0 {
+            Ok(set)
+        } else {
+            Err(last_error("the cores of this thread cannot be read"))
+        }
     }
 
     /// Only this core.
@@ -48,8 +53,13 @@ impl Affinity {
 
     fn apply(&self) -> Result<(), Error> {
         // SAFETY: the set is readable and of the length given; 0 is the calling thread.
-        let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const self.0) };
-        if result == 0 { Ok(()) } else { Err(last_error(&format!("no thread can run on cores {:?}", self.cores()))) }
+        let result =
+            unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const self.0) };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(last_error(&format!("no thread can run on cores {:?}", self.cores())))
+        }
     }
 }
 
@@ -81,14 +91,20 @@ impl<T> JoinHandle<T> {
     }
 }
 
-/// Runs `work` on a thread of its own, pinned to `core` (`None`: on any core of the process), registered with DPDK.
+/// Runs `work` on a thread of its own, pinned to `core` (`None`: on any core of the process),
+/// registered with DPDK.
 ///
-/// Returns once the thread is pinned and registered, so that a wrong core shows here. The kernel cuts `name` to 15
-/// octets in its lists.
+/// Returns once the thread is pinned and registered, so that a wrong core shows here. The kernel
+/// cuts `name` to 15 octets in its lists.
 ///
 /// # Errors
 /// `Thread` when the thread cannot be made, pinned or registered (DPDK knows 128 at most).
-pub fn spawn<F, T>(eal: &Eal, name: &str, core: Option<usize>, work: F) -> Result<JoinHandle<T>, Error>
+pub fn spawn<F, T>(
+    eal: &Eal,
+    name: &str,
+    core: Option<usize>,
+    work: F,
+) -> Result<JoinHandle<T>, Error>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -139,7 +155,8 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // The buffers in this thread's caches would else be out of reach until another thread gets its number.
+        // The buffers in this thread's caches would else be out of reach until another thread gets
+        // its number.
         for store in self.runtime.pools() {
             store.flush_cache();
         }

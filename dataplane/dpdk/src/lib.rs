@@ -1,11 +1,18 @@
-//! The safe verbs over DPDK: environment, pools, packet buffers, ports and their queues, rings, threads, cycles.
+//! The safe verbs over DPDK: environment, pools, packet buffers, ports and their queues, rings,
+//! threads, cycles.
 //!
 //! Nothing outside this crate names DPDK. What the types promise:
-//! - an [`mbuf::Mbuf`] owns its buffer and returns it to its pool when dropped, on whichever thread;
-//! - a [`queue::Queue`] keeps its port open, a port keeps its pools, and all of them keep the environment;
-//! - a pool's memory is given back only when all of its buffers are home, else it stays until the process ends.
+//! - an [`mbuf::Mbuf`] owns its buffer and returns it to its pool when dropped, on whichever
+//!   thread;
+//! - a [`queue::Queue`] keeps its port open, a port keeps its pools, and all of them keep the
+//!   environment;
+//! - a pool's memory is given back only when all of its buffers are home, else it stays until the
+//!   process ends.
 
-#![expect(unsafe_code, reason = "this crate is the border to DPDK; each block says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "this crate is the border to DPDK; each block says why it is sound"
+)]
 
 pub mod clock;
 pub mod eal;

@@ -17,7 +17,8 @@ const RX_CHECKSUM_FLAGS: u64 = dpdk_sys::MBUF_RX_IP_CKSUM_MASK | dpdk_sys::MBUF_
 #[repr(transparent)]
 pub struct Mbuf(NonNull<rte_mbuf>);
 
-// SAFETY: the value is the only owner of its buffer, and returning it to its pool is allowed on any thread.
+// SAFETY: the value is the only owner of its buffer, and returning it to its pool is allowed on any
+// thread.
 unsafe impl Send for Mbuf {}
 // SAFETY: through a shared reference the buffer is only read.
 unsafe impl Sync for Mbuf {}
@@ -63,22 +64,25 @@ impl Mbuf {
 
     #[inline]
     fn field<T: Copy>(&self, offset: u32) -> T {
-        // SAFETY: callers name a field's offset (computed by the C compiler) with the field's type, which any bits fill;
-        // nobody writes the buffer meanwhile, as we own it.
+        // SAFETY: callers name a field's offset (computed by the C compiler) with the field's type,
+        // which any bits fill; nobody writes the buffer meanwhile, as we own it.
         unsafe { self.0.as_ptr().cast::<u8>().add(offset as usize).cast::<T>().read_unaligned() }
     }
 
     #[inline]
     fn set_field<T: Copy>(&mut self, offset: u32, value: T) {
         // SAFETY: as in `field`; the exclusive reference makes us the only one who looks.
-        unsafe { self.0.as_ptr().cast::<u8>().add(offset as usize).cast::<T>().write_unaligned(value) }
+        unsafe {
+            self.0.as_ptr().cast::<u8>().add(offset as usize).cast::<T>().write_unaligned(value);
+        }
     }
 
     /// The whole buffer of the first segment: headroom, frame, tailroom.
     #[inline]
     pub fn octets(&self) -> &[u8] {
         let (address, len) = self.buffer();
-        // SAFETY: DPDK lays `len` octets at `address` for this buffer alone; pages come zeroed, so all are initialised.
+        // SAFETY: DPDK lays `len` octets at `address` for this buffer alone; pages come zeroed, so
+        // all are initialised.
         unsafe { std::slice::from_raw_parts(address, len) }
     }
 
@@ -92,7 +96,10 @@ impl Mbuf {
 
     #[inline]
     fn buffer(&self) -> (*mut u8, usize) {
-        (self.field(dpdk_sys::MBUF_BUF_ADDR), usize::from(self.field::<u16>(dpdk_sys::MBUF_BUF_LEN)))
+        (
+            self.field(dpdk_sys::MBUF_BUF_ADDR),
+            usize::from(self.field::<u16>(dpdk_sys::MBUF_BUF_LEN)),
+        )
     }
 
     /// The frame itself; empty if the device named a range outside the buffer.
@@ -128,7 +135,8 @@ impl Mbuf {
     /// Moves the frame's borders within the buffer.
     ///
     /// # Errors
-    /// [`OutOfRange`] when the range leaves the buffer or the packet has several segments; nothing changes then.
+    /// [`OutOfRange`] when the range leaves the buffer or the packet has several segments; nothing
+    /// changes then.
     #[inline]
     pub fn set_range(&mut self, start: usize, len: usize) -> Result<(), OutOfRange> {
         let (_, room) = self.buffer();
@@ -179,7 +187,8 @@ impl Mbuf {
         Checksums { ip, l4 }
     }
 
-    /// Forgets the device's verdict: some virtual devices pass on a buffer with the flags of another device.
+    /// Forgets the device's verdict: some virtual devices pass on a buffer with the flags of
+    /// another device.
     #[inline]
     pub(crate) fn forget_checksums(&mut self) {
         let flags: u64 = self.field(dpdk_sys::MBUF_OL_FLAGS);
@@ -215,8 +224,8 @@ impl Drop for Mbuf {
 #[inline]
 pub fn free_bulk<const N: usize>(mbufs: &mut ArrayVec<Mbuf, N>) {
     let Ok(count) = u32::try_from(mbufs.len()) else { return mbufs.clear() };
-    // SAFETY: an Mbuf is a pointer to a buffer that we own; the length is zero before the buffers are gone, so none is
-    // dropped a second time.
+    // SAFETY: an Mbuf is a pointer to a buffer that we own; the length is zero before the buffers
+    // are gone, so none is dropped a second time.
     unsafe {
         mbufs.set_len(0);
         dpdk_sys::rte_pktmbuf_free_bulk(mbufs.as_mut_ptr().cast(), count);

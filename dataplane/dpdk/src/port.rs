@@ -87,24 +87,38 @@ pub struct Port {
 
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Port").field("name", &self.device.name()).field("driver", &self.capabilities.driver).finish()
+        f.debug_struct("Port")
+            .field("name", &self.device.name())
+            .field("driver", &self.capabilities.driver)
+            .finish_non_exhaustive()
     }
 }
 
 impl Port {
-    /// Opens `device`: a PCI address of the allow-list (`0000:01:00.0`), or a virtual device with its arguments
-    /// (`net_tap0,iface=x`). Sets it up, with one pool for all queues or one for each, and starts it.
+    /// Opens `device`: a PCI address of the allow-list (`0000:01:00.0`), or a virtual device with
+    /// its arguments (`net_tap0,iface=x`). Sets it up, with one pool for all queues or one for
+    /// each, and starts it.
     ///
     /// # Errors
-    /// `Options`, `UnknownDriver`, `MissingInterface`, `MissingDevice`, `KernelDriver` and `Permission` before the device is
-    /// touched; `Queues` when it has too few; `Device` with what DPDK says.
-    pub fn open(eal: &Eal, device: &str, settings: &Settings, pools: &[&Pool]) -> Result<Self, Error> {
+    /// `Options`, `UnknownDriver`, `MissingInterface`, `MissingDevice`, `KernelDriver` and
+    /// `Permission` before the device is touched; `Queues` when it has too few; `Device` with what
+    /// DPDK says.
+    pub fn open(
+        eal: &Eal,
+        device: &str,
+        settings: &Settings,
+        pools: &[&Pool],
+    ) -> Result<Self, Error> {
         let name = check::device(device, &eal.runtime.pci)?;
         let device = Device::probe(&eal.runtime, device, &name)?;
         Self::start(device, settings, pools)
     }
 
-    pub(crate) fn start(mut device: Device, settings: &Settings, pools: &[&Pool]) -> Result<Self, Error> {
+    pub(crate) fn start(
+        mut device: Device,
+        settings: &Settings,
+        pools: &[&Pool],
+    ) -> Result<Self, Error> {
         let capabilities = setup::run(&mut device, settings, pools)?;
         let taken = (0..settings.queues).map(|_| AtomicBool::new(false)).collect();
         Ok(Self { device: Arc::new(device), taken, capabilities })
@@ -171,6 +185,10 @@ impl Capabilities {
             "net_pcap" => " or give the device one rx_pcap=FILE and tx_pcap=FILE for each",
             _ => "",
         };
-        Err(Error::new(Kind::Queues, reason, format!("use 1..={} workers on it{argument}", self.queues_max)))
+        Err(Error::new(
+            Kind::Queues,
+            reason,
+            format!("use 1..={} workers on it{argument}", self.queues_max),
+        ))
     }
 }

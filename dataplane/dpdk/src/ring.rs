@@ -23,7 +23,8 @@ pub(crate) struct Ring {
     _runtime: Arc<Runtime>,
 }
 
-// SAFETY: an rte_ring is made for use from several threads; which ends may be shared is for its owners' types to say.
+// SAFETY: an rte_ring is made for use from several threads; which ends may be shared is for its
+// owners' types to say.
 unsafe impl Send for Ring {}
 // SAFETY: as above.
 unsafe impl Sync for Ring {}
@@ -36,10 +37,21 @@ impl Ring {
             return Err(Error::new(Kind::Options, reason, format!("choose 1..={CAPACITY_MAX}")));
         }
         // SAFETY: the name ends in a zero octet; -1 lets DPDK choose the memory's socket.
-        let raw = unsafe { dpdk_sys::rte_ring_create(c_name.as_ptr(), capacity, -1, flags | dpdk_sys::RING_F_EXACT_SZ) };
+        let raw = unsafe {
+            dpdk_sys::rte_ring_create(
+                c_name.as_ptr(),
+                capacity,
+                -1,
+                flags | dpdk_sys::RING_F_EXACT_SZ,
+            )
+        };
         let raw = NonNull::new(raw).ok_or_else(|| {
             let reason = format!("no ring {name:?} of {capacity} packets: {}", errno_text(errno()));
-            Error::new(Kind::Memory, reason, "give memory.megabytes or scripts/hugepages more, or use another name")
+            Error::new(
+                Kind::Memory,
+                reason,
+                "give memory.megabytes or scripts/hugepages more, or use another name",
+            )
         })?;
         Ok(Self { raw, _runtime: Arc::clone(&eal.runtime) })
     }
@@ -59,11 +71,17 @@ impl Ring {
     unsafe fn take<const N: usize>(&self, into: &mut ArrayVec<Mbuf, N>) -> usize {
         let len = into.len();
         let room = u32::try_from(into.remaining_capacity()).unwrap_or(u32::MAX);
-        // SAFETY: behind `len` there is room for `room` pointers, and an Mbuf is one (repr(transparent)); the ring holds only
-        // buffers that their senders owned, so each that comes out is owned by us alone.
+        // SAFETY: behind `len` there is room for `room` pointers, and an Mbuf is one
+        // (repr(transparent)); the ring holds only buffers that their senders owned, so each that
+        // comes out is owned by us alone.
         unsafe {
             let free = into.as_mut_ptr().add(len).cast();
-            let taken = dpdk_sys::rte_ring_sc_dequeue_burst(self.raw.as_ptr(), free, room, std::ptr::null_mut()) as usize;
+            let taken = dpdk_sys::rte_ring_sc_dequeue_burst(
+                self.raw.as_ptr(),
+                free,
+                room,
+                std::ptr::null_mut(),
+            ) as usize;
             into.set_len(len + taken);
             taken
         }
@@ -92,21 +110,32 @@ pub struct SharedSender(Arc<Ring>);
 /// The receiving end, for one thread at a time.
 pub struct Receiver(Arc<Ring>);
 
-/// A ring for `capacity` packets from one thread to one other. `name` has 1..=25 octets and is unique in the process.
+/// A ring for `capacity` packets from one thread to one other. `name` has 1..=25 octets and is
+/// unique in the process.
 ///
 /// # Errors
-/// `Options` for a name or capacity that cannot be, `Memory` when there is none or the name is taken.
+/// `Options` for a name or capacity that cannot be, `Memory` when there is none or the name is
+/// taken.
 pub fn channel(eal: &Eal, name: &str, capacity: u32) -> Result<(Sender, Receiver), Error> {
-    let ring = Arc::new(Ring::new(eal, name, capacity, dpdk_sys::RING_F_SP_ENQ | dpdk_sys::RING_F_SC_DEQ)?);
+    let ring = Arc::new(Ring::new(
+        eal,
+        name,
+        capacity,
+        dpdk_sys::RING_F_SP_ENQ | dpdk_sys::RING_F_SC_DEQ,
+    )?);
     Ok((Sender(Arc::clone(&ring)), Receiver(ring)))
 }
 
-/// A ring for `capacity` packets from several threads to one. A sender that loses its core in the midst of sending holds
-/// up the others, so senders belong on cores of their own.
+/// A ring for `capacity` packets from several threads to one. A sender that loses its core in the
+/// midst of sending holds up the others, so senders belong on cores of their own.
 ///
 /// # Errors
 /// As [`channel`].
-pub fn shared_channel(eal: &Eal, name: &str, capacity: u32) -> Result<(SharedSender, Receiver), Error> {
+pub fn shared_channel(
+    eal: &Eal,
+    name: &str,
+    capacity: u32,
+) -> Result<(SharedSender, Receiver), Error> {
     let ring = Arc::new(Ring::new(eal, name, capacity, dpdk_sys::RING_F_SC_DEQ)?);
     Ok((SharedSender(Arc::clone(&ring)), Receiver(ring)))
 }
@@ -116,8 +145,16 @@ impl Sender {
     #[inline]
     pub fn send<const N: usize>(&mut self, from: &mut ArrayVec<Mbuf, N>) -> usize {
         send_front(from, |packets, count| {
-            // SAFETY: there are `count` pointers at `packets`; we are the only producer, as this end is not Clone.
-            unsafe { dpdk_sys::rte_ring_sp_enqueue_burst(self.0.as_ptr(), packets, count, std::ptr::null_mut()) }
+            // SAFETY: there are `count` pointers at `packets`; we are the only producer, as this
+            // end is not Clone.
+            unsafe {
+                dpdk_sys::rte_ring_sp_enqueue_burst(
+                    self.0.as_ptr(),
+                    packets,
+                    count,
+                    std::ptr::null_mut(),
+                )
+            }
         })
     }
 
@@ -132,17 +169,27 @@ impl SharedSender {
     #[inline]
     pub fn send<const N: usize>(&mut self, from: &mut ArrayVec<Mbuf, N>) -> usize {
         send_front(from, |packets, count| {
-            // SAFETY: there are `count` pointers at `packets`; the ring was made for several producers.
-            unsafe { dpdk_sys::rte_ring_enqueue_burst(self.0.as_ptr(), packets, count, std::ptr::null_mut()) }
+            // SAFETY: there are `count` pointers at `packets`; the ring was made for several
+            // producers.
+            unsafe {
+                dpdk_sys::rte_ring_enqueue_burst(
+                    self.0.as_ptr(),
+                    packets,
+                    count,
+                    std::ptr::null_mut(),
+                )
+            }
         })
     }
 }
 
 impl Receiver {
-    /// Appends to `into` what is there, up to its capacity, in the order it was sent; says how many.
+    /// Appends to `into` what is there, up to its capacity, in the order it was sent; says how
+    /// many.
     #[inline]
     pub fn receive<const N: usize>(&mut self, into: &mut ArrayVec<Mbuf, N>) -> usize {
-        // SAFETY: we are the only consumer, as this end is not Clone, and the reference is exclusive.
+        // SAFETY: we are the only consumer, as this end is not Clone, and the reference is
+        // exclusive.
         unsafe { self.0.take(into) }
     }
 
@@ -152,23 +199,25 @@ impl Receiver {
     }
 }
 
-/// Gives the packets of `from` to `send`, which takes over some from the front and says how many; the rest moves up.
+/// Gives the packets of `from` to `hand_over`, which takes over some from the front and says how
+/// many; the rest moves up.
 #[inline]
 pub(crate) fn send_front<const N: usize>(
     from: &mut ArrayVec<Mbuf, N>,
-    send: impl FnOnce(*mut *mut std::ffi::c_void, u32) -> u32,
+    hand_over: impl FnOnce(*mut *mut std::ffi::c_void, u32) -> u32,
 ) -> usize {
     let len = from.len();
     let Ok(count) = u32::try_from(len) else { return 0 };
     if count == 0 {
         return 0;
     }
-    // SAFETY: the length is zero while `send` has the packets, so none is dropped twice; it has taken over the first `sent`
-    // of them (`min` holds it to the truth), and those behind are moved to the front and counted again.
+    // SAFETY: the length is zero while `hand_over` has the packets, so none is dropped twice; it
+    // has taken over the first `sent` of them (`min` holds it to the truth), and those behind are
+    // moved to the front and counted again.
     unsafe {
         from.set_len(0);
         let base = from.as_mut_ptr();
-        let sent = (send(base.cast(), count) as usize).min(len);
+        let sent = (hand_over(base.cast(), count) as usize).min(len);
         if sent < len {
             std::ptr::copy(base.add(sent), base, len - sent);
         }

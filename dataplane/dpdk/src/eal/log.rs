@@ -1,4 +1,5 @@
-//! DPDK's own log: kept in memory, so that an error can say what DPDK said; printed only when verbose.
+//! DPDK's own log: kept in memory, so that an error can say what DPDK said; printed only when
+//! verbose.
 
 use std::collections::VecDeque;
 use std::ffi::c_char;
@@ -17,7 +18,8 @@ static VERBOSE: AtomicBool = AtomicBool::new(false);
 /// Directs DPDK's log here; without memory for the stream it goes where DPDK sends it by itself.
 pub(super) fn capture(verbose: bool) {
     VERBOSE.store(verbose, Ordering::Relaxed);
-    // SAFETY: `keep` has the signature that the stream calls and never unwinds; the stream lives as long as the process.
+    // SAFETY: `keep` has the signature that the stream calls and never unwinds; the stream lives as
+    // long as the process.
     unsafe {
         let stream = dpdk_sys::millrace_log_stream(Some(keep));
         if !stream.is_null() {

@@ -1,10 +1,13 @@
-//! What outlives everything made from the environment: the pools that wait for their buffers, the end of EAL.
+//! What outlives everything made from the environment: the pools that wait for their buffers, the
+//! end of EAL.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
+use std::{env, fs};
 
 use dpdk_sys::rte_mempool;
 
@@ -14,6 +17,7 @@ use crate::pool::Store;
 /// Shared by all handles; the last one ends DPDK, if nothing of it is still in use.
 pub(crate) struct Runtime {
     main: ThreadId,
+    prefix: String,
     /// The cores of the process before EAL pinned the main thread.
     pub(crate) affinity: Affinity,
     /// Allow-listed PCI devices, with domain.
@@ -22,7 +26,8 @@ pub(crate) struct Runtime {
     pub(crate) workers: AtomicUsize,
     pools: Mutex<Vec<Weak<Store>>>,
     buried: Mutex<Vec<Buried>>,
-    /// Ports in our hands; also the lock around probing and removing devices, which DPDK does not lock itself.
+    /// Ports in our hands; also the lock around probing and removing devices, which DPDK does not
+    /// lock itself.
     pub(crate) ports: Mutex<HashSet<u16>>,
 }
 
@@ -36,9 +41,10 @@ pub(crate) struct Buried {
 unsafe impl Send for Buried {}
 
 impl Runtime {
-    pub(super) fn new(affinity: Affinity, pci: Vec<String>) -> Self {
+    pub(super) fn new(affinity: Affinity, prefix: String, pci: Vec<String>) -> Self {
         Self {
             main: thread::current().id(),
+            prefix,
             affinity,
             pci,
             workers: AtomicUsize::new(0),
@@ -68,18 +74,22 @@ impl Runtime {
 
     /// Frees the buried pools whose buffers are all home.
     ///
-    /// A registered thread updates its cache's length before it writes into the cache, so a pool can look full while
-    /// such a thread still works in it. Hence only the main thread frees, and only without other registered threads.
-    /// Unregistered threads return buffers straight to the ring, whose tail is the last thing they write.
+    /// A registered thread updates its cache's length before it writes into the cache, so a pool
+    /// can look full while such a thread still works in it. Hence only the main thread frees, and
+    /// only without other registered threads. Unregistered threads return buffers straight to the
+    /// ring, whose tail is the last thing they write.
     pub(crate) fn sweep(&self) {
         if thread::current().id() != self.main || self.workers.load(Ordering::Acquire) != 0 {
             return;
         }
         lock(&self.buried).retain(|buried| {
-            // SAFETY: the pool came from rte_pktmbuf_pool_create and has not been freed, as it is still on the list.
-            let full = unsafe { dpdk_sys::rte_mempool_avail_count(buried.pool.as_ptr()) } == buried.count;
+            // SAFETY: the pool came from rte_pktmbuf_pool_create and has not been freed, as it is
+            // still on the list.
+            let full =
+                unsafe { dpdk_sys::rte_mempool_avail_count(buried.pool.as_ptr()) } == buried.count;
             if full {
-                // SAFETY: no buffer is out, nobody can allocate (the owner is gone), no thread is inside (see above).
+                // SAFETY: no buffer is out, nobody can allocate (the owner is gone), no thread is
+                // inside (see above).
                 unsafe { dpdk_sys::rte_mempool_free(buried.pool.as_ptr()) };
             }
             !full
@@ -91,9 +101,21 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         self.sweep();
         if thread::current().id() == self.main && lock(&self.buried).is_empty() {
-            // SAFETY: every handle holds this runtime, so none is left; no buffer is out, since no pool is.
+            // SAFETY: every handle holds this runtime, so none is left; no buffer is out, since no
+            // pool is.
             unsafe { dpdk_sys::rte_eal_cleanup() };
         }
+        remove_folder(&self.prefix);
+    }
+}
+
+/// Removes the folder that EAL makes even when it keeps all in memory; one with something in it
+/// stays.
+pub(super) fn remove_folder(prefix: &str) {
+    let home = env::var_os("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    // Where EAL puts it: the first for root, the second for others.
+    for parent in [Path::new("/var/run"), &home] {
+        drop(fs::remove_dir(parent.join("dpdk").join(prefix)));
     }
 }
 

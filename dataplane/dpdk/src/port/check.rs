@@ -7,7 +7,14 @@ use crate::error::{Error, Kind};
 
 /// The virtual devices that are linked in, by their drivers' names.
 const VIRTUAL: &[&str] = &[
-    "net_null", "net_ring", "net_tap", "net_memif", "net_pcap", "net_af_packet", "net_af_xdp", "net_virtio_user",
+    "net_null",
+    "net_ring",
+    "net_tap",
+    "net_memif",
+    "net_pcap",
+    "net_af_packet",
+    "net_af_xdp",
+    "net_virtio_user",
     "net_vhost",
 ];
 
@@ -20,7 +27,8 @@ pub(super) fn device(device: &str, allowed: &[String]) -> Result<String, Error> 
     }
     let Some(driver) = VIRTUAL.iter().find(|driver| is_instance(name, driver)) else {
         let reason = format!("no driver for the device {name:?}");
-        let remedy = format!("use a PCI address, or one of {} with a number behind it", VIRTUAL.join(", "));
+        let remedy =
+            format!("use a PCI address, or one of {} with a number behind it", VIRTUAL.join(", "));
         return Err(Error::new(Kind::UnknownDriver, reason, remedy));
     };
     rights(name, driver)?;
@@ -34,13 +42,20 @@ fn pci(address: String, allowed: &[String]) -> Result<String, Error> {
     if allowed.contains(&address) {
         return Ok(address);
     }
-    let reason = format!("the PCI device {address} is not on the allow-list that DPDK was started with");
-    Err(Error::new(Kind::MissingDevice, reason, "add it to the list of PCI devices and start again"))
+    let reason =
+        format!("the PCI device {address} is not on the allow-list that DPDK was started with");
+    Err(Error::new(
+        Kind::MissingDevice,
+        reason,
+        "add it to the list of PCI devices and start again",
+    ))
 }
 
-/// DPDK takes any device whose name begins with a driver's; a number behind it keeps `net_tapx` from being one.
+/// DPDK takes any device whose name begins with a driver's; a number behind it keeps `net_tapx`
+/// from being one.
 fn is_instance(name: &str, driver: &str) -> bool {
-    name.strip_prefix(driver).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|octet| octet.is_ascii_digit()))
+    name.strip_prefix(driver)
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|octet| octet.is_ascii_digit()))
 }
 
 fn argument<'a>(device: &'a str, key: &str) -> Option<&'a str> {
@@ -49,9 +64,8 @@ fn argument<'a>(device: &'a str, key: &str) -> Option<&'a str> {
 
 fn rights(name: &str, driver: &str) -> Result<(), Error> {
     let (right, capability) = match driver {
-        "net_tap" => (Right::NetAdmin, "CAP_NET_ADMIN"),
+        "net_tap" | "net_af_xdp" => (Right::NetAdmin, "CAP_NET_ADMIN"),
         "net_af_packet" => (Right::NetRaw, "CAP_NET_RAW"),
-        "net_af_xdp" => (Right::NetAdmin, "CAP_NET_ADMIN"),
         _ => return Ok(()),
     };
     if may(right) {
@@ -67,11 +81,13 @@ fn interface(name: &str, interface: Option<&str>) -> Result<(), Error> {
         return Err(Error::new(Kind::Options, reason, format!("write {name},iface=NAME")));
     };
     // SAFETY: the text ends in a zero octet, and the call only reads it.
-    let index = CString::new(interface).map_or(0, |text| unsafe { libc::if_nametoindex(text.as_ptr()) });
+    let index =
+        CString::new(interface).map_or(0, |text| unsafe { libc::if_nametoindex(text.as_ptr()) });
     if index != 0 {
         return Ok(());
     }
-    let reason = format!("there is no interface {interface:?} for {name} in this network namespace");
+    let reason =
+        format!("there is no interface {interface:?} for {name} in this network namespace");
     Err(Error::new(Kind::MissingInterface, reason, "make it, or choose one that ip link lists"))
 }
 

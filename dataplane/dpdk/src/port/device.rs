@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use arrayvec::ArrayVec;
-use dpdk_sys::{rte_ether_addr, rte_eth_dev_info, rte_mbuf};
+use dpdk_sys::{rte_eth_dev_info, rte_ether_addr, rte_mbuf};
 
 use crate::eal::log;
 use crate::eal::runtime::{Runtime, lock};
@@ -16,14 +16,15 @@ use crate::pool::Store;
 use crate::port::Statistics;
 use crate::ring::Ring;
 
-/// `RTE_ETH_NAME_MAX_LEN` bounds a device's name; the arguments behind it have no bound of their own.
+/// `RTE_ETH_NAME_MAX_LEN` bounds a device's name; the arguments behind it have no bound of their
+/// own.
 const DEVARGS_LEN_MAX: usize = 4096;
 
 /// A device in our hands, and all that has to outlive it.
 pub(crate) struct Device {
     id: u16,
     name: String,
-    virtual_device: bool,
+    on_virtual_bus: bool,
     pub(super) queues: u16,
     pub(super) started: bool,
     pub(super) checksums: bool,
@@ -43,14 +44,19 @@ impl Device {
         let mut ports = lock(&runtime.ports);
         if port_id(name).is_none() {
             log::forget();
-            // SAFETY: the text ends in a zero octet; probing is serialised by the lock on the ports.
+            // SAFETY: the text ends in a zero octet; probing is serialised by the lock on the
+            // ports.
             let result = unsafe { dpdk_sys::rte_dev_probe(devargs.as_ptr()) };
             if result < 0 || port_id(name).is_none() {
                 return Err(refused(name, "was not found by its driver", result));
             }
         }
         let id = port_id(name).filter(|id| ports.insert(*id)).ok_or_else(|| {
-            Error::new(Kind::Device, format!("{name} is open already"), "open it once, and share its queues")
+            Error::new(
+                Kind::Device,
+                format!("{name} is open already"),
+                "open it once, and share its queues",
+            )
         })?;
         drop(ports);
         Ok(Self::new(runtime, id, name))
@@ -66,7 +72,8 @@ impl Device {
         let mut ports = lock(&runtime.ports);
         log::forget();
         let result = make();
-        let id = u16::try_from(result).map_err(|_| refused(name, "could not be made of rings", result))?;
+        let id = u16::try_from(result)
+            .map_err(|_| refused(name, "could not be made of rings", result))?;
         ports.insert(id);
         drop(ports);
         let mut device = Self::new(runtime, id, name);
@@ -78,7 +85,7 @@ impl Device {
         Self {
             id,
             name: name.to_owned(),
-            virtual_device: name.starts_with("net_"),
+            on_virtual_bus: name.starts_with("net_"),
             queues: 0,
             started: false,
             checksums: false,
@@ -105,9 +112,16 @@ impl Device {
     /// What the driver says of the device.
     pub(super) fn info(&self) -> Result<rte_eth_dev_info, Error> {
         let mut info = MaybeUninit::<rte_eth_dev_info>::zeroed();
-        // SAFETY: the port is ours and open; on success all of the structure is filled, which zeros are valid for anyway.
-        let (result, info) = unsafe { (dpdk_sys::rte_eth_dev_info_get(self.id, info.as_mut_ptr()), info.assume_init()) };
-        if result == 0 { Ok(info) } else { Err(refused(&self.name, "does not describe itself", result)) }
+        // SAFETY: the port is ours and open; on success all of the structure is filled, which zeros
+        // are valid for anyway.
+        let (result, info) = unsafe {
+            (dpdk_sys::rte_eth_dev_info_get(self.id, info.as_mut_ptr()), info.assume_init())
+        };
+        if result == 0 {
+            Ok(info)
+        } else {
+            Err(refused(&self.name, "does not describe itself", result))
+        }
     }
 
     pub(super) fn mac(&self) -> [u8; 6] {
@@ -122,9 +136,14 @@ impl Device {
         let guard = lock(&self.control);
         log::forget();
         // SAFETY: the port is ours and open; DPDK copies the address.
-        let result = unsafe { dpdk_sys::rte_eth_dev_default_mac_addr_set(self.id, &raw mut address) };
+        let result =
+            unsafe { dpdk_sys::rte_eth_dev_default_mac_addr_set(self.id, &raw mut address) };
         drop(guard);
-        if result == 0 { Ok(()) } else { Err(refused(&self.name, "does not take this MAC address", result)) }
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(refused(&self.name, "does not take this MAC address", result))
+        }
     }
 
     pub(super) fn mtu(&self) -> u16 {
@@ -137,7 +156,8 @@ impl Device {
     pub(super) fn link_up(&self) -> bool {
         let mut link = MaybeUninit::zeroed();
         let guard = lock(&self.control);
-        // SAFETY: the port is ours and open; zeros are a valid link (down), should the call leave it untouched.
+        // SAFETY: the port is ours and open; zeros are a valid link (down), should the call leave
+        // it untouched.
         let link = unsafe {
             dpdk_sys::rte_eth_link_get_nowait(self.id, link.as_mut_ptr());
             link.assume_init()
@@ -174,10 +194,13 @@ impl Device {
         }
         let mut rest = ArrayVec::<Mbuf, 64>::new();
         for queue in 0..self.queues {
-            // SAFETY: the port is started, its queues are gone (they hold the device), so nobody else receives; there is room
-            // for 64 pointers, of which the driver fills as many as it says.
+            // SAFETY: the port is started, its queues are gone (they hold the device), so nobody
+            // else receives; there is room for 64 pointers, of which the driver fills as many as it
+            // says.
             unsafe {
-                let row = (&raw const dpdk_sys::rte_eth_fp_ops).cast::<dpdk_sys::rte_eth_fp_ops>().add(usize::from(self.id));
+                let row = (&raw const dpdk_sys::rte_eth_fp_ops)
+                    .cast::<dpdk_sys::rte_eth_fp_ops>()
+                    .add(usize::from(self.id));
                 let Some(receive) = (*row).rx_pkt_burst else { return };
                 loop {
                     let free = rest.as_mut_ptr().cast::<*mut rte_mbuf>();
@@ -200,14 +223,15 @@ impl Drop for Device {
         }
         let device = self.info().map_or(ptr::null_mut(), |info| info.device);
         let mut ports = lock(&self.runtime.ports);
-        // SAFETY: the port is ours and open, and no queue of it is left; after closing, only the device's own handle is used,
-        // which lives until it is removed. Cards stay on their bus, since EAL gives them back at its end.
+        // SAFETY: the port is ours and open, and no queue of it is left; after closing, only the
+        // device's own handle is used, which lives until it is removed. Cards stay on their bus,
+        // since EAL gives them back at its end.
         unsafe {
             if self.started {
                 dpdk_sys::rte_eth_dev_stop(self.id);
             }
             dpdk_sys::rte_eth_dev_close(self.id);
-            if self.virtual_device && !device.is_null() {
+            if self.on_virtual_bus && !device.is_null() {
                 dpdk_sys::rte_dev_remove(device.cast());
             }
         }
@@ -216,7 +240,8 @@ impl Drop for Device {
 }
 
 fn port_id(name: &str) -> Option<u16> {
-    let name = c_string(name, dpdk_sys::RTE_ETH_NAME_MAX_LEN as usize - 1, "the device name").ok()?;
+    let name =
+        c_string(name, dpdk_sys::RTE_ETH_NAME_MAX_LEN as usize - 1, "the device name").ok()?;
     let mut id = 0;
     // SAFETY: the name ends in a zero octet; the number is writable.
     let found = unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &raw mut id) } == 0;
@@ -225,7 +250,8 @@ fn port_id(name: &str) -> Option<u16> {
 
 /// The driver's refusal, with what DPDK logged since `log::forget`.
 pub(super) fn refused(name: &str, what: &str, result: i32) -> Error {
-    // Many drivers return -1 for all that can go wrong; as an errno it would read as a lack of rights.
+    // Many drivers return -1 for all that can go wrong; as an errno it would read as a lack of
+    // rights.
     let cause = if result == -1 { String::new() } else { format!(": {}", errno_text(result)) };
     let reason = format!("{name} {what}{cause}{}", log::said());
     if result == -libc::EACCES {
