@@ -134,6 +134,18 @@ where
     Ok(JoinHandle(handle))
 }
 
+/// Pins the calling thread, which need not be registered, to `core`; `None` frees it for all cores
+/// of the process.
+///
+/// Threads inherit the cores of the one that makes them, and the main thread has but one if
+/// `main_core` was given.
+///
+/// # Errors
+/// `Thread` when the core does not exist or is not allowed.
+pub fn pin(eal: &Eal, core: Option<usize>) -> Result<(), Error> {
+    core.map_or_else(|| Ok(eal.runtime.affinity.clone()), Affinity::only)?.apply()
+}
+
 /// A thread's membership in DPDK, from pinning to its end.
 struct Registration {
     runtime: Arc<Runtime>,

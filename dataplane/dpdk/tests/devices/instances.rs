@@ -4,14 +4,16 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 
 use dpdk::eal::{Eal, Memory};
+use dpdk::error::Kind;
 use dpdk::port::Settings;
 use dpdk::{Port, Queue};
 
 use crate::ROLE;
-use crate::lab::{Burst, Case, Outcome, options, pool, unique, wait};
+use crate::lab::{Burst, Case, Outcome, options, pool, root, unique, wait};
 
 pub(crate) const CASES: &[Case] = &[
     ("runs_beside_another_instance_and_leaves_no_files", beside),
+    ("names_the_right_that_is_missing", powerless),
     ("exchanges_frames_with_another_process_by_memif", memif),
     ("exchanges_frames_with_another_process_by_vhost_user", vhost),
 ];
@@ -47,11 +49,22 @@ pub(crate) fn peer(role: &str) -> ExitCode {
         Eal::start(&options(Memory::Ordinary { megabytes: 128 })).expect("the peer's environment");
     let device = match role {
         "beside" => "net_null0".to_owned(),
+        "powerless" => "net_tap0,iface=never".to_owned(),
         "memif" => format!("net_memif0,role=client,id=0,socket={socket},socket-abstract=no"),
         "virtio" => format!("net_virtio_user0,path={socket}"),
         other => panic!("no role {other}"),
     };
     let pool = pool(&eal, 4095);
+    if role == "powerless" {
+        let error =
+            Port::open(&eal, &device, &Settings::default(), &[&pool]).expect_err("no rights");
+        assert_eq!(error.kind(), Kind::Permission, "{error}");
+        assert!(
+            error.reason().contains("CAP_NET_ADMIN") && error.remedy().contains("root"),
+            "{error}"
+        );
+        return ExitCode::SUCCESS;
+    }
     let port = Port::open(&eal, &device, &Settings::default(), &[&pool])
         .unwrap_or_else(|error| panic!("{error}"));
     let mut queue = port.take_queue(0).expect("a queue");
@@ -100,6 +113,16 @@ fn beside(_: &Eal) -> Outcome {
     let folder = format!("/var/run/dpdk/millrace-{}", peer.0.id());
     peer.finish();
     assert!(!Path::new(&folder).exists(), "{folder} is left");
+    Ok(())
+}
+
+/// A peer without any capability, though its user be root.
+fn powerless(_: &Eal) -> Outcome {
+    root()?;
+    let program = std::env::current_exe().expect("the path of this program");
+    let mut without = Command::new("setpriv");
+    without.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(program).env(ROLE, "powerless");
+    assert!(without.status().expect("setpriv of util-linux").success(), "the peer failed");
     Ok(())
 }
 

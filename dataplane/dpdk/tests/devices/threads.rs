@@ -32,6 +32,10 @@ fn pins(eal: &Eal) -> Outcome {
     assert_eq!(pinned.as_deref(), Some("0"));
     let free =
         lcore::spawn(eal, "free", None, allowed).expect("a thread").join().expect("its cores");
+    let plain = eal.clone();
+    let pinned = std::thread::spawn(move || lcore::pin(&plain, Some(0)).map(|()| allowed()));
+    let pinned = pinned.join().expect("no panic").expect("core 0");
+    assert_eq!(pinned.as_deref(), Some("0"), "a thread that DPDK does not know can be pinned too");
     assert_eq!(free, allowed(), "a thread without a core may use all of the process's");
     Ok(())
 }
