@@ -1,1 +1,22 @@
-//! dataplane
+//! millrace's dataplane as a library: the packet's way and everything on it, without DPDK, without a clock,
+//! without unsafe code. `pipeline` is the place to begin to read.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod pipeline;
+pub mod stages;
+pub mod burst;
+pub mod frame;
+pub mod fate;
+pub mod packet;
+pub mod port;
+pub mod worker;
+pub mod held;
+pub mod site;
+pub mod neighbours;
+pub mod table;
+pub mod exchange;
+pub mod handshake;
+pub mod keeper;
+pub mod counters;
+pub mod limits;

@@ -1,0 +1,155 @@
+//! The configuration file, read once at start into a checked [`Config`]; nothing later parses text.
+
+mod check;
+mod file;
+mod key;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
+
+/// Everything the dataplane was told, checked as a whole.
+#[derive(Debug)]
+pub struct Config {
+    /// The server's private key.
+    pub private_key: Secret,
+    /// The UDP port of WireGuard, on every port's addresses.
+    pub listen_port: u16,
+    /// The core of each worker.
+    pub workers: Vec<usize>,
+    /// How many handshake threads there are.
+    pub handshake_threads: usize,
+    /// What an idle worker does.
+    pub idle: Idle,
+    /// Where packet memory comes from.
+    pub memory: Memory,
+    /// The network devices.
+    pub ports: Vec<PortConfig>,
+    /// The kernel's interface for inner packets.
+    pub local: Option<LocalConfig>,
+    /// The clients.
+    pub peers: Vec<PeerConfig>,
+}
+
+/// What a worker does when nothing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Idle {
+    /// Polls on: lowest latency, a core each.
+    Busy,
+    /// Polls with pauses that leave the core's other thread its share.
+    Pause,
+    /// Sleeps for tens of microseconds: for machines that do other work as well.
+    Sleep,
+}
+
+/// Packet memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// In hugepages, or in ordinary pages.
+    pub hugepages: bool,
+    /// How much, in MiB; with hugepages none means as needed.
+    pub megabytes: Option<u32>,
+    /// Buffers of each worker's pool.
+    pub buffers: u32,
+}
+
+/// One network device.
+#[derive(Clone, Debug)]
+pub struct PortConfig {
+    /// Its name in logs.
+    pub name: String,
+    /// DPDK devargs or PCI address.
+    pub device: String,
+    /// Our addresses on it, each with its on-link prefix.
+    pub addresses: Vec<IpNet>,
+    /// Routers towards everything else, at most one per family.
+    pub gateways: Vec<IpAddr>,
+    /// The 802.1Q tag of our traffic.
+    pub vlan: Option<u16>,
+    /// Largest IP packet, octets.
+    pub mtu: u16,
+    /// Name of the kernel's interface for what the dataplane does not serve.
+    pub kernel: Option<String>,
+}
+
+/// The kernel's interface for inner packets.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// Its name.
+    pub interface: String,
+    /// Inner addresses and prefixes that are delivered to it.
+    pub addresses: Vec<IpNet>,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct PeerConfig {
+    /// Its name in logs.
+    pub name: String,
+    /// Its public key.
+    pub public_key: [u8; 32],
+    /// The preshared key; zeros when there is none.
+    pub preshared_key: Secret,
+    /// Its inner addresses and prefixes.
+    pub allowed_ips: Vec<IpNet>,
+    /// Where it is reached before it has spoken.
+    pub endpoint: Option<SocketAddr>,
+    /// Interval of unasked keepalives.
+    pub persistent_keepalive: Option<Duration>,
+    /// Its client id, echoed by us when it initiates with it.
+    pub client_id: ClientId,
+}
+
+/// What is wrong with a configuration, where, and what to do about it.
+#[derive(Debug)]
+pub struct Error {
+    path: PathBuf,
+    line: Option<usize>,
+    what: String,
+}
+
+impl Error {
+    fn new(path: &Path, line: Option<usize>, what: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), line, what: what.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.path.display(), self.what),
+            None => write!(f, "{}: {}", self.path.display(), self.what),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Config {
+    /// Reads and checks a file. Key files are looked for beside it.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::new(path, None, format!("cannot be read ({error}); name a readable file with --config"))
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks a configuration text; `path` is named in errors, and key files are looked for beside it.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        check::checked(text, path)
+    }
+
+    /// The smallest MTU of all ports: what an outer packet to any client may have.
+    pub fn mtu(&self) -> u16 {
+        self.ports.iter().map(|port| port.mtu).min().unwrap_or(crate::limits::MTU_MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests;

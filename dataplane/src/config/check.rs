@@ -1,0 +1,345 @@
+//! From the file's shape to its meaning: every rule that a configuration must obey, each with its remedy.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::Spanned;
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
+use zeroize::Zeroizing;
+
+use super::file::{File, Local, Peer, Port};
+use super::{Config, Error, LocalConfig, Memory, PeerConfig, PortConfig, key};
+use crate::limits;
+
+/// Longest name of a kernel interface (IFNAMSIZ less its end mark).
+const INTERFACE_NAME_LEN_MAX: usize = 15;
+
+/// The text and its name, so that every error can say where.
+struct Source<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
+    let source = Source { text, path };
+    let file: File = toml::from_str(text)
+        .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
+    let config = Config {
+        private_key: source.secret(
+            file.private_key.as_ref(),
+            file.private_key_file.as_ref(),
+            "private_key",
+        )?
+        .ok_or_else(|| source.error(&(0..0), "has no private_key; make one with `wg genkey`"))?,
+        listen_port: source.listen_port(&file.listen_port)?,
+        workers: source.workers(&file.workers)?,
+        handshake_threads: source.handshake_threads(&file.handshake_threads)?,
+        idle: file.idle,
+        memory: Memory {
+            hugepages: file.memory.hugepages,
+            megabytes: file.memory.megabytes,
+            buffers: source.buffers(file.memory.buffers.as_ref())?,
+        },
+        ports: file.port.iter().map(|port| source.port(port.get_ref())).collect::<Result<_, _>>()?,
+        local: file.local.as_ref().map(|local| source.local(local.get_ref())).transpose()?,
+        peers: file
+            .peer
+            .iter()
+            .enumerate()
+            .map(|(number, peer)| source.peer(number, peer.get_ref()))
+            .collect::<Result<_, _>>()?,
+    };
+    source.ports_differ(&file)?;
+    source.peers_differ(&file)?;
+    Ok(config)
+}
+
+impl Source<'_> {
+    /// An error at a place of the text.
+    fn error(&self, span: &Range<usize>, what: impl Into<String>) -> Error {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        let line = (*span != (0..0)).then(|| before.matches('\n').count() + 1);
+        Error::new(self.path, line, what)
+    }
+
+    /// A key from the text or from a file beside it.
+    fn secret(
+        &self,
+        inline: Option<&Spanned<String>>,
+        file: Option<&Spanned<String>>,
+        name: &str,
+    ) -> Result<Option<Secret>, Error> {
+        let (place, text) = match (inline, file) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(file)) => {
+                return Err(self.error(
+                    &file.span(),
+                    format!("{name}_file beside {name}: keep one of the two"),
+                ));
+            }
+            (Some(text), None) => (text.span(), Zeroizing::new(text.get_ref().clone())),
+            (None, Some(file)) => {
+                let path = self.path.parent().unwrap_or(Path::new("")).join(file.get_ref());
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    self.error(
+                        &file.span(),
+                        format!("key file {} cannot be read ({error})", path.display()),
+                    )
+                })?;
+                (file.span(), Zeroizing::new(text))
+            }
+        };
+        key::decode(&text).map(|octets| Some(Secret::new(octets))).ok_or_else(|| {
+            self.error(
+                &place,
+                format!("{name} is not base64 of 32 octets; `wg genkey` and `wg genpsk` make such keys"),
+            )
+        })
+    }
+
+    fn listen_port(&self, port: &Spanned<u16>) -> Result<u16, Error> {
+        match *port.get_ref() {
+            0 => Err(self.error(&port.span(), "listen_port 0 cannot be reached; 51820 is customary")),
+            port => Ok(port),
+        }
+    }
+
+    fn workers(&self, workers: &Spanned<Vec<usize>>) -> Result<Vec<usize>, Error> {
+        let cores = workers.get_ref();
+        if cores.is_empty() || cores.len() > limits::WORKERS_MAX {
+            return Err(self.error(
+                &workers.span(),
+                format!("workers names {} cores; name 1 to {}", cores.len(), limits::WORKERS_MAX),
+            ));
+        }
+        Ok(cores.clone())
+    }
+
+    fn handshake_threads(&self, threads: &Spanned<usize>) -> Result<usize, Error> {
+        match *threads.get_ref() {
+            count @ 1..=64 => Ok(count),
+            count => Err(self.error(
+                &threads.span(),
+                format!("handshake_threads = {count} is outside 1 to 64"),
+            )),
+        }
+    }
+
+    fn buffers(&self, buffers: Option<&Spanned<u32>>) -> Result<u32, Error> {
+        let Some(buffers) = buffers else { return Ok(limits::POOL_LEN) };
+        match *buffers.get_ref() {
+            count @ 2048..=4_194_304 => Ok(count),
+            count => Err(self.error(
+                &buffers.span(),
+                format!("memory.buffers = {count} is outside 2048 to 4194304"),
+            )),
+        }
+    }
+
+    fn port(&self, port: &Port) -> Result<PortConfig, Error> {
+        if port.device.get_ref().is_empty() {
+            return Err(self.error(
+                &port.device.span(),
+                "device is empty; name DPDK devargs such as net_af_packet0,iface=eth0, or a PCI address",
+            ));
+        }
+        let addresses = self.nets(&port.addresses)?;
+        Ok(PortConfig {
+            name: port.name.clone(),
+            device: port.device.get_ref().clone(),
+            gateways: self.gateways(&port.gateways, &addresses)?,
+            addresses,
+            vlan: self.vlan(port.vlan.as_ref())?,
+            mtu: self.mtu(port.mtu.as_ref())?,
+            kernel: port.kernel.as_ref().map(|name| self.interface(name)).transpose()?,
+        })
+    }
+
+    /// Addresses with the length of their on-link prefix; the host bits are the address.
+    fn nets(&self, texts: &[Spanned<String>]) -> Result<Vec<IpNet>, Error> {
+        texts.iter().map(|text| self.net(text)).collect()
+    }
+
+    fn net(&self, text: &Spanned<String>) -> Result<IpNet, Error> {
+        let literal = text.get_ref();
+        let net = literal
+            .parse::<IpNet>()
+            .or_else(|_| literal.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| {
+                let what = format!("\"{literal}\" is no IP address or prefix such as 10.7.0.2/32");
+                self.error(&text.span(), what)
+            })?;
+        if net.addr().is_multicast() {
+            return Err(self.error(&text.span(), format!("{net} is multicast, which is not served")));
+        }
+        Ok(net)
+    }
+
+    fn gateways(&self, texts: &[Spanned<IpAddr>], on_link: &[IpNet]) -> Result<Vec<IpAddr>, Error> {
+        let mut gateways: Vec<IpAddr> = Vec::new();
+        for text in texts {
+            let gateway = *text.get_ref();
+            let link_local = matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local());
+            if !link_local && !on_link.iter().any(|net| net.contains(&gateway)) {
+                return Err(self.error(
+                    &text.span(),
+                    format!("gateway {gateway} lies in no prefix of this port's addresses"),
+                ));
+            }
+            if gateways.iter().any(|other| other.is_ipv4() == gateway.is_ipv4()) {
+                return Err(self.error(
+                    &text.span(),
+                    format!("gateway {gateway} is the second of its family; keep one"),
+                ));
+            }
+            gateways.push(gateway);
+        }
+        Ok(gateways)
+    }
+
+    fn vlan(&self, vlan: Option<&Spanned<u16>>) -> Result<Option<u16>, Error> {
+        match vlan {
+            Some(vlan) if !(1..=4094).contains(vlan.get_ref()) => {
+                Err(self.error(&vlan.span(), format!("vlan {} is outside 1 to 4094", vlan.get_ref())))
+            }
+            vlan => Ok(vlan.map(|vlan| *vlan.get_ref())),
+        }
+    }
+
+    fn mtu(&self, mtu: Option<&Spanned<u16>>) -> Result<u16, Error> {
+        let Some(mtu) = mtu else { return Ok(1500) };
+        let value = *mtu.get_ref();
+        if (limits::MTU_MIN..=limits::MTU_MAX).contains(&value) {
+            return Ok(value);
+        }
+        let (min, max) = (limits::MTU_MIN, limits::MTU_MAX);
+        Err(self.error(&mtu.span(), format!("mtu {value} is outside {min} to {max}")))
+    }
+
+    fn interface(&self, name: &Spanned<String>) -> Result<String, Error> {
+        let text = name.get_ref();
+        let fits = (1..=INTERFACE_NAME_LEN_MAX).contains(&text.len())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if fits {
+            return Ok(text.clone());
+        }
+        Err(self.error(
+            &name.span(),
+            format!("\"{text}\" is no interface name: 1 to 15 letters, digits, '-', '_' or '.'"),
+        ))
+    }
+
+    fn local(&self, local: &Local) -> Result<LocalConfig, Error> {
+        Ok(LocalConfig {
+            interface: self.interface(&local.interface)?,
+            addresses: self.nets(&local.addresses)?,
+        })
+    }
+
+    fn peer(&self, number: usize, peer: &Peer) -> Result<PeerConfig, Error> {
+        let public_key = key::decode(peer.public_key.get_ref()).ok_or_else(|| {
+            self.error(
+                &peer.public_key.span(),
+                "public_key is not base64 of 32 octets; `wg pubkey` prints such keys",
+            )
+        })?;
+        let preshared_key = self
+            .secret(peer.preshared_key.as_ref(), peer.preshared_key_file.as_ref(), "preshared_key")?
+            .unwrap_or(Secret::zero());
+        Ok(PeerConfig {
+            name: peer.name.clone().unwrap_or_else(|| format!("peer {}", number + 1)),
+            public_key,
+            preshared_key,
+            allowed_ips: self.allowed_ips(peer)?,
+            endpoint: peer.endpoint.as_ref().map(|endpoint| *endpoint.get_ref()),
+            persistent_keepalive: peer
+                .persistent_keepalive
+                .filter(|seconds| *seconds != 0)
+                .map(|seconds| Duration::from_secs(u64::from(seconds))),
+            client_id: self.client_id(peer.client_id.as_ref())?,
+        })
+    }
+
+    fn allowed_ips(&self, peer: &Peer) -> Result<Vec<IpNet>, Error> {
+        let mut nets = Vec::new();
+        for text in &peer.allowed_ips {
+            let net = self.net(text)?;
+            if net != net.trunc() {
+                return Err(self.error(
+                    &text.span(),
+                    format!("{net} has bits behind its prefix; write {}", net.trunc()),
+                ));
+            }
+            nets.push(net);
+        }
+        Ok(nets)
+    }
+
+    fn client_id(&self, id: Option<&Spanned<String>>) -> Result<ClientId, Error> {
+        let Some(id) = id else { return Ok(ClientId::ZERO) };
+        key::decode(id.get_ref())
+            .map(ClientId)
+            .ok_or_else(|| self.error(&id.span(), "client_id is not base64 of 3 octets"))
+    }
+
+    /// No two ports share a name, a device or an address.
+    fn ports_differ(&self, file: &File) -> Result<(), Error> {
+        if file.port.is_empty() || file.port.len() > limits::PORTS_MAX {
+            let what = format!(
+                "has {} [[port]] sections; it needs 1 to {}",
+                file.port.len(),
+                limits::PORTS_MAX
+            );
+            return Err(self.error(&(0..0), what));
+        }
+        let mut seen = HashMap::new();
+        for port in file.port.iter().map(Spanned::get_ref) {
+            let address = |text: &Spanned<String>| self.net(text).map(|net| net.addr().to_string());
+            let mut claims = vec![(port.device.span(), format!("device {}", port.device.get_ref()))];
+            if let Some(kernel) = &port.kernel {
+                claims.push((kernel.span(), format!("interface {}", kernel.get_ref())));
+            }
+            for text in &port.addresses {
+                claims.push((text.span(), format!("address {}", address(text)?)));
+            }
+            for (span, claim) in claims {
+                if let Some(other) = seen.insert(claim.clone(), port.name.clone()) {
+                    let what = format!("{claim} of port {} is port {other}'s already", port.name);
+                    return Err(self.error(&span, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No two peers share a key or a prefix, and none takes an address of `[local]`.
+    fn peers_differ(&self, file: &File) -> Result<(), Error> {
+        let mut keys = HashMap::new();
+        let mut nets = HashMap::new();
+        if let Some(local) = &file.local {
+            for text in &local.get_ref().addresses {
+                nets.insert(self.net(text)?.trunc(), "[local]".to_owned());
+            }
+        }
+        for (number, peer) in file.peer.iter().map(Spanned::get_ref).enumerate() {
+            let name = peer.name.clone().unwrap_or_else(|| format!("peer {}", number + 1));
+            if let Some(other) = keys.insert(peer.public_key.get_ref().clone(), name.clone()) {
+                let what = format!("public_key of {name} is {other}'s already");
+                return Err(self.error(&peer.public_key.span(), what));
+            }
+            for text in &peer.allowed_ips {
+                let net = self.net(text)?;
+                if let Some(other) = nets.insert(net, name.clone()) {
+                    let what = format!("allowed_ips: {net} of {name} is {other}'s already");
+                    return Err(self.error(&text.span(), what));
+                }
+            }
+        }
+        Ok(())
+    }
+}

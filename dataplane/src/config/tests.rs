@@ -1,0 +1,127 @@
+//! Every rule of the configuration, each with the place that it names.
+
+use super::*;
+
+const HEAD: &str = r#"
+private_key = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+listen_port = 51820
+workers = [0]
+[[port]]
+name = "wan"
+device = "net_ring0"
+addresses = ["192.0.2.1/24", "2001:db8::1/64"]
+"#;
+
+const PEER: &str = r#"
+[[peer]]
+public_key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+allowed_ips = ["10.7.0.2/32"]
+"#;
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse(text, Path::new("test.toml"))
+}
+
+/// The error of a text made of the head and a tail, as a person reads it.
+fn refused(tail: &str) -> String {
+    parse(&format!("{HEAD}{tail}")).expect_err(tail).to_string()
+}
+
+/// The error of the head with one line replaced.
+fn refused_head(from: &str, to: &str) -> String {
+    assert!(HEAD.contains(from));
+    parse(&HEAD.replace(from, to)).expect_err(to).to_string()
+}
+
+#[test]
+fn takes_a_minimal_file_and_a_full_one() {
+    let config = parse(HEAD).unwrap();
+    assert_eq!((config.listen_port, config.ports.len(), config.mtu()), (51820, 1, 1500));
+    let config = parse(&format!(
+        "{HEAD}gateways = [\"192.0.2.254\", \"fe80::1\"]\nvlan = 7\nmtu = 1400\nkernel = \"wan0\"\n\
+         [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\"]\n{PEER}name = \"a\"\n\
+         endpoint = \"192.0.2.9:51820\"\npersistent_keepalive = 25\nclient_id = \"AQID\"\n"
+    ))
+    .unwrap();
+    let peer = config.peers.first().unwrap();
+    assert_eq!(peer.client_id, ClientId([1, 2, 3]));
+    assert_eq!(peer.persistent_keepalive, Some(Duration::from_secs(25)));
+    assert_eq!(config.ports.first().unwrap().vlan, Some(7));
+}
+
+#[test]
+fn names_the_line_of_a_bad_key() {
+    let error = refused_head("yAnz5", "!");
+    assert!(error.starts_with("test.toml:2: private_key is not base64"), "{error}");
+    let error = refused("[[peer]]\npublic_key = \"short\"\nallowed_ips = []\n");
+    assert!(error.starts_with("test.toml:10: public_key is not base64"), "{error}");
+    let error = refused(&format!("{PEER}client_id = \"AQIDBA==\"\n"));
+    assert!(error.contains("client_id is not base64 of 3 octets"), "{error}");
+}
+
+#[test]
+fn names_the_line_of_overlapping_addresses() {
+    let other = PEER.replace("xTIBA5", "yTIBA5");
+    let error = refused(&format!("{PEER}{other}"));
+    assert!(error.contains("test.toml:15: allowed_ips: 10.7.0.2/32 of peer 2 is peer 1's"), "{error}");
+    let error = refused(&format!("{PEER}{PEER}"));
+    assert!(error.contains("public_key of peer 2 is peer 1's already"), "{error}");
+    let local = "[local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.2\"]\n";
+    assert!(refused(&format!("{local}{PEER}")).contains("is [local]'s already"));
+    let port = HEAD.split("workers = [0]\n").nth(1).unwrap();
+    assert!(refused(port).contains("device net_ring0 of port wan is port wan's already"));
+    assert!(refused(&port.replace("net_ring0", "net_ring1")).contains("address 192.0.2.1"));
+}
+
+#[test]
+fn names_the_line_of_an_unknown_field_and_of_broken_toml() {
+    let error = refused("colour = \"red\"\n");
+    assert!(error.starts_with("test.toml:9: unknown field `colour`"), "{error}");
+    assert!(refused("[[peer\n").starts_with("test.toml:9: "), "{}", refused("[[peer\n"));
+    assert!(refused_head("listen_port = 51820\n", "").contains("missing field `listen_port`"));
+}
+
+#[test]
+fn says_what_each_value_may_be() {
+    for (from, to, said) in [
+        ("51820", "0", "listen_port 0"),
+        ("[0]", "[]", "name 1 to 16"),
+        ("[0]", "[0]\nhandshake_threads = 0", "outside 1 to 64"),
+        ("[0]", "[0]\nmemory.buffers = 1", "memory.buffers = 1 is outside"),
+        ("net_ring0", "", "device is empty"),
+        ("192.0.2.1/24", "192.0.2/24", "\"192.0.2/24\" is no IP address"),
+        ("192.0.2.1/24", "224.0.0.1/24", "multicast"),
+    ] {
+        let error = refused_head(from, to);
+        assert!(error.contains(said), "{error}");
+        assert!(error.starts_with("test.toml:"), "{error}");
+    }
+    for (tail, said) in [
+        ("vlan = 4095\n", "vlan 4095 is outside 1 to 4094"),
+        ("mtu = 576\n", "mtu 576 is outside 1280"),
+        ("kernel = \"a name with blanks\"\n", "is no interface name"),
+        ("gateways = [\"198.51.100.1\"]\n", "lies in no prefix"),
+        ("gateways = [\"192.0.2.8\", \"192.0.2.9\"]\n", "second of its family"),
+    ] {
+        assert!(refused(tail).contains(said), "{}", refused(tail));
+    }
+    assert!(refused(&PEER.replace("10.7.0.2/32", "10.7.0.2/24")).contains("write 10.7.0.0/24"));
+    assert!(parse("listen_port = 1\nworkers = [0]\n").unwrap_err().to_string().contains("private_key"));
+}
+
+#[test]
+fn says_which_file_cannot_be_read() {
+    let error = Config::read(Path::new("/nowhere/m.toml")).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/m.toml: cannot be read"), "{error}");
+    let line = "private_key = \"yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\"";
+    let error = refused_head(line, "private_key_file = \"none.key\"");
+    assert!(error.contains("key file none.key cannot be read"), "{error}");
+    let error = refused_head(line, &format!("{line}\nprivate_key_file = \"none.key\""));
+    assert!(error.contains("keep one of the two"), "{error}");
+}
+
+#[test]
+fn a_key_is_never_printed() {
+    let printed = format!("{:?}", parse(HEAD).unwrap());
+    assert!(printed.contains("private_key: Secret(..),"), "{printed}");
+}

@@ -1,0 +1,203 @@
+//! The rings between workers and handshake threads, and what travels in them. All are bounded; none waits.
+
+use crossbeam::queue::ArrayQueue;
+use wireguard::message::{ClientId, INITIATION_LEN};
+use wireguard::noise::{Identified, Keys};
+use wireguard::session::{Indices, Role};
+
+use crate::frame::Endpoint;
+use crate::limits::{JOBS_MAX, ORDERS_MAX};
+use crate::neighbours::{LinkAddress, Name};
+
+/// A handshake message with its path, in either direction.
+#[derive(Clone, Debug)]
+pub struct Message {
+    octets: [u8; INITIATION_LEN],
+    len: usize,
+    /// Where it came from or shall go.
+    pub endpoint: Endpoint,
+    /// The client id that it bore or shall bear; its octets in the message are zeros.
+    pub client_id: ClientId,
+}
+
+impl Message {
+    /// Copies a message; none is longer than an initiation.
+    pub fn new(octets: &[u8], endpoint: Endpoint, client_id: ClientId) -> Option<Self> {
+        let mut message = Self { octets: [0; INITIATION_LEN], len: octets.len(), endpoint, client_id };
+        message.octets.get_mut(..octets.len())?.copy_from_slice(octets);
+        Some(message)
+    }
+
+    /// The message.
+    pub fn octets(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Work for a handshake thread.
+#[derive(Debug)]
+pub enum Job {
+    /// A message that has passed the worker's checks.
+    Arrived(Message),
+    /// An initiation whose sender another thread has found out and this one keeps.
+    Identified(Box<(Identified, Message)>),
+    /// Begin a handshake with this peer (its number in the configuration).
+    Initiate(u32, Endpoint),
+    /// Forget the handshake under way with this peer.
+    Abandon(u32),
+}
+
+/// Work for a worker.
+#[derive(Debug)]
+pub enum Order {
+    /// A handshake is done: begin a session, then send the reply.
+    Install(Box<Install>),
+    /// Send a handshake message of this peer (its number on the worker).
+    Send(u32, Message),
+    /// Another worker has learned a neighbour's link address.
+    Learned(Name, LinkAddress),
+}
+
+/// A new session.
+#[derive(Debug)]
+pub struct Install {
+    /// The peer, as a number on its worker.
+    pub peer: u32,
+    /// The slot that was reserved for it.
+    pub slot: u32,
+    /// The index that stands for worker and slot, and the peer's.
+    pub indices: Indices,
+    /// Who began the handshake.
+    pub role: Role,
+    /// Keys of both directions.
+    pub keys: Keys,
+    /// The response, when we are the responder; else only where the peer is.
+    pub reply: Option<Message>,
+    /// Where the handshake came from.
+    pub endpoint: Endpoint,
+    /// The client id that the peer uses.
+    pub client_id: ClientId,
+}
+
+/// Every ring between workers and handshake threads of one server.
+#[derive(Debug)]
+pub struct Exchange {
+    jobs: Vec<ArrayQueue<Job>>,
+    orders: Vec<ArrayQueue<Order>>,
+    /// Free session slots by worker and thread: thread `t` of `n` hands out the slots `s` with `s % n == t`,
+    /// so that the index in a response tells which thread waits for it.
+    slots: Vec<Vec<ArrayQueue<u32>>>,
+}
+
+impl Exchange {
+    /// Rings for so many workers and threads, with `slots` session slots for each worker. First in, first
+    /// out: a retired slot rests as long as the spare ones last.
+    pub fn new(workers: usize, threads: usize, slots: u32) -> Self {
+        let free = |thread: usize| {
+            let queue = ArrayQueue::new((slots as usize / threads + 1).max(1));
+            for slot in (0..slots).filter(|slot| *slot as usize % threads == thread) {
+                // The queue holds all slots of its thread.
+                let _ = queue.push(slot);
+            }
+            queue
+        };
+        Self {
+            jobs: (0..threads).map(|_| ArrayQueue::new(JOBS_MAX)).collect(),
+            orders: (0..workers).map(|_| ArrayQueue::new(ORDERS_MAX)).collect(),
+            slots: (0..workers).map(|_| (0..threads).map(free).collect()).collect(),
+        }
+    }
+
+    /// How many handshake threads there are.
+    pub fn threads(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Gives a thread work; false when its ring is full.
+    pub fn submit(&self, thread: usize, job: Job) -> bool {
+        self.jobs.get(thread).is_some_and(|queue| queue.push(job).is_ok())
+    }
+
+    /// Jobs that wait for a thread.
+    pub fn jobs_waiting(&self, thread: usize) -> usize {
+        self.jobs.get(thread).map_or(0, ArrayQueue::len)
+    }
+
+    /// The next job of a thread.
+    pub fn next_job(&self, thread: usize) -> Option<Job> {
+        self.jobs.get(thread)?.pop()
+    }
+
+    /// Gives a worker an order; the order comes back when its ring is full.
+    pub fn order(&self, worker: usize, order: Order) -> Result<(), Order> {
+        match self.orders.get(worker) {
+            Some(queue) => queue.push(order),
+            None => Err(order),
+        }
+    }
+
+    /// The next order of a worker.
+    pub fn next_order(&self, worker: usize) -> Option<Order> {
+        self.orders.get(worker)?.pop()
+    }
+
+    /// Takes a free session slot of a worker for a thread.
+    pub fn take_slot(&self, worker: usize, thread: usize) -> Option<u32> {
+        self.slots.get(worker)?.get(thread)?.pop()
+    }
+
+    /// Gives a slot back.
+    pub fn free_slot(&self, worker: usize, slot: u32) {
+        if let Some(queues) = self.slots.get(worker)
+            && let Some(queue) = queues.get(slot as usize % queues.len().max(1))
+        {
+            // Its place was freed when it was taken.
+            let _ = queue.push(slot);
+        }
+    }
+
+    /// Free slots of a worker.
+    pub fn slots_free(&self, worker: usize) -> usize {
+        self.slots.get(worker).map_or(0, |queues| queues.iter().map(ArrayQueue::len).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_is_with_the_thread_that_its_number_names() {
+        let exchange = Exchange::new(2, 3, 10);
+        assert_eq!(exchange.slots_free(1), 10);
+        for thread in 0..3 {
+            while let Some(slot) = exchange.take_slot(1, thread) {
+                assert_eq!(slot as usize % 3, thread);
+            }
+        }
+        exchange.free_slot(1, 7);
+        assert_eq!((exchange.take_slot(1, 0), exchange.take_slot(1, 1)), (None, Some(7)));
+    }
+
+    #[test]
+    fn a_full_ring_refuses() {
+        let exchange = Exchange::new(1, 1, 1);
+        for _ in 0..JOBS_MAX {
+            assert!(exchange.submit(0, Job::Abandon(0)));
+        }
+        assert!(!exchange.submit(0, Job::Abandon(0)));
+        assert!(!exchange.submit(1, Job::Abandon(0)), "no such thread");
+    }
+
+    #[test]
+    fn a_message_is_never_longer_than_an_initiation() {
+        let new = |len| Message::new(&vec![1; len], Endpoint::NONE, ClientId::ZERO);
+        assert_eq!(new(148).unwrap().octets().len(), 148);
+        assert!(new(149).is_none());
+    }
+}

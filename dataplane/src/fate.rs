@@ -1,0 +1,179 @@
+//! What becomes of a frame: one [`Fate`] each, and one [`DropReason`] for every way to lose it.
+
+use crate::neighbours::NeighbourId;
+
+/// The end of a frame's way through the stages; the worker acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// No stage has decided yet.
+    Undecided,
+    /// Leave by this port; the link header is written.
+    Transmit(u8),
+    /// To the kernel's face of this port, as it came (an Ethernet frame without tag).
+    Kernel(u8),
+    /// To the kernel as an inner packet.
+    Local,
+    /// To another worker, with the entry that it shall take there.
+    HandOver(u8),
+    /// A handshake message that has passed its first checks: to the handshake threads.
+    Handshake,
+    /// Kept until a session or a neighbour is there.
+    Hold(Waiting),
+    /// Its purpose is fulfilled (a keepalive, an answered or learned neighbour message).
+    Consumed,
+    /// Lost, and counted under this name.
+    Drop(DropReason),
+}
+
+/// What a held frame waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Waiting {
+    /// A session with this peer (number on its own worker).
+    Peer(u32),
+    /// The link address of this neighbour.
+    Neighbour(NeighbourId),
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a frame was lost, in the order of the stages. `dataplane/README.md` tells the operator what
+        /// to do about each.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum DropReason { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl DropReason {
+            /// Every reason, in stage order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The counter's name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The frame lies in several buffers; the device was set up for larger frames than the pool.
+    ParseSegmented = "parse_segmented",
+    /// Ends before its headers do.
+    ParseTruncated = "parse_truncated",
+    /// Addressed to another station's link address.
+    ParseForeignStation = "parse_foreign_station",
+    /// Tagged when the port has no VLAN, untagged or wrongly tagged when it has one.
+    ParseVlan = "parse_vlan",
+    /// An ARP or neighbour-discovery message that breaks its RFC.
+    ParseNeighbourMessage = "parse_neighbour_message",
+    /// The version field does not match the Ethernet type.
+    ParseIpVersion = "parse_ip_version",
+    /// The header length is below the minimum or past the packet.
+    ParseIpHeaderLength = "parse_ip_header_length",
+    /// The total length is below the header's or past the frame.
+    ParseIpTotalLength = "parse_ip_total_length",
+    /// The IPv4 header checksum is wrong.
+    ParseIpChecksum = "parse_ip_checksum",
+    /// Too many, too long, misplaced or deprecated IPv6 extension headers.
+    ParseIpExtension = "parse_ip_extension",
+    /// A source that no packet may come from (multicast, loopback, unspecified, our own).
+    ParseIpSource = "parse_ip_source",
+    /// To an address that is not ours.
+    ParseForeignAddress = "parse_foreign_address",
+    /// A fragment of a UDP datagram: its port cannot be known.
+    ParseFragment = "parse_fragment",
+    /// The UDP length is below 8, or not that of the packet.
+    ParseUdpLength = "parse_udp_length",
+    /// The UDP checksum is wrong, or missing over IPv6.
+    ParseUdpChecksum = "parse_udp_checksum",
+    /// For the kernel, but the port has no `kernel` interface.
+    ParseNoKernel = "parse_no_kernel",
+    /// To the WireGuard port, but no WireGuard message: unknown type or wrong length.
+    DosMessage = "dos_message",
+    /// The first MAC is not made with our public key.
+    DosMac1 = "dos_mac1",
+    /// Sealed for another server of the fleet.
+    SteerForeignServer = "steer_foreign_server",
+    /// Sealed for a worker that this server does not have.
+    SteerForeignWorker = "steer_foreign_worker",
+    /// No session has this receiver index.
+    WireguardUnknownIndex = "wireguard_unknown_index",
+    /// The session is past its 180 seconds or its messages.
+    WireguardExpired = "wireguard_expired",
+    /// The counter was seen before or lies behind the window.
+    WireguardReplay = "wireguard_replay",
+    /// The tag does not fit: forged or damaged.
+    WireguardTag = "wireguard_tag",
+    /// The opened packet is no IP packet, or its length lies.
+    WireguardInner = "wireguard_inner",
+    /// The opened packet's source does not belong to this peer.
+    WireguardSource = "wireguard_source",
+    /// The outer path says congestion where the inner packet cannot carry it (RFC 6040).
+    WireguardEcn = "wireguard_ecn",
+    /// No route to the inner destination.
+    RouteNone = "route_none",
+    /// The hop limit is used up.
+    RouteHopLimit = "route_hop_limit",
+    /// An inner destination that is not forwarded (multicast, broadcast, loopback, unspecified).
+    RouteDestination = "route_destination",
+    /// Larger than what fits the path to the client.
+    EgressTooBig = "egress_too_big",
+    /// From the kernel back to the kernel.
+    EgressLoop = "egress_loop",
+    /// For this machine, but there is no `[local]` interface.
+    EgressNoLocal = "egress_no_local",
+    /// The peer has no known endpoint.
+    SealNoEndpoint = "seal_no_endpoint",
+    /// The session may not send any more and a new one is not there yet.
+    SealExhausted = "seal_exhausted",
+    /// No route to the outer destination.
+    LinkNoRoute = "link_no_route",
+    /// The neighbour table is full.
+    LinkTableFull = "link_table_full",
+    /// The neighbour did not answer.
+    LinkUnresolved = "link_unresolved",
+    /// Too many frames wait already.
+    HoldFull = "hold_full",
+    /// The peer did not answer the handshake in time.
+    HoldExpired = "hold_expired",
+    /// The ring of the handshake threads is full.
+    HandshakeFull = "handshake_full",
+    /// A handshake message that does not open.
+    HandshakeInvalid = "handshake_invalid",
+    /// The initiator's key belongs to no peer.
+    HandshakeUnknownPeer = "handshake_unknown_peer",
+    /// The initiation is not newer than the last one of this peer.
+    HandshakeReplay = "handshake_replay",
+    /// This peer initiates too often.
+    HandshakeFlood = "handshake_flood",
+    /// A response or cookie for an initiation that we did not send.
+    HandshakeUnexpected = "handshake_unexpected",
+    /// No receiver index is free on the peer's worker.
+    HandshakeNoIndex = "handshake_no_index",
+    /// The device's transmit queue is full.
+    TransmitFull = "transmit_full",
+    /// The kernel's interface takes no more.
+    KernelFull = "kernel_full",
+    /// The ring to the other worker is full.
+    HandOverFull = "hand_over_full",
+    /// Held when the program stopped.
+    Stopped = "stopped",
+}
+
+impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_begin_with_their_stage() {
+        let names: std::collections::HashSet<_> =
+            DropReason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), DropReason::COUNT);
+        for (position, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, position, "{} stands in order", reason.name());
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A packet's octets in our buffer, with room before and after, and what the stages have found out about it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use wireguard::message::ClientId;
+
+use crate::fate::{DropReason, Fate};
+use crate::neighbours::LinkAddress;
+use crate::packet::Ip;
+use crate::stages::route::NextHop;
+
+/// Where a frame came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// From the network, by this port: an Ethernet frame.
+    Wire(u8),
+    /// From the kernel's face of this port: an Ethernet frame without tag, to go out as it is.
+    Kernel(u8),
+    /// From the kernel's interface for inner packets: an Ethernet frame.
+    Local,
+    /// From a client by way of another worker: an opened, checked inner packet.
+    Client,
+    /// From `Local` by way of another worker: an inner packet.
+    Handed,
+    /// Made here; the note is complete.
+    Own,
+}
+
+impl Entry {
+    /// The entry as a packet's tag between workers; `verified` goes with it.
+    pub fn tag(self, verified: bool) -> u64 {
+        let (number, port) = match self {
+            Self::Wire(port) => (1, port),
+            Self::Kernel(port) => (2, port),
+            Self::Local => (3, 0),
+            Self::Client => (4, 0),
+            Self::Handed => (5, 0),
+            Self::Own => (0, 0),
+        };
+        number | u64::from(port) << 8 | u64::from(verified) << 16
+    }
+
+    /// Reads a tag; whatever is in it, the frame is parsed again.
+    pub fn from_tag(tag: u64) -> (Self, bool) {
+        let [number, port, verified, ..] = tag.to_le_bytes();
+        let entry = match number {
+            1 => Self::Wire(port),
+            2 => Self::Kernel(port),
+            3 => Self::Local,
+            4 => Self::Client,
+            _ => Self::Handed,
+        };
+        (entry, verified != 0)
+    }
+}
+
+/// What a frame is, as far as the stages know. A stage acts on its own kinds and passes the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Not looked at yet.
+    Unknown,
+    /// A WireGuard data message, from its first octet.
+    Sealed,
+    /// Any other WireGuard message, from its first octet.
+    Handshake,
+    /// An ARP message.
+    Arp,
+    /// An ICMPv6 neighbour solicitation or advertisement, from its IPv6 header.
+    Discovery,
+    /// An inner IP packet.
+    Inner,
+    /// A whole WireGuard message that shall go to `note.endpoint`.
+    Datagram,
+    /// An outer IP packet that shall go to `note.endpoint.remote`.
+    Outer,
+    /// A question for the link address of `note.endpoint.remote`, to be written.
+    Question,
+}
+
+/// Both ends of a WireGuard path as this server sees it: answers leave from where questions came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The peer's address and port.
+    pub remote: SocketAddr,
+    /// Our address that the peer talks to.
+    pub local: IpAddr,
+    /// The port (device) by which it is reached.
+    pub port: u8,
+}
+
+impl Endpoint {
+    /// No endpoint at all; never transmitted to.
+    pub const NONE: Self = Self {
+        remote: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+        local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        port: 0,
+    };
+}
+
+/// What is known about a frame; written by one stage, read by later ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Note {
+    /// Where it came in.
+    pub entry: Entry,
+    /// What it is now.
+    pub kind: Kind,
+    /// The device has verified the outer checksums.
+    pub verified: bool,
+    /// The outer type-of-service octet as received.
+    pub tos: u8,
+    /// The inner packet.
+    pub inner: Ip,
+    /// The client id of the WireGuard message.
+    pub client_id: ClientId,
+    /// The outer addresses, received or to be used.
+    pub endpoint: Endpoint,
+    /// Session slot on this worker.
+    pub slot: u32,
+    /// Message counter.
+    pub counter: u64,
+    /// The peer, as a number on its own worker.
+    pub peer: u32,
+    /// Where an inner packet goes.
+    pub next_hop: NextHop,
+    /// The packet is an error that we made of one that came from there.
+    pub turned: bool,
+}
+
+impl Note {
+    /// A note of a frame made here.
+    pub const fn own(kind: Kind, endpoint: Endpoint, next_hop: NextHop) -> Self {
+        Self { kind, endpoint, next_hop, ..Self::new(Entry::Own) }
+    }
+
+    /// A note that knows only the entry.
+    pub const fn new(entry: Entry) -> Self {
+        Self {
+            entry,
+            kind: Kind::Unknown,
+            verified: false,
+            tos: 0,
+            inner: Ip::NONE,
+            client_id: ClientId::ZERO,
+            endpoint: Endpoint::NONE,
+            slot: 0,
+            counter: 0,
+            peer: 0,
+            next_hop: NextHop::None,
+            turned: false,
+        }
+    }
+}
+
+/// A view of one buffer: `octets[start..end]` is the packet, the rest is room.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    octets: &'a mut [u8],
+    start: usize,
+    end: usize,
+    /// Where the packet lay when it came.
+    received: (usize, usize),
+    /// What has been decided.
+    pub fate: Fate,
+    /// What has been found out.
+    pub note: Note,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame over a whole buffer whose packet lies at `start..start + len`; a range outside the buffer
+    /// is cut to it.
+    pub fn new(octets: &'a mut [u8], start: usize, len: usize, note: Note) -> Self {
+        let end = start.saturating_add(len).min(octets.len());
+        let start = start.min(end);
+        Self { start, end, received: (start, end), octets, fate: Fate::Undecided, note }
+    }
+
+    /// The packet.
+    #[inline]
+    pub fn data(&self) -> &[u8] {
+        self.octets.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The packet, to be changed.
+    #[inline]
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        self.octets.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The packet and all the room behind it.
+    #[inline]
+    pub fn data_and_room(&mut self) -> &mut [u8] {
+        self.octets.get_mut(self.start..).unwrap_or_default()
+    }
+
+    /// Octets of the packet.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether the packet has no octets.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where the packet begins in its buffer.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Takes `len` octets off the front.
+    #[inline]
+    pub fn pull(&mut self, len: usize) -> Result<(), Fate> {
+        if len > self.len() {
+            return Err(Fate::Drop(DropReason::ParseTruncated));
+        }
+        self.start += len;
+        Ok(())
+    }
+
+    /// Puts `len` octets in front and lends the packet from there on. The pools' headroom
+    /// ([`crate::limits::HEADROOM`]) covers every header that we ever put in front, so this fails only
+    /// for a buffer that is not from our pools.
+    #[inline]
+    pub fn push(&mut self, len: usize) -> Result<&mut [u8], Fate> {
+        let start = self.start.checked_sub(len).ok_or(Fate::Drop(DropReason::ParseSegmented))?;
+        self.start = start;
+        Ok(self.data_mut())
+    }
+
+    /// Sets the packet's length: shorter cuts the end, longer takes from the room behind.
+    #[inline]
+    pub fn set_len(&mut self, len: usize) -> Result<(), Fate> {
+        let end = self.start + len;
+        if end > self.octets.len() {
+            return Err(Fate::Drop(DropReason::ParseSegmented));
+        }
+        self.end = end;
+        Ok(())
+    }
+
+    /// Takes the borders back to where they were when the packet came.
+    pub fn rewind(&mut self) {
+        (self.start, self.end) = self.received;
+    }
+
+    /// The link address from which the frame came, when it came with a link header.
+    pub fn sender(&self) -> Option<LinkAddress> {
+        let header = self.octets.get(self.received.0..self.received.1)?;
+        wire::ethernet::parse(header).ok().map(|header| header.source)
+    }
+
+    /// Octets of room behind the packet.
+    pub fn tailroom(&self) -> usize {
+        self.octets.len() - self.end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_survives_its_tag() {
+        use Entry::{Client, Handed, Kernel, Local, Wire};
+        for entry in [Wire(0), Wire(15), Kernel(3), Local, Client, Handed] {
+            for verified in [false, true] {
+                assert_eq!(Entry::from_tag(entry.tag(verified)), (entry, verified));
+            }
+        }
+    }
+
+    #[test]
+    fn moves_its_borders_within_the_buffer_only() {
+        let mut buffer = [0_u8; 100];
+        let mut frame = Frame::new(&mut buffer, 40, 20, Note::new(Entry::Own));
+        assert_eq!((frame.len(), frame.tailroom()), (20, 40));
+        assert!(frame.pull(21).is_err());
+        frame.pull(20).unwrap();
+        assert!(frame.is_empty());
+        assert_eq!(frame.push(60).unwrap().len(), 60);
+        assert!(frame.push(1).is_err());
+        frame.set_len(100).unwrap();
+        assert!(frame.set_len(101).is_err());
+        assert_eq!(frame.data().len(), 100);
+    }
+
+    #[test]
+    fn cuts_a_lying_range_to_the_buffer() {
+        let mut buffer = [0_u8; 10];
+        assert_eq!(Frame::new(&mut buffer, 20, 5, Note::new(Entry::Own)).len(), 0);
+    }
+}

@@ -1,0 +1,363 @@
+//! What a handshake thread does: Noise off the fast path (D7). It keeps the handshakes of its peers and
+//! sends finished sessions to the worker that owns the peer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::rand_core::Rng;
+use wireguard::cookie::Jar;
+use wireguard::index::{Permutation, Place};
+use wireguard::limits::INITIATIONS_PER_SECOND;
+use wireguard::message::{
+    ClientId, CookieReply, Initiation, Kind, Response, kind,
+};
+use wireguard::noise::{Identified, Identity, Keys, Pending, PeerKeys, identify, initiate};
+use wireguard::secret::Secret;
+use wireguard::session::{Indices, Role};
+use wireguard::time::{Instant, Tai64n};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::counters::Counters;
+use crate::exchange::{Exchange, Install, Job, Message, Order};
+use crate::fate::DropReason;
+use crate::frame::Endpoint;
+use crate::site::{local_number, owner};
+
+/// Random octets; seeded by the caller, so that the same seed gives the same run.
+pub type Random = rand_chacha::ChaCha20Rng;
+
+/// A peer as the handshake threads know it.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its keys.
+    pub keys: PeerKeys,
+    /// The id that we send with our initiations until it has shown one.
+    pub client_id: ClientId,
+}
+
+/// The moving part of a peer's handshakes.
+struct Row {
+    newest: Tai64n,
+    opens_at: Instant,
+    jar: Jar,
+    pending: Option<(Pending, u32)>,
+    client_id: ClientId,
+}
+
+/// What all handshake threads share, read-only.
+#[derive(Debug)]
+pub struct Directory {
+    /// Our static key.
+    pub identity: Identity,
+    /// The peers, by number in the configuration.
+    pub peers: Vec<Peer>,
+    /// Peer numbers by public key.
+    pub numbers: HashMap<[u8; 32], u32>,
+    /// How receiver indices are made.
+    pub permutation: Permutation,
+    /// This server's number in the fleet.
+    pub server: u8,
+    /// The Unix time at `Instant::ZERO`.
+    pub unix_at_zero: Duration,
+}
+
+/// One handshake thread's state.
+pub struct Handshaker {
+    thread: usize,
+    directory: Arc<Directory>,
+    exchange: Arc<Exchange>,
+    counters: Arc<Counters>,
+    random: Random,
+    rows: HashMap<u32, Row>,
+    /// Who waits for a response under this index.
+    waiting: HashMap<u32, u32>,
+}
+
+impl std::fmt::Debug for Handshaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshaker").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+/// Least time between two initiations of one peer, on average; a burst of as many as fit in a second is
+/// not punished beyond it.
+const GATE: Duration = Duration::from_millis(1_000 / INITIATIONS_PER_SECOND as u64);
+
+impl Handshaker {
+    /// The state of thread number `thread`.
+    pub fn new(
+        thread: usize,
+        directory: Arc<Directory>,
+        exchange: Arc<Exchange>,
+        counters: Arc<Counters>,
+        random: Random,
+    ) -> Self {
+        let rows = HashMap::new();
+        Self { thread, directory, exchange, counters, random, rows, waiting: HashMap::new() }
+    }
+
+    /// Does up to `max` waiting jobs; gives how many it did.
+    pub fn turn(&mut self, now: Instant, max: usize) -> usize {
+        for done in 0..max {
+            let Some(job) = self.exchange.next_job(self.thread) else { return done };
+            self.work(job, now);
+        }
+        max
+    }
+
+    fn work(&mut self, job: Job, now: Instant) {
+        let outcome = match job {
+            Job::Arrived(message) => {
+                self.counters.taken_over.add(1);
+                self.arrived(&message, now)
+            }
+            Job::Identified(both) => {
+                self.counters.taken_over.add(1);
+                let (identified, message) = *both;
+                self.identified(identified, &message, now)
+            }
+            Job::Initiate(peer, endpoint) => return self.initiate(peer, endpoint, now),
+            Job::Abandon(peer) => return self.abandon(peer),
+        };
+        match outcome {
+            Ok(Ended::Here) => self.counters.consumed.add(1),
+            Ok(Ended::Elsewhere) => self.counters.handed_over.add(1),
+            Err(reason) => self.counters.drop_one(reason),
+        }
+    }
+
+    fn arrived(&mut self, message: &Message, now: Instant) -> Result<Ended, DropReason> {
+        let invalid = DropReason::HandshakeInvalid;
+        let octets = message.octets();
+        match kind(octets).map_err(|_| invalid)? {
+            Kind::Initiation => {
+                let initiation = Initiation::ref_from_bytes(octets).map_err(|_| invalid)?;
+                let identified =
+                    identify(&self.directory.identity, initiation).map_err(|_| invalid)?;
+                self.identified(identified, message, now)
+            }
+            Kind::Response => {
+                let response = Response::ref_from_bytes(octets).map_err(|_| invalid)?;
+                self.response(response, message)
+            }
+            Kind::CookieReply => {
+                let reply = CookieReply::ref_from_bytes(octets).map_err(|_| invalid)?;
+                self.cookie(reply, now)
+            }
+            Kind::Data => Err(invalid),
+        }
+    }
+
+    /// The sender has named itself: on to the thread that keeps this peer, which may be this one.
+    fn identified(
+        &mut self,
+        identified: Identified,
+        message: &Message,
+        now: Instant,
+    ) -> Result<Ended, DropReason> {
+        let number = *self
+            .directory
+            .numbers
+            .get(identified.initiator())
+            .ok_or(DropReason::HandshakeUnknownPeer)?;
+        let thread = number as usize % self.exchange.threads();
+        if thread == self.thread {
+            return self.initiation(number, identified, message, now);
+        }
+        let job = Job::Identified(Box::new((identified, message.clone())));
+        if !self.exchange.submit(thread, job) {
+            return Err(DropReason::HandshakeFull);
+        }
+        Ok(Ended::Elsewhere)
+    }
+
+    fn initiation(
+        &mut self,
+        number: u32,
+        identified: Identified,
+        message: &Message,
+        now: Instant,
+    ) -> Result<Ended, DropReason> {
+        let directory = Arc::clone(&self.directory);
+        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnknownPeer)?;
+        let admitted = identified.admit(&peer.keys).map_err(|_| DropReason::HandshakeInvalid)?;
+        let row = self.row(number);
+        if admitted.timestamp() <= row.newest {
+            return Err(DropReason::HandshakeReplay);
+        }
+        // A token bucket in one stamp: each initiation moves it on, and it never lags by over a second.
+        let earliest = now - Duration::from_secs(1);
+        if row.opens_at > now {
+            return Err(DropReason::HandshakeFlood);
+        }
+        row.opens_at = row.opens_at.max(earliest) + GATE;
+        row.newest = admitted.timestamp();
+        row.client_id = message.client_id;
+
+        let worker = owner(number, self.exchange.workers());
+        let slot = self
+            .exchange
+            .take_slot(worker, self.thread)
+            .ok_or(DropReason::HandshakeNoIndex)?;
+        let local_index = self.index(worker, slot);
+        let remote_index = admitted.remote_index();
+        let ephemeral = self.secret();
+        let answer = admitted.respond(&peer.keys, local_index, ephemeral);
+        let Ok((mut response, keys)) = answer else {
+            self.exchange.free_slot(worker, slot);
+            return Err(DropReason::HandshakeInvalid);
+        };
+        self.row(number).jar.stamp(peer.keys.checker(), response.as_mut_bytes(), now);
+        let reply = Message::new(response.as_bytes(), message.endpoint, message.client_id);
+        let indices = Indices { local: local_index, remote: remote_index };
+        let session = Established { role: Role::Responder, slot, indices };
+        self.install(number, session, keys, message, reply)
+    }
+
+    fn response(
+        &mut self,
+        response: &Response,
+        message: &Message,
+    ) -> Result<Ended, DropReason> {
+        let local_index = response.receiver_index.get();
+        let number =
+            *self.waiting.get(&local_index).ok_or(DropReason::HandshakeUnexpected)?;
+        let directory = Arc::clone(&self.directory);
+        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
+        let row = self.row(number);
+        let (pending, slot) = row.pending.as_ref().ok_or(DropReason::HandshakeUnexpected)?;
+        let keys = pending
+            .complete(&directory.identity, &peer.keys, response)
+            .map_err(|_| DropReason::HandshakeInvalid)?;
+        let slot = *slot;
+        row.pending = None;
+        row.client_id = message.client_id;
+        self.waiting.remove(&local_index);
+        let indices = Indices { local: local_index, remote: response.sender_index.get() };
+        let session = Established { role: Role::Initiator, slot, indices };
+        self.install(number, session, keys, message, None)
+    }
+
+    fn cookie(&mut self, reply: &CookieReply, now: Instant) -> Result<Ended, DropReason> {
+        let number = *self
+            .waiting
+            .get(&reply.receiver_index.get())
+            .ok_or(DropReason::HandshakeUnexpected)?;
+        let directory = Arc::clone(&self.directory);
+        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
+        self.row(number)
+            .jar
+            .receive(peer.keys.checker(), reply, now)
+            .map_err(|_| DropReason::HandshakeInvalid)?;
+        Ok(Ended::Here)
+    }
+
+    /// Sends the session to the peer's worker; its slot is free again when the worker's inbox is full.
+    fn install(
+        &mut self,
+        number: u32,
+        session: Established,
+        keys: Keys,
+        message: &Message,
+        reply: Option<Message>,
+    ) -> Result<Ended, DropReason> {
+        let workers = self.exchange.workers();
+        let worker = owner(number, workers);
+        let install = Install {
+            peer: local_number(number, workers),
+            slot: session.slot,
+            indices: session.indices,
+            role: session.role,
+            keys,
+            reply,
+            endpoint: message.endpoint,
+            client_id: message.client_id,
+        };
+        self.exchange.order(worker, Order::Install(Box::new(install))).map_err(|_| {
+            self.exchange.free_slot(worker, session.slot);
+            self.counters.orders_lost.add(1);
+            DropReason::HandshakeFull
+        })?;
+        Ok(Ended::Here)
+    }
+
+    /// Makes an initiation and lets the peer's worker send it. A failure is silent here: the worker's
+    /// timer asks again.
+    fn initiate(&mut self, number: u32, endpoint: Endpoint, now: Instant) {
+        let directory = Arc::clone(&self.directory);
+        let Some(peer) = directory.peers.get(number as usize) else { return };
+        self.abandon(number);
+        let workers = self.exchange.workers();
+        let worker = owner(number, workers);
+        let Some(slot) = self.exchange.take_slot(worker, self.thread) else {
+            self.counters.orders_lost.add(1);
+            return;
+        };
+        let local_index = self.index(worker, slot);
+        let unix = directory.unix_at_zero + now.since(Instant::ZERO);
+        let stamp = Tai64n::new(unix.as_secs(), unix.subsec_nanos());
+        let ephemeral = self.secret();
+        let Ok((mut initiation, pending)) =
+            initiate(&directory.identity, &peer.keys, local_index, stamp, ephemeral)
+        else {
+            self.exchange.free_slot(worker, slot);
+            return;
+        };
+        let row = self.row(number);
+        row.jar.stamp(peer.keys.checker(), initiation.as_mut_bytes(), now);
+        row.pending = Some((pending, slot));
+        let client_id = row.client_id;
+        self.waiting.insert(local_index, number);
+        if let Some(message) = Message::new(initiation.as_bytes(), endpoint, client_id) {
+            let order = Order::Send(local_number(number, workers), message);
+            if self.exchange.order(worker, order).is_err() {
+                self.counters.orders_lost.add(1);
+            }
+        }
+    }
+
+    fn abandon(&mut self, number: u32) {
+        let Some((pending, slot)) = self.row(number).pending.take() else { return };
+        self.waiting.remove(&pending.local_index());
+        self.exchange.free_slot(owner(number, self.exchange.workers()), slot);
+    }
+
+    fn row(&mut self, number: u32) -> &mut Row {
+        let client_id =
+            self.directory.peers.get(number as usize).map_or(ClientId::ZERO, |peer| peer.client_id);
+        self.rows.entry(number).or_insert_with(|| Row {
+            newest: Tai64n::default(),
+            opens_at: Instant::ZERO,
+            jar: Jar::new(),
+            pending: None,
+            client_id,
+        })
+    }
+
+    fn index(&self, worker: usize, slot: u32) -> u32 {
+        let worker = u8::try_from(worker).unwrap_or(u8::MAX);
+        self.directory.permutation.index(Place { server: self.directory.server.into(), worker: worker.into(), slot })
+    }
+
+    fn secret(&mut self) -> Secret {
+        let mut secret = Secret::zero();
+        self.random.fill_bytes(secret.octets_mut());
+        secret
+    }
+}
+
+/// Where a message that was not dropped has ended.
+enum Ended {
+    /// This thread has done what it asked for.
+    Here,
+    /// Another thread goes on with it.
+    Elsewhere,
+}
+
+/// The names of a session that a handshake has made.
+struct Established {
+    role: Role,
+    slot: u32,
+    indices: Indices,
+}

@@ -1,0 +1,95 @@
+//! Every capacity, rate and time-out of the dataplane, with its reason. The protocol's own are in
+//! [`wireguard::limits`].
+
+use std::time::Duration;
+
+/// Frames of one turn: enough to amortise a turn and to fill vector lanes, few enough to stay in L1/L2.
+pub const BURST_LEN_MAX: usize = 64;
+
+/// Room before a packet in its buffer: Ethernet with a tag, IPv6, UDP and the data header are 82 octets.
+pub const HEADROOM: usize = 128;
+
+/// Octets of packet and tailroom in a buffer: a full Ethernet frame, padding, tag and the AEAD's slack.
+pub const DATA_ROOM: usize = 2048;
+
+/// Largest IP packet that a port takes; one buffer holds it with everything around it.
+pub const MTU_MAX: u16 = 1900;
+
+/// Smallest IP packet size that IPv6 guarantees (RFC 8200 5), so a port may not have less.
+pub const MTU_MIN: u16 = 1280;
+
+/// Buffers of a worker's pool unless configured: all queues full, held and handed-over packets.
+pub const POOL_LEN: u32 = 8192;
+
+/// Workers of one server: four bits of the receiver index name them.
+pub const WORKERS_MAX: usize = 16;
+
+/// Ports of one server.
+pub const PORTS_MAX: usize = 16;
+
+/// Session slots per peer: previous, current, next, and the initiation under way.
+pub const SLOTS_PER_PEER: usize = 4;
+
+/// Spare session slots per worker, so that retired indices rest before they are issued again.
+pub const SLOTS_SPARE: usize = 256;
+
+/// Orders (session installs, messages to send, neighbours) waiting for one worker.
+pub const ORDERS_MAX: usize = 4096;
+
+/// Handshake jobs waiting for one handshake thread: a third of a second of work at 170 us each.
+pub const JOBS_MAX: usize = 2048;
+
+/// From this many waiting jobs on a server asks initiators for cookies (one eighth of the ring, so that
+/// cookies start well before loss does).
+pub const JOBS_UNDER_LOAD: usize = JOBS_MAX / 8;
+
+/// How long a server goes on asking for cookies after the queue was last that long.
+pub const UNDER_LOAD_HOLD: Duration = Duration::from_secs(1);
+
+/// Orders that a worker takes from its inbox in one turn.
+pub const ORDERS_PER_TURN: usize = 32;
+
+/// Timers that a worker serves in one turn; the rest follow in the next.
+pub const TIMERS_PER_TURN: usize = 64;
+
+/// Frames that a worker makes by itself in one turn (keepalives, messages, solicitations).
+pub const OWN_PER_TURN: usize = BURST_LEN_MAX;
+
+/// Frames of a worker that wait for sessions and neighbours, in all.
+pub const HELD_MAX: usize = 1024;
+
+/// Frames that wait for one session or neighbour.
+pub const HELD_PER_KEY_MAX: usize = 16;
+
+/// How long a frame waits for a session or a neighbour: two tries of a handshake.
+pub const HELD_TIME: Duration = Duration::from_secs(12);
+
+/// Neighbours that one worker remembers.
+pub const NEIGHBOURS_MAX: usize = 4096;
+
+/// Time between two solicitations of one neighbour (RFC 4861 10: RETRANS_TIMER).
+pub const NEIGHBOUR_RETRY: Duration = Duration::from_secs(1);
+
+/// Unanswered solicitations after which a neighbour counts as gone (RFC 4861 10).
+pub const NEIGHBOUR_ATTEMPTS_MAX: u8 = 3;
+
+/// Age from which a used neighbour is asked again while it stays in use (RFC 4861 10: REACHABLE_TIME).
+pub const NEIGHBOUR_REFRESH: Duration = Duration::from_secs(30);
+
+/// Age at which a neighbour that no longer answers is given up.
+pub const NEIGHBOUR_LIFETIME: Duration = Duration::from_secs(120);
+
+/// ICMP errors per second and worker (RFC 4443 2.4f asks for a limit), and the burst allowed.
+pub const ICMP_ERRORS_PER_SECOND: u32 = 100;
+/// ICMP errors that may go out at once.
+pub const ICMP_ERRORS_BURST: u32 = 50;
+
+/// Outer octets around an inner packet: IPv6, UDP, data header and tag. IPv4 would need 20 less; one
+/// figure for both lets a client change family without a change of MTU, as WireGuard's tools assume.
+pub const OVERHEAD: usize = 40 + 8 + 16 + 16;
+
+/// Empty turns after which an idle worker begins to rest.
+pub const IDLE_TURNS: u32 = 64;
+
+/// How long a resting worker sleeps under the `sleep` policy.
+pub const IDLE_SLEEP: Duration = Duration::from_micros(50);

@@ -1,0 +1,59 @@
+//! THE PACKET'S WAY: one ordered list, for every burst and both directions. A frame that a stage does not
+//! concern passes it untouched.
+
+use std::sync::Arc;
+
+use ::wireguard::time::Instant;
+
+use crate::burst::Burst;
+use crate::counters::Counters;
+use crate::handshake::Directory;
+use crate::neighbours::Neighbours;
+use crate::site::Site;
+use crate::stages::dos::{self, Defence};
+use crate::stages::egress;
+use crate::stages::link;
+use crate::stages::parse;
+use crate::stages::route::{self, Limiter, Router, Routes};
+use crate::stages::steer::{self, Owner};
+use crate::stages::wireguard::{self, sessions::Sessions};
+
+/// What one worker's stages know. Everything is its own, or shared and read-only.
+#[derive(Debug)]
+pub struct State {
+    /// The server.
+    pub site: Arc<Site>,
+    /// Keys, for the checks of handshake messages.
+    pub directory: Arc<Directory>,
+    /// Routes of inner packets.
+    pub routes: Arc<Routes>,
+    /// This worker's counters.
+    pub counters: Arc<Counters>,
+    /// Which worker this is.
+    pub owner: Owner,
+    /// Link addresses of next hops.
+    pub neighbours: Neighbours,
+    /// The handshake's defence.
+    pub defence: Defence,
+    /// This worker's sessions and peers.
+    pub sessions: Sessions,
+    /// The limit of ICMP errors.
+    pub limiter: Limiter,
+}
+
+/// Walks a burst through all stages. Afterwards every frame has a fate.
+pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
+    let State { site, directory, routes, counters, owner, .. } = state;
+    let worker = owner.worker;
+    let mut router = Router { routes, site, worker, limiter: &mut state.limiter, counters };
+
+    burst.pass(|frame| parse::locate(frame, site));
+    link::answer(burst, &mut state.neighbours, site, now);
+    dos::admit(burst, &mut state.defence, &directory.identity, counters, now);
+    steer::claim(burst, owner);
+    wireguard::open(burst, &mut state.sessions, routes, counters, now);
+    route::choose(burst, &mut router, now);
+    egress::dress(burst, site);
+    wireguard::seal(burst, &mut state.sessions, site, counters, now);
+    link::address(burst, &mut state.neighbours, site, now);
+}

@@ -1,0 +1,213 @@
+//! What this server is: its ports as the network sees them, its addresses, its workers. Read-only.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::config::Config;
+use crate::frame::Endpoint;
+use crate::limits::OVERHEAD;
+use crate::neighbours::LinkAddress;
+
+/// The router's link address on the interface for inner packets: locally administered, and the same on
+/// every server, so that the kernel's neighbour entries survive a restart.
+pub const ROUTER: LinkAddress = [0x02, 0x6d, 0x69, 0x6c, 0x6c, 0x01];
+
+/// Source of ICMPv4 errors when `[local]` names no address (RFC 7600 4.8: the IPv4 dummy address).
+const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+
+/// One port as the network sees it.
+#[derive(Clone, Debug)]
+pub struct Face {
+    /// Its link address.
+    pub link: LinkAddress,
+    /// The tag of our traffic.
+    pub vlan: Option<u16>,
+    /// Largest IP packet.
+    pub mtu: usize,
+    /// Our addresses with their on-link prefixes.
+    pub addresses: Vec<IpNet>,
+    /// Routers towards everything else.
+    pub gateways: Vec<IpAddr>,
+    /// Whether the kernel has a face of it.
+    pub kernel: bool,
+}
+
+impl Face {
+    /// Who on this link takes a packet to `address`: the host itself or a gateway of its family.
+    #[inline]
+    pub fn next_hop(&self, address: IpAddr) -> Option<IpAddr> {
+        if self.is_on_link(address) {
+            return Some(address);
+        }
+        self.gateways.iter().find(|gateway| gateway.is_ipv4() == address.is_ipv4()).copied()
+    }
+
+    fn is_on_link(&self, address: IpAddr) -> bool {
+        let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        link_local || self.addresses.iter().any(|net| net.contains(&address))
+    }
+
+    /// Our address from which a packet to `address` leaves: on its link if we have one there.
+    pub fn source_for(&self, address: IpAddr) -> Option<IpAddr> {
+        let family = || self.addresses.iter().filter(|net| net.addr().is_ipv4() == address.is_ipv4());
+        family().find(|net| net.contains(&address)).or_else(|| family().next()).map(IpNet::addr)
+    }
+
+    /// Whether an address is this port's own.
+    #[inline]
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|net| net.addr() == address)
+    }
+}
+
+/// The kernel's interface for inner packets.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// The kernel's link address on it.
+    pub kernel: LinkAddress,
+    /// Inner addresses and prefixes behind it.
+    pub addresses: Vec<IpNet>,
+}
+
+/// The server.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its ports, by number.
+    pub faces: Vec<Face>,
+    /// Where inner packets reach the kernel.
+    pub local: Option<Local>,
+    /// The UDP port of WireGuard.
+    pub listen_port: u16,
+    /// How many workers there are.
+    pub workers: usize,
+    /// Largest inner packet that fits every path to a client.
+    pub inner_mtu: usize,
+    /// Source of inner ICMPv4 errors.
+    pub router4: Ipv4Addr,
+    /// Source of inner ICMPv6 errors.
+    pub router6: Ipv6Addr,
+}
+
+impl Site {
+    /// The server that a configuration describes, with the link addresses that its devices have.
+    pub fn new(config: &Config, links: &[LinkAddress], kernel: Option<LinkAddress>) -> Self {
+        let faces: Vec<Face> = config
+            .ports
+            .iter()
+            .zip(links)
+            .map(|(port, link)| Face {
+                link: *link,
+                vlan: port.vlan,
+                mtu: usize::from(port.mtu),
+                addresses: port.addresses.clone(),
+                gateways: port.gateways.clone(),
+                kernel: port.kernel.is_some(),
+            })
+            .collect();
+        let inner: Vec<IpNet> = config.local.iter().flat_map(|local| local.addresses.clone()).collect();
+        let outer = || faces.iter().flat_map(|face| face.addresses.iter());
+        let router6 = inner.iter().chain(outer()).find_map(|net| match net {
+            IpNet::V6(net) => Some(net.addr()),
+            IpNet::V4(_) => None,
+        });
+        let router4 = inner.iter().find_map(|net| match net {
+            IpNet::V4(net) => Some(net.addr()),
+            IpNet::V6(_) => None,
+        });
+        Self {
+            local: config.local.as_ref().zip(kernel).map(|(local, kernel)| Local {
+                kernel,
+                addresses: local.addresses.clone(),
+            }),
+            listen_port: config.listen_port,
+            workers: config.workers.len(),
+            inner_mtu: usize::from(config.mtu()) - OVERHEAD,
+            router4: router4.unwrap_or(DUMMY),
+            router6: router6.unwrap_or(Ipv6Addr::UNSPECIFIED),
+            faces,
+        }
+    }
+
+    /// A port by number.
+    #[inline]
+    pub fn face(&self, port: u8) -> Option<&Face> {
+        self.faces.get(usize::from(port))
+    }
+
+    /// Whether an outer address is ours, on whichever port it stands.
+    #[inline]
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.faces.iter().any(|face| face.owns(address))
+    }
+
+    /// The path to a configured endpoint: the port on whose link it lies, else one with a gateway.
+    pub fn path_to(&self, remote: std::net::SocketAddr) -> Option<Endpoint> {
+        let numbered = || (0_u8..).zip(&self.faces);
+        let address = remote.ip();
+        let (port, face) = numbered()
+            .find(|(_, face)| face.is_on_link(address))
+            .or_else(|| numbered().find(|(_, face)| face.next_hop(address).is_some()))?;
+        Some(Endpoint { remote, local: face.source_for(address)?, port })
+    }
+}
+
+/// The worker that owns a peer.
+#[inline]
+pub fn owner(number: u32, workers: usize) -> usize {
+    number as usize % workers.max(1)
+}
+
+/// A peer's number on its own worker.
+#[inline]
+pub fn local_number(number: u32, workers: usize) -> u32 {
+    number / u32::try_from(workers.max(1)).unwrap_or(1)
+}
+
+/// A peer's number in the configuration, from its number on a worker.
+#[inline]
+pub fn global_number(local: u32, worker: usize, workers: usize) -> u32 {
+    local * u32::try_from(workers.max(1)).unwrap_or(1) + u32::try_from(worker).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_peer_has_one_owner_and_one_number_there() {
+        for workers in 1..=16 {
+            for number in 0..100 {
+                let worker = owner(number, workers);
+                let local = local_number(number, workers);
+                assert_eq!(global_number(local, worker, workers), number);
+            }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_reached_on_its_link_else_by_a_gateway() {
+        let face = |address: &str, gateways: &[&str]| Face {
+            link: [2, 0, 0, 0, 0, 1],
+            vlan: None,
+            mtu: 1500,
+            addresses: vec![address.parse().unwrap()],
+            gateways: gateways.iter().map(|gateway| gateway.parse().unwrap()).collect(),
+            kernel: false,
+        };
+        let site = Site {
+            faces: vec![face("192.0.2.1/24", &["192.0.2.254"]), face("198.51.100.1/24", &[])],
+            local: None,
+            listen_port: 51820,
+            workers: 1,
+            inner_mtu: 1420,
+            router4: DUMMY,
+            router6: Ipv6Addr::UNSPECIFIED,
+        };
+        let path = |text: &str| site.path_to(text.parse().unwrap()).map(|path| path.port);
+        assert_eq!(path("198.51.100.9:1"), Some(1));
+        assert_eq!(path("203.0.113.9:1"), Some(0));
+        assert_eq!(path("[2001:db8::1]:1"), None);
+        assert_eq!(site.faces[0].next_hop("203.0.113.9".parse().unwrap()).unwrap().to_string(), "192.0.2.254");
+    }
+}

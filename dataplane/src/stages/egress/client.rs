@@ -1,0 +1,65 @@
+//! Egress to a client: the outer UDP and IP headers around a WireGuard message.
+
+use std::net::IpAddr;
+
+use wire::{ipv4, ipv6, udp};
+
+use crate::fate::{DropReason, Fate};
+use crate::frame::{Frame, Kind};
+use crate::site::Site;
+
+/// Handshake messages ask for priority (DSCP AF41), as WireGuard's other implementations mark them.
+pub const HANDSHAKE_TOS: u8 = 0x88;
+
+/// Hops that an outer packet may take (RFC 1700, IP TIME TO LIVE PARAMETER).
+const HOP_LIMIT: u8 = 64;
+
+const NO_ROUTE: Fate = Fate::Drop(DropReason::LinkNoRoute);
+
+/// Puts UDP and IP headers before the message, from our address to `note.endpoint.remote`.
+#[inline]
+pub fn encap(frame: &mut Frame<'_>, site: &Site, tos: u8) -> Result<(), Fate> {
+    let endpoint = frame.note.endpoint;
+    let ports = udp::Ports { source: site.listen_port, destination: endpoint.remote.port() };
+    let out = frame.push(udp::HEADER_LEN)?;
+    let len = out.len();
+    match (endpoint.local, endpoint.remote.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            udp::emit_v4(out, ports, source, destination).map_err(|_| NO_ROUTE)?;
+            let fields = ipv4::Fields {
+                source,
+                destination,
+                protocol: udp::PROTOCOL,
+                ttl: HOP_LIMIT,
+                tos,
+                // Routers may fragment, as with WireGuard's other implementations, so each needs a name
+                // of its own among its neighbours; the message counter is one (RFC 6864 4.3).
+                identification: identification(frame.note.counter),
+                dont_fragment: false,
+                payload_len: len,
+            };
+            ipv4::emit(frame.push(ipv4::HEADER_LEN)?, &fields).map_err(|_| NO_ROUTE)?;
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            udp::emit_v6(out, ports, source, destination).map_err(|_| NO_ROUTE)?;
+            let fields = ipv6::Fields {
+                source,
+                destination,
+                protocol: udp::PROTOCOL,
+                hop_limit: HOP_LIMIT,
+                traffic_class: tos,
+                flow_label: 0,
+                payload_len: len,
+            };
+            ipv6::emit(frame.push(ipv6::HEADER_LEN)?, &fields).map_err(|_| NO_ROUTE)?;
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return Err(NO_ROUTE),
+    }
+    frame.note.kind = Kind::Outer;
+    Ok(())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "any sixteen bits that change will do")]
+const fn identification(counter: u64) -> u16 {
+    counter as u16
+}

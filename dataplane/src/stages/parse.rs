@@ -1,0 +1,218 @@
+//! Stage 0, parse: checks the outer headers once and says what a frame is.
+
+use std::net::IpAddr;
+
+use wire::{Malformed, arp, ethernet, icmp, ipv4, ipv6, udp};
+use wireguard::message;
+
+use crate::fate::{DropReason, Fate};
+use crate::frame::{Endpoint, Entry, Frame, Kind};
+use crate::packet::{Ip, broken, is_no_source};
+use crate::site::{Face, Site};
+
+/// Finds out what the frame is and moves its start there; frames that are the kernel's or the network's
+/// leave here.
+#[inline]
+pub fn locate(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
+    match frame.note.entry {
+        Entry::Wire(port) => from_wire(frame, site, port),
+        Entry::Kernel(port) => Err(to_wire(frame, site, port)),
+        Entry::Local => from_local(frame),
+        Entry::Client | Entry::Handed => inner(frame),
+        Entry::Own => Ok(()),
+    }
+}
+
+const fn drop(reason: DropReason) -> Fate {
+    Fate::Drop(reason)
+}
+
+fn from_wire(frame: &mut Frame<'_>, site: &Site, port: u8) -> Result<(), Fate> {
+    let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
+    let link = link_header(frame)?;
+    if link.destination != face.link && !ethernet::is_multicast(link.destination) {
+        return Err(drop(DropReason::ParseForeignStation));
+    }
+    if link.vlan_id != face.vlan {
+        return Err(drop(DropReason::ParseVlan));
+    }
+    frame.pull(link.payload_offset)?;
+    match link.ethertype {
+        ipv4::ETHERTYPE => outer(frame, site, port, 4),
+        ipv6::ETHERTYPE => outer(frame, site, port, 6),
+        arp::ETHERTYPE => {
+            frame.note.kind = Kind::Arp;
+            Ok(())
+        }
+        _ => Err(to_kernel(frame, face, port)),
+    }
+}
+
+fn link_header(frame: &Frame<'_>) -> Result<ethernet::Located, Fate> {
+    ethernet::parse(frame.data()).map_err(|malformed| {
+        drop(if malformed == Malformed::Truncated {
+            DropReason::ParseTruncated
+        } else {
+            DropReason::ParseVlan
+        })
+    })
+}
+
+/// An IP packet from the network.
+fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<(), Fate> {
+    let ip = versioned(frame.data(), version, frame.note.verified)?;
+    let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
+    if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), &ip) {
+        frame.set_len(ip.len)?;
+        frame.note.inner = ip;
+        frame.note.kind = Kind::Discovery;
+        return Ok(());
+    }
+    let ours = site.owns(ip.destination);
+    if !ours && !is_group(ip.destination, face) {
+        return Err(drop(DropReason::ParseForeignAddress));
+    }
+    if is_no_source(ip.source) || site.owns(ip.source) {
+        return Err(drop(DropReason::ParseIpSource));
+    }
+    if !ours || ip.protocol != udp::PROTOCOL {
+        return Err(to_kernel(frame, face, port));
+    }
+    if ip.fragment {
+        return Err(drop(DropReason::ParseFragment));
+    }
+    datagram(frame, site, port, &ip)
+}
+
+#[inline]
+fn versioned(octets: &[u8], version: u8, verified: bool) -> Result<Ip, Fate> {
+    if octets.first().is_some_and(|octet| octet >> 4 != version) {
+        return Err(drop(DropReason::ParseIpVersion));
+    }
+    Ip::parse(octets, verified).map_err(broken)
+}
+
+/// A UDP datagram to one of our addresses.
+fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, ip: &Ip) -> Result<(), Fate> {
+    frame.set_len(ip.len)?;
+    let payload = frame.data().get(ip.payload_offset..).unwrap_or_default();
+    let header = udp::parse(payload).map_err(|_| drop(DropReason::ParseUdpLength))?;
+    if header.ports.destination != site.listen_port {
+        let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
+        return Err(to_kernel(frame, face, port));
+    }
+    if !frame.note.verified {
+        let intact = match (ip.source, ip.destination) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => udp::verify_v4(from, to, payload),
+            (IpAddr::V6(from), IpAddr::V6(to)) => udp::verify_v6(from, to, payload),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(Malformed::Version),
+        };
+        intact.map_err(|_| drop(DropReason::ParseUdpChecksum))?;
+    }
+    frame.note.endpoint = Endpoint {
+        remote: (ip.source, header.ports.source).into(),
+        local: ip.destination,
+        port,
+    };
+    frame.note.tos = ip.tos;
+    frame.pull(ip.payload_offset + udp::HEADER_LEN)?;
+    frame.note.client_id = message::take_client_id(frame.data_mut());
+    frame.note.kind = match message::kind(frame.data()) {
+        Ok(message::Kind::Data) => Kind::Sealed,
+        // What fits no message is refused where handshakes are judged.
+        Ok(message::Kind::Initiation | message::Kind::Response | message::Kind::CookieReply)
+        | Err(message::Malformed) => Kind::Handshake,
+    };
+    Ok(())
+}
+
+/// Whether an ICMPv6 packet is a neighbour solicitation or advertisement.
+fn is_discovery(octets: &[u8], ip: &Ip) -> bool {
+    let kind = octets.get(ip.payload_offset).copied();
+    matches!(kind, Some(SOLICITATION | ADVERTISEMENT)) && !ip.fragment
+}
+
+/// Whether an address is a group that we may be in: multicast, or a broadcast of the port.
+fn is_group(address: IpAddr, face: &Face) -> bool {
+    let broadcast = |net: &ipnet::IpNet| net.addr().is_ipv4() && net.broadcast() == address;
+    address.is_multicast()
+        || matches!(address, IpAddr::V4(address) if address.is_broadcast())
+        || face.addresses.iter().any(broadcast)
+}
+
+/// The frame as it came, without our tag, for the kernel.
+pub fn to_kernel(frame: &mut Frame<'_>, face: &Face, port: u8) -> Fate {
+    if !face.kernel {
+        return drop(DropReason::ParseNoKernel);
+    }
+    frame.rewind();
+    if face.vlan.is_some() {
+        let Some(addresses) = frame.data().first_chunk::<ADDRESSES_LEN>().copied() else {
+            return drop(DropReason::ParseTruncated);
+        };
+        if let Err(fate) = frame.pull(TAG_LEN) {
+            return fate;
+        }
+        if let Some(place) = frame.data_mut().first_chunk_mut() {
+            *place = addresses;
+        }
+    }
+    Fate::Kernel(port)
+}
+
+/// ICMPv6 types of neighbour discovery (RFC 4861 4.3 and 4.4).
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
+
+/// Octets of the two link addresses, which stand before a tag.
+const ADDRESSES_LEN: usize = 12;
+const TAG_LEN: usize = ethernet::TAGGED_HEADER_LEN - ethernet::HEADER_LEN;
+
+/// A frame of the kernel's goes out as it is, with our tag.
+fn to_wire(frame: &mut Frame<'_>, site: &Site, port: u8) -> Fate {
+    let Some(face) = site.face(port) else { return drop(DropReason::ParseForeignStation) };
+    let header = match link_header(frame) {
+        Ok(header) => header,
+        Err(fate) => return fate,
+    };
+    if let Some(vlan) = face.vlan {
+        let tagged = frame
+            .pull(header.payload_offset)
+            .and_then(|()| frame.push(ethernet::TAGGED_HEADER_LEN))
+            .map(|out| ethernet::emit(out, header.destination, header.source, Some(vlan), header.ethertype));
+        if !matches!(tagged, Ok(Ok(_))) {
+            return drop(DropReason::ParseTruncated);
+        }
+    }
+    Fate::Transmit(port)
+}
+
+/// A frame from the kernel's interface for inner packets.
+fn from_local(frame: &mut Frame<'_>) -> Result<(), Fate> {
+    let link = link_header(frame)?;
+    frame.pull(link.payload_offset)?;
+    match link.ethertype {
+        arp::ETHERTYPE => {
+            frame.note.kind = Kind::Arp;
+            Ok(())
+        }
+        ipv4::ETHERTYPE | ipv6::ETHERTYPE => {
+            inner(frame)?;
+            let ip = &frame.note.inner;
+            if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), ip) {
+                frame.note.kind = Kind::Discovery;
+            }
+            Ok(())
+        }
+        _ => Err(drop(DropReason::ParseForeignStation)),
+    }
+}
+
+/// An inner packet from its IP header on.
+fn inner(frame: &mut Frame<'_>) -> Result<(), Fate> {
+    let ip = Ip::parse(frame.data(), false).map_err(broken)?;
+    frame.set_len(ip.len)?;
+    frame.note.inner = ip;
+    frame.note.kind = Kind::Inner;
+    Ok(())
+}

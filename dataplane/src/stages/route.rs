@@ -1,0 +1,138 @@
+//! Stage 6, route: where does an inner packet go. A router's duties are here: hop limits, sizes, errors.
+
+mod icmp;
+mod lpm4;
+mod lpm6;
+mod next_hop;
+mod table;
+
+use std::net::IpAddr;
+
+use wire::{ipv4, ipv6};
+use wireguard::time::Instant;
+
+use crate::burst::Burst;
+use crate::counters::Counters;
+use crate::fate::{DropReason, Fate};
+use crate::frame::{Entry, Frame, Kind};
+use crate::site::{Site, owner};
+
+pub use icmp::Limiter;
+pub use lpm4::{Lpm4, Unbuildable};
+pub use lpm6::Lpm6;
+pub use next_hop::NextHop;
+pub use table::Routes;
+
+use icmp::Why;
+
+/// What choosing needs beside the frame.
+#[derive(Debug)]
+pub struct Router<'a> {
+    /// The routes.
+    pub routes: &'a Routes,
+    /// The server.
+    pub site: &'a Site,
+    /// This worker.
+    pub worker: u8,
+    /// The limit of ICMP errors.
+    pub limiter: &'a mut Limiter,
+    /// The worker's counters.
+    pub counters: &'a Counters,
+}
+
+/// Finds the next hop of every inner packet. What cannot be forwarded becomes the ICMP error that its
+/// sender is owed, within the limit, and goes back.
+pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
+    burst.pass(|frame| {
+        if frame.note.kind != Kind::Inner || frame.note.entry == Entry::Own {
+            return Ok(());
+        }
+        match forward(frame, router) {
+            Ok(()) => Ok(()),
+            Err(Refused::Fate(fate)) => Err(fate),
+            Err(Refused::Because(why)) => {
+                icmp::turn(frame, why, router, now)?;
+                router.counters.icmp_errors.add(1);
+                send_on(frame, router)
+            }
+        }
+    });
+}
+
+/// Why a packet is not forwarded as it is.
+enum Refused {
+    Fate(Fate),
+    Because(Why),
+}
+
+fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
+    let destination = frame.note.inner.destination;
+    if !is_forwarded(destination) {
+        return Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)));
+    }
+    frame.note.next_hop = router.routes.lookup(destination);
+    match frame.note.next_hop {
+        NextHop::None => Err(Refused::Because(Why::NoRoute)),
+        NextHop::Local => Ok(()),
+        NextHop::Client(number) => {
+            hand_over(frame, number, router).map_err(Refused::Fate)?;
+            if matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) {
+                take_hop(frame)?;
+            }
+            if frame.len() > router.site.inner_mtu {
+                return Err(Refused::Because(Why::TooBig));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The errors' own way: looked up like any packet, but never answered with another error.
+fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
+    frame.note.next_hop = router.routes.lookup(frame.note.inner.destination);
+    match frame.note.next_hop {
+        NextHop::None => Err(Fate::Drop(DropReason::RouteNone)),
+        NextHop::Local => Ok(()),
+        NextHop::Client(number) => hand_over(frame, number, router),
+    }
+}
+
+/// A client's packets are sealed by the worker that owns it.
+fn hand_over(frame: &mut Frame<'_>, number: u32, router: &Router<'_>) -> Result<(), Fate> {
+    let owner = owner(number, router.site.workers);
+    if owner == usize::from(router.worker) {
+        return Ok(());
+    }
+    let forwarded = matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) && !frame.note.turned;
+    frame.note.entry = if forwarded { Entry::Client } else { Entry::Handed };
+    Err(Fate::HandOver(u8::try_from(owner).unwrap_or(u8::MAX)))
+}
+
+fn is_forwarded(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let first = address.octets()[0];
+            first != 0 && first != 127 && first < 224
+        }
+        IpAddr::V6(address) => {
+            !address.is_multicast()
+                && !address.is_loopback()
+                && !address.is_unspecified()
+                && !address.is_unicast_link_local()
+        }
+    }
+}
+
+/// Takes one hop off (RFC 1812 5.3.1, RFC 8200 3).
+fn take_hop(frame: &mut Frame<'_>) -> Result<(), Refused> {
+    let broken = Refused::Fate(Fate::Drop(DropReason::WireguardInner));
+    let octets = frame.data_mut();
+    let left = if octets.first().is_some_and(|octet| octet >> 4 == 4) {
+        let Ok(header) = ipv4::Header::of(octets) else { return Err(broken) };
+        header.decrement_ttl()
+    } else {
+        let Ok(header) = ipv6::Header::of(octets) else { return Err(broken) };
+        header.decrement_hop_limit()
+    };
+    left.map(|_| ()).map_err(|_| Refused::Because(Why::HopLimit))
+}

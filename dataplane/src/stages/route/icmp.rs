@@ -1,0 +1,221 @@
+//! The ICMP errors that a router owes the sender of an inner packet, made in place of the packet.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use wire::{icmp, ipv4, ipv6};
+use wireguard::time::Instant;
+
+use super::Router;
+use crate::fate::{DropReason, Fate};
+use crate::frame::{Frame, Kind};
+use crate::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
+use crate::packet::Ip;
+
+/// What was wrong with the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    NoRoute,
+    HopLimit,
+    TooBig,
+}
+
+impl Why {
+    /// The name under which the packet is counted when no error may be sent.
+    const fn reason(self) -> DropReason {
+        match self {
+            Self::NoRoute => DropReason::RouteNone,
+            Self::HopLimit => DropReason::RouteHopLimit,
+            Self::TooBig => DropReason::EgressTooBig,
+        }
+    }
+
+    fn v4(self, mtu: usize) -> icmp::v4::Error {
+        match self {
+            Self::NoRoute => icmp::v4::Error::NetworkUnreachable,
+            Self::HopLimit => icmp::v4::Error::TimeExceeded,
+            Self::TooBig => icmp::v4::Error::FragmentationNeeded {
+                mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
+            },
+        }
+    }
+
+    fn v6(self, mtu: usize) -> icmp::v6::Error {
+        match self {
+            Self::NoRoute => icmp::v6::Error::NoRoute,
+            Self::HopLimit => icmp::v6::Error::TimeExceeded,
+            Self::TooBig => icmp::v6::Error::PacketTooBig {
+                mtu: u32::try_from(mtu).unwrap_or(u32::MAX),
+            },
+        }
+    }
+}
+
+/// A token bucket in one stamp: the time at which the bucket was, or will be, full but for the burst.
+#[derive(Debug)]
+pub struct Limiter {
+    next: Instant,
+}
+
+/// Time that one error costs.
+const COST: std::time::Duration =
+    std::time::Duration::from_nanos(1_000_000_000 / ICMP_ERRORS_PER_SECOND as u64);
+
+impl Limiter {
+    /// A full bucket.
+    pub const fn new() -> Self {
+        Self { next: Instant::ZERO }
+    }
+
+    /// Takes a token, if there is one (RFC 4443 2.4 (f), RFC 1812 4.3.2.8).
+    pub fn take(&mut self, now: Instant) -> bool {
+        let earliest = now - COST * (ICMP_ERRORS_BURST - 1);
+        if self.next > now {
+            return false;
+        }
+        self.next = self.next.max(earliest) + COST;
+        true
+    }
+}
+
+impl Default for Limiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Hops that an error may take.
+const HOP_LIMIT: u8 = 64;
+
+/// Turns the packet into the error about it, from the router to its source; or gives the name under which
+/// it is lost.
+pub(super) fn turn(
+    frame: &mut Frame<'_>,
+    why: Why,
+    router: &mut Router<'_>,
+    now: Instant,
+) -> Result<(), Fate> {
+    let lost = Fate::Drop(why.reason());
+    let mtu = router.site.inner_mtu;
+    // An error about our own error would have its source, the router, as destination.
+    if frame.note.turned {
+        return Err(lost);
+    }
+    let ip = match frame.note.inner.source {
+        IpAddr::V4(to) => {
+            let error = why.v4(mtu);
+            judge_v4(frame, router, now).ok_or(lost)?;
+            turn_v4(frame, error, router.site.router4, to).ok_or(lost)?
+        }
+        IpAddr::V6(to) => {
+            let error = why.v6(mtu);
+            judge_v6(frame, error, router, now).ok_or(lost)?;
+            turn_v6(frame, error, router.site.router6, to).ok_or(lost)?
+        }
+    };
+    frame.note.inner = ip;
+    frame.note.kind = Kind::Inner;
+    frame.note.turned = true;
+    Ok(())
+}
+
+fn judge_v4(frame: &Frame<'_>, router: &mut Router<'_>, now: Instant) -> Option<()> {
+    let offender = ipv4::parse_unverified(frame.data()).ok()?;
+    let payload = frame.data().get(offender.payload_offset..)?;
+    let may = icmp::v4::may_answer(&offender, payload, false) && router.limiter.take(now);
+    may.then_some(())
+}
+
+fn judge_v6(
+    frame: &Frame<'_>,
+    error: icmp::v6::Error,
+    router: &mut Router<'_>,
+    now: Instant,
+) -> Option<()> {
+    let offender = ipv6::parse(frame.data()).ok()?;
+    let payload = frame.data().get(offender.payload_offset..)?;
+    // A server without any IPv6 address has nothing to send an error from.
+    let may = !router.site.router6.is_unspecified()
+        && icmp::v6::may_answer(error, &offender, payload, false)
+        && router.limiter.take(now);
+    may.then_some(())
+}
+
+/// The quoted packet moves behind the headers that are put before it: IP and ICMP.
+fn make_room(frame: &mut Frame<'_>, header_len: usize, quote_len_max: usize) -> Option<[u8; QUOTE]> {
+    let quoted = frame.len().min(quote_len_max);
+    let mut copy = [0; QUOTE];
+    copy.get_mut(..quoted)?.copy_from_slice(frame.data().get(..quoted)?);
+    frame.set_len(header_len + icmp::HEADER_LEN + quoted).ok()?;
+    Some(copy)
+}
+
+/// The longest quote of both families.
+const QUOTE: usize = icmp::v6::QUOTE_LEN_MAX;
+
+fn turn_v4(
+    frame: &mut Frame<'_>,
+    error: icmp::v4::Error,
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+) -> Option<Ip> {
+    let copy = make_room(frame, ipv4::HEADER_LEN, icmp::v4::QUOTE_LEN_MAX)?;
+    let payload_len = frame.len() - ipv4::HEADER_LEN;
+    let offender = copy.get(..payload_len - icmp::HEADER_LEN)?;
+    let (header, body) = frame.data_mut().split_at_mut_checked(ipv4::HEADER_LEN)?;
+    icmp::v4::emit_error(body, error, offender).ok()?;
+    let fields = ipv4::Fields {
+        source,
+        destination,
+        protocol: icmp::v4::PROTOCOL,
+        ttl: HOP_LIMIT,
+        tos: 0,
+        identification: 0,
+        dont_fragment: true,
+        payload_len,
+    };
+    ipv4::emit(header, &fields).ok()?;
+    Ip::parse(frame.data(), true).ok()
+}
+
+fn turn_v6(
+    frame: &mut Frame<'_>,
+    error: icmp::v6::Error,
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+) -> Option<Ip> {
+    let copy = make_room(frame, ipv6::HEADER_LEN, QUOTE)?;
+    let payload_len = frame.len() - ipv6::HEADER_LEN;
+    let offender = copy.get(..payload_len - icmp::HEADER_LEN)?;
+    let (header, body) = frame.data_mut().split_at_mut_checked(ipv6::HEADER_LEN)?;
+    icmp::v6::emit_error(body, error, source, destination, offender).ok()?;
+    let fields = ipv6::Fields {
+        source,
+        destination,
+        protocol: icmp::v6::PROTOCOL,
+        hop_limit: HOP_LIMIT,
+        traffic_class: 0,
+        flow_label: 0,
+        payload_len,
+    };
+    ipv6::emit(header, &fields).ok()?;
+    Ip::parse(frame.data(), true).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_limit_allows_a_burst_and_then_the_rate() {
+        let mut limiter = Limiter::new();
+        let start = Instant(1_000_000_000_000);
+        let burst = (0..1000).filter(|_| limiter.take(start)).count();
+        assert_eq!(burst, ICMP_ERRORS_BURST as usize);
+        let mut later = 0;
+        for ms in 1..=1000 {
+            later += usize::from(limiter.take(start + Duration::from_millis(ms)));
+        }
+        assert_eq!(later, ICMP_ERRORS_PER_SECOND as usize);
+    }
+}

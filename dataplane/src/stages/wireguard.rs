@@ -1,0 +1,310 @@
+//! Stages 3 and 8, wireguard: open sealed packets of clients, seal packets to them, a whole burst at once.
+
+pub mod sessions;
+
+use arrayvec::ArrayVec;
+use wire::{ecn, ipv4, ipv6};
+use wireguard::aead::{self, Job, TAG_LEN, TAILROOM};
+use wireguard::limits::PADDING;
+use wireguard::message::{DATA_HEADER_LEN, DataHeader};
+use wireguard::session::Refused;
+use wireguard::time::Instant;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::burst::Burst;
+use crate::counters::Counters;
+use crate::fate::{DropReason, Fate, Waiting};
+use crate::frame::{Frame, Kind};
+use crate::limits::BURST_LEN_MAX;
+use crate::packet::Ip;
+use crate::site::{Site, local_number};
+use crate::stages::egress::client;
+use crate::stages::route::{NextHop, Routes};
+
+use sessions::Sessions;
+
+const fn drop(reason: DropReason) -> Fate {
+    Fate::Drop(reason)
+}
+
+/// Opens every sealed frame of the burst that belongs to a session here; what does not prove itself in
+/// every respect leaves.
+pub fn open(
+    burst: &mut Burst<'_>,
+    sessions: &mut Sessions,
+    routes: &Routes,
+    counters: &Counters,
+    now: Instant,
+) {
+    burst.pass(|frame| match frame.note.kind {
+        Kind::Sealed => check(frame, sessions, now),
+        _ => Ok(()),
+    });
+    let verdicts = open_all(burst, sessions);
+    for (frame, accepted) in burst.undecided().filter(is_sealed).zip(verdicts) {
+        if let Err(fate) = accept(frame, accepted, sessions, routes, now) {
+            frame.fate = fate;
+        }
+        if frame.note.kind == Kind::Inner {
+            counters.opened.add(1);
+            counters.opened_octets.add(frame.len() as u64);
+        }
+    }
+}
+
+fn is_sealed(frame: &&mut Frame<'_>) -> bool {
+    frame.note.kind == Kind::Sealed
+}
+
+/// What can be known before the tag is: is there a session, is it young enough, is the counter new.
+#[inline]
+fn check(frame: &mut Frame<'_>, sessions: &Sessions, now: Instant) -> Result<(), Fate> {
+    let (header, _) = DataHeader::ref_from_prefix(frame.data())
+        .map_err(|_| drop(DropReason::ParseTruncated))?;
+    let counter = header.counter.get();
+    let session = sessions
+        .session(frame.note.slot)
+        .ok_or(drop(DropReason::WireguardUnknownIndex))?;
+    session.receivable(counter, now).map_err(|refused| drop(reason(refused)))?;
+    if frame.tailroom() + TAG_LEN < TAILROOM {
+        return Err(drop(DropReason::ParseSegmented));
+    }
+    frame.note.counter = counter;
+    Ok(())
+}
+
+const fn reason(refused: Refused) -> DropReason {
+    match refused {
+        Refused::Vacant => DropReason::WireguardUnknownIndex,
+        Refused::Expired | Refused::Exhausted => DropReason::WireguardExpired,
+        Refused::Replayed => DropReason::WireguardReplay,
+    }
+}
+
+/// Runs the AEAD over all sealed frames; a verdict for each, in order.
+fn open_all(burst: &mut Burst<'_>, sessions: &Sessions) -> ArrayVec<bool, BURST_LEN_MAX> {
+    let mut jobs = ArrayVec::<Job<'_>, BURST_LEN_MAX>::new();
+    for frame in burst.undecided().filter(is_sealed) {
+        let text_len = frame.len() - DATA_HEADER_LEN - TAG_LEN;
+        let (slot, counter) = (frame.note.slot, frame.note.counter);
+        let octets = frame.data_and_room().get_mut(DATA_HEADER_LEN..).unwrap_or_default();
+        let job = sessions
+            .session(slot)
+            .and_then(|session| Job::new(session.receive_key(), counter, octets, text_len));
+        // `check` has seen session and room of every frame that came so far, so none is left out here
+        // and the verdicts stay in step with the frames.
+        jobs.extend(job);
+    }
+    aead::open(&mut jobs);
+    jobs.iter().map(Job::accepted).collect()
+}
+
+/// What an authentic packet does, and what may still be wrong with it.
+fn accept(
+    frame: &mut Frame<'_>,
+    accepted: bool,
+    sessions: &mut Sessions,
+    routes: &Routes,
+    now: Instant,
+) -> Result<(), Fate> {
+    if !accepted {
+        return Err(drop(DropReason::WireguardTag));
+    }
+    let (slot, counter) = (frame.note.slot, frame.note.counter);
+    let unknown = drop(DropReason::WireguardUnknownIndex);
+    let session = sessions.session_mut(slot).ok_or(unknown)?;
+    // A replay within this very burst has passed the check before.
+    session.commit(counter).map_err(|refused| drop(reason(refused)))?;
+    let renew = session.wants_rekey_after_receive(now);
+    let local = sessions.owner(slot).ok_or(unknown)?;
+    let text_len = frame.len() - DATA_HEADER_LEN - TAG_LEN;
+    frame.pull(DATA_HEADER_LEN)?;
+    frame.set_len(text_len)?;
+    let number = authentic(frame, sessions, (local, slot), now).ok_or(unknown)?;
+    if renew {
+        sessions.demand(local, now);
+    }
+    if frame.is_empty() {
+        return Err(Fate::Consumed);
+    }
+    unwrap_inner(frame, number, routes)
+}
+
+/// Moves session, endpoint and timers on; gives the peer's number in the configuration.
+fn authentic(
+    frame: &Frame<'_>,
+    sessions: &mut Sessions,
+    (local, slot): (u32, u32),
+    now: Instant,
+) -> Option<u32> {
+    let peer = sessions.peer_mut(local)?;
+    let number = peer.number;
+    if peer.endpoint != Some(frame.note.endpoint) {
+        peer.endpoint = Some(frame.note.endpoint);
+    }
+    let (confirmed, retired) = peer.keyring.received_on(slot);
+    if confirmed {
+        peer.timers.confirmed();
+        sessions.retire(retired);
+        sessions.announce(local);
+    }
+    let peer = sessions.peer_mut(local)?;
+    if frame.is_empty() {
+        peer.timers.received_any(now);
+    } else {
+        let rearm = peer.timers.received_data(now);
+        sessions.rearm_if(rearm, local);
+    }
+    Some(number)
+}
+
+/// The inner packet must be whole and its source the peer's own (cryptokey routing, and exact: the address
+/// must lead back to this peer, not to one with a longer prefix).
+fn unwrap_inner(frame: &mut Frame<'_>, number: u32, routes: &Routes) -> Result<(), Fate> {
+    let ip = Ip::parse(frame.data(), false).map_err(|_| drop(DropReason::WireguardInner))?;
+    if routes.lookup(ip.source) != NextHop::Client(number) {
+        return Err(drop(DropReason::WireguardSource));
+    }
+    frame.set_len(ip.len)?;
+    frame.note.inner = ip;
+    frame.note.kind = Kind::Inner;
+    if frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {
+        mark_congestion(frame)?;
+    }
+    Ok(())
+}
+
+/// The outer path met congestion: so says the inner packet from now on (RFC 6040 4.2).
+fn mark_congestion(frame: &mut Frame<'_>) -> Result<(), Fate> {
+    let tos = ecn::decap(frame.note.tos, frame.note.inner.tos)
+        .map_err(|_| drop(DropReason::WireguardEcn))?;
+    frame.note.inner.tos = tos;
+    let octets = frame.data_mut();
+    let inner = drop(DropReason::WireguardInner);
+    if octets.first().is_some_and(|octet| octet >> 4 == 4) {
+        ipv4::Header::of(octets).map_err(|_| inner)?.set_ecn(ecn::Ecn::of(tos));
+    } else {
+        ipv6::Header::of(octets).map_err(|_| inner)?.set_ecn(ecn::Ecn::of(tos));
+    }
+    Ok(())
+}
+
+/// Seals every inner frame whose next hop is a client of this worker, and puts the outer headers on it.
+pub fn seal(
+    burst: &mut Burst<'_>,
+    sessions: &mut Sessions,
+    site: &Site,
+    counters: &Counters,
+    now: Instant,
+) {
+    burst.pass(|frame| match (frame.note.kind, frame.note.next_hop) {
+        (Kind::Inner, NextHop::Client(number)) => {
+            let local = local_number(number, site.workers);
+            prepare(frame, local, sessions, site, now)?;
+            counters.sealed.add(1);
+            counters.sealed_octets.add(frame.len() as u64);
+            Ok(())
+        }
+        _ => Ok(()),
+    });
+    seal_all(burst, sessions);
+    burst.pass(|frame| {
+        if is_ready(&frame) { finish(frame, sessions, site, now) } else { Ok(()) }
+    });
+}
+
+fn is_ready(frame: &&mut Frame<'_>) -> bool {
+    frame.note.kind == Kind::Inner && matches!(frame.note.next_hop, NextHop::Client(_))
+}
+
+/// Finds the session, takes a counter and pads the packet.
+#[inline]
+fn prepare(
+    frame: &mut Frame<'_>,
+    local: u32,
+    sessions: &mut Sessions,
+    site: &Site,
+    now: Instant,
+) -> Result<(), Fate> {
+    let Some(slot) = sessions.sending(local, now) else {
+        return Err(without_session(local, sessions, now));
+    };
+    let session = sessions.session_mut(slot).ok_or(drop(DropReason::SealExhausted))?;
+    let Ok(counter) = session.reserve(now) else {
+        sessions.demand(local, now);
+        return Err(drop(DropReason::SealExhausted));
+    };
+    frame.note.slot = slot;
+    frame.note.counter = counter;
+    frame.note.peer = local;
+    let len = frame.len();
+    // Padding may not make a packet larger than the path takes.
+    let padded = len.next_multiple_of(PADDING).min(site.inner_mtu.max(len));
+    if frame.tailroom() < TAILROOM + padded - len {
+        return Err(drop(DropReason::EgressTooBig));
+    }
+    frame.set_len(padded)?;
+    if let Some(padding) = frame.data_mut().get_mut(len..) {
+        padding.fill(0);
+    }
+    Ok(())
+}
+
+#[cold]
+fn without_session(local: u32, sessions: &mut Sessions, now: Instant) -> Fate {
+    let Some(peer) = sessions.peer_mut(local) else { return drop(DropReason::SealNoEndpoint) };
+    if peer.endpoint.is_none() {
+        return drop(DropReason::SealNoEndpoint);
+    }
+    sessions.demand(local, now);
+    Fate::Hold(Waiting::Peer(local))
+}
+
+fn seal_all(burst: &mut Burst<'_>, sessions: &Sessions) {
+    let mut jobs = ArrayVec::<Job<'_>, BURST_LEN_MAX>::new();
+    for frame in burst.undecided().filter(is_ready) {
+        let (slot, counter, len) = (frame.note.slot, frame.note.counter, frame.len());
+        let octets = frame.data_and_room();
+        let job = sessions
+            .session(slot)
+            .and_then(|session| Job::new(session.send_key(), counter, octets, len));
+        // `prepare` has seen session and room; a frame without a job would go out in the clear.
+        assert!(job.is_some(), "every prepared frame is sealed");
+        jobs.extend(job);
+    }
+    aead::seal(&mut jobs);
+}
+
+/// Header, outer packet, and what sending means for the peer's timers.
+fn finish(
+    frame: &mut Frame<'_>,
+    sessions: &mut Sessions,
+    site: &Site,
+    now: Instant,
+) -> Result<(), Fate> {
+    let (slot, local) = (frame.note.slot, frame.note.peer);
+    let keepalive = frame.is_empty();
+    let session = sessions.session(slot).ok_or(drop(DropReason::SealExhausted))?;
+    let remote_index = session.remote_index();
+    let renew = session.wants_rekey_after_send(now);
+    let peer = sessions.peer_mut(local).ok_or(drop(DropReason::SealNoEndpoint))?;
+    let endpoint = peer.endpoint.ok_or(drop(DropReason::SealNoEndpoint))?;
+    let client_id = peer.client_id;
+    if keepalive {
+        peer.timers.sent_any(now);
+    } else {
+        let rearm = peer.timers.sent_data(now);
+        sessions.rearm_if(rearm, local);
+    }
+    if renew {
+        sessions.demand(local, now);
+    }
+    frame.set_len(frame.len() + TAG_LEN)?;
+    let header = DataHeader::new(client_id, remote_index, frame.note.counter);
+    let out = frame.push(DATA_HEADER_LEN)?;
+    if let Some(place) = out.get_mut(..DATA_HEADER_LEN) {
+        place.copy_from_slice(header.as_bytes());
+    }
+    frame.note.endpoint = endpoint;
+    client::encap(frame, site, ecn::encap(0, frame.note.inner.tos))
+}

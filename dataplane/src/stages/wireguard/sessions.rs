@@ -1,0 +1,293 @@
+//! The sessions and peers that one worker owns: their slots, keys in use, timers and endpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use rand_chacha::rand_core::Rng;
+use wireguard::keyring::{Keyring, Retired};
+use wireguard::message::ClientId;
+use wireguard::session::{Role, Session};
+use wireguard::time::Instant;
+use wireguard::timers::{Rearm, Timers};
+use wireguard::wheel::Wheel;
+
+use crate::exchange::{Exchange, Install, Job, Message};
+use crate::frame::Endpoint;
+use crate::handshake::Random;
+use crate::limits::{OWN_PER_TURN, TIMERS_PER_TURN};
+use crate::site::global_number;
+
+/// A peer as its worker knows it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) keyring: Keyring,
+    pub(super) timers: Timers,
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) client_id: ClientId,
+    /// The peer's number in the configuration, which routes name.
+    pub(super) number: u32,
+    /// When the wheel will ask for this peer; never later than its timers' deadline.
+    armed: Instant,
+}
+
+/// What timers ask the worker to do.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Peers that shall get an empty packet.
+    pub keepalives: ArrayVec<u32, OWN_PER_TURN>,
+    /// Peers that did not answer: what waits for them is lost.
+    pub given_up: ArrayVec<u32, OWN_PER_TURN>,
+}
+
+/// How a peer is set up, in the order of their numbers on the worker.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where it is reached before it has spoken.
+    pub endpoint: Option<Endpoint>,
+    /// Interval of unasked keepalives; zero for none.
+    pub persistent: Duration,
+    /// Its client id.
+    pub client_id: ClientId,
+}
+
+/// All sessions and peers of one worker.
+pub struct Sessions {
+    pub(super) slots: Box<[Session]>,
+    owners: Box<[u32]>,
+    pub(super) peers: Vec<Peer>,
+    wheel: Wheel,
+    exchange: Arc<Exchange>,
+    worker: usize,
+    random: Random,
+    /// Peers that have got a session that sends, so that what waits for them can go.
+    ready: ArrayVec<u32, OWN_PER_TURN>,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions")
+            .field("slots", &self.slots.len())
+            .field("peers", &self.peers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// Empty slots and the peers that this worker owns.
+    pub fn new(
+        worker: usize,
+        slots: u32,
+        peers: &[Setup],
+        exchange: Arc<Exchange>,
+        (random, now): (Random, Instant),
+    ) -> Self {
+        let mut sessions = Self {
+            slots: (0..slots).map(|_| Session::vacant()).collect(),
+            owners: vec![0; slots as usize].into_boxed_slice(),
+            peers: Vec::with_capacity(peers.len()),
+            wheel: Wheel::new(peers.len(), now),
+            worker,
+            random,
+            ready: ArrayVec::new(),
+            exchange,
+        };
+        for setup in peers {
+            sessions.add(setup, now);
+        }
+        sessions
+    }
+
+    fn add(&mut self, setup: &Setup, now: Instant) {
+        let local = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
+        let mut timers = Timers::new();
+        if !setup.persistent.is_zero() {
+            let _ = timers.set_persistent(setup.persistent, now);
+        }
+        self.peers.push(Peer {
+            keyring: Keyring::new(),
+            timers,
+            endpoint: setup.endpoint,
+            client_id: setup.client_id,
+            number: global_number(local, self.worker, self.exchange.workers()),
+            armed: Instant::NEVER,
+        });
+        self.rearm(local);
+    }
+
+    /// The session in a slot.
+    #[inline]
+    pub(super) fn session(&self, slot: u32) -> Option<&Session> {
+        self.slots.get(slot as usize)
+    }
+
+    #[inline]
+    pub(super) fn session_mut(&mut self, slot: u32) -> Option<&mut Session> {
+        self.slots.get_mut(slot as usize)
+    }
+
+    /// The peer whose session a slot holds.
+    #[inline]
+    pub(super) fn owner(&self, slot: u32) -> Option<u32> {
+        self.owners.get(slot as usize).copied()
+    }
+
+    #[inline]
+    pub(super) fn peer_mut(&mut self, local: u32) -> Option<&mut Peer> {
+        self.peers.get_mut(local as usize)
+    }
+
+    /// The slot of the session that sends to a peer, while it may.
+    #[inline]
+    pub(super) fn sending(&self, local: u32, now: Instant) -> Option<u32> {
+        let slot = self.peers.get(local as usize)?.keyring.current()?;
+        self.session(slot)?.is_fresh(now).then_some(slot)
+    }
+
+    /// Begins the session that a handshake has made; gives the reply to be sent.
+    pub fn install(&mut self, install: Install, now: Instant) -> Option<Message> {
+        let Install { peer: local, slot, .. } = install;
+        let (Some(owner), Some(session)) =
+            (self.owners.get_mut(slot as usize), self.slots.get_mut(slot as usize))
+        else {
+            return None;
+        };
+        let Some(peer) = self.peers.get_mut(local as usize) else {
+            self.exchange.free_slot(self.worker, slot);
+            return None;
+        };
+        *owner = local;
+        session.establish(&install.keys, install.role, install.indices, now);
+        peer.endpoint = Some(install.endpoint);
+        peer.client_id = install.client_id;
+        peer.timers.derived(now);
+        peer.timers.received_any(now);
+        let retired = match install.role {
+            Role::Initiator => {
+                peer.timers.confirmed();
+                peer.keyring.install_initiator(slot)
+            }
+            Role::Responder => {
+                peer.timers.sent_any(now);
+                peer.keyring.install_responder(slot)
+            }
+        };
+        self.retire(retired);
+        if install.role == Role::Initiator {
+            self.announce(local);
+        }
+        self.rearm(local);
+        install.reply
+    }
+
+    /// What waits for this peer can go. What does not fit is released when its holding time ends.
+    pub(super) fn announce(&mut self, local: u32) {
+        let _ = self.ready.try_push(local);
+    }
+
+    /// Peers that have got a session since the last call.
+    pub fn take_ready(&mut self) -> ArrayVec<u32, OWN_PER_TURN> {
+        std::mem::take(&mut self.ready)
+    }
+
+    pub(super) fn retire(&mut self, retired: Retired) {
+        for slot in retired.slots() {
+            if let Some(session) = self.slots.get_mut(slot as usize) {
+                session.clear();
+                self.exchange.free_slot(self.worker, slot);
+            }
+        }
+    }
+
+    /// A packet wants a session with this peer, or its session wants renewal.
+    pub(super) fn demand(&mut self, local: u32, now: Instant) {
+        let Some(peer) = self.peers.get_mut(local as usize) else { return };
+        if peer.timers.demand(now) {
+            self.initiate(local, now);
+        }
+        self.rearm(local);
+    }
+
+    /// Asks the peer's handshake thread for an initiation. When its ring is full the retry timer asks
+    /// again.
+    fn initiate(&mut self, local: u32, now: Instant) {
+        let jitter = self.jitter();
+        let exchange = Arc::clone(&self.exchange);
+        let Some(peer) = self.peers.get_mut(local as usize) else { return };
+        let Some(endpoint) = peer.endpoint else { return };
+        peer.timers.initiated(now, jitter);
+        exchange.submit(peer.number as usize % exchange.threads(), Job::Initiate(peer.number, endpoint));
+    }
+
+    fn jitter(&mut self) -> Duration {
+        let max = u64::try_from(wireguard::limits::JITTER_MAX.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.random.next_u64() % max.max(1))
+    }
+
+    /// Makes sure that the wheel asks no later than the peer's timers want.
+    pub(super) fn rearm(&mut self, local: u32) {
+        let Some(peer) = self.peers.get_mut(local as usize) else { return };
+        if let Some(deadline) = peer.timers.deadline()
+            && deadline < peer.armed
+        {
+            peer.armed = deadline;
+            self.wheel.schedule(local, deadline);
+        }
+    }
+
+    #[inline]
+    pub(super) fn rearm_if(&mut self, rearm: Rearm, local: u32) {
+        if rearm == Rearm::Yes {
+            self.rearm(local);
+        }
+    }
+
+    /// Serves due timers, a bounded number of them.
+    pub fn tick(&mut self, now: Instant, due: &mut Due) {
+        let mut peers = ArrayVec::<u32, TIMERS_PER_TURN>::new();
+        self.wheel.expire(now, TIMERS_PER_TURN, |local| peers.push(local));
+        for local in peers {
+            self.expire(local, now, due);
+        }
+    }
+
+    fn expire(&mut self, local: u32, now: Instant, due: &mut Due) {
+        let jitter = self.jitter();
+        let Some(peer) = self.peers.get_mut(local as usize) else { return };
+        peer.armed = Instant::NEVER;
+        let actions = peer.timers.expire(now, jitter);
+        let number = peer.number;
+        if actions.forget() {
+            let retired = peer.keyring.clear();
+            self.retire(retired);
+            self.abandon(number);
+        }
+        if actions.give_up() {
+            self.abandon(number);
+            // A full list is told the next time; what is held expires by itself.
+            let _ = due.given_up.try_push(local);
+        }
+        let mut initiate = actions.initiate();
+        if actions.keepalive() {
+            if self.sending(local, now).is_some() {
+                let _ = due.keepalives.try_push(local);
+            } else if let Some(peer) = self.peers.get_mut(local as usize) {
+                initiate |= peer.endpoint.is_some() && peer.timers.attempt(now);
+            }
+        }
+        if initiate {
+            self.initiate(local, now);
+        }
+        self.rearm(local);
+    }
+
+    fn abandon(&self, number: u32) {
+        // Lost in a full ring, it only delays the freeing of one slot until the next handshake.
+        self.exchange.submit(number as usize % self.exchange.threads(), Job::Abandon(number));
+    }
+
+    /// Live sessions, for the end's report.
+    pub fn live(&self) -> usize {
+        self.slots.iter().filter(|session| session.is_live()).count()
+    }
+}

@@ -1,0 +1,273 @@
+//! What one core owns, and its turn: orders, received frames, timers, frames of our own.
+
+mod own;
+mod settle;
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use wireguard::time::Instant;
+
+use crate::burst::Burst;
+use crate::exchange::{Exchange, Message, Order};
+use crate::fate::{DropReason, Waiting};
+use crate::frame::{Entry, Note};
+use crate::held::Held;
+use crate::limits::{JOBS_UNDER_LOAD, ORDERS_PER_TURN, OWN_PER_TURN};
+use crate::pipeline::{self, State};
+use crate::port::{Batch, Io, Queue};
+
+use settle::Outgoing;
+
+/// A port's queue and the kernel's face of that port.
+#[derive(Debug)]
+pub struct Wire<Q> {
+    /// To and from the network.
+    pub queue: Q,
+    /// To and from the kernel.
+    pub kernel: Option<Q>,
+}
+
+/// The queues of one worker.
+#[derive(Debug)]
+pub struct Queues<I: Io> {
+    /// Its queue of every port, in the order of the configuration.
+    pub wires: Vec<Wire<I::Queue>>,
+    /// To and from the kernel, inner packets.
+    pub local: Option<I::Queue>,
+    /// Rings from other workers.
+    pub inbound: Vec<I::Ring>,
+    /// Rings to the workers by number; none to itself.
+    pub outbound: Vec<Option<I::Ring>>,
+    /// Where its own frames come from.
+    pub pool: I::Pool,
+}
+
+/// One worker: everything that its core touches.
+#[derive(Debug)]
+pub struct Worker<I: Io> {
+    state: State,
+    queues: Queues<I>,
+    exchange: Arc<Exchange>,
+    held: Held<I::Packet>,
+    outgoing: Outgoing<I::Packet>,
+    messages: ArrayVec<Message, OWN_PER_TURN>,
+}
+
+/// A queue that a worker receives from.
+#[derive(Clone, Copy)]
+enum Source {
+    Wire(usize),
+    Kernel(usize),
+    Local,
+    Ring(usize),
+}
+
+impl<I: Io> Worker<I> {
+    /// A worker over its state and queues.
+    pub fn new(state: State, queues: Queues<I>, exchange: Arc<Exchange>, seed: u64) -> Self {
+        let outgoing = Outgoing::new(queues.wires.len(), queues.outbound.len());
+        let held = Held::new(seed);
+        Self { state, queues, exchange, held, outgoing, messages: ArrayVec::new() }
+    }
+
+    /// One turn; gives how many frames it moved. `now` does not go back.
+    pub fn turn(&mut self, now: Instant) -> usize {
+        let busy = (0..self.exchange.threads())
+            .any(|thread| self.exchange.jobs_waiting(thread) >= JOBS_UNDER_LOAD);
+        self.state.defence.advance(busy, now);
+        let mut moved = self.take_orders(now);
+        for wire in 0..self.queues.wires.len() {
+            moved += self.receive(Source::Wire(wire), now);
+            moved += self.receive(Source::Kernel(wire), now);
+        }
+        moved += self.receive(Source::Local, now);
+        for ring in 0..self.queues.inbound.len() {
+            moved += self.receive(Source::Ring(ring), now);
+        }
+        moved += self.release(now);
+        moved += self.make_own(now);
+        let counters = &self.state.counters;
+        counters.turns.add(1);
+        counters.turns_empty.add(u64::from(moved == 0));
+        counters.held.set(self.held.len() as u64);
+        moved
+    }
+
+    fn take_orders(&mut self, now: Instant) -> usize {
+        let worker = usize::from(self.state.owner.worker);
+        for done in 0..ORDERS_PER_TURN {
+            if self.messages.is_full() {
+                return done;
+            }
+            let Some(order) = self.exchange.next_order(worker) else { return done };
+            match order {
+                Order::Install(install) => {
+                    self.state.counters.sessions.add(1);
+                    self.messages.extend(self.state.sessions.install(*install, now));
+                }
+                Order::Send(_, message) => self.messages.push(message),
+                Order::Learned(name, link) => {
+                    self.state.neighbours.learn(name, link, true, now);
+                }
+            }
+        }
+        ORDERS_PER_TURN
+    }
+
+    /// One burst from one queue, all the way.
+    fn receive(&mut self, source: Source, now: Instant) -> usize {
+        let mut packets = Batch::new();
+        let entry = match source {
+            Source::Wire(number) => self.poll_wire(number, &mut packets),
+            Source::Kernel(number) => self.poll_kernel(number, &mut packets),
+            Source::Local => {
+                if let Some(queue) = &mut self.queues.local {
+                    queue.receive(&mut packets);
+                }
+                Entry::Local
+            }
+            Source::Ring(number) => {
+                if let Some(ring) = self.queues.inbound.get_mut(number) {
+                    ring.receive(&mut packets);
+                }
+                Entry::Handed
+            }
+        };
+        let count = packets.len();
+        if count == 0 {
+            return 0;
+        }
+        let burst = if matches!(source, Source::Ring(_)) {
+            self.state.counters.taken_over.add(count as u64);
+            Burst::lend_handed(&mut packets)
+        } else {
+            let burst = Burst::lend(&mut packets, entry);
+            self.state.counters.received.add(count as u64);
+            self.state.counters.received_octets.add(burst.octets());
+            burst
+        };
+        let outcomes = walk(burst, &mut self.state, &self.exchange, now);
+        self.settle(packets, outcomes, now);
+        count
+    }
+
+    fn poll_wire(&mut self, number: usize, into: &mut Batch<I::Packet>) -> Entry {
+        if let Some(wire) = self.queues.wires.get_mut(number) {
+            wire.queue.receive(into);
+        }
+        Entry::Wire(port_number(number))
+    }
+
+    fn poll_kernel(&mut self, number: usize, into: &mut Batch<I::Packet>) -> Entry {
+        if let Some(kernel) = self.queues.wires.get_mut(number).and_then(|wire| wire.kernel.as_mut()) {
+            kernel.receive(into);
+        }
+        Entry::Kernel(port_number(number))
+    }
+
+    /// Lets go what has waited for a session or a neighbour that is there now, and what has waited too long.
+    fn release(&mut self, now: Instant) -> usize {
+        let mut moved = 0;
+        for peer in self.state.sessions.take_ready() {
+            moved += self.release_peer(peer, now);
+        }
+        for id in self.state.neighbours.take_resolved() {
+            moved += self.release_neighbour(id, now);
+        }
+        while let Some(packet) = self.held.take_expired(now) {
+            drop(packet);
+            self.state.counters.drop_one(DropReason::HoldExpired);
+        }
+        moved
+    }
+
+    fn release_peer(&mut self, peer: u32, now: Instant) -> usize {
+        let mut packets = Batch::new();
+        while let Some(packet) = self.held.take(Waiting::Peer(peer)) {
+            packets.push(packet);
+        }
+        let count = packets.len();
+        let burst = Burst::lend(&mut packets, Entry::Handed);
+        let outcomes = walk(burst, &mut self.state, &self.exchange, now);
+        self.settle(packets, outcomes, now);
+        count
+    }
+
+    fn release_neighbour(&mut self, id: u32, now: Instant) -> usize {
+        let Some((name, _)) = self.state.neighbours.link_of(id) else { return 0 };
+        let note = own::note_to(name);
+        let mut packets = Batch::new();
+        while let Some(packet) = self.held.take(Waiting::Neighbour(id)) {
+            packets.push(packet);
+        }
+        let count = packets.len();
+        let mut burst = Burst::default();
+        for packet in &mut packets {
+            burst.push_packet(packet, Note { kind: crate::frame::Kind::Outer, ..note });
+        }
+        let outcomes = walk(burst, &mut self.state, &self.exchange, now);
+        self.settle(packets, outcomes, now);
+        count
+    }
+
+    /// Drops what waits, under its own name.
+    fn lose(&mut self, key: Waiting, reason: DropReason) {
+        while let Some(packet) = self.held.take(key) {
+            drop(packet);
+            self.state.counters.drop_one(reason);
+        }
+    }
+
+    /// Ends the worker: what is held or on its way from other workers is dropped by name, so that the books
+    /// are closed.
+    pub fn close(&mut self) {
+        let counters = Arc::clone(&self.state.counters);
+        while let Some(packet) = self.held.take_any() {
+            drop(packet);
+            counters.drop_one(DropReason::Stopped);
+        }
+        for ring in &mut self.queues.inbound {
+            loop {
+                let mut packets = Batch::new();
+                ring.receive(&mut packets);
+                if packets.is_empty() {
+                    break;
+                }
+                counters.taken_over.add(packets.len() as u64);
+                for packet in packets {
+                    drop(packet);
+                    counters.drop_one(DropReason::Stopped);
+                }
+            }
+        }
+        counters.held.set(0);
+    }
+
+    /// The worker's state, for reports and tests.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The worker's queues, for tests.
+    pub fn queues_mut(&mut self) -> &mut Queues<I> {
+        &mut self.queues
+    }
+}
+
+fn port_number(number: usize) -> u8 {
+    // The configuration allows fewer ports than this type has numbers.
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
+
+/// Walks a burst and hands its handshake messages to their threads while the octets are at hand.
+fn walk(
+    mut burst: Burst<'_>,
+    state: &mut State,
+    exchange: &Exchange,
+    now: Instant,
+) -> ArrayVec<crate::burst::Outcome, { crate::limits::BURST_LEN_MAX }> {
+    pipeline::walk(&mut burst, state, now);
+    settle::submit_handshakes(&mut burst, state, exchange);
+    burst.finish()
+}

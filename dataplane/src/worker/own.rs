@@ -1,0 +1,104 @@
+//! The frames that a worker makes by itself: keepalives, handshake messages, questions for neighbours.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use arrayvec::ArrayVec;
+use wireguard::message::put_client_id;
+use wireguard::time::Instant;
+
+use super::{Worker, walk};
+use crate::burst::Burst;
+use crate::exchange::Order;
+use crate::fate::{DropReason, Waiting};
+use crate::frame::{Endpoint, Kind, Note};
+use crate::limits::{BURST_LEN_MAX, HELD_PER_KEY_MAX, TIMERS_PER_TURN};
+use crate::neighbours::{Gone, Name};
+use crate::port::{Batch, Io, Packet, Pool};
+use crate::site::global_number;
+use crate::stages::route::NextHop;
+use crate::stages::wireguard::sessions::Due;
+
+/// The note of a frame to a neighbour.
+pub(super) fn note_to(name: Name) -> Note {
+    let endpoint = Endpoint {
+        remote: SocketAddr::new(name.address, 0),
+        local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        port: name.port,
+    };
+    Note::own(Kind::Question, endpoint, NextHop::None)
+}
+
+impl<I: Io> Worker<I> {
+    /// Serves timers and sends what they, and the orders of this turn, ask for.
+    pub(super) fn make_own(&mut self, now: Instant) -> usize {
+        let mut due = Due::default();
+        self.state.sessions.tick(now, &mut due);
+        let mut gone = ArrayVec::<Gone, TIMERS_PER_TURN>::new();
+        self.state.neighbours.tick(now, &mut gone);
+        for Gone(id) in gone {
+            self.lose(Waiting::Neighbour(id), DropReason::LinkUnresolved);
+        }
+        for peer in due.given_up {
+            self.lose(Waiting::Peer(peer), DropReason::HoldExpired);
+        }
+        self.tell_news();
+
+        let mut moved = 0;
+        for message in std::mem::take(&mut self.messages) {
+            moved += 1;
+            let note = Note::own(Kind::Datagram, message.endpoint, NextHop::None);
+            self.make(note, message.octets(), now, |octets| put_client_id(octets, message.client_id));
+        }
+        for local in due.keepalives {
+            moved += 1;
+            let worker = usize::from(self.state.owner.worker);
+            let number = global_number(local, worker, self.state.owner.workers);
+            let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Client(number));
+            self.make(note, &[], now, |_| ());
+        }
+        // Last, so that what was sent above and met an unknown neighbour asks in the same turn.
+        for name in self.state.neighbours.take_questions() {
+            moved += 1;
+            self.make(note_to(name), &[], now, |_| ());
+        }
+        moved
+    }
+
+    /// Makes one frame of these octets and sends it on its way. They are rare enough not to wait for each
+    /// other.
+    fn make(&mut self, note: Note, octets: &[u8], now: Instant, finish: impl FnOnce(&mut [u8])) {
+        let Some(mut packet) = self.queues.pool.allocate() else {
+            self.state.counters.pool_empty.add(1);
+            return;
+        };
+        self.state.counters.made.add(1);
+        let start = packet.start();
+        if let Some(room) = packet.octets_mut().get_mut(start..start + octets.len()) {
+            room.copy_from_slice(octets);
+            finish(room);
+            packet.set_range(start, octets.len());
+        }
+        let mut packets = Batch::<I::Packet>::new();
+        packets.push(packet);
+        let mut burst = Burst::default();
+        for packet in &mut packets {
+            burst.push_packet(packet, note);
+        }
+        let outcomes = walk(burst, &mut self.state, &self.exchange, now);
+        self.settle(packets, outcomes, now);
+    }
+
+    /// What this worker has learned of neighbours, the others want to know as well.
+    fn tell_news(&mut self) {
+        let own = usize::from(self.state.owner.worker);
+        for (name, link) in self.state.neighbours.take_news() {
+            for worker in (0..self.exchange.workers()).filter(|worker| *worker != own) {
+                if self.exchange.order(worker, Order::Learned(name, link)).is_err() {
+                    self.state.counters.orders_lost.add(1);
+                }
+            }
+        }
+    }
+}
+
+const _: () = assert!(BURST_LEN_MAX >= HELD_PER_KEY_MAX, "a release is one burst");

@@ -1,0 +1,159 @@
+//! Acts on the fate of every packet: the one place that moves, frees and counts them.
+
+use arrayvec::ArrayVec;
+use wireguard::time::Instant;
+
+use super::Worker;
+use crate::burst::{Burst, Outcome};
+use crate::counters::{Counter, Counters};
+use crate::exchange::{Exchange, Job, Message};
+use crate::fate::{DropReason, Fate};
+use crate::frame::Frame;
+use crate::limits::BURST_LEN_MAX;
+use crate::pipeline::State;
+use crate::port::{Batch, Io, Packet, Queue};
+
+/// Packets that leave in this turn, by destination.
+#[derive(Debug)]
+pub(super) struct Outgoing<P> {
+    wires: Vec<Batch<P>>,
+    kernels: Vec<Batch<P>>,
+    local: Batch<P>,
+    workers: Vec<Batch<P>>,
+}
+
+impl<P> Outgoing<P> {
+    pub(super) fn new(wires: usize, workers: usize) -> Self {
+        let batches = |count| (0..count).map(|_| Batch::new()).collect();
+        Self {
+            wires: batches(wires),
+            kernels: batches(wires),
+            local: Batch::new(),
+            workers: batches(workers),
+        }
+    }
+}
+
+impl<I: Io> Worker<I> {
+    /// Moves or frees each packet by its fate, then sends what leaves.
+    pub(super) fn settle(
+        &mut self,
+        packets: Batch<I::Packet>,
+        outcomes: ArrayVec<Outcome, BURST_LEN_MAX>,
+        now: Instant,
+    ) {
+        for (mut packet, outcome) in packets.into_iter().zip(outcomes) {
+            packet.set_range(outcome.start, outcome.len);
+            self.sort(packet, outcome, now);
+        }
+        self.flush();
+    }
+
+    #[inline]
+    fn sort(&mut self, mut packet: I::Packet, outcome: Outcome, now: Instant) {
+        let outgoing = &mut self.outgoing;
+        let batch = match outcome.fate {
+            Fate::Transmit(port) => outgoing.wires.get_mut(usize::from(port)),
+            Fate::Kernel(port) => outgoing.kernels.get_mut(usize::from(port)),
+            Fate::Local => Some(&mut outgoing.local),
+            Fate::HandOver(worker) => {
+                packet.set_tag(outcome.tag);
+                outgoing.workers.get_mut(usize::from(worker))
+            }
+            Fate::Hold(key) => {
+                if self.held.push(key, packet, now).is_err() {
+                    self.state.counters.drop_one(DropReason::HoldFull);
+                }
+                return;
+            }
+            // Counted when it went into the ring.
+            Fate::Handshake => return,
+            Fate::Consumed => return self.state.counters.consumed.add(1),
+            Fate::Drop(reason) => return self.state.counters.drop_one(reason),
+            // Every stage has passed it: it is of no use to anybody.
+            Fate::Undecided => return self.state.counters.drop_one(DropReason::RouteNone),
+        };
+        // A batch has room for a whole burst and is flushed after each.
+        if batch.is_none_or(|batch| batch.try_push(packet).is_err()) {
+            self.state.counters.drop_one(DropReason::LinkNoRoute);
+        }
+    }
+
+    fn flush(&mut self) {
+        let counters = &self.state.counters;
+        let outgoing = &mut self.outgoing;
+        for (wire, batch) in self.queues.wires.iter_mut().zip(&mut outgoing.wires) {
+            if !batch.is_empty() {
+                let octets = batch.iter().map(|packet| packet.len() as u64).sum();
+                counters.transmitted_octets.add(octets);
+                let queue = Some(&mut wire.queue);
+                send(queue, batch, &counters.transmitted, DropReason::TransmitFull, counters);
+            }
+        }
+        for (wire, batch) in self.queues.wires.iter_mut().zip(&mut outgoing.kernels) {
+            let queue = wire.kernel.as_mut();
+            send(queue, batch, &counters.delivered, DropReason::KernelFull, counters);
+        }
+        let local = self.queues.local.as_mut();
+        send(local, &mut outgoing.local, &counters.delivered, DropReason::KernelFull, counters);
+        for (ring, batch) in self.queues.outbound.iter_mut().zip(&mut outgoing.workers) {
+            let full = DropReason::HandOverFull;
+            send(ring.as_mut(), batch, &counters.handed_over, full, counters);
+        }
+    }
+}
+
+/// Sends a batch; what the queue leaves is freed and counted.
+#[inline]
+fn send<Q: Queue>(
+    queue: Option<&mut Q>,
+    batch: &mut Batch<Q::Packet>,
+    sent: &Counter,
+    full: DropReason,
+    counters: &Counters,
+) {
+    let count = batch.len();
+    if count == 0 {
+        return;
+    }
+    if let Some(queue) = queue {
+        queue.transmit(batch);
+    }
+    sent.add((count - batch.len()) as u64);
+    for packet in batch.drain(..) {
+        drop(packet);
+        counters.drop_one(full);
+    }
+}
+
+/// Puts copies of handshake messages into the rings of their threads; the buffers are free at once.
+pub(super) fn submit_handshakes(burst: &mut Burst<'_>, state: &State, exchange: &Exchange) {
+    for frame in burst.frames() {
+        if frame.fate != Fate::Handshake {
+            continue;
+        }
+        let thread = thread_of(frame, state, exchange);
+        let message = Message::new(frame.data(), frame.note.endpoint, frame.note.client_id);
+        let taken = message.is_some_and(|message| exchange.submit(thread, Job::Arrived(message)));
+        if taken {
+            state.counters.handed_over.add(1);
+        } else {
+            frame.fate = Fate::Drop(DropReason::HandshakeFull);
+        }
+    }
+}
+
+/// Initiations may go to any thread, so they are spread by their ephemeral key, which is random. Answers go
+/// to the thread that waits for them, which the receiver index names.
+fn thread_of(frame: &Frame<'_>, state: &State, exchange: &Exchange) -> usize {
+    let octets = frame.data();
+    let word = |at: usize| {
+        octets.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
+    };
+    let number = match octets.first() {
+        Some(&wireguard::message::INITIATION) => word(8),
+        Some(&wireguard::message::RESPONSE) => state.owner.permutation.place(word(8)).slot,
+        _ => state.owner.permutation.place(word(4)).slot,
+    };
+    number as usize % exchange.threads().max(1)
+}
