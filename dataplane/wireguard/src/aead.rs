@@ -107,16 +107,80 @@ pub(crate) fn nonce(counter: u64) -> [u8; 12] {
     nonce
 }
 
-/// Seals `N` octets with associated data, counter 0 (the handshake's `Aead`).
+/// Seals a field of a handshake (`Aead` with counter 0, 5.4): `sealed` holds text and tag.
 pub(crate) fn seal_handshake(key: &Secret, hash: &[u8; 32], text: &[u8], sealed: &mut [u8]) {
-    portable::seal_handshake(key, hash, text, sealed);
+    if let Some((body, tag)) = sealed.split_last_chunk_mut() {
+        body.copy_from_slice(text);
+        portable::seal_text(key.octets(), 0, hash, body, tag);
+    }
 }
 
-/// Opens what [`seal_handshake`] made; `None` on a wrong tag.
+/// Opens what [`seal_handshake`] made; `None` on a wrong tag or length.
 pub(crate) fn open_handshake<const N: usize>(
     key: &Secret,
     hash: &[u8; 32],
     sealed: &[u8],
 ) -> Option<[u8; N]> {
-    portable::open_handshake(key, hash, sealed)
+    let (body, tag) = sealed.split_last_chunk()?;
+    let mut text = <[u8; N]>::try_from(body).ok()?;
+    portable::open_text(key.octets(), 0, hash, &mut text, tag).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(octet: u8) -> Key {
+        Key::new(Secret::new([octet; 32]))
+    }
+
+    #[test]
+    fn a_job_needs_its_tailroom() {
+        let key = key(1);
+        let mut octets = [0; 100 + TAILROOM];
+        assert!(Job::new(&key, 0, &mut octets, 100).is_some());
+        assert!(Job::new(&key, 0, &mut octets, 101).is_none());
+        assert!(Job::new(&key, 0, &mut octets, usize::MAX).is_none());
+        assert!(Job::new(&key, 0, &mut octets[..TAILROOM], 0).is_some());
+        assert!(Job::new(&key, 0, &mut octets[..TAILROOM - 1], 0).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_judged_job_by_job(
+            texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..20),
+            counter: u64,
+            spoil: u32,
+            at: prop::sample::Index,
+        ) {
+            let keys: Vec<Key> = (0..texts.len()).map(|n| key(n as u8)).collect();
+            let mut buffers: Vec<Vec<u8>> =
+                texts.iter().map(|text| [text.as_slice(), &[0; TAILROOM]].concat()).collect();
+            let lens: Vec<usize> = texts.iter().map(Vec::len).collect();
+            let number = |n: usize| counter.wrapping_add(n as u64);
+            let mut jobs: Vec<Job<'_>> = buffers.iter_mut().enumerate()
+                .map(|(n, buffer)| Job::new(&keys[n], number(n), buffer, lens[n]).unwrap())
+                .collect();
+            seal(&mut jobs);
+            prop_assert!(jobs.iter().all(Job::accepted));
+            let spoiled = |n: usize| spoil >> n & 1 == 1;
+            for (n, buffer) in buffers.iter_mut().enumerate().filter(|&(n, _)| spoiled(n)) {
+                let place = at.index(lens[n] + TAG_LEN);
+                buffer[place] ^= 0x40;
+            }
+            let mut jobs: Vec<Job<'_>> = buffers.iter_mut().enumerate()
+                .map(|(n, buffer)| Job::new(&keys[n], number(n), buffer, lens[n]).unwrap())
+                .collect();
+            open(&mut jobs);
+            for (n, job) in jobs.iter().enumerate() {
+                prop_assert_eq!(job.accepted(), !spoiled(n));
+                if !spoiled(n) {
+                    prop_assert_eq!(job.text(), &texts[n]);
+                } else if lens[n] >= 8 {
+                    prop_assert_ne!(job.text(), &texts[n]);
+                }
+            }
+        }
+    }
 }

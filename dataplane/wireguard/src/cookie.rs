@@ -213,3 +213,116 @@ impl Jar {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::RESPONSE_LEN;
+    use zerocopy::IntoBytes;
+
+    const UNIX: Duration = Duration::from_secs(1_700_000_000);
+
+    fn source(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn stamped(checker: &Checker, jar: &mut Jar, now: Instant) -> [u8; RESPONSE_LEN] {
+        let mut message = [2; RESPONSE_LEN];
+        jar.stamp(checker, &mut message, now);
+        message
+    }
+
+    /// A jar that took a cookie for `address` at time zero, and the checker and secrets behind it.
+    fn with_cookie(address: SocketAddr) -> (Checker, Secrets, Jar) {
+        let checker = Checker::new(&[5; 32]);
+        let secrets = Secrets::new(Secret::new([6; 32]), UNIX);
+        let mut jar = Jar::new();
+        let message = stamped(&checker, &mut jar, Instant::ZERO);
+        let reply = checker.reply(&message, &secrets, address, [7; 24]).unwrap();
+        assert_eq!(reply.receiver_index.get(), 0x0202_0202);
+        jar.receive(&checker, &reply, Instant::ZERO).unwrap();
+        (checker, secrets, jar)
+    }
+
+    #[test]
+    fn mac1_covers_every_octet_before_it() {
+        let checker = Checker::new(&[5; 32]);
+        let message = stamped(&checker, &mut Jar::new(), Instant::ZERO);
+        assert!(checker.mac1_valid(&message));
+        for at in 0..RESPONSE_LEN - 16 {
+            let mut spoiled = message;
+            spoiled[at] ^= 1;
+            assert!(!checker.mac1_valid(&spoiled), "octet {at}");
+        }
+        assert!(!Checker::new(&[4; 32]).mac1_valid(&message));
+        assert!(!checker.mac1_valid(&message[..31]));
+    }
+
+    #[test]
+    fn a_cookie_proves_address_and_port() {
+        let (checker, secrets, mut jar) = with_cookie(source("192.0.2.1:4000"));
+        let message = stamped(&checker, &mut jar, Instant::ZERO);
+        assert!(checker.mac2_valid(&message, &secrets, source("192.0.2.1:4000")));
+        assert!(!checker.mac2_valid(&message, &secrets, source("192.0.2.1:4001")));
+        assert!(!checker.mac2_valid(&message, &secrets, source("192.0.2.2:4000")));
+        assert!(!checker.mac2_valid(&message, &secrets, source("[2001:db8::1]:4000")));
+    }
+
+    #[test]
+    fn without_a_cookie_mac2_is_zero_and_invalid() {
+        let checker = Checker::new(&[5; 32]);
+        let secrets = Secrets::new(Secret::new([6; 32]), UNIX);
+        let message = stamped(&checker, &mut Jar::new(), Instant::ZERO);
+        assert_eq!(message[RESPONSE_LEN - 16..], [0; 16]);
+        assert!(!checker.mac2_valid(&message, &secrets, source("192.0.2.1:4000")));
+    }
+
+    #[test]
+    fn a_cookie_is_used_for_120_seconds() {
+        let (checker, secrets, mut jar) = with_cookie(source("192.0.2.1:4000"));
+        let late = Instant(COOKIE_TIME.as_nanos() as u64 - 1);
+        let message = stamped(&checker, &mut jar, late);
+        assert!(checker.mac2_valid(&message, &secrets, source("192.0.2.1:4000")));
+        let message = stamped(&checker, &mut jar, Instant(late.0 + 1));
+        assert_eq!(message[RESPONSE_LEN - 16..], [0; 16]);
+    }
+
+    #[test]
+    fn a_cookie_outlives_one_change_of_the_secret_but_not_two() {
+        let (checker, mut secrets, mut jar) = with_cookie(source("192.0.2.1:4000"));
+        let message = stamped(&checker, &mut jar, Instant::ZERO);
+        secrets.advance(UNIX + COOKIE_TIME);
+        assert!(checker.mac2_valid(&message, &secrets, source("192.0.2.1:4000")));
+        secrets.advance(UNIX + 2 * COOKIE_TIME);
+        assert!(!checker.mac2_valid(&message, &secrets, source("192.0.2.1:4000")));
+    }
+
+    #[test]
+    fn servers_with_one_master_take_each_others_cookies() {
+        let (checker, _, mut jar) = with_cookie(source("192.0.2.1:4000"));
+        let message = stamped(&checker, &mut jar, Instant::ZERO);
+        let other = Secrets::new(Secret::new([6; 32]), UNIX + Duration::from_secs(30));
+        assert!(checker.mac2_valid(&message, &other, source("192.0.2.1:4000")));
+        let stranger = Secrets::new(Secret::new([9; 32]), UNIX);
+        assert!(!checker.mac2_valid(&message, &stranger, source("192.0.2.1:4000")));
+    }
+
+    #[test]
+    fn a_spoiled_or_foreign_or_repeated_reply_is_refused() {
+        let checker = Checker::new(&[5; 32]);
+        let secrets = Secrets::new(Secret::new([6; 32]), UNIX);
+        let mut jar = Jar::new();
+        let message = stamped(&checker, &mut jar, Instant::ZERO);
+        let address = source("[2001:db8::1]:4000");
+        let reply = checker.reply(&message, &secrets, address, [7; 24]).unwrap();
+        for at in 8..64 {
+            let mut spoiled = reply.clone();
+            spoiled.as_mut_bytes()[at] ^= 1;
+            assert_eq!(jar.receive(&checker, &spoiled, Instant::ZERO), Err(Invalid), "octet {at}");
+        }
+        let mut other = Jar::new();
+        assert_eq!(other.receive(&checker, &reply, Instant::ZERO), Err(Invalid));
+        assert_eq!(jar.receive(&checker, &reply, Instant::ZERO), Ok(()));
+        assert_eq!(jar.receive(&checker, &reply, Instant::ZERO), Err(Invalid));
+    }
+}

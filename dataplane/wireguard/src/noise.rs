@@ -16,7 +16,7 @@ use crate::cookie::Checker;
 use crate::hash::{hash, kdf1, kdf2};
 use crate::secret::Secret;
 use core::fmt;
-use x25519_dalek::{PublicKey, StaticSecret, x25519};
+use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroize;
 
 /// The Noise name of the protocol (5.4).
@@ -122,7 +122,8 @@ pub fn public(secret: &Secret) -> [u8; 32] {
 
 /// X25519; refuses the all-zero result that a point of low order gives (RFC 7748 6.1).
 fn agree(secret: &Secret, public: &[u8; 32]) -> Result<Secret, Invalid> {
-    let shared = Secret::new(x25519(*secret.octets(), *public));
+    let secret = StaticSecret::from(*secret.octets());
+    let shared = Secret::new(secret.diffie_hellman(&PublicKey::from(*public)).to_bytes());
     if shared.is_zero() { Err(Invalid) } else { Ok(shared) }
 }
 

@@ -208,3 +208,101 @@ impl<const WORDS: usize> Session<WORDS> {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use core::time::Duration;
+
+    fn established(role: Role) -> Session {
+        let keys =
+            Keys { send: Key::new(Secret::new([1; 32])), receive: Key::new(Secret::new([2; 32])) };
+        let mut session = Session::vacant();
+        session.establish(&keys, role, Indices { local: 3, remote: 4 }, Instant::ZERO);
+        session
+    }
+
+    fn at(secs: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn everything_but_the_bitmap_lies_in_two_cache_lines() {
+        assert!(core::mem::offset_of!(Session, window) <= 128 - 8);
+        assert_eq!(size_of::<Session>(), 1152);
+        assert_eq!(size_of::<Session<16>>(), 256);
+    }
+
+    #[test]
+    fn a_vacant_slot_gives_and_takes_nothing() {
+        let mut session = Session::<WINDOW_WORDS>::vacant();
+        assert_eq!(session.receivable(0, at(0)), Err(Refused::Vacant));
+        assert_eq!(session.reserve(at(0)), Err(Refused::Vacant));
+        assert!(!session.wants_rekey_after_send(at(500)));
+    }
+
+    #[test]
+    fn a_session_ends_at_180_seconds() {
+        let mut session = established(Role::Initiator);
+        let last = Instant(at(180).0 - 1);
+        assert_eq!(session.receivable(0, last), Ok(()));
+        assert_eq!(session.reserve(last), Ok(0));
+        assert_eq!(session.receivable(0, at(180)), Err(Refused::Expired));
+        assert_eq!(session.reserve(at(180)), Err(Refused::Expired));
+    }
+
+    #[test]
+    fn counters_are_given_once_and_end_before_the_window_could_wrap() {
+        let mut session = established(Role::Responder);
+        assert_eq!(session.reserve(at(0)), Ok(0));
+        assert_eq!(session.reserve(at(0)), Ok(1));
+        session.send_counter = REJECT_AFTER_MESSAGES - 1;
+        assert_eq!(session.reserve(at(0)), Ok(REJECT_AFTER_MESSAGES - 1));
+        assert_eq!(session.reserve(at(0)), Err(Refused::Exhausted));
+        assert_eq!(session.receivable(REJECT_AFTER_MESSAGES - 1, at(0)), Ok(()));
+        assert_eq!(session.receivable(REJECT_AFTER_MESSAGES, at(0)), Err(Refused::Exhausted));
+        assert_eq!(session.receivable(u64::MAX, at(0)), Err(Refused::Exhausted));
+    }
+
+    #[test]
+    fn drops_a_replayed_counter() {
+        let mut session = established(Role::Responder);
+        assert_eq!(session.receivable(7, at(0)), Ok(()));
+        assert_eq!(session.commit(7), Ok(()));
+        assert_eq!(session.receivable(7, at(0)), Err(Refused::Replayed));
+        assert_eq!(session.commit(7), Err(Refused::Replayed));
+    }
+
+    #[test]
+    fn only_the_initiator_rekeys_by_age_but_both_by_count() {
+        let mut initiator = established(Role::Initiator);
+        let mut responder = established(Role::Responder);
+        assert!(!initiator.wants_rekey_after_send(Instant(at(120).0 - 1)));
+        assert!(initiator.wants_rekey_after_send(at(120)));
+        assert!(!responder.wants_rekey_after_send(at(179)));
+        assert!(!initiator.wants_rekey_after_receive(at(164)));
+        assert!(initiator.wants_rekey_after_receive(at(165)));
+        assert!(!initiator.wants_rekey_after_receive(at(166)), "once");
+        assert!(!responder.wants_rekey_after_receive(at(166)));
+        responder.send_counter = REKEY_AFTER_MESSAGES;
+        assert!(!responder.wants_rekey_after_send(at(1)));
+        responder.send_counter += 1;
+        assert!(responder.wants_rekey_after_send(at(1)));
+    }
+
+    #[test]
+    fn a_cleared_slot_holds_no_key() {
+        let mut session = established(Role::Initiator);
+        session.clear();
+        assert_eq!(session.send_key(), &Key::zero());
+        assert_eq!(session.receive_key(), &Key::zero());
+        assert!(!session.is_live());
+    }
+
+    #[test]
+    fn debug_prints_no_key() {
+        let text = format!("{:?}", established(Role::Initiator));
+        assert!(!text.contains("1, 1, 1") && text.contains("Secret(..)"), "{text}");
+    }
+}

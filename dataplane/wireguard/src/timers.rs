@@ -187,6 +187,14 @@ impl Timers {
         Rearm::Yes
     }
 
+    /// As [`Timers::attempt`] for a caller that cannot send now.
+    pub fn wish(&mut self, now: Instant) -> Rearm {
+        if self.attempt(now) {
+            self.retry_at = now;
+        }
+        Rearm::Yes
+    }
+
     /// Whether to initiate now; else a retry is armed for when it is allowed.
     fn ready(&mut self, now: Instant) -> bool {
         let ready = self.may_initiate(now);
@@ -291,5 +299,179 @@ impl Timers {
             self.persistent_at = now + pause.min(FORGET_TIME.max(self.persistent));
             self.absences = self.absences.saturating_add(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    const NONE: Duration = Duration::ZERO;
+
+    /// Expires at the deadline, which must be `millis`.
+    fn expire(timers: &mut Timers, millis: u64) -> Actions {
+        assert_eq!(timers.deadline(), Some(at(millis)));
+        assert!(timers.expire(Instant(at(millis).0 - 1), NONE).is_empty(), "early");
+        timers.expire(at(millis), NONE)
+    }
+
+    fn only(what: u8) -> Actions {
+        Actions(what)
+    }
+
+    #[test]
+    fn an_idle_peer_has_no_deadline() {
+        assert_eq!(Timers::new().deadline(), None);
+    }
+
+    #[test]
+    fn received_data_is_answered_after_ten_seconds() {
+        let mut timers = Timers::new();
+        assert_eq!(timers.received_data(at(1000)), Rearm::Yes);
+        assert_eq!(timers.received_data(at(5000)), Rearm::No);
+        assert_eq!(expire(&mut timers, 11_000), only(Actions::KEEPALIVE));
+        assert_eq!(timers.deadline(), None);
+    }
+
+    #[test]
+    fn anything_sent_answers_received_data() {
+        let mut timers = Timers::new();
+        let _ = timers.received_data(at(1000));
+        timers.sent_any(at(2000));
+        assert_eq!(timers.deadline(), None);
+    }
+
+    #[test]
+    fn a_keepalive_owes_no_keepalive() {
+        let mut timers = Timers::new();
+        timers.received_any(at(1000));
+        assert_eq!(timers.deadline(), None);
+    }
+
+    #[test]
+    fn unanswered_data_starts_a_handshake_after_fifteen_seconds() {
+        let mut timers = Timers::new();
+        assert_eq!(timers.sent_data(at(1000)), Rearm::Yes);
+        assert_eq!(timers.sent_data(at(9000)), Rearm::No);
+        assert_eq!(expire(&mut timers, 16_000), only(Actions::INITIATE));
+    }
+
+    #[test]
+    fn any_answer_disarms_the_handshake() {
+        let mut timers = Timers::new();
+        let _ = timers.sent_data(at(1000));
+        timers.received_any(at(2000));
+        assert_eq!(timers.deadline(), None);
+    }
+
+    #[test]
+    fn initiations_are_repeated_with_jitter_until_ninety_seconds() {
+        let mut timers = Timers::new();
+        assert!(timers.demand(at(0)));
+        timers.initiated(at(0), Duration::from_millis(333));
+        let mut sent = vec![0];
+        loop {
+            let deadline = timers.deadline().unwrap();
+            let actions = timers.expire(deadline, Duration::from_secs(9));
+            if actions.give_up() {
+                assert_eq!(deadline, at(90_000));
+                assert!(!actions.initiate());
+                break;
+            }
+            assert_eq!(actions, only(Actions::INITIATE));
+            timers.initiated(deadline, Duration::from_secs(9));
+            sent.push(deadline.0);
+        }
+        assert_eq!(sent.len(), 17);
+        for pair in sent.windows(2) {
+            assert_eq!(pair[1] - pair[0], 5_333_000_000, "jitter is cut at its maximum");
+        }
+    }
+
+    #[test]
+    fn a_users_packet_prolongs_the_attempts_but_does_not_hasten_them() {
+        let mut timers = Timers::new();
+        assert!(timers.demand(at(0)));
+        timers.initiated(at(0), NONE);
+        assert!(!timers.demand(at(4999)));
+        assert_eq!(timers.deadline(), Some(at(5000)));
+        assert!(timers.demand(at(5000)));
+        let mut gave_up = None;
+        while gave_up.is_none() {
+            let deadline = timers.deadline().unwrap();
+            if timers.expire(deadline, NONE).give_up() {
+                gave_up = Some(deadline);
+            }
+        }
+        assert_eq!(gave_up, Some(at(95_000)));
+    }
+
+    #[test]
+    fn a_handshake_wished_too_early_comes_when_allowed() {
+        let mut timers = Timers::new();
+        assert!(timers.demand(at(0)));
+        timers.initiated(at(0), NONE);
+        timers.confirmed();
+        assert!(!timers.attempt(at(1000)));
+        assert_eq!(expire(&mut timers, 5000), only(Actions::INITIATE));
+    }
+
+    #[test]
+    fn a_request_is_due_at_once() {
+        let mut timers = Timers::new();
+        assert_eq!(timers.request(at(1000)), Rearm::Yes);
+        assert_eq!(expire(&mut timers, 1000), only(Actions::INITIATE));
+        assert_eq!(timers.deadline(), Some(at(6000)));
+    }
+
+    #[test]
+    fn keys_are_forgotten_540_seconds_after_the_last_session() {
+        let mut timers = Timers::new();
+        timers.derived(at(0));
+        timers.derived(at(100_000));
+        assert_eq!(expire(&mut timers, 640_000), only(Actions::FORGET));
+        assert_eq!(timers.deadline(), None);
+    }
+
+    #[test]
+    fn the_persistent_keepalive_counts_from_the_last_packet_of_either_direction() {
+        let mut timers = Timers::new();
+        let _ = timers.set_persistent(Duration::from_secs(25), at(1000));
+        assert_eq!(expire(&mut timers, 1000), only(Actions::KEEPALIVE));
+        timers.sent_any(at(1000));
+        timers.received_any(at(20_000));
+        assert_eq!(expire(&mut timers, 45_000), only(Actions::KEEPALIVE));
+        let _ = timers.set_persistent(NONE, at(46_000));
+        assert_eq!(timers.deadline(), None);
+    }
+
+    #[test]
+    fn an_absent_peer_is_asked_ever_more_rarely_until_somebody_wants_it() {
+        let mut timers = Timers::new();
+        let _ = timers.set_persistent(Duration::from_secs(25), at(0));
+        let mut pauses = Vec::new();
+        let mut gave_up_at = at(0);
+        let mut running = false;
+        while pauses.len() < 7 {
+            let now = timers.deadline().unwrap();
+            let actions = timers.expire(now, NONE);
+            if actions.give_up() {
+                (gave_up_at, running) = (now, false);
+            }
+            if actions.initiate() || actions.keepalive() && timers.attempt(now) {
+                timers.initiated(now, NONE);
+                if !running {
+                    pauses.push(now.since(gave_up_at).as_secs());
+                    running = true;
+                }
+            }
+        }
+        assert_eq!(pauses, [0, 25, 50, 100, 200, 400, 540]);
+        timers.received_any(gave_up_at);
+        assert_eq!(timers.persistent_at, gave_up_at + Duration::from_secs(25));
     }
 }

@@ -5,15 +5,16 @@
 //! The dataplane does not use it: there workers and handshake threads share the work.
 //! A call may emit several [`Event`]s; after each call, ask [`Tunnel::deadline`].
 
+mod batch;
 mod handshake;
+
+pub use batch::{Incoming, Outgoing, Ticket};
 
 use crate::aead::{Job, TAILROOM, open, seal};
 use crate::cookie::{Jar, Secrets};
 use crate::keyring::{Keyring, Retired};
 use crate::limits::{INNER_LEN_MAX, JITTER_MAX, STAGED_COUNT_MAX, WINDOW_WORDS};
-use crate::message::{
-    ClientId, DATA_HEADER_LEN, DATA_LEN_MIN, DataHeader, Kind, inner_len, kind, padded_len,
-};
+use crate::message::{ClientId, DATA_HEADER_LEN, DATA_LEN_MIN, Kind, inner_len, kind, padded_len};
 use crate::noise::{Identity, PeerKeys, Pending};
 use crate::session::{self, Role, Session};
 use crate::time::{Instant, Tai64n};
@@ -24,7 +25,7 @@ use core::time::Duration;
 use rand_core::CryptoRng;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// Octets of scratch that serve every packet that IP allows.
 pub const SCRATCH_LEN: usize = DATA_HEADER_LEN + INNER_LEN_MAX + 1 + TAILROOM;
@@ -172,8 +173,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         turn: &mut Turn<'_, R>,
         emit: &mut impl FnMut(Event<'_>),
     ) -> Result<(), Refused> {
-        let Some(to) = self.endpoint else { return Err(Refused::NoEndpoint) };
-        match self.seal_on_current(inner, to, turn, emit) {
+        match self.seal_on_current(inner, turn, emit) {
             Err(Refused::Session(_)) => {
                 self.stage(inner);
                 if self.timers.demand(turn.now) {
@@ -269,11 +269,10 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         turn: &mut Turn<'_, R>,
         emit: &mut impl FnMut(Event<'_>),
     ) -> bool {
-        let Some(to) = self.endpoint else { return false };
         let any = !self.staged.is_empty();
         while let Some(inner) = self.staged.pop_front() {
             // A refusal here drops the packet: the session is new, so it is about its length.
-            let _: Result<(), Refused> = self.seal_on_current(&inner, to, turn, emit);
+            let _: Result<(), Refused> = self.seal_on_current(&inner, turn, emit);
         }
         any
     }
@@ -283,8 +282,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         turn: &mut Turn<'_, R>,
         emit: &mut impl FnMut(Event<'_>),
     ) {
-        let Some(to) = self.endpoint else { return };
-        let sent = self.seal_on_current(&[], to, turn, emit).is_ok();
+        let sent = self.seal_on_current(&[], turn, emit).is_ok();
         let due = !sent || self.rekey_due(turn.now);
         if due && self.timers.attempt(turn.now) {
             self.initiate(turn, emit);
@@ -294,25 +292,20 @@ impl<const WORDS: usize> Tunnel<WORDS> {
     fn seal_on_current<R>(
         &mut self,
         inner: &[u8],
-        to: SocketAddr,
         turn: &mut Turn<'_, R>,
         emit: &mut impl FnMut(Event<'_>),
     ) -> Result<(), Refused> {
-        let vacant = Refused::Session(session::Refused::Vacant);
         let len = padded_len(inner.len(), usize::from(self.mtu));
         if len > INNER_LEN_MAX || turn.scratch.len() < DATA_HEADER_LEN + len + TAILROOM {
             return Err(Refused::TooLong);
         }
-        let slot = self.ring.current().ok_or(vacant)?;
-        let session = self.sessions.get_mut(slot as usize).ok_or(vacant)?;
-        let counter = session.reserve(turn.now).map_err(Refused::Session)?;
-        let header = DataHeader::new(self.client_id, session.remote_index(), counter);
+        let Outgoing { key, header, to } = self.reserve(turn.now)?;
         let (head, text) = turn.scratch.split_at_mut(DATA_HEADER_LEN);
         head.copy_from_slice(header.as_bytes());
         let (body, rest) = text.split_at_mut(inner.len());
         body.copy_from_slice(inner);
         rest.iter_mut().take(len - inner.len()).for_each(|octet| *octet = 0);
-        let job = Job::new(session.send_key(), counter, text, len).ok_or(Refused::TooLong)?;
+        let job = Job::new(key, header.counter.get(), text, len).ok_or(Refused::TooLong)?;
         seal(&mut [job]);
         let datagram = turn.scratch.get(..DATA_LEN_MIN + len).ok_or(Refused::TooLong)?;
         emit(Event::Transmit { octets: datagram, to });
@@ -331,47 +324,19 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         turn: &mut Turn<'_, R>,
         emit: &mut impl FnMut(Event<'_>),
     ) -> Result<(), Refused> {
-        let (header, sealed) =
-            DataHeader::ref_from_prefix(datagram).map_err(|_| Refused::Malformed)?;
-        let (index, counter) = (header.receiver_index.get(), header.counter.get());
-        let (slot, session) = (0_u32..)
-            .zip(&mut self.sessions)
-            .find(|(_, session)| session.is_live() && session.local_index() == index)
-            .ok_or(Refused::UnknownIndex)?;
-        session.receivable(counter, turn.now).map_err(Refused::Session)?;
-        let len = open_into(session, counter, sealed, turn.scratch)?;
-        session.commit(counter).map_err(Refused::Session)?;
-        let late = session.wants_rekey_after_receive(turn.now);
-        self.heard(source, header.client_id);
-        let delivered = if len == 0 {
-            self.timers.received_any(turn.now);
-            Ok(())
-        } else {
-            let _: Rearm = self.timers.received_data(turn.now);
-            deliver(turn.scratch.get(..len).unwrap_or_default(), emit)
-        };
-        self.promote(slot, turn, emit);
-        if late && self.timers.attempt(turn.now) {
-            self.initiate(turn, emit);
-        }
-        delivered
-    }
-
-    /// The first authentic packet on a session that we gave as responder lets us send on it.
-    fn promote<R: CryptoRng>(
-        &mut self,
-        slot: u32,
-        turn: &mut Turn<'_, R>,
-        emit: &mut impl FnMut(Event<'_>),
-    ) {
-        let (promoted, retired) = self.ring.received_on(slot);
-        self.retire(retired, None);
+        let incoming = self.incoming(datagram, turn.now)?;
+        let ticket = incoming.ticket;
+        let len = ticket.len();
+        let sealed = datagram.get(DATA_HEADER_LEN..).ok_or(Refused::Malformed)?;
+        open_into(&incoming, sealed, turn.scratch)?;
+        let promoted = self.opened(ticket, source, turn.now)?;
+        let text = turn.scratch.get(..len).unwrap_or_default();
+        let delivered = if len == 0 { Ok(()) } else { deliver(text, emit) };
         if promoted {
-            self.timers.confirmed();
-            self.pending = None;
             emit(Event::Established(Role::Responder));
             self.flush(turn, emit);
         }
+        delivered
     }
 
     fn retire(&mut self, retired: Retired, but: Option<u32>) {
@@ -397,19 +362,15 @@ impl<const WORDS: usize> Tunnel<WORDS> {
     }
 }
 
-/// Opens a sealed text (tag included) into `scratch`; returns the octets of plaintext.
-fn open_into<const WORDS: usize>(
-    session: &Session<WORDS>,
-    counter: u64,
-    sealed: &[u8],
-    scratch: &mut [u8],
-) -> Result<usize, Refused> {
-    let len = sealed.len().checked_sub(crate::aead::TAG_LEN).ok_or(Refused::Malformed)?;
+/// Opens a sealed text (tag included) into `scratch`.
+fn open_into(incoming: &Incoming<'_>, sealed: &[u8], scratch: &mut [u8]) -> Result<(), Refused> {
+    let len = incoming.ticket.len();
     let place = scratch.get_mut(..len + TAILROOM).ok_or(Refused::TooLong)?;
     place.get_mut(..sealed.len()).ok_or(Refused::TooLong)?.copy_from_slice(sealed);
-    let mut jobs = [Job::new(session.receive_key(), counter, place, len).ok_or(Refused::TooLong)?];
+    let job = Job::new(incoming.key, incoming.counter, place, len).ok_or(Refused::TooLong)?;
+    let mut jobs = [job];
     open(&mut jobs);
-    if jobs.iter().all(Job::accepted) { Ok(len) } else { Err(Refused::Tag) }
+    if jobs.iter().all(Job::accepted) { Ok(()) } else { Err(Refused::Tag) }
 }
 
 fn deliver(text: &[u8], emit: &mut impl FnMut(Event<'_>)) -> Result<(), Refused> {

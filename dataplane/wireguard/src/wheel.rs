@@ -168,3 +168,117 @@ impl Wheel {
 const fn level_shift(level: usize) -> u32 {
     level as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const TICK: u64 = 1 << TICK_SHIFT;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Schedule(u32, u64),
+        Cancel(u32),
+        Advance(u64, usize),
+    }
+
+    fn delay() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            0..4 * TICK,
+            0..600_000_000_000_u64,
+            Just(u64::MAX),
+            (0_u32..64).prop_map(|shift| 1 << shift),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0_u32..40, delay()).prop_map(|(key, delay)| Step::Schedule(key, delay)),
+            1 => (0_u32..40).prop_map(Step::Cancel),
+            3 => (delay(), 1_usize..8).prop_map(|(delay, max)| Step::Advance(delay, max)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn fires_what_a_sorted_map_fires(start in delay(), steps in prop::collection::vec(step(), 1..80)) {
+            let mut now = Instant(start / 2);
+            let mut wheel = Wheel::new(40, now);
+            let mut naive: BTreeMap<u32, Instant> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Schedule(key, delay) => {
+                        let deadline = Instant(now.0.saturating_add(delay));
+                        prop_assert!(wheel.schedule(key, deadline));
+                        naive.insert(key, deadline);
+                    }
+                    Step::Cancel(key) => {
+                        prop_assert!(wheel.cancel(key));
+                        naive.remove(&key);
+                    }
+                    Step::Advance(delay, max) => {
+                        now = Instant(now.0.saturating_add(delay));
+                        let mut more = true;
+                        let mut turns = 0;
+                        while more {
+                            let mut fired = Vec::new();
+                            more = wheel.expire(now, max, |key| fired.push(key));
+                            prop_assert!(fired.len() <= max);
+                            for key in fired {
+                                let deadline = naive.remove(&key);
+                                prop_assert!(deadline.is_some_and(|d| d <= now), "{} early", key);
+                            }
+                            turns += 1;
+                            prop_assert!(turns <= 40 * LEVELS + 1, "no progress");
+                        }
+                        let late = naive.values().filter(|d| d.0.checked_add(TICK).is_some_and(|end| end <= now.0));
+                        prop_assert_eq!(late.count(), 0);
+                    }
+                }
+                for key in 0..40 {
+                    prop_assert_eq!(wheel.is_scheduled(key), naive.contains_key(&key));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bounded_call_leaves_the_rest_for_the_next() {
+        let mut wheel = Wheel::new(100, Instant::ZERO);
+        for key in 0..100 {
+            assert!(wheel.schedule(key, Instant(TICK)));
+        }
+        let mut count = 0;
+        assert!(wheel.expire(Instant(TICK), 30, |_| count += 1));
+        assert_eq!(count, 30);
+        assert!(!wheel.expire(Instant(TICK), 70, |_| count += 1));
+        assert_eq!(count, 100);
+    }
+
+    #[test]
+    fn a_key_past_the_capacity_is_refused() {
+        let mut wheel = Wheel::new(1, Instant::ZERO);
+        assert!(wheel.schedule(0, Instant::ZERO) && !wheel.schedule(1, Instant::ZERO));
+        assert!(!wheel.cancel(u32::MAX) && !wheel.is_scheduled(u32::MAX));
+    }
+
+    #[test]
+    fn entries_of_a_partly_drained_slot_do_not_wait_for_a_turn_of_the_wheel() {
+        let mut wheel = Wheel::new(3, Instant::ZERO);
+        let far = Instant::ZERO + Duration::from_mins(2);
+        for key in 0..3 {
+            assert!(wheel.schedule(key, far));
+        }
+        let mut fired = Vec::new();
+        let mut now = far - Duration::from_secs(1);
+        while fired.len() < 3 {
+            let _more = wheel.expire(now, 1, |key| fired.push(key));
+            now = now + Duration::from_millis(200);
+            assert!(now < far + Duration::from_secs(2), "late: {fired:?}");
+        }
+    }
+}
