@@ -22,6 +22,8 @@ pub enum Entry {
     Client,
     /// From `Local` by way of another worker: an inner packet.
     Handed,
+    /// A whole frame of another worker that has no queue of this port.
+    Relay(u8),
     /// Made here; the note is complete.
     Own,
 }
@@ -35,6 +37,7 @@ impl Entry {
             Self::Local => (3, 0),
             Self::Client => (4, 0),
             Self::Handed => (5, 0),
+            Self::Relay(port) => (6, port),
             Self::Own => (0, 0),
         };
         number | u64::from(port) << 8 | u64::from(verified) << 16
@@ -48,6 +51,7 @@ impl Entry {
             2 => Self::Kernel(port),
             3 => Self::Local,
             4 => Self::Client,
+            6 => Self::Relay(port),
             _ => Self::Handed,
         };
         (entry, verified != 0)
@@ -262,8 +266,8 @@ mod tests {
 
     #[test]
     fn an_entry_survives_its_tag() {
-        use Entry::{Client, Handed, Kernel, Local, Wire};
-        for entry in [Wire(0), Wire(15), Kernel(3), Local, Client, Handed] {
+        use Entry::{Client, Handed, Kernel, Local, Relay, Wire};
+        for entry in [Wire(0), Wire(15), Kernel(3), Local, Client, Handed, Relay(2)] {
             for verified in [false, true] {
                 assert_eq!(Entry::from_tag(entry.tag(verified)), (entry, verified));
             }

@@ -106,6 +106,16 @@ impl Handshaker {
         max
     }
 
+    /// Ends the thread: messages that still wait are dropped by name, so that the books are closed.
+    pub fn close(&mut self) {
+        while let Some(job) = self.exchange.next_job(self.thread) {
+            if matches!(job, Job::Arrived(_) | Job::Identified(_)) {
+                self.counters.taken_over.add(1);
+                self.counters.drop_one(DropReason::Stopped);
+            }
+        }
+    }
+
     fn work(&mut self, job: Job, now: Instant) {
         let outcome = match job {
             Job::Arrived(message) => {

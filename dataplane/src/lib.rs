@@ -11,6 +11,8 @@ pub mod fate;
 pub mod packet;
 pub mod port;
 pub mod worker;
+#[cfg(feature = "dpdk")]
+pub mod device;
 pub mod held;
 pub mod site;
 pub mod neighbours;

@@ -79,6 +79,9 @@ pub const NEIGHBOUR_REFRESH: Duration = Duration::from_secs(30);
 /// Age at which a neighbour that no longer answers is given up.
 pub const NEIGHBOUR_LIFETIME: Duration = Duration::from_secs(120);
 
+/// Packets in a ring between two workers: several bursts, so that one slow turn loses nothing.
+pub const HAND_OVER_LEN: u32 = 1024;
+
 /// ICMP errors per second and worker (RFC 4443 2.4f asks for a limit), and the burst allowed.
 pub const ICMP_ERRORS_PER_SECOND: u32 = 100;
 /// ICMP errors that may go out at once.

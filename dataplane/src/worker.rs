@@ -22,8 +22,10 @@ use settle::Outgoing;
 /// A port's queue and the kernel's face of that port.
 #[derive(Debug)]
 pub struct Wire<Q> {
-    /// To and from the network.
-    pub queue: Q,
+    /// To and from the network; none when the device has fewer queues than there are workers.
+    pub queue: Option<Q>,
+    /// The worker that sends for this one when it has no queue.
+    pub relay: usize,
     /// To and from the kernel.
     pub kernel: Option<Q>,
 }
@@ -153,8 +155,8 @@ impl<I: Io> Worker<I> {
     }
 
     fn poll_wire(&mut self, number: usize, into: &mut Batch<I::Packet>) -> Entry {
-        if let Some(wire) = self.queues.wires.get_mut(number) {
-            wire.queue.receive(into);
+        if let Some(queue) = self.queues.wires.get_mut(number).and_then(|wire| wire.queue.as_mut()) {
+            queue.receive(into);
         }
         Entry::Wire(port_number(number))
     }

@@ -19,6 +19,7 @@ pub fn locate(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
         Entry::Kernel(port) => Err(to_wire(frame, site, port)),
         Entry::Local => from_local(frame),
         Entry::Client | Entry::Handed => inner(frame),
+        Entry::Relay(port) => Err(Fate::Transmit(port)),
         Entry::Own => Ok(()),
     }
 }

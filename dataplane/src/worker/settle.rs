@@ -8,7 +8,7 @@ use crate::burst::{Burst, Outcome};
 use crate::counters::{Counter, Counters};
 use crate::exchange::{Exchange, Job, Message};
 use crate::fate::{DropReason, Fate};
-use crate::frame::Frame;
+use crate::frame::{Entry, Frame};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
 use crate::port::{Batch, Io, Packet, Queue};
@@ -53,7 +53,13 @@ impl<I: Io> Worker<I> {
     fn sort(&mut self, mut packet: I::Packet, outcome: Outcome, now: Instant) {
         let outgoing = &mut self.outgoing;
         let batch = match outcome.fate {
-            Fate::Transmit(port) => outgoing.wires.get_mut(usize::from(port)),
+            Fate::Transmit(port) => match self.queues.wires.get(usize::from(port)) {
+                Some(wire) if wire.queue.is_none() => {
+                    packet.set_tag(Entry::Relay(port).tag(true));
+                    outgoing.workers.get_mut(wire.relay)
+                }
+                Some(_) | None => outgoing.wires.get_mut(usize::from(port)),
+            },
             Fate::Kernel(port) => outgoing.kernels.get_mut(usize::from(port)),
             Fate::Local => Some(&mut outgoing.local),
             Fate::HandOver(worker) => {
@@ -86,8 +92,7 @@ impl<I: Io> Worker<I> {
             if !batch.is_empty() {
                 let octets = batch.iter().map(|packet| packet.len() as u64).sum();
                 counters.transmitted_octets.add(octets);
-                let queue = Some(&mut wire.queue);
-                send(queue, batch, &counters.transmitted, DropReason::TransmitFull, counters);
+                send(wire.queue.as_mut(), batch, &counters.transmitted, DropReason::TransmitFull, counters);
             }
         }
         for (wire, batch) in self.queues.wires.iter_mut().zip(&mut outgoing.kernels) {

@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 const GROUP: u16 = 0x8000;
 
 /// Highest route id that an entry can hold; 0 means no route.
-pub const ID_MAX: u16 = GROUP - 1;
+pub(super) const ID_MAX: u16 = GROUP - 1;
 
 /// Why a table could not be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,205 @@
+//! millrace-dataplane: reads its configuration, opens the devices, runs one worker per core and the
+//! handshake threads until it is told to stop.
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use dataplane::config::{Config, Idle};
+use dataplane::counters::{Counters, Totals};
+use dataplane::device::{self, Devices, Dpdk};
+use dataplane::handshake::Handshaker;
+use dataplane::keeper::{Keeper, Start};
+use dataplane::limits::{IDLE_SLEEP, IDLE_TURNS};
+use dataplane::site::Site;
+use dataplane::worker::Worker;
+use dpdk::clock::Clock;
+use dpdk::{Eal, lcore};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use wireguard::time::Instant;
+
+/// millrace's dataplane: WireGuard for many clients, on DPDK.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the configuration and end; prints what is wrong, where, and the remedy.
+    #[arg(long)]
+    check: bool,
+    /// Let DPDK log to standard error.
+    #[arg(long)]
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let config = Config::read(&options.config)?;
+    if options.check {
+        // The tables are built as well: keys that no peer can have and routes that do not fit show here.
+        let links = vec![[0; 6]; config.ports.len()];
+        Keeper::new(&config, Site::new(&config, &links, Some([0; 6])), start_now(Instant::ZERO)?)?;
+        say(&format!("{}: ok, {} peers", options.config.display(), config.peers.len()));
+        return Ok(());
+    }
+    // Before any thread is made, so that none misses them.
+    let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+    let eal = device::start(&config, options.verbose)?;
+    let devices = Devices::open(&eal, &config)?;
+    let clock = Arc::new(Clock::calibrate());
+    let start = start_now(Instant(clock.now_ns()))?;
+    let mut keeper = Keeper::new(&config, devices.site(&config), start)?;
+    let server = Server::start(&eal, &config, &devices, &mut keeper, &clock)?;
+    log::info!("forwarding for {} peers with {} workers", config.peers.len(), config.workers.len());
+    say("ready");
+    attend(signals, &devices, keeper.counters());
+    server.stop()?;
+    let table = Totals::of(keeper.counters().iter().map(Arc::as_ref)).to_string();
+    let report = devices.report();
+    let missing = devices.close();
+    say(&format!("{table}{report}buffers_missing {missing}"));
+    Ok(())
+}
+
+/// Waits for the signal to stop; prints the counters when asked.
+fn attend(mut signals: Signals, devices: &Devices, counters: &[Arc<Counters>]) {
+    for signal in signals.forever() {
+        if signal != SIGUSR1 {
+            log::info!("stopping");
+            return;
+        }
+        let totals = Totals::of(counters.iter().map(Arc::as_ref));
+        say(&format!("{totals}{}buffers_in_use {}", devices.report(), devices.buffers_in_use()));
+    }
+}
+
+fn start_now(now: Instant) -> Result<Start, Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(Start { seed, now, unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() })
+}
+
+/// The running threads.
+struct Server {
+    stop: Arc<AtomicBool>,
+    workers: Vec<lcore::JoinHandle<()>>,
+    handshakers: Vec<std::thread::JoinHandle<Handshaker>>,
+}
+
+impl Server {
+    fn start(
+        eal: &Eal,
+        config: &Config,
+        devices: &Devices,
+        keeper: &mut Keeper,
+        clock: &Arc<Clock>,
+    ) -> Result<Self, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let barrier = Arc::new(Barrier::new(config.workers.len()));
+        let mut server = Self { stop, workers: Vec::new(), handshakers: Vec::new() };
+        for thread in 0..config.handshake_threads {
+            let handshaker = keeper.handshaker(thread);
+            let (eal, stop, clock) = (eal.clone(), Arc::clone(&server.stop), Arc::clone(clock));
+            let handle = std::thread::Builder::new()
+                .name(format!("handshake{thread}"))
+                .spawn(move || handshakes(handshaker, &eal, &stop, &clock))?;
+            server.handshakers.push(handle);
+        }
+        for (number, queues) in devices.queues(eal)?.into_iter().enumerate() {
+            let seed = keeper.seed();
+            let worker =
+                Worker::<Dpdk>::new(keeper.state(number), queues, keeper.exchange(), seed);
+            let core = config.workers.get(number).copied();
+            let (idle, clock) = (config.idle, Arc::clone(clock));
+            let (stop, barrier) = (Arc::clone(&server.stop), Arc::clone(&barrier));
+            let work = move || turns(worker, idle, &stop, &barrier, &clock);
+            server.workers.push(lcore::spawn(eal, &format!("worker{number}"), core, work)?);
+        }
+        Ok(server)
+    }
+
+    /// Ends all threads: workers first, so that nothing new comes to the handshake threads.
+    fn stop(self) -> Result<(), Failure> {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            worker.join().map_err(|_| "a worker has ended by a panic")?;
+        }
+        for handshaker in self.handshakers {
+            let mut state = handshaker.join().map_err(|_| "a handshake thread has ended by a panic")?;
+            state.close();
+        }
+        Ok(())
+    }
+}
+
+/// A worker's life.
+fn turns(mut worker: Worker<Dpdk>, idle: Idle, stop: &AtomicBool, barrier: &Barrier, clock: &Clock) {
+    let mut empty = 0_u32;
+    while !stop.load(Ordering::Relaxed) {
+        let moved = worker.turn(Instant(clock.now_ns()));
+        empty = if moved == 0 { empty.saturating_add(1) } else { 0 };
+        if empty > IDLE_TURNS {
+            rest(idle);
+        }
+    }
+    // Nobody sends to another any more: what is in the rings now is all there will be.
+    barrier.wait();
+    worker.close();
+}
+
+fn rest(idle: Idle) {
+    match idle {
+        Idle::Busy => {}
+        Idle::Pause => std::hint::spin_loop(),
+        Idle::Sleep => std::thread::sleep(IDLE_SLEEP),
+    }
+}
+
+/// Jobs that a handshake thread does before it looks at the clock and the stop sign again.
+const JOBS_PER_TURN: usize = 16;
+
+/// How long a handshake thread without work sleeps; it adds that much at most to a handshake.
+const HANDSHAKE_REST: Duration = Duration::from_micros(200);
+
+/// A handshake thread's life. It goes wherever the scheduler sees room: handshakes come in bursts.
+fn handshakes(mut state: Handshaker, eal: &Eal, stop: &AtomicBool, clock: &Clock) -> Handshaker {
+    if let Err(error) = lcore::pin(eal, None) {
+        log::warn!("a handshake thread stays on the main core: {error}");
+    }
+    while !stop.load(Ordering::Relaxed) {
+        if state.turn(Instant(clock.now_ns()), JOBS_PER_TURN) == 0 {
+            std::thread::sleep(HANDSHAKE_REST);
+        }
+    }
+    state
+}
+
+/// A line for the person or script that started us. A closed pipe is no reason to stop forwarding.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).unwrap_or_default();
+}
+
+fn say_error(text: &str) {
+    writeln!(std::io::stderr(), "millrace-dataplane: {text}").unwrap_or_default();
+}
