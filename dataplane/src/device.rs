@@ -193,7 +193,7 @@ impl Devices {
             let (opened, width) = devices.open_port(eal, port)?;
             let kernel = match &port.kernel {
                 Some(name) => {
-                    let tap = tap(&format!("k{number}"), name, opened.mac());
+                    let tap = tap(KERNEL_TAPS + number, name, opened.mac());
                     Some(devices.open_tap(eal, name, &tap, port.mtu)?)
                 }
                 None => None,
@@ -204,7 +204,7 @@ impl Devices {
         }
         if let Some(local) = &config.local {
             let mtu = inner_mtu(config);
-            let tap = format!("net_tap_local,iface={}", local.interface);
+            let tap = format!("net_tap{LOCAL_TAP},iface={}", local.interface);
             devices.local = Some(devices.open_tap(eal, &local.interface, &tap, mtu)?);
         }
         Ok(devices)
@@ -312,11 +312,15 @@ impl Devices {
     }
 }
 
+/// Numbers of our own kernel interfaces, out of the way of those that a configuration names.
+const LOCAL_TAP: usize = 100;
+const KERNEL_TAPS: usize = LOCAL_TAP + 1;
+
 fn inner_mtu(config: &Config) -> u16 {
     config.mtu() - u16::try_from(crate::limits::OVERHEAD).unwrap_or(0)
 }
 
 /// Devargs of a kernel interface that has the link address of its port.
-fn tap(id: &str, interface: &str, [a, b, c, d, e, f]: LinkAddress) -> String {
-    format!("net_tap_{id},iface={interface},mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+fn tap(number: usize, interface: &str, [a, b, c, d, e, f]: LinkAddress) -> String {
+    format!("net_tap{number},iface={interface},mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
