@@ -1,0 +1,2 @@
+//! millrace-bench.
+fn main() {}
