@@ -61,10 +61,15 @@ impl<'a> Burst<'a> {
         self.push(frame);
     }
 
-    /// Adds a frame; the caller brings no more than [`BURST_LEN_MAX`].
+    /// Adds a frame.
+    ///
+    /// # Panics
+    /// When the burst holds [`BURST_LEN_MAX`] frames: a caller's error, and a frame lost without a name.
     pub fn push(&mut self, frame: Frame<'a>) {
-        // A full burst is a caller's error; the frame would be lost without a name, so stop here.
-        assert!(self.frames.try_push(frame).is_ok(), "a burst has room for every frame of its turn");
+        assert!(
+            self.frames.try_push(frame).is_ok(),
+            "a burst has room for every frame of its turn"
+        );
     }
 
     /// Runs a stage over every undecided frame; an `Err` is its fate.

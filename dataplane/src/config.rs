@@ -135,7 +135,11 @@ impl Config {
     /// Reads and checks a file. Key files are looked for beside it.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::new(path, None, format!("cannot be read ({error}); name a readable file with --config"))
+            Error::new(
+                path,
+                None,
+                format!("cannot be read ({error}); name a readable file with --config"),
+            )
         })?;
         Self::parse(&text, path)
     }

@@ -144,7 +144,10 @@ impl Totals {
     }
 
     /// What is missing in `in = out + drops + held`; 0 but for frames in the rings between threads.
-    #[expect(clippy::cast_possible_wrap, reason = "differences of counters are small, with either sign")]
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "differences of counters are small, with either sign"
+    )]
     pub fn unaccounted(&self) -> i64 {
         let came = self.received.wrapping_add(self.made).wrapping_add(self.taken_over);
         let went = [self.transmitted, self.delivered, self.consumed, self.handed_over, self.held]

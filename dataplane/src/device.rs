@@ -144,7 +144,9 @@ pub fn start(config: &Config, verbose: bool) -> Result<Eal, Error> {
     let memory = if config.memory.hugepages {
         eal::Memory::Hugepages { megabytes: config.memory.megabytes }
     } else {
-        eal::Memory::Ordinary { megabytes: config.memory.megabytes.unwrap_or(memory_needed(config)) }
+        eal::Memory::Ordinary {
+            megabytes: config.memory.megabytes.unwrap_or_else(|| memory_needed(config)),
+        }
     };
     let options = eal::Options {
         main_core: (0..cores).find(|core| !config.workers.contains(core)),
@@ -185,10 +187,13 @@ impl Devices {
         let plain = |error: dpdk::Error| Error(error.to_string());
         let room = u16::try_from(DATA_ROOM).unwrap_or(u16::MAX);
         let pools = (0..config.workers.len())
-            .map(|worker| dpdk::Pool::new(eal, &format!("worker{worker}"), config.memory.buffers, room))
+            .map(|worker| {
+                dpdk::Pool::new(eal, &format!("worker{worker}"), config.memory.buffers, room)
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(plain)?;
-        let mut devices = Self { ports: Vec::new(), widths: Vec::new(), kernels: Vec::new(), local: None, pools };
+        let mut devices =
+            Self { ports: Vec::new(), widths: Vec::new(), kernels: Vec::new(), local: None, pools };
         for (number, port) in config.ports.iter().enumerate() {
             let (opened, width) = devices.open_port(eal, port)?;
             let kernel = match &port.kernel {
@@ -216,7 +221,8 @@ impl Devices {
         let workers = u16::try_from(self.pools.len()).unwrap_or(u16::MAX);
         let mut last = None;
         for queues in (1..=workers).rev() {
-            let settings = Settings { queues, mtu: Some(port.mtu.min(MTU_MAX)), ..Settings::default() };
+            let settings =
+                Settings { queues, mtu: Some(port.mtu.min(MTU_MAX)), ..Settings::default() };
             let pools: Vec<_> = self.pools.iter().take(usize::from(queues)).collect();
             match dpdk::Port::open(eal, &port.device, &settings, &pools) {
                 Ok(opened) => return Ok((opened, queues)),
@@ -227,7 +233,13 @@ impl Devices {
         Err(Error(last.map_or_else(String::new, |error| format!("port {}: {error}", port.name))))
     }
 
-    fn open_tap(&self, eal: &Eal, name: &str, devargs: &str, mtu: u16) -> Result<dpdk::Port, Error> {
+    fn open_tap(
+        &self,
+        eal: &Eal,
+        name: &str,
+        devargs: &str,
+        mtu: u16,
+    ) -> Result<dpdk::Port, Error> {
         let queues = u16::try_from(self.pools.len()).unwrap_or(u16::MAX);
         let settings = Settings { queues, mtu: Some(mtu), ..Settings::default() };
         let pools: Vec<_> = self.pools.iter().collect();
@@ -244,7 +256,8 @@ impl Devices {
     /// The queues of every worker.
     pub fn queues(&self, eal: &Eal) -> Result<Vec<Queues<Dpdk>>, Error> {
         let workers = self.pools.len();
-        let mut all: Vec<_> = self.pools.iter().enumerate().map(|(w, pool)| self.of(w, pool)).collect();
+        let mut all: Vec<_> =
+            self.pools.iter().enumerate().map(|(w, pool)| self.of(w, pool)).collect();
         for from in 0..workers {
             for to in 0..workers {
                 let ends = (from != to)
@@ -321,6 +334,7 @@ fn inner_mtu(config: &Config) -> u16 {
 }
 
 /// Devargs of a kernel interface that has the link address of its port.
-fn tap(number: usize, interface: &str, [a, b, c, d, e, f]: LinkAddress) -> String {
-    format!("net_tap{number},iface={interface},mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+fn tap(number: usize, interface: &str, link: LinkAddress) -> String {
+    let link = link.map(|octet| format!("{octet:02x}")).join(":");
+    format!("net_tap{number},iface={interface},mac={link}")
 }

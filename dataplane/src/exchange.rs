@@ -23,7 +23,8 @@ pub struct Message {
 impl Message {
     /// Copies a message; none is longer than an initiation.
     pub fn new(octets: &[u8], endpoint: Endpoint, client_id: ClientId) -> Option<Self> {
-        let mut message = Self { octets: [0; INITIATION_LEN], len: octets.len(), endpoint, client_id };
+        let mut message =
+            Self { octets: [0; INITIATION_LEN], len: octets.len(), endpoint, client_id };
         message.octets.get_mut(..octets.len())?.copy_from_slice(octets);
         Some(message)
     }
@@ -133,12 +134,9 @@ impl Exchange {
         self.jobs.get(thread)?.pop()
     }
 
-    /// Gives a worker an order; the order comes back when its ring is full.
-    pub fn order(&self, worker: usize, order: Order) -> Result<(), Order> {
-        match self.orders.get(worker) {
-            Some(queue) => queue.push(order),
-            None => Err(order),
-        }
+    /// Gives a worker an order; false when its ring is full.
+    pub fn order(&self, worker: usize, order: Order) -> bool {
+        self.orders.get(worker).is_some_and(|queue| queue.push(order).is_ok())
     }
 
     /// The next order of a worker.

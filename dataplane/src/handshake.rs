@@ -9,10 +9,8 @@ use rand_chacha::rand_core::Rng;
 use wireguard::cookie::Jar;
 use wireguard::index::{Permutation, Place};
 use wireguard::limits::INITIATIONS_PER_SECOND;
-use wireguard::message::{
-    ClientId, CookieReply, Initiation, Kind, Response, kind,
-};
-use wireguard::noise::{Identified, Identity, Keys, Pending, PeerKeys, identify, initiate};
+use wireguard::message::{ClientId, CookieReply, Initiation, Kind, Response, kind};
+use wireguard::noise::{Identified, Identity, Keys, PeerKeys, Pending, identify, initiate};
 use wireguard::secret::Secret;
 use wireguard::session::{Indices, Role};
 use wireguard::time::{Instant, Tai64n};
@@ -206,10 +204,8 @@ impl Handshaker {
         row.client_id = message.client_id;
 
         let worker = owner(number, self.exchange.workers());
-        let slot = self
-            .exchange
-            .take_slot(worker, self.thread)
-            .ok_or(DropReason::HandshakeNoIndex)?;
+        let slot =
+            self.exchange.take_slot(worker, self.thread).ok_or(DropReason::HandshakeNoIndex)?;
         let local_index = self.index(worker, slot);
         let remote_index = admitted.remote_index();
         let ephemeral = self.secret();
@@ -221,18 +217,13 @@ impl Handshaker {
         self.row(number).jar.stamp(peer.keys.checker(), response.as_mut_bytes(), now);
         let reply = Message::new(response.as_bytes(), message.endpoint, message.client_id);
         let indices = Indices { local: local_index, remote: remote_index };
-        let session = Established { role: Role::Responder, slot, indices };
-        self.install(number, session, keys, message, reply)
+        let session = Established { role: Role::Responder, slot, indices, keys, reply };
+        self.install(number, session, message)
     }
 
-    fn response(
-        &mut self,
-        response: &Response,
-        message: &Message,
-    ) -> Result<Ended, DropReason> {
+    fn response(&mut self, response: &Response, message: &Message) -> Result<Ended, DropReason> {
         let local_index = response.receiver_index.get();
-        let number =
-            *self.waiting.get(&local_index).ok_or(DropReason::HandshakeUnexpected)?;
+        let number = *self.waiting.get(&local_index).ok_or(DropReason::HandshakeUnexpected)?;
         let directory = Arc::clone(&self.directory);
         let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
         let row = self.row(number);
@@ -245,8 +236,8 @@ impl Handshaker {
         row.client_id = message.client_id;
         self.waiting.remove(&local_index);
         let indices = Indices { local: local_index, remote: response.sender_index.get() };
-        let session = Established { role: Role::Initiator, slot, indices };
-        self.install(number, session, keys, message, None)
+        let session = Established { role: Role::Initiator, slot, indices, keys, reply: None };
+        self.install(number, session, message)
     }
 
     fn cookie(&mut self, reply: &CookieReply, now: Instant) -> Result<Ended, DropReason> {
@@ -268,28 +259,27 @@ impl Handshaker {
         &mut self,
         number: u32,
         session: Established,
-        keys: Keys,
         message: &Message,
-        reply: Option<Message>,
     ) -> Result<Ended, DropReason> {
         let workers = self.exchange.workers();
         let worker = owner(number, workers);
+        let Established { role, slot, indices, keys, reply } = session;
         let install = Install {
             peer: local_number(number, workers),
-            slot: session.slot,
-            indices: session.indices,
-            role: session.role,
+            slot,
+            indices,
+            role,
             keys,
             reply,
             endpoint: message.endpoint,
             client_id: message.client_id,
         };
-        self.exchange.order(worker, Order::Install(Box::new(install))).map_err(|_| {
-            self.exchange.free_slot(worker, session.slot);
-            self.counters.orders_lost.add(1);
-            DropReason::HandshakeFull
-        })?;
-        Ok(Ended::Here)
+        if self.exchange.order(worker, Order::Install(Box::new(install))) {
+            return Ok(Ended::Here);
+        }
+        self.exchange.free_slot(worker, slot);
+        self.counters.orders_lost.add(1);
+        Err(DropReason::HandshakeFull)
     }
 
     /// Makes an initiation and lets the peer's worker send it. A failure is silent here: the worker's
@@ -321,7 +311,7 @@ impl Handshaker {
         self.waiting.insert(local_index, number);
         if let Some(message) = Message::new(initiation.as_bytes(), endpoint, client_id) {
             let order = Order::Send(local_number(number, workers), message);
-            if self.exchange.order(worker, order).is_err() {
+            if !self.exchange.order(worker, order) {
                 self.counters.orders_lost.add(1);
             }
         }
@@ -347,7 +337,11 @@ impl Handshaker {
 
     fn index(&self, worker: usize, slot: u32) -> u32 {
         let worker = u8::try_from(worker).unwrap_or(u8::MAX);
-        self.directory.permutation.index(Place { server: self.directory.server.into(), worker: worker.into(), slot })
+        self.directory.permutation.index(Place {
+            server: self.directory.server.into(),
+            worker: worker.into(),
+            slot,
+        })
     }
 
     fn secret(&mut self) -> Secret {
@@ -365,9 +359,11 @@ enum Ended {
     Elsewhere,
 }
 
-/// The names of a session that a handshake has made.
+/// What a handshake has agreed on.
 struct Established {
     role: Role,
     slot: u32,
     indices: Indices,
+    keys: Keys,
+    reply: Option<Message>,
 }

@@ -48,12 +48,12 @@ impl fmt::Display for Error {
             Self::OwnKey(name) => {
                 write!(f, "the public key of {name} is this server's own; name the client's")
             }
-            Self::Routes(Unbuildable::TooManyLongPrefixes) => {
-                f.write_str("allowed_ips hold more than 32768 different /24 with longer prefixes in them")
-            }
-            Self::Routes(Unbuildable::TooManyNextHops) => {
-                f.write_str("more than 32767 peers have prefixes wider than one address in allowed_ips")
-            }
+            Self::Routes(Unbuildable::TooManyLongPrefixes) => f.write_str(
+                "allowed_ips hold more than 32768 different /24 with longer prefixes in them",
+            ),
+            Self::Routes(Unbuildable::TooManyNextHops) => f.write_str(
+                "more than 32767 peers have prefixes wider than one address in allowed_ips",
+            ),
             Self::TooManyPeers(count) => {
                 write!(f, "{count} peers need more receiver indices than there are; add workers")
             }

@@ -67,17 +67,17 @@ pub const HELD_TIME: Duration = Duration::from_secs(12);
 /// Neighbours that one worker remembers.
 pub const NEIGHBOURS_MAX: usize = 4096;
 
-/// Time between two solicitations of one neighbour (RFC 4861 10: RETRANS_TIMER).
+/// Time between two solicitations of one neighbour (RFC 4861 10: `RETRANS_TIMER`).
 pub const NEIGHBOUR_RETRY: Duration = Duration::from_secs(1);
 
 /// Unanswered solicitations after which a neighbour counts as gone (RFC 4861 10).
 pub const NEIGHBOUR_ATTEMPTS_MAX: u8 = 3;
 
-/// Age from which a used neighbour is asked again while it stays in use (RFC 4861 10: REACHABLE_TIME).
+/// Age from which a used neighbour is asked again while it stays in use (RFC 4861 10: `REACHABLE_TIME`).
 pub const NEIGHBOUR_REFRESH: Duration = Duration::from_secs(30);
 
 /// Age at which a neighbour that no longer answers is given up.
-pub const NEIGHBOUR_LIFETIME: Duration = Duration::from_secs(120);
+pub const NEIGHBOUR_LIFETIME: Duration = Duration::from_mins(2);
 
 /// Packets in a ring between two workers: several bursts, so that one slow turn loses nothing.
 pub const HAND_OVER_LEN: u32 = 1024;

@@ -1,6 +1,7 @@
 //! millrace-dataplane: reads its configuration, opens the devices, runs one worker per core and the
 //! handshake threads until it is told to stop.
 #![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "the clock and the idle policy are the binary's")]
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -127,8 +128,7 @@ impl Server {
         }
         for (number, queues) in devices.queues(eal)?.into_iter().enumerate() {
             let seed = keeper.seed();
-            let worker =
-                Worker::<Dpdk>::new(keeper.state(number), queues, keeper.exchange(), seed);
+            let worker = Worker::<Dpdk>::new(keeper.state(number), queues, keeper.exchange(), seed);
             let core = config.workers.get(number).copied();
             let (idle, clock) = (config.idle, Arc::clone(clock));
             let (stop, barrier) = (Arc::clone(&server.stop), Arc::clone(&barrier));
@@ -145,7 +145,8 @@ impl Server {
             worker.join().map_err(|_| "a worker has ended by a panic")?;
         }
         for handshaker in self.handshakers {
-            let mut state = handshaker.join().map_err(|_| "a handshake thread has ended by a panic")?;
+            let mut state =
+                handshaker.join().map_err(|_| "a handshake thread has ended by a panic")?;
             state.close();
         }
         Ok(())
@@ -153,7 +154,13 @@ impl Server {
 }
 
 /// A worker's life.
-fn turns(mut worker: Worker<Dpdk>, idle: Idle, stop: &AtomicBool, barrier: &Barrier, clock: &Clock) {
+fn turns(
+    mut worker: Worker<Dpdk>,
+    idle: Idle,
+    stop: &AtomicBool,
+    barrier: &Barrier,
+    clock: &Clock,
+) {
     let mut empty = 0_u32;
     while !stop.load(Ordering::Relaxed) {
         let moved = worker.turn(Instant(clock.now_ns()));

@@ -126,7 +126,12 @@ impl Neighbours {
         Some(id)
     }
 
-    fn insert(&mut self, name: Name, link: Option<LinkAddress>, now: Instant) -> Option<NeighbourId> {
+    fn insert(
+        &mut self,
+        name: Name,
+        link: Option<LinkAddress>,
+        now: Instant,
+    ) -> Option<NeighbourId> {
         let id = self.free.pop()?;
         let attempts = u8::from(link.is_none());
         let row = Row { name, link, confirmed: now, attempts, used: false };
@@ -317,7 +322,8 @@ mod tests {
         let (mut table, now) = table();
         assert_eq!(table.learn(name(1), LINK, false, now), None);
         for number in 0..u32::try_from(NEIGHBOURS_MAX).unwrap() {
-            let stranger = Name { port: 0, address: IpAddr::from((10 << 24 | number).to_be_bytes()) };
+            let stranger =
+                Name { port: 0, address: IpAddr::from((10 << 24 | number).to_be_bytes()) };
             table.learn(stranger, LINK, true, now);
         }
         assert!(matches!(table.lookup(name(1), now), Known::Asked(_)), "still room for our own");

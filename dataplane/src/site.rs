@@ -50,7 +50,8 @@ impl Face {
 
     /// Our address from which a packet to `address` leaves: on its link if we have one there.
     pub fn source_for(&self, address: IpAddr) -> Option<IpAddr> {
-        let family = || self.addresses.iter().filter(|net| net.addr().is_ipv4() == address.is_ipv4());
+        let family =
+            || self.addresses.iter().filter(|net| net.addr().is_ipv4() == address.is_ipv4());
         family().find(|net| net.contains(&address)).or_else(|| family().next()).map(IpNet::addr)
     }
 
@@ -105,7 +106,8 @@ impl Site {
                 kernel: port.kernel.is_some(),
             })
             .collect();
-        let inner: Vec<IpNet> = config.local.iter().flat_map(|local| local.addresses.clone()).collect();
+        let inner: Vec<IpNet> =
+            config.local.iter().flat_map(|local| local.addresses.clone()).collect();
         let outer = || faces.iter().flat_map(|face| face.addresses.iter());
         let router6 = inner.iter().chain(outer()).find_map(|net| match net {
             IpNet::V6(net) => Some(net.addr()),
@@ -116,10 +118,11 @@ impl Site {
             IpNet::V6(_) => None,
         });
         Self {
-            local: config.local.as_ref().zip(kernel).map(|(local, kernel)| Local {
-                kernel,
-                addresses: local.addresses.clone(),
-            }),
+            local: config
+                .local
+                .as_ref()
+                .zip(kernel)
+                .map(|(local, kernel)| Local { kernel, addresses: local.addresses.clone() }),
             listen_port: config.listen_port,
             workers: config.workers.len(),
             inner_mtu: usize::from(config.mtu()) - OVERHEAD,
@@ -208,6 +211,9 @@ mod tests {
         assert_eq!(path("198.51.100.9:1"), Some(1));
         assert_eq!(path("203.0.113.9:1"), Some(0));
         assert_eq!(path("[2001:db8::1]:1"), None);
-        assert_eq!(site.faces[0].next_hop("203.0.113.9".parse().unwrap()).unwrap().to_string(), "192.0.2.254");
+        assert_eq!(
+            site.faces[0].next_hop("203.0.113.9".parse().unwrap()).unwrap().to_string(),
+            "192.0.2.254"
+        );
     }
 }

@@ -11,7 +11,10 @@ pub trait Key: Copy + Eq {
 #[inline]
 const fn mix(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are wanted, one after the other")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "both halves are wanted, one after the other"
+    )]
     let (low, high) = (product as u64, (product >> 64) as u64);
     low ^ high
 }
@@ -166,7 +169,11 @@ mod tests {
                 if next(&mut state).is_multiple_of(3) {
                     assert_eq!(table.remove(key), model.remove(&key), "seed {seed}");
                 } else if model.len() < 64 || model.contains_key(&key) {
-                    assert_eq!(table.insert(key, value), Ok(model.insert(key, value)), "seed {seed}");
+                    assert_eq!(
+                        table.insert(key, value),
+                        Ok(model.insert(key, value)),
+                        "seed {seed}"
+                    );
                 } else {
                     assert_eq!(table.insert(key, value), Err(Full), "seed {seed}");
                 }

@@ -155,14 +155,17 @@ impl<I: Io> Worker<I> {
     }
 
     fn poll_wire(&mut self, number: usize, into: &mut Batch<I::Packet>) -> Entry {
-        if let Some(queue) = self.queues.wires.get_mut(number).and_then(|wire| wire.queue.as_mut()) {
+        if let Some(queue) = self.queues.wires.get_mut(number).and_then(|wire| wire.queue.as_mut())
+        {
             queue.receive(into);
         }
         Entry::Wire(port_number(number))
     }
 
     fn poll_kernel(&mut self, number: usize, into: &mut Batch<I::Packet>) -> Entry {
-        if let Some(kernel) = self.queues.wires.get_mut(number).and_then(|wire| wire.kernel.as_mut()) {
+        if let Some(kernel) =
+            self.queues.wires.get_mut(number).and_then(|wire| wire.kernel.as_mut())
+        {
             kernel.receive(into);
         }
         Entry::Kernel(port_number(number))

@@ -30,12 +30,11 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
     let file: File = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
     let config = Config {
-        private_key: source.secret(
-            file.private_key.as_ref(),
-            file.private_key_file.as_ref(),
-            "private_key",
-        )?
-        .ok_or_else(|| source.error(&(0..0), "has no private_key; make one with `wg genkey`"))?,
+        private_key: source
+            .secret(file.private_key.as_ref(), file.private_key_file.as_ref(), "private_key")?
+            .ok_or_else(|| {
+                source.error(&(0..0), "has no private_key; make one with `wg genkey`")
+            })?,
         listen_port: source.listen_port(&file.listen_port)?,
         workers: source.workers(&file.workers)?,
         handshake_threads: source.handshake_threads(&file.handshake_threads)?,
@@ -45,7 +44,11 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
             megabytes: file.memory.megabytes,
             buffers: source.buffers(file.memory.buffers.as_ref())?,
         },
-        ports: file.port.iter().map(|port| source.port(port.get_ref())).collect::<Result<_, _>>()?,
+        ports: file
+            .port
+            .iter()
+            .map(|port| source.port(port.get_ref()))
+            .collect::<Result<_, _>>()?,
         local: file.local.as_ref().map(|local| source.local(local.get_ref())).transpose()?,
         peers: file
             .peer
@@ -84,7 +87,7 @@ impl Source<'_> {
             }
             (Some(text), None) => (text.span(), Zeroizing::new(text.get_ref().clone())),
             (None, Some(file)) => {
-                let path = self.path.parent().unwrap_or(Path::new("")).join(file.get_ref());
+                let path = self.path.with_file_name(file.get_ref());
                 let text = std::fs::read_to_string(&path).map_err(|error| {
                     self.error(
                         &file.span(),
@@ -97,14 +100,18 @@ impl Source<'_> {
         key::decode(&text).map(|octets| Some(Secret::new(octets))).ok_or_else(|| {
             self.error(
                 &place,
-                format!("{name} is not base64 of 32 octets; `wg genkey` and `wg genpsk` make such keys"),
+                format!(
+                    "{name} is not base64 of 32 octets; `wg genkey` and `wg genpsk` make such keys"
+                ),
             )
         })
     }
 
     fn listen_port(&self, port: &Spanned<u16>) -> Result<u16, Error> {
         match *port.get_ref() {
-            0 => Err(self.error(&port.span(), "listen_port 0 cannot be reached; 51820 is customary")),
+            0 => {
+                Err(self.error(&port.span(), "listen_port 0 cannot be reached; 51820 is customary"))
+            }
             port => Ok(port),
         }
     }
@@ -123,10 +130,8 @@ impl Source<'_> {
     fn handshake_threads(&self, threads: &Spanned<usize>) -> Result<usize, Error> {
         match *threads.get_ref() {
             count @ 1..=64 => Ok(count),
-            count => Err(self.error(
-                &threads.span(),
-                format!("handshake_threads = {count} is outside 1 to 64"),
-            )),
+            count => Err(self
+                .error(&threads.span(), format!("handshake_threads = {count} is outside 1 to 64"))),
         }
     }
 
@@ -175,7 +180,9 @@ impl Source<'_> {
                 self.error(&text.span(), what)
             })?;
         if net.addr().is_multicast() {
-            return Err(self.error(&text.span(), format!("{net} is multicast, which is not served")));
+            return Err(
+                self.error(&text.span(), format!("{net} is multicast, which is not served"))
+            );
         }
         Ok(net)
     }
@@ -205,7 +212,8 @@ impl Source<'_> {
     fn vlan(&self, vlan: Option<&Spanned<u16>>) -> Result<Option<u16>, Error> {
         match vlan {
             Some(vlan) if !(1..=4094).contains(vlan.get_ref()) => {
-                Err(self.error(&vlan.span(), format!("vlan {} is outside 1 to 4094", vlan.get_ref())))
+                Err(self
+                    .error(&vlan.span(), format!("vlan {} is outside 1 to 4094", vlan.get_ref())))
             }
             vlan => Ok(vlan.map(|vlan| *vlan.get_ref())),
         }
@@ -300,7 +308,8 @@ impl Source<'_> {
         let mut seen = HashMap::new();
         for port in file.port.iter().map(Spanned::get_ref) {
             let address = |text: &Spanned<String>| self.net(text).map(|net| net.addr().to_string());
-            let mut claims = vec![(port.device.span(), format!("device {}", port.device.get_ref()))];
+            let mut claims =
+                vec![(port.device.span(), format!("device {}", port.device.get_ref()))];
             if let Some(kernel) = &port.kernel {
                 claims.push((kernel.span(), format!("interface {}", kernel.get_ref())));
             }

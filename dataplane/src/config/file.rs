@@ -9,6 +9,7 @@ use super::Idle;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "fields bear the names that the file has")]
 pub(super) struct File {
     pub(super) private_key: Option<Spanned<String>>,
     pub(super) private_key_file: Option<Spanned<String>>,

@@ -63,7 +63,10 @@ fn names_the_line_of_a_bad_key() {
 fn names_the_line_of_overlapping_addresses() {
     let other = PEER.replace("xTIBA5", "yTIBA5");
     let error = refused(&format!("{PEER}{other}"));
-    assert!(error.contains("test.toml:15: allowed_ips: 10.7.0.2/32 of peer 2 is peer 1's"), "{error}");
+    assert!(
+        error.contains("test.toml:15: allowed_ips: 10.7.0.2/32 of peer 2 is peer 1's"),
+        "{error}"
+    );
     let error = refused(&format!("{PEER}{PEER}"));
     assert!(error.contains("public_key of peer 2 is peer 1's already"), "{error}");
     let local = "[local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.2\"]\n";
@@ -106,7 +109,9 @@ fn says_what_each_value_may_be() {
         assert!(refused(tail).contains(said), "{}", refused(tail));
     }
     assert!(refused(&PEER.replace("10.7.0.2/32", "10.7.0.2/24")).contains("write 10.7.0.0/24"));
-    assert!(parse("listen_port = 1\nworkers = [0]\n").unwrap_err().to_string().contains("private_key"));
+    assert!(
+        parse("listen_port = 1\nworkers = [0]\n").unwrap_err().to_string().contains("private_key")
+    );
 }
 
 #[test]

@@ -90,12 +90,7 @@ fn give_cookie(
     defence.random.fill_bytes(&mut nonce);
     let reply: CookieReply = identity
         .checker()
-        .reply(
-            frame.data(),
-            &defence.secrets,
-            frame.note.endpoint.remote,
-            nonce,
-        )
+        .reply(frame.data(), &defence.secrets, frame.note.endpoint.remote, nonce)
         .map_err(|_| broken)?;
     frame.set_len(message::COOKIE_REPLY_LEN)?;
     frame.data_mut().copy_from_slice(reply.as_bytes());

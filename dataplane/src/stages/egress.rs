@@ -18,4 +18,3 @@ pub fn dress(burst: &mut Burst<'_>, site: &Site) {
         _ => Ok(()),
     });
 }
-

@@ -20,7 +20,9 @@ pub fn answer(burst: &mut Burst<'_>, neighbours: &mut Neighbours, site: &Site, n
     burst.pass(|frame| match (frame.note.kind, frame.note.entry) {
         (Kind::Arp, Entry::Wire(port)) => Err(arp_from_wire(frame, neighbours, site, port, now)),
         (Kind::Arp, _) => Err(arp_from_local(frame, site)),
-        (Kind::Discovery, Entry::Wire(port)) => discovery_from_wire(frame, neighbours, site, port, now),
+        (Kind::Discovery, Entry::Wire(port)) => {
+            discovery_from_wire(frame, neighbours, site, port, now)
+        }
         (Kind::Discovery, _) => Err(discovery_from_local(frame, site)),
         _ => Ok(()),
     });
@@ -66,12 +68,13 @@ fn reply_arp(
 ) -> Result<Fate, Fate> {
     frame.set_len(arp::LEN)?;
     arp::emit(frame.data_mut(), &request.reply(link)).map_err(|_| BROKEN)?;
-    let port = match frame.note.entry {
-        Entry::Wire(port) => Fate::Transmit(port),
-        _ => Fate::Local,
-    };
     push_header(frame, face.vlan, request.sender_mac, link, arp::ETHERTYPE)?;
-    Ok(port)
+    Ok(back(frame.note.entry))
+}
+
+/// An answer leaves where the question came in.
+const fn back(entry: Entry) -> Fate {
+    if let Entry::Wire(port) = entry { Fate::Transmit(port) } else { Fate::Local }
 }
 
 /// On the interface for inner packets we are the router: every address but the kernel's own is behind us.
@@ -79,7 +82,8 @@ fn arp_from_local(frame: &mut Frame<'_>, site: &Site) -> Fate {
     let Ok(message) = arp::parse(frame.data()) else { return BROKEN };
     // A probe or announcement asks for the asker's own address (RFC 5227 2): not ours to claim.
     let own = message.sender.is_unspecified() || message.sender == message.target;
-    if message.operation != arp::Operation::Request || own || is_local(site, message.target.into()) {
+    if message.operation != arp::Operation::Request || own || is_local(site, message.target.into())
+    {
         return Fate::Consumed;
     }
     reply_arp(frame, &message, ROUTER, &bare()).unwrap_or(BROKEN)
@@ -114,7 +118,9 @@ fn discovery_from_wire(
         nd::Message::Solicitation { target, source_link } => {
             (source, source_link, Some(target), face.owns(target.into()))
         }
-        nd::Message::Advertisement { target, target_link, .. } => (target, target_link, None, false),
+        nd::Message::Advertisement { target, target_link, .. } => {
+            (target, target_link, None, false)
+        }
     };
     if let Some(link) = link
         && !address.is_unspecified()
@@ -123,7 +129,9 @@ fn discovery_from_wire(
         neighbours.learned(Name { port, address: address.into() }, link, ours, now);
     }
     match asked {
-        Some(target) if ours => Err(reply_discovery(frame, (source, target, link), face.link, face)?),
+        Some(target) if ours => {
+            Err(reply_discovery(frame, (source, target, link), face.link, face)?)
+        }
         // The kernel's own link-local address, perhaps, or an answer that it waits for.
         Some(_) | None => Err(for_kernel_too(frame, face, port)),
     }
@@ -152,12 +160,8 @@ fn reply_discovery(
         asker_link.or_else(|| frame.sender()).ok_or(BROKEN)?
     };
     write_discovery(frame, target, to, &message)?;
-    let fate = match frame.note.entry {
-        Entry::Wire(port) => Fate::Transmit(port),
-        _ => Fate::Local,
-    };
     push_header(frame, face.vlan, station, link, ipv6::ETHERTYPE)?;
-    Ok(fate)
+    Ok(back(frame.note.entry))
 }
 
 /// Makes the frame a whole IPv6 packet with the message.
@@ -191,16 +195,18 @@ fn discovery_from_local(frame: &mut Frame<'_>, site: &Site) -> Fate {
     if asker.is_unspecified() || target.is_unicast_link_local() || is_local(site, target.into()) {
         return Fate::Consumed;
     }
-    reply_discovery(frame, (asker, target, source_link), ROUTER, &bare()).unwrap_or_else(|fate| fate)
+    reply_discovery(frame, (asker, target, source_link), ROUTER, &bare())
+        .unwrap_or_else(|fate| fate)
 }
 
 /// Writes the link header of every outer packet, or holds it until the neighbour is known.
 pub fn address(burst: &mut Burst<'_>, neighbours: &mut Neighbours, site: &Site, now: Instant) {
     burst.pass(|frame| {
-        match frame.note.kind {
-            Kind::Outer => {}
-            Kind::Question => return ask(frame, site),
-            _ => return Ok(()),
+        if frame.note.kind == Kind::Question {
+            return ask(frame, site);
+        }
+        if frame.note.kind != Kind::Outer {
+            return Ok(());
         }
         let endpoint = frame.note.endpoint;
         let no_route = Fate::Drop(DropReason::LinkNoRoute);
@@ -258,7 +264,8 @@ fn ask_arp(frame: &mut Frame<'_>, face: &Face, target: Ipv4Addr) -> Result<(), F
         Some(IpAddr::V6(_)) | None => Ipv4Addr::UNSPECIFIED,
     };
     frame.set_len(arp::LEN)?;
-    arp::emit(frame.data_mut(), &arp::Message::request(face.link, from, target)).map_err(|_| BROKEN)?;
+    arp::emit(frame.data_mut(), &arp::Message::request(face.link, from, target))
+        .map_err(|_| BROKEN)?;
     push_header(frame, face.vlan, ethernet::BROADCAST, face.link, arp::ETHERTYPE)
 }
 

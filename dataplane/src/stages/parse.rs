@@ -106,15 +106,14 @@ fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, ip: &Ip) -> Result<(),
         let intact = match (ip.source, ip.destination) {
             (IpAddr::V4(from), IpAddr::V4(to)) => udp::verify_v4(from, to, payload),
             (IpAddr::V6(from), IpAddr::V6(to)) => udp::verify_v6(from, to, payload),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(Malformed::Version),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                Err(Malformed::Version)
+            }
         };
         intact.map_err(|_| drop(DropReason::ParseUdpChecksum))?;
     }
-    frame.note.endpoint = Endpoint {
-        remote: (ip.source, header.ports.source).into(),
-        local: ip.destination,
-        port,
-    };
+    frame.note.endpoint =
+        Endpoint { remote: (ip.source, header.ports.source).into(), local: ip.destination, port };
     frame.note.tos = ip.tos;
     frame.pull(ip.payload_offset + udp::HEADER_LEN)?;
     frame.note.client_id = message::take_client_id(frame.data_mut());
@@ -151,8 +150,8 @@ pub fn to_kernel(frame: &mut Frame<'_>, face: &Face, port: u8) -> Fate {
         let Some(addresses) = frame.data().first_chunk::<ADDRESSES_LEN>().copied() else {
             return drop(DropReason::ParseTruncated);
         };
-        if let Err(fate) = frame.pull(TAG_LEN) {
-            return fate;
+        if let Err(refused) = frame.pull(TAG_LEN) {
+            return refused;
         }
         if let Some(place) = frame.data_mut().first_chunk_mut() {
             *place = addresses;
@@ -174,13 +173,15 @@ fn to_wire(frame: &mut Frame<'_>, site: &Site, port: u8) -> Fate {
     let Some(face) = site.face(port) else { return drop(DropReason::ParseForeignStation) };
     let header = match link_header(frame) {
         Ok(header) => header,
-        Err(fate) => return fate,
+        Err(refused) => return refused,
     };
     if let Some(vlan) = face.vlan {
         let tagged = frame
             .pull(header.payload_offset)
             .and_then(|()| frame.push(ethernet::TAGGED_HEADER_LEN))
-            .map(|out| ethernet::emit(out, header.destination, header.source, Some(vlan), header.ethertype));
+            .map(|out| {
+                ethernet::emit(out, header.destination, header.source, Some(vlan), header.ethertype)
+            });
         if !matches!(tagged, Ok(Ok(_))) {
             return drop(DropReason::ParseTruncated);
         }

@@ -103,7 +103,8 @@ fn hand_over(frame: &mut Frame<'_>, number: u32, router: &Router<'_>) -> Result<
     if owner == usize::from(router.worker) {
         return Ok(());
     }
-    let forwarded = matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) && !frame.note.turned;
+    let forwarded =
+        matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) && !frame.note.turned;
     frame.note.entry = if forwarded { Entry::Client } else { Entry::Handed };
     Err(Fate::HandOver(u8::try_from(owner).unwrap_or(u8::MAX)))
 }

@@ -42,11 +42,7 @@ pub fn claim(burst: &mut Burst<'_>, owner: &Owner) {
 #[inline]
 fn receiver_index(frame: &Frame<'_>) -> u32 {
     // A sealed frame has at least a header; `parse` has seen to it.
-    frame
-        .data()
-        .get(4..8)
-        .and_then(|octets| octets.try_into().ok())
-        .map_or(0, u32::from_le_bytes)
+    frame.data().get(4..8).and_then(|octets| octets.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
 #[inline]
@@ -58,7 +54,8 @@ fn judge(frame: &mut Frame<'_>, place: Place, owner: &Owner) -> Result<(), Fate>
         frame.note.slot = place.slot;
         return Ok(());
     }
-    let worker = u8::try_from(place.worker).ok().filter(|worker| usize::from(*worker) < owner.workers);
+    let worker =
+        u8::try_from(place.worker).ok().filter(|worker| usize::from(*worker) < owner.workers);
     let worker = worker.ok_or(Fate::Drop(DropReason::SteerForeignWorker))?;
     // The owner reads the frame from its first octet again, with the id where it was.
     let client_id = frame.note.client_id;

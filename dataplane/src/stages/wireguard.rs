@@ -36,10 +36,11 @@ pub fn open(
     counters: &Counters,
     now: Instant,
 ) {
-    burst.pass(|frame| match frame.note.kind {
-        Kind::Sealed => check(frame, sessions, now),
-        _ => Ok(()),
-    });
+    burst.pass(
+        |frame| {
+            if frame.note.kind == Kind::Sealed { check(frame, sessions, now) } else { Ok(()) }
+        },
+    );
     let verdicts = open_all(burst, sessions);
     for (frame, accepted) in burst.undecided().filter(is_sealed).zip(verdicts) {
         if let Err(fate) = accept(frame, accepted, sessions, routes, now) {
@@ -59,12 +60,11 @@ fn is_sealed(frame: &&mut Frame<'_>) -> bool {
 /// What can be known before the tag is: is there a session, is it young enough, is the counter new.
 #[inline]
 fn check(frame: &mut Frame<'_>, sessions: &Sessions, now: Instant) -> Result<(), Fate> {
-    let (header, _) = DataHeader::ref_from_prefix(frame.data())
-        .map_err(|_| drop(DropReason::ParseTruncated))?;
+    let (header, _) =
+        DataHeader::ref_from_prefix(frame.data()).map_err(|_| drop(DropReason::ParseTruncated))?;
     let counter = header.counter.get();
-    let session = sessions
-        .session(frame.note.slot)
-        .ok_or(drop(DropReason::WireguardUnknownIndex))?;
+    let session =
+        sessions.session(frame.note.slot).ok_or(drop(DropReason::WireguardUnknownIndex))?;
     session.receivable(counter, now).map_err(|refused| drop(reason(refused)))?;
     if frame.tailroom() + TAG_LEN < TAILROOM {
         return Err(drop(DropReason::ParseSegmented));
@@ -208,9 +208,7 @@ pub fn seal(
         _ => Ok(()),
     });
     seal_all(burst, sessions);
-    burst.pass(|frame| {
-        if is_ready(&frame) { finish(frame, sessions, site, now) } else { Ok(()) }
-    });
+    burst.pass(|frame| if is_ready(&frame) { finish(frame, sessions, site, now) } else { Ok(()) });
 }
 
 fn is_ready(frame: &&mut Frame<'_>) -> bool {

@@ -47,7 +47,9 @@ impl<I: Io> Worker<I> {
         for message in std::mem::take(&mut self.messages) {
             moved += 1;
             let note = Note::own(Kind::Datagram, message.endpoint, NextHop::None);
-            self.make(note, message.octets(), now, |octets| put_client_id(octets, message.client_id));
+            self.make(note, message.octets(), now, |octets| {
+                put_client_id(octets, message.client_id)
+            });
         }
         for local in due.keepalives {
             moved += 1;
@@ -93,7 +95,7 @@ impl<I: Io> Worker<I> {
         let own = usize::from(self.state.owner.worker);
         for (name, link) in self.state.neighbours.take_news() {
             for worker in (0..self.exchange.workers()).filter(|worker| *worker != own) {
-                if self.exchange.order(worker, Order::Learned(name, link)).is_err() {
+                if !self.exchange.order(worker, Order::Learned(name, link)) {
                     self.state.counters.orders_lost.add(1);
                 }
             }

@@ -92,7 +92,13 @@ impl<I: Io> Worker<I> {
             if !batch.is_empty() {
                 let octets = batch.iter().map(|packet| packet.len() as u64).sum();
                 counters.transmitted_octets.add(octets);
-                send(wire.queue.as_mut(), batch, &counters.transmitted, DropReason::TransmitFull, counters);
+                send(
+                    wire.queue.as_mut(),
+                    batch,
+                    &counters.transmitted,
+                    DropReason::TransmitFull,
+                    counters,
+                );
             }
         }
         for (wire, batch) in self.queues.wires.iter_mut().zip(&mut outgoing.kernels) {

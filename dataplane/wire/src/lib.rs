@@ -8,7 +8,6 @@
 //! so that a packet is built without copying.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
-#![expect(clippy::doc_markdown, reason = "ICMPv6 and addresses are names in sentences, not code")]
 
 pub mod arp;
 pub mod checksum;

@@ -33,9 +33,9 @@ impl Why {
         match self {
             Self::NoRoute => icmp::v4::Error::NetworkUnreachable,
             Self::HopLimit => icmp::v4::Error::TimeExceeded,
-            Self::TooBig => icmp::v4::Error::FragmentationNeeded {
-                mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
-            },
+            Self::TooBig => {
+                icmp::v4::Error::FragmentationNeeded { mtu: u16::try_from(mtu).unwrap_or(u16::MAX) }
+            }
         }
     }
 
@@ -43,9 +43,9 @@ impl Why {
         match self {
             Self::NoRoute => icmp::v6::Error::NoRoute,
             Self::HopLimit => icmp::v6::Error::TimeExceeded,
-            Self::TooBig => icmp::v6::Error::PacketTooBig {
-                mtu: u32::try_from(mtu).unwrap_or(u32::MAX),
-            },
+            Self::TooBig => {
+                icmp::v6::Error::PacketTooBig { mtu: u32::try_from(mtu).unwrap_or(u32::MAX) }
+            }
         }
     }
 }
@@ -141,7 +141,11 @@ fn judge_v6(
 }
 
 /// The quoted packet moves behind the headers that are put before it: IP and ICMP.
-fn make_room(frame: &mut Frame<'_>, header_len: usize, quote_len_max: usize) -> Option<[u8; QUOTE]> {
+fn make_room(
+    frame: &mut Frame<'_>,
+    header_len: usize,
+    quote_len_max: usize,
+) -> Option<[u8; QUOTE]> {
     let quoted = frame.len().min(quote_len_max);
     let mut copy = [0; QUOTE];
     copy.get_mut(..quoted)?.copy_from_slice(frame.data().get(..quoted)?);

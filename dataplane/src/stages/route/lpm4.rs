@@ -1,6 +1,6 @@
 //! Longest-prefix match for IPv4: DIR-24-8. One read for prefixes up to /24, two for longer ones.
 //!
-//! After Gupta, Lin and McKeown, "Routing lookups in hardware at memory access speeds", INFOCOM 1998.
+//! After P. Gupta, S. Lin and N. `McKeown`, "Routing lookups in hardware at memory access speeds", INFOCOM 1998.
 
 use std::net::Ipv4Addr;
 
@@ -58,7 +58,8 @@ impl Lpm4 {
         let group = self.group((base >> 8) as usize)?;
         let from = (base & 0xff) as usize;
         let count = 1_usize << (32 - net.prefix_len());
-        if let Some(range) = self.groups.get_mut(group).and_then(|g| g.get_mut(from..from + count)) {
+        if let Some(range) = self.groups.get_mut(group).and_then(|g| g.get_mut(from..from + count))
+        {
             range.fill(id);
         }
         Ok(())

@@ -24,7 +24,8 @@ impl Routes {
     /// Builds from prefixes with their next hops. Single addresses go to hash tables, which take any number
     /// of clients; prefixes share 16-bit route ids.
     pub fn build(routes: &[(IpNet, NextHop)], seed: u64) -> Result<Self, Unbuildable> {
-        let hosts = routes.iter().filter(|(net, _)| net.prefix_len() == net.max_prefix_len()).count();
+        let hosts =
+            routes.iter().filter(|(net, _)| net.prefix_len() == net.max_prefix_len()).count();
         let mut table = Self {
             hosts4: Table::new(hosts, seed),
             hosts6: Table::new(hosts, seed),

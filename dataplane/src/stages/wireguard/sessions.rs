@@ -216,7 +216,10 @@ impl Sessions {
         let Some(peer) = self.peers.get_mut(local as usize) else { return };
         let Some(endpoint) = peer.endpoint else { return };
         peer.timers.initiated(now, jitter);
-        exchange.submit(peer.number as usize % exchange.threads(), Job::Initiate(peer.number, endpoint));
+        exchange.submit(
+            peer.number as usize % exchange.threads(),
+            Job::Initiate(peer.number, endpoint),
+        );
     }
 
     fn jitter(&mut self) -> Duration {
