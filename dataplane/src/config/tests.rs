@@ -64,7 +64,7 @@ fn names_the_line_of_overlapping_addresses() {
     let other = PEER.replace("xTIBA5", "yTIBA5");
     let error = refused(&format!("{PEER}{other}"));
     assert!(
-        error.contains("test.toml:15: allowed_ips: 10.7.0.2/32 of peer 2 is peer 1's"),
+        error.contains("test.toml:16: allowed_ips: 10.7.0.2/32 of peer 2 is peer 1's"),
         "{error}"
     );
     let error = refused(&format!("{PEER}{PEER}"));

@@ -82,7 +82,11 @@ const fn reason(refused: Refused) -> DropReason {
 }
 
 /// Runs the AEAD over all sealed frames; a verdict for each, in order.
-fn open_all(burst: &mut Burst<'_>, sessions: &Sessions) -> ArrayVec<bool, BURST_LEN_MAX> {
+fn open_all(
+    burst: &mut Burst<'_>,
+    sessions: &Sessions,
+    aead: impl FnOnce(&mut [Job<'_>]),
+) -> ArrayVec<bool, BURST_LEN_MAX> {
     let mut jobs = ArrayVec::<Job<'_>, BURST_LEN_MAX>::new();
     for frame in burst.undecided().filter(is_sealed) {
         let text_len = frame.len() - DATA_HEADER_LEN - TAG_LEN;
@@ -95,7 +99,7 @@ fn open_all(burst: &mut Burst<'_>, sessions: &Sessions) -> ArrayVec<bool, BURST_
         // and the verdicts stay in step with the frames.
         jobs.extend(job);
     }
-    aead::open(&mut jobs);
+    aead(&mut jobs);
     jobs.iter().map(Job::accepted).collect()
 }
 
@@ -197,6 +201,18 @@ pub fn seal(
     counters: &Counters,
     now: Instant,
 ) {
+    seal_by(burst, sessions, site, (counters, now), aead::seal);
+}
+
+/// [`seal`] by an AEAD of the caller's, who can measure or replace it.
+#[inline]
+pub fn seal_by(
+    burst: &mut Burst<'_>,
+    sessions: &mut Sessions,
+    site: &Site,
+    (counters, now): (&Counters, Instant),
+    aead: impl FnOnce(&mut [Job<'_>]),
+) {
     burst.pass(|frame| match (frame.note.kind, frame.note.next_hop) {
         (Kind::Inner, NextHop::Client(number)) => {
             let local = local_number(number, site.workers);
@@ -207,7 +223,7 @@ pub fn seal(
         }
         _ => Ok(()),
     });
-    seal_all(burst, sessions);
+    seal_all(burst, sessions, aead);
     burst.pass(|frame| if is_ready(&frame) { finish(frame, sessions, site, now) } else { Ok(()) });
 }
 
@@ -258,7 +274,7 @@ fn without_session(local: u32, sessions: &mut Sessions, now: Instant) -> Fate {
     Fate::Hold(Waiting::Peer(local))
 }
 
-fn seal_all(burst: &mut Burst<'_>, sessions: &Sessions) {
+fn seal_all(burst: &mut Burst<'_>, sessions: &Sessions, aead: impl FnOnce(&mut [Job<'_>])) {
     let mut jobs = ArrayVec::<Job<'_>, BURST_LEN_MAX>::new();
     for frame in burst.undecided().filter(is_ready) {
         let (slot, counter, len) = (frame.note.slot, frame.note.counter, frame.len());
@@ -270,7 +286,7 @@ fn seal_all(burst: &mut Burst<'_>, sessions: &Sessions) {
         assert!(job.is_some(), "every prepared frame is sealed");
         jobs.extend(job);
     }
-    aead::seal(&mut jobs);
+    aead(&mut jobs);
 }
 
 /// Header, outer packet, and what sending means for the peer's timers.
