@@ -3,6 +3,11 @@
 //! Each test builds its own namespaces (see `lab`), so they run side by side, and each ends with a clean stop that
 //! accounts for every packet.
 #![cfg(feature = "dpdk")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "real peers and a real kernel are waited for by a real clock, their output read by threads"
+)]
 
 #[cfg(test)]
 mod lab;
