@@ -1,0 +1,89 @@
+//! The whole way of a packet, from every entry: any octets get a fate, stay in their buffer, and what the
+//! stages know afterwards still serves the next packet.
+#![no_main]
+
+use dataplane::burst::Burst;
+use dataplane::config::Config;
+use dataplane::fate::Fate;
+use dataplane::frame::{Entry, Frame, Note};
+use dataplane::keeper::{Keeper, Start};
+use dataplane::limits::{DATA_ROOM, HEADROOM};
+use dataplane::pipeline::{self, State};
+use dataplane::site::Site;
+use libfuzzer_sys::fuzz_target;
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::Duration;
+use wireguard::time::Instant;
+
+const CONFIG: &str = r#"
+private_key = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+listen_port = 51820
+workers = [0, 1]
+[[port]]
+name = "plain"
+device = "net_null0"
+addresses = ["192.0.2.1/24", "2001:db8::1/64"]
+gateways = ["192.0.2.254", "2001:db8::fe"]
+kernel = "wan0"
+[[port]]
+name = "tagged"
+device = "net_null1"
+addresses = ["198.51.100.1/24"]
+vlan = 100
+kernel = "wan1"
+[local]
+interface = "inner0"
+addresses = ["10.7.0.1", "fd00:7::1"]
+[[peer]]
+public_key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+allowed_ips = ["10.7.0.2/32", "fd00:7::2/128"]
+endpoint = "192.0.2.9:51820"
+[[peer]]
+public_key = "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0="
+allowed_ips = ["10.8.0.0/16", "fd00:8::/32"]
+"#;
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::new(state());
+}
+
+fn state() -> State {
+    let config = Config::parse(CONFIG, Path::new("fuzz.toml")).unwrap();
+    let site = Site::new(&config, &[[2, 0, 0, 0, 0, 1]; 2], Some([2, 0, 0, 0, 0, 9]));
+    let start = Start { seed: [7; 32], now: Instant::ZERO, unix: Duration::from_secs(1_700_000_000) };
+    Keeper::new(&config, site, start).unwrap().state(0)
+}
+
+const ENTRIES: [Entry; 8] = [
+    Entry::Wire(0),
+    Entry::Wire(1),
+    Entry::Kernel(0),
+    Entry::Kernel(1),
+    Entry::Local,
+    Entry::Client,
+    Entry::Handed,
+    Entry::Relay(0),
+];
+
+fuzz_target!(|octets: &[u8]| {
+    let Some((&choice, packet)) = octets.split_first() else { return };
+    let packet = &packet[..packet.len().min(1600)];
+    let entry = ENTRIES[usize::from(choice & 7)];
+    let mut note = Note::new(entry);
+    // Without this nearly every input would end at a checksum.
+    note.verified = choice & 0x80 != 0;
+    let mut buffer = vec![0; HEADROOM + DATA_ROOM];
+    buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
+    let mut burst = Burst::default();
+    burst.push(Frame::new(&mut buffer, HEADROOM, packet.len(), note));
+    STATE.with_borrow_mut(|state| {
+        pipeline::walk(&mut burst, state, Instant(u64::from(choice) << 30));
+        state.neighbours.take_questions();
+        state.neighbours.take_news();
+    });
+    for outcome in burst.finish() {
+        assert_ne!(outcome.fate, Fate::Undecided);
+        assert!(outcome.start + outcome.len <= HEADROOM + DATA_ROOM);
+    }
+});
