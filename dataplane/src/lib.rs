@@ -22,3 +22,4 @@ pub mod handshake;
 pub mod keeper;
 pub mod counters;
 pub mod limits;
+pub mod testing;
