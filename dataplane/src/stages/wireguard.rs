@@ -36,12 +36,24 @@ pub fn open(
     counters: &Counters,
     now: Instant,
 ) {
+    open_by(burst, sessions, routes, (counters, now), aead::open);
+}
+
+/// [`open`] by an AEAD of the caller's, who can measure or replace it.
+#[inline]
+pub fn open_by(
+    burst: &mut Burst<'_>,
+    sessions: &mut Sessions,
+    routes: &Routes,
+    (counters, now): (&Counters, Instant),
+    aead: impl FnOnce(&mut [Job<'_>]),
+) {
     burst.pass(
         |frame| {
             if frame.note.kind == Kind::Sealed { check(frame, sessions, now) } else { Ok(()) }
         },
     );
-    let verdicts = open_all(burst, sessions);
+    let verdicts = open_all(burst, sessions, aead);
     for (frame, accepted) in burst.undecided().filter(is_sealed).zip(verdicts) {
         if let Err(fate) = accept(frame, accepted, sessions, routes, now) {
             frame.fate = fate;
@@ -51,6 +63,7 @@ pub fn open(
             counters.opened_octets.add(frame.len() as u64);
         }
     }
+    counters.roamed.add(std::mem::take(&mut sessions.roamed));
 }
 
 fn is_sealed(frame: &&mut Frame<'_>) -> bool {
@@ -143,7 +156,8 @@ fn authentic(
 ) -> Option<u32> {
     let peer = sessions.peer_mut(local)?;
     let number = peer.number;
-    if peer.endpoint != Some(frame.note.endpoint) {
+    let moved = peer.endpoint != Some(frame.note.endpoint);
+    if moved {
         peer.endpoint = Some(frame.note.endpoint);
     }
     let (confirmed, retired) = peer.keyring.received_on(slot);
@@ -152,6 +166,7 @@ fn authentic(
         sessions.retire(retired);
         sessions.announce(local);
     }
+    sessions.roamed += u64::from(moved);
     let peer = sessions.peer_mut(local)?;
     if frame.is_empty() {
         peer.timers.received_any(now);
