@@ -1,2 +1,58 @@
-//! millrace-bench.
-fn main() {}
+//! millrace-bench: what the dataplane costs, measured on the machine at hand. README.md has the method.
+#![deny(unsafe_code)]
+
+mod allocator;
+mod machine;
+mod sample;
+mod service;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures millrace's dataplane.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    #[command(subcommand)]
+    measure: Measure,
+    /// Write everything measured, and the record of the machine, to this file as JSON.
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Let DPDK log to standard error.
+    #[arg(long, global = true)]
+    verbose: bool,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+enum Measure {
+    /// Cycles per packet of a worker's turn, stage by stage, against plain forwarding and the bare AEAD.
+    Service(service::Plan),
+}
+
+/// Why a measurement failed: a sentence for the person who asked for it.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            writeln!(std::io::stderr(), "millrace-bench: {error}").unwrap_or_default();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let Measure::Service(plan) = &options.measure;
+    let report = service::run(plan, options.verbose)?;
+    write!(std::io::stdout(), "{report}")?;
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}

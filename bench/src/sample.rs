@@ -1,0 +1,88 @@
+//! Statistics of blocks: the 10th percentile, which noise from outside hardly moves, and how sure it is.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::Serialize;
+
+/// How often the blocks are drawn anew for an interval.
+const RESAMPLES: usize = 1_000;
+
+/// A figure and where 95 of 100 resamples have it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Interval {
+    pub(crate) value: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+/// The value below which a tenth of the blocks lie; 0 for none.
+pub(crate) fn p10(blocks: &[f64]) -> f64 {
+    quantile(blocks.to_vec(), 0.1)
+}
+
+/// The middle value; 0 for none.
+pub(crate) fn median(blocks: &[f64]) -> f64 {
+    quantile(blocks.to_vec(), 0.5)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of a small count"
+)]
+fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let place = (values.len().saturating_sub(1) as f64 * share).round() as usize;
+    values.get(place).copied().unwrap_or(0.0)
+}
+
+/// `combine(p10 of ours, p10 of theirs)`, with its bootstrap interval. Blocks of the same number were
+/// measured one after the other, so they are drawn together.
+pub(crate) fn compared(ours: &[f64], theirs: &[f64], combine: fn(f64, f64) -> f64) -> Interval {
+    let count = ours.len().min(theirs.len());
+    let value = combine(p10(ours), p10(theirs));
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut draws = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        let picks: Vec<usize> = (0..count).map(|_| random.next_u32() as usize % count).collect();
+        let resampled = |blocks: &[f64]| -> Vec<f64> {
+            picks.iter().filter_map(|pick| blocks.get(*pick).copied()).collect()
+        };
+        draws.push(combine(p10(&resampled(ours)), p10(&resampled(theirs))));
+    }
+    Interval { value, low: quantile(draws.clone(), 0.025), high: quantile(draws, 0.975) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_10th_percentile_ignores_a_disturbed_half() {
+        let calm: Vec<f64> = (0..100).map(|n| 100.0 + f64::from(n) / 100.0).collect();
+        let disturbed: Vec<f64> =
+            calm.iter().enumerate().map(|(n, v)| if n % 2 == 0 { v * 3.0 } else { *v }).collect();
+        assert!((p10(&calm) - p10(&disturbed)).abs() < 0.2);
+        assert!(median(&disturbed) > 100.0);
+    }
+
+    #[test]
+    fn the_interval_holds_its_value_and_narrows_with_more_blocks() {
+        let blocks = |count: u32| -> Vec<f64> {
+            (0..count).map(|n| 50.0 + f64::from(n * 7919 % 101) / 10.0).collect()
+        };
+        let width = |count| {
+            let found = compared(&blocks(count), &blocks(count / 2 * 2), |ours, _| ours);
+            assert!(found.low <= found.value && found.value <= found.high);
+            found.high - found.low
+        };
+        assert!(width(1000) < width(20));
+    }
+
+    #[test]
+    fn nothing_measured_is_zero() {
+        let found = compared(&[], &[], |ours, theirs| ours - theirs);
+        assert!(found.value.abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,161 @@
+//! The clients' end of the wire: fresh frames, whole, straight into packet buffers.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use dataplane::neighbours::LinkAddress;
+use dataplane::site::ROUTER;
+use dpdk::Mbuf;
+use wire::{ethernet, ipv4, udp};
+use wireguard::aead::{self, Job, Key, TAG_LEN};
+use wireguard::message::{ClientId, DATA_HEADER_LEN, DataHeader};
+use zerocopy::IntoBytes;
+
+use crate::Failure;
+
+/// The server's outer address and WireGuard port.
+pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(super) const LISTEN_PORT: u16 = 51820;
+/// The router by which all clients are reached, as on any network but a laboratory's.
+pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// The inner address behind the kernel's interface.
+pub(super) const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
+/// Link addresses of the server's port, of the gateway and of the kernel.
+pub(super) const PORT_LINK: LinkAddress = [2, 0, 0, 0, 0, 1];
+pub(super) const GATEWAY_LINK: LinkAddress = [2, 0, 0, 0, 0, 2];
+pub(super) const KERNEL_LINK: LinkAddress = [2, 0, 0, 0, 0, 3];
+
+/// Where the parts of a sealed frame begin.
+const IP_AT: usize = ethernet::HEADER_LEN;
+const UDP_AT: usize = IP_AT + ipv4::HEADER_LEN;
+pub(super) const MESSAGE_AT: usize = UDP_AT + udp::HEADER_LEN;
+pub(super) const TEXT_AT: usize = MESSAGE_AT + DATA_HEADER_LEN;
+
+/// Whether outer UDP datagrams bear a checksum. Without one the octets are not read for it, which is what
+/// a worker does behind a card that has verified it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checksum {
+    None,
+    Full,
+}
+
+/// A client with a session.
+#[derive(Debug)]
+pub(super) struct Client {
+    number: u8,
+    /// Seals what the server opens.
+    key: Key,
+    /// The index that the server gave.
+    index: u32,
+    counter: u64,
+}
+
+impl Client {
+    pub(super) fn new(number: u8, key: &Key, index: u32, counter: u64) -> Self {
+        let mut own = Key::zero();
+        own.copy_from(key);
+        Self { number, key: own, index, counter }
+    }
+
+    /// The counter of its next packet.
+    pub(super) const fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    /// Its key, for the AEAD alone.
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Makes `packet` a frame from the network with a fresh sealed packet of `len` octets to the kernel.
+    pub(super) fn seal(
+        &mut self,
+        packet: &mut Mbuf,
+        len: usize,
+        checksum: Checksum,
+    ) -> Result<(), Failure> {
+        write(packet, |octets| {
+            let text = octets.get_mut(TEXT_AT..)?;
+            emit_inner(text.get_mut(..len)?, inner_address(self.number), LOCAL)?;
+            aead::seal(&mut [Job::new(&self.key, self.counter, text, len)?]);
+            let header = DataHeader::new(ClientId::ZERO, self.index, self.counter);
+            self.counter += 1;
+            octets.get_mut(MESSAGE_AT..TEXT_AT)?.copy_from_slice(header.as_bytes());
+            emit_outer(octets, self.number, DATA_HEADER_LEN + len + TAG_LEN, checksum)
+        })
+    }
+
+    /// Makes `packet` a frame of the kernel's with a packet of `len` octets for this client.
+    pub(super) fn address(&self, packet: &mut Mbuf, len: usize) -> Result<(), Failure> {
+        write(packet, |octets| {
+            emit_inner(octets.get_mut(IP_AT..IP_AT + len)?, LOCAL, inner_address(self.number))?;
+            ethernet::emit(octets, ROUTER, KERNEL_LINK, None, ipv4::ETHERTYPE).ok()?;
+            Some(IP_AT + len)
+        })
+    }
+}
+
+/// The inner address of a client.
+pub(super) fn inner_address(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 7, 1, number)
+}
+
+/// The outer address and port of a client.
+pub(super) fn outer_address(number: u8) -> SocketAddr {
+    (Ipv4Addr::new(198, 51, 100, number), 40_000 + u16::from(number)).into()
+}
+
+/// Makes `packet` a frame from the network with a message of this client's.
+pub(super) fn carry(packet: &mut Mbuf, number: u8, message: &[u8]) -> Result<(), Failure> {
+    write(packet, |octets| {
+        octets.get_mut(MESSAGE_AT..MESSAGE_AT + message.len())?.copy_from_slice(message);
+        emit_outer(octets, number, message.len(), Checksum::Full)
+    })
+}
+
+/// Lets `emit` write a frame behind the headroom and say how long it is.
+fn write(packet: &mut Mbuf, emit: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Failure> {
+    let start = packet.start();
+    let len = packet
+        .octets_mut()
+        .get_mut(start..)
+        .and_then(emit)
+        .ok_or("the frame does not fit its buffer")?;
+    packet.set_range(start, len).map_err(|_| "the frame does not fit its buffer")?;
+    Ok(())
+}
+
+/// Headers before the message of `len` octets that stands at `MESSAGE_AT`; gives the frame's length.
+fn emit_outer(octets: &mut [u8], number: u8, len: usize, checksum: Checksum) -> Option<usize> {
+    let SocketAddr::V4(from) = outer_address(number) else { return None };
+    let ports = udp::Ports { source: from.port(), destination: LISTEN_PORT };
+    let datagram = octets.get_mut(UDP_AT..MESSAGE_AT + len)?;
+    match checksum {
+        Checksum::None => udp::emit_without_checksum(datagram, ports).ok()?,
+        Checksum::Full => udp::emit_v4(datagram, ports, *from.ip(), SERVER).ok()?,
+    }
+    let fields = ip_fields(*from.ip(), SERVER, udp::HEADER_LEN + len);
+    ipv4::emit(octets.get_mut(IP_AT..)?, &fields).ok()?;
+    ethernet::emit(octets, PORT_LINK, GATEWAY_LINK, None, ipv4::ETHERTYPE).ok()?;
+    Some(MESSAGE_AT + len)
+}
+
+/// A UDP packet that fills `octets`; whatever stands there is its payload.
+fn emit_inner(octets: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<()> {
+    let len = octets.len().checked_sub(ipv4::HEADER_LEN)?;
+    ipv4::emit(octets, &ip_fields(source, destination, len)).ok()?;
+    let ports = udp::Ports { source: 5001, destination: 5001 };
+    udp::emit_without_checksum(octets.get_mut(ipv4::HEADER_LEN..)?, ports).ok()
+}
+
+fn ip_fields(source: Ipv4Addr, destination: Ipv4Addr, payload_len: usize) -> ipv4::Fields {
+    ipv4::Fields {
+        source,
+        destination,
+        protocol: udp::PROTOCOL,
+        ttl: 64,
+        tos: 0,
+        identification: 0,
+        dont_fragment: true,
+        payload_len,
+    }
+}

@@ -1,0 +1,214 @@
+//! What was measured: all blocks for the record, the figures drawn from them for a person.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Plan;
+use super::stages::{LAPS, Laps, without_aead};
+use super::ways::{FRAME_OVERHEAD, Shape, Way};
+use crate::machine::{Machine, Weather};
+use crate::sample::{Interval, compared, median, p10};
+
+/// The layout of the JSON; raised when a field changes its meaning.
+const SCHEMA: u32 = 1;
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    schema: u32,
+    plan: Plan,
+    machine: Machine,
+    before: Weather,
+    after: Weather,
+    /// What disturbed the run; empty when it was calm.
+    disturbances: Vec<String>,
+    measured: Vec<Measured>,
+}
+
+/// One size of packet and burst. All figures are cycles per packet, one for each block.
+#[derive(Debug, Serialize)]
+pub(super) struct Measured {
+    len: usize,
+    burst: usize,
+    ways: Vec<Blocks>,
+    open: Walk,
+    seal: Walk,
+}
+
+#[derive(Debug, Serialize)]
+struct Blocks {
+    name: &'static str,
+    blocks: Vec<f64>,
+}
+
+/// A walk through the stages: each lap, and all of them without the AEAD.
+#[derive(Debug, Serialize)]
+struct Walk {
+    laps: Vec<Blocks>,
+    without_aead: Vec<f64>,
+}
+
+impl Walk {
+    fn new() -> Self {
+        Self { laps: LAPS.map(Blocks::new).into(), without_aead: Vec::new() }
+    }
+
+    fn add(&mut self, laps: &Laps, packets: u64) {
+        for (blocks, lap) in self.laps.iter_mut().zip(laps) {
+            blocks.blocks.push(per_packet(*lap, packets));
+        }
+        self.without_aead.push(per_packet(without_aead(laps), packets));
+    }
+}
+
+impl Blocks {
+    const fn new(name: &'static str) -> Self {
+        Self { name, blocks: Vec::new() }
+    }
+}
+
+impl Measured {
+    pub(super) fn new(shape: Shape) -> Self {
+        let ways = Way::ALL.map(|way| Blocks::new(way.name())).into();
+        Self { len: shape.len, burst: shape.burst, ways, open: Walk::new(), seal: Walk::new() }
+    }
+
+    /// Adds a block of `bursts` of the way at this place of [`Way::ALL`].
+    pub(super) fn way(&mut self, place: usize, cycles: u64, bursts: u64) {
+        let packets = self.packets(bursts);
+        if let Some(way) = self.ways.get_mut(place) {
+            way.blocks.push(per_packet(cycles, packets));
+        }
+    }
+
+    /// Adds a block of walks of both kinds: laps, and of how many bursts.
+    pub(super) fn walks(&mut self, open: (Laps, u64), seal: (Laps, u64)) {
+        let (open_packets, seal_packets) = (self.packets(open.1), self.packets(seal.1));
+        self.open.add(&open.0, open_packets);
+        self.seal.add(&seal.0, seal_packets);
+    }
+
+    fn packets(&self, bursts: u64) -> u64 {
+        bursts * self.burst as u64
+    }
+
+    fn blocks(&self, way: Way) -> &[f64] {
+        let found = self.ways.iter().find(|blocks| blocks.name == way.name());
+        found.map_or(&[], |blocks| &blocks.blocks)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
+fn per_packet(cycles: u64, packets: u64) -> f64 {
+    cycles as f64 / packets.max(1) as f64
+}
+
+impl Report {
+    pub(super) fn new(
+        plan: Plan,
+        machine: Machine,
+        (before, after): (Weather, Weather),
+        measured: Vec<Measured>,
+    ) -> Self {
+        let disturbances = after.disturbances(&before);
+        Self { schema: SCHEMA, plan, machine, before, after, disturbances, measured }
+    }
+
+    /// Nanoseconds of so many cycles.
+    #[expect(clippy::cast_precision_loss, reason = "a rate below 2^52")]
+    fn ns(&self, cycles: f64) -> f64 {
+        cycles * 1e9 / self.machine.tsc_hz as f64
+    }
+
+    fn write_ways(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
+        writeln!(f, "| way | cycles | median | ns | of io-forward | above the bare AEAD, ns |")?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        let forward = measured.blocks(Way::Forward);
+        for way in Way::ALL {
+            let blocks = measured.blocks(way);
+            let cycles = p10(blocks);
+            let ratio = compared(blocks, forward, |ours, theirs| ours / theirs);
+            let above = way.floor().map(|floor| {
+                let above = compared(blocks, measured.blocks(floor), |ours, theirs| ours - theirs);
+                let Interval { value, low, high } = above;
+                format!("{:.1} ({:.1}..{:.1})", self.ns(value), self.ns(low), self.ns(high))
+            });
+            writeln!(
+                f,
+                "| {} | {cycles:.1} | {:.1} | {:.1} | {:.2} ({:.2}..{:.2}) | {} |",
+                way.name(),
+                median(blocks),
+                self.ns(cycles),
+                ratio.value,
+                ratio.low,
+                ratio.high,
+                above.unwrap_or_default(),
+            )?;
+        }
+        writeln!(f)
+    }
+
+    fn write_laps(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
+        writeln!(f, "| stage | open: cycles | ns | seal: cycles | ns |")?;
+        writeln!(f, "|---|---|---|---|---|")?;
+        for (open, seal) in measured.open.laps.iter().zip(&measured.seal.laps) {
+            self.write_lap(f, open.name, &open.blocks, &seal.blocks)?;
+        }
+        let (open, seal) = (&measured.open.without_aead, &measured.seal.without_aead);
+        self.write_lap(f, "**all but the AEAD**", open, seal)?;
+        let forward = measured.blocks(Way::Forward);
+        for (name, blocks) in [("open", open), ("seal", seal)] {
+            let Interval { value, low, high } =
+                compared(blocks, forward, |ours, theirs| ours / theirs);
+            writeln!(
+                f,
+                "\n{name} without the AEAD is {value:.2} ({low:.2}..{high:.2}) of io-forward."
+            )?;
+        }
+        writeln!(f)
+    }
+
+    fn write_lap(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        open: &[f64],
+        seal: &[f64],
+    ) -> fmt::Result {
+        let (open, seal) = (p10(open), p10(seal));
+        writeln!(
+            f,
+            "| {name} | {open:.1} | {:.1} | {seal:.1} | {:.1} |",
+            self.ns(open),
+            self.ns(seal)
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "# Service time\n\n{}- before: {}\n- after: {}",
+            self.machine, self.before, self.after
+        )?;
+        let Plan { blocks, block_us, .. } = self.plan;
+        writeln!(
+            f,
+            "- {blocks} blocks of {block_us} us or one burst; 10th percentiles, cycles per packet"
+        )?;
+        writeln!(f, "- no call of the allocator while time was taken")?;
+        for disturbance in &self.disturbances {
+            writeln!(f, "- **disturbed:** {disturbance}")?;
+        }
+        for measured in &self.measured {
+            let Measured { len, burst, .. } = measured;
+            let frame = len + FRAME_OVERHEAD;
+            writeln!(f, "\n## {len} octets inside ({frame} on the wire), bursts of {burst}\n")?;
+            self.write_ways(f, measured)?;
+            self.write_laps(f, measured)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! The server under measurement: a real worker on real DPDK rings, with tables from a real keeper, and the
+//! other end of every ring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use dataplane::config::{Config, Idle, LocalConfig, Memory, PeerConfig, PortConfig};
+use dataplane::counters::Totals;
+use dataplane::device::Dpdk;
+use dataplane::exchange::{Exchange, Order};
+use dataplane::handshake::{Handshaker, Random};
+use dataplane::keeper::{Keeper, Start};
+use dataplane::neighbours::Name;
+use dataplane::pipeline::State;
+use dataplane::port::Batch;
+use dataplane::site::Site;
+use dataplane::worker::{Queues, Wire, Worker};
+use dpdk::{Eal, Mbuf, Pool, Queue, vdev};
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use wireguard::message::ClientId;
+use wireguard::noise::{Identity, PeerKeys};
+use wireguard::secret::Secret;
+use wireguard::time::Instant;
+use wireguard::tunnel::{self, Event, SCRATCH_LEN, Tunnel, Turn};
+
+use super::client::{
+    self, Client, GATEWAY, GATEWAY_LINK, KERNEL_LINK, LISTEN_PORT, LOCAL, MESSAGE_AT, PORT_LINK,
+    SERVER,
+};
+use crate::Failure;
+
+/// How many clients have a session.
+pub(super) const CLIENTS: u8 = 16;
+
+/// The Unix time at the start; handshakes bear it.
+const UNIX: Duration = Duration::from_secs(1_700_000_000);
+/// Time at the start, and what a turn takes: whole runs stay far below every timer of the protocol.
+const START: Instant = Instant(1_000_000_000);
+const TURN: Duration = Duration::from_nanos(500);
+
+/// Room of each ring, several bursts.
+const RING_LEN: u32 = 256;
+
+/// Everybody's keys.
+pub(super) struct Keys {
+    server: Secret,
+    clients: Vec<Secret>,
+    pub(super) random: Random,
+}
+
+impl Keys {
+    pub(super) fn draw() -> Self {
+        let mut random = Random::from_seed([7; 32]);
+        let mut secret = || {
+            let mut secret = Secret::zero();
+            random.fill_bytes(secret.octets_mut());
+            secret
+        };
+        let server = secret();
+        let clients = (0..CLIENTS).map(|_| secret()).collect();
+        Self { server, clients, random }
+    }
+
+    /// The tables of a server with these clients, and its configuration.
+    pub(super) fn keeper(&self) -> Result<Keeper, Failure> {
+        let config = self.config()?;
+        let site = Site::new(&config, &[PORT_LINK], Some(KERNEL_LINK));
+        Ok(Keeper::new(&config, site, Start { seed: [8; 32], now: START, unix: UNIX })?)
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        let port = PortConfig {
+            name: "wire".to_owned(),
+            device: "net_ring0".to_owned(),
+            addresses: vec![format!("{SERVER}/24").parse()?],
+            gateways: vec![GATEWAY.into()],
+            vlan: None,
+            mtu: 1500,
+            kernel: Some("kernel".to_owned()),
+        };
+        let local = LocalConfig {
+            interface: "local".to_owned(),
+            addresses: vec![format!("{LOCAL}/32").parse()?],
+        };
+        Ok(Config {
+            private_key: self.server.clone(),
+            listen_port: LISTEN_PORT,
+            workers: vec![0],
+            handshake_threads: 1,
+            idle: Idle::Busy,
+            memory: Memory { hugepages: false, megabytes: None, buffers: 1024 },
+            ports: vec![port],
+            local: Some(local),
+            peers: (0..CLIENTS).zip(&self.clients).map(peer).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn peer((number, secret): (u8, &Secret)) -> Result<PeerConfig, Failure> {
+    Ok(PeerConfig {
+        name: format!("client{number}"),
+        public_key: *Identity::new(secret.clone()).public(),
+        preshared_key: Secret::zero(),
+        allowed_ips: vec![format!("{}/32", client::inner_address(number)).parse()?],
+        endpoint: None,
+        persistent_keepalive: None,
+        client_id: ClientId::ZERO,
+    })
+}
+
+/// The worker and what surrounds it.
+pub(super) struct Server {
+    pub(super) worker: Worker<Dpdk>,
+    pub(super) pool: Pool,
+    /// The far ends of the worker's rings.
+    pub(super) wire: Queue,
+    pub(super) kernel: Queue,
+    pub(super) local: Queue,
+    pub(super) now: Instant,
+    handshaker: Handshaker,
+    exchange: Arc<Exchange>,
+    counters: Vec<Arc<dataplane::counters::Counters>>,
+}
+
+impl Server {
+    pub(super) fn start(eal: &Eal, pool: &Pool, keeper: &mut Keeper) -> Result<Self, Failure> {
+        let (wire_near, wire) = ring(eal, pool, "wire")?;
+        let (kernel_near, kernel) = ring(eal, pool, "kernel")?;
+        let (local_near, local) = ring(eal, pool, "local")?;
+        let queues = Queues {
+            wires: vec![Wire { queue: Some(wire_near), relay: 0, kernel: Some(kernel_near) }],
+            local: Some(local_near),
+            inbound: Vec::new(),
+            outbound: vec![None],
+            pool: pool.clone(),
+        };
+        let exchange = keeper.exchange();
+        let (state, seed) = (keeper.state(0), keeper.seed());
+        let server = Self {
+            worker: Worker::new(state, queues, Arc::clone(&exchange), seed),
+            pool: pool.clone(),
+            wire,
+            kernel,
+            local,
+            now: START,
+            handshaker: keeper.handshaker(0),
+            exchange,
+            counters: keeper.counters().to_vec(),
+        };
+        let name = Name { port: 0, address: GATEWAY.into() };
+        if !server.exchange.order(0, Order::Learned(name, GATEWAY_LINK)) {
+            return Err("the worker's inbox is full".into());
+        }
+        Ok(server)
+    }
+
+    /// One turn of the worker, a moment after the last.
+    #[inline]
+    pub(super) fn turn(&mut self) {
+        self.now = self.now + TURN;
+        self.worker.turn(self.now);
+    }
+
+    /// Every client's handshake, through the worker's ring and the handshake thread's work.
+    pub(super) fn connect(&mut self, keys: &mut Keys) -> Result<Vec<Client>, Failure> {
+        let server = *Identity::new(keys.server.clone()).public();
+        let secrets = keys.clients.clone();
+        (0..CLIENTS)
+            .zip(secrets)
+            .map(|(number, secret)| self.handshake(number, secret, server, &mut keys.random))
+            .collect()
+    }
+
+    fn handshake(
+        &mut self,
+        number: u8,
+        secret: Secret,
+        server: [u8; 32],
+        random: &mut Random,
+    ) -> Result<Client, Failure> {
+        let identity = Arc::new(Identity::new(secret));
+        let peer =
+            PeerKeys::new(&identity, server, Secret::zero()).map_err(|_| "a weak key was drawn")?;
+        let config = tunnel::Config {
+            identity,
+            peer,
+            endpoint: Some((SERVER, LISTEN_PORT).into()),
+            client_id: None,
+            persistent: Duration::ZERO,
+            index_base: u32::from(number) << 8,
+            mtu: 1420,
+        };
+        let mut tunnel = Tunnel::<16>::new(config, self.now);
+        let mut scratch = vec![0; SCRATCH_LEN];
+        let mut out = ArrayVec::<Vec<u8>, 4>::new();
+        let mut emit = |event: Event<'_>| {
+            if let Event::Transmit { octets, .. } = event {
+                out.push(octets.to_vec());
+            }
+        };
+        let mut turn =
+            Turn { now: self.now, unix: UNIX, rng: random, scratch: &mut scratch, cookies: None };
+        tunnel
+            .send(&[], &mut turn, &mut emit)
+            .map_err(|refused| format!("no initiation: {refused:?}"))?;
+        let initiation = out.pop().ok_or("no initiation")?;
+        let response =
+            self.exchange(number, &initiation)?.ok_or("the server did not answer an initiation")?;
+        let mut emit = |event: Event<'_>| {
+            if let Event::Transmit { octets, .. } = event {
+                out.push(octets.to_vec());
+            }
+        };
+        tunnel
+            .receive(&response, (SERVER, LISTEN_PORT).into(), &mut turn, &mut emit)
+            .map_err(|refused| format!("a response was refused: {refused:?}"))?;
+        let keepalive = out.pop().ok_or("no keepalive after the response")?;
+        // It confirms the session: from now on the server may send on it.
+        self.exchange(number, &keepalive)?;
+        let session = tunnel.current(self.now).ok_or("no session after the handshake")?;
+        Ok(Client::new(number, session.send_key(), session.remote_index(), session.sent_count()))
+    }
+
+    /// Brings a message of a client's to the worker; gives the message that comes back, if one does.
+    fn exchange(&mut self, number: u8, message: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let mut packet = self.pool.allocate().ok_or("the pool is empty")?;
+        client::carry(&mut packet, number, message)?;
+        let mut packets = Batch::<Mbuf>::new();
+        packets.push(packet);
+        self.wire.transmit(&mut packets);
+        self.turn();
+        self.handshaker.turn(self.now, 16);
+        self.turn();
+        self.wire.receive(&mut packets);
+        Ok(packets.pop().and_then(|packet| packet.frame().get(MESSAGE_AT..).map(<[u8]>::to_vec)))
+    }
+
+    /// The books of the whole run.
+    pub(super) fn totals(&self) -> Totals {
+        Totals::of(self.counters.iter().map(Arc::as_ref))
+    }
+}
+
+/// The near and the far end of a ring that the worker takes for a device.
+fn ring(eal: &Eal, pool: &Pool, name: &str) -> Result<(Queue, Queue), Failure> {
+    let (near, far) = vdev::ring_pair(eal, name, 1, RING_LEN, pool)?;
+    let queues = near.take_queue(0).zip(far.take_queue(0));
+    Ok(queues.ok_or("a fresh port has no queue")?)
+}
+
+/// A worker's state outside a worker, with the gateway known, for walks stage by stage.
+pub(super) fn state(keeper: &mut Keeper) -> (State, Instant) {
+    let mut state = keeper.state(0);
+    let name = Name { port: 0, address: GATEWAY.into() };
+    state.neighbours.learn(name, GATEWAY_LINK, true, START);
+    (state, START)
+}

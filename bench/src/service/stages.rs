@@ -1,0 +1,186 @@
+//! The packet's way stage by stage: the list of `dataplane::pipeline`, with a look at the cycle counter
+//! after every stage and on both sides of the AEAD.
+
+use std::net::IpAddr;
+
+use ::wireguard::aead::{self, Key};
+use ::wireguard::index::Place;
+use ::wireguard::message::ClientId;
+use ::wireguard::noise;
+use ::wireguard::secret::Secret;
+use ::wireguard::session::{Indices, Role};
+use ::wireguard::time::Instant;
+use dataplane::burst::Burst;
+use dataplane::exchange::Install;
+use dataplane::fate::Fate;
+use dataplane::frame::{Endpoint, Entry};
+use dataplane::keeper::Keeper;
+use dataplane::pipeline::State;
+use dataplane::port::Batch;
+use dataplane::stages::route::{self, Router};
+use dataplane::stages::{dos, egress, link, parse, steer, wireguard};
+use dpdk::Mbuf;
+use dpdk::clock::cycles;
+use rand_chacha::rand_core::Rng;
+
+use super::client::{self, Client, SERVER};
+use super::server::{self, CLIENTS, Keys};
+use crate::Failure;
+
+/// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
+pub(super) const LAPS: [&str; 14] = [
+    "lend",
+    "parse::locate",
+    "link::answer",
+    "dos::admit",
+    "steer::claim",
+    "wireguard::open, before the AEAD",
+    "AEAD of open",
+    "wireguard::open, after the AEAD",
+    "route::choose",
+    "egress::dress",
+    "wireguard::seal, before the AEAD",
+    "AEAD of seal",
+    "wireguard::seal, after the AEAD",
+    "link::address, finish",
+];
+const AEAD_OPEN: usize = 6;
+const AEAD_SEAL: usize = 11;
+
+/// Cycles of every lap.
+pub(super) type Laps = [u64; LAPS.len()];
+
+/// All laps but the AEAD's.
+pub(super) fn without_aead(laps: &Laps) -> u64 {
+    let aead = [AEAD_OPEN, AEAD_SEAL].iter().filter_map(|place| laps.get(*place)).sum::<u64>();
+    laps.iter().sum::<u64>() - aead
+}
+
+/// A stop-watch with a running lap.
+struct Watch<'a> {
+    laps: std::slice::IterMut<'a, u64>,
+    last: u64,
+    /// What a look at the counter takes by itself.
+    look: u64,
+}
+
+impl Watch<'_> {
+    /// Ends a lap; the laps come in the order of [`LAPS`].
+    #[inline]
+    fn lap(&mut self) {
+        let now = cycles();
+        if let Some(lap) = self.laps.next() {
+            *lap = (now - self.last).saturating_sub(self.look);
+        }
+        self.last = now;
+    }
+}
+
+/// A worker's state and its clients, walked from outside.
+pub(super) struct Stages {
+    state: State,
+    pub(super) clients: Vec<Client>,
+    now: Instant,
+    look: u64,
+}
+
+impl Stages {
+    /// Sessions with keys drawn here, installed as a handshake thread would.
+    pub(super) fn new(keeper: &mut Keeper, keys: &mut Keys) -> Result<Self, Failure> {
+        let (mut state, now) = server::state(keeper);
+        let exchange = keeper.exchange();
+        let clients = (0..CLIENTS)
+            .map(|number| {
+                let slot = exchange.take_slot(0, 0).ok_or("no free slot")?;
+                let index = state.owner.permutation.index(Place { server: 0, worker: 0, slot });
+                let key = drawn(keys);
+                let install = Install {
+                    peer: u32::from(number),
+                    slot,
+                    indices: Indices { local: index, remote: u32::from(number) },
+                    role: Role::Responder,
+                    keys: noise::Keys { send: drawn(keys), receive: copy(&key) },
+                    reply: None,
+                    endpoint: Endpoint {
+                        remote: client::outer_address(number),
+                        local: IpAddr::V4(SERVER),
+                        port: 0,
+                    },
+                    client_id: ClientId::ZERO,
+                };
+                state.sessions.install(install, now);
+                Ok(Client::new(number, &key, index, 0))
+            })
+            .collect::<Result<_, Failure>>()?;
+        let look = (0..1000).map(|_| cycles().abs_diff(cycles())).min().unwrap_or(0);
+        Ok(Self { state, clients, now, look })
+    }
+
+    /// Walks the packets from `entry` to their fates, which shall all be `wanted`; gives the laps.
+    pub(super) fn walk(
+        &mut self,
+        packets: &mut Batch<Mbuf>,
+        entry: Entry,
+        wanted: Fate,
+    ) -> Result<Laps, Failure> {
+        let mut laps = Laps::default();
+        let mut watch = Watch { laps: laps.iter_mut(), last: cycles(), look: self.look };
+        let mut burst = Burst::lend(packets, entry);
+        watch.lap();
+        walk(&mut burst, &mut self.state, self.now, &mut watch);
+        let outcomes = burst.finish();
+        watch.lap();
+        match outcomes.iter().find(|outcome| outcome.fate != wanted) {
+            Some(outcome) => {
+                Err(format!("a packet's fate was {:?} and not {wanted:?}", outcome.fate).into())
+            }
+            None => Ok(laps),
+        }
+    }
+}
+
+/// `dataplane::pipeline::walk` with laps.
+#[inline]
+fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watch<'_>) {
+    let State { site, directory, routes, counters, owner, .. } = state;
+    let worker = owner.worker;
+    let mut router = Router { routes, site, worker, limiter: &mut state.limiter, counters };
+
+    burst.pass(|frame| parse::locate(frame, site));
+    watch.lap();
+    link::answer(burst, &mut state.neighbours, site, now);
+    watch.lap();
+    dos::admit(burst, &mut state.defence, &directory.identity, counters, now);
+    watch.lap();
+    steer::claim(burst, owner);
+    watch.lap();
+    wireguard::open_by(burst, &mut state.sessions, routes, (counters, now), |jobs| {
+        watch.lap();
+        aead::open(jobs);
+        watch.lap();
+    });
+    watch.lap();
+    route::choose(burst, &mut router, now);
+    watch.lap();
+    egress::dress(burst, site);
+    watch.lap();
+    wireguard::seal_by(burst, &mut state.sessions, site, (counters, now), |jobs| {
+        watch.lap();
+        aead::seal(jobs);
+        watch.lap();
+    });
+    watch.lap();
+    link::address(burst, &mut state.neighbours, site, now);
+}
+
+fn drawn(keys: &mut Keys) -> Key {
+    let mut secret = Secret::zero();
+    keys.random.fill_bytes(secret.octets_mut());
+    Key::new(secret)
+}
+
+fn copy(key: &Key) -> Key {
+    let mut copy = Key::zero();
+    copy.copy_from(key);
+    copy
+}
