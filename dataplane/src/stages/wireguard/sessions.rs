@@ -60,6 +60,8 @@ pub struct Sessions {
     exchange: Arc<Exchange>,
     worker: usize,
     random: Random,
+    /// Endpoints that have moved since the last count.
+    pub(super) roamed: u64,
     /// Peers that have got a session that sends, so that what waits for them can go.
     ready: ArrayVec<u32, OWN_PER_TURN>,
 }
@@ -89,6 +91,7 @@ impl Sessions {
             wheel: Wheel::new(peers.len(), now),
             worker,
             random,
+            roamed: 0,
             ready: ArrayVec::new(),
             exchange,
         };
