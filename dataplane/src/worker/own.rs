@@ -48,7 +48,7 @@ impl<I: Io> Worker<I> {
             moved += 1;
             let note = Note::own(Kind::Datagram, message.endpoint, NextHop::None);
             self.make(note, message.octets(), now, |octets| {
-                put_client_id(octets, message.client_id)
+                put_client_id(octets, message.client_id);
             });
         }
         for local in due.keepalives {

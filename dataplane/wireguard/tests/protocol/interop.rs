@@ -169,6 +169,7 @@ fn we_rekey_with_boringtun_after_120_seconds() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "boringtun reads the real clock, so must its test")]
 fn boringtun_rekeys_with_us() {
     let mut duo = Duo::new(None);
     duo.they_send(&inner(0, 100));
