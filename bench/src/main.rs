@@ -1,5 +1,4 @@
 //! millrace-bench: what the dataplane costs, measured on the machine at hand. README.md has the method.
-#![deny(unsafe_code)]
 
 mod allocator;
 mod machine;

@@ -18,7 +18,7 @@ use crate::Failure;
 use crate::machine::{Machine, Weather};
 use report::{Measured, Report};
 use server::{CLIENTS, Keys, Server};
-use stages::{LAPS, Laps, Stages};
+use stages::{Laps, Stages};
 use ways::{Rig, Shape, Way};
 
 /// What to measure, and for how long.
@@ -129,8 +129,9 @@ fn measure(rig: &mut Rig, plan: &Plan, clock: &Clock, shape: Shape) -> Result<Me
         for (place, way) in Way::ALL.into_iter().enumerate() {
             let (mut taken, mut bursts) = (0, 0);
             while taken < least {
-                taken += rig.burst(way, shape)?;
-                bursts += 1;
+                let round = rig.round(way, shape)?;
+                taken += round.0;
+                bursts += round.1;
             }
             if counts {
                 measured.way(place, taken, bursts);
@@ -145,19 +146,18 @@ fn measure(rig: &mut Rig, plan: &Plan, clock: &Clock, shape: Shape) -> Result<Me
     Ok(measured)
 }
 
-/// Walks until a block is long enough; gives the sum of the laps and how many walks there were.
+/// Rounds of walks until a block is long enough; gives the sum of the laps and how many bursts walked.
 fn laps(
     least: u64,
-    mut walk: impl FnMut() -> Result<Laps, Failure>,
+    mut round: impl FnMut() -> Result<(Laps, u64), Failure>,
 ) -> Result<(Laps, u64), Failure> {
-    let (mut sums, mut walks) = ([0; LAPS.len()], 0);
+    let (mut sums, mut bursts) = (Laps::default(), 0);
     while sums.iter().sum::<u64>() < least {
-        for (sum, lap) in sums.iter_mut().zip(walk()?) {
-            *sum += lap;
-        }
-        walks += 1;
+        let (laps, walked) = round()?;
+        sums.iter_mut().zip(laps).for_each(|(sum, lap)| *sum += lap);
+        bursts += walked;
     }
-    Ok((sums, walks))
+    Ok((sums, bursts))
 }
 
 /// Figures of a run that allocated, lost or dropped something are of no use.

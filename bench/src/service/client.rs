@@ -8,7 +8,7 @@ use dpdk::Mbuf;
 use wire::{ethernet, ipv4, udp};
 use wireguard::aead::{self, Job, Key, TAG_LEN};
 use wireguard::message::{ClientId, DATA_HEADER_LEN, DataHeader};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::Failure;
 
@@ -56,11 +56,6 @@ impl Client {
         Self { number, key: own, index, counter }
     }
 
-    /// The counter of its next packet.
-    pub(super) const fn counter(&self) -> u64 {
-        self.counter
-    }
-
     /// Its key, for the AEAD alone.
     pub(super) fn key(&self) -> &Key {
         &self.key
@@ -102,6 +97,12 @@ pub(super) fn inner_address(number: u8) -> Ipv4Addr {
 /// The outer address and port of a client.
 pub(super) fn outer_address(number: u8) -> SocketAddr {
     (Ipv4Addr::new(198, 51, 100, number), 40_000 + u16::from(number)).into()
+}
+
+/// The counter of the data message in a sealed frame.
+pub(super) fn counter(packet: &Mbuf) -> Option<u64> {
+    let (header, _) = DataHeader::ref_from_prefix(packet.frame().get(MESSAGE_AT..)?).ok()?;
+    Some(header.counter.get())
 }
 
 /// Makes `packet` a frame from the network with a message of this client's.

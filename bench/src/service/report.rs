@@ -196,7 +196,7 @@ impl fmt::Display for Report {
         let Plan { blocks, block_us, .. } = self.plan;
         writeln!(
             f,
-            "- {blocks} blocks of {block_us} us or one burst; 10th percentiles, cycles per packet"
+            "- {blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet"
         )?;
         writeln!(f, "- no call of the allocator while time was taken")?;
         for disturbance in &self.disturbances {

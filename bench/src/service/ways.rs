@@ -6,10 +6,10 @@ use dataplane::frame::Entry;
 use dataplane::limits::BURST_LEN_MAX;
 use dataplane::port::Batch;
 use dpdk::clock::cycles;
-use dpdk::{Mbuf, Pool, Queue, mbuf};
+use dpdk::{Mbuf, Pool, mbuf};
 use wireguard::aead::{self, Job, TAG_LEN};
 
-use super::client::{Checksum, Client, TEXT_AT};
+use super::client::{self, Checksum, Client, TEXT_AT};
 use super::server::Server;
 use super::stages::{Laps, Stages};
 use crate::{Failure, allocator};
@@ -83,99 +83,133 @@ pub(super) struct Rig {
     pub(super) allocations: u64,
 }
 
+/// Bursts that are made ahead of a round: enough that a turn finds its code where the last one left it, and
+/// few enough that packets stay in the core's own cache.
+const BURSTS: usize = 4;
+
 impl Rig {
-    /// One burst of this way; gives the cycles that it took.
-    pub(super) fn burst(&mut self, way: Way, shape: Shape) -> Result<u64, Failure> {
-        match way {
-            Way::Forward => self.forward(shape),
-            Way::Pass => self.pass(shape),
-            Way::Open => self.open(shape, Checksum::None),
-            Way::OpenChecked => self.open(shape, Checksum::Full),
-            Way::Seal => self.seal(shape),
-            Way::AeadOpen => self.aead(shape, aead::open),
-            Way::AeadSeal => self.aead(shape, aead::seal),
+    /// A round of bursts of this way; gives the cycles that they took and how many there were.
+    pub(super) fn round(&mut self, way: Way, shape: Shape) -> Result<(u64, u64), Failure> {
+        let pool = &self.server.pool;
+        let mut bursts = round(|| match way {
+            Way::Forward | Way::Pass | Way::Seal => plain(pool, &self.clients, shape),
+            Way::Open | Way::AeadOpen | Way::AeadSeal => {
+                sealed(pool, &mut self.clients, shape, Checksum::None)
+            }
+            Way::OpenChecked => sealed(pool, &mut self.clients, shape, Checksum::Full),
+        })?;
+        let mut taken = 0;
+        for packets in &mut bursts {
+            taken += match way {
+                Way::Forward => self.forward(packets)?,
+                Way::Pass => self.pass(packets),
+                Way::Open | Way::OpenChecked => self.open(packets),
+                Way::Seal => self.seal(packets),
+                Way::AeadOpen => self.aead(packets, shape, aead::open)?,
+                Way::AeadSeal => self.aead(packets, shape, aead::seal)?,
+            };
+            if packets.len() != shape.burst {
+                return Err(
+                    format!("{} of {} packets came through", packets.len(), shape.burst).into()
+                );
+            }
         }
+        bursts.iter_mut().for_each(mbuf::free_bulk);
+        Ok((taken, BURSTS as u64))
     }
 
-    fn forward(&mut self, shape: Shape) -> Result<u64, Failure> {
-        let mut packets = plain(&self.server.pool, &self.clients, shape)?;
-        self.server.wire.transmit(&mut packets);
+    fn forward(&mut self, packets: &mut Batch<Mbuf>) -> Result<u64, Failure> {
+        self.server.wire.transmit(packets);
         let queues = self.server.worker.queues_mut();
         let from = queues.wires.first_mut().and_then(|wire| wire.queue.as_mut());
         let (from, to) = from.zip(queues.local.as_mut()).ok_or("the worker has no queues")?;
         let taken = timed(&mut self.allocations, || {
-            from.receive(&mut packets);
-            to.transmit(&mut packets);
+            from.receive(packets);
+            to.transmit(packets);
         });
-        came_through(&mut self.server.local, shape)?;
+        self.server.local.receive(packets);
         Ok(taken)
     }
 
-    fn pass(&mut self, shape: Shape) -> Result<u64, Failure> {
-        let mut packets = plain(&self.server.pool, &self.clients, shape)?;
-        self.server.kernel.transmit(&mut packets);
+    fn pass(&mut self, packets: &mut Batch<Mbuf>) -> u64 {
+        self.server.kernel.transmit(packets);
         let taken = timed(&mut self.allocations, || self.server.turn());
-        came_through(&mut self.server.wire, shape)?;
-        Ok(taken)
+        self.server.wire.receive(packets);
+        taken
     }
 
-    fn open(&mut self, shape: Shape, checksum: Checksum) -> Result<u64, Failure> {
-        let mut packets = sealed(&self.server.pool, &mut self.clients, shape, checksum)?;
-        self.server.wire.transmit(&mut packets);
+    fn open(&mut self, packets: &mut Batch<Mbuf>) -> u64 {
+        self.server.wire.transmit(packets);
         let taken = timed(&mut self.allocations, || self.server.turn());
-        came_through(&mut self.server.local, shape)?;
-        Ok(taken)
+        self.server.local.receive(packets);
+        taken
     }
 
-    fn seal(&mut self, shape: Shape) -> Result<u64, Failure> {
-        let mut packets = plain(&self.server.pool, &self.clients, shape)?;
-        self.server.local.transmit(&mut packets);
+    fn seal(&mut self, packets: &mut Batch<Mbuf>) -> u64 {
+        self.server.local.transmit(packets);
         let taken = timed(&mut self.allocations, || self.server.turn());
-        came_through(&mut self.server.wire, shape)?;
-        Ok(taken)
+        self.server.wire.receive(packets);
+        taken
     }
 
-    /// The AEAD over a burst as `Open` gets it; what it makes of the octets is of no interest to sealing.
-    fn aead(&mut self, shape: Shape, run: fn(&mut [Job<'_>])) -> Result<u64, Failure> {
-        let first = self.clients.first().map_or(0, Client::counter);
-        let mut packets = sealed(&self.server.pool, &mut self.clients, shape, Checksum::None)?;
-        let rounds =
-            (first..).flat_map(|counter| self.clients.iter().map(move |client| (client, counter)));
+    /// The AEAD over sealed packets, as a worker's turn would run it; that sealing seals what is sealed
+    /// already makes no difference to it.
+    fn aead(
+        &mut self,
+        packets: &mut Batch<Mbuf>,
+        shape: Shape,
+        run: fn(&mut [Job<'_>]),
+    ) -> Result<u64, Failure> {
         let mut jobs = ArrayVec::<Job<'_>, BURST_LEN_MAX>::new();
-        for (packet, (client, counter)) in packets.iter_mut().zip(rounds) {
+        for (packet, client) in packets.iter_mut().zip(self.clients.iter().cycle()) {
+            let counter = client::counter(packet).ok_or("a frame is too short")?;
             let text = packet.start() + TEXT_AT;
             let text = packet.octets_mut().get_mut(text..).unwrap_or_default();
             jobs.extend(Job::new(client.key(), counter, text, shape.len));
         }
         let taken = timed(&mut self.allocations, || run(&mut jobs));
-        if jobs.len() != shape.burst || !jobs.iter().all(Job::accepted) {
-            return Err("the AEAD did not accept a packet".into());
+        if jobs.len() == shape.burst && jobs.iter().all(Job::accepted) {
+            Ok(taken)
+        } else {
+            Err("the AEAD did not accept a packet".into())
         }
-        drop(jobs);
-        mbuf::free_bulk(&mut packets);
-        Ok(taken)
     }
 
-    /// The laps of a burst that is opened.
-    pub(super) fn open_laps(&mut self, shape: Shape) -> Result<Laps, Failure> {
-        let pool = &self.server.pool;
-        let mut packets = sealed(pool, &mut self.stages.clients, shape, Checksum::None)?;
-        let before = allocator::calls();
-        let laps = self.stages.walk(&mut packets, Entry::Wire(0), Fate::Local)?;
-        self.allocations += allocator::calls() - before;
-        mbuf::free_bulk(&mut packets);
-        Ok(laps)
+    /// The laps of a round that is opened.
+    pub(super) fn open_laps(&mut self, shape: Shape) -> Result<(Laps, u64), Failure> {
+        let (pool, clients) = (&self.server.pool, &mut self.stages.clients);
+        let bursts = round(|| sealed(pool, clients, shape, Checksum::None))?;
+        self.laps(bursts, Entry::Wire(0), Fate::Local)
     }
 
-    /// The laps of a burst that is sealed.
-    pub(super) fn seal_laps(&mut self, shape: Shape) -> Result<Laps, Failure> {
-        let mut packets = plain(&self.server.pool, &self.stages.clients, shape)?;
-        let before = allocator::calls();
-        let laps = self.stages.walk(&mut packets, Entry::Local, Fate::Transmit(0))?;
-        self.allocations += allocator::calls() - before;
-        mbuf::free_bulk(&mut packets);
-        Ok(laps)
+    /// The laps of a round that is sealed.
+    pub(super) fn seal_laps(&mut self, shape: Shape) -> Result<(Laps, u64), Failure> {
+        let bursts = round(|| plain(&self.server.pool, &self.stages.clients, shape))?;
+        self.laps(bursts, Entry::Local, Fate::Transmit(0))
     }
+
+    fn laps(
+        &mut self,
+        mut bursts: Round,
+        entry: Entry,
+        wanted: Fate,
+    ) -> Result<(Laps, u64), Failure> {
+        let mut laps = Laps::default();
+        for packets in &mut bursts {
+            let before = allocator::calls();
+            let walked = self.stages.walk(packets, entry, wanted)?;
+            self.allocations += allocator::calls() - before;
+            laps.iter_mut().zip(walked).for_each(|(sum, lap)| *sum += lap);
+        }
+        bursts.iter_mut().for_each(mbuf::free_bulk);
+        Ok((laps, BURSTS as u64))
+    }
+}
+
+type Round = ArrayVec<Batch<Mbuf>, BURSTS>;
+
+fn round(make: impl FnMut() -> Result<Batch<Mbuf>, Failure>) -> Result<Round, Failure> {
+    std::iter::repeat_with(make).take(BURSTS).collect()
 }
 
 /// Cycles of `work`, whose calls of the allocator are added to `allocations`.
@@ -220,19 +254,6 @@ fn fresh(pool: &Pool, shape: Shape) -> Result<Batch<Mbuf>, Failure> {
         return Err("the pool is empty".into());
     }
     Ok(packets)
-}
-
-/// Every packet has come to the far end of a ring; they go back to their pool.
-fn came_through(far: &mut Queue, shape: Shape) -> Result<(), Failure> {
-    let mut packets = Batch::new();
-    far.receive(&mut packets);
-    let count = packets.len();
-    mbuf::free_bulk(&mut packets);
-    if count == shape.burst {
-        Ok(())
-    } else {
-        Err(format!("{count} of {} packets came through", shape.burst).into())
-    }
 }
 
 /// What a sealed frame is longer than its inner packet.
