@@ -19,6 +19,8 @@ use crate::{Failure, allocator};
 pub(super) enum Way {
     /// From the wire's ring to the kernel's ring, nothing else: the reference.
     Forward,
+    /// A worker's turn that finds nothing, for every burst.
+    Idle,
     /// A frame of the kernel's through a worker's turn, to the wire as it is: what the turn itself costs.
     Pass,
     /// A sealed packet through a worker's turn to the kernel, its UDP checksum verified elsewhere.
@@ -35,8 +37,9 @@ pub(super) enum Way {
 
 impl Way {
     /// In the order in which blocks are interleaved: what is compared stands side by side.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Forward,
+        Self::Idle,
         Self::Pass,
         Self::Open,
         Self::AeadOpen,
@@ -48,6 +51,7 @@ impl Way {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Forward => "io-forward",
+            Self::Idle => "empty turn, shared by the burst",
             Self::Pass => "pass",
             Self::Open => "open",
             Self::OpenChecked => "open, UDP checksum verified",
@@ -62,7 +66,7 @@ impl Way {
         match self {
             Self::Open | Self::OpenChecked => Some(Self::AeadOpen),
             Self::Seal => Some(Self::AeadSeal),
-            Self::Forward | Self::Pass | Self::AeadOpen | Self::AeadSeal => None,
+            Self::Forward | Self::Idle | Self::Pass | Self::AeadOpen | Self::AeadSeal => None,
         }
     }
 }
@@ -92,7 +96,7 @@ impl Rig {
     pub(super) fn round(&mut self, way: Way, shape: Shape) -> Result<(u64, u64), Failure> {
         let pool = &self.server.pool;
         let mut bursts = round(|| match way {
-            Way::Forward | Way::Pass | Way::Seal => plain(pool, &self.clients, shape),
+            Way::Forward | Way::Idle | Way::Pass | Way::Seal => plain(pool, &self.clients, shape),
             Way::Open | Way::AeadOpen | Way::AeadSeal => {
                 sealed(pool, &mut self.clients, shape, Checksum::None)
             }
@@ -102,6 +106,7 @@ impl Rig {
         for packets in &mut bursts {
             taken += match way {
                 Way::Forward => self.forward(packets)?,
+                Way::Idle => timed(&mut self.allocations, || self.server.turn()),
                 Way::Pass => self.pass(packets),
                 Way::Open | Way::OpenChecked => self.open(packets),
                 Way::Seal => self.seal(packets),

@@ -1,0 +1,39 @@
+//! The program as a person runs it, for a few short blocks. Its figures are not judged here: it fails by
+//! itself when a packet is lost or something allocates while time is taken.
+
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_millrace-bench")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn measures_every_way_and_keeps_all_blocks() {
+    let path = std::env::temp_dir().join(format!("millrace-bench-{}.json", std::process::id()));
+    let json = path.to_str().unwrap();
+    let arguments = [
+        "service", "--quick", "--blocks", "3", "--sizes", "64,1420", "--bursts", "16", "--json",
+        json,
+    ];
+    let output = bench(&arguments);
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| io-forward |") && said.contains("| steer::claim |"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let measured = report["measured"].as_array().unwrap();
+    assert_eq!(measured.len(), 2);
+    for way in measured.iter().flat_map(|shape| shape["ways"].as_array().unwrap()) {
+        let blocks = way["blocks"].as_array().unwrap();
+        assert_eq!(blocks.len(), 3, "{way}");
+        assert!(blocks.iter().all(|block| block.as_f64().unwrap() > 0.0), "{way}");
+    }
+}
+
+#[test]
+fn refuses_a_burst_that_clients_cannot_share_alike() {
+    let output = bench(&["service", "--bursts", "20"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("multiples of 16"));
+}
