@@ -224,7 +224,9 @@ mod tests {
         assert_eq!(packets[1].as_ref().unwrap().data(), [1; 3]);
         drop(packets);
         assert_eq!(pool.in_use(), 0);
-        assert!(pool.packet(&[0; DATA_ROOM]).is_some() && pool.packet(&[0; DATA_ROOM + 1]).is_none());
+        assert!(
+            pool.packet(&[0; DATA_ROOM]).is_some() && pool.packet(&[0; DATA_ROOM + 1]).is_none()
+        );
         assert_eq!(pool.in_use(), 0);
     }
 

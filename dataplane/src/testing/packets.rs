@@ -156,7 +156,12 @@ pub fn datagram(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> 
 }
 
 /// The same with a type of service.
-pub fn datagram_with(source: SocketAddr, destination: SocketAddr, tos: u8, payload: &[u8]) -> Vec<u8> {
+pub fn datagram_with(
+    source: SocketAddr,
+    destination: SocketAddr,
+    tos: u8,
+    payload: &[u8],
+) -> Vec<u8> {
     let ip = Ip { tos, ..Ip::new(source.ip(), destination.ip()) };
     from_gateway(&ip.udp(source.port(), destination.port(), payload))
 }
@@ -196,12 +201,17 @@ fn discovery(source: Ipv6Addr, destination: Ipv6Addr, message: &nd::Message) -> 
 
 /// The answer of a neighbour at `link` to a question of the server's, if the frame is one and `is_there`
 /// says that somebody has that address.
-pub fn answer(octets: &[u8], link: LinkAddress, is_there: impl Fn(IpAddr) -> bool) -> Option<Vec<u8>> {
+pub fn answer(
+    octets: &[u8],
+    link: LinkAddress,
+    is_there: impl Fn(IpAddr) -> bool,
+) -> Option<Vec<u8>> {
     let header = ethernet::parse(octets).ok()?;
     let payload = octets.get(header.payload_offset..)?;
     if header.ethertype == arp::ETHERTYPE {
         let question = arp::parse(payload).ok()?;
-        let asked = question.operation == arp::Operation::Request && is_there(question.target.into());
+        let asked =
+            question.operation == arp::Operation::Request && is_there(question.target.into());
         let reply = arp_octets(&question.reply(link));
         return asked.then(|| frame(header.source, link, header.vlan_id, &reply));
     }
@@ -209,7 +219,9 @@ pub fn answer(octets: &[u8], link: LinkAddress, is_there: impl Fn(IpAddr) -> boo
         return None;
     }
     let ip = ipv6::parse(payload).ok()?;
-    let Ok(nd::Message::Solicitation { target, .. }) = nd::parse(&ip, payload.get(ip.payload_offset..)?) else {
+    let Ok(nd::Message::Solicitation { target, .. }) =
+        nd::parse(&ip, payload.get(ip.payload_offset..)?)
+    else {
         return None;
     };
     let (to, message) = nd::Message::answer(ip.source, target, link, true);
@@ -229,7 +241,8 @@ pub fn packet_in(octets: &[u8]) -> Option<(Outline, &[u8])> {
 pub fn datagram_in(octets: &[u8]) -> Option<(SocketAddr, SocketAddr, &[u8])> {
     let (outline, packet) = packet_in(octets)?;
     let (ports, payload) = udp_in(&outline, packet)?;
-    let ends = ((outline.source, ports.source).into(), (outline.destination, ports.destination).into());
+    let ends =
+        ((outline.source, ports.source).into(), (outline.destination, ports.destination).into());
     Some((ends.0, ends.1, payload))
 }
 

@@ -1,5 +1,9 @@
 //! A whole server in memory: workers, handshake threads and links, run turn by turn at a given time.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test's world stops at its first broken assumption")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's world stops at its first broken assumption"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -102,8 +106,8 @@ impl Server {
 
     /// A server with the configuration `text`. Panics where a real one would not start.
     pub fn with(text: &str, options: Options) -> Self {
-        let config = Config::parse(text, Path::new("memory.toml"))
-            .unwrap_or_else(|error| panic!("{error}"));
+        let config =
+            Config::parse(text, Path::new("memory.toml")).unwrap_or_else(|error| panic!("{error}"));
         let links: Vec<_> = (0..).take(config.ports.len()).map(site::port_link).collect();
         let server_site = Site::new(&config, &links, options.local.then_some(site::KERNEL));
         let mut seed = [0; 32];
@@ -242,7 +246,8 @@ impl Links {
             kernel: of.kernel.as_ref().map(|_| open(Place::Kernel { port, worker })),
         });
         let wires = wires.collect();
-        let local = (options.local && config.local.is_some()).then(|| open(Place::Local { worker }));
+        let local =
+            (options.local && config.local.is_some()).then(|| open(Place::Local { worker }));
         let pool = Buffers::new(config.memory.buffers as usize);
         Queues { wires, local, inbound: Vec::new(), outbound: Vec::new(), pool }
     }

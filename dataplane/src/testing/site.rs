@@ -108,15 +108,19 @@ pub struct Plan {
     pub vlan: Option<u16>,
     /// Whether the kernel has a face of the port.
     pub kernel: bool,
+    /// Routers of the port's link.
+    pub gateways: Vec<IpAddr>,
     /// The peers, by number.
     pub peers: Vec<Peer>,
 }
 
 impl Plan {
-    /// One worker, one handshake thread, a kernel's face, and so many peers that call by themselves.
+    /// One worker, one handshake thread, a kernel's face, gateways of both families, and so many peers that
+    /// call by themselves.
     pub fn new(peers: usize) -> Self {
         let peers = vec![Peer::default(); peers];
-        Self { workers: 1, handshake_threads: 1, vlan: None, kernel: true, peers }
+        let gateways = vec![GATEWAY_V4.into(), GATEWAY_V6.into()];
+        Self { workers: 1, handshake_threads: 1, vlan: None, kernel: true, gateways, peers }
     }
 
     /// The configuration file.
@@ -134,7 +138,8 @@ impl Plan {
         writeln!(text, "handshake_threads = {}", self.handshake_threads)?;
         writeln!(text, "[[port]]\nname = \"wan\"\ndevice = \"memory0\"")?;
         writeln!(text, "addresses = [\"{SERVER_V4}/24\", \"{SERVER_V6}/64\"]")?;
-        writeln!(text, "gateways = [\"{GATEWAY_V4}\", \"{GATEWAY_V6}\"]")?;
+        let gateways: Vec<_> = self.gateways.iter().map(ToString::to_string).collect();
+        writeln!(text, "gateways = {gateways:?}")?;
         if let Some(vlan) = self.vlan {
             writeln!(text, "vlan = {vlan}")?;
         }
@@ -142,7 +147,10 @@ impl Plan {
             writeln!(text, "kernel = \"wan0\"")?;
         }
         writeln!(text, "[local]\ninterface = \"inner0\"")?;
-        writeln!(text, "addresses = [\"{LOCAL_V4}/32\", \"10.8.0.0/24\", \"{LOCAL_V6}/128\", \"fd08::/64\"]")?;
+        writeln!(
+            text,
+            "addresses = [\"{LOCAL_V4}/32\", \"10.8.0.0/24\", \"{LOCAL_V6}/128\", \"fd08::/64\"]"
+        )?;
         (0..).zip(&self.peers).try_for_each(|(number, peer)| peer.write(number, text))
     }
 }
@@ -152,7 +160,12 @@ impl Peer {
         let public = noise::public(&secret(number));
         writeln!(text, "[[peer]]\nname = \"client {number}\"")?;
         writeln!(text, "public_key = \"{}\"", STANDARD.encode(public))?;
-        writeln!(text, "allowed_ips = [\"{}/32\", \"{}/128\"]", inner_v4(number), inner_v6(number))?;
+        writeln!(
+            text,
+            "allowed_ips = [\"{}/32\", \"{}/128\"]",
+            inner_v4(number),
+            inner_v6(number)
+        )?;
         if let Some(endpoint) = self.endpoint {
             writeln!(text, "endpoint = \"{endpoint}\"")?;
         }
