@@ -113,7 +113,7 @@ fn rig(eal: &Eal) -> Result<Rig, Failure> {
     let mut keys = Keys::draw();
     let mut server = Server::start(eal, &pool, &mut keys.keeper()?)?;
     let clients = server.connect(&mut keys)?;
-    let stages = Stages::new(&mut keys.keeper()?, &mut keys)?;
+    let stages = Stages::new(&server, &mut keys.keeper()?, &mut keys)?;
     let mut rig = Rig { server, clients, stages, allocations: 0 };
     // The sessions of the walk prove themselves by their first packets, then they may send.
     rig.open_laps(Shape { len: 64, burst: usize::from(CLIENTS) })?;

@@ -1,10 +1,11 @@
 //! The program as a person runs it, for a few short blocks. Its figures are not judged here: it fails by
 //! itself when a packet is lost or something allocates while time is taken.
 
+use std::io;
 use std::process::{Command, Output};
 
-fn bench(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_millrace-bench")).args(arguments).output().unwrap()
+fn bench(arguments: &[&str]) -> io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_millrace-bench")).args(arguments).output()
 }
 
 #[test]
@@ -15,7 +16,7 @@ fn measures_every_way_and_keeps_all_blocks() {
         "service", "--quick", "--blocks", "3", "--sizes", "64,1420", "--bursts", "16", "--json",
         json,
     ];
-    let output = bench(&arguments);
+    let output = bench(&arguments).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -33,7 +34,7 @@ fn measures_every_way_and_keeps_all_blocks() {
 
 #[test]
 fn refuses_a_burst_that_clients_cannot_share_alike() {
-    let output = bench(&["service", "--bursts", "20"]);
+    let output = bench(&["service", "--bursts", "20"]).unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("multiples of 16"));
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use dataplane::neighbours::LinkAddress;
 use dataplane::site::ROUTER;
 use dpdk::Mbuf;
-use wire::{ethernet, ipv4, udp};
+use wire::{arp, ethernet, ipv4, udp};
 use wireguard::aead::{self, Job, Key, TAG_LEN};
 use wireguard::message::{ClientId, DATA_HEADER_LEN, DataHeader};
 use zerocopy::{FromBytes, IntoBytes};
@@ -21,7 +21,7 @@ pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 pub(super) const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
 /// Link addresses of the server's port, of the gateway and of the kernel.
 pub(super) const PORT_LINK: LinkAddress = [2, 0, 0, 0, 0, 1];
-pub(super) const GATEWAY_LINK: LinkAddress = [2, 0, 0, 0, 0, 2];
+const GATEWAY_LINK: LinkAddress = [2, 0, 0, 0, 0, 2];
 pub(super) const KERNEL_LINK: LinkAddress = [2, 0, 0, 0, 0, 3];
 
 /// Where the parts of a sealed frame begin.
@@ -110,6 +110,17 @@ pub(super) fn carry(packet: &mut Mbuf, number: u8, message: &[u8]) -> Result<(),
     write(packet, |octets| {
         octets.get_mut(MESSAGE_AT..MESSAGE_AT + message.len())?.copy_from_slice(message);
         emit_outer(octets, number, message.len(), Checksum::Full)
+    })
+}
+
+/// Makes `packet` the gateway's question for the server's link address, from which the server learns the
+/// gateway's own.
+pub(super) fn greet(packet: &mut Mbuf) -> Result<(), Failure> {
+    write(packet, |octets| {
+        let question = arp::Message::request(GATEWAY_LINK, GATEWAY, SERVER);
+        arp::emit(octets.get_mut(IP_AT..)?, &question).ok()?;
+        ethernet::emit(octets, ethernet::BROADCAST, GATEWAY_LINK, None, arp::ETHERTYPE).ok()?;
+        Some(IP_AT + arp::LEN)
     })
 }
 

@@ -4,15 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use dataplane::config::{Config, Idle, LocalConfig, Memory, PeerConfig, PortConfig};
 use dataplane::counters::Totals;
 use dataplane::device::Dpdk;
-use dataplane::exchange::{Exchange, Order};
 use dataplane::handshake::{Handshaker, Random};
 use dataplane::keeper::{Keeper, Start};
-use dataplane::neighbours::Name;
-use dataplane::pipeline::State;
 use dataplane::port::Batch;
 use dataplane::site::Site;
 use dataplane::worker::{Queues, Wire, Worker};
@@ -25,8 +21,7 @@ use wireguard::time::Instant;
 use wireguard::tunnel::{self, Event, SCRATCH_LEN, Tunnel, Turn};
 
 use super::client::{
-    self, Client, GATEWAY, GATEWAY_LINK, KERNEL_LINK, LISTEN_PORT, LOCAL, MESSAGE_AT, PORT_LINK,
-    SERVER,
+    self, Client, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, MESSAGE_AT, PORT_LINK, SERVER,
 };
 use crate::Failure;
 
@@ -36,7 +31,7 @@ pub(super) const CLIENTS: u8 = 16;
 /// The Unix time at the start; handshakes bear it.
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
 /// Time at the start, and what a turn takes: whole runs stay far below every timer of the protocol.
-const START: Instant = Instant(1_000_000_000);
+pub(super) const START: Instant = Instant(1_000_000_000);
 const TURN: Duration = Duration::from_nanos(500);
 
 /// Room of each ring, several bursts.
@@ -119,7 +114,6 @@ pub(super) struct Server {
     pub(super) local: Queue,
     pub(super) now: Instant,
     handshaker: Handshaker,
-    exchange: Arc<Exchange>,
     counters: Vec<Arc<dataplane::counters::Counters>>,
 }
 
@@ -135,24 +129,30 @@ impl Server {
             outbound: vec![None],
             pool: pool.clone(),
         };
-        let exchange = keeper.exchange();
-        let (state, seed) = (keeper.state(0), keeper.seed());
-        let server = Self {
-            worker: Worker::new(state, queues, Arc::clone(&exchange), seed),
+        let (state, exchange, seed) = (keeper.state(0), keeper.exchange(), keeper.seed());
+        let mut server = Self {
+            worker: Worker::new(state, queues, exchange, seed),
             pool: pool.clone(),
             wire,
             kernel,
             local,
             now: START,
             handshaker: keeper.handshaker(0),
-            exchange,
             counters: keeper.counters().to_vec(),
         };
-        let name = Name { port: 0, address: GATEWAY.into() };
-        if !server.exchange.order(0, Order::Learned(name, GATEWAY_LINK)) {
-            return Err("the worker's inbox is full".into());
-        }
+        let mut packets = Batch::<Mbuf>::new();
+        packets.push(server.greeting()?);
+        server.wire.transmit(&mut packets);
+        server.turn();
+        server.wire.receive(&mut packets);
         Ok(server)
+    }
+
+    /// The gateway's question, by which the server learns where the gateway is.
+    pub(super) fn greeting(&self) -> Result<Mbuf, Failure> {
+        let mut packet = self.pool.allocate().ok_or("the pool is empty")?;
+        client::greet(&mut packet)?;
+        Ok(packet)
     }
 
     /// One turn of the worker, a moment after the last.
@@ -179,45 +179,22 @@ impl Server {
         server: [u8; 32],
         random: &mut Random,
     ) -> Result<Client, Failure> {
-        let identity = Arc::new(Identity::new(secret));
-        let peer =
-            PeerKeys::new(&identity, server, Secret::zero()).map_err(|_| "a weak key was drawn")?;
-        let config = tunnel::Config {
-            identity,
-            peer,
-            endpoint: Some((SERVER, LISTEN_PORT).into()),
-            client_id: None,
-            persistent: Duration::ZERO,
-            index_base: u32::from(number) << 8,
-            mtu: 1420,
-        };
-        let mut tunnel = Tunnel::<16>::new(config, self.now);
+        let mut tunnel = tunnel(number, secret, server, self.now)?;
         let mut scratch = vec![0; SCRATCH_LEN];
-        let mut out = ArrayVec::<Vec<u8>, 4>::new();
-        let mut emit = |event: Event<'_>| {
-            if let Event::Transmit { octets, .. } = event {
-                out.push(octets.to_vec());
-            }
-        };
         let mut turn =
             Turn { now: self.now, unix: UNIX, rng: random, scratch: &mut scratch, cookies: None };
+        let mut out = Vec::new();
         tunnel
-            .send(&[], &mut turn, &mut emit)
+            .send(&[], &mut turn, &mut |event| transmitted(event, &mut out))
             .map_err(|refused| format!("no initiation: {refused:?}"))?;
-        let initiation = out.pop().ok_or("no initiation")?;
-        let response =
-            self.exchange(number, &initiation)?.ok_or("the server did not answer an initiation")?;
-        let mut emit = |event: Event<'_>| {
-            if let Event::Transmit { octets, .. } = event {
-                out.push(octets.to_vec());
-            }
-        };
+        let response = self.exchange(number, &out)?.ok_or("an initiation was not answered")?;
         tunnel
-            .receive(&response, (SERVER, LISTEN_PORT).into(), &mut turn, &mut emit)
+            .receive(&response, (SERVER, LISTEN_PORT).into(), &mut turn, &mut |event| {
+                transmitted(event, &mut out);
+            })
             .map_err(|refused| format!("a response was refused: {refused:?}"))?;
-        let keepalive = out.pop().ok_or("no keepalive after the response")?;
-        // It confirms the session: from now on the server may send on it.
-        self.exchange(number, &keepalive)?;
+        // The keepalive confirms the session: from now on the server may send on it.
+        self.exchange(number, &out)?;
         let session = tunnel.current(self.now).ok_or("no session after the handshake")?;
         Ok(Client::new(number, session.send_key(), session.remote_index(), session.sent_count()))
     }
@@ -242,17 +219,38 @@ impl Server {
     }
 }
 
+fn tunnel(
+    number: u8,
+    secret: Secret,
+    server: [u8; 32],
+    now: Instant,
+) -> Result<Tunnel<16>, Failure> {
+    let identity = Arc::new(Identity::new(secret));
+    let peer =
+        PeerKeys::new(&identity, server, Secret::zero()).map_err(|_| "a weak key was drawn")?;
+    let config = tunnel::Config {
+        identity,
+        peer,
+        endpoint: Some((SERVER, LISTEN_PORT).into()),
+        client_id: None,
+        persistent: Duration::ZERO,
+        index_base: u32::from(number) << 8,
+        mtu: 1420,
+    };
+    Ok(Tunnel::new(config, now))
+}
+
+/// Keeps the message that a tunnel wants sent.
+fn transmitted(event: Event<'_>, out: &mut Vec<u8>) {
+    if let Event::Transmit { octets, .. } = event {
+        out.clear();
+        out.extend_from_slice(octets);
+    }
+}
+
 /// The near and the far end of a ring that the worker takes for a device.
 fn ring(eal: &Eal, pool: &Pool, name: &str) -> Result<(Queue, Queue), Failure> {
     let (near, far) = vdev::ring_pair(eal, name, 1, RING_LEN, pool)?;
     let queues = near.take_queue(0).zip(far.take_queue(0));
     Ok(queues.ok_or("a fresh port has no queue")?)
-}
-
-/// A worker's state outside a worker, with the gateway known, for walks stage by stage.
-pub(super) fn state(keeper: &mut Keeper) -> (State, Instant) {
-    let mut state = keeper.state(0);
-    let name = Name { port: 0, address: GATEWAY.into() };
-    state.neighbours.learn(name, GATEWAY_LINK, true, START);
-    (state, START)
 }

@@ -15,7 +15,7 @@ use dataplane::exchange::Install;
 use dataplane::fate::Fate;
 use dataplane::frame::{Endpoint, Entry};
 use dataplane::keeper::Keeper;
-use dataplane::pipeline::State;
+use dataplane::pipeline::{self, State};
 use dataplane::port::Batch;
 use dataplane::stages::route::{self, Router};
 use dataplane::stages::{dos, egress, link, parse, steer, wireguard};
@@ -24,7 +24,7 @@ use dpdk::clock::cycles;
 use rand_chacha::rand_core::Rng;
 
 use super::client::{self, Client, SERVER};
-use super::server::{self, CLIENTS, Keys};
+use super::server::{CLIENTS, Keys, START, Server};
 use crate::Failure;
 
 /// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
@@ -86,8 +86,14 @@ pub(super) struct Stages {
 
 impl Stages {
     /// Sessions with keys drawn here, installed as a handshake thread would.
-    pub(super) fn new(keeper: &mut Keeper, keys: &mut Keys) -> Result<Self, Failure> {
-        let (mut state, now) = server::state(keeper);
+    pub(super) fn new(
+        server: &Server,
+        keeper: &mut Keeper,
+        keys: &mut Keys,
+    ) -> Result<Self, Failure> {
+        let (mut state, now) = (keeper.state(0), START);
+        let mut greeting = [server.greeting()?];
+        pipeline::walk(&mut Burst::lend(&mut greeting, Entry::Wire(0)), &mut state, now);
         let exchange = keeper.exchange();
         let clients = (0..CLIENTS)
             .map(|number| {
