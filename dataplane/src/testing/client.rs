@@ -10,6 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use wireguard::message::ClientId;
 use wireguard::noise::{Identity, PeerKeys};
 use wireguard::secret::Secret;
+use wireguard::session::Role;
 use wireguard::time::Instant;
 use wireguard::tunnel::{Config, Event, Refused, SCRATCH_LEN, Tunnel, Turn};
 
@@ -24,6 +25,8 @@ const MTU: u16 = 1420;
 pub struct Tally {
     /// Sessions that began to send.
     pub sessions: usize,
+    /// Those of them that the server asked for.
+    pub answered: usize,
     /// Series of handshakes that nobody answered.
     pub given_up: usize,
     /// Datagrams that it refused.
@@ -139,7 +142,10 @@ impl Client {
         act(tunnel, &mut turn, &mut |event| match event {
             Event::Transmit { octets, to } => outbox.push((to, octets.to_vec())),
             Event::Deliver(packet) => inbox.push(packet.to_vec()),
-            Event::Established(_) => tally.sessions += 1,
+            Event::Established(role) => {
+                tally.sessions += 1;
+                tally.answered += usize::from(role == Role::Responder);
+            }
             Event::GaveUp => tally.given_up += 1,
             Event::Forgotten => {}
         })

@@ -1,0 +1,142 @@
+//! Nothing is allocated per packet: after the first bursts, turns of data traffic in every direction call the
+//! allocator exactly never.
+//!
+//! That the library reads no clock and makes no system call on the way needs no test: it has no I/O but the
+//! queues that it is given, and the time is an argument (clippy refuses the rest).
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use dataplane::limits::BURST_LEN_MAX;
+use dataplane::testing::client;
+use dataplane::testing::packets::{self, Ip};
+use dataplane::testing::scene::Scene;
+use dataplane::testing::server::{LOCAL, Options, Place, WIRE};
+use dataplane::testing::site::{self, Plan};
+
+/// The system's allocator, which counts what this thread asks of it.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[expect(
+    unsafe_code,
+    reason = "an allocator cannot be had without; it passes every call on as it came"
+)]
+// SAFETY: every method hands its arguments, for which the caller vouches, to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: as the caller vouches.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: as the caller vouches.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, len: usize) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: as the caller vouches.
+        unsafe { System.realloc(pointer, layout, len) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WARM_UP: usize = 3;
+const ROUNDS: usize = 40;
+/// So that timers run in between and keepalives are sent, but nobody misses the answers of a client that is
+/// silent here: a handshake allocates, off the packets' way.
+const PACE: Duration = Duration::from_millis(250);
+
+/// Calls of the allocator in `ROUNDS` bursts of the frames that `make` makes, and frames that came out.
+fn count(
+    workers: usize,
+    place: Place,
+    make: impl Fn(&mut Scene, usize) -> Vec<u8>,
+) -> (u64, usize) {
+    let plan = Plan { workers, ..Plan::new(2) };
+    let mut scene = Scene::new(&plan, Options::default());
+    for number in 0..2 {
+        scene.join(number == 1, client::Options::default());
+        scene.send(number, &[]);
+    }
+    let frames: Vec<_> =
+        (0..(WARM_UP + ROUNDS) * BURST_LEN_MAX).map(|number| make(&mut scene, number)).collect();
+    let outputs = [WIRE, LOCAL, Place::Wire { port: 0, worker: workers - 1 }];
+    let (mut calls, mut out) = (0, 0);
+    for (round, burst) in frames.chunks(BURST_LEN_MAX).enumerate() {
+        burst.iter().for_each(|frame| scene.server.put(place, frame));
+        scene.now = scene.now + PACE;
+        let before = CALLS.get();
+        scene.server.settle(scene.now);
+        if round >= WARM_UP {
+            calls += CALLS.get() - before;
+        }
+        for output in outputs {
+            while scene.server.end(output).take().is_some() {
+                out += 1;
+            }
+        }
+    }
+    assert_eq!(scene.server.totals().dropped_all(), 0, "{}", scene.server.totals());
+    (calls, out)
+}
+
+fn sealed(to: std::net::Ipv4Addr) -> impl Fn(&mut Scene, usize) -> Vec<u8> {
+    move |scene, number| {
+        let packet = Ip::new(site::inner_v4(0), to).udp(1, 2, &vec![0; number % 1200]);
+        scene.withhold(0, &packet).pop().unwrap()
+    }
+}
+
+fn from_local(_: &mut Scene, number: usize) -> Vec<u8> {
+    let to = site::inner_v4(u32::try_from(number % 2).unwrap());
+    packets::from_local(&Ip::new(site::LOCAL_V4, to).udp(1, 2, &vec![0; number % 1200]))
+}
+
+fn allocates_never(
+    name: &str,
+    workers: usize,
+    place: Place,
+    make: impl Fn(&mut Scene, usize) -> Vec<u8>,
+) {
+    let (calls, out) = count(workers, place, make);
+    assert!(out >= (WARM_UP + ROUNDS) * BURST_LEN_MAX, "{name}: {out} frames came out");
+    assert_eq!(calls, 0, "{name}: calls of the allocator");
+}
+
+#[test]
+fn the_allocator_is_counted() {
+    let before = CALLS.get();
+    drop(std::hint::black_box(vec![1_u8; 100]));
+    assert_eq!(CALLS.get() - before, 2);
+}
+
+#[test]
+fn opening_to_the_kernel_allocates_nothing() {
+    allocates_never("client to kernel", 1, WIRE, sealed(site::LOCAL_V4));
+}
+
+#[test]
+fn sealing_from_the_kernel_allocates_nothing() {
+    allocates_never("kernel to clients", 1, LOCAL, from_local);
+}
+
+#[test]
+fn forwarding_between_clients_allocates_nothing() {
+    allocates_never("client to client", 1, WIRE, sealed(site::inner_v4(1)));
+}
+
+#[test]
+fn handing_over_between_workers_allocates_nothing() {
+    allocates_never("kernel to clients of two workers", 2, LOCAL, from_local);
+    allocates_never("client to client of another worker", 2, WIRE, sealed(site::inner_v4(1)));
+}
