@@ -98,10 +98,10 @@ impl<'a> Burst<'a> {
         &mut self.frames
     }
 
-    /// Ends the loan: the outcome of each frame, in order.
-    pub fn finish(self) -> ArrayVec<Outcome, BURST_LEN_MAX> {
+    /// The outcome of each frame, in order.
+    pub fn finish(&mut self) -> ArrayVec<Outcome, BURST_LEN_MAX> {
         self.frames
-            .into_iter()
+            .iter()
             .map(|frame| Outcome {
                 fate: frame.fate,
                 // The checksums were verified here, by the device or by us.

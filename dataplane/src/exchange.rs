@@ -1,5 +1,7 @@
 //! The rings between workers and handshake threads, and what travels in them. All are bounded; none waits.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crossbeam::queue::ArrayQueue;
 use wireguard::message::{ClientId, INITIATION_LEN};
 use wireguard::noise::{Identified, Keys};
@@ -7,7 +9,7 @@ use wireguard::session::{Indices, Role};
 
 use crate::frame::Endpoint;
 use crate::limits::{JOBS_MAX, ORDERS_MAX};
-use crate::neighbours::{LinkAddress, Name};
+use crate::neighbours::{Heard, Name};
 
 /// A handshake message with its path, in either direction.
 #[derive(Clone, Debug)]
@@ -55,8 +57,8 @@ pub enum Order {
     Install(Box<Install>),
     /// Send a handshake message of this peer (its number on the worker).
     Send(u32, Message),
-    /// Another worker has learned a neighbour's link address.
-    Learned(Name, LinkAddress),
+    /// Another worker has heard of a neighbour.
+    Learned(Name, Heard),
 }
 
 /// A new session.
@@ -88,6 +90,9 @@ pub struct Exchange {
     /// Free session slots by worker and thread: thread `t` of `n` hands out the slots `s` with `s % n == t`,
     /// so that the index in a response tells which thread waits for it.
     slots: Vec<Vec<ArrayQueue<u32>>>,
+    /// For each worker's slots, whether a handshake thread waits for a message under its index. So an answer
+    /// to nothing costs a glance, not a place in a thread's ring.
+    expected: Vec<Box<[AtomicBool]>>,
 }
 
 impl Exchange {
@@ -106,6 +111,9 @@ impl Exchange {
             jobs: (0..threads).map(|_| ArrayQueue::new(JOBS_MAX)).collect(),
             orders: (0..workers).map(|_| ArrayQueue::new(ORDERS_MAX)).collect(),
             slots: (0..workers).map(|_| (0..threads).map(free).collect()).collect(),
+            expected: (0..workers)
+                .map(|_| (0..slots).map(|_| AtomicBool::default()).collect())
+                .collect(),
         }
     }
 
@@ -139,6 +147,13 @@ impl Exchange {
         self.orders.get(worker).is_some_and(|queue| queue.push(order).is_ok())
     }
 
+    /// Gives a worker an order that can be done without; false when its ring is half full, so that the rest
+    /// is left to sessions.
+    pub fn mention(&self, worker: usize, order: Order) -> bool {
+        let quiet = self.orders.get(worker).is_some_and(|queue| queue.len() < ORDERS_MAX / 2);
+        quiet && self.order(worker, order)
+    }
+
     /// The next order of a worker.
     pub fn next_order(&self, worker: usize) -> Option<Order> {
         self.orders.get(worker)?.pop()
@@ -157,6 +172,21 @@ impl Exchange {
             // Its place was freed when it was taken.
             let _ = queue.push(slot);
         }
+    }
+
+    /// Says whether a message under this slot's index is waited for.
+    pub fn expect(&self, worker: usize, slot: u32, expected: bool) {
+        if let Some(bit) = self.expected.get(worker).and_then(|slots| slots.get(slot as usize)) {
+            bit.store(expected, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a message under this slot's index is waited for.
+    pub fn is_expected(&self, worker: usize, slot: u32) -> bool {
+        self.expected
+            .get(worker)
+            .and_then(|slots| slots.get(slot as usize))
+            .is_some_and(|bit| bit.load(Ordering::Relaxed))
     }
 
     /// Free slots of a worker.

@@ -108,7 +108,7 @@ pub struct Note {
     pub entry: Entry,
     /// What it is now.
     pub kind: Kind,
-    /// The device has verified the outer checksums.
+    /// The UDP checksum was verified, by the device or by another worker.
     pub verified: bool,
     /// The outer type-of-service octet as received.
     pub tos: u8,

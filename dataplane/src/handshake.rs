@@ -20,7 +20,8 @@ use crate::counters::Counters;
 use crate::exchange::{Exchange, Install, Job, Message, Order};
 use crate::fate::DropReason;
 use crate::frame::Endpoint;
-use crate::site::{local_number, owner};
+use crate::site::{keeper_thread, local_number, owner};
+use crate::wall::WallClock;
 
 /// Random octets; seeded by the caller, so that the same seed gives the same run.
 pub type Random = rand_chacha::ChaCha20Rng;
@@ -39,7 +40,10 @@ struct Row {
     newest: Tai64n,
     opens_at: Instant,
     jar: Jar,
+    /// The initiation under way, with its slot.
     pending: Option<(Pending, u32)>,
+    /// Index and slot of the last response, for which the initiator may ask a cookie.
+    answered: Option<(u32, u32)>,
     client_id: ClientId,
 }
 
@@ -56,8 +60,6 @@ pub struct Directory {
     pub permutation: Permutation,
     /// This server's number in the fleet.
     pub server: u8,
-    /// The Unix time at `Instant::ZERO`.
-    pub unix_at_zero: Duration,
 }
 
 /// One handshake thread's state.
@@ -66,9 +68,12 @@ pub struct Handshaker {
     directory: Arc<Directory>,
     exchange: Arc<Exchange>,
     counters: Arc<Counters>,
+    wall: Arc<WallClock>,
+    /// The newest Unix time that a label was made of; labels do not go back when the wall clock does.
+    newest_label: Duration,
     random: Random,
     rows: HashMap<u32, Row>,
-    /// Who waits for a response under this index.
+    /// Which peer a message under this index is from: a response, or a cookie for what we sent under it.
     waiting: HashMap<u32, u32>,
 }
 
@@ -88,11 +93,20 @@ impl Handshaker {
         thread: usize,
         directory: Arc<Directory>,
         exchange: Arc<Exchange>,
-        counters: Arc<Counters>,
+        (counters, wall): (Arc<Counters>, Arc<WallClock>),
         random: Random,
     ) -> Self {
-        let rows = HashMap::new();
-        Self { thread, directory, exchange, counters, random, rows, waiting: HashMap::new() }
+        Self {
+            thread,
+            directory,
+            exchange,
+            counters,
+            wall,
+            newest_label: Duration::ZERO,
+            random,
+            rows: HashMap::new(),
+            waiting: HashMap::new(),
+        }
     }
 
     /// Does up to `max` waiting jobs; gives how many it did.
@@ -169,7 +183,8 @@ impl Handshaker {
             .numbers
             .get(identified.initiator())
             .ok_or(DropReason::HandshakeUnknownPeer)?;
-        let thread = number as usize % self.exchange.threads();
+        let workers = self.exchange.workers();
+        let thread = keeper_thread(number, workers, self.exchange.threads());
         if thread == self.thread {
             return self.initiation(number, identified, message, now);
         }
@@ -215,6 +230,7 @@ impl Handshaker {
             return Err(DropReason::HandshakeInvalid);
         };
         self.row(number).jar.stamp(peer.keys.checker(), response.as_mut_bytes(), now);
+        self.await_cookie(number, (local_index, slot));
         let reply = Message::new(response.as_bytes(), message.endpoint, message.client_id);
         let indices = Indices { local: local_index, remote: remote_index };
         let session = Established { role: Role::Responder, slot, indices, keys, reply };
@@ -234,7 +250,7 @@ impl Handshaker {
         let slot = *slot;
         row.pending = None;
         row.client_id = message.client_id;
-        self.waiting.remove(&local_index);
+        self.forget_index(number, (local_index, slot));
         let indices = Indices { local: local_index, remote: response.sender_index.get() };
         let session = Established { role: Role::Initiator, slot, indices, keys, reply: None };
         self.install(number, session, message)
@@ -295,7 +311,8 @@ impl Handshaker {
             return;
         };
         let local_index = self.index(worker, slot);
-        let unix = directory.unix_at_zero + now.since(Instant::ZERO);
+        let unix = self.wall.unix(now).max(self.newest_label);
+        self.newest_label = unix;
         let stamp = Tai64n::new(unix.as_secs(), unix.subsec_nanos());
         let ephemeral = self.secret();
         let Ok((mut initiation, pending)) =
@@ -308,7 +325,7 @@ impl Handshaker {
         row.jar.stamp(peer.keys.checker(), initiation.as_mut_bytes(), now);
         row.pending = Some((pending, slot));
         let client_id = row.client_id;
-        self.waiting.insert(local_index, number);
+        self.await_index(number, (local_index, slot));
         if let Some(message) = Message::new(initiation.as_bytes(), endpoint, client_id) {
             let order = Order::Send(local_number(number, workers), message);
             if !self.exchange.order(worker, order) {
@@ -319,8 +336,34 @@ impl Handshaker {
 
     fn abandon(&mut self, number: u32) {
         let Some((pending, slot)) = self.row(number).pending.take() else { return };
-        self.waiting.remove(&pending.local_index());
+        self.forget_index(number, (pending.local_index(), slot));
         self.exchange.free_slot(owner(number, self.exchange.workers()), slot);
+    }
+
+    /// From now on messages under this index are this peer's.
+    fn await_index(&mut self, number: u32, (index, slot): (u32, u32)) {
+        self.waiting.insert(index, number);
+        self.exchange.expect(owner(number, self.exchange.workers()), slot, true);
+    }
+
+    /// A slot may have come back to use since then: an index that stands for something newer stays.
+    fn forget_index(&mut self, number: u32, (index, slot): (u32, u32)) {
+        let row = self.row(number);
+        let newer = row.pending.as_ref().is_some_and(|(pending, _)| pending.local_index() == index)
+            || row.answered.is_some_and(|(answered, _)| answered == index);
+        if newer || self.waiting.get(&index) != Some(&number) {
+            return;
+        }
+        self.waiting.remove(&index);
+        self.exchange.expect(owner(number, self.exchange.workers()), slot, false);
+    }
+
+    /// An initiator under load may answer our response with a cookie (5.3), which the next response bears.
+    fn await_cookie(&mut self, number: u32, answered: (u32, u32)) {
+        if let Some(before) = self.row(number).answered.replace(answered) {
+            self.forget_index(number, before);
+        }
+        self.await_index(number, answered);
     }
 
     fn row(&mut self, number: u32) -> &mut Row {
@@ -331,6 +374,7 @@ impl Handshaker {
             opens_at: Instant::ZERO,
             jar: Jar::new(),
             pending: None,
+            answered: None,
             client_id,
         })
     }

@@ -27,6 +27,8 @@ struct Row<P> {
 pub struct Held<P> {
     rows: VecDeque<Row<P>>,
     counts: Table<Waiting, usize>,
+    /// Of these, how many wait for sessions.
+    for_peers: usize,
 }
 
 impl<P> std::fmt::Debug for Held<P> {
@@ -36,9 +38,13 @@ impl<P> std::fmt::Debug for Held<P> {
 }
 
 impl<P> Held<P> {
-    /// Room for [`HELD_MAX`] packets.
+    /// Room for [`HELD_MAX`] packets that wait for sessions and as many that wait for neighbours.
     pub fn new(seed: u64) -> Self {
-        Self { rows: VecDeque::with_capacity(HELD_MAX), counts: Table::new(HELD_MAX, seed) }
+        Self {
+            rows: VecDeque::with_capacity(2 * HELD_MAX),
+            counts: Table::new(2 * HELD_MAX, seed),
+            for_peers: 0,
+        }
     }
 
     /// How many packets wait.
@@ -54,12 +60,15 @@ impl<P> Held<P> {
     /// Keeps a packet; gives it back when too many wait already.
     pub fn push(&mut self, key: Waiting, packet: P, now: Instant) -> Result<(), P> {
         let count = self.counts.get(key).unwrap_or(0);
-        if count >= HELD_PER_KEY_MAX || self.rows.len() >= HELD_MAX {
+        let peers = matches!(key, Waiting::Peer(_));
+        let like = if peers { self.for_peers } else { self.rows.len() - self.for_peers };
+        if count >= HELD_PER_KEY_MAX || like >= HELD_MAX {
             return Err(packet);
         }
         if self.counts.insert(key, count + 1).is_err() {
             return Err(packet);
         }
+        self.for_peers += usize::from(peers);
         self.rows.push_back(Row { key, until: now + HELD_TIME, packet });
         Ok(())
     }
@@ -89,6 +98,7 @@ impl<P> Held<P> {
     }
 
     fn uncount(&mut self, key: Waiting) {
+        self.for_peers -= usize::from(matches!(key, Waiting::Peer(_)));
         match self.counts.get(key) {
             Some(count) if count > 1 => {
                 // The key is there, so nothing has to be added.
@@ -129,6 +139,8 @@ mod tests {
             let _ = held.push(Waiting::Peer(number), 0, Instant::ZERO);
         }
         assert_eq!(held.len(), HELD_MAX);
+        held.push(Waiting::Neighbour(0), 0, Instant::ZERO)
+            .expect("peers leave room for neighbours");
         while held.take_any().is_some() {}
         assert!(held.counts.is_empty());
     }

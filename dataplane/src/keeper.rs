@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,10 @@ use crate::neighbours::Neighbours;
 use crate::pipeline::State;
 use crate::site::{Site, owner};
 use crate::stages::dos::Defence;
-use crate::stages::route::{Limiter, NextHop, Routes, Unbuildable};
+use crate::stages::route::{Limits, NextHop, Routes, Unbuildable};
 use crate::stages::steer::Owner;
 use crate::stages::wireguard::sessions::{Sessions, Setup};
+use crate::wall::WallClock;
 
 /// Why tables could not be built from a configuration that is well-formed.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub enum Error {
     Routes(Unbuildable),
     /// More peers than receiver indices.
     TooManyPeers(usize),
+    /// No port leads to a peer's endpoint.
+    Unreachable(String, SocketAddr),
 }
 
 impl fmt::Display for Error {
@@ -48,6 +52,10 @@ impl fmt::Display for Error {
             Self::OwnKey(name) => {
                 write!(f, "the public key of {name} is this server's own; name the client's")
             }
+            Self::Unreachable(name, endpoint) => write!(
+                f,
+                "no port leads to endpoint {endpoint} of {name}; add an address or gateway of its family"
+            ),
             Self::Routes(Unbuildable::TooManyLongPrefixes) => f.write_str(
                 "allowed_ips hold more than 32768 different /24 with longer prefixes in them",
             ),
@@ -85,6 +93,7 @@ pub struct Keeper {
     slots: u32,
     counters: Vec<Arc<Counters>>,
     cookie_master: Secret,
+    wall: Arc<WallClock>,
     random: Random,
     start: Start,
 }
@@ -97,15 +106,15 @@ impl Keeper {
     pub fn new(config: &Config, site: Site, start: Start) -> Result<Self, Error> {
         let mut random = Random::from_seed(start.seed);
         let workers = config.workers.len();
-        let directory = directory(config, start, &mut random)?;
+        let directory = directory(config, &mut random)?;
         let routes = Routes::build(&routes(config), random.next_u64()).map_err(Error::Routes)?;
         let mut setups = vec![Vec::new(); workers];
         for (number, peer) in (0_u32..).zip(&config.peers) {
             if let Some(setups) = setups.get_mut(owner(number, workers)) {
-                setups.push(setup(peer, &site));
+                setups.push(setup(peer, &site)?);
             }
         }
-        let slots = slots_for(config.peers.len(), workers)?;
+        let slots = slots_for(config.peers.len(), workers, config.handshake_threads)?;
         let mut cookie_master = Secret::zero();
         random.fill_bytes(cookie_master.octets_mut());
         let threads = config.handshake_threads;
@@ -118,6 +127,7 @@ impl Keeper {
             slots,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
             cookie_master,
+            wall: Arc::new(WallClock::new(start.unix, start.now)),
             random,
             start,
         })
@@ -131,6 +141,11 @@ impl Keeper {
     /// The counters of all threads: workers first, then handshake threads.
     pub fn counters(&self) -> &[Arc<Counters>] {
         &self.counters
+    }
+
+    /// The wall clock, for the binary to set right.
+    pub fn wall(&self) -> Arc<WallClock> {
+        Arc::clone(&self.wall)
     }
 
     /// Session slots of each worker.
@@ -150,11 +165,9 @@ impl Keeper {
             Arc::clone(&self.exchange),
             (sessions_random, now),
         );
-        let unix_at_zero = self.directory.unix_at_zero;
         let secrets = Secrets::new(self.cookie_master.clone(), self.start.unix);
         State {
             site: Arc::clone(&self.site),
-            directory: Arc::clone(&self.directory),
             routes: Arc::clone(&self.routes),
             counters: self.counters.get(worker).map(Arc::clone).unwrap_or_default(),
             owner: Owner {
@@ -164,9 +177,16 @@ impl Keeper {
                 workers: self.site.workers,
             },
             neighbours: Neighbours::new(self.random.next_u64(), now),
-            defence: Defence::new(secrets, unix_at_zero, Random::from_rng(&mut self.random)),
+            defence: Defence::new(
+                secrets,
+                Random::from_rng(&mut self.random),
+                Arc::clone(&self.wall),
+                Arc::clone(&self.directory),
+                Arc::clone(&self.exchange),
+            ),
             sessions,
-            limiter: Limiter::new(),
+            limits: Limits::default(),
+            seed: self.random.next_u64(),
         }
     }
 
@@ -178,7 +198,7 @@ impl Keeper {
             thread,
             Arc::clone(&self.directory),
             Arc::clone(&self.exchange),
-            counters,
+            (counters, Arc::clone(&self.wall)),
             Random::from_rng(&mut self.random),
         )
     }
@@ -189,7 +209,7 @@ impl Keeper {
     }
 }
 
-fn directory(config: &Config, start: Start, random: &mut Random) -> Result<Directory, Error> {
+fn directory(config: &Config, random: &mut Random) -> Result<Directory, Error> {
     let identity = Identity::new(config.private_key.clone());
     let mut peers = Vec::with_capacity(config.peers.len());
     let mut numbers = HashMap::with_capacity(config.peers.len());
@@ -210,7 +230,6 @@ fn directory(config: &Config, start: Start, random: &mut Random) -> Result<Direc
         numbers,
         permutation: Permutation::new(key, Layout::default()),
         server: SERVER,
-        unix_at_zero: start.unix.saturating_sub(start.now.since(Instant::ZERO)),
     })
 }
 
@@ -219,20 +238,27 @@ fn routes(config: &Config) -> Vec<(IpNet, NextHop)> {
     let clients = (0_u32..).zip(&config.peers).flat_map(|(number, peer)| {
         peer.allowed_ips.iter().map(move |net| (*net, NextHop::Client(number)))
     });
-    local.map(|net| (*net, NextHop::Local)).chain(clients).collect()
+    // Our own address within a prefix stays ours, whatever prefix a client has around it.
+    let own = local.clone().map(|net| (IpNet::from(net.addr()), NextHop::Local));
+    local.map(|net| (*net, NextHop::Local)).chain(clients).chain(own).collect()
 }
 
-fn setup(peer: &PeerConfig, site: &Site) -> Setup {
-    Setup {
-        endpoint: peer.endpoint.and_then(|endpoint| site.path_to(endpoint)),
+fn setup(peer: &PeerConfig, site: &Site) -> Result<Setup, Error> {
+    let path = |endpoint| {
+        site.path_to(endpoint).ok_or_else(|| Error::Unreachable(peer.name.clone(), endpoint))
+    };
+    Ok(Setup {
+        endpoint: peer.endpoint.map(path).transpose()?,
         persistent: peer.persistent_keepalive.unwrap_or_default(),
         client_id: peer.client_id,
-    }
+    })
 }
 
-/// Slots for the peers of the fullest worker, with some to rest.
-fn slots_for(peers: usize, workers: usize) -> Result<u32, Error> {
-    let slots = peers.div_ceil(workers.max(1)) * SLOTS_PER_PEER + SLOTS_SPARE;
+/// Slots for the peers of the fullest worker: as many for each handshake thread as its fullest one needs,
+/// with some to rest.
+fn slots_for(peers: usize, workers: usize, threads: usize) -> Result<u32, Error> {
+    let per_thread = peers.div_ceil(workers.max(1)).div_ceil(threads.max(1));
+    let slots = (per_thread * SLOTS_PER_PEER + SLOTS_SPARE) * threads;
     u32::try_from(slots)
         .ok()
         .filter(|slots| u64::from(*slots) <= Layout::default().slot_count())

@@ -21,5 +21,7 @@ pub mod exchange;
 pub mod handshake;
 pub mod keeper;
 pub mod counters;
+pub mod limiter;
+pub mod wall;
 pub mod limits;
 pub mod testing;

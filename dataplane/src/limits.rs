@@ -15,8 +15,9 @@ pub const DATA_ROOM: usize = 2048;
 /// Largest IP packet that a port takes; one buffer holds it with everything around it.
 pub const MTU_MAX: u16 = 1900;
 
-/// Smallest IP packet size that IPv6 guarantees (RFC 8200 5), so a port may not have less.
-pub const MTU_MIN: u16 = 1280;
+/// Smallest MTU of a port: with WireGuard's overhead off, inner IPv6 still has its guaranteed 1280 octets
+/// (RFC 8200 5).
+pub const MTU_MIN: u16 = 1360;
 
 /// Buffers of a worker's pool unless configured: all queues full, held and handed-over packets.
 pub const POOL_LEN: u32 = 8192;
@@ -30,7 +31,7 @@ pub const PORTS_MAX: usize = 16;
 /// Session slots per peer: previous, current, next, and the initiation under way.
 pub const SLOTS_PER_PEER: usize = 4;
 
-/// Spare session slots per worker, so that retired indices rest before they are issued again.
+/// Spare session slots per worker and handshake thread, so that retired indices rest before they are issued again.
 pub const SLOTS_SPARE: usize = 256;
 
 /// Orders (session installs, messages to send, neighbours) waiting for one worker.
@@ -42,6 +43,19 @@ pub const JOBS_MAX: usize = 2048;
 /// From this many waiting jobs on a server asks initiators for cookies (one eighth of the ring, so that
 /// cookies start well before loss does).
 pub const JOBS_UNDER_LOAD: usize = JOBS_MAX / 8;
+
+/// Handshakes that one worker begins per second: a sweep over absent peers, or a hundred thousand persistent
+/// keepalives at start, leave the handshake threads time for those who come to us (at about 100 us each, a
+/// fifth of one core).
+pub const OWN_INITIATIONS_PER_SECOND: u32 = 2_000;
+/// Handshakes that one worker may begin at once.
+pub const OWN_INITIATIONS_BURST: u32 = 200;
+
+/// Jobs in a thread's ring from which on own handshakes wait for those of others.
+pub const JOBS_OWN_MAX: usize = JOBS_MAX / 2;
+
+/// How long an own handshake that found no room waits before it asks again.
+pub const OWN_INITIATION_RETRY: Duration = Duration::from_millis(100);
 
 /// How long a server goes on asking for cookies after the queue was last that long.
 pub const UNDER_LOAD_HOLD: Duration = Duration::from_secs(1);
@@ -55,7 +69,8 @@ pub const TIMERS_PER_TURN: usize = 64;
 /// Frames that a worker makes by itself in one turn (keepalives, messages, solicitations).
 pub const OWN_PER_TURN: usize = BURST_LEN_MAX;
 
-/// Frames of a worker that wait for sessions and neighbours, in all.
+/// Frames of a worker that wait for sessions; as many more may wait for neighbours, so that absent peers do
+/// not keep present ones from being resolved.
 pub const HELD_MAX: usize = 1024;
 
 /// Frames that wait for one session or neighbour.
@@ -63,6 +78,10 @@ pub const HELD_PER_KEY_MAX: usize = 16;
 
 /// How long a frame waits for a session or a neighbour: two tries of a handshake.
 pub const HELD_TIME: Duration = Duration::from_secs(12);
+
+/// News of neighbours that one worker tells the others in one turn, so that a chatty link does not fill the
+/// inboxes that sessions come through.
+pub const NEWS_PER_TURN: usize = 4;
 
 /// Neighbours that one worker remembers.
 pub const NEIGHBOURS_MAX: usize = 4096;
@@ -82,7 +101,7 @@ pub const NEIGHBOUR_LIFETIME: Duration = Duration::from_mins(2);
 /// Packets in a ring between two workers: several bursts, so that one slow turn loses nothing.
 pub const HAND_OVER_LEN: u32 = 1024;
 
-/// ICMP errors per second and worker (RFC 4443 2.4f asks for a limit), and the burst allowed.
+/// ICMP errors of one kind per second and worker (RFC 4443 2.4f asks for a limit).
 pub const ICMP_ERRORS_PER_SECOND: u32 = 100;
 /// ICMP errors that may go out at once.
 pub const ICMP_ERRORS_BURST: u32 = 50;

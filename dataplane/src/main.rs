@@ -18,6 +18,7 @@ use dataplane::handshake::Handshaker;
 use dataplane::keeper::{Keeper, Start};
 use dataplane::limits::{IDLE_SLEEP, IDLE_TURNS};
 use dataplane::site::Site;
+use dataplane::wall::WallClock;
 use dataplane::worker::Worker;
 use dpdk::clock::Clock;
 use dpdk::{Eal, lcore};
@@ -97,7 +98,11 @@ fn attend(mut signals: Signals, devices: &Devices, counters: &[Arc<Counters>]) {
 fn start_now(now: Instant) -> Result<Start, Failure> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
-    Ok(Start { seed, now, unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() })
+    Ok(Start { seed, now, unix: unix_now() })
+}
+
+fn unix_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The running threads.
@@ -120,10 +125,11 @@ impl Server {
         let mut server = Self { stop, workers: Vec::new(), handshakers: Vec::new() };
         for thread in 0..config.handshake_threads {
             let handshaker = keeper.handshaker(thread);
-            let (eal, stop, clock) = (eal.clone(), Arc::clone(&server.stop), Arc::clone(clock));
+            let (stop, clock, wall) = (Arc::clone(&server.stop), Arc::clone(clock), keeper.wall());
+            let eal = eal.clone();
             let handle = std::thread::Builder::new()
                 .name(format!("handshake{thread}"))
-                .spawn(move || handshakes(handshaker, &eal, &stop, &clock))?;
+                .spawn(move || handshakes(handshaker, &eal, &stop, (&clock, &wall)))?;
             server.handshakers.push(handle);
         }
         for (number, queues) in devices.queues(eal)?.into_iter().enumerate() {
@@ -144,9 +150,10 @@ impl Server {
         for worker in self.workers {
             worker.join().map_err(|_| "a worker has ended by a panic")?;
         }
-        for handshaker in self.handshakers {
-            let mut state =
-                handshaker.join().map_err(|_| "a handshake thread has ended by a panic")?;
+        // All have ended before the first is closed: until then one may still hand work to another.
+        let states: Result<Vec<_>, _> =
+            self.handshakers.into_iter().map(std::thread::JoinHandle::join).collect();
+        for mut state in states.map_err(|_| "a handshake thread has ended by a panic")? {
             state.close();
         }
         Ok(())
@@ -189,13 +196,20 @@ const JOBS_PER_TURN: usize = 16;
 const HANDSHAKE_REST: Duration = Duration::from_micros(200);
 
 /// A handshake thread's life. It goes wherever the scheduler sees room: handshakes come in bursts.
-fn handshakes(mut state: Handshaker, eal: &Eal, stop: &AtomicBool, clock: &Clock) -> Handshaker {
+fn handshakes(
+    mut state: Handshaker,
+    eal: &Eal,
+    stop: &AtomicBool,
+    (clock, wall): (&Clock, &WallClock),
+) -> Handshaker {
     if let Err(error) = lcore::pin(eal, None) {
         log::warn!("a handshake thread stays on the main core: {error}");
     }
     while !stop.load(Ordering::Relaxed) {
         if state.turn(Instant(clock.now_ns()), JOBS_PER_TURN) == 0 {
             std::thread::sleep(HANDSHAKE_REST);
+            // The cycle counter drifts from the wall clock, which others set right.
+            wall.set(unix_now(), Instant(clock.now_ns()));
         }
     }
     state

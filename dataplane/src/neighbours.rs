@@ -8,7 +8,7 @@ use wireguard::wheel::Wheel;
 
 use crate::limits::{
     NEIGHBOUR_ATTEMPTS_MAX, NEIGHBOUR_LIFETIME, NEIGHBOUR_REFRESH, NEIGHBOUR_RETRY, NEIGHBOURS_MAX,
-    OWN_PER_TURN, TIMERS_PER_TURN,
+    NEWS_PER_TURN, OWN_PER_TURN, TIMERS_PER_TURN,
 };
 use crate::table::{Key, Table};
 
@@ -48,6 +48,17 @@ pub enum Known {
     Full,
 }
 
+/// What a neighbour has said of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Its link address.
+    pub link: LinkAddress,
+    /// The message may replace another link address (RFC 4861 4.4, the override flag).
+    pub moves: bool,
+    /// The message asks for an address of ours.
+    pub asks_us: bool,
+}
+
 /// What a timer made of a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone(
@@ -72,8 +83,8 @@ pub struct Neighbours {
     free: Vec<NeighbourId>,
     wheel: Wheel,
     questions: ArrayVec<Name, OWN_PER_TURN>,
-    news: ArrayVec<(Name, LinkAddress), OWN_PER_TURN>,
-    resolved: ArrayVec<NeighbourId, OWN_PER_TURN>,
+    news: ArrayVec<(Name, Heard), NEWS_PER_TURN>,
+    resolved: Vec<NeighbourId>,
     /// Most packets of a burst go to the same next hop.
     last: Option<(Name, LinkAddress)>,
 }
@@ -89,7 +100,7 @@ impl Neighbours {
             wheel: Wheel::new(NEIGHBOURS_MAX, now),
             questions: ArrayVec::new(),
             news: ArrayVec::new(),
-            resolved: ArrayVec::new(),
+            resolved: Vec::with_capacity(NEIGHBOURS_MAX),
             last: None,
         }
     }
@@ -146,56 +157,52 @@ impl Neighbours {
         let _ = self.questions.try_push(name);
     }
 
-    /// A neighbour has answered, or has asked us (`volunteered`), on this worker: as [`Self::learn`], and
-    /// the other workers shall hear of it. A turn that brings more news than it can tell loses the rest;
-    /// workers that need to know ask for themselves.
-    pub fn learned(&mut self, name: Name, link: LinkAddress, volunteered: bool, now: Instant) {
-        self.learn(name, link, volunteered, now);
-        let _ = self.news.try_push((name, link));
+    /// As [`Self::learn`], and the other workers shall hear of it. A turn that brings more news than it can
+    /// tell loses the rest; workers that need to know ask for themselves.
+    pub fn tell(&mut self, name: Name, heard: Heard, now: Instant) {
+        self.learn(name, heard, now);
+        let _ = self.news.try_push((name, heard));
     }
 
-    /// What was learned here this turn.
-    pub fn take_news(&mut self) -> ArrayVec<(Name, LinkAddress), OWN_PER_TURN> {
-        std::mem::take(&mut self.news)
+    /// Something learned here that the other workers shall hear.
+    pub fn next_news(&mut self) -> Option<(Name, Heard)> {
+        self.news.pop()
     }
 
-    /// Neighbours that have become known, so that what waits for them can go.
-    pub fn take_resolved(&mut self) -> ArrayVec<NeighbourId, OWN_PER_TURN> {
-        std::mem::take(&mut self.resolved)
+    /// A neighbour that has become known, or has moved, so that what waits for it can go.
+    pub fn next_resolved(&mut self) -> Option<NeighbourId> {
+        self.resolved.pop()
     }
 
-    /// Takes what is known of a neighbour. Gives its id when it was not known before or has moved.
-    pub fn learn(
-        &mut self,
-        name: Name,
-        link: LinkAddress,
-        volunteered: bool,
-        now: Instant,
-    ) -> Option<NeighbourId> {
-        let id = match self.names.get(name) {
-            Some(id) => id,
-            // Who asks us is about to talk to us; but strangers may not fill the table.
-            None if volunteered && self.free.len() > NEIGHBOURS_MAX / 2 => {
-                let id = self.insert(name, Some(link), now)?;
+    /// Takes what a neighbour has said. Answers to nothing are not believed; who asks us is about to talk to
+    /// us, but strangers may fill half of the table at most.
+    pub fn learn(&mut self, name: Name, heard: Heard, now: Instant) {
+        let Some(id) = self.names.get(name) else {
+            if heard.asks_us
+                && self.free.len() > NEIGHBOURS_MAX / 2
+                && let Some(id) = self.insert(name, Some(heard.link), now)
+            {
                 self.wheel.schedule(id, now + NEIGHBOUR_REFRESH);
-                return Some(id);
             }
-            None => return None,
+            return;
         };
-        let row = self.row(id)?;
-        let changed = row.link != Some(link);
-        row.link = Some(link);
+        let Some(row) = self.row(id) else { return };
+        let changed = row.link != Some(heard.link);
+        if changed && row.link.is_some() && !heard.moves {
+            return;
+        }
+        row.link = Some(heard.link);
         row.confirmed = now;
         row.attempts = 0;
-        if changed {
-            self.last = None;
-        }
         self.wheel.schedule(id, now + NEIGHBOUR_REFRESH);
         if changed {
-            // What does not fit is released when its holding time ends.
-            let _ = self.resolved.try_push(id);
+            self.last = None;
+            // One place for every row; a row that changes twice in a turn may go without, as nothing has
+            // begun to wait for it in between.
+            if self.resolved.len() < NEIGHBOURS_MAX {
+                self.resolved.push(id);
+            }
         }
-        changed.then_some(id)
     }
 
     /// Link address under an id, when it is known.
@@ -246,9 +253,9 @@ impl Neighbours {
         }
     }
 
-    /// The questions to be sent now.
-    pub fn take_questions(&mut self) -> ArrayVec<Name, OWN_PER_TURN> {
-        std::mem::take(&mut self.questions)
+    /// A question to be sent now.
+    pub fn next_question(&mut self) -> Option<Name> {
+        self.questions.pop()
     }
 }
 
@@ -268,6 +275,12 @@ mod tests {
         (Neighbours::new(1, now), now)
     }
 
+    fn questions(table: &mut Neighbours) -> usize {
+        std::iter::from_fn(|| table.next_question()).count()
+    }
+
+    const ANSWER: Heard = Heard { link: LINK, moves: true, asks_us: false };
+
     /// Runs the timers up to a moment; gives how often it asked and what was given up.
     fn run(table: &mut Neighbours, from: Instant, time: Duration) -> (usize, Vec<Gone>) {
         let (mut asked, mut gone) = (0, Vec::new());
@@ -277,7 +290,7 @@ mod tests {
             let mut lost = ArrayVec::new();
             table.tick(now, &mut lost);
             gone.extend(lost);
-            asked += table.take_questions().len();
+            asked += questions(table);
         }
         (asked, gone)
     }
@@ -287,7 +300,7 @@ mod tests {
         let (mut table, now) = table();
         let Known::Asked(id) = table.lookup(name(1), now) else { panic!("unknown neighbour") };
         assert_eq!(table.lookup(name(1), now), Known::Asked(id));
-        assert_eq!(table.take_questions().len(), 1);
+        assert_eq!(questions(&mut table), 1);
         let (asked, gone) = run(&mut table, now, Duration::from_secs(10));
         assert_eq!((asked, gone), (2, vec![Gone(id)]));
     }
@@ -296,13 +309,18 @@ mod tests {
     fn an_answer_makes_it_known_and_a_refresh_keeps_it_so() {
         let (mut table, now) = table();
         let Known::Asked(id) = table.lookup(name(1), now) else { panic!("unknown neighbour") };
-        assert_eq!(table.learn(name(1), LINK, false, now), Some(id));
+        table.learn(name(1), ANSWER, now);
+        assert_eq!(table.next_resolved(), Some(id));
         assert_eq!(table.lookup(name(1), now), Known::At(LINK));
-        assert_eq!(table.learn(name(1), LINK, false, now), None, "nothing new");
-        table.take_questions();
+        table.learn(name(1), ANSWER, now);
+        assert_eq!(table.next_resolved(), None, "nothing new");
+        questions(&mut table);
         let (asked, gone) = run(&mut table, now, NEIGHBOUR_REFRESH + Duration::from_millis(500));
         assert_eq!((asked, gone), (1, vec![]), "asked once when it was in use");
-        assert_eq!(table.learn(name(1), [9; 6], false, now), Some(id), "it has moved");
+        table.learn(name(1), Heard { link: [9; 6], moves: false, asks_us: false }, now);
+        assert_eq!(table.lookup(name(1), now), Known::At(LINK), "no override, no move");
+        table.learn(name(1), Heard { link: [9; 6], ..ANSWER }, now);
+        assert_eq!(table.next_resolved(), Some(id));
         assert_eq!(table.lookup(name(1), now), Known::At([9; 6]));
     }
 
@@ -310,7 +328,7 @@ mod tests {
     fn a_neighbour_that_falls_silent_is_forgotten() {
         let (mut table, now) = table();
         table.lookup(name(1), now);
-        table.learn(name(1), LINK, false, now);
+        table.learn(name(1), ANSWER, now);
         table.lookup(name(1), now);
         let (_, gone) = run(&mut table, now, NEIGHBOUR_LIFETIME + Duration::from_secs(5));
         assert_eq!(gone.len(), 1);
@@ -320,11 +338,12 @@ mod tests {
     #[test]
     fn unasked_answers_are_not_believed_and_strangers_cannot_fill_the_table() {
         let (mut table, now) = table();
-        assert_eq!(table.learn(name(1), LINK, false, now), None);
+        table.learn(name(1), ANSWER, now);
+        assert!(table.names.is_empty());
         for number in 0..u32::try_from(NEIGHBOURS_MAX).unwrap() {
             let stranger =
                 Name { port: 0, address: IpAddr::from((10 << 24 | number).to_be_bytes()) };
-            table.learn(stranger, LINK, true, now);
+            table.learn(stranger, Heard { asks_us: true, ..ANSWER }, now);
         }
         assert!(matches!(table.lookup(name(1), now), Known::Asked(_)), "still room for our own");
         assert_eq!(table.free.len(), NEIGHBOURS_MAX / 2 - 1);

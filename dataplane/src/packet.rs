@@ -40,12 +40,12 @@ impl Ip {
         len: 0,
     };
 
-    /// Reads the header at the start of `octets`; `verified` skips the IPv4 checksum, which the device has
-    /// checked.
+    /// Reads the header at the start of `octets`. The IPv4 header checksum is always verified: it costs less
+    /// than to ask what the device has done.
     #[inline]
-    pub fn parse(octets: &[u8], verified: bool) -> Result<Self, Malformed> {
+    pub fn parse(octets: &[u8]) -> Result<Self, Malformed> {
         match octets.first().map(|octet| octet >> 4) {
-            Some(4) => Self::parse_v4(octets, verified),
+            Some(4) => Self::parse_v4(octets),
             Some(6) => Self::parse_v6(octets),
             Some(_) => Err(Malformed::Version),
             None => Err(Malformed::Truncated),
@@ -53,8 +53,8 @@ impl Ip {
     }
 
     #[inline]
-    fn parse_v4(octets: &[u8], verified: bool) -> Result<Self, Malformed> {
-        let located = if verified { ipv4::parse_unverified(octets) } else { ipv4::parse(octets) }?;
+    fn parse_v4(octets: &[u8]) -> Result<Self, Malformed> {
+        let located = ipv4::parse(octets)?;
         Ok(Self {
             source: located.source.into(),
             destination: located.destination.into(),

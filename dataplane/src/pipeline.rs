@@ -7,14 +7,13 @@ use ::wireguard::time::Instant;
 
 use crate::burst::Burst;
 use crate::counters::Counters;
-use crate::handshake::Directory;
 use crate::neighbours::Neighbours;
 use crate::site::Site;
 use crate::stages::dos::{self, Defence};
 use crate::stages::egress;
 use crate::stages::link;
 use crate::stages::parse;
-use crate::stages::route::{self, Limiter, Router, Routes};
+use crate::stages::route::{self, Limits, Router, Routes};
 use crate::stages::steer::{self, Owner};
 use crate::stages::wireguard::{self, sessions::Sessions};
 
@@ -23,8 +22,6 @@ use crate::stages::wireguard::{self, sessions::Sessions};
 pub struct State {
     /// The server.
     pub site: Arc<Site>,
-    /// Keys, for the checks of handshake messages.
-    pub directory: Arc<Directory>,
     /// Routes of inner packets.
     pub routes: Arc<Routes>,
     /// This worker's counters.
@@ -37,19 +34,21 @@ pub struct State {
     pub defence: Defence,
     /// This worker's sessions and peers.
     pub sessions: Sessions,
-    /// The limit of ICMP errors.
-    pub limiter: Limiter,
+    /// The limits of ICMP errors.
+    pub limits: Limits,
+    /// A secret of this worker's, for spreading what strangers choose.
+    pub seed: u64,
 }
 
 /// Walks a burst through all stages. Afterwards every frame has a fate.
 pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
-    let State { site, directory, routes, counters, owner, .. } = state;
+    let State { site, routes, counters, owner, .. } = state;
     let worker = owner.worker;
-    let mut router = Router { routes, site, worker, limiter: &mut state.limiter, counters };
+    let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
     burst.pass(|frame| parse::locate(frame, site));
     link::answer(burst, &mut state.neighbours, site, now);
-    dos::admit(burst, &mut state.defence, &directory.identity, counters, now);
+    dos::admit(burst, &mut state.defence, counters, now);
     steer::claim(burst, owner);
     wireguard::open(burst, &mut state.sessions, routes, counters, now);
     route::choose(burst, &mut router, now);

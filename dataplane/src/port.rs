@@ -28,7 +28,7 @@ pub trait Packet: Debug {
     fn tag(&self) -> u64;
     /// Sets the word.
     fn set_tag(&mut self, tag: u64);
-    /// Whether the device has found the IP and UDP checksums good.
+    /// Whether the device has found the UDP checksum good.
     fn verified(&self) -> bool;
     /// Whether the packet lies in one buffer.
     fn is_whole(&self) -> bool;

@@ -43,7 +43,9 @@ impl Face {
         self.gateways.iter().find(|gateway| gateway.is_ipv4() == address.is_ipv4()).copied()
     }
 
-    fn is_on_link(&self, address: IpAddr) -> bool {
+    /// Whether an address is on this port's link.
+    #[inline]
+    pub fn is_on_link(&self, address: IpAddr) -> bool {
         let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
         link_local || self.addresses.iter().any(|net| net.contains(&address))
     }
@@ -167,6 +169,13 @@ pub fn local_number(number: u32, workers: usize) -> u32 {
     number / u32::try_from(workers.max(1)).unwrap_or(1)
 }
 
+/// The handshake thread that keeps a peer. By the number on the worker, so that the peers of each worker
+/// use all threads, and with them all of the worker's session slots, whatever the two counts are.
+#[inline]
+pub fn keeper_thread(number: u32, workers: usize, threads: usize) -> usize {
+    local_number(number, workers) as usize % threads.max(1)
+}
+
 /// A peer's number in the configuration, from its number on a worker.
 #[inline]
 pub fn global_number(local: u32, worker: usize, workers: usize) -> u32 {
@@ -185,6 +194,18 @@ mod tests {
                 let local = local_number(number, workers);
                 assert_eq!(global_number(local, worker, workers), number);
             }
+        }
+    }
+
+    #[test]
+    fn the_peers_of_every_worker_use_every_thread_evenly() {
+        for (workers, threads) in [(1, 1), (2, 2), (4, 4), (4, 2), (16, 16), (3, 5)] {
+            let mut counts = vec![0; workers * threads];
+            for number in 0..u32::try_from(workers * threads * 10).unwrap() {
+                let thread = keeper_thread(number, workers, threads);
+                counts[owner(number, workers) * threads + thread] += 1;
+            }
+            assert!(counts.iter().all(|count| *count == 10), "{workers} workers: {counts:?}");
         }
     }
 

@@ -109,9 +109,7 @@ impl<I: Io> Worker<I> {
                     self.messages.extend(self.state.sessions.install(*install, now));
                 }
                 Order::Send(_, message) => self.messages.push(message),
-                Order::Learned(name, link) => {
-                    self.state.neighbours.learn(name, link, true, now);
-                }
+                Order::Learned(name, heard) => self.state.neighbours.learn(name, heard, now),
             }
         }
         ORDERS_PER_TURN
@@ -140,7 +138,7 @@ impl<I: Io> Worker<I> {
         if count == 0 {
             return 0;
         }
-        let burst = if matches!(source, Source::Ring(_)) {
+        let mut burst = if matches!(source, Source::Ring(_)) {
             self.state.counters.taken_over.add(count as u64);
             Burst::lend_handed(&mut packets)
         } else {
@@ -149,7 +147,8 @@ impl<I: Io> Worker<I> {
             self.state.counters.received_octets.add(burst.octets());
             burst
         };
-        let outcomes = walk(burst, &mut self.state, &self.exchange, now);
+        let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
+        drop(burst);
         self.settle(packets, outcomes, now);
         count
     }
@@ -174,10 +173,14 @@ impl<I: Io> Worker<I> {
     /// Lets go what has waited for a session or a neighbour that is there now, and what has waited too long.
     fn release(&mut self, now: Instant) -> usize {
         let mut moved = 0;
-        for peer in self.state.sessions.take_ready() {
-            moved += self.release_peer(peer, now);
+        while let Some(ready) = self.state.sessions.next_ready() {
+            let released = self.release_peer(ready.peer, now);
+            moved += released;
+            if released == 0 && ready.initiated {
+                self.send_keepalive(ready.peer, now);
+            }
         }
-        for id in self.state.neighbours.take_resolved() {
+        while let Some(id) = self.state.neighbours.next_resolved() {
             moved += self.release_neighbour(id, now);
         }
         while let Some(packet) = self.held.take_expired(now) {
@@ -193,9 +196,12 @@ impl<I: Io> Worker<I> {
             packets.push(packet);
         }
         let count = packets.len();
-        let burst = Burst::lend(&mut packets, Entry::Handed);
-        let outcomes = walk(burst, &mut self.state, &self.exchange, now);
-        self.settle(packets, outcomes, now);
+        if count > 0 {
+            let mut burst = Burst::lend(&mut packets, Entry::Handed);
+            let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
+            drop(burst);
+            self.settle(packets, outcomes, now);
+        }
         count
     }
 
@@ -211,7 +217,8 @@ impl<I: Io> Worker<I> {
         for packet in &mut packets {
             burst.push_packet(packet, Note { kind: crate::frame::Kind::Outer, ..note });
         }
-        let outcomes = walk(burst, &mut self.state, &self.exchange, now);
+        let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
+        drop(burst);
         self.settle(packets, outcomes, now);
         count
     }
@@ -267,12 +274,12 @@ fn port_number(number: usize) -> u8 {
 
 /// Walks a burst and hands its handshake messages to their threads while the octets are at hand.
 fn walk(
-    mut burst: Burst<'_>,
+    burst: &mut Burst<'_>,
     state: &mut State,
     exchange: &Exchange,
     now: Instant,
 ) -> ArrayVec<crate::burst::Outcome, { crate::limits::BURST_LEN_MAX }> {
-    pipeline::walk(&mut burst, state, now);
-    settle::submit_handshakes(&mut burst, state, exchange);
+    pipeline::walk(burst, state, now);
+    settle::submit_handshakes(burst, state, exchange);
     burst.finish()
 }

@@ -79,8 +79,8 @@ fuzz_target!(|octets: &[u8]| {
     burst.push(Frame::new(&mut buffer, HEADROOM, packet.len(), note));
     STATE.with_borrow_mut(|state| {
         pipeline::walk(&mut burst, state, Instant(u64::from(choice) << 30));
-        state.neighbours.take_questions();
-        state.neighbours.take_news();
+        while state.neighbours.next_question().is_some() {}
+        while state.neighbours.next_news().is_some() {}
     });
     for outcome in burst.finish() {
         assert_ne!(outcome.fate, Fate::Undecided);

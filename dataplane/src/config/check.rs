@@ -124,6 +124,14 @@ impl Source<'_> {
                 format!("workers names {} cores; name 1 to {}", cores.len(), limits::WORKERS_MAX),
             ));
         }
+        let mut sorted = cores.clone();
+        sorted.sort_unstable();
+        if let Some(core) =
+            sorted.windows(2).find_map(|two| (two.first() == two.last()).then(|| two.first()))
+        {
+            let core = core.copied().unwrap_or_default();
+            return Err(self.error(&workers.span(), format!("workers names core {core} twice")));
+        }
         Ok(cores.clone())
     }
 
@@ -154,6 +162,18 @@ impl Source<'_> {
             ));
         }
         let addresses = self.nets(&port.addresses)?;
+        for (text, net) in port.addresses.iter().zip(&addresses) {
+            let address = net.addr();
+            let broadcast = net.max_prefix_len() - net.prefix_len() > 1
+                && address.is_ipv4()
+                && (address == net.broadcast() || address == net.network());
+            if address.is_unspecified() || address.is_loopback() || broadcast {
+                let what = format!(
+                    "{net} is no host's address; name this server's own address on the link"
+                );
+                return Err(self.error(&text.span(), what));
+            }
+        }
         Ok(PortConfig {
             name: port.name.clone(),
             device: port.device.get_ref().clone(),
@@ -197,6 +217,10 @@ impl Source<'_> {
                     &text.span(),
                     format!("gateway {gateway} lies in no prefix of this port's addresses"),
                 ));
+            }
+            if on_link.iter().any(|net| net.addr() == gateway) {
+                let what = format!("gateway {gateway} is this server itself; name the router");
+                return Err(self.error(&text.span(), what));
             }
             if gateways.iter().any(|other| other.is_ipv4() == gateway.is_ipv4()) {
                 return Err(self.error(
@@ -306,6 +330,10 @@ impl Source<'_> {
             return Err(self.error(&(0..0), what));
         }
         let mut seen = HashMap::new();
+        if let Some(local) = &file.local {
+            let interface = local.get_ref().interface.get_ref();
+            seen.insert(format!("interface {interface}"), "[local]".to_owned());
+        }
         for port in file.port.iter().map(Spanned::get_ref) {
             let address = |text: &Spanned<String>| self.net(text).map(|net| net.addr().to_string());
             let mut claims =
@@ -317,8 +345,8 @@ impl Source<'_> {
                 claims.push((text.span(), format!("address {}", address(text)?)));
             }
             for (span, claim) in claims {
-                if let Some(other) = seen.insert(claim.clone(), port.name.clone()) {
-                    let what = format!("{claim} of port {} is port {other}'s already", port.name);
+                if let Some(other) = seen.insert(claim.clone(), format!("port {}", port.name)) {
+                    let what = format!("{claim} of port {} is {other}'s already", port.name);
                     return Err(self.error(&span, what));
                 }
             }
@@ -330,14 +358,17 @@ impl Source<'_> {
     fn peers_differ(&self, file: &File) -> Result<(), Error> {
         let mut keys = HashMap::new();
         let mut nets = HashMap::new();
-        if let Some(local) = &file.local {
-            for text in &local.get_ref().addresses {
-                nets.insert(self.net(text)?.trunc(), "[local]".to_owned());
+        for text in file.local.iter().flat_map(|local| &local.get_ref().addresses) {
+            let net = self.net(text)?;
+            for net in [net.trunc(), IpNet::from(net.addr())] {
+                nets.insert(net, "[local]".to_owned());
             }
         }
         for (number, peer) in file.peer.iter().map(Spanned::get_ref).enumerate() {
             let name = peer.name.clone().unwrap_or_else(|| format!("peer {}", number + 1));
-            if let Some(other) = keys.insert(peer.public_key.get_ref().clone(), name.clone()) {
+            // As octets: blanks around a key do not make another of it.
+            let public_key = key::decode::<32>(peer.public_key.get_ref());
+            if let Some(other) = keys.insert(public_key, name.clone()) {
                 let what = format!("public_key of {name} is {other}'s already");
                 return Err(self.error(&peer.public_key.span(), what));
             }

@@ -71,6 +71,13 @@ fn names_the_line_of_overlapping_addresses() {
     assert!(error.contains("public_key of peer 2 is peer 1's already"), "{error}");
     let local = "[local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.2\"]\n";
     assert!(refused(&format!("{local}{PEER}")).contains("is [local]'s already"));
+    let own = local.replace("10.7.0.2", "10.7.0.2/24");
+    assert!(refused(&format!("{own}{PEER}")).contains("is [local]'s already"), "within a prefix");
+    let blank = PEER.replace("Dg=\"", "Dg= \"").replace("10.7.0.2", "10.7.0.3");
+    assert!(
+        refused(&format!("{PEER}{blank}")).contains("is peer 1's already"),
+        "a blank is no other key"
+    );
     let port = HEAD.split("workers = [0]\n").nth(1).unwrap();
     assert!(refused(port).contains("device net_ring0 of port wan is port wan's already"));
     assert!(refused(&port.replace("net_ring0", "net_ring1")).contains("address 192.0.2.1"));
@@ -89,6 +96,9 @@ fn says_what_each_value_may_be() {
     for (from, to, said) in [
         ("51820", "0", "listen_port 0"),
         ("[0]", "[]", "name 1 to 16"),
+        ("[0]", "[2, 1, 2]", "names core 2 twice"),
+        ("192.0.2.1/24", "192.0.2.255/24", "is no host's address"),
+        ("192.0.2.1/24", "127.0.0.1/8", "is no host's address"),
         ("[0]", "[0]\nhandshake_threads = 0", "outside 1 to 64"),
         ("[0]", "[0]\nmemory.buffers = 1", "memory.buffers = 1 is outside"),
         ("net_ring0", "", "device is empty"),
@@ -100,8 +110,13 @@ fn says_what_each_value_may_be() {
         assert!(error.starts_with("test.toml:"), "{error}");
     }
     for (tail, said) in [
+        ("gateways = [\"192.0.2.1\"]\n", "is this server itself"),
+        (
+            "kernel = \"x\"\n[local]\ninterface = \"x\"\naddresses = []\n",
+            "interface x of port wan is [local]'s",
+        ),
         ("vlan = 4095\n", "vlan 4095 is outside 1 to 4094"),
-        ("mtu = 576\n", "mtu 576 is outside 1280"),
+        ("mtu = 576\n", "mtu 576 is outside 1360"),
         ("kernel = \"a name with blanks\"\n", "is no interface name"),
         ("gateways = [\"198.51.100.1\"]\n", "lies in no prefix"),
         ("gateways = [\"192.0.2.8\", \"192.0.2.9\"]\n", "second of its family"),

@@ -1,39 +1,49 @@
 //! Stage 1, dos: what should never have come leaves here. So far the defence of the handshake (D7).
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
 use wireguard::cookie::Secrets;
 use wireguard::message::{self, CookieReply, Kind as MessageKind};
-use wireguard::noise::Identity;
 use wireguard::time::Instant;
 use zerocopy::IntoBytes;
 
 use crate::burst::Burst;
 use crate::counters::Counters;
+use crate::exchange::Exchange;
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
-use crate::handshake::Random;
+use crate::handshake::{Directory, Random};
 use crate::limits::UNDER_LOAD_HOLD;
+use crate::wall::WallClock;
 
 /// What a worker needs to judge handshake messages without any state of the sender's.
 #[derive(Debug)]
 pub struct Defence {
     secrets: Secrets,
     random: Random,
-    unix_at_zero: Duration,
+    wall: Arc<WallClock>,
+    directory: Arc<Directory>,
+    exchange: Arc<Exchange>,
     under_load_until: Instant,
 }
 
 impl Defence {
     /// Cookies follow from `secrets`, so all workers and servers that share them take each other's.
-    pub fn new(secrets: Secrets, unix_at_zero: Duration, random: Random) -> Self {
-        Self { secrets, random, unix_at_zero, under_load_until: Instant::ZERO }
+    pub fn new(
+        secrets: Secrets,
+        random: Random,
+        wall: Arc<WallClock>,
+        directory: Arc<Directory>,
+        exchange: Arc<Exchange>,
+    ) -> Self {
+        let under_load_until = Instant::ZERO;
+        Self { secrets, random, wall, directory, exchange, under_load_until }
     }
 
     /// Follows the time and the load, once per turn.
     pub fn advance(&mut self, busy: bool, now: Instant) {
-        self.secrets.advance(self.unix_at_zero + now.since(Instant::ZERO));
+        self.secrets.advance(self.wall.unix(now));
         if busy {
             self.under_load_until = now + UNDER_LOAD_HOLD;
         }
@@ -42,30 +52,43 @@ impl Defence {
     fn under_load(&self, now: Instant) -> bool {
         now < self.under_load_until
     }
+
+    /// Whether a handshake thread waits for an answer under the index at this offset of the message.
+    fn expects(&self, message: &[u8], offset: usize) -> bool {
+        let Some(octets) = message.get(offset..).and_then(<[u8]>::first_chunk) else {
+            return false;
+        };
+        let place = self.directory.permutation.place(u32::from_le_bytes(*octets));
+        place.server == u16::from(self.directory.server)
+            && self.exchange.is_expected(usize::from(place.worker), place.slot)
+    }
 }
 
+/// Where the receiver index stands in a response and in a cookie reply.
+const RESPONSE_INDEX: usize = 8;
+const COOKIE_REPLY_INDEX: usize = 4;
+
 /// Lets handshake messages through that prove to know our key and, under load, their own address.
-pub fn admit(
-    burst: &mut Burst<'_>,
-    defence: &mut Defence,
-    identity: &Identity,
-    counters: &Counters,
-    now: Instant,
-) {
+pub fn admit(burst: &mut Burst<'_>, defence: &mut Defence, counters: &Counters, now: Instant) {
     burst.pass(|frame| {
         if frame.note.kind != Kind::Handshake {
             return Ok(());
         }
         let kind = message::kind(frame.data()).map_err(|_| Fate::Drop(DropReason::DosMessage))?;
+        let unexpected = Err(Fate::Drop(DropReason::HandshakeUnexpected));
         match kind {
+            MessageKind::CookieReply if !defence.expects(frame.data(), COOKIE_REPLY_INDEX) => {
+                unexpected
+            }
+            MessageKind::Response if !defence.expects(frame.data(), RESPONSE_INDEX) => unexpected,
             MessageKind::CookieReply => Err(Fate::Handshake),
             MessageKind::Initiation | MessageKind::Response => {
-                if !identity.checker().mac1_valid(frame.data()) {
+                if !defence.directory.identity.checker().mac1_valid(frame.data()) {
                     return Err(Fate::Drop(DropReason::DosMac1));
                 }
-                if defence.under_load(now) && !has_cookie(frame, defence, identity) {
+                if defence.under_load(now) && !has_cookie(frame, defence) {
                     counters.cookies.add(1);
-                    return give_cookie(frame, defence, identity);
+                    return give_cookie(frame, defence);
                 }
                 Err(Fate::Handshake)
             }
@@ -74,21 +97,19 @@ pub fn admit(
     });
 }
 
-fn has_cookie(frame: &Frame<'_>, defence: &Defence, identity: &Identity) -> bool {
+fn has_cookie(frame: &Frame<'_>, defence: &Defence) -> bool {
     let source = frame.note.endpoint.remote;
-    identity.checker().mac2_valid(frame.data(), &defence.secrets, source)
+    defence.directory.identity.checker().mac2_valid(frame.data(), &defence.secrets, source)
 }
 
 /// Turns the message into the cookie reply to it, in place.
-fn give_cookie(
-    frame: &mut Frame<'_>,
-    defence: &mut Defence,
-    identity: &Identity,
-) -> Result<(), Fate> {
+fn give_cookie(frame: &mut Frame<'_>, defence: &mut Defence) -> Result<(), Fate> {
     let broken = Fate::Drop(DropReason::DosMessage);
     let mut nonce = [0; 24];
     defence.random.fill_bytes(&mut nonce);
-    let reply: CookieReply = identity
+    let reply: CookieReply = defence
+        .directory
+        .identity
         .checker()
         .reply(frame.data(), &defence.secrets, frame.note.endpoint.remote, nonce)
         .map_err(|_| broken)?;
@@ -97,5 +118,8 @@ fn give_cookie(
     let client_id = frame.note.client_id;
     message::put_client_id(frame.data_mut(), client_id);
     frame.note.kind = Kind::Datagram;
+    // The source is not proven: the answer goes back to the station that sent the question, and asks for no
+    // neighbour.
+    frame.note.turned = true;
     Ok(())
 }

@@ -9,7 +9,7 @@ use wireguard::time::Instant;
 use crate::burst::Burst;
 use crate::fate::{DropReason, Fate, Waiting};
 use crate::frame::{Entry, Frame, Kind};
-use crate::neighbours::{Known, LinkAddress, Name, Neighbours};
+use crate::neighbours::{Heard, Known, LinkAddress, Name, Neighbours};
 use crate::packet::Ip;
 use crate::site::{Face, ROUTER, Site};
 use crate::stages::parse;
@@ -41,17 +41,31 @@ fn arp_from_wire(
     let Some(face) = site.face(port) else { return BROKEN };
     let asked = message.operation == arp::Operation::Request;
     let ours = face.owns(message.target.into());
-    if !message.sender.is_unspecified() && !face.owns(message.sender.into()) {
-        let name = Name { port, address: message.sender.into() };
-        neighbours.learned(name, message.sender_mac, asked && ours, now);
+    let sender = Name { port, address: message.sender.into() };
+    if is_neighbour(sender.address, face) {
+        let heard = Heard { link: message.sender_mac, moves: true, asks_us: asked && ours };
+        note(neighbours, sender, heard, ours || !asked, now);
     }
     if asked && ours {
         return reply_arp(frame, &message, face.link, face).unwrap_or(BROKEN);
     }
-    if asked {
-        return Fate::Consumed;
-    }
+    // An answer that the kernel may wait for, or a question for an address that only it has.
     for_kernel_too(frame, face, port)
+}
+
+/// Whether an address can be a neighbour's on this port; strangers' addresses fill no table.
+fn is_neighbour(address: IpAddr, face: &Face) -> bool {
+    !address.is_unspecified() && face.is_on_link(address) && !face.owns(address)
+}
+
+/// Learns from a message. What was said to us the other workers shall hear too; what was said to others
+/// only refreshes what is known here.
+fn note(neighbours: &mut Neighbours, name: Name, heard: Heard, to_us: bool, now: Instant) {
+    if to_us {
+        neighbours.tell(name, heard, now);
+    } else {
+        neighbours.learn(name, heard, now);
+    }
 }
 
 /// A learned answer goes to the kernel as well, when it has a face on this port.
@@ -114,19 +128,20 @@ fn discovery_from_wire(
 ) -> Result<(), Fate> {
     let face = site.face(port).ok_or(BROKEN)?;
     let (source, message) = discovery(frame)?;
-    let (address, link, asked, ours) = match message {
+    let (address, link, asked, moves) = match message {
         nd::Message::Solicitation { target, source_link } => {
-            (source, source_link, Some(target), face.owns(target.into()))
+            (source, source_link, Some(target), true)
         }
-        nd::Message::Advertisement { target, target_link, .. } => {
-            (target, target_link, None, false)
+        nd::Message::Advertisement { target, target_link, is_override, .. } => {
+            (target, target_link, None, is_override)
         }
     };
+    let ours = asked.is_some_and(|target| face.owns(target.into()));
     if let Some(link) = link
-        && !address.is_unspecified()
-        && !face.owns(address.into())
+        && is_neighbour(address.into(), face)
     {
-        neighbours.learned(Name { port, address: address.into() }, link, ours, now);
+        let name = Name { port, address: address.into() };
+        note(neighbours, name, Heard { link, moves, asks_us: ours }, ours || asked.is_none(), now);
     }
     match asked {
         Some(target) if ours => {
@@ -211,6 +226,14 @@ pub fn address(burst: &mut Burst<'_>, neighbours: &mut Neighbours, site: &Site, 
         let endpoint = frame.note.endpoint;
         let no_route = Fate::Drop(DropReason::LinkNoRoute);
         let face = site.face(endpoint.port).ok_or(no_route)?;
+        if frame.note.turned
+            && let Some(station) = frame.sender()
+        {
+            // An answer to somebody unproven goes where the question came from.
+            let ethertype = ethertype_of(endpoint.remote.ip());
+            push_header(frame, face.vlan, station, face.link, ethertype)?;
+            return Err(Fate::Transmit(endpoint.port));
+        }
         let address = face.next_hop(endpoint.remote.ip()).ok_or(no_route)?;
         match neighbours.lookup(Name { port: endpoint.port, address }, now) {
             Known::At(station) => {

@@ -61,7 +61,7 @@ fn link_header(frame: &Frame<'_>) -> Result<ethernet::Located, Fate> {
 
 /// An IP packet from the network.
 fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<(), Fate> {
-    let ip = versioned(frame.data(), version, frame.note.verified)?;
+    let ip = versioned(frame.data(), version)?;
     let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
     if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), &ip) {
         frame.set_len(ip.len)?;
@@ -70,7 +70,7 @@ fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<()
         return Ok(());
     }
     let ours = site.owns(ip.destination);
-    if !ours && !is_group(ip.destination, face) {
+    if !ours && !is_group(ip.destination, face) && !is_kernels(ip.destination, face) {
         return Err(drop(DropReason::ParseForeignAddress));
     }
     if is_no_source(ip.source) || site.owns(ip.source) {
@@ -86,11 +86,11 @@ fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<()
 }
 
 #[inline]
-fn versioned(octets: &[u8], version: u8, verified: bool) -> Result<Ip, Fate> {
+fn versioned(octets: &[u8], version: u8) -> Result<Ip, Fate> {
     if octets.first().is_some_and(|octet| octet >> 4 != version) {
         return Err(drop(DropReason::ParseIpVersion));
     }
-    Ip::parse(octets, verified).map_err(broken)
+    Ip::parse(octets).map_err(broken)
 }
 
 /// A UDP datagram to one of our addresses.
@@ -138,6 +138,11 @@ fn is_group(address: IpAddr, face: &Face) -> bool {
     address.is_multicast()
         || matches!(address, IpAddr::V4(address) if address.is_broadcast())
         || face.addresses.iter().any(broadcast)
+}
+
+/// The kernel's face of a port has a link-local address of its own choice.
+fn is_kernels(address: IpAddr, face: &Face) -> bool {
+    face.kernel && matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// The frame as it came, without our tag, for the kernel.
@@ -212,7 +217,7 @@ fn from_local(frame: &mut Frame<'_>) -> Result<(), Fate> {
 
 /// An inner packet from its IP header on.
 fn inner(frame: &mut Frame<'_>) -> Result<(), Fate> {
-    let ip = Ip::parse(frame.data(), false).map_err(broken)?;
+    let ip = Ip::parse(frame.data()).map_err(broken)?;
     frame.set_len(ip.len)?;
     frame.note.inner = ip;
     frame.note.kind = Kind::Inner;

@@ -17,7 +17,7 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Entry, Frame, Kind};
 use crate::site::{Site, owner};
 
-pub use icmp::Limiter;
+pub use icmp::Limits;
 pub use lpm4::{Lpm4, Unbuildable};
 pub use lpm6::Lpm6;
 pub use next_hop::NextHop;
@@ -34,8 +34,8 @@ pub struct Router<'a> {
     pub site: &'a Site,
     /// This worker.
     pub worker: u8,
-    /// The limit of ICMP errors.
-    pub limiter: &'a mut Limiter,
+    /// The limits of ICMP errors.
+    pub limits: &'a mut Limits,
     /// The worker's counters.
     pub counters: &'a Counters,
 }
@@ -73,6 +73,9 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     frame.note.next_hop = router.routes.lookup(destination);
     match frame.note.next_hop {
         NextHop::None => Err(Refused::Because(Why::NoRoute)),
+        NextHop::Local if is_link_business(frame) => {
+            Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)))
+        }
         NextHop::Local => Ok(()),
         NextHop::Client(number) => {
             hand_over(frame, number, router).map_err(Refused::Fate)?;
@@ -107,6 +110,14 @@ fn hand_over(frame: &mut Frame<'_>, number: u32, router: &Router<'_>) -> Result<
         matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) && !frame.note.turned;
     frame.note.entry = if forwarded { Entry::Client } else { Entry::Handed };
     Err(Fate::HandOver(u8::try_from(owner).unwrap_or(u8::MAX)))
+}
+
+/// Router and neighbour discovery (RFC 4861) are for a link, and a client is on none of the kernel's: from
+/// there it could change the kernel's routes.
+fn is_link_business(frame: &Frame<'_>) -> bool {
+    let ip = &frame.note.inner;
+    let kind = frame.data().get(ip.payload_offset).copied();
+    ip.protocol == wire::icmp::v6::PROTOCOL && matches!(kind, Some(133..=137))
 }
 
 fn is_forwarded(address: IpAddr) -> bool {

@@ -16,7 +16,7 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate, Waiting};
 use crate::frame::{Frame, Kind};
 use crate::limits::BURST_LEN_MAX;
-use crate::packet::Ip;
+use crate::packet::{Ip, is_no_source};
 use crate::site::{Site, local_number};
 use crate::stages::egress::client;
 use crate::stages::route::{NextHop, Routes};
@@ -55,12 +55,12 @@ pub fn open_by(
     );
     let verdicts = open_all(burst, sessions, aead);
     for (frame, accepted) in burst.undecided().filter(is_sealed).zip(verdicts) {
-        if let Err(fate) = accept(frame, accepted, sessions, routes, now) {
-            frame.fate = fate;
-        }
-        if frame.note.kind == Kind::Inner {
-            counters.opened.add(1);
-            counters.opened_octets.add(frame.len() as u64);
+        match accept(frame, accepted, sessions, routes, now) {
+            Ok(()) => {
+                counters.opened.add(1);
+                counters.opened_octets.add(frame.len() as u64);
+            }
+            Err(fate) => frame.fate = fate,
         }
     }
     counters.roamed.add(std::mem::take(&mut sessions.roamed));
@@ -164,7 +164,7 @@ fn authentic(
     if confirmed {
         peer.timers.confirmed();
         sessions.retire(retired);
-        sessions.announce(local);
+        sessions.announce(local, false);
     }
     sessions.roamed += u64::from(moved);
     let peer = sessions.peer_mut(local)?;
@@ -180,8 +180,8 @@ fn authentic(
 /// The inner packet must be whole and its source the peer's own (cryptokey routing, and exact: the address
 /// must lead back to this peer, not to one with a longer prefix).
 fn unwrap_inner(frame: &mut Frame<'_>, number: u32, routes: &Routes) -> Result<(), Fate> {
-    let ip = Ip::parse(frame.data(), false).map_err(|_| drop(DropReason::WireguardInner))?;
-    if routes.lookup(ip.source) != NextHop::Client(number) {
+    let ip = Ip::parse(frame.data()).map_err(|_| drop(DropReason::WireguardInner))?;
+    if is_no_source(ip.source) || routes.lookup(ip.source) != NextHop::Client(number) {
         return Err(drop(DropReason::WireguardSource));
     }
     frame.set_len(ip.len)?;

@@ -44,7 +44,12 @@ impl<I: Io> Worker<I> {
         self.tell_news();
 
         let mut moved = 0;
-        for message in std::mem::take(&mut self.messages) {
+        let messages = if self.messages.is_empty() {
+            ArrayVec::new()
+        } else {
+            std::mem::take(&mut self.messages)
+        };
+        for message in messages {
             moved += 1;
             let note = Note::own(Kind::Datagram, message.endpoint, NextHop::None);
             self.make(note, message.octets(), now, |octets| {
@@ -53,17 +58,22 @@ impl<I: Io> Worker<I> {
         }
         for local in due.keepalives {
             moved += 1;
-            let worker = usize::from(self.state.owner.worker);
-            let number = global_number(local, worker, self.state.owner.workers);
-            let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Client(number));
-            self.make(note, &[], now, |_| ());
+            self.send_keepalive(local, now);
         }
         // Last, so that what was sent above and met an unknown neighbour asks in the same turn.
-        for name in self.state.neighbours.take_questions() {
+        while let Some(name) = self.state.neighbours.next_question() {
             moved += 1;
             self.make(note_to(name), &[], now, |_| ());
         }
         moved
+    }
+
+    /// Sends an empty packet to a peer that has a session.
+    pub(super) fn send_keepalive(&mut self, local: u32, now: Instant) {
+        let worker = usize::from(self.state.owner.worker);
+        let number = global_number(local, worker, self.state.owner.workers);
+        let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Client(number));
+        self.make(note, &[], now, |_| ());
     }
 
     /// Makes one frame of these octets and sends it on its way. They are rare enough not to wait for each
@@ -86,16 +96,17 @@ impl<I: Io> Worker<I> {
         for packet in &mut packets {
             burst.push_packet(packet, note);
         }
-        let outcomes = walk(burst, &mut self.state, &self.exchange, now);
+        let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
+        drop(burst);
         self.settle(packets, outcomes, now);
     }
 
     /// What this worker has learned of neighbours, the others want to know as well.
     fn tell_news(&mut self) {
         let own = usize::from(self.state.owner.worker);
-        for (name, link) in self.state.neighbours.take_news() {
+        while let Some((name, heard)) = self.state.neighbours.next_news() {
             for worker in (0..self.exchange.workers()).filter(|worker| *worker != own) {
-                if !self.exchange.order(worker, Order::Learned(name, link)) {
+                if !self.exchange.mention(worker, Order::Learned(name, heard)) {
                     self.state.counters.orders_lost.add(1);
                 }
             }

@@ -12,6 +12,7 @@ use crate::frame::{Entry, Frame};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
 use crate::port::{Batch, Io, Packet, Queue};
+use crate::table::Key;
 
 /// Packets that leave in this turn, by destination.
 #[derive(Debug)]
@@ -90,15 +91,10 @@ impl<I: Io> Worker<I> {
         let outgoing = &mut self.outgoing;
         for (wire, batch) in self.queues.wires.iter_mut().zip(&mut outgoing.wires) {
             if !batch.is_empty() {
-                let octets = batch.iter().map(|packet| packet.len() as u64).sum();
-                counters.transmitted_octets.add(octets);
-                send(
-                    wire.queue.as_mut(),
-                    batch,
-                    &counters.transmitted,
-                    DropReason::TransmitFull,
-                    counters,
-                );
+                let octets = octets_of(batch);
+                let (queue, full) = (wire.queue.as_mut(), DropReason::TransmitFull);
+                let lost = send(queue, batch, &counters.transmitted, full, counters);
+                counters.transmitted_octets.add(octets - lost);
             }
         }
         for (wire, batch) in self.queues.wires.iter_mut().zip(&mut outgoing.kernels) {
@@ -114,7 +110,11 @@ impl<I: Io> Worker<I> {
     }
 }
 
-/// Sends a batch; what the queue leaves is freed and counted.
+fn octets_of<P: Packet>(batch: &Batch<P>) -> u64 {
+    batch.iter().map(|packet| packet.len() as u64).sum()
+}
+
+/// Sends a batch; what the queue leaves is freed and counted. Gives the octets of that.
 #[inline]
 fn send<Q: Queue>(
     queue: Option<&mut Q>,
@@ -122,19 +122,21 @@ fn send<Q: Queue>(
     sent: &Counter,
     full: DropReason,
     counters: &Counters,
-) {
+) -> u64 {
     let count = batch.len();
     if count == 0 {
-        return;
+        return 0;
     }
     if let Some(queue) = queue {
         queue.transmit(batch);
     }
     sent.add((count - batch.len()) as u64);
+    let lost = octets_of(batch);
     for packet in batch.drain(..) {
         drop(packet);
         counters.drop_one(full);
     }
+    lost
 }
 
 /// Puts copies of handshake messages into the rings of their threads; the buffers are free at once.
@@ -154,17 +156,19 @@ pub(super) fn submit_handshakes(burst: &mut Burst<'_>, state: &State, exchange: 
     }
 }
 
-/// Initiations may go to any thread, so they are spread by their ephemeral key, which is random. Answers go
-/// to the thread that waits for them, which the receiver index names.
+/// Initiations may go to any thread, so they are spread by their ephemeral key, under a seed of ours: nobody
+/// outside can aim at one thread. Answers go to the thread that waits for them, which the receiver index names.
 fn thread_of(frame: &Frame<'_>, state: &State, exchange: &Exchange) -> usize {
     let octets = frame.data();
     let word = |at: usize| {
         octets.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
     };
     let number = match octets.first() {
-        Some(&wireguard::message::INITIATION) => word(8),
-        Some(&wireguard::message::RESPONSE) => state.owner.permutation.place(word(8)).slot,
-        _ => state.owner.permutation.place(word(4)).slot,
+        Some(&wireguard::message::INITIATION) => word(8).hash(state.seed),
+        Some(&wireguard::message::RESPONSE) => state.owner.permutation.place(word(8)).slot.into(),
+        _ => state.owner.permutation.place(word(4)).slot.into(),
     };
-    number as usize % exchange.threads().max(1)
+    let threads = exchange.threads().max(1) as u64;
+    // A remainder is below the number of threads.
+    usize::try_from(number % threads).unwrap_or(0)
 }

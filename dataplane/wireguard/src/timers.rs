@@ -204,6 +204,11 @@ impl Timers {
         ready
     }
 
+    /// The initiation that was due could not be made: it is due again after `delay`.
+    pub fn postpone(&mut self, now: Instant, delay: Duration) {
+        self.retry_at = now + delay;
+    }
+
     /// Whether the last initiation is at least [`REKEY_TIMEOUT`] ago.
     pub fn may_initiate(&self, now: Instant) -> bool {
         !self.initiated_at.is_armed() || now.since(self.initiated_at) >= REKEY_TIMEOUT

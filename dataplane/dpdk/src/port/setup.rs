@@ -181,6 +181,13 @@ fn start(device: &mut Device, settings: &Settings, mtu: u16) -> Result<(), Error
             return Err(refused(device.name(), "does not take the MTU", result));
         }
     }
+    // Neighbour solicitations come to multicast addresses that follow from ours (RFC 4861 7.2.1), which
+    // cards filter. Devices without a filter have nothing to switch.
+    // SAFETY: the port is ours and open.
+    let result = unsafe { dpdk_sys::rte_eth_allmulticast_enable(id) };
+    if result != 0 && result != -libc::ENOTSUP {
+        return Err(refused(device.name(), "does not take multicast", result));
+    }
     if settings.promiscuous {
         // SAFETY: the port is ours and open.
         let result = unsafe { dpdk_sys::rte_eth_promiscuous_enable(id) };

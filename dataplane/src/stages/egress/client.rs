@@ -32,10 +32,11 @@ pub fn encap(frame: &mut Frame<'_>, site: &Site, tos: u8) -> Result<(), Fate> {
                 protocol: udp::PROTOCOL,
                 ttl: HOP_LIMIT,
                 tos,
-                // Routers may fragment, as with WireGuard's other implementations, so each needs a name
-                // of its own among its neighbours; the message counter is one (RFC 6864 4.3).
+                // Routers may fragment data, as with WireGuard's other implementations, so each needs a name
+                // of its own among its neighbours; the message counter is one (RFC 6864 4.3). Handshake
+                // messages fit every path.
                 identification: identification(frame.note.counter),
-                dont_fragment: false,
+                dont_fragment: frame.note.kind == Kind::Datagram,
                 payload_len: len,
             };
             ipv4::emit(frame.push(ipv4::HEADER_LEN)?, &fields).map_err(|_| NO_ROUTE)?;

@@ -8,6 +8,7 @@ use wireguard::time::Instant;
 use super::Router;
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
+use crate::limiter::Limiter;
 use crate::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
 use crate::packet::Ip;
 
@@ -50,36 +51,25 @@ impl Why {
     }
 }
 
-/// A token bucket in one stamp: the time at which the bucket was, or will be, full but for the burst.
+/// The limits of ICMP errors, one for each kind: who provokes one kind does not silence another
+/// (RFC 4443 2.4 (f), RFC 1812 4.3.2.8).
 #[derive(Debug)]
-pub struct Limiter {
-    next: Instant,
-}
+pub struct Limits([Limiter; 3]);
 
-/// Time that one error costs.
-const COST: std::time::Duration =
-    std::time::Duration::from_nanos(1_000_000_000 / ICMP_ERRORS_PER_SECOND as u64);
-
-impl Limiter {
-    /// A full bucket.
-    pub const fn new() -> Self {
-        Self { next: Instant::ZERO }
-    }
-
-    /// Takes a token, if there is one (RFC 4443 2.4 (f), RFC 1812 4.3.2.8).
-    pub fn take(&mut self, now: Instant) -> bool {
-        let earliest = now - COST * (ICMP_ERRORS_BURST - 1);
-        if self.next > now {
-            return false;
-        }
-        self.next = self.next.max(earliest) + COST;
-        true
-    }
-}
-
-impl Default for Limiter {
+impl Default for Limits {
     fn default() -> Self {
-        Self::new()
+        Self([Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST); 3])
+    }
+}
+
+impl Limits {
+    fn take(&mut self, why: Why, now: Instant) -> bool {
+        let Self([no_route, hop_limit, too_big]) = self;
+        match why {
+            Why::NoRoute => no_route.take(now),
+            Why::HopLimit => hop_limit.take(now),
+            Why::TooBig => too_big.take(now),
+        }
     }
 }
 
@@ -103,12 +93,12 @@ pub(super) fn turn(
     let ip = match frame.note.inner.source {
         IpAddr::V4(to) => {
             let error = why.v4(mtu);
-            judge_v4(frame, router, now).ok_or(lost)?;
+            judge_v4(frame, why, router, now).ok_or(lost)?;
             turn_v4(frame, error, router.site.router4, to).ok_or(lost)?
         }
         IpAddr::V6(to) => {
             let error = why.v6(mtu);
-            judge_v6(frame, error, router, now).ok_or(lost)?;
+            judge_v6(frame, (why, error), router, now).ok_or(lost)?;
             turn_v6(frame, error, router.site.router6, to).ok_or(lost)?
         }
     };
@@ -118,16 +108,16 @@ pub(super) fn turn(
     Ok(())
 }
 
-fn judge_v4(frame: &Frame<'_>, router: &mut Router<'_>, now: Instant) -> Option<()> {
+fn judge_v4(frame: &Frame<'_>, why: Why, router: &mut Router<'_>, now: Instant) -> Option<()> {
     let offender = ipv4::parse_unverified(frame.data()).ok()?;
     let payload = frame.data().get(offender.payload_offset..)?;
-    let may = icmp::v4::may_answer(&offender, payload, false) && router.limiter.take(now);
+    let may = icmp::v4::may_answer(&offender, payload, false) && router.limits.take(why, now);
     may.then_some(())
 }
 
 fn judge_v6(
     frame: &Frame<'_>,
-    error: icmp::v6::Error,
+    (why, error): (Why, icmp::v6::Error),
     router: &mut Router<'_>,
     now: Instant,
 ) -> Option<()> {
@@ -136,7 +126,7 @@ fn judge_v6(
     // A server without any IPv6 address has nothing to send an error from.
     let may = !router.site.router6.is_unspecified()
         && icmp::v6::may_answer(error, &offender, payload, false)
-        && router.limiter.take(now);
+        && router.limits.take(why, now);
     may.then_some(())
 }
 
@@ -178,7 +168,7 @@ fn turn_v4(
         payload_len,
     };
     ipv4::emit(header, &fields).ok()?;
-    Ip::parse(frame.data(), true).ok()
+    Ip::parse(frame.data()).ok()
 }
 
 fn turn_v6(
@@ -202,24 +192,5 @@ fn turn_v6(
         payload_len,
     };
     ipv6::emit(header, &fields).ok()?;
-    Ip::parse(frame.data(), true).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn the_limit_allows_a_burst_and_then_the_rate() {
-        let mut limiter = Limiter::new();
-        let start = Instant(1_000_000_000_000);
-        let burst = (0..1000).filter(|_| limiter.take(start)).count();
-        assert_eq!(burst, ICMP_ERRORS_BURST as usize);
-        let mut later = 0;
-        for ms in 1..=1000 {
-            later += usize::from(limiter.take(start + Duration::from_millis(ms)));
-        }
-        assert_eq!(later, ICMP_ERRORS_PER_SECOND as usize);
-    }
+    Ip::parse(frame.data()).ok()
 }

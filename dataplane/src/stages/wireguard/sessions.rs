@@ -15,8 +15,12 @@ use wireguard::wheel::Wheel;
 use crate::exchange::{Exchange, Install, Job, Message};
 use crate::frame::Endpoint;
 use crate::handshake::Random;
-use crate::limits::{OWN_PER_TURN, TIMERS_PER_TURN};
-use crate::site::global_number;
+use crate::limiter::Limiter;
+use crate::limits::{
+    JOBS_OWN_MAX, OWN_INITIATION_RETRY, OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND,
+    OWN_PER_TURN, TIMERS_PER_TURN,
+};
+use crate::site::{global_number, keeper_thread};
 
 /// A peer as its worker knows it.
 #[derive(Debug)]
@@ -29,6 +33,17 @@ pub(super) struct Peer {
     pub(super) number: u32,
     /// When the wheel will ask for this peer; never later than its timers' deadline.
     armed: Instant,
+    /// It stands in the list of those that are ready.
+    ready: bool,
+}
+
+/// A peer that has got a session that sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// Its number on the worker.
+    pub peer: u32,
+    /// We began the handshake: the peer may send only after it has got a packet of ours.
+    pub initiated: bool,
 }
 
 /// What timers ask the worker to do.
@@ -62,8 +77,10 @@ pub struct Sessions {
     random: Random,
     /// Endpoints that have moved since the last count.
     pub(super) roamed: u64,
-    /// Peers that have got a session that sends, so that what waits for them can go.
-    ready: ArrayVec<u32, OWN_PER_TURN>,
+    /// Peers that have got a session that sends, each once, so that what waits for them can go.
+    ready: Vec<Ready>,
+    /// The limit of handshakes that we begin.
+    limiter: Limiter,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -92,7 +109,8 @@ impl Sessions {
             worker,
             random,
             roamed: 0,
-            ready: ArrayVec::new(),
+            ready: Vec::with_capacity(peers.len()),
+            limiter: Limiter::new(OWN_INITIATIONS_PER_SECOND, OWN_INITIATIONS_BURST),
             exchange,
         };
         for setup in peers {
@@ -114,6 +132,7 @@ impl Sessions {
             client_id: setup.client_id,
             number: global_number(local, self.worker, self.exchange.workers()),
             armed: Instant::NEVER,
+            ready: false,
         });
         self.rearm(local);
     }
@@ -177,20 +196,31 @@ impl Sessions {
         };
         self.retire(retired);
         if install.role == Role::Initiator {
-            self.announce(local);
+            self.announce(local, true);
         }
         self.rearm(local);
         install.reply
     }
 
-    /// What waits for this peer can go. What does not fit is released when its holding time ends.
-    pub(super) fn announce(&mut self, local: u32) {
-        let _ = self.ready.try_push(local);
+    /// What waits for this peer can go. Each peer stands in the list once, so that it never grows.
+    pub(super) fn announce(&mut self, local: u32, initiated: bool) {
+        let Some(peer) = self.peers.get_mut(local as usize) else { return };
+        if std::mem::replace(&mut peer.ready, true) {
+            for ready in self.ready.iter_mut().filter(|ready| ready.peer == local) {
+                ready.initiated |= initiated;
+            }
+        } else {
+            self.ready.push(Ready { peer: local, initiated });
+        }
     }
 
-    /// Peers that have got a session since the last call.
-    pub fn take_ready(&mut self) -> ArrayVec<u32, OWN_PER_TURN> {
-        std::mem::take(&mut self.ready)
+    /// A peer that has got a session that sends.
+    pub fn next_ready(&mut self) -> Option<Ready> {
+        let ready = self.ready.pop()?;
+        if let Some(peer) = self.peers.get_mut(ready.peer as usize) {
+            peer.ready = false;
+        }
+        Some(ready)
     }
 
     pub(super) fn retire(&mut self, retired: Retired) {
@@ -211,18 +241,21 @@ impl Sessions {
         self.rearm(local);
     }
 
-    /// Asks the peer's handshake thread for an initiation. When its ring is full the retry timer asks
-    /// again.
+    /// Asks the peer's handshake thread for an initiation, within our own limits; else it is due again soon.
     fn initiate(&mut self, local: u32, now: Instant) {
         let jitter = self.jitter();
-        let exchange = Arc::clone(&self.exchange);
         let Some(peer) = self.peers.get_mut(local as usize) else { return };
         let Some(endpoint) = peer.endpoint else { return };
-        peer.timers.initiated(now, jitter);
-        exchange.submit(
-            peer.number as usize % exchange.threads(),
-            Job::Initiate(peer.number, endpoint),
-        );
+        let number = peer.number;
+        let thread = keeper_thread(number, self.exchange.workers(), self.exchange.threads());
+        let begun = self.exchange.jobs_waiting(thread) < JOBS_OWN_MAX
+            && self.limiter.take(now)
+            && self.exchange.submit(thread, Job::Initiate(number, endpoint));
+        if begun {
+            peer.timers.initiated(now, jitter);
+        } else {
+            peer.timers.postpone(now, OWN_INITIATION_RETRY + jitter);
+        }
     }
 
     fn jitter(&mut self) -> Duration {
@@ -289,7 +322,8 @@ impl Sessions {
 
     fn abandon(&self, number: u32) {
         // Lost in a full ring, it only delays the freeing of one slot until the next handshake.
-        self.exchange.submit(number as usize % self.exchange.threads(), Job::Abandon(number));
+        let thread = keeper_thread(number, self.exchange.workers(), self.exchange.threads());
+        self.exchange.submit(thread, Job::Abandon(number));
     }
 
     /// Live sessions, for the end's report.
