@@ -148,15 +148,15 @@ impl Stages {
 /// `dataplane::pipeline::walk` with laps.
 #[inline]
 fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watch<'_>) {
-    let State { site, directory, routes, counters, owner, .. } = state;
+    let State { site, routes, counters, owner, .. } = state;
     let worker = owner.worker;
-    let mut router = Router { routes, site, worker, limiter: &mut state.limiter, counters };
+    let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
     burst.pass(|frame| parse::locate(frame, site));
     watch.lap();
     link::answer(burst, &mut state.neighbours, site, now);
     watch.lap();
-    dos::admit(burst, &mut state.defence, &directory.identity, counters, now);
+    dos::admit(burst, &mut state.defence, counters, now);
     watch.lap();
     steer::claim(burst, owner);
     watch.lap();
