@@ -3,7 +3,7 @@
 //!
 //! After every step the books of the server are closed (nothing unaccounted, no buffer and no slot lost), and
 //! every inner packet that arrives anywhere is one that was sent there, whole and for the first time. After
-//! every bad spell the link becomes good; 25 s later everything that is sent arrives.
+//! every bad spell the link becomes good; 25 s later everything that is sent arrives (see `World::calm`).
 //!
 //! `SIMULATION_SEEDS=n` runs so many seeds, from `SIMULATION_FIRST` (else 0) on. A seed that fails is named,
 //! and fails again in the same way; only boringtun makes its keys by itself.

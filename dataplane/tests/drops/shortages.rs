@@ -8,13 +8,13 @@ use dataplane::counters::Totals;
 use dataplane::exchange::Job;
 use dataplane::fate::DropReason as Why;
 use dataplane::limits::{
-    HELD_PER_KEY_MAX, HELD_TIME, JOBS_MAX, JOBS_UNDER_LOAD, NEIGHBOUR_ATTEMPTS_MAX,
-    NEIGHBOUR_RETRY, NEIGHBOURS_MAX,
+    HELD_PER_KEY_MAX, HELD_TIME, JOBS_MAX, NEIGHBOUR_ATTEMPTS_MAX, NEIGHBOUR_RETRY, NEIGHBOURS_MAX,
 };
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::scene::Scene;
-use dataplane::testing::server::{LOCAL, Place, WIRE};
+use dataplane::testing::server::{self, LOCAL, WIRE};
 use dataplane::testing::site;
+use wireguard::index::Place;
 use wireguard::message::COOKIE_REPLY;
 
 use super::handshakes::initiation;
@@ -48,9 +48,16 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
         Why::HandshakeFull => {
             while scene.server.exchange.submit(0, Job::Abandon(ABSENT)) {}
             assert_eq!(scene.server.exchange.jobs_waiting(0), JOBS_MAX);
+            // An answer that somebody waits for: no other message gets so far under load.
+            let (worker, slot) = (0, 200);
+            let permutation = &scene.server.workers[0].state().owner.permutation;
+            let index = permutation.index(Place { server: 0, worker, slot });
             let mut message = [0; COOKIE_REPLY_LEN];
             message[0] = COOKIE_REPLY;
+            message[4..8].copy_from_slice(&index.to_le_bytes());
+            scene.server.exchange.expect(usize::from(worker), slot, true);
             put(scene, site::outer_v4(9), &message);
+            scene.server.exchange.expect(usize::from(worker), slot, false);
             // Whoever asks for a session while the server is under load has to prove his address first.
             scene.wait(Duration::from_secs(2));
         }
@@ -93,28 +100,27 @@ fn local(scene: &mut Scene, number: u32) {
 }
 
 /// While a queue of the world takes nothing.
-fn limited(scene: &mut Scene, place: Place, act: impl FnOnce(&mut Scene)) {
+fn limited(scene: &mut Scene, place: server::Place, act: impl FnOnce(&mut Scene)) {
     scene.server.end(place).limit(0);
     act(scene);
     scene.server.end(place).limit(ENOUGH);
 }
 
-/// Under load every sender is answered with a cookie, whoever it is: each address of the link takes a row.
+/// A client that moves from host to host of the link, and is followed by the kernel's packets: each takes a row.
 fn fill_neighbours(scene: &mut Scene) -> Totals {
     scene.neighbours = false;
-    while scene.server.exchange.jobs_waiting(0) < JOBS_UNDER_LOAD {
-        scene.server.exchange.submit(0, Job::Abandon(ABSENT));
-    }
-    let message = initiation(scene, SILENT);
     let host = |number: usize| {
         let base = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 1, 0, 0).to_bits();
         SocketAddr::from((Ipv6Addr::from_bits(base + number as u128), 1000))
     };
+    let mut before = scene.server.totals();
     for number in 0..NEIGHBOURS_MAX {
-        put(scene, host(number), &message);
+        let keepalive = scene.withhold(0, &[]).pop().unwrap();
+        let (_, _, payload) = packets::datagram_in(&keepalive).unwrap();
+        put(scene, host(number), payload);
+        before = scene.server.totals();
+        local(scene, 0);
     }
-    let before = scene.server.totals();
-    put(scene, host(NEIGHBOURS_MAX), &message);
     scene.neighbours = true;
     before
 }

@@ -35,6 +35,9 @@ const ID_LEN: usize = 8;
 /// The longest filling with which the packet still fits.
 pub(crate) const FILLING_MAX: usize = 1420 - 40 - 8 - ID_LEN;
 
+/// One packet of so many may be missing when there is an excuse for it.
+const SHARE_OF_MISSING: u64 = 50;
+
 impl Ledger {
     /// A new packet between two parties.
     pub(crate) fn send(
@@ -75,17 +78,18 @@ impl Ledger {
         self.entries.values().filter(|entry| !entry.arrived).count()
     }
 
-    /// Closes the account of everything sent so far. What was sent from `since` on must have arrived.
-    pub(crate) fn close(&mut self, since: Instant) {
-        let lost = |entry: &Entry| entry.at >= since && !entry.arrived;
-        let missing: Vec<_> =
-            self.entries.iter().filter(|(_, entry)| lost(entry)).take(5).collect();
+    /// Closes the account of everything sent so far. What was sent from `since` on must have arrived, but for
+    /// `excused` packets, and never more than a few.
+    pub(crate) fn close(&mut self, since: Instant, excused: u64) {
+        let sent = self.entries.iter().filter(|(_, entry)| entry.at >= since);
+        let missing: Vec<_> = sent.clone().filter(|(_, entry)| !entry.arrived).collect();
+        let (count, all) = (missing.len() as u64, sent.count() as u64);
+        assert!(all > 0, "nothing was sent at all");
         assert!(
-            missing.is_empty(),
-            "sent over a good link since {since:?} and not arrived: {missing:#?}"
+            count <= excused && count * SHARE_OF_MISSING <= all,
+            "{count} of {all} sent over a good link since {since:?} have not arrived, {excused} excused: {:#?}",
+            missing.iter().take(5).collect::<Vec<_>>()
         );
-        let counted = self.entries.values().filter(|entry| entry.at >= since).count();
-        assert!(counted > 0, "nothing was sent at all");
     }
 }
 
