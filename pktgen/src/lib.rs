@@ -1,0 +1,1 @@
+//! A load generator that speaks WireGuard, as a library without devices.

@@ -1,0 +1,2 @@
+//! millrace-pktgen.
+fn main() {}
