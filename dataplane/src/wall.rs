@@ -42,7 +42,7 @@ mod tests {
     fn follows_the_instant_and_takes_corrections() {
         let start = Instant(5_000_000_000);
         let clock = WallClock::new(Duration::from_secs(1_700_000_000), start);
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         assert_eq!(clock.unix(later), Duration::from_secs(1_700_000_060));
         clock.set(Duration::from_secs(1_700_000_061), later);
         assert_eq!(clock.unix(later), Duration::from_secs(1_700_000_061));

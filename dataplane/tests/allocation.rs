@@ -73,7 +73,9 @@ fn count(
     let outputs = [WIRE, LOCAL, Place::Wire { port: 0, worker: workers - 1 }];
     let (mut calls, mut out) = (0, 0);
     for (round, burst) in frames.chunks(BURST_LEN_MAX).enumerate() {
-        burst.iter().for_each(|frame| scene.server.put(place, frame));
+        for frame in burst {
+            scene.server.put(place, frame);
+        }
         scene.now = scene.now + PACE;
         let before = CALLS.get();
         scene.server.settle(scene.now);
@@ -90,6 +92,7 @@ fn count(
     (calls, out)
 }
 
+#[cfg(test)]
 fn sealed(to: std::net::Ipv4Addr) -> impl Fn(&mut Scene, usize) -> Vec<u8> {
     move |scene, number| {
         let packet = Ip::new(site::inner_v4(0), to).udp(1, 2, &vec![0; number % 1200]);
@@ -97,6 +100,7 @@ fn sealed(to: std::net::Ipv4Addr) -> impl Fn(&mut Scene, usize) -> Vec<u8> {
     }
 }
 
+#[cfg(test)]
 fn from_local(_: &mut Scene, number: usize) -> Vec<u8> {
     let to = site::inner_v4(u32::try_from(number % 2).unwrap());
     packets::from_local(&Ip::new(site::LOCAL_V4, to).udp(1, 2, &vec![0; number % 1200]))

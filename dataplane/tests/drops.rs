@@ -3,12 +3,16 @@
 //! Before and after each provocation two clients are connected, and afterwards their sessions still work:
 //! no loss, however it comes about, harms anybody else.
 
+#[cfg(test)]
 #[path = "drops/handshakes.rs"]
 mod handshakes;
+#[cfg(test)]
 #[path = "drops/inner.rs"]
 mod inner;
+#[cfg(test)]
 #[path = "drops/outer.rs"]
 mod outer;
+#[cfg(test)]
 #[path = "drops/shortages.rs"]
 mod shortages;
 
@@ -25,6 +29,7 @@ const SILENT: u32 = 2;
 const ABSENT: u32 = 3;
 
 /// What a reason needs beside the ordinary site.
+#[cfg(test)]
 fn plan(reason: DropReason) -> (Plan, Options) {
     let mut plan = Plan::new(4);
     plan.peers[ABSENT as usize].endpoint = Some(site::outer_v4(ABSENT));

@@ -9,10 +9,13 @@
 //! files anew. It takes whatever the server does for right: **a person has to look at the difference**
 //! (`git diff` for case.toml, Wireshark for the rest) before it is committed.
 
+#[cfg(test)]
 #[path = "golden/case.rs"]
 mod case;
+#[cfg(test)]
 #[path = "golden/pcap.rs"]
 mod pcap;
+#[cfg(test)]
 #[path = "golden/scenes.rs"]
 mod scenes;
 
@@ -59,6 +62,7 @@ fn tshark_finds_nothing_malformed_and_every_checksum_right() {
 }
 
 /// Lets tshark judge frames, and one with a broken checksum at the end, which it has to find.
+#[cfg(test)]
 fn inspect(name: &str, link: u32, mut frames: Vec<pcap::Frame>) {
     let (at, mut broken) =
         frames.iter().find(|(_, octets)| has_ipv4(link, octets)).unwrap().clone();
@@ -86,6 +90,7 @@ const fn ipv4_at(link: u32) -> usize {
     if link == pcap::RAW { 0 } else { wire::ethernet::HEADER_LEN }
 }
 
+#[cfg(test)]
 fn has_ipv4(link: u32, octets: &[u8]) -> bool {
     octets[ipv4_at(link)] == 0x45
 }

@@ -1,5 +1,5 @@
 //! Packets of every kind, to be sent into a server in memory, and the way back from a frame to what is in it.
-#![expect(clippy::expect_used, reason = "tests build packets that fit")]
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "tests build packets that fit")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -84,34 +84,26 @@ impl Ip {
         let mut octets = vec![0; icmp::HEADER_LEN];
         octets.extend(data);
         let echo = icmp::Echo { identifier: 0x6d6c, sequence };
-        match (self.source, self.destination) {
-            (IpAddr::V6(from), IpAddr::V6(to)) => {
-                icmp::v6::emit_echo_request(&mut octets, echo, from, to).expect("it fits");
-                self.packet(icmp::v6::PROTOCOL, &octets)
-            }
-            _ => {
-                icmp::v4::emit_echo_request(&mut octets, echo).expect("it fits");
-                self.packet(icmp::v4::PROTOCOL, &octets)
-            }
+        if let (IpAddr::V6(from), IpAddr::V6(to)) = (self.source, self.destination) {
+            icmp::v6::emit_echo_request(&mut octets, echo, from, to).expect("it fits");
+            return self.packet(icmp::v6::PROTOCOL, &octets);
         }
+        icmp::v4::emit_echo_request(&mut octets, echo).expect("it fits");
+        self.packet(icmp::v4::PROTOCOL, &octets)
     }
 
     /// An ICMP error about a small packet that `destination` sent to nobody: what may not be answered with
     /// another error.
     pub fn error(&self, data: &[u8]) -> Vec<u8> {
         let mut octets = vec![0; icmp::HEADER_LEN + data.len()];
-        match (self.source, self.destination) {
-            (IpAddr::V6(from), IpAddr::V6(to)) => {
-                let error = icmp::v6::Error::NoRoute;
-                icmp::v6::emit_error(&mut octets, error, from, to, data).expect("it fits");
-                self.packet(icmp::v6::PROTOCOL, &octets)
-            }
-            _ => {
-                let error = icmp::v4::Error::NetworkUnreachable;
-                icmp::v4::emit_error(&mut octets, error, data).expect("it fits");
-                self.packet(icmp::v4::PROTOCOL, &octets)
-            }
+        if let (IpAddr::V6(from), IpAddr::V6(to)) = (self.source, self.destination) {
+            let error = icmp::v6::Error::NoRoute;
+            icmp::v6::emit_error(&mut octets, error, from, to, data).expect("it fits");
+            return self.packet(icmp::v6::PROTOCOL, &octets);
         }
+        let error = icmp::v4::Error::NetworkUnreachable;
+        icmp::v4::emit_error(&mut octets, error, data).expect("it fits");
+        self.packet(icmp::v4::PROTOCOL, &octets)
     }
 }
 

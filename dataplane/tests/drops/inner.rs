@@ -54,7 +54,7 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
         }
         Why::WireguardInner => scene.send(0, &[0xff; 32]),
         Why::WireguardSource => {
-            scene.send(0, &Ip::new(site::inner_v4(1), site::LOCAL_V4).echo(1, b""))
+            scene.send(0, &Ip::new(site::inner_v4(1), site::LOCAL_V4).echo(1, b""));
         }
         Why::RouteNone => scene.send(0, &to([203, 0, 113, 1].into()).error(b"none")),
         Why::RouteHopLimit => {
@@ -63,11 +63,11 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
         Why::RouteDestination => scene.send(0, &to([224, 0, 0, 5].into()).echo(1, b"")),
         Why::EgressNoLocal => scene.send(0, &to(site::LOCAL_V4).echo(1, b"")),
         Why::EgressTooBig => {
-            local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(0)).error(&[0; 1452]))
+            local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(0)).error(&[0; 1452]));
         }
         Why::EgressLoop => local(scene, &Ip::new(site::LOCAL_V4, site::BEHIND_V4).echo(1, b"")),
         Why::SealNoEndpoint => {
-            local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(SILENT)).echo(1, b""))
+            local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(SILENT)).echo(1, b""));
         }
         other => panic!("{other:?} is provoked elsewhere"),
     }

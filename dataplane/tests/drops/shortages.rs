@@ -36,7 +36,11 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
             scene.wait(NEIGHBOUR_RETRY * u32::from(NEIGHBOUR_ATTEMPTS_MAX) + MOMENT);
             scene.neighbours = true;
         }
-        Why::HoldFull => (0..=HELD_PER_KEY_MAX).for_each(|_| local(scene, ABSENT)),
+        Why::HoldFull => {
+            for _ in 0..=HELD_PER_KEY_MAX {
+                local(scene, ABSENT);
+            }
+        }
         Why::HoldExpired => {
             local(scene, ABSENT);
             scene.wait(HELD_TIME + MOMENT);
@@ -65,7 +69,9 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
             let exchange = std::sync::Arc::clone(&scene.server.exchange);
             let slots: Vec<_> = std::iter::from_fn(|| exchange.take_slot(0, 0)).collect();
             call(scene, site::outer_v4(9), SILENT);
-            slots.into_iter().for_each(|slot| exchange.free_slot(0, slot));
+            for slot in slots {
+                exchange.free_slot(0, slot);
+            }
         }
         Why::TransmitFull => limited(scene, WIRE, |scene| local(scene, 0)),
         Why::KernelFull => limited(scene, LOCAL, |scene| {

@@ -84,9 +84,9 @@ impl Boring {
         }
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Instant {
         let due = (self.agreed + REKEY_AFTER_TIME).min(self.unanswered + UNANSWERED_TIMEOUT);
-        Some(due.max(self.asked + REKEY_TIMEOUT))
+        due.max(self.asked + REKEY_TIMEOUT)
     }
 
     pub(crate) fn tick(&mut self, now: Instant) {

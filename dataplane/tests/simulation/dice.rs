@@ -27,7 +27,7 @@ impl Dice {
     }
 
     pub(crate) fn duration(&mut self, from: Duration, to: Duration) -> Duration {
-        let spread = u64::try_from((to - from).as_nanos()).unwrap();
+        let spread = u64::try_from(to.saturating_sub(from).as_nanos()).unwrap();
         from + Duration::from_nanos(self.below(spread + 1))
     }
 }

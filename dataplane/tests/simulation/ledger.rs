@@ -42,10 +42,8 @@ impl Ledger {
     /// A new packet between two parties.
     pub(crate) fn send(
         &mut self,
-        from: Party,
-        to: Party,
-        is_v6: bool,
-        len: usize,
+        (from, to): (Party, Party),
+        (is_v6, len): (bool, usize),
         at: Instant,
     ) -> Vec<u8> {
         let id = self.next;

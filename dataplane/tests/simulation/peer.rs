@@ -38,7 +38,7 @@ impl Peer {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Ours(client) => client.deadline(),
-            Self::Boring(client) => client.deadline(),
+            Self::Boring(client) => Some(client.deadline()),
         }
     }
 

@@ -115,7 +115,7 @@ impl World {
             let end = self.now + length;
             while self.now < end {
                 self.mishap();
-                let pause = self.dice.duration(Duration::ZERO, Duration::from_secs(60));
+                let pause = self.dice.duration(Duration::ZERO, Duration::from_mins(1));
                 self.run(pause.min(end.since(self.now)));
             }
             self.calm(RECOVERY + WATCH);
@@ -134,6 +134,26 @@ impl World {
         self.run(ARRIVAL);
         self.is_talking = true;
         self.ledger.close(since, self.retired() - retired);
+    }
+
+    /// Somebody who speaks moves: from the first packet that he sends from there on, he is reached there.
+    pub(crate) fn follow(&mut self) {
+        self.is_talking = false;
+        self.run(ARRIVAL);
+        let since = self.now;
+        let speaking = |number: &usize| self.scenario.lives[*number].speaks;
+        let speakers: Vec<_> = (0..self.peers.len()).filter(speaking).collect();
+        let number = speakers[self.dice.index(speakers.len())];
+        let address = self.new_address(number);
+        self.peers[number].roam(address);
+        let packet = self.packet(Party::Client(number), Party::Local);
+        self.peers[number].send(&packet, self.now);
+        self.run(ARRIVAL);
+        let packet = self.packet(Party::Local, Party::Client(number));
+        self.put(Place::Local { worker: 0 }, &packets::from_local(&packet));
+        self.run(ARRIVAL);
+        self.ledger.close(since, 0);
+        self.is_talking = true;
     }
 
     /// Packets that came for a session that is no more, at either side.
@@ -325,7 +345,7 @@ impl World {
 
     fn packet(&mut self, from: Party, to: Party) -> Vec<u8> {
         let (is_v6, len) = (self.dice.permille(500), self.dice.index(FILLING_MAX + 1));
-        self.ledger.send(from, to, is_v6, len, self.now)
+        self.ledger.send((from, to), (is_v6, len), self.now)
     }
 
     /// The server's turns, until it rests; then its books are checked.
