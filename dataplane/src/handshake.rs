@@ -1,6 +1,9 @@
 //! What a handshake thread does: Noise off the fast path (D7). It keeps the handshakes of its peers and
 //! sends finished sessions to the worker that owns the peer.
 
+mod initiator;
+mod responder;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +13,17 @@ use wireguard::cookie::Jar;
 use wireguard::index::{Permutation, Place};
 use wireguard::limits::INITIATIONS_PER_SECOND;
 use wireguard::message::{ClientId, CookieReply, Initiation, Kind, Response, kind};
-use wireguard::noise::{Identified, Identity, Keys, PeerKeys, Pending, identify, initiate};
+use wireguard::noise::{Identity, Keys, PeerKeys, Pending, identify};
 use wireguard::secret::Secret;
 use wireguard::session::{Indices, Role};
 use wireguard::time::{Instant, Tai64n};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
 use crate::counters::Counters;
 use crate::exchange::{Exchange, Install, Job, Message, Order};
 use crate::fate::DropReason;
-use crate::frame::Endpoint;
-use crate::site::{keeper_thread, local_number, owner};
+use crate::limiter::Limiter;
+use crate::site::{local_number, owner};
 use crate::wall::WallClock;
 
 /// Random octets; seeded by the caller, so that the same seed gives the same run.
@@ -38,7 +41,8 @@ pub struct Peer {
 /// The moving part of a peer's handshakes.
 struct Row {
     newest: Tai64n,
-    opens_at: Instant,
+    /// The limit of its initiations (5.1).
+    gate: Limiter,
     jar: Jar,
     /// The initiation under way, with its slot.
     pending: Option<(Pending, u32)>,
@@ -82,10 +86,6 @@ impl std::fmt::Debug for Handshaker {
         f.debug_struct("Handshaker").field("thread", &self.thread).finish_non_exhaustive()
     }
 }
-
-/// Least time between two initiations of one peer, on average; a burst of as many as fit in a second is
-/// not punished beyond it.
-const GATE: Duration = Duration::from_millis(1_000 / INITIATIONS_PER_SECOND as u64);
 
 impl Handshaker {
     /// The state of thread number `thread`.
@@ -171,105 +171,6 @@ impl Handshaker {
         }
     }
 
-    /// The sender has named itself: on to the thread that keeps this peer, which may be this one.
-    fn identified(
-        &mut self,
-        identified: Identified,
-        message: &Message,
-        now: Instant,
-    ) -> Result<Ended, DropReason> {
-        let number = *self
-            .directory
-            .numbers
-            .get(identified.initiator())
-            .ok_or(DropReason::HandshakeUnknownPeer)?;
-        let workers = self.exchange.workers();
-        let thread = keeper_thread(number, workers, self.exchange.threads());
-        if thread == self.thread {
-            return self.initiation(number, identified, message, now);
-        }
-        let job = Job::Identified(Box::new((identified, message.clone())));
-        if !self.exchange.submit(thread, job) {
-            return Err(DropReason::HandshakeFull);
-        }
-        Ok(Ended::Elsewhere)
-    }
-
-    fn initiation(
-        &mut self,
-        number: u32,
-        identified: Identified,
-        message: &Message,
-        now: Instant,
-    ) -> Result<Ended, DropReason> {
-        let directory = Arc::clone(&self.directory);
-        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnknownPeer)?;
-        let admitted = identified.admit(&peer.keys).map_err(|_| DropReason::HandshakeInvalid)?;
-        let row = self.row(number);
-        if admitted.timestamp() <= row.newest {
-            return Err(DropReason::HandshakeReplay);
-        }
-        // A token bucket in one stamp: each initiation moves it on, and it never lags by over a second.
-        let earliest = now - Duration::from_secs(1);
-        if row.opens_at > now {
-            return Err(DropReason::HandshakeFlood);
-        }
-        row.opens_at = row.opens_at.max(earliest) + GATE;
-        row.newest = admitted.timestamp();
-        row.client_id = message.client_id;
-
-        let worker = owner(number, self.exchange.workers());
-        let slot =
-            self.exchange.take_slot(worker, self.thread).ok_or(DropReason::HandshakeNoIndex)?;
-        let local_index = self.index(worker, slot);
-        let remote_index = admitted.remote_index();
-        let ephemeral = self.secret();
-        let answer = admitted.respond(&peer.keys, local_index, ephemeral);
-        let Ok((mut response, keys)) = answer else {
-            self.exchange.free_slot(worker, slot);
-            return Err(DropReason::HandshakeInvalid);
-        };
-        self.row(number).jar.stamp(peer.keys.checker(), response.as_mut_bytes(), now);
-        self.await_cookie(number, (local_index, slot));
-        let reply = Message::new(response.as_bytes(), message.endpoint, message.client_id);
-        let indices = Indices { local: local_index, remote: remote_index };
-        let session = Established { role: Role::Responder, slot, indices, keys, reply };
-        self.install(number, session, message)
-    }
-
-    fn response(&mut self, response: &Response, message: &Message) -> Result<Ended, DropReason> {
-        let local_index = response.receiver_index.get();
-        let number = *self.waiting.get(&local_index).ok_or(DropReason::HandshakeUnexpected)?;
-        let directory = Arc::clone(&self.directory);
-        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
-        let row = self.row(number);
-        let (pending, slot) = row.pending.as_ref().ok_or(DropReason::HandshakeUnexpected)?;
-        let keys = pending
-            .complete(&directory.identity, &peer.keys, response)
-            .map_err(|_| DropReason::HandshakeInvalid)?;
-        let slot = *slot;
-        row.pending = None;
-        row.client_id = message.client_id;
-        self.forget_index(number, (local_index, slot));
-        let indices = Indices { local: local_index, remote: response.sender_index.get() };
-        let session = Established { role: Role::Initiator, slot, indices, keys, reply: None };
-        self.install(number, session, message)
-    }
-
-    fn cookie(&mut self, reply: &CookieReply, now: Instant) -> Result<Ended, DropReason> {
-        let number = *self
-            .waiting
-            .get(&reply.receiver_index.get())
-            .ok_or(DropReason::HandshakeUnexpected)?;
-        let directory = Arc::clone(&self.directory);
-        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
-        self.row(number)
-            .jar
-            .receive(peer.keys.checker(), reply, now)
-            .map_err(|_| DropReason::HandshakeInvalid)?;
-        Ok(Ended::Here)
-    }
-
     /// Sends the session to the peer's worker; its slot is free again when the worker's inbox is full.
     fn install(
         &mut self,
@@ -298,48 +199,6 @@ impl Handshaker {
         Err(DropReason::HandshakeFull)
     }
 
-    /// Makes an initiation and lets the peer's worker send it. A failure is silent here: the worker's
-    /// timer asks again.
-    fn initiate(&mut self, number: u32, endpoint: Endpoint, now: Instant) {
-        let directory = Arc::clone(&self.directory);
-        let Some(peer) = directory.peers.get(number as usize) else { return };
-        self.abandon(number);
-        let workers = self.exchange.workers();
-        let worker = owner(number, workers);
-        let Some(slot) = self.exchange.take_slot(worker, self.thread) else {
-            self.counters.orders_lost.add(1);
-            return;
-        };
-        let local_index = self.index(worker, slot);
-        let unix = self.wall.unix(now).max(self.newest_label);
-        self.newest_label = unix;
-        let stamp = Tai64n::new(unix.as_secs(), unix.subsec_nanos());
-        let ephemeral = self.secret();
-        let Ok((mut initiation, pending)) =
-            initiate(&directory.identity, &peer.keys, local_index, stamp, ephemeral)
-        else {
-            self.exchange.free_slot(worker, slot);
-            return;
-        };
-        let row = self.row(number);
-        row.jar.stamp(peer.keys.checker(), initiation.as_mut_bytes(), now);
-        row.pending = Some((pending, slot));
-        let client_id = row.client_id;
-        self.await_index(number, (local_index, slot));
-        if let Some(message) = Message::new(initiation.as_bytes(), endpoint, client_id) {
-            let order = Order::Send(local_number(number, workers), message);
-            if !self.exchange.order(worker, order) {
-                self.counters.orders_lost.add(1);
-            }
-        }
-    }
-
-    fn abandon(&mut self, number: u32) {
-        let Some((pending, slot)) = self.row(number).pending.take() else { return };
-        self.forget_index(number, (pending.local_index(), slot));
-        self.exchange.free_slot(owner(number, self.exchange.workers()), slot);
-    }
-
     /// From now on messages under this index are this peer's.
     fn await_index(&mut self, number: u32, (index, slot): (u32, u32)) {
         self.waiting.insert(index, number);
@@ -358,20 +217,12 @@ impl Handshaker {
         self.exchange.expect(owner(number, self.exchange.workers()), slot, false);
     }
 
-    /// An initiator under load may answer our response with a cookie (5.3), which the next response bears.
-    fn await_cookie(&mut self, number: u32, answered: (u32, u32)) {
-        if let Some(before) = self.row(number).answered.replace(answered) {
-            self.forget_index(number, before);
-        }
-        self.await_index(number, answered);
-    }
-
     fn row(&mut self, number: u32) -> &mut Row {
         let client_id =
             self.directory.peers.get(number as usize).map_or(ClientId::ZERO, |peer| peer.client_id);
         self.rows.entry(number).or_insert_with(|| Row {
             newest: Tai64n::default(),
-            opens_at: Instant::ZERO,
+            gate: Limiter::new(INITIATIONS_PER_SECOND, INITIATIONS_PER_SECOND),
             jar: Jar::new(),
             pending: None,
             answered: None,

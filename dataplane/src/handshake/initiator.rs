@@ -1,0 +1,103 @@
+//! The handshakes that we begin: make an initiation, take the response or the cookie.
+
+use std::sync::Arc;
+
+use wireguard::message::{CookieReply, Response};
+use wireguard::noise::initiate;
+use wireguard::session::{Indices, Role};
+use wireguard::time::{Instant, Tai64n};
+use zerocopy::IntoBytes;
+
+use super::{Ended, Established, Handshaker};
+use crate::exchange::{Message, Order};
+use crate::fate::DropReason;
+use crate::frame::Endpoint;
+use crate::site::{local_number, owner};
+
+impl Handshaker {
+    /// Makes an initiation and lets the peer's worker send it. A failure is silent here: the worker's
+    /// timer asks again.
+    pub(super) fn initiate(&mut self, number: u32, endpoint: Endpoint, now: Instant) {
+        let directory = Arc::clone(&self.directory);
+        let Some(peer) = directory.peers.get(number as usize) else { return };
+        self.abandon(number);
+        let workers = self.exchange.workers();
+        let worker = owner(number, workers);
+        let Some(slot) = self.exchange.take_slot(worker, self.thread) else {
+            self.counters.orders_lost.add(1);
+            return;
+        };
+        let local_index = self.index(worker, slot);
+        let unix = self.wall.unix(now).max(self.newest_label);
+        self.newest_label = unix;
+        let stamp = Tai64n::new(unix.as_secs(), unix.subsec_nanos());
+        let ephemeral = self.secret();
+        let Ok((mut initiation, pending)) =
+            initiate(&directory.identity, &peer.keys, local_index, stamp, ephemeral)
+        else {
+            self.exchange.free_slot(worker, slot);
+            return;
+        };
+        let row = self.row(number);
+        row.jar.stamp(peer.keys.checker(), initiation.as_mut_bytes(), now);
+        row.pending = Some((pending, slot));
+        let client_id = row.client_id;
+        self.await_index(number, (local_index, slot));
+        if let Some(message) = Message::new(initiation.as_bytes(), endpoint, client_id) {
+            let order = Order::Send(local_number(number, workers), message);
+            if !self.exchange.order(worker, order) {
+                self.counters.orders_lost.add(1);
+            }
+        }
+    }
+
+    /// Forgets the initiation under way.
+    pub(super) fn abandon(&mut self, number: u32) {
+        let Some((pending, slot)) = self.row(number).pending.take() else { return };
+        self.forget_index(number, (pending.local_index(), slot));
+        self.exchange.free_slot(owner(number, self.exchange.workers()), slot);
+    }
+
+    /// The answer to an initiation of ours.
+    pub(super) fn response(
+        &mut self,
+        response: &Response,
+        message: &Message,
+    ) -> Result<Ended, DropReason> {
+        let local_index = response.receiver_index.get();
+        let number = *self.waiting.get(&local_index).ok_or(DropReason::HandshakeUnexpected)?;
+        let directory = Arc::clone(&self.directory);
+        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
+        let row = self.row(number);
+        let (pending, slot) = row.pending.as_ref().ok_or(DropReason::HandshakeUnexpected)?;
+        let keys = pending
+            .complete(&directory.identity, &peer.keys, response)
+            .map_err(|_| DropReason::HandshakeInvalid)?;
+        let slot = *slot;
+        row.pending = None;
+        row.client_id = message.client_id;
+        self.forget_index(number, (local_index, slot));
+        let indices = Indices { local: local_index, remote: response.sender_index.get() };
+        let session = Established { role: Role::Initiator, slot, indices, keys, reply: None };
+        self.install(number, session, message)
+    }
+
+    /// A cookie for what we sent last: the next message to this peer bears it.
+    pub(super) fn cookie(
+        &mut self,
+        reply: &CookieReply,
+        now: Instant,
+    ) -> Result<Ended, DropReason> {
+        let number = *self
+            .waiting
+            .get(&reply.receiver_index.get())
+            .ok_or(DropReason::HandshakeUnexpected)?;
+        let directory = Arc::clone(&self.directory);
+        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
+        self.row(number)
+            .jar
+            .receive(peer.keys.checker(), reply, now)
+            .map_err(|_| DropReason::HandshakeInvalid)?;
+        Ok(Ended::Here)
+    }
+}

@@ -1,0 +1,86 @@
+//! The handshakes that peers begin: who is it, may it, answer, and the session for its worker.
+
+use std::sync::Arc;
+
+use wireguard::noise::Identified;
+use wireguard::session::{Indices, Role};
+use wireguard::time::Instant;
+use zerocopy::IntoBytes;
+
+use super::{Ended, Established, Handshaker};
+use crate::exchange::{Job, Message};
+use crate::fate::DropReason;
+use crate::site::{keeper_thread, owner};
+
+impl Handshaker {
+    /// The sender has named itself: on to the thread that keeps this peer, which may be this one.
+    pub(super) fn identified(
+        &mut self,
+        identified: Identified,
+        message: &Message,
+        now: Instant,
+    ) -> Result<Ended, DropReason> {
+        let number = *self
+            .directory
+            .numbers
+            .get(identified.initiator())
+            .ok_or(DropReason::HandshakeUnknownPeer)?;
+        let workers = self.exchange.workers();
+        let thread = keeper_thread(number, workers, self.exchange.threads());
+        if thread == self.thread {
+            return self.initiation(number, identified, message, now);
+        }
+        let job = Job::Identified(Box::new((identified, message.clone())));
+        if !self.exchange.submit(thread, job) {
+            return Err(DropReason::HandshakeFull);
+        }
+        Ok(Ended::Elsewhere)
+    }
+
+    fn initiation(
+        &mut self,
+        number: u32,
+        identified: Identified,
+        message: &Message,
+        now: Instant,
+    ) -> Result<Ended, DropReason> {
+        let directory = Arc::clone(&self.directory);
+        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnknownPeer)?;
+        let admitted = identified.admit(&peer.keys).map_err(|_| DropReason::HandshakeInvalid)?;
+        let row = self.row(number);
+        if admitted.timestamp() <= row.newest {
+            return Err(DropReason::HandshakeReplay);
+        }
+        if !row.gate.take(now) {
+            return Err(DropReason::HandshakeFlood);
+        }
+        row.newest = admitted.timestamp();
+        row.client_id = message.client_id;
+
+        let worker = owner(number, self.exchange.workers());
+        let slot =
+            self.exchange.take_slot(worker, self.thread).ok_or(DropReason::HandshakeNoIndex)?;
+        let local_index = self.index(worker, slot);
+        let remote_index = admitted.remote_index();
+        let ephemeral = self.secret();
+        let answer = admitted.respond(&peer.keys, local_index, ephemeral);
+        let Ok((mut response, keys)) = answer else {
+            self.exchange.free_slot(worker, slot);
+            return Err(DropReason::HandshakeInvalid);
+        };
+        self.row(number).jar.stamp(peer.keys.checker(), response.as_mut_bytes(), now);
+        self.await_cookie(number, (local_index, slot));
+        let reply = Message::new(response.as_bytes(), message.endpoint, message.client_id);
+        let indices = Indices { local: local_index, remote: remote_index };
+        let session = Established { role: Role::Responder, slot, indices, keys, reply };
+        self.install(number, session, message)
+    }
+
+    /// An initiator under load may answer our response with a cookie (5.3), which the next response bears.
+    fn await_cookie(&mut self, number: u32, answered: (u32, u32)) {
+        if let Some(before) = self.row(number).answered.replace(answered) {
+            self.forget_index(number, before);
+        }
+        self.await_index(number, answered);
+    }
+}
