@@ -1,12 +1,12 @@
 //! A packet's octets in our buffer, with room before and after, and what the stages have found out about it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use wireguard::message::ClientId;
 
 use crate::fate::{DropReason, Fate};
 use crate::neighbours::LinkAddress;
-use crate::packet::Ip;
+use crate::packet::{Address, Ip};
 use crate::stages::route::NextHop;
 
 /// Where a frame came in.
@@ -84,10 +84,12 @@ pub enum Kind {
 /// Both ends of a WireGuard path as this server sees it: answers leave from where questions came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The peer's address and port.
-    pub remote: SocketAddr,
+    /// The peer's address.
+    pub remote: Address,
     /// Our address that the peer talks to.
-    pub local: IpAddr,
+    pub local: Address,
+    /// The peer's UDP port.
+    pub remote_port: u16,
     /// The port (device) by which it is reached.
     pub port: u8,
 }
@@ -95,10 +97,22 @@ pub struct Endpoint {
 impl Endpoint {
     /// No endpoint at all; never transmitted to.
     pub const NONE: Self = Self {
-        remote: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
-        local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        remote: Address::UNSPECIFIED,
+        local: Address::UNSPECIFIED,
+        remote_port: 0,
         port: 0,
     };
+
+    /// The path from our address `local` by `port` to a peer.
+    pub fn new(remote: SocketAddr, local: IpAddr, port: u8) -> Self {
+        let remote_port = remote.port();
+        Self { remote: remote.ip().into(), local: local.into(), remote_port, port }
+    }
+
+    /// The peer's address and port.
+    pub fn remote_socket(&self) -> SocketAddr {
+        SocketAddr::new(self.remote.into(), self.remote_port)
+    }
 }
 
 /// What is known about a frame; written by one stage, read by later ones.
@@ -122,8 +136,6 @@ pub struct Note {
     pub slot: u32,
     /// Message counter.
     pub counter: u64,
-    /// The peer, as a number on its own worker.
-    pub peer: u32,
     /// Where an inner packet goes.
     pub next_hop: NextHop,
     /// The packet is an error that we made of one that came from there.
@@ -148,7 +160,6 @@ impl Note {
             endpoint: Endpoint::NONE,
             slot: 0,
             counter: 0,
-            peer: 0,
             next_hop: NextHop::None,
             turned: false,
         }
@@ -159,10 +170,10 @@ impl Note {
 #[derive(Debug)]
 pub struct Frame<'a> {
     octets: &'a mut [u8],
-    start: usize,
-    end: usize,
+    start: u16,
+    end: u16,
     /// Where the packet lay when it came.
-    received: (usize, usize),
+    received: (u16, u16),
     /// What has been decided.
     pub fate: Fate,
     /// What has been found out.
@@ -171,35 +182,38 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// A frame over a whole buffer whose packet lies at `start..start + len`; a range outside the buffer
-    /// is cut to it.
+    /// is cut to it. Of a buffer above 65,535 octets the rest is not used.
+    #[inline]
     pub fn new(octets: &'a mut [u8], start: usize, len: usize, note: Note) -> Self {
-        let end = start.saturating_add(len).min(octets.len());
-        let start = start.min(end);
+        let short = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
+        let end = short(start.saturating_add(len).min(octets.len()));
+        let start = short(start).min(end);
         Self { start, end, received: (start, end), octets, fate: Fate::Undecided, note }
     }
 
     /// The packet.
     #[inline]
     pub fn data(&self) -> &[u8] {
-        self.octets.get(self.start..self.end).unwrap_or_default()
+        self.octets.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
     }
 
     /// The packet, to be changed.
     #[inline]
     pub fn data_mut(&mut self) -> &mut [u8] {
-        self.octets.get_mut(self.start..self.end).unwrap_or_default()
+        self.octets.get_mut(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
     }
 
     /// The packet and all the room behind it.
     #[inline]
     pub fn data_and_room(&mut self) -> &mut [u8] {
-        self.octets.get_mut(self.start..).unwrap_or_default()
+        self.octets.get_mut(usize::from(self.start)..).unwrap_or_default()
     }
 
     /// Octets of the packet.
     #[inline]
     pub fn len(&self) -> usize {
-        self.end - self.start
+        // The end never lies before the start.
+        usize::from(self.end.wrapping_sub(self.start))
     }
 
     /// Whether the packet has no octets.
@@ -208,17 +222,20 @@ impl<'a> Frame<'a> {
     }
 
     /// Where the packet begins in its buffer.
+    #[inline]
     pub fn start(&self) -> usize {
-        self.start
+        self.start.into()
     }
 
     /// Takes `len` octets off the front.
     #[inline]
     pub fn pull(&mut self, len: usize) -> Result<(), Fate> {
-        if len > self.len() {
-            return Err(Fate::Drop(DropReason::ParseTruncated));
+        let truncated = Fate::Drop(DropReason::ParseTruncated);
+        let start = u16::try_from(usize::from(self.start) + len).map_err(|_| truncated)?;
+        if start > self.end {
+            return Err(truncated);
         }
-        self.start += len;
+        self.start = start;
         Ok(())
     }
 
@@ -227,19 +244,19 @@ impl<'a> Frame<'a> {
     /// for a buffer that is not from our pools.
     #[inline]
     pub fn push(&mut self, len: usize) -> Result<&mut [u8], Fate> {
-        let start = self.start.checked_sub(len).ok_or(Fate::Drop(DropReason::ParseSegmented))?;
-        self.start = start;
+        let start = u16::try_from(len).ok().and_then(|len| self.start.checked_sub(len));
+        self.start = start.ok_or(Fate::Drop(DropReason::ParseSegmented))?;
         Ok(self.data_mut())
     }
 
     /// Sets the packet's length: shorter cuts the end, longer takes from the room behind.
     #[inline]
     pub fn set_len(&mut self, len: usize) -> Result<(), Fate> {
-        let end = self.start + len;
+        let end = usize::from(self.start) + len;
         if end > self.octets.len() {
             return Err(Fate::Drop(DropReason::ParseSegmented));
         }
-        self.end = end;
+        self.end = u16::try_from(end).map_err(|_| Fate::Drop(DropReason::ParseSegmented))?;
         Ok(())
     }
 
@@ -250,13 +267,14 @@ impl<'a> Frame<'a> {
 
     /// The link address from which the frame came, when it came with a link header.
     pub fn sender(&self) -> Option<LinkAddress> {
-        let header = self.octets.get(self.received.0..self.received.1)?;
+        let header = self.octets.get(usize::from(self.received.0)..usize::from(self.received.1))?;
         wire::ethernet::parse(header).ok().map(|header| header.source)
     }
 
     /// Octets of room behind the packet.
+    #[inline]
     pub fn tailroom(&self) -> usize {
-        self.octets.len() - self.end
+        self.octets.len() - usize::from(self.end)
     }
 }
 
@@ -287,6 +305,11 @@ mod tests {
         frame.set_len(100).unwrap();
         assert!(frame.set_len(101).is_err());
         assert_eq!(frame.data().len(), 100);
+    }
+
+    #[test]
+    fn a_frame_of_any_size_stays_small() {
+        assert!(size_of::<Frame<'_>>() <= 144, "{}", size_of::<Frame<'_>>());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The neighbours of our ports: which link address an on-link host or a gateway has (RFC 826, RFC 4861 7.3).
 
-use std::net::IpAddr;
-
 use arrayvec::ArrayVec;
 use wireguard::time::Instant;
 use wireguard::wheel::Wheel;
@@ -10,6 +8,7 @@ use crate::limits::{
     NEIGHBOUR_ATTEMPTS_MAX, NEIGHBOUR_LIFETIME, NEIGHBOUR_REFRESH, NEIGHBOUR_RETRY, NEIGHBOURS_MAX,
     NEWS_PER_TURN, OWN_PER_TURN, TIMERS_PER_TURN,
 };
+use crate::packet::Address;
 use crate::table::{Key, Table};
 
 /// An Ethernet address.
@@ -24,16 +23,12 @@ pub struct Name {
     /// The port.
     pub port: u8,
     /// The IP address.
-    pub address: IpAddr,
+    pub address: Address,
 }
 
 impl Key for Name {
     fn hash(self, seed: u64) -> u64 {
-        let bits = match self.address {
-            IpAddr::V4(address) => u128::from(address.to_ipv6_mapped()),
-            IpAddr::V6(address) => u128::from(address),
-        };
-        bits.hash(seed ^ u64::from(self.port) << 56)
+        self.address.bits().hash(seed ^ u64::from(self.port) << 56)
     }
 }
 
@@ -262,12 +257,13 @@ impl Neighbours {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     const LINK: LinkAddress = [2, 0, 0, 0, 0, 1];
 
     fn name(last: u8) -> Name {
-        Name { port: 0, address: IpAddr::from([192, 0, 2, last]) }
+        Name { port: 0, address: Ipv4Addr::from([192, 0, 2, last]).into() }
     }
 
     fn table() -> (Neighbours, Instant) {
@@ -342,7 +338,7 @@ mod tests {
         assert!(table.names.is_empty());
         for number in 0..u32::try_from(NEIGHBOURS_MAX).unwrap() {
             let stranger =
-                Name { port: 0, address: IpAddr::from((10 << 24 | number).to_be_bytes()) };
+                Name { port: 0, address: Ipv4Addr::from(10 << 24 | number).into() };
             table.learn(stranger, Heard { asks_us: true, ..ANSWER }, now);
         }
         assert!(matches!(table.lookup(name(1), now), Known::Asked(_)), "still room for our own");
@@ -353,7 +349,7 @@ mod tests {
     fn full_is_an_answer() {
         let (mut table, now) = table();
         for number in 0..u32::try_from(NEIGHBOURS_MAX).unwrap() {
-            let host = Name { port: 0, address: IpAddr::from((10 << 24 | number).to_be_bytes()) };
+            let host = Name { port: 0, address: Ipv4Addr::from(10 << 24 | number).into() };
             assert!(matches!(table.lookup(host, now), Known::Asked(_)));
         }
         assert_eq!(table.lookup(name(1), now), Known::Full);

@@ -1,18 +1,124 @@
-//! An IP packet of either family as the stages need it, read once.
+//! An IP packet of either family as the stages need it, read once; its addresses are integers.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use wire::{Malformed, ipv4, ipv6};
 
 use crate::fate::{DropReason, Fate};
 
+/// An IP address of either family in two words, which are moved and compared in registers. IPv4 stands where
+/// RFC 4291 2.5.5.2 maps it; [`Ip::parse`] refuses IPv6 packets that bear a mapped address, so that no packet
+/// passes for one of the other family.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address {
+    high: u64,
+    low: u64,
+}
+
+/// The words above an IPv4 address.
+const MAPPED: u64 = 0xffff;
+
+impl Address {
+    /// The unspecified IPv4 address.
+    pub const UNSPECIFIED: Self = Self { high: 0, low: MAPPED << 32 };
+
+    /// The IPv4 address, when it is one.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the words above are looked at first")]
+    pub const fn v4(self) -> Option<Ipv4Addr> {
+        if self.is_v4() { Some(Ipv4Addr::from_bits(self.low as u32)) } else { None }
+    }
+
+    /// Whether it is an IPv4 address.
+    #[inline]
+    pub const fn is_v4(self) -> bool {
+        self.high == 0 && self.low >> 32 == MAPPED
+    }
+
+    /// All 128 bits.
+    #[inline]
+    pub fn bits(self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+
+    /// The address as IPv6 has it.
+    #[inline]
+    pub fn v6(self) -> Ipv6Addr {
+        self.bits().into()
+    }
+
+    /// The bits that `mask` has as well.
+    #[inline]
+    #[must_use]
+    pub const fn masked(self, mask: Self) -> Self {
+        Self { high: self.high & mask.high, low: self.low & mask.low }
+    }
+
+    /// Whether it names nobody, in its family.
+    #[inline]
+    pub fn is_unspecified(self) -> bool {
+        self == Self::UNSPECIFIED || self.high == 0 && self.low == 0
+    }
+
+    /// Whether it is an IPv6 address of its link alone (RFC 4291 2.5.6).
+    #[inline]
+    pub const fn is_link_local(self) -> bool {
+        self.high >> 54 == 0xfe80 >> 6
+    }
+}
+
+impl From<u128> for Address {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are kept")]
+    fn from(bits: u128) -> Self {
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
+    }
+}
+
+impl From<Ipv4Addr> for Address {
+    #[inline]
+    fn from(address: Ipv4Addr) -> Self {
+        Self { high: 0, low: MAPPED << 32 | u64::from(address.to_bits()) }
+    }
+}
+
+impl From<Ipv6Addr> for Address {
+    #[inline]
+    fn from(address: Ipv6Addr) -> Self {
+        address.to_bits().into()
+    }
+}
+
+impl From<IpAddr> for Address {
+    #[inline]
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => address.into(),
+        }
+    }
+}
+
+impl From<Address> for IpAddr {
+    fn from(address: Address) -> Self {
+        address.v4().map_or_else(|| address.v6().into(), Self::from)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        IpAddr::from(*self).fmt(f)
+    }
+}
+
 /// The checked outline of an IP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ip {
     /// Where it comes from.
-    pub source: IpAddr,
+    pub source: Address,
     /// Where it goes.
-    pub destination: IpAddr,
+    pub destination: Address,
     /// The upper protocol, behind any extension headers.
     pub protocol: u8,
     /// DSCP and ECN.
@@ -22,16 +128,16 @@ pub struct Ip {
     /// Whether it is a part of a datagram.
     pub fragment: bool,
     /// Octets before the upper protocol's header.
-    pub payload_offset: usize,
+    pub payload_offset: u16,
     /// Octets of the packet, without the link's padding.
-    pub len: usize,
+    pub len: u16,
 }
 
 impl Ip {
     /// Nothing read yet.
     pub const NONE: Self = Self {
-        source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        source: Address::UNSPECIFIED,
+        destination: Address::UNSPECIFIED,
         protocol: 0,
         tos: 0,
         hop_limit: 0,
@@ -42,6 +148,9 @@ impl Ip {
 
     /// Reads the header at the start of `octets`. The IPv4 header checksum is always verified: it costs less
     /// than to ask what the device has done.
+    ///
+    /// Errors: as `wire` has them; `Address` for an IPv4-mapped address in an IPv6 header, `TotalLength` for
+    /// a packet above 65,535 octets.
     #[inline]
     pub fn parse(octets: &[u8]) -> Result<Self, Malformed> {
         match octets.first().map(|octet| octet >> 4) {
@@ -62,25 +171,31 @@ impl Ip {
             tos: located.tos,
             hop_limit: located.ttl,
             fragment: located.is_fragment(),
-            payload_offset: located.payload_offset,
-            len: located.total_len(),
+            payload_offset: short(located.payload_offset)?,
+            len: short(located.total_len())?,
         })
     }
 
     #[inline]
     fn parse_v6(octets: &[u8]) -> Result<Self, Malformed> {
         let located = ipv6::parse(octets)?;
-        Ok(Self {
+        let ip = Self {
             source: located.source.into(),
             destination: located.destination.into(),
             protocol: located.protocol,
             tos: located.traffic_class,
             hop_limit: located.hop_limit,
             fragment: located.is_fragment(),
-            payload_offset: located.payload_offset,
-            len: located.total_len(),
-        })
+            payload_offset: short(located.payload_offset)?,
+            len: short(located.total_len())?,
+        };
+        if ip.source.is_v4() || ip.destination.is_v4() { Err(Malformed::Address) } else { Ok(ip) }
     }
+}
+
+#[inline]
+fn short(len: usize) -> Result<u16, Malformed> {
+    u16::try_from(len).map_err(|_| Malformed::TotalLength)
 }
 
 /// The name under which a broken IP header is counted.
@@ -91,6 +206,7 @@ pub const fn broken(malformed: Malformed) -> Fate {
         Malformed::HeaderLength => DropReason::ParseIpHeaderLength,
         Malformed::Checksum | Malformed::ChecksumMissing => DropReason::ParseIpChecksum,
         Malformed::Fragment => DropReason::ParseFragment,
+        Malformed::Address => DropReason::ParseIpSource,
         Malformed::ExtensionHeaders
         | Malformed::ExtensionOrder
         | Malformed::RoutingType0
@@ -99,7 +215,6 @@ pub const fn broken(malformed: Malformed) -> Fate {
         | Malformed::Options
         | Malformed::Reserved
         | Malformed::Kind
-        | Malformed::Address
         | Malformed::HopLimit => DropReason::ParseIpExtension,
     })
 }
@@ -107,15 +222,75 @@ pub const fn broken(malformed: Malformed) -> Fate {
 /// Whether an address can be no packet's source: multicast, loopback, unspecified or limited broadcast
 /// (RFC 1122 3.2.1.3, RFC 4291 2.5.2, 2.5.3 and 2.7).
 #[inline]
-pub fn is_no_source(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
+pub fn is_no_source(address: Address) -> bool {
+    match address.v4() {
+        Some(address) => {
             let first = address.octets()[0];
             // 0/8, 127/8, and everything from 224/4 on, the reserved 240/4 and broadcast included.
             first == 0 || first == 127 || first >= 224
         }
-        IpAddr::V6(address) => {
-            address.is_multicast() || address.is_loopback() || address.is_unspecified()
+        None => {
+            let multicast = address.high >> 56 == 0xff;
+            let unspecified_or_loopback = address.high == 0 && address.low <= 1;
+            multicast || unspecified_or_loopback
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_address_is_what_it_was_made_of(v4: u32, v6: u128) {
+            for address in [IpAddr::from(v4.to_be_bytes()), IpAddr::from(v6.to_be_bytes())] {
+                let whole = Address::from(address);
+                prop_assert_eq!(IpAddr::from(whole), address);
+                prop_assert_eq!(whole.is_v4(), address.is_ipv4());
+            }
+        }
+    }
+
+    #[test]
+    fn classifies_addresses_as_the_standard_library_does() {
+        let texts = [
+            "::", "::1", "::2", "fe80::1", "febf::1", "fec0::1", "fe7f::1", "ff02::1", "fd00::1",
+            "2001:db8::1",
+        ];
+        for address in texts.map(|text| text.parse::<Ipv6Addr>().unwrap()) {
+            let own = Address::from(address);
+            let no_source =
+                address.is_multicast() || address.is_loopback() || address.is_unspecified();
+            assert_eq!(is_no_source(own), no_source, "{address}");
+            assert_eq!(own.is_link_local(), address.is_unicast_link_local(), "{address}");
+            assert_eq!(own.is_unspecified(), address.is_unspecified(), "{address}");
+        }
+        assert!(Address::from(Ipv4Addr::UNSPECIFIED).is_unspecified());
+        assert!(!Address::from(Ipv4Addr::LOCALHOST).is_unspecified());
+    }
+
+    #[test]
+    fn refuses_a_mapped_address_on_the_wire() {
+        let fields = |source: &str, destination: &str| ipv6::Fields {
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+            protocol: ipv6::PROTOCOL_NONE,
+            hop_limit: 64,
+            traffic_class: 0,
+            flow_label: 0,
+            payload_len: 0,
+        };
+        let parse = |fields: &ipv6::Fields| {
+            let mut octets = [0; ipv6::HEADER_LEN];
+            ipv6::emit(&mut octets, fields).unwrap();
+            Ip::parse(&octets)
+        };
+        assert!(parse(&fields("fd00::1", "fd00::2")).is_ok());
+        for (source, destination) in [("::ffff:10.0.0.7", "fd00::2"), ("fd00::1", "::ffff:10.0.0.7")]
+        {
+            assert_eq!(parse(&fields(source, destination)), Err(Malformed::Address));
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::frame::Endpoint;
 use crate::limits::OVERHEAD;
 use crate::neighbours::LinkAddress;
+use crate::packet::Address;
 
 /// The router's link address on the interface for inner packets: locally administered, and the same on
 /// every server, so that the kernel's neighbour entries survive a restart.
@@ -27,31 +28,73 @@ pub struct Face {
     pub mtu: usize,
     /// Our addresses with their on-link prefixes.
     pub addresses: Vec<IpNet>,
-    /// Routers towards everything else.
-    pub gateways: Vec<IpAddr>,
     /// Whether the kernel has a face of it.
     pub kernel: bool,
+    /// `addresses` as they are compared.
+    own: Vec<Address>,
+    on_link: Vec<OnLink>,
+    /// Routers towards everything else.
+    gateway4: Option<Address>,
+    gateway6: Option<Address>,
+}
+
+/// A prefix whose hosts are reached without a router.
+#[derive(Clone, Copy, Debug)]
+struct OnLink {
+    mask: Address,
+    network: Address,
+}
+
+impl From<&IpNet> for OnLink {
+    fn from(net: &IpNet) -> Self {
+        let len = net.prefix_len() + if net.addr().is_ipv4() { 96 } else { 0 };
+        let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0).into();
+        Self { mask, network: Address::from(net.addr()).masked(mask) }
+    }
 }
 
 impl Face {
+    /// A port with its addresses and the routers on its link, of which the first of each family is used.
+    pub fn new(
+        link: LinkAddress,
+        vlan: Option<u16>,
+        mtu: usize,
+        (addresses, gateways): (&[IpNet], &[IpAddr]),
+        kernel: bool,
+    ) -> Self {
+        let gateways = || gateways.iter().copied().map(Address::from);
+        Self {
+            link,
+            vlan,
+            mtu,
+            addresses: addresses.to_vec(),
+            kernel,
+            own: addresses.iter().map(|net| net.addr().into()).collect(),
+            on_link: addresses.iter().map(OnLink::from).collect(),
+            gateway4: gateways().find(|gateway| gateway.is_v4()),
+            gateway6: gateways().find(|gateway| !gateway.is_v4()),
+        }
+    }
+
     /// Who on this link takes a packet to `address`: the host itself or a gateway of its family.
     #[inline]
-    pub fn next_hop(&self, address: IpAddr) -> Option<IpAddr> {
+    pub fn next_hop(&self, address: Address) -> Option<Address> {
         if self.is_on_link(address) {
             return Some(address);
         }
-        self.gateways.iter().find(|gateway| gateway.is_ipv4() == address.is_ipv4()).copied()
+        if address.is_v4() { self.gateway4 } else { self.gateway6 }
     }
 
     /// Whether an address is on this port's link.
     #[inline]
-    pub fn is_on_link(&self, address: IpAddr) -> bool {
-        let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-        link_local || self.addresses.iter().any(|net| net.contains(&address))
+    pub fn is_on_link(&self, address: Address) -> bool {
+        let holds = |net: &OnLink| address.masked(net.mask) == net.network;
+        address.is_link_local() || self.on_link.iter().any(holds)
     }
 
     /// Our address from which a packet to `address` leaves: on its link if we have one there.
-    pub fn source_for(&self, address: IpAddr) -> Option<IpAddr> {
+    pub fn source_for(&self, address: Address) -> Option<IpAddr> {
+        let address = IpAddr::from(address);
         let family =
             || self.addresses.iter().filter(|net| net.addr().is_ipv4() == address.is_ipv4());
         family().find(|net| net.contains(&address)).or_else(|| family().next()).map(IpNet::addr)
@@ -59,8 +102,8 @@ impl Face {
 
     /// Whether an address is this port's own.
     #[inline]
-    pub fn owns(&self, address: IpAddr) -> bool {
-        self.addresses.iter().any(|net| net.addr() == address)
+    pub fn owns(&self, address: Address) -> bool {
+        self.own.contains(&address)
     }
 }
 
@@ -99,13 +142,9 @@ impl Site {
             .ports
             .iter()
             .zip(links)
-            .map(|(port, link)| Face {
-                link: *link,
-                vlan: port.vlan,
-                mtu: usize::from(port.mtu),
-                addresses: port.addresses.clone(),
-                gateways: port.gateways.clone(),
-                kernel: port.kernel.is_some(),
+            .map(|(port, link)| {
+                let network = (port.addresses.as_slice(), port.gateways.as_slice());
+                Face::new(*link, port.vlan, port.mtu.into(), network, port.kernel.is_some())
             })
             .collect();
         let inner: Vec<IpNet> =
@@ -142,18 +181,18 @@ impl Site {
 
     /// Whether an outer address is ours, on whichever port it stands.
     #[inline]
-    pub fn owns(&self, address: IpAddr) -> bool {
+    pub fn owns(&self, address: Address) -> bool {
         self.faces.iter().any(|face| face.owns(address))
     }
 
     /// The path to a configured endpoint: the port on whose link it lies, else one with a gateway.
     pub fn path_to(&self, remote: std::net::SocketAddr) -> Option<Endpoint> {
         let numbered = || (0_u8..).zip(&self.faces);
-        let address = remote.ip();
+        let address = remote.ip().into();
         let (port, face) = numbered()
             .find(|(_, face)| face.is_on_link(address))
             .or_else(|| numbered().find(|(_, face)| face.next_hop(address).is_some()))?;
-        Some(Endpoint { remote, local: face.source_for(address)?, port })
+        Some(Endpoint::new(remote, face.source_for(address)?, port))
     }
 }
 
@@ -211,13 +250,11 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_reached_on_its_link_else_by_a_gateway() {
-        let face = |address: &str, gateways: &[&str]| Face {
-            link: [2, 0, 0, 0, 0, 1],
-            vlan: None,
-            mtu: 1500,
-            addresses: vec![address.parse().unwrap()],
-            gateways: gateways.iter().map(|gateway| gateway.parse().unwrap()).collect(),
-            kernel: false,
+        let face = |address: &str, gateways: &[&str]| {
+            let addresses = [address.parse().unwrap()];
+            let gateways: Vec<_> =
+                gateways.iter().map(|gateway| gateway.parse().unwrap()).collect();
+            Face::new([2, 0, 0, 0, 0, 1], None, 1500, (&addresses, &gateways), false)
         };
         let site = Site {
             faces: vec![face("192.0.2.1/24", &["192.0.2.254"]), face("198.51.100.1/24", &[])],
@@ -232,9 +269,8 @@ mod tests {
         assert_eq!(path("198.51.100.9:1"), Some(1));
         assert_eq!(path("203.0.113.9:1"), Some(0));
         assert_eq!(path("[2001:db8::1]:1"), None);
-        assert_eq!(
-            site.faces[0].next_hop("203.0.113.9".parse().unwrap()).unwrap().to_string(),
-            "192.0.2.254"
-        );
+        let address = |text: &str| text.parse::<IpAddr>().unwrap().into();
+        let next_hop = site.faces[0].next_hop(address("203.0.113.9"));
+        assert_eq!(next_hop, Some(address("192.0.2.254")));
     }
 }

@@ -1,8 +1,6 @@
 //! The packet's way stage by stage: the list of `dataplane::pipeline`, with a look at the cycle counter
 //! after every stage and on both sides of the AEAD.
 
-use std::net::IpAddr;
-
 use ::wireguard::aead::{self, Key};
 use ::wireguard::index::Place;
 use ::wireguard::message::ClientId;
@@ -107,11 +105,7 @@ impl Stages {
                     role: Role::Responder,
                     keys: noise::Keys { send: drawn(keys), receive: copy(&key) },
                     reply: None,
-                    endpoint: Endpoint {
-                        remote: client::outer_address(number),
-                        local: IpAddr::V4(SERVER),
-                        port: 0,
-                    },
+                    endpoint: Endpoint::new(client::outer_address(number), SERVER.into(), 0),
                     client_id: ClientId::ZERO,
                 };
                 state.sessions.install(install, now);

@@ -98,7 +98,7 @@ pub fn admit(burst: &mut Burst<'_>, defence: &mut Defence, counters: &Counters, 
 }
 
 fn has_cookie(frame: &Frame<'_>, defence: &Defence) -> bool {
-    let source = frame.note.endpoint.remote;
+    let source = frame.note.endpoint.remote_socket();
     defence.directory.identity.checker().mac2_valid(frame.data(), &defence.secrets, source)
 }
 
@@ -111,7 +111,7 @@ fn give_cookie(frame: &mut Frame<'_>, defence: &mut Defence) -> Result<(), Fate>
         .directory
         .identity
         .checker()
-        .reply(frame.data(), &defence.secrets, frame.note.endpoint.remote, nonce)
+        .reply(frame.data(), &defence.secrets, frame.note.endpoint.remote_socket(), nonce)
         .map_err(|_| broken)?;
     frame.set_len(message::COOKIE_REPLY_LEN)?;
     frame.data_mut().copy_from_slice(reply.as_bytes());

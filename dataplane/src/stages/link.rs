@@ -10,7 +10,7 @@ use crate::burst::Burst;
 use crate::fate::{DropReason, Fate, Waiting};
 use crate::frame::{Entry, Frame, Kind};
 use crate::neighbours::{Heard, Known, LinkAddress, Name, Neighbours};
-use crate::packet::Ip;
+use crate::packet::{Address, Ip};
 use crate::site::{Face, ROUTER, Site};
 use crate::stages::parse;
 
@@ -54,7 +54,7 @@ fn arp_from_wire(
 }
 
 /// Whether an address can be a neighbour's on this port; strangers' addresses fill no table.
-fn is_neighbour(address: IpAddr, face: &Face) -> bool {
+fn is_neighbour(address: Address, face: &Face) -> bool {
     !address.is_unspecified() && face.is_on_link(address) && !face.owns(address)
 }
 
@@ -108,15 +108,8 @@ fn is_local(site: &Site, address: IpAddr) -> bool {
 }
 
 /// The interface for inner packets has no tag and no addresses of ours.
-const fn bare() -> Face {
-    Face {
-        link: ROUTER,
-        vlan: None,
-        mtu: 0,
-        addresses: Vec::new(),
-        gateways: Vec::new(),
-        kernel: false,
-    }
+fn bare() -> Face {
+    Face::new(ROUTER, None, 0, (&[], &[]), false)
 }
 
 fn discovery_from_wire(
@@ -230,11 +223,11 @@ pub fn address(burst: &mut Burst<'_>, neighbours: &mut Neighbours, site: &Site, 
             && let Some(station) = frame.sender()
         {
             // An answer to somebody unproven goes where the question came from.
-            let ethertype = ethertype_of(endpoint.remote.ip());
+            let ethertype = ethertype_of(endpoint.remote);
             push_header(frame, face.vlan, station, face.link, ethertype)?;
             return Err(Fate::Transmit(endpoint.port));
         }
-        let address = face.next_hop(endpoint.remote.ip()).ok_or(no_route)?;
+        let address = face.next_hop(endpoint.remote).ok_or(no_route)?;
         match neighbours.lookup(Name { port: endpoint.port, address }, now) {
             Known::At(station) => {
                 let ethertype = ethertype_of(address);
@@ -247,11 +240,8 @@ pub fn address(burst: &mut Burst<'_>, neighbours: &mut Neighbours, site: &Site, 
     });
 }
 
-const fn ethertype_of(address: IpAddr) -> u16 {
-    match address {
-        IpAddr::V4(_) => ipv4::ETHERTYPE,
-        IpAddr::V6(_) => ipv6::ETHERTYPE,
-    }
+const fn ethertype_of(address: Address) -> u16 {
+    if address.is_v4() { ipv4::ETHERTYPE } else { ipv6::ETHERTYPE }
 }
 
 /// Puts an Ethernet header, with our tag if there is one, before the packet.
@@ -274,7 +264,7 @@ pub fn push_header(
 fn ask(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
     let port = frame.note.endpoint.port;
     let face = site.face(port).ok_or(BROKEN)?;
-    match frame.note.endpoint.remote.ip() {
+    match frame.note.endpoint.remote.into() {
         IpAddr::V4(target) => ask_arp(frame, face, target)?,
         IpAddr::V6(target) => ask_discovery(frame, face, target)?,
     }

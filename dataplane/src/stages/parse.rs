@@ -1,13 +1,13 @@
 //! Stage 0, parse: checks the outer headers once and says what a frame is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use wire::{Malformed, arp, ethernet, icmp, ipv4, ipv6, udp};
 use wireguard::message;
 
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
-use crate::packet::{Ip, broken, is_no_source};
+use crate::packet::{Address, Ip, broken, is_no_source};
 use crate::site::{Face, Site};
 
 /// Finds out what the frame is and moves its start there; frames that are the kernel's or the network's
@@ -64,7 +64,7 @@ fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<()
     let ip = versioned(frame.data(), version)?;
     let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
     if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), &ip) {
-        frame.set_len(ip.len)?;
+        frame.set_len(ip.len.into())?;
         frame.note.inner = ip;
         frame.note.kind = Kind::Discovery;
         return Ok(());
@@ -95,27 +95,24 @@ fn versioned(octets: &[u8], version: u8) -> Result<Ip, Fate> {
 
 /// A UDP datagram to one of our addresses.
 fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, ip: &Ip) -> Result<(), Fate> {
-    frame.set_len(ip.len)?;
-    let payload = frame.data().get(ip.payload_offset..).unwrap_or_default();
+    frame.set_len(ip.len.into())?;
+    let payload = frame.data().get(usize::from(ip.payload_offset)..).unwrap_or_default();
     let header = udp::parse(payload).map_err(|_| drop(DropReason::ParseUdpLength))?;
     if header.ports.destination != site.listen_port {
         let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
         return Err(to_kernel(frame, face, port));
     }
     if !frame.note.verified {
-        let intact = match (ip.source, ip.destination) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => udp::verify_v4(from, to, payload),
-            (IpAddr::V6(from), IpAddr::V6(to)) => udp::verify_v6(from, to, payload),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-                Err(Malformed::Version)
-            }
+        let intact = match (ip.source.v4(), ip.destination.v4()) {
+            (Some(from), Some(to)) => udp::verify_v4(from, to, payload),
+            _ => udp::verify_v6(ip.source.v6(), ip.destination.v6(), payload),
         };
         intact.map_err(|_| drop(DropReason::ParseUdpChecksum))?;
     }
-    frame.note.endpoint =
-        Endpoint { remote: (ip.source, header.ports.source).into(), local: ip.destination, port };
+    let remote_port = header.ports.source;
+    frame.note.endpoint = Endpoint { remote: ip.source, local: ip.destination, remote_port, port };
     frame.note.tos = ip.tos;
-    frame.pull(ip.payload_offset + udp::HEADER_LEN)?;
+    frame.pull(usize::from(ip.payload_offset) + udp::HEADER_LEN)?;
     frame.note.client_id = message::take_client_id(frame.data_mut());
     frame.note.kind = match message::kind(frame.data()) {
         Ok(message::Kind::Data) => Kind::Sealed,
@@ -128,21 +125,22 @@ fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, ip: &Ip) -> Result<(),
 
 /// Whether an ICMPv6 packet is a neighbour solicitation or advertisement.
 fn is_discovery(octets: &[u8], ip: &Ip) -> bool {
-    let kind = octets.get(ip.payload_offset).copied();
+    let kind = octets.get(usize::from(ip.payload_offset)).copied();
     matches!(kind, Some(SOLICITATION | ADVERTISEMENT)) && !ip.fragment
 }
 
 /// Whether an address is a group that we may be in: multicast, or a broadcast of the port.
-fn is_group(address: IpAddr, face: &Face) -> bool {
+fn is_group(address: Address, face: &Face) -> bool {
+    let address = IpAddr::from(address);
     let broadcast = |net: &ipnet::IpNet| net.addr().is_ipv4() && net.broadcast() == address;
     address.is_multicast()
-        || matches!(address, IpAddr::V4(address) if address.is_broadcast())
+        || address == IpAddr::V4(Ipv4Addr::BROADCAST)
         || face.addresses.iter().any(broadcast)
 }
 
 /// The kernel's face of a port has a link-local address of its own choice.
-fn is_kernels(address: IpAddr, face: &Face) -> bool {
-    face.kernel && matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+fn is_kernels(address: Address, face: &Face) -> bool {
+    face.kernel && address.is_link_local()
 }
 
 /// The frame as it came, without our tag, for the kernel.
@@ -218,7 +216,7 @@ fn from_local(frame: &mut Frame<'_>) -> Result<(), Fate> {
 /// An inner packet from its IP header on.
 fn inner(frame: &mut Frame<'_>) -> Result<(), Fate> {
     let ip = Ip::parse(frame.data()).map_err(broken)?;
-    frame.set_len(ip.len)?;
+    frame.set_len(ip.len.into())?;
     frame.note.inner = ip;
     frame.note.kind = Kind::Inner;
     Ok(())

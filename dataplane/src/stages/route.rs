@@ -6,8 +6,6 @@ mod lpm6;
 mod next_hop;
 mod table;
 
-use std::net::IpAddr;
-
 use wire::{ipv4, ipv6};
 use wireguard::time::Instant;
 
@@ -15,6 +13,7 @@ use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Entry, Frame, Kind};
+use crate::packet::{Address, is_no_source};
 use crate::site::{Site, owner};
 
 pub use icmp::Limits;
@@ -116,23 +115,14 @@ fn hand_over(frame: &mut Frame<'_>, number: u32, router: &Router<'_>) -> Result<
 /// there it could change the kernel's routes.
 fn is_link_business(frame: &Frame<'_>) -> bool {
     let ip = &frame.note.inner;
-    let kind = frame.data().get(ip.payload_offset).copied();
+    let kind = frame.data().get(usize::from(ip.payload_offset)).copied();
     ip.protocol == wire::icmp::v6::PROTOCOL && matches!(kind, Some(133..=137))
 }
 
-fn is_forwarded(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let first = address.octets()[0];
-            first != 0 && first != 127 && first < 224
-        }
-        IpAddr::V6(address) => {
-            !address.is_multicast()
-                && !address.is_loopback()
-                && !address.is_unspecified()
-                && !address.is_unicast_link_local()
-        }
-    }
+/// What can be no source can be no destination beyond the link either; nor can an address of one link.
+#[inline]
+fn is_forwarded(address: Address) -> bool {
+    !is_no_source(address) && !address.is_link_local()
 }
 
 /// Takes one hop off (RFC 1812 5.3.1, RFC 8200 3).

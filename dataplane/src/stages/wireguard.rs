@@ -184,7 +184,7 @@ fn unwrap_inner(frame: &mut Frame<'_>, number: u32, routes: &Routes) -> Result<(
     if is_no_source(ip.source) || routes.lookup(ip.source) != NextHop::Client(number) {
         return Err(drop(DropReason::WireguardSource));
     }
-    frame.set_len(ip.len)?;
+    frame.set_len(ip.len.into())?;
     frame.note.inner = ip;
     frame.note.kind = Kind::Inner;
     if frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {
@@ -265,7 +265,6 @@ fn prepare(
     };
     frame.note.slot = slot;
     frame.note.counter = counter;
-    frame.note.peer = local;
     let len = frame.len();
     // Padding may not make a packet larger than the path takes.
     let padded = len.next_multiple_of(PADDING).min(site.inner_mtu.max(len));
@@ -311,7 +310,8 @@ fn finish(
     site: &Site,
     now: Instant,
 ) -> Result<(), Fate> {
-    let (slot, local) = (frame.note.slot, frame.note.peer);
+    let slot = frame.note.slot;
+    let local = sessions.owner(slot).ok_or(drop(DropReason::SealExhausted))?;
     let keepalive = frame.is_empty();
     let session = sessions.session(slot).ok_or(drop(DropReason::SealExhausted))?;
     let remote_index = session.remote_index();

@@ -1,7 +1,5 @@
 //! The frames that a worker makes by itself: keepalives, handshake messages, questions for neighbours.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use arrayvec::ArrayVec;
 use wireguard::message::put_client_id;
 use wireguard::time::Instant;
@@ -20,11 +18,7 @@ use crate::stages::wireguard::sessions::Due;
 
 /// The note of a frame to a neighbour.
 pub(super) fn note_to(name: Name) -> Note {
-    let endpoint = Endpoint {
-        remote: SocketAddr::new(name.address, 0),
-        local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        port: name.port,
-    };
+    let endpoint = Endpoint { remote: name.address, port: name.port, ..Endpoint::NONE };
     Note::own(Kind::Question, endpoint, NextHop::None)
 }
 

@@ -1,7 +1,5 @@
 //! Egress to a client: the outer UDP and IP headers around a WireGuard message.
 
-use std::net::IpAddr;
-
 use wire::{ipv4, ipv6, udp};
 
 use crate::fate::{DropReason, Fate};
@@ -20,11 +18,11 @@ const NO_ROUTE: Fate = Fate::Drop(DropReason::LinkNoRoute);
 #[inline]
 pub fn encap(frame: &mut Frame<'_>, site: &Site, tos: u8) -> Result<(), Fate> {
     let endpoint = frame.note.endpoint;
-    let ports = udp::Ports { source: site.listen_port, destination: endpoint.remote.port() };
+    let ports = udp::Ports { source: site.listen_port, destination: endpoint.remote_port };
     let out = frame.push(udp::HEADER_LEN)?;
     let len = out.len();
-    match (endpoint.local, endpoint.remote.ip()) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+    match (endpoint.local.v4(), endpoint.remote.v4()) {
+        (Some(source), Some(destination)) => {
             udp::emit_v4(out, ports, source, destination).map_err(|_| NO_ROUTE)?;
             let fields = ipv4::Fields {
                 source,
@@ -41,7 +39,8 @@ pub fn encap(frame: &mut Frame<'_>, site: &Site, tos: u8) -> Result<(), Fate> {
             };
             ipv4::emit(frame.push(ipv4::HEADER_LEN)?, &fields).map_err(|_| NO_ROUTE)?;
         }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+        (None, None) => {
+            let (source, destination) = (endpoint.local.v6(), endpoint.remote.v6());
             udp::emit_v6(out, ports, source, destination).map_err(|_| NO_ROUTE)?;
             let fields = ipv6::Fields {
                 source,
@@ -54,7 +53,7 @@ pub fn encap(frame: &mut Frame<'_>, site: &Site, tos: u8) -> Result<(), Fate> {
             };
             ipv6::emit(frame.push(ipv6::HEADER_LEN)?, &fields).map_err(|_| NO_ROUTE)?;
         }
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return Err(NO_ROUTE),
+        (Some(_), None) | (None, Some(_)) => return Err(NO_ROUTE),
     }
     frame.note.kind = Kind::Outer;
     Ok(())

@@ -90,7 +90,7 @@ pub(super) fn turn(
     if frame.note.turned {
         return Err(lost);
     }
-    let ip = match frame.note.inner.source {
+    let ip = match frame.note.inner.source.into() {
         IpAddr::V4(to) => {
             let error = why.v4(mtu);
             judge_v4(frame, why, router, now).ok_or(lost)?;

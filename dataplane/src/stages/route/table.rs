@@ -1,13 +1,14 @@
 //! All routes of inner packets: clients' single addresses by hash, prefixes by longest match. Read-only
 //! once built, shared by all workers.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use super::lpm4::{Lpm4, Unbuildable};
 use super::lpm6::Lpm6;
 use super::next_hop::NextHop;
+use crate::packet::Address;
 use crate::table::Table;
 
 /// The finished routes.
@@ -62,10 +63,10 @@ impl Routes {
 
     /// The next hop of an address.
     #[inline]
-    pub fn lookup(&self, address: IpAddr) -> NextHop {
-        match address {
-            IpAddr::V4(address) => self.lookup4(address),
-            IpAddr::V6(address) => self.lookup6(address),
+    pub fn lookup(&self, address: Address) -> NextHop {
+        match address.v4() {
+            Some(address) => self.lookup4(address),
+            None => self.lookup6(address.v6()),
         }
     }
 
@@ -106,7 +107,7 @@ mod tests {
             1,
         )
         .unwrap();
-        let next_hop = |text: &str| routes.lookup(text.parse().unwrap());
+        let next_hop = |text: &str| routes.lookup(text.parse::<std::net::IpAddr>().unwrap().into());
         assert_eq!(next_hop("10.0.0.7"), NextHop::Client(2));
         assert_eq!(next_hop("10.0.0.8"), NextHop::Client(1));
         assert_eq!(next_hop("11.0.0.8"), NextHop::Local);
