@@ -95,7 +95,8 @@ fn who_moves_is_reached_from_his_first_packet_on() {
             world.follow();
             world.calm(MINUTE);
         }
-        assert!(world.server.totals().roamed >= 50, "{}", world.server.totals());
+        // A handshake from the new place, when one is due just then, may overtake the packet.
+        assert!(world.server.totals().roamed >= 40, "{}", world.server.totals());
     });
 }
 
