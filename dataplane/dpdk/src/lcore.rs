@@ -91,6 +91,15 @@ impl<T> JoinHandle<T> {
     }
 }
 
+/// The cores that this process may run on, ascending. Ask before the environment starts: it pins the
+/// thread that starts it.
+///
+/// # Errors
+/// `Thread` when the kernel does not tell.
+pub fn allowed() -> Result<Vec<usize>, Error> {
+    Affinity::current().map(|set| set.cores())
+}
+
 /// Runs `work` on a thread of its own, pinned to `core` (`None`: on any core of the process),
 /// registered with DPDK.
 ///

@@ -19,6 +19,9 @@ pub(crate) use device::Device;
 pub struct Settings {
     /// Receive queues, and as many transmit queues.
     pub queues: u16,
+    /// Whether a device that has fewer queues shall be opened with those: a card cannot be closed
+    /// and opened again with another number.
+    pub fewer_queues: bool,
     /// Packets that a receive queue holds; the driver may round it.
     pub receive_descriptors: u16,
     /// Packets that a transmit queue holds; the driver may round it.
@@ -35,6 +38,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             queues: 1,
+            fewer_queues: false,
             receive_descriptors: 1024,
             transmit_descriptors: 1024,
             mtu: None,
@@ -49,6 +53,8 @@ impl Default for Settings {
 pub struct Capabilities {
     /// The driver's name in DPDK.
     pub driver: String,
+    /// The queues that it was set up with.
+    pub queues: u16,
     /// The most queues it can have.
     pub queues_max: u16,
     /// It spreads flows over its queues by a hash of addresses and ports.
@@ -120,7 +126,7 @@ impl Port {
         pools: &[&Pool],
     ) -> Result<Self, Error> {
         let capabilities = setup::run(&mut device, settings, pools)?;
-        let taken = (0..settings.queues).map(|_| AtomicBool::new(false)).collect();
+        let taken = (0..capabilities.queues).map(|_| AtomicBool::new(false)).collect();
         Ok(Self { device: Arc::new(device), taken, capabilities })
     }
 

@@ -220,7 +220,9 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         if actions.keepalive() {
             self.keepalive(turn, emit);
         }
-        if actions.initiate() {
+        // A keepalive without a session has begun a handshake already; a second one with the same label would
+        // make the first useless.
+        if actions.initiate() && self.timers.may_initiate(turn.now) {
             self.initiate(turn, emit);
         }
     }

@@ -108,7 +108,7 @@ pub(super) fn pci(device: &str) -> Result<(), Error> {
                 }
                 None => format!("the PCI device {name} has no driver"),
             };
-            Err(Error::new(Kind::KernelDriver, reason, format!("run scripts/bind {name}")))
+            Err(Error::new(Kind::KernelDriver, reason, format!("run scripts/bind vfio {name}")))
         }
     }
 }

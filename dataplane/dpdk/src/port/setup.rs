@@ -27,6 +27,14 @@ pub(super) fn run(
 ) -> Result<Capabilities, Error> {
     let info = device.info()?;
     let mut capabilities = describe(&info);
+    let mut settings = *settings;
+    let mut pools = pools;
+    if settings.fewer_queues && capabilities.queues_max > 0 {
+        settings.queues = settings.queues.min(capabilities.queues_max);
+        pools = pools.get(..usize::from(settings.queues)).unwrap_or(pools);
+    }
+    let settings = &settings;
+    capabilities.queues = settings.queues;
     capabilities.check_queues(device.name(), settings.queues)?;
     let mtu = mtu(device, &info, settings)?;
     let pools = share(device.name(), settings.queues, pools, mtu)?;
@@ -60,6 +68,7 @@ fn describe(info: &rte_eth_dev_info) -> Capabilities {
         && !driver.starts_with("net_virtio")
         && driver != "net_vhost";
     Capabilities {
+        queues: 0,
         queues_max: info.max_rx_queues.min(info.max_tx_queues),
         spreads: info.flow_type_rss_offloads & dpdk_sys::RSS_IP_UDP_TCP != 0,
         checksums: in_hardware && info.rx_offload_capa & CHECKSUMS != 0,

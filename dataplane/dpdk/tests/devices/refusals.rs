@@ -62,7 +62,7 @@ fn held(_: &Eal) -> Outcome {
     assert_eq!(error.kind(), Kind::KernelDriver, "{error}");
     assert!(
         error.reason().contains("kernel driver")
-            && error.remedy() == format!("run scripts/bind {name}"),
+            && error.remedy() == format!("run scripts/bind vfio {name}"),
         "{error}"
     );
     Ok(())
