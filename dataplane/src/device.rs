@@ -5,7 +5,7 @@ use std::fmt;
 
 use dpdk::mbuf::Checksum;
 use dpdk::port::Settings;
-use dpdk::{Eal, Mbuf, eal, ring};
+use dpdk::{Eal, Mbuf, eal, lcore, ring};
 
 use crate::config::{Config, PortConfig};
 use crate::limits::{DATA_ROOM, HAND_OVER_LEN, MTU_MAX};
@@ -139,7 +139,12 @@ impl std::error::Error for Error {}
 /// Starts DPDK as the configuration asks; the calling thread goes to a core that no worker has, if there
 /// is one.
 pub fn start(config: &Config, verbose: bool) -> Result<Eal, Error> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = lcore::allowed().map_err(|error| Error(error.to_string()))?;
+    if let Some(core) = config.workers.iter().find(|core| !cores.contains(core)) {
+        let error =
+            format!("workers names core {core}, but this process may run on {cores:?} only");
+        return Err(Error(error));
+    }
     let memory = if config.memory.hugepages {
         eal::Memory::Hugepages { megabytes: config.memory.megabytes }
     } else {
@@ -148,7 +153,7 @@ pub fn start(config: &Config, verbose: bool) -> Result<Eal, Error> {
         }
     };
     let options = eal::Options {
-        main_core: (0..cores).find(|core| !config.workers.contains(core)),
+        main_core: cores.into_iter().find(|core| !config.workers.contains(core)),
         memory,
         pci: config
             .ports
@@ -173,8 +178,6 @@ fn memory_needed(config: &Config) -> u32 {
 #[derive(Debug)]
 pub struct Devices {
     ports: Vec<dpdk::Port>,
-    /// Queues of each port.
-    widths: Vec<u16>,
     kernels: Vec<Option<dpdk::Port>>,
     local: Option<dpdk::Port>,
     pools: Vec<dpdk::Pool>,
@@ -191,10 +194,9 @@ impl Devices {
             })
             .collect::<Result<Vec<_>, _>>()
             .map_err(plain)?;
-        let mut devices =
-            Self { ports: Vec::new(), widths: Vec::new(), kernels: Vec::new(), local: None, pools };
+        let mut devices = Self { ports: Vec::new(), kernels: Vec::new(), local: None, pools };
         for (number, port) in config.ports.iter().enumerate() {
-            let (opened, width) = devices.open_port(eal, port)?;
+            let opened = devices.open_port(eal, port)?;
             let kernel = match &port.kernel {
                 Some(name) => {
                     let tap = tap(KERNEL_TAPS + number, name, opened.mac());
@@ -203,7 +205,6 @@ impl Devices {
                 None => None,
             };
             devices.ports.push(opened);
-            devices.widths.push(width);
             devices.kernels.push(kernel);
         }
         if let Some(local) = &config.local {
@@ -216,20 +217,16 @@ impl Devices {
 
     /// A device with fewer queues than there are workers gets as many as it can have; the workers that go
     /// without relay what they send to one that has.
-    fn open_port(&self, eal: &Eal, port: &PortConfig) -> Result<(dpdk::Port, u16), Error> {
-        let workers = u16::try_from(self.pools.len()).unwrap_or(u16::MAX);
-        let mut last = None;
-        for queues in (1..=workers).rev() {
-            let settings =
-                Settings { queues, mtu: Some(port.mtu.min(MTU_MAX)), ..Settings::default() };
-            let pools: Vec<_> = self.pools.iter().take(usize::from(queues)).collect();
-            match dpdk::Port::open(eal, &port.device, &settings, &pools) {
-                Ok(opened) => return Ok((opened, queues)),
-                Err(error) if error.kind() == dpdk::error::Kind::Queues => last = Some(error),
-                Err(error) => return Err(Error(format!("port {}: {error}", port.name))),
-            }
-        }
-        Err(Error(last.map_or_else(String::new, |error| format!("port {}: {error}", port.name))))
+    fn open_port(&self, eal: &Eal, port: &PortConfig) -> Result<dpdk::Port, Error> {
+        let settings = Settings {
+            queues: u16::try_from(self.pools.len()).unwrap_or(u16::MAX),
+            fewer_queues: true,
+            mtu: Some(port.mtu.min(MTU_MAX)),
+            ..Settings::default()
+        };
+        let pools: Vec<_> = self.pools.iter().collect();
+        dpdk::Port::open(eal, &port.device, &settings, &pools)
+            .map_err(|error| Error(format!("port {}: {error}", port.name)))
     }
 
     fn open_tap(
@@ -277,13 +274,13 @@ impl Devices {
 
     fn of(&self, worker: usize, pool: &dpdk::Pool) -> Queues<Dpdk> {
         let queue = |port: &dpdk::Port| u16::try_from(worker).ok().and_then(|w| port.take_queue(w));
-        let wire = |((port, width), kernel): ((&dpdk::Port, &u16), &Option<dpdk::Port>)| Wire {
+        let wire = |(port, kernel): (&dpdk::Port, &Option<dpdk::Port>)| Wire {
             queue: queue(port),
-            relay: worker % usize::from(*width),
+            relay: worker % usize::from(port.capabilities().queues.max(1)),
             kernel: kernel.as_ref().and_then(queue),
         };
         Queues {
-            wires: self.ports.iter().zip(&self.widths).zip(&self.kernels).map(wire).collect(),
+            wires: self.ports.iter().zip(&self.kernels).map(wire).collect(),
             local: self.local.as_ref().and_then(queue),
             inbound: Vec::new(),
             outbound: Vec::new(),
