@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::fate::Fate;
+use crate::fate::{DropReason, Fate};
 use crate::frame::{Entry, Frame, Note};
 use crate::limits::BURST_LEN_MAX;
 use crate::port::Packet;
@@ -31,9 +31,11 @@ impl<'a> Burst<'a> {
     pub fn lend<P: Packet>(packets: &'a mut [P], entry: Entry) -> Self {
         let mut burst = Self::default();
         for packet in packets.iter_mut().take(BURST_LEN_MAX) {
-            let mut note = Note::new(entry);
-            note.verified = packet.verified();
-            burst.push_packet(packet, note);
+            let verified = packet.verified();
+            if let Some(note) = burst.push_packet(packet) {
+                note.entry = entry;
+                note.verified = verified;
+            }
         }
         burst
     }
@@ -43,22 +45,31 @@ impl<'a> Burst<'a> {
         let mut burst = Self::default();
         for packet in packets.iter_mut().take(BURST_LEN_MAX) {
             let (entry, verified) = Entry::from_tag(packet.tag());
-            let mut note = Note::new(entry);
-            note.verified = verified;
-            burst.push_packet(packet, note);
+            if let Some(note) = burst.push_packet(packet) {
+                note.entry = entry;
+                note.verified = verified;
+            }
         }
         burst
     }
 
-    /// Adds one packet with its note. A burst that is full takes no more; callers bring no more.
-    pub fn push_packet<P: Packet>(&mut self, packet: &'a mut P, note: Note) {
+    /// Adds one packet and gives its note, which says yet that the packet was made here.
+    ///
+    /// A blank frame is put in its place first and then filled in, field by field: one that is filled in
+    /// elsewhere and then moved is read in other widths than it was written in, for which the core waits.
+    ///
+    /// # Panics
+    /// As [`Self::push`].
+    #[inline]
+    pub fn push_packet<P: Packet>(&mut self, packet: &'a mut P) -> Option<&mut Note> {
+        self.push(Frame::blank());
+        let frame = self.frames.last_mut()?;
         let (start, len) = (packet.start(), packet.len());
-        let whole = packet.is_whole();
-        let mut frame = Frame::new(packet.octets_mut(), start, len, note);
-        if !whole {
-            frame.fate = Fate::Drop(crate::fate::DropReason::ParseSegmented);
+        if !packet.is_whole() {
+            frame.fate = Fate::Drop(DropReason::ParseSegmented);
         }
-        self.push(frame);
+        frame.lend(packet.octets_mut(), start, len);
+        Some(&mut frame.note)
     }
 
     /// Adds a frame.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use wire::Malformed;
 use wireguard::message::ClientId;
 
 use crate::fate::{DropReason, Fate};
@@ -126,8 +127,8 @@ pub struct Note {
     pub verified: bool,
     /// The outer type-of-service octet as received.
     pub tos: u8,
-    /// The inner packet.
-    pub inner: Ip,
+    /// The IP packet that begins at the frame's start: the outer one, after it was opened the inner one.
+    pub ip: Ip,
     /// The client id of the WireGuard message.
     pub client_id: ClientId,
     /// The outer addresses, received or to be used.
@@ -155,7 +156,7 @@ impl Note {
             kind: Kind::Unknown,
             verified: false,
             tos: 0,
-            inner: Ip::NONE,
+            ip: Ip::NONE,
             client_id: ClientId::ZERO,
             endpoint: Endpoint::NONE,
             slot: 0,
@@ -181,14 +182,35 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// A frame over a whole buffer whose packet lies at `start..start + len`; a range outside the buffer
-    /// is cut to it. Of a buffer above 65,535 octets the rest is not used.
+    /// No buffer, nothing decided, nothing found out.
     #[inline]
+    pub const fn blank() -> Self {
+        Self {
+            octets: &mut [],
+            start: 0,
+            end: 0,
+            received: (0, 0),
+            fate: Fate::Undecided,
+            note: Note::new(Entry::Own),
+        }
+    }
+
+    /// A frame over a whole buffer, as [`Self::lend`] sets it.
     pub fn new(octets: &'a mut [u8], start: usize, len: usize, note: Note) -> Self {
+        let mut frame = Self { note, ..Self::blank() };
+        frame.lend(octets, start, len);
+        frame
+    }
+
+    /// Lays the frame over a whole buffer whose packet lies at `start..start + len`; a range outside the
+    /// buffer is cut to it. Of a buffer above 65,535 octets the rest is not used.
+    #[inline]
+    pub fn lend(&mut self, octets: &'a mut [u8], start: usize, len: usize) {
         let short = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
-        let end = short(start.saturating_add(len).min(octets.len()));
-        let start = short(start).min(end);
-        Self { start, end, received: (start, end), octets, fate: Fate::Undecided, note }
+        self.end = short(start.saturating_add(len).min(octets.len()));
+        self.start = short(start).min(self.end);
+        self.received = (self.start, self.end);
+        self.octets = octets;
     }
 
     /// The packet.
@@ -207,6 +229,13 @@ impl<'a> Frame<'a> {
     #[inline]
     pub fn data_and_room(&mut self) -> &mut [u8] {
         self.octets.get_mut(usize::from(self.start)..).unwrap_or_default()
+    }
+
+    /// Reads the IP header at the start into the note, as [`Ip::read`] does.
+    #[inline]
+    pub fn read_ip(&mut self) -> Result<(), Malformed> {
+        let packet = self.octets.get(usize::from(self.start)..usize::from(self.end));
+        self.note.ip.read(packet.unwrap_or_default())
     }
 
     /// Octets of the packet.

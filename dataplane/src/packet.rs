@@ -8,7 +8,7 @@ use wire::{Malformed, ipv4, ipv6};
 use crate::fate::{DropReason, Fate};
 
 /// An IP address of either family in two words, which are moved and compared in registers. IPv4 stands where
-/// RFC 4291 2.5.5.2 maps it; [`Ip::parse`] refuses IPv6 packets that bear a mapped address, so that no packet
+/// RFC 4291 2.5.5.2 maps it; [`Ip::read`] refuses IPv6 packets that bear a mapped address, so that no packet
 /// passes for one of the other family.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -146,50 +146,49 @@ impl Ip {
         len: 0,
     };
 
-    /// Reads the header at the start of `octets`. The IPv4 header checksum is always verified: it costs less
+    /// Reads the header at the start of `octets` into its place: handed back through memory it would be written
+    /// and read in different widths, for which the core has to wait. After an error it means nothing. The IPv4 header checksum is always verified: it costs less
     /// than to ask what the device has done.
     ///
     /// Errors: as `wire` has them; `Address` for an IPv4-mapped address in an IPv6 header, `TotalLength` for
     /// a packet above 65,535 octets.
     #[inline]
-    pub fn parse(octets: &[u8]) -> Result<Self, Malformed> {
+    pub fn read(&mut self, octets: &[u8]) -> Result<(), Malformed> {
         match octets.first().map(|octet| octet >> 4) {
-            Some(4) => Self::parse_v4(octets),
-            Some(6) => Self::parse_v6(octets),
+            Some(4) => self.read_v4(octets),
+            Some(6) => self.read_v6(octets),
             Some(_) => Err(Malformed::Version),
             None => Err(Malformed::Truncated),
         }
     }
 
     #[inline]
-    fn parse_v4(octets: &[u8]) -> Result<Self, Malformed> {
+    fn read_v4(&mut self, octets: &[u8]) -> Result<(), Malformed> {
         let located = ipv4::parse(octets)?;
-        Ok(Self {
-            source: located.source.into(),
-            destination: located.destination.into(),
-            protocol: located.protocol,
-            tos: located.tos,
-            hop_limit: located.ttl,
-            fragment: located.is_fragment(),
-            payload_offset: short(located.payload_offset)?,
-            len: short(located.total_len())?,
-        })
+        self.source = located.source.into();
+        self.destination = located.destination.into();
+        self.protocol = located.protocol;
+        self.tos = located.tos;
+        self.hop_limit = located.ttl;
+        self.fragment = located.is_fragment();
+        self.payload_offset = short(located.payload_offset)?;
+        self.len = short(located.total_len())?;
+        Ok(())
     }
 
     #[inline]
-    fn parse_v6(octets: &[u8]) -> Result<Self, Malformed> {
+    fn read_v6(&mut self, octets: &[u8]) -> Result<(), Malformed> {
         let located = ipv6::parse(octets)?;
-        let ip = Self {
-            source: located.source.into(),
-            destination: located.destination.into(),
-            protocol: located.protocol,
-            tos: located.traffic_class,
-            hop_limit: located.hop_limit,
-            fragment: located.is_fragment(),
-            payload_offset: short(located.payload_offset)?,
-            len: short(located.total_len())?,
-        };
-        if ip.source.is_v4() || ip.destination.is_v4() { Err(Malformed::Address) } else { Ok(ip) }
+        self.source = located.source.into();
+        self.destination = located.destination.into();
+        self.protocol = located.protocol;
+        self.tos = located.traffic_class;
+        self.hop_limit = located.hop_limit;
+        self.fragment = located.is_fragment();
+        self.payload_offset = short(located.payload_offset)?;
+        self.len = short(located.total_len())?;
+        let mapped = self.source.is_v4() || self.destination.is_v4();
+        if mapped { Err(Malformed::Address) } else { Ok(()) }
     }
 }
 
@@ -285,7 +284,8 @@ mod tests {
         let parse = |fields: &ipv6::Fields| {
             let mut octets = [0; ipv6::HEADER_LEN];
             ipv6::emit(&mut octets, fields).unwrap();
-            Ip::parse(&octets)
+            let mut ip = Ip::NONE;
+            ip.read(&octets)
         };
         assert!(parse(&fields("fd00::1", "fd00::2")).is_ok());
         for (source, destination) in [("::ffff:10.0.0.7", "fd00::2"), ("fd00::1", "::ffff:10.0.0.7")]

@@ -133,6 +133,8 @@ pub struct Site {
     pub router4: Ipv4Addr,
     /// Source of inner ICMPv6 errors.
     pub router6: Ipv6Addr,
+    /// The addresses of all ports.
+    own: Vec<Address>,
 }
 
 impl Site {
@@ -169,6 +171,7 @@ impl Site {
             inner_mtu: usize::from(config.mtu()) - OVERHEAD,
             router4: router4.unwrap_or(DUMMY),
             router6: router6.unwrap_or(Ipv6Addr::UNSPECIFIED),
+            own: faces.iter().flat_map(|face| face.own.iter().copied()).collect(),
             faces,
         }
     }
@@ -182,7 +185,7 @@ impl Site {
     /// Whether an outer address is ours, on whichever port it stands.
     #[inline]
     pub fn owns(&self, address: Address) -> bool {
-        self.faces.iter().any(|face| face.owns(address))
+        self.own.contains(&address)
     }
 
     /// The path to a configured endpoint: the port on whose link it lies, else one with a gateway.
@@ -264,6 +267,7 @@ mod tests {
             inner_mtu: 1420,
             router4: DUMMY,
             router6: Ipv6Addr::UNSPECIFIED,
+            own: Vec::new(),
         };
         let path = |text: &str| site.path_to(text.parse().unwrap()).map(|path| path.port);
         assert_eq!(path("198.51.100.9:1"), Some(1));

@@ -215,7 +215,9 @@ impl<I: Io> Worker<I> {
         let count = packets.len();
         let mut burst = Burst::default();
         for packet in &mut packets {
-            burst.push_packet(packet, Note { kind: crate::frame::Kind::Outer, ..note });
+            if let Some(place) = burst.push_packet(packet) {
+                *place = Note { kind: crate::frame::Kind::Outer, ..note };
+            }
         }
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);

@@ -28,6 +28,7 @@ const fn drop(reason: DropReason) -> Fate {
     Fate::Drop(reason)
 }
 
+#[inline]
 fn from_wire(frame: &mut Frame<'_>, site: &Site, port: u8) -> Result<(), Fate> {
     let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
     let link = link_header(frame)?;
@@ -49,6 +50,7 @@ fn from_wire(frame: &mut Frame<'_>, site: &Site, port: u8) -> Result<(), Fate> {
     }
 }
 
+#[inline]
 fn link_header(frame: &Frame<'_>) -> Result<ethernet::Located, Fate> {
     ethernet::parse(frame.data()).map_err(|malformed| {
         drop(if malformed == Malformed::Truncated {
@@ -60,12 +62,16 @@ fn link_header(frame: &Frame<'_>) -> Result<ethernet::Located, Fate> {
 }
 
 /// An IP packet from the network.
+#[inline]
 fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<(), Fate> {
-    let ip = versioned(frame.data(), version)?;
+    if frame.data().first().is_some_and(|octet| octet >> 4 != version) {
+        return Err(drop(DropReason::ParseIpVersion));
+    }
+    frame.read_ip().map_err(broken)?;
+    let ip = &frame.note.ip;
     let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
-    if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), &ip) {
+    if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), ip) {
         frame.set_len(ip.len.into())?;
-        frame.note.inner = ip;
         frame.note.kind = Kind::Discovery;
         return Ok(());
     }
@@ -82,20 +88,14 @@ fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<()
     if ip.fragment {
         return Err(drop(DropReason::ParseFragment));
     }
-    datagram(frame, site, port, &ip)
-}
-
-#[inline]
-fn versioned(octets: &[u8], version: u8) -> Result<Ip, Fate> {
-    if octets.first().is_some_and(|octet| octet >> 4 != version) {
-        return Err(drop(DropReason::ParseIpVersion));
-    }
-    Ip::parse(octets).map_err(broken)
+    datagram(frame, site, port)
 }
 
 /// A UDP datagram to one of our addresses.
-fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, ip: &Ip) -> Result<(), Fate> {
-    frame.set_len(ip.len.into())?;
+#[inline]
+fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8) -> Result<(), Fate> {
+    frame.set_len(frame.note.ip.len.into())?;
+    let ip = &frame.note.ip;
     let payload = frame.data().get(usize::from(ip.payload_offset)..).unwrap_or_default();
     let header = udp::parse(payload).map_err(|_| drop(DropReason::ParseUdpLength))?;
     if header.ports.destination != site.listen_port {
@@ -124,6 +124,7 @@ fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, ip: &Ip) -> Result<(),
 }
 
 /// Whether an ICMPv6 packet is a neighbour solicitation or advertisement.
+#[inline]
 fn is_discovery(octets: &[u8], ip: &Ip) -> bool {
     let kind = octets.get(usize::from(ip.payload_offset)).copied();
     matches!(kind, Some(SOLICITATION | ADVERTISEMENT)) && !ip.fragment
@@ -193,6 +194,7 @@ fn to_wire(frame: &mut Frame<'_>, site: &Site, port: u8) -> Fate {
 }
 
 /// A frame from the kernel's interface for inner packets.
+#[inline]
 fn from_local(frame: &mut Frame<'_>) -> Result<(), Fate> {
     let link = link_header(frame)?;
     frame.pull(link.payload_offset)?;
@@ -203,7 +205,7 @@ fn from_local(frame: &mut Frame<'_>) -> Result<(), Fate> {
         }
         ipv4::ETHERTYPE | ipv6::ETHERTYPE => {
             inner(frame)?;
-            let ip = &frame.note.inner;
+            let ip = &frame.note.ip;
             if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), ip) {
                 frame.note.kind = Kind::Discovery;
             }
@@ -214,10 +216,10 @@ fn from_local(frame: &mut Frame<'_>) -> Result<(), Fate> {
 }
 
 /// An inner packet from its IP header on.
+#[inline]
 fn inner(frame: &mut Frame<'_>) -> Result<(), Fate> {
-    let ip = Ip::parse(frame.data()).map_err(broken)?;
-    frame.set_len(ip.len.into())?;
-    frame.note.inner = ip;
+    frame.read_ip().map_err(broken)?;
+    frame.set_len(frame.note.ip.len.into())?;
     frame.note.kind = Kind::Inner;
     Ok(())
 }

@@ -65,7 +65,7 @@ enum Refused {
 }
 
 fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
-    let destination = frame.note.inner.destination;
+    let destination = frame.note.ip.destination;
     if !is_forwarded(destination) {
         return Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)));
     }
@@ -91,7 +91,7 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
 
 /// The errors' own way: looked up like any packet, but never answered with another error.
 fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
-    frame.note.next_hop = router.routes.lookup(frame.note.inner.destination);
+    frame.note.next_hop = router.routes.lookup(frame.note.ip.destination);
     match frame.note.next_hop {
         NextHop::None => Err(Fate::Drop(DropReason::RouteNone)),
         NextHop::Local => Ok(()),
@@ -114,7 +114,7 @@ fn hand_over(frame: &mut Frame<'_>, number: u32, router: &Router<'_>) -> Result<
 /// Router and neighbour discovery (RFC 4861) are for a link, and a client is on none of the kernel's: from
 /// there it could change the kernel's routes.
 fn is_link_business(frame: &Frame<'_>) -> bool {
-    let ip = &frame.note.inner;
+    let ip = &frame.note.ip;
     let kind = frame.data().get(usize::from(ip.payload_offset)).copied();
     ip.protocol == wire::icmp::v6::PROTOCOL && matches!(kind, Some(133..=137))
 }

@@ -9,6 +9,7 @@ use wireguard::limits::PADDING;
 use wireguard::message::{DATA_HEADER_LEN, DataHeader};
 use wireguard::session::Refused;
 use wireguard::time::Instant;
+use wireguard::timers::Rearm;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::burst::Burst;
@@ -16,12 +17,12 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate, Waiting};
 use crate::frame::{Frame, Kind};
 use crate::limits::BURST_LEN_MAX;
-use crate::packet::{Ip, is_no_source};
+use crate::packet::is_no_source;
 use crate::site::{Site, local_number};
 use crate::stages::egress::client;
 use crate::stages::route::{NextHop, Routes};
 
-use sessions::Sessions;
+use sessions::{Peer, Sessions};
 
 const fn drop(reason: DropReason) -> Fate {
     Fate::Drop(reason)
@@ -117,6 +118,7 @@ fn open_all(
 }
 
 /// What an authentic packet does, and what may still be wrong with it.
+#[inline]
 fn accept(
     frame: &mut Frame<'_>,
     accepted: bool,
@@ -137,29 +139,36 @@ fn accept(
     let text_len = frame.len() - DATA_HEADER_LEN - TAG_LEN;
     frame.pull(DATA_HEADER_LEN)?;
     frame.set_len(text_len)?;
-    let number = authentic(frame, sessions, (local, slot), now).ok_or(unknown)?;
+    authentic(frame, sessions, (local, slot), now).ok_or(unknown)?;
     if renew {
         sessions.demand(local, now);
     }
     if frame.is_empty() {
         return Err(Fate::Consumed);
     }
-    unwrap_inner(frame, number, routes)
+    let peer = sessions.peer_mut(local).ok_or(unknown)?;
+    unwrap_inner(frame, peer, routes)
 }
 
-/// Moves session, endpoint and timers on; gives the peer's number in the configuration.
+/// Moves session, endpoint and timers on.
+#[inline]
 fn authentic(
     frame: &Frame<'_>,
     sessions: &mut Sessions,
     (local, slot): (u32, u32),
     now: Instant,
-) -> Option<u32> {
+) -> Option<()> {
     let peer = sessions.peer_mut(local)?;
-    let number = peer.number;
     let moved = peer.endpoint != Some(frame.note.endpoint);
     if moved {
         peer.endpoint = Some(frame.note.endpoint);
     }
+    let rearm = if frame.is_empty() {
+        peer.timers.received_any(now);
+        Rearm::No
+    } else {
+        peer.timers.received_data(now)
+    };
     let (confirmed, retired) = peer.keyring.received_on(slot);
     if confirmed {
         peer.timers.confirmed();
@@ -167,25 +176,23 @@ fn authentic(
         sessions.announce(local, false);
     }
     sessions.roamed += u64::from(moved);
-    let peer = sessions.peer_mut(local)?;
-    if frame.is_empty() {
-        peer.timers.received_any(now);
-    } else {
-        let rearm = peer.timers.received_data(now);
-        sessions.rearm_if(rearm, local);
-    }
-    Some(number)
+    sessions.rearm_if(rearm, local);
+    Some(())
 }
 
 /// The inner packet must be whole and its source the peer's own (cryptokey routing, and exact: the address
 /// must lead back to this peer, not to one with a longer prefix).
-fn unwrap_inner(frame: &mut Frame<'_>, number: u32, routes: &Routes) -> Result<(), Fate> {
-    let ip = Ip::parse(frame.data()).map_err(|_| drop(DropReason::WireguardInner))?;
-    if is_no_source(ip.source) || routes.lookup(ip.source) != NextHop::Client(number) {
-        return Err(drop(DropReason::WireguardSource));
+#[inline]
+fn unwrap_inner(frame: &mut Frame<'_>, peer: &mut Peer, routes: &Routes) -> Result<(), Fate> {
+    frame.read_ip().map_err(|_| drop(DropReason::WireguardInner))?;
+    let source = frame.note.ip.source;
+    if peer.proven != Some(source) {
+        if is_no_source(source) || routes.lookup(source) != NextHop::Client(peer.number) {
+            return Err(drop(DropReason::WireguardSource));
+        }
+        peer.proven = Some(source);
     }
-    frame.set_len(ip.len.into())?;
-    frame.note.inner = ip;
+    frame.set_len(frame.note.ip.len.into())?;
     frame.note.kind = Kind::Inner;
     if frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {
         mark_congestion(frame)?;
@@ -195,9 +202,9 @@ fn unwrap_inner(frame: &mut Frame<'_>, number: u32, routes: &Routes) -> Result<(
 
 /// The outer path met congestion: so says the inner packet from now on (RFC 6040 4.2).
 fn mark_congestion(frame: &mut Frame<'_>) -> Result<(), Fate> {
-    let tos = ecn::decap(frame.note.tos, frame.note.inner.tos)
+    let tos = ecn::decap(frame.note.tos, frame.note.ip.tos)
         .map_err(|_| drop(DropReason::WireguardEcn))?;
-    frame.note.inner.tos = tos;
+    frame.note.ip.tos = tos;
     let octets = frame.data_mut();
     let inner = drop(DropReason::WireguardInner);
     if octets.first().is_some_and(|octet| octet >> 4 == 4) {
@@ -304,6 +311,7 @@ fn seal_all(burst: &mut Burst<'_>, sessions: &Sessions, aead: impl FnOnce(&mut [
 }
 
 /// Header, outer packet, and what sending means for the peer's timers.
+#[inline]
 fn finish(
     frame: &mut Frame<'_>,
     sessions: &mut Sessions,
@@ -335,5 +343,5 @@ fn finish(
         place.copy_from_slice(header.as_bytes());
     }
     frame.note.endpoint = endpoint;
-    client::encap(frame, site, ecn::encap(0, frame.note.inner.tos))
+    client::encap(frame, site, ecn::encap(0, frame.note.ip.tos))
 }

@@ -88,7 +88,9 @@ impl<I: Io> Worker<I> {
         packets.push(packet);
         let mut burst = Burst::default();
         for packet in &mut packets {
-            burst.push_packet(packet, note);
+            if let Some(place) = burst.push_packet(packet) {
+                *place = note;
+            }
         }
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);

@@ -11,7 +11,7 @@ pub fn deliver(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
     if matches!(frame.note.entry, Entry::Local | Entry::Handed) && !frame.note.turned {
         return Err(Fate::Drop(DropReason::EgressLoop));
     }
-    let ip = frame.note.inner;
+    let ip = frame.note.ip;
     link::to_local(frame, local.kernel, &ip)?;
     Err(Fate::Local)
 }

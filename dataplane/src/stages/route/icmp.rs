@@ -10,7 +10,6 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
 use crate::limiter::Limiter;
 use crate::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
-use crate::packet::Ip;
 
 /// What was wrong with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +89,7 @@ pub(super) fn turn(
     if frame.note.turned {
         return Err(lost);
     }
-    let ip = match frame.note.inner.source.into() {
+    match frame.note.ip.source.into() {
         IpAddr::V4(to) => {
             let error = why.v4(mtu);
             judge_v4(frame, why, router, now).ok_or(lost)?;
@@ -101,8 +100,7 @@ pub(super) fn turn(
             judge_v6(frame, (why, error), router, now).ok_or(lost)?;
             turn_v6(frame, error, router.site.router6, to).ok_or(lost)?
         }
-    };
-    frame.note.inner = ip;
+    }
     frame.note.kind = Kind::Inner;
     frame.note.turned = true;
     Ok(())
@@ -151,7 +149,7 @@ fn turn_v4(
     error: icmp::v4::Error,
     source: Ipv4Addr,
     destination: Ipv4Addr,
-) -> Option<Ip> {
+) -> Option<()> {
     let copy = make_room(frame, ipv4::HEADER_LEN, icmp::v4::QUOTE_LEN_MAX)?;
     let payload_len = frame.len() - ipv4::HEADER_LEN;
     let offender = copy.get(..payload_len - icmp::HEADER_LEN)?;
@@ -168,7 +166,7 @@ fn turn_v4(
         payload_len,
     };
     ipv4::emit(header, &fields).ok()?;
-    Ip::parse(frame.data()).ok()
+    frame.read_ip().ok()
 }
 
 fn turn_v6(
@@ -176,7 +174,7 @@ fn turn_v6(
     error: icmp::v6::Error,
     source: Ipv6Addr,
     destination: Ipv6Addr,
-) -> Option<Ip> {
+) -> Option<()> {
     let copy = make_room(frame, ipv6::HEADER_LEN, QUOTE)?;
     let payload_len = frame.len() - ipv6::HEADER_LEN;
     let offender = copy.get(..payload_len - icmp::HEADER_LEN)?;
@@ -192,5 +190,5 @@ fn turn_v6(
         payload_len,
     };
     ipv6::emit(header, &fields).ok()?;
-    Ip::parse(frame.data()).ok()
+    frame.read_ip().ok()
 }

@@ -20,6 +20,7 @@ use crate::limits::{
     JOBS_OWN_MAX, OWN_INITIATION_RETRY, OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND,
     OWN_PER_TURN, TIMERS_PER_TURN,
 };
+use crate::packet::Address;
 use crate::site::{global_number, keeper_thread};
 
 /// A peer as its worker knows it.
@@ -31,6 +32,8 @@ pub(super) struct Peer {
     pub(super) client_id: ClientId,
     /// The peer's number in the configuration, which routes name.
     pub(super) number: u32,
+    /// The last source that the routes have shown to be this peer's; a worker's routes never change.
+    pub(super) proven: Option<Address>,
     /// When the wheel will ask for this peer; never later than its timers' deadline.
     armed: Instant,
     /// It stands in the list of those that are ready.
@@ -131,6 +134,7 @@ impl Sessions {
             endpoint: setup.endpoint,
             client_id: setup.client_id,
             number: global_number(local, self.worker, self.exchange.workers()),
+            proven: None,
             armed: Instant::NEVER,
             ready: false,
         });
