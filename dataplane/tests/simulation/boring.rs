@@ -1,5 +1,6 @@
 //! boringtun as a client. Its own clock is the real one, in which a whole run takes no time, so its timers never
-//! run out: handshakes are asked for from here, when the protocol would have them.
+//! run out: handshakes are asked for from here, when the protocol would have them. All its sessions seem equally
+//! old to it, so that an old packet can bring it back to a session that is past its time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub(crate) struct Boring {
     pub(crate) address: SocketAddr,
     pub(crate) outbox: Vec<Vec<u8>>,
     pub(crate) inbox: Vec<Vec<u8>>,
+    /// Datagrams that it refused, in all its lives.
+    pub(crate) refused: usize,
     number: u32,
     tunnel: Tunn,
     asked: Instant,
@@ -38,6 +41,7 @@ impl Boring {
             address,
             outbox,
             inbox,
+            refused: 0,
             number,
             tunnel,
             asked,
@@ -47,7 +51,8 @@ impl Boring {
     }
 
     pub(crate) fn restart(&mut self, now: Instant) {
-        *self = Self::new(self.number, self.address, now);
+        let refused = self.refused;
+        *self = Self { refused, ..Self::new(self.number, self.address, now) };
     }
 
     pub(crate) fn send(&mut self, packet: &[u8], now: Instant) {
@@ -77,7 +82,10 @@ impl Boring {
                     self.unanswered = Instant::NEVER;
                     return;
                 }
-                TunnResult::Err(_) => return,
+                TunnResult::Err(e) => {
+                    self.refused += 1;
+                    return;
+                }
             }
             // An empty datagram asks for what waited for the session.
             octets.clear();

@@ -79,6 +79,14 @@ impl Peer {
         }
     }
 
+    /// Datagrams that it refused.
+    pub(crate) fn refused(&self) -> usize {
+        match self {
+            Self::Ours(client) => client.tally.refused,
+            Self::Boring(client) => client.refused,
+        }
+    }
+
     pub(crate) fn tally(&self) -> Option<Tally> {
         match self {
             Self::Ours(client) => Some(client.tally),

@@ -156,11 +156,14 @@ impl World {
         self.is_talking = true;
     }
 
-    /// Packets that came for a session that is no more, at either side.
+    /// Packets that came for a session that is no more, at either side; of boringtun, whose sessions do not age
+    /// (see there), also for one that is too old.
     fn retired(&self) -> u64 {
-        let tallies = self.peers.iter().filter_map(Peer::tally);
-        let refused: usize = tallies.map(|tally| tally.refused).sum();
-        refused as u64 + self.server.totals().dropped(DropReason::WireguardUnknownIndex)
+        let refused: usize = self.peers.iter().map(Peer::refused).sum();
+        let totals = self.server.totals();
+        let is_boring = self.scenario.lives.iter().any(|life| life.is_boring);
+        let expired = if is_boring { totals.dropped(DropReason::WireguardExpired) } else { 0 };
+        refused as u64 + totals.dropped(DropReason::WireguardUnknownIndex) + expired
     }
 
     /// Makes the link bad in a way of its own.
