@@ -97,12 +97,8 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// No endpoint at all; never transmitted to.
-    pub const NONE: Self = Self {
-        remote: Address::UNSPECIFIED,
-        local: Address::UNSPECIFIED,
-        remote_port: 0,
-        port: 0,
-    };
+    pub const NONE: Self =
+        Self { remote: Address::UNSPECIFIED, local: Address::UNSPECIFIED, remote_port: 0, port: 0 };
 
     /// The path from our address `local` by `port` to a peer.
     pub fn new(remote: SocketAddr, local: IpAddr, port: u8) -> Self {

@@ -337,8 +337,7 @@ mod tests {
         table.learn(name(1), ANSWER, now);
         assert!(table.names.is_empty());
         for number in 0..u32::try_from(NEIGHBOURS_MAX).unwrap() {
-            let stranger =
-                Name { port: 0, address: Ipv4Addr::from(10 << 24 | number).into() };
+            let stranger = Name { port: 0, address: Ipv4Addr::from(10 << 24 | number).into() };
             table.learn(stranger, Heard { asks_us: true, ..ANSWER }, now);
         }
         assert!(matches!(table.lookup(name(1), now), Known::Asked(_)), "still room for our own");

@@ -255,7 +255,15 @@ mod tests {
     #[test]
     fn classifies_addresses_as_the_standard_library_does() {
         let texts = [
-            "::", "::1", "::2", "fe80::1", "febf::1", "fec0::1", "fe7f::1", "ff02::1", "fd00::1",
+            "::",
+            "::1",
+            "::2",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "fe7f::1",
+            "ff02::1",
+            "fd00::1",
             "2001:db8::1",
         ];
         for address in texts.map(|text| text.parse::<Ipv6Addr>().unwrap()) {
@@ -288,7 +296,8 @@ mod tests {
             ip.read(&octets)
         };
         assert!(parse(&fields("fd00::1", "fd00::2")).is_ok());
-        for (source, destination) in [("::ffff:10.0.0.7", "fd00::2"), ("fd00::1", "::ffff:10.0.0.7")]
+        for (source, destination) in
+            [("::ffff:10.0.0.7", "fd00::2"), ("fd00::1", "::ffff:10.0.0.7")]
         {
             assert_eq!(parse(&fields(source, destination)), Err(Malformed::Address));
         }

@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use wire::{ecn, ipv4, ipv6};
 use wireguard::aead::{self, Job, TAG_LEN, TAILROOM};
 use wireguard::limits::PADDING;
-use wireguard::message::{DATA_HEADER_LEN, DataHeader};
+use wireguard::message::{ClientId, DATA_HEADER_LEN, DataHeader};
 use wireguard::session::Refused;
 use wireguard::time::Instant;
 use wireguard::timers::Rearm;
@@ -240,20 +240,21 @@ pub fn seal_by(
             let local = local_number(number, site.workers);
             prepare(frame, local, sessions, site, now)?;
             counters.sealed.add(1);
-            counters.sealed_octets.add(frame.len() as u64);
+            counters.sealed_octets.add((frame.len() - DATA_HEADER_LEN) as u64);
             Ok(())
         }
         _ => Ok(()),
     });
     seal_all(burst, sessions, aead);
-    burst.pass(|frame| if is_ready(&frame) { finish(frame, sessions, site, now) } else { Ok(()) });
+    burst.pass(|frame| if is_ready(&frame) { finish(frame, site) } else { Ok(()) });
 }
 
 fn is_ready(frame: &&mut Frame<'_>) -> bool {
     frame.note.kind == Kind::Inner && matches!(frame.note.next_hop, NextHop::Client(_))
 }
 
-/// Finds the session, takes a counter and pads the packet.
+/// Finds the session, takes a counter, pads the packet and puts the message's header before it: what is
+/// written here has reached the cache when the checksum reads it after the AEAD.
 #[inline]
 fn prepare(
     frame: &mut Frame<'_>,
@@ -270,8 +271,25 @@ fn prepare(
         sessions.demand(local, now);
         return Err(drop(DropReason::SealExhausted));
     };
+    let remote_index = session.remote_index();
+    let renew = session.wants_rekey_after_send(now);
     frame.note.slot = slot;
     frame.note.counter = counter;
+    let keepalive = frame.is_empty();
+    pad(frame, site)?;
+    let client_id = sent(frame, (local, keepalive), sessions, now)?;
+    if renew {
+        sessions.demand(local, now);
+    }
+    let header = DataHeader::new(client_id, remote_index, counter);
+    // The room was made for exactly this.
+    header
+        .write_to_prefix(frame.push(DATA_HEADER_LEN)?)
+        .map_err(|_| drop(DropReason::ParseSegmented))
+}
+
+#[inline]
+fn pad(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
     let len = frame.len();
     // Padding may not make a packet larger than the path takes.
     let padded = len.next_multiple_of(PADDING).min(site.inner_mtu.max(len));
@@ -283,6 +301,26 @@ fn prepare(
         padding.fill(0);
     }
     Ok(())
+}
+
+/// What sending means for the peer's timers; notes where it is, and gives its client id.
+#[inline]
+fn sent(
+    frame: &mut Frame<'_>,
+    (local, keepalive): (u32, bool),
+    sessions: &mut Sessions,
+    now: Instant,
+) -> Result<ClientId, Fate> {
+    let peer = sessions.peer_mut(local).ok_or(drop(DropReason::SealNoEndpoint))?;
+    frame.note.endpoint = peer.endpoint.ok_or(drop(DropReason::SealNoEndpoint))?;
+    let client_id = peer.client_id;
+    if keepalive {
+        peer.timers.sent_any(now);
+    } else {
+        let rearm = peer.timers.sent_data(now);
+        sessions.rearm_if(rearm, local);
+    }
+    Ok(client_id)
 }
 
 #[cold]
@@ -298,8 +336,9 @@ fn without_session(local: u32, sessions: &mut Sessions, now: Instant) -> Fate {
 fn seal_all(burst: &mut Burst<'_>, sessions: &Sessions, aead: impl FnOnce(&mut [Job<'_>])) {
     let mut jobs = ArrayVec::<Job<'_>, BURST_LEN_MAX>::new();
     for frame in burst.undecided().filter(is_ready) {
-        let (slot, counter, len) = (frame.note.slot, frame.note.counter, frame.len());
-        let octets = frame.data_and_room();
+        let (slot, counter) = (frame.note.slot, frame.note.counter);
+        let len = frame.len() - DATA_HEADER_LEN;
+        let octets = frame.data_and_room().get_mut(DATA_HEADER_LEN..).unwrap_or_default();
         let job = sessions
             .session(slot)
             .and_then(|session| Job::new(session.send_key(), counter, octets, len));
@@ -310,38 +349,9 @@ fn seal_all(burst: &mut Burst<'_>, sessions: &Sessions, aead: impl FnOnce(&mut [
     aead(&mut jobs);
 }
 
-/// Header, outer packet, and what sending means for the peer's timers.
+/// The tag belongs to the packet now; the outer headers come before it.
 #[inline]
-fn finish(
-    frame: &mut Frame<'_>,
-    sessions: &mut Sessions,
-    site: &Site,
-    now: Instant,
-) -> Result<(), Fate> {
-    let slot = frame.note.slot;
-    let local = sessions.owner(slot).ok_or(drop(DropReason::SealExhausted))?;
-    let keepalive = frame.is_empty();
-    let session = sessions.session(slot).ok_or(drop(DropReason::SealExhausted))?;
-    let remote_index = session.remote_index();
-    let renew = session.wants_rekey_after_send(now);
-    let peer = sessions.peer_mut(local).ok_or(drop(DropReason::SealNoEndpoint))?;
-    let endpoint = peer.endpoint.ok_or(drop(DropReason::SealNoEndpoint))?;
-    let client_id = peer.client_id;
-    if keepalive {
-        peer.timers.sent_any(now);
-    } else {
-        let rearm = peer.timers.sent_data(now);
-        sessions.rearm_if(rearm, local);
-    }
-    if renew {
-        sessions.demand(local, now);
-    }
+fn finish(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
     frame.set_len(frame.len() + TAG_LEN)?;
-    let header = DataHeader::new(client_id, remote_index, frame.note.counter);
-    let out = frame.push(DATA_HEADER_LEN)?;
-    if let Some(place) = out.get_mut(..DATA_HEADER_LEN) {
-        place.copy_from_slice(header.as_bytes());
-    }
-    frame.note.endpoint = endpoint;
     client::encap(frame, site, ecn::encap(0, frame.note.ip.tos))
 }
