@@ -1,0 +1,384 @@
+//! Attacks: every way to make a server lose packets, by the name under which it counts them, and the floods
+//! of the Internet. For servers of one's own: a server that was not asked to be attacked is none of ours.
+//!
+//! [`Builder`] gives whole Ethernet frames without I/O, clock or allocation: a template is made once, and of
+//! each copy a few fields change. The same seed gives the same frames.
+
+mod dice;
+mod floods;
+mod frame;
+mod handshakes;
+mod outer;
+mod scene;
+mod sealed;
+
+use std::fmt;
+
+pub use scene::{Captured, Client, Fleet, Link, Need, Scene};
+
+use dice::Dice;
+use floods::{Flood, Packets};
+use handshakes::{Handshake, Knock};
+use outer::{Change, MALFORMED, Outer};
+use sealed::{Forged, Forgery, Sealed, Trick};
+
+/// Octets that the buffer for a frame has to have: a tagged frame of 1500 octets, and what vector code may
+/// write behind a sealed packet.
+pub const ROOM: usize = 1_600;
+
+macro_rules! attacks {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $way:expr;)+) => {
+        /// An attack. Those of [`Attack::PROVOKED`] bear the name of the drop reason that they provoke.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Attack { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Attack {
+            /// Every attack: first the drop reasons in stage order, then the floods.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Its name on the command line and in reports.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What it does, in a sentence or two.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+
+            const fn way(self) -> Way {
+                match self { $(Self::$variant => $way,)+ }
+            }
+        }
+    };
+}
+
+attacks! {
+    /// Frames that end within the link header; a device that pads short frames delivers none of them.
+    ParseTruncated = "parse_truncated", Way::Outer(Change::Cut);
+    /// Datagrams to stations that are not the server's, as a flooding switch delivers them.
+    ParseForeignStation = "parse_foreign_station", Way::Outer(Change::Station);
+    /// Datagrams under VLAN tags that are not the server's.
+    ParseVlan = "parse_vlan", Way::Outer(Change::Tag);
+    /// ARP messages with unknown hardware or operation, or from a group.
+    ParseNeighbourMessage = "parse_neighbour_message", Way::Outer(Change::Neighbour);
+    /// IPv4 frames whose version field says something else.
+    ParseIpVersion = "parse_ip_version", Way::Outer(Change::Version);
+    /// IPv4 headers that say they are shorter than 20 octets.
+    ParseIpHeaderLength = "parse_ip_header_length", Way::Outer(Change::HeaderLength);
+    /// IPv4 packets that say they are shorter than their header or longer than the frame.
+    ParseIpTotalLength = "parse_ip_total_length", Way::Outer(Change::TotalLength);
+    /// IPv4 headers with one wrong bit in the checksum.
+    ParseIpChecksum = "parse_ip_checksum", Way::Outer(Change::HeaderChecksum);
+    /// IPv6 packets with source routing, late hop-by-hop options, or too many extension headers.
+    ParseIpExtension = "parse_ip_extension", Way::Outer(Change::Extensions);
+    /// Datagrams from loopback, multicast, unspecified and the server's own addresses.
+    ParseIpSource = "parse_ip_source", Way::Outer(Change::Source);
+    /// Datagrams to addresses that the server does not have.
+    ParseForeignAddress = "parse_foreign_address", Way::Outer(Change::Destination);
+    /// First, middle and last fragments of UDP datagrams that never become whole.
+    ParseFragment = "parse_fragment", Way::Outer(Change::Fragment);
+    /// Datagrams whose UDP length is not that of the packet.
+    ParseUdpLength = "parse_udp_length", Way::Outer(Change::UdpLength);
+    /// Datagrams with one wrong bit in the UDP checksum; a device may drop them before the server does.
+    ParseUdpChecksum = "parse_udp_checksum", Way::Outer(Change::UdpChecksum);
+    /// TCP SYNs to the kernel, at a server whose port has no kernel interface.
+    ParseNoKernel = "parse_no_kernel", Way::Outer(Change::Kernels);
+    /// Random datagrams to the WireGuard port that fit no message.
+    DosMessage = "dos_message", Way::Handshake(Knock::Noise);
+    /// Initiations of random octets, made without the server's key.
+    DosMac1 = "dos_mac1", Way::Handshake(Knock::Mac1);
+    /// Data messages for other servers of the fleet; without the fleet's permutation, for random indices, of
+    /// which one in the number of servers is for this one.
+    SteerForeignServer = "steer_foreign_server", Way::Forged(Forgery::ForeignServer);
+    /// Data messages for workers that the server does not have.
+    SteerForeignWorker = "steer_foreign_worker", Way::Forged(Forgery::ForeignWorker);
+    /// Data messages for slots without a session, or for a session that has ended.
+    WireguardUnknownIndex = "wireguard_unknown_index", Way::Forged(Forgery::UnknownIndex);
+    /// Data messages to a live session with counters past the last that it may use: as good as expired.
+    WireguardExpired = "wireguard_expired", Way::Forged(Forgery::Exhausted);
+    /// Captured data messages, from spoofed sources.
+    WireguardReplay = "wireguard_replay", Way::Forged(Forgery::Again);
+    /// Data messages to a live session with new counters and random tags: the server has to try each.
+    WireguardTag = "wireguard_tag", Way::Forged(Forgery::Tag);
+    /// Well sealed text that is no IP packet.
+    WireguardInner = "wireguard_inner", Way::Sealed(Trick::NoPacket);
+    /// Well sealed packets with a source address that is not the client's.
+    WireguardSource = "wireguard_source", Way::Sealed(Trick::Source);
+    /// Sealed packets marked with congestion outside, which cannot be marked inside.
+    WireguardEcn = "wireguard_ecn", Way::Sealed(Trick::Congestion);
+    /// Sealed ICMP errors to where there is no route; nothing may be answered to them.
+    RouteNone = "route_none", Way::Sealed(Trick::Unrouted);
+    /// Sealed ICMP errors with one hop left.
+    RouteHopLimit = "route_hop_limit", Way::Sealed(Trick::HopLimit);
+    /// Sealed packets to a multicast group.
+    RouteDestination = "route_destination", Way::Sealed(Trick::Multicast);
+    /// Sealed ICMP errors that just fit IPv4 outside and do not fit IPv6.
+    EgressTooBig = "egress_too_big", Way::Sealed(Trick::TooBig);
+    /// Sealed packets to the server's kernel, at a server without an interface for them.
+    EgressNoLocal = "egress_no_local", Way::Sealed(Trick::Local);
+    /// Sealed packets to a peer that has never called.
+    SealNoEndpoint = "seal_no_endpoint", Way::Sealed(Trick::Silent);
+    /// A client moves to IPv6 addresses for which the server has no router, and sends to itself.
+    LinkNoRoute = "link_no_route", Way::Sealed(Trick::Astray);
+    /// A client moves through very many addresses of the server's link, and sends to itself: with each turn of
+    /// the server the last one takes a row of the neighbour table. What waits meanwhile counts as `hold_full`
+    /// and `link_unresolved`.
+    LinkTableFull = "link_table_full", Way::Sealed(Trick::Crowd);
+    /// A client moves through a few addresses of the server's link where nobody is, and sends to itself: lost
+    /// after three questions.
+    LinkUnresolved = "link_unresolved", Way::Sealed(Trick::Ghosts);
+    /// Sealed packets to a peer that does not answer, more than may wait for it.
+    HoldFull = "hold_full", Way::Sealed(Trick::Absent);
+    /// Sealed packets to a peer that does not answer; at most 16 in 12 s, or they count as `hold_full`.
+    HoldExpired = "hold_expired", Way::Sealed(Trick::Absent);
+    /// Initiations with right first and second MACs from one address, faster than handshakes are done. The
+    /// builder has to learn the server's cookie, which lives two minutes.
+    HandshakeFull = "handshake_full", Way::Handshake(Knock::Cookie);
+    /// Initiations with a right first MAC and nothing else.
+    HandshakeInvalid = "handshake_invalid", Way::Handshake(Knock::Mac1Only);
+    /// Good initiations of a key that is not registered: two X25519 for the server, one MAC for us.
+    HandshakeUnknownPeer = "handshake_unknown_peer", Way::Handshake(Knock::Stranger);
+    /// A captured initiation, from spoofed sources.
+    HandshakeReplay = "handshake_replay", Way::Handshake(Knock::Again);
+    /// Good initiations of a registered client, each newer than the last, faster than is allowed.
+    HandshakeFlood = "handshake_flood", Way::Handshake(Knock::Eager);
+    /// Responses and cookie replies that nobody has asked for.
+    HandshakeUnexpected = "handshake_unexpected", Way::Handshake(Knock::Unexpected);
+
+    /// TCP SYNs from spoofed sources to ports of well-known services and others.
+    SynFlood = "syn_flood", Way::Flood(Flood::Syn);
+    /// UDP datagrams of three sizes from spoofed sources to random ports.
+    SpoofedUdp = "spoofed_udp", Way::Flood(Flood::Udp);
+    /// Answers of DNS, NTP, memcached and seven other services to questions that nobody asked.
+    Reflection = "reflection", Way::Flood(Flood::Reflection);
+    /// Initiations with a right first MAC from spoofed sources: half of them garbage, half good ones of a
+    /// stranger.
+    InitiationFlood = "initiation_flood", Way::Mix(Mix::Initiations);
+    /// Captured messages of every type, from spoofed sources.
+    Replay = "replay", Way::Mix(Mix::Captured);
+    /// Data messages for random indices, as one sends them who knows nothing of the server.
+    UnknownIndex = "unknown_index", Way::Forged(Forgery::AnyIndex);
+    /// Data messages of all lengths to a live session with random tags.
+    ForgedTag = "forged_tag", Way::Forged(Forgery::TagOfAnyLength);
+    /// Fragments of UDP, TCP and ICMP that never become whole.
+    Fragments = "fragments", Way::Mix(Mix::Fragments);
+    /// Every fault of IPv4, IPv6 and UDP headers in turn, of those that the scene allows.
+    MalformedHeaders = "malformed_headers", Way::Mix(Mix::Malformed);
+    /// GRE packets from sources that are no tunnel's far end.
+    GreWrongSource = "gre_wrong_source", Way::Flood(Flood::Gre);
+}
+
+/// Drop reasons that no packet from outside provokes by itself, and why.
+pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
+    ("parse_segmented", "the device and its pool decide how a frame lies in buffers"),
+    ("egress_loop", "only the server's own kernel sends what would go back to it"),
+    ("seal_exhausted", "a session may send 2^64 - 2^13 - 1 messages: nobody lives to see the next"),
+    ("handshake_no_index", "each peer has slots for all the sessions that it can have"),
+    ("transmit_full", "the speed of the device, not a packet, fills its queue"),
+    (
+        "kernel_full",
+        "the speed of the kernel, not a packet, fills its queue: see syn_flood at a high rate",
+    ),
+    ("hand_over_full", "the speed of another worker, not a packet, fills its ring"),
+    ("stopped", "only the operator stops the server"),
+];
+
+/// How an attack's frames are made.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Outer(Change),
+    Handshake(Knock),
+    Forged(Forgery),
+    Sealed(Trick),
+    Flood(Flood),
+    Mix(Mix),
+}
+
+/// Several ways by turns of chance.
+#[derive(Clone, Copy, Debug)]
+enum Mix {
+    Initiations,
+    Captured,
+    Fragments,
+    Malformed,
+}
+
+/// What the generator does for each frame, from cheap to dear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cost {
+    /// A copy and a few fields: tens of nanoseconds.
+    Copy,
+    /// Also a keyed BLAKE2s over 116 octets: hundreds of nanoseconds.
+    Mac,
+    /// Also a ChaCha20-Poly1305 over the packet: from hundreds of nanoseconds on.
+    Aead,
+    /// Also a Noise initiation with two X25519: a hundred microseconds.
+    Noise,
+}
+
+impl Attack {
+    /// Those that bear the name of the drop reason that they provoke, in stage order.
+    pub const PROVOKED: &'static [Self] = {
+        let (provoked, _) = Self::ALL.split_at(Self::SynFlood as usize);
+        provoked
+    };
+
+    /// The attack of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|attack| attack.name() == name).copied()
+    }
+
+    /// What each of its frames costs the generator.
+    pub const fn cost(self) -> Cost {
+        match self.way() {
+            Way::Outer(_)
+            | Way::Flood(_)
+            | Way::Forged(_)
+            | Way::Mix(Mix::Captured | Mix::Fragments | Mix::Malformed)
+            | Way::Handshake(Knock::Noise | Knock::Mac1 | Knock::Again | Knock::Unexpected) => {
+                Cost::Copy
+            }
+            Way::Mix(Mix::Initiations)
+            | Way::Handshake(Knock::Mac1Only | Knock::Stranger | Knock::Cookie) => Cost::Mac,
+            Way::Sealed(_) => Cost::Aead,
+            Way::Handshake(Knock::Eager) => Cost::Noise,
+        }
+    }
+
+    /// How many frames a server takes before it loses each further one under the attack's name, with
+    /// the dataplane's limits and no time passing.
+    pub const fn warm_up(self) -> usize {
+        match self.way() {
+            Way::Sealed(Trick::Crowd) => 4_096,
+            // Two attacks are made alike: one is what happens at once, the other later.
+            Way::Sealed(Trick::Absent) if matches!(self, Self::HoldFull) => 16,
+            Way::Handshake(Knock::Cookie) => 2_048,
+            Way::Handshake(Knock::Eager) => 51,
+            Way::Outer(_)
+            | Way::Handshake(_)
+            | Way::Forged(_)
+            | Way::Sealed(_)
+            | Way::Flood(_)
+            | Way::Mix(_) => 0,
+        }
+    }
+}
+
+impl fmt::Display for Attack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An attack that cannot be made in a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The attack.
+    pub attack: Attack,
+    /// What the scene lacks.
+    pub need: Need,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attack {} needs {}", self.attack, self.need)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Makes the frames of one attack.
+#[derive(Debug)]
+pub struct Builder {
+    attack: Attack,
+    sources: Vec<Source>,
+    dice: Dice,
+}
+
+impl Builder {
+    /// Prepares an attack; an error says what the scene lacks for it.
+    pub fn new(attack: Attack, scene: &Scene) -> Result<Self, Error> {
+        let mut dice = Dice::new(scene);
+        let sources = sources(attack.way(), scene, &mut dice);
+        let sources = sources.map_err(|need| Error { attack, need })?;
+        Ok(Self { attack, sources, dice })
+    }
+
+    /// The attack.
+    pub const fn attack(&self) -> Attack {
+        self.attack
+    }
+
+    /// Writes the next frame, without preamble and check sequence, to the start of `out` and gives its
+    /// length in octets. `out` should have [`ROOM`] octets; 0 says that the frame did not fit. Octets behind
+    /// the frame may be overwritten.
+    #[inline]
+    pub fn build(&mut self, out: &mut [u8]) -> usize {
+        let count = self.sources.len();
+        let number = match u16::try_from(count) {
+            Ok(0 | 1) | Err(_) => 0,
+            Ok(count) => usize::from(self.dice.below(count)),
+        };
+        match self.sources.get_mut(number) {
+            Some(Source::Outer(source)) => source.build(&mut self.dice, out),
+            Some(Source::Handshake(source)) => source.build(&mut self.dice, out),
+            Some(Source::Forged(source)) => source.build(&mut self.dice, out),
+            Some(Source::Sealed(source)) => source.build(&mut self.dice, out),
+            Some(Source::Flood(source)) => source.build(&mut self.dice, out),
+            None => 0,
+        }
+    }
+
+    /// Shows the builder a datagram's payload that came to the attacker's own address; true if it was the
+    /// cookie that [`Attack::HandshakeFull`] waits for. Other attacks learn nothing.
+    pub fn learn(&mut self, payload: &[u8]) -> bool {
+        self.sources.iter_mut().any(|source| match source {
+            Source::Handshake(source) => source.learn(payload),
+            Source::Outer(_) | Source::Forged(_) | Source::Sealed(_) | Source::Flood(_) => false,
+        })
+    }
+}
+
+/// What makes frames.
+#[derive(Debug)]
+enum Source {
+    Outer(Outer),
+    Handshake(Box<Handshake>),
+    Forged(Forged),
+    Sealed(Box<Sealed>),
+    Flood(Packets),
+}
+
+fn sources(way: Way, scene: &Scene, dice: &mut Dice) -> Result<Vec<Source>, Need> {
+    let knock = |knock, dice: &mut Dice| {
+        Handshake::new(knock, scene, dice).map(|made| Source::Handshake(Box::new(made)))
+    };
+    Ok(match way {
+        Way::Outer(change) => vec![Source::Outer(Outer::new(change, scene)?)],
+        Way::Handshake(kind) => vec![knock(kind, dice)?],
+        Way::Forged(forgery) => vec![Source::Forged(Forged::new(forgery, scene)?)],
+        Way::Sealed(trick) => vec![Source::Sealed(Box::new(Sealed::new(trick, scene)?))],
+        Way::Flood(flood) => vec![Source::Flood(Packets::new(flood, scene)?)],
+        Way::Mix(Mix::Initiations) => {
+            vec![knock(Knock::Mac1Only, dice)?, knock(Knock::Stranger, dice)?]
+        }
+        Way::Mix(Mix::Captured) => any(
+            [Forged::new(Forgery::Again, scene).map(Source::Forged), knock(Knock::Again, dice)],
+            Need::Capture,
+        )?,
+        Way::Mix(Mix::Fragments) => vec![Source::Outer(Outer::fragments(scene)?)],
+        Way::Mix(Mix::Malformed) => {
+            any(MALFORMED.map(|change| Outer::new(change, scene).map(Source::Outer)), Need::Target)?
+        }
+    })
+}
+
+/// Those of several sources that the scene allows: at least one.
+fn any<const N: usize>(
+    sources: [Result<Source, Need>; N],
+    need: Need,
+) -> Result<Vec<Source>, Need> {
+    let sources: Vec<_> = sources.into_iter().flatten().collect();
+    if sources.is_empty() { Err(need) } else { Ok(sources) }
+}

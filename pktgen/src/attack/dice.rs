@@ -1,0 +1,124 @@
+//! Randomness that costs next to nothing: good enough to vary packets, never for keys.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::scene::Scene;
+
+/// A seeded stream of numbers (SplitMix64: a Weyl sequence and a mixer), and the prefixes that spoofed
+/// sources are drawn from.
+#[derive(Debug)]
+pub(super) struct Dice {
+    state: u64,
+    v4: (u32, u32),
+    v6: (u128, u128),
+}
+
+impl Dice {
+    pub(super) fn new(scene: &Scene) -> Self {
+        let (net4, len4) = scene.spoofed_v4;
+        let (net6, len6) = scene.spoofed_v6;
+        let hosts4 = u32::MAX.checked_shr(len4.into()).unwrap_or(0);
+        let hosts6 = u128::MAX.checked_shr(len6.into()).unwrap_or(0);
+        Self {
+            state: scene.seed,
+            v4: (net4.to_bits() & !hosts4, hosts4),
+            v6: (net6.to_bits() & !hosts6, hosts6),
+        }
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ self.state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    #[inline]
+    pub(super) fn index(&mut self) -> u32 {
+        let [a, b, c, d, ..] = self.next().to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    #[inline]
+    pub(super) fn word(&mut self) -> u16 {
+        let [a, b, ..] = self.next().to_le_bytes();
+        u16::from_le_bytes([a, b])
+    }
+
+    #[inline]
+    pub(super) fn octet(&mut self) -> u8 {
+        let [octet, ..] = self.next().to_le_bytes();
+        octet
+    }
+
+    /// A number below `count`, which is not 0.
+    #[inline]
+    pub(super) fn below(&mut self, count: u16) -> u16 {
+        let [.., high_a, high_b] = (u32::from(self.word()) * u32::from(count)).to_le_bytes();
+        u16::from_le_bytes([high_a, high_b])
+    }
+
+    /// One of them.
+    #[inline]
+    pub(super) fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+        of.get(usize::from(self.below(u16::try_from(of.len()).unwrap_or(u16::MAX))))
+    }
+
+    #[inline]
+    pub(super) fn fill(&mut self, octets: &mut [u8]) {
+        for chunk in octets.chunks_mut(8) {
+            let random = self.next().to_le_bytes();
+            chunk.iter_mut().zip(random).for_each(|(place, octet)| *place = octet);
+        }
+    }
+
+    #[inline]
+    pub(super) fn source_v4(&mut self) -> Ipv4Addr {
+        let (net, hosts) = self.v4;
+        Ipv4Addr::from_bits(net | self.index() & hosts)
+    }
+
+    #[inline]
+    pub(super) fn source_v6(&mut self) -> Ipv6Addr {
+        let (net, hosts) = self.v6;
+        let random = u128::from(self.next()) << 64 | u128::from(self.next());
+        Ipv6Addr::from_bits(net | random & hosts)
+    }
+
+    /// A port as clients have them.
+    #[inline]
+    pub(super) fn port(&mut self) -> u16 {
+        1024 + self.below(64_512)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::Link;
+
+    fn dice(v4: (Ipv4Addr, u8), seed: u64) -> Dice {
+        let link = Link { server: [2; 6], station: [4; 6], vlan: None };
+        Dice::new(&Scene { spoofed_v4: v4, ..Scene::new(link, [0; 32], 1, seed) })
+    }
+
+    #[test]
+    fn sources_stay_in_their_prefix_and_use_all_of_it() {
+        for (len, count) in [(32, 1), (31, 2), (28, 16)] {
+            let net = Ipv4Addr::new(203, 0, 113, 32);
+            let mut dice = dice((net, len), 1);
+            let seen: std::collections::HashSet<_> = (0..500).map(|_| dice.source_v4()).collect();
+            assert_eq!(seen.len(), count, "/{len}");
+            assert!(seen.iter().all(|at| at.to_bits() >> 4 == net.to_bits() >> 4), "/{len}");
+        }
+    }
+
+    #[test]
+    fn numbers_stay_below_their_bound_and_reach_it() {
+        let mut dice = dice((Ipv4Addr::UNSPECIFIED, 0), 7);
+        let seen: std::collections::BTreeSet<_> = (0..1000).map(|_| dice.below(10)).collect();
+        assert!(seen.into_iter().eq(0..10));
+        assert!((0..1000).all(|_| dice.port() >= 1024));
+    }
+}
