@@ -18,6 +18,9 @@ mod dice;
 #[path = "simulation/ledger.rs"]
 mod ledger;
 #[cfg(test)]
+#[path = "simulation/link.rs"]
+mod link;
+#[cfg(test)]
 #[path = "simulation/peer.rs"]
 mod peer;
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Boring {
                     self.unanswered = Instant::NEVER;
                     return;
                 }
-                TunnResult::Err(e) => {
+                TunnResult::Err(_) => {
                     self.refused += 1;
                     return;
                 }

@@ -17,20 +17,10 @@ use wireguard::time::Instant;
 use super::boring::Boring;
 use super::dice::Dice;
 use super::ledger::{FILLING_MAX, Ledger, Party};
+use super::link::{Cargo, Flight, GOOD, Link, NEVER};
 use super::peer::Peer;
 use super::plan::Scenario;
 
-/// What a link does; rates in permille.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    loss: u64,
-    duplicate: u64,
-    delay: Duration,
-    spread: Duration,
-}
-
-const GOOD: Link =
-    Link { loss: 0, duplicate: 0, delay: Duration::from_millis(20), spread: Duration::ZERO };
 /// The longest that a server without anything to do is left alone.
 const STEP: Duration = Duration::from_millis(250);
 /// A second, between packets of one sender.
@@ -41,19 +31,6 @@ const RECOVERY: Duration = Duration::from_secs(25);
 /// How long flow is watched after each spell, and the time for the last packets to arrive.
 const WATCH: Duration = Duration::from_secs(30);
 const ARRIVAL: Duration = Duration::from_secs(1);
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Flight {
-    at: Instant,
-    order: u64,
-    cargo: Cargo,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Cargo {
-    ToServer(Place, Vec<u8>),
-    ToClient(SocketAddr, SocketAddr, Vec<u8>),
-}
 
 pub(crate) struct World {
     pub(crate) scenario: Scenario,
@@ -410,47 +387,6 @@ impl World {
         }
     }
 }
-
-/// What no link and no mishap here can be the reason of.
-const NEVER: &[DropReason] = &[
-    DropReason::ParseSegmented,
-    DropReason::ParseTruncated,
-    DropReason::ParseForeignStation,
-    DropReason::ParseVlan,
-    DropReason::ParseNeighbourMessage,
-    DropReason::ParseIpVersion,
-    DropReason::ParseIpHeaderLength,
-    DropReason::ParseIpTotalLength,
-    DropReason::ParseIpChecksum,
-    DropReason::ParseIpExtension,
-    DropReason::ParseIpSource,
-    DropReason::ParseForeignAddress,
-    DropReason::ParseFragment,
-    DropReason::ParseUdpLength,
-    DropReason::ParseUdpChecksum,
-    DropReason::ParseNoKernel,
-    DropReason::DosMessage,
-    DropReason::DosMac1,
-    DropReason::WireguardInner,
-    DropReason::WireguardSource,
-    DropReason::WireguardEcn,
-    DropReason::RouteNone,
-    DropReason::RouteHopLimit,
-    DropReason::RouteDestination,
-    DropReason::EgressTooBig,
-    DropReason::EgressLoop,
-    DropReason::EgressNoLocal,
-    DropReason::SealExhausted,
-    DropReason::LinkNoRoute,
-    DropReason::LinkTableFull,
-    DropReason::HandshakeFull,
-    DropReason::HandshakeUnknownPeer,
-    DropReason::HandshakeNoIndex,
-    DropReason::TransmitFull,
-    DropReason::KernelFull,
-    DropReason::HandOverFull,
-    DropReason::Stopped,
-];
 
 fn server(scenario: &Scenario, life: u64, now: Instant) -> Server {
     let seed = scenario.seed << 16 | life;
