@@ -207,13 +207,13 @@ enum Mix {
 /// What the generator does for each frame, from cheap to dear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cost {
-    /// A copy and a few fields: tens of nanoseconds.
+    /// A copy, a few fields, and the differences that they make to checksums.
     Copy,
-    /// Also a keyed BLAKE2s over 116 octets: hundreds of nanoseconds.
+    /// Also a keyed BLAKE2s over 116 octets.
     Mac,
-    /// Also a ChaCha20-Poly1305 over the packet: from hundreds of nanoseconds on.
+    /// Also a ChaCha20-Poly1305 over the packet.
     Aead,
-    /// Also a Noise initiation with two X25519: a hundred microseconds.
+    /// Also a Noise initiation: two X25519 and its seals.
     Noise,
 }
 

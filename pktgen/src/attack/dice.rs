@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::scene::Scene;
 
-/// A seeded stream of numbers (SplitMix64: a Weyl sequence and a mixer), and the prefixes that spoofed
+/// A seeded stream of numbers (`SplitMix64`: a Weyl sequence and a mixer), and the prefixes that spoofed
 /// sources are drawn from.
 #[derive(Debug)]
 pub(super) struct Dice {

@@ -160,9 +160,9 @@ impl Outer {
         if station == self.link.server {
             station[5] ^= 1;
         }
-        let [a, b, c, d, e, f] = station;
-        for (at, octets) in [(0, [a, b]), (2, [c, d]), (4, [e, f])] {
-            draft.spoil(Part::Link, at, |_| u16::from_be_bytes(octets));
+        let (words, _) = station.as_chunks::<2>();
+        for (number, octets) in words.iter().enumerate() {
+            draft.spoil(Part::Link, 2 * number, |_| u16::from_be_bytes(*octets));
         }
     }
 

@@ -39,9 +39,10 @@ pub struct Scene {
     pub own_v6: Ipv6Addr,
     /// The attacker's own UDP port.
     pub own_port: u16,
-    /// The prefix that spoofed IPv4 sources are drawn from, and its length.
+    /// The prefix that spoofed IPv4 sources and foreign destinations are drawn from, and its length. None of
+    /// the server's addresses lies in it.
     pub spoofed_v4: (Ipv4Addr, u8),
-    /// The prefix that spoofed IPv6 sources are drawn from, and its length.
+    /// The same for IPv6.
     pub spoofed_v6: (Ipv6Addr, u8),
     /// What he has seen on the wire.
     pub captured: Captured,

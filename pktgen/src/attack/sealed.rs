@@ -149,6 +149,7 @@ fn has_others(forgery: Forgery, scene: &Scene) -> bool {
 }
 
 /// Which part of an index is wrong.
+#[derive(Clone, Copy)]
 enum Aim {
     Server,
     Worker,
@@ -174,7 +175,7 @@ fn aim(fleet: &Fleet, aim: Aim, dice: &mut Dice) -> u32 {
             Place { server: fleet.server, worker, slot }
         }
         // Slots are given out from the first on; nobody has half of them.
-        Aim::Slot => Place { server: fleet.server, worker, slot: slot | slots / 2 + 1 },
+        Aim::Slot => Place { server: fleet.server, worker, slot: slot | (slots / 2 + 1) },
     })
 }
 
