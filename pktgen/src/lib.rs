@@ -1,1 +1,12 @@
 //! A load generator that speaks WireGuard, as a library without devices.
+#![forbid(unsafe_code)]
+
+pub mod pace;
+pub mod size;
+pub mod measure;
+pub mod packet;
+pub mod link;
+pub mod responder;
+pub mod attack;
+pub mod client;
+pub mod profile;

@@ -1,0 +1,244 @@
+//! What the swarm is told: who the clients are, where, whom they call, and what they send.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use rand_chacha::rand_core::Rng;
+use wire::ethernet::{self, Mac};
+use wireguard::message::{ClientId, DATA_LEN_MIN, padded_len};
+use wireguard::time::Instant;
+
+use crate::link::{Range, Setup};
+use crate::measure::TRAILER_LEN;
+use crate::pace::{Pacer, Pattern, Rate};
+use crate::packet;
+use crate::size::Sizes;
+
+/// Clients of one swarm at most: the upper three octets of a receiver index name them.
+pub const CLIENTS_MAX: u32 = 1 << 24;
+/// The longest inner packet, octets: what fits an outer IPv4 MTU of 1500.
+pub const INNER_LEN_MAX: usize = 1440;
+
+/// A family of inner addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// What the clients send inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// UDP to the echo port: comes back, so the round trip is measured.
+    Echo,
+    /// ICMP echo requests: come back as well.
+    Ping,
+    /// UDP to the discard port: measured where it arrives, which is known only between clients.
+    OneWay,
+}
+
+/// Whom they send to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An inner address behind the server.
+    Host(IpAddr),
+    /// The next client, the last to the first.
+    Clients,
+}
+
+/// The traffic of all clients together.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// What.
+    pub kind: Kind,
+    /// Whom to.
+    pub target: Target,
+    /// From which of the client's inner addresses.
+    pub family: Family,
+    /// Lengths of the inner packets, [`Traffic::inner_len_min`]..=[`INNER_LEN_MAX`].
+    pub sizes: Sizes,
+    /// Of all clients together.
+    pub rate: Rate,
+    /// How it is spread.
+    pub pattern: Pattern,
+}
+
+impl Traffic {
+    /// Octets of the shortest inner packet that has room for the trailer.
+    pub const fn inner_len_min(family: Family) -> usize {
+        let any = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        packet::overhead(any) + TRAILER_LEN
+    }
+}
+
+/// What changes when a client moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoamKind {
+    /// The port, as a NAT does that forgets a binding.
+    Port,
+    /// The address.
+    Address,
+}
+
+/// When clients move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoamTime {
+    /// All of them, one after the other within `spread`, first `after` the traffic begins and then `every` so often;
+    /// once if that is zero.
+    Waves {
+        /// Time before the first.
+        after: Duration,
+        /// From the first client to the last.
+        spread: Duration,
+        /// From wave to wave; more than `spread`, or zero.
+        every: Duration,
+    },
+    /// Each at random, this long apart on average.
+    Random(Duration),
+}
+
+/// How clients move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roam {
+    /// What changes.
+    pub kind: RoamKind,
+    /// When.
+    pub time: RoamTime,
+}
+
+impl Roam {
+    /// The plan of moves, from the moment that traffic begins.
+    pub(super) fn pacer(self, clients: u32, now: Instant) -> Pacer {
+        let per = |time: Duration| {
+            Rate::Packets(f64::from(clients) / time.as_secs_f64().max(f64::MIN_POSITIVE))
+        };
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        match self.time {
+            RoamTime::Random(mean) => Pacer::new(per(mean), Pattern::Poisson, now),
+            RoamTime::Waves { after, spread, every } if every.is_zero() => {
+                Pacer::new(per(spread), Pattern::Constant, now + after)
+            }
+            RoamTime::Waves { after, spread, every } => {
+                let off = nanos(every.saturating_sub(spread));
+                Pacer::new(per(spread), Pattern::OnOff { on: nanos(spread), off }, now + after)
+            }
+        }
+    }
+
+    /// Whether this many moves were all.
+    pub(super) fn ends(self, planned: u64, clients: u32) -> bool {
+        let once = matches!(self.time, RoamTime::Waves { every: Duration::ZERO, .. });
+        once && planned >= clients.into()
+    }
+
+    /// Who moves as number `moved`.
+    pub(super) fn who(self, moved: u32, clients: u32, rng: &mut impl Rng) -> u32 {
+        match self.time {
+            RoamTime::Waves { .. } => moved % clients.max(1),
+            RoamTime::Random(_) => rng.next_u32() % clients.max(1),
+        }
+    }
+}
+
+/// What stands in the reserved octets of the clients' messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientIds {
+    /// Zeros, as stock clients send.
+    Omitted,
+    /// This plus the client's number.
+    From(u32),
+}
+
+/// A swarm.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Keys, jitter and gaps follow from it.
+    pub seed: u64,
+    /// How many clients, 1..=[`CLIENTS_MAX`].
+    pub clients: u32,
+    /// The 802.1Q tag of the outer link.
+    pub vlan: Option<u16>,
+    /// Outer addresses, one row per family that is used; clients take the rows in turn.
+    pub outer: Vec<Range>,
+    /// The lowest outer port.
+    pub first_port: u16,
+    /// The server, one endpoint per row of `outer`, in its order.
+    pub servers: Vec<SocketAddr>,
+    /// The neighbours that packets go to, as `servers`.
+    pub hops: Vec<IpAddr>,
+    /// Addresses on the link that we answer for beside the clients' own: the router behind which the server
+    /// believes them to be.
+    pub routers: Vec<IpAddr>,
+    /// The server's public key.
+    pub server_public: [u8; 32],
+    /// Whether each client has a pre-shared key.
+    pub preshared: bool,
+    /// The first client's inner IPv4 address; the others follow.
+    pub inner_v4: Ipv4Addr,
+    /// The first client's inner IPv6 address.
+    pub inner_v6: Ipv6Addr,
+    /// The reserved octets.
+    pub client_ids: ClientIds,
+    /// The persistent keepalive, zero for none.
+    pub keepalive: Duration,
+    /// First handshakes per second.
+    pub connects_per_sec: f64,
+    /// Inner packets are not padded past this length.
+    pub mtu: u16,
+    /// Moves, if any.
+    pub roam: Option<Roam>,
+    /// Traffic, if any.
+    pub traffic: Option<Traffic>,
+}
+
+impl Plan {
+    /// The inner address of a client.
+    pub fn inner(&self, number: u32, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => Ipv4Addr::from_bits(self.inner_v4.to_bits().wrapping_add(number)).into(),
+            Family::V6 => {
+                Ipv6Addr::from_bits(self.inner_v6.to_bits().wrapping_add(number.into())).into()
+            }
+        }
+    }
+
+    /// The server's endpoint for a client.
+    pub fn server(&self, number: u32) -> Option<SocketAddr> {
+        let families = u32::try_from(self.servers.len()).unwrap_or(1).max(1);
+        self.servers.get((number % families) as usize).copied()
+    }
+
+    /// The id that a client sends, if it sends one.
+    pub fn client_id(&self, number: u32) -> Option<ClientId> {
+        match self.client_ids {
+            ClientIds::Omitted => None,
+            ClientIds::From(first) => {
+                let [_, a, b, c] = first.wrapping_add(number).to_be_bytes();
+                Some(ClientId([a, b, c]))
+            }
+        }
+    }
+
+    /// Octets of the outer frame around an inner packet of this length, without check sequence.
+    pub fn frame_len(&self, inner_len: usize) -> usize {
+        let tagged = self.vlan.map_or(ethernet::HEADER_LEN, |_| ethernet::TAGGED_HEADER_LEN);
+        let outer = self.outer.first().map_or(0, |range| packet::overhead(range.first));
+        tagged + outer + DATA_LEN_MIN + padded_len(inner_len, usize::from(self.mtu))
+    }
+
+    /// The outer link of these clients.
+    pub fn link(&self, mac: Mac) -> Setup {
+        // Questions are asked from the first address of a family, which a router's is if there is one.
+        let routers = self.routers.iter().map(|&first| Range { first, count: 1 });
+        let addresses = routers.chain(self.outer.iter().copied()).collect();
+        Setup { mac, vlan: self.vlan, addresses, hops: self.hops.clone() }
+    }
+}

@@ -1,0 +1,222 @@
+//! IP packets, as both the outer and the inner side build and read them: a header before a payload that lies in
+//! place, and back from a packet to its parts with every checksum verified.
+
+use std::net::{IpAddr, SocketAddr};
+
+use wire::{NoRoom, icmp, ipv4, ipv6, udp};
+
+/// Hops that every packet of ours starts with.
+const HOP_LIMIT: u8 = 64;
+
+/// Octets of the IP header of an address's family.
+pub const fn ip_header_len(address: IpAddr) -> usize {
+    match address {
+        IpAddr::V4(_) => ipv4::HEADER_LEN,
+        IpAddr::V6(_) => ipv6::HEADER_LEN,
+    }
+}
+
+/// Octets of IP and UDP headers, which are those of IP and ICMP echo headers as well.
+pub const fn overhead(address: IpAddr) -> usize {
+    ip_header_len(address) + udp::HEADER_LEN
+}
+
+/// Writes an IP header before the payload that follows it in `packet`. Both addresses are of one family.
+pub fn emit_ip(
+    packet: &mut [u8],
+    (source, destination): (IpAddr, IpAddr),
+    protocol: u8,
+    hop_limit: u8,
+) -> Result<(), NoRoom> {
+    let payload_len = packet.len().checked_sub(ip_header_len(source)).ok_or(NoRoom)?;
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let fields = ipv4::Fields {
+                source,
+                destination,
+                protocol,
+                ttl: hop_limit,
+                tos: 0,
+                identification: 0,
+                dont_fragment: true,
+                payload_len,
+            };
+            ipv4::emit(packet, &fields).map(|_| ())
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let fields = ipv6::Fields {
+                source,
+                destination,
+                protocol,
+                hop_limit,
+                traffic_class: 0,
+                flow_label: 0,
+                payload_len,
+            };
+            ipv6::emit(packet, &fields).map(|_| ())
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(NoRoom),
+    }
+}
+
+/// Writes IP and UDP headers before the payload that starts at [`overhead`].
+pub fn emit_udp(packet: &mut [u8], source: SocketAddr, to: SocketAddr) -> Result<(), NoRoom> {
+    let datagram = packet.get_mut(ip_header_len(source.ip())..).ok_or(NoRoom)?;
+    let ports = udp::Ports { source: source.port(), destination: to.port() };
+    match (source.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => udp::emit_v4(datagram, ports, from, to)?,
+        (IpAddr::V6(from), IpAddr::V6(to)) => udp::emit_v6(datagram, ports, from, to)?,
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return Err(NoRoom),
+    }
+    emit_ip(packet, (source.ip(), to.ip()), udp::PROTOCOL, HOP_LIMIT)
+}
+
+/// Writes IP and echo request headers before the data that starts at [`overhead`].
+pub fn emit_echo(
+    packet: &mut [u8],
+    source: IpAddr,
+    to: IpAddr,
+    echo: icmp::Echo,
+) -> Result<(), NoRoom> {
+    let message = packet.get_mut(ip_header_len(source)..).ok_or(NoRoom)?;
+    let protocol = match (source, to) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => {
+            icmp::v4::emit_echo_request(message, echo)?;
+            icmp::v4::PROTOCOL
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            icmp::v6::emit_echo_request(message, echo, from, to)?;
+            icmp::v6::PROTOCOL
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return Err(NoRoom),
+    };
+    emit_ip(packet, (source, to), protocol, HOP_LIMIT)
+}
+
+/// What a packet carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A UDP datagram.
+    Udp(udp::Ports),
+    /// An echo request.
+    EchoRequest(icmp::Echo),
+    /// An echo reply.
+    EchoReply(icmp::Echo),
+    /// Something else that is well formed as far as it was looked at.
+    Other,
+}
+
+/// A packet that was read and found whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Located<'a> {
+    /// Its sender.
+    pub source: IpAddr,
+    /// Its receiver.
+    pub destination: IpAddr,
+    /// The protocol's message.
+    pub content: Content,
+    /// What lies behind the 8 octets of the UDP or echo header; all of the IP payload of others.
+    pub payload: &'a [u8],
+    /// Octets before the IP payload.
+    pub header_len: usize,
+    /// Octets of the packet; the frame may have padding behind them.
+    pub len: usize,
+}
+
+/// Reads a packet and verifies all checksums of what [`Content`] names; none when it is broken or a fragment.
+pub fn read(packet: &[u8]) -> Option<Located<'_>> {
+    match packet.first()? >> 4 {
+        4 => {
+            let ip = ipv4::parse(packet).ok().filter(|ip| !ip.is_fragment())?;
+            let all = packet.get(ip.payload_offset..ip.payload_offset + ip.payload_len)?;
+            let ends = (ip.source.into(), ip.destination.into());
+            locate(ends, (ip.payload_offset, ip.protocol), all)
+        }
+        6 => {
+            let ip = ipv6::parse(packet).ok().filter(|ip| !ip.is_fragment())?;
+            let all = packet.get(ip.payload_offset..ip.payload_offset + ip.payload_len)?;
+            let ends = (ip.source.into(), ip.destination.into());
+            locate(ends, (ip.payload_offset, ip.protocol), all)
+        }
+        _ => None,
+    }
+}
+
+fn locate(
+    (source, destination): (IpAddr, IpAddr),
+    (header_len, protocol): (usize, u8),
+    all: &[u8],
+) -> Option<Located<'_>> {
+    let content = match (source, destination, protocol) {
+        (IpAddr::V4(from), IpAddr::V4(to), udp::PROTOCOL) => {
+            udp::verify_v4(from, to, all).ok()?;
+            Content::Udp(udp::parse(all).ok()?.ports)
+        }
+        (IpAddr::V6(from), IpAddr::V6(to), udp::PROTOCOL) => {
+            udp::verify_v6(from, to, all).ok()?;
+            Content::Udp(udp::parse(all).ok()?.ports)
+        }
+        (IpAddr::V4(_), _, icmp::v4::PROTOCOL) => {
+            let message = icmp::v4::parse(all).ok()?;
+            echo(message.echo_request_v4(), message.echo_reply_v4())
+        }
+        (IpAddr::V6(from), IpAddr::V6(to), icmp::v6::PROTOCOL) => {
+            let message = icmp::v6::parse(from, to, all).ok()?;
+            echo(message.echo_request_v6(), message.echo_reply_v6())
+        }
+        _ => Content::Other,
+    };
+    let skip = if content == Content::Other { 0 } else { udp::HEADER_LEN };
+    let len = header_len + all.len();
+    Some(Located { source, destination, content, payload: all.get(skip..)?, header_len, len })
+}
+
+fn echo(request: Option<icmp::Echo>, reply: Option<icmp::Echo>) -> Content {
+    request
+        .map(Content::EchoRequest)
+        .or_else(|| reply.map(Content::EchoReply))
+        .unwrap_or(Content::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(v6: bool) -> (SocketAddr, SocketAddr) {
+        let text = if v6 { ("[fd07::2]:9", "[fd07::1]:7") } else { ("10.7.0.2:9", "10.7.0.1:7") };
+        (text.0.parse().unwrap(), text.1.parse().unwrap())
+    }
+
+    #[test]
+    fn what_is_emitted_is_read_back_in_both_families() {
+        for v6 in [false, true] {
+            let (from, to) = ends(v6);
+            let mut packet = vec![b'p'; overhead(from.ip()) + 33];
+            emit_udp(&mut packet, from, to).unwrap();
+            packet.extend([0; 6]);
+            let located = read(&packet).unwrap();
+            assert_eq!((located.source, located.destination), (from.ip(), to.ip()));
+            assert_eq!(located.content, Content::Udp(udp::Ports { source: 9, destination: 7 }));
+            assert_eq!((located.payload, located.len), (&[b'p'; 33][..], packet.len() - 6));
+
+            let ping = icmp::Echo { identifier: 3, sequence: 4 };
+            let mut packet = vec![b'q'; overhead(from.ip()) + 1];
+            emit_echo(&mut packet, from.ip(), to.ip(), ping).unwrap();
+            let located = read(&packet).unwrap();
+            assert_eq!((located.content, located.payload), (Content::EchoRequest(ping), &b"q"[..]));
+        }
+    }
+
+    #[test]
+    fn a_changed_octet_is_noticed_and_families_do_not_mix() {
+        for v6 in [false, true] {
+            let (from, to) = ends(v6);
+            let mut packet = vec![0; 100];
+            emit_udp(&mut packet, from, to).unwrap();
+            packet[99] ^= 1;
+            assert!(read(&packet).is_none());
+            assert_eq!(emit_udp(&mut packet, from, ends(!v6).1), Err(NoRoom));
+        }
+        assert!(read(&[]).is_none());
+    }
+}

@@ -1,0 +1,156 @@
+//! The shape of the file, before its meaning is checked.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::client::{Family, Kind, RoamKind};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default = "one")]
+    pub(super) seed: u64,
+    pub(super) device: Device,
+    pub(super) server: Server,
+    pub(super) clients: Clients,
+    pub(super) roam: Option<Spanned<Roam>>,
+    pub(super) traffic: Option<Traffic>,
+    #[serde(default)]
+    pub(super) run: Run,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Device {
+    pub(super) name: Spanned<String>,
+    pub(super) core: Option<usize>,
+    #[serde(default)]
+    pub(super) hugepages: bool,
+    #[serde(default = "megabytes")]
+    pub(super) megabytes: u32,
+    pub(super) vlan: Option<Spanned<u16>>,
+    #[serde(default)]
+    pub(super) sleep: bool,
+}
+
+fn megabytes() -> u32 {
+    64
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) public_key: Spanned<String>,
+    pub(super) endpoints: Spanned<Vec<SocketAddr>>,
+    #[serde(default)]
+    pub(super) gateways: Vec<IpAddr>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clients {
+    pub(super) count: Spanned<u32>,
+    pub(super) addresses: Spanned<Vec<String>>,
+    #[serde(default = "first_port")]
+    pub(super) first_port: Spanned<u16>,
+    pub(super) inner: Spanned<Vec<IpAddr>>,
+    #[serde(default)]
+    pub(super) routers: Vec<IpAddr>,
+    #[serde(default)]
+    pub(super) preshared: bool,
+    pub(super) client_id: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) keepalive_secs: u16,
+    #[serde(default = "connects_per_sec")]
+    pub(super) connects_per_sec: Spanned<f64>,
+    #[serde(default = "mtu")]
+    pub(super) mtu: Spanned<u16>,
+}
+
+fn first_port() -> Spanned<u16> {
+    Spanned::new(0..0, 20_000)
+}
+
+fn connects_per_sec() -> Spanned<f64> {
+    Spanned::new(0..0, 1000.0)
+}
+
+fn mtu() -> Spanned<u16> {
+    Spanned::new(0..0, 1420)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Roam {
+    pub(super) kind: RoamKind,
+    pub(super) mean_secs: Option<f64>,
+    #[serde(default)]
+    pub(super) after_secs: f64,
+    pub(super) spread_secs: Option<f64>,
+    #[serde(default)]
+    pub(super) every_secs: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Traffic {
+    pub(super) kind: Kind,
+    pub(super) to: Spanned<String>,
+    #[serde(default = "v4")]
+    pub(super) family: Family,
+    pub(super) sizes: Spanned<Sizes>,
+    pub(super) rate: Spanned<String>,
+    #[serde(default = "unity")]
+    pub(super) factor: Spanned<f64>,
+    #[serde(default)]
+    pub(super) pattern: Spacing,
+}
+
+fn v4() -> Family {
+    Family::V4
+}
+
+fn unity() -> Spanned<f64> {
+    Spanned::new(0..0, 1.0)
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Sizes {
+    One(usize),
+    List(Vec<usize>),
+    Named(String),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Spacing {
+    #[default]
+    Constant,
+    Poisson,
+    Bursts(u32),
+    Onoff {
+        on_ms: u32,
+        off_ms: u32,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Run {
+    pub(super) connect_secs: f64,
+    pub(super) secs: f64,
+    pub(super) drain_secs: f64,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { connect_secs: 10.0, secs: 10.0, drain_secs: 0.5 }
+    }
+}

@@ -1,0 +1,98 @@
+//! Profiles: a whole one, and every mistake with its place and remedy.
+
+use super::*;
+use crate::client::{ClientIds, Kind, RoamTime, Target};
+use crate::pace::{Pattern, Rate};
+
+const GOOD: &str = r#"seed = 9
+[device]
+name = "net_af_packet0,iface=eth0"
+vlan = 7
+[server]
+public_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+endpoints = ["[2001:db8::1]:51820", "192.0.2.1:51820"]
+gateways = ["192.0.2.254"]
+[clients]
+count = 50
+addresses = ["192.0.2.10+20", "2001:db8::10+20"]
+inner = ["10.7.1.1", "fd07:0:0:1::1"]
+client_id = 4096
+[roam]
+kind = "port"
+spread_secs = 1
+every_secs = 60
+[traffic]
+kind = "echo"
+to = "10.7.0.1"
+sizes = [100, 1400]
+rate = "2kpps"
+factor = 1.5
+pattern = { bursts = 8 }
+"#;
+
+fn parse(text: &str, changes: &[&str]) -> Result<Profile, Error> {
+    let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
+    Profile::parse(text, Path::new("p.toml"), &changes)
+}
+
+#[test]
+fn a_whole_profile_is_read() {
+    let profile = parse(GOOD, &[]).unwrap();
+    let plan = &profile.plan;
+    assert_eq!((plan.seed, plan.clients, plan.vlan), (9, 50, Some(7)));
+    let servers = ["192.0.2.1:51820", "[2001:db8::1]:51820"].map(|text| text.parse().unwrap());
+    assert_eq!(plan.servers, servers, "in the order of the addresses");
+    let hops = ["192.0.2.254", "2001:db8::1"].map(|text| text.parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(plan.hops, hops, "the gateway, or the server itself");
+    assert_eq!(plan.client_ids, ClientIds::From(4096));
+    assert!(matches!(plan.roam.unwrap().time, RoamTime::Waves { .. }));
+    let traffic = plan.traffic.as_ref().unwrap();
+    assert_eq!((traffic.rate, traffic.pattern), (Rate::Packets(3000.0), Pattern::Bursts(8)));
+    assert_eq!(traffic.target, Target::Host("10.7.0.1".parse().unwrap()));
+}
+
+#[test]
+fn changes_take_precedence_over_the_file() {
+    let changes = ["traffic.rate=5kpps", "clients.count=3", "run.secs=0.5", "traffic.to=clients"];
+    let profile = parse(GOOD, &changes).unwrap();
+    let traffic = profile.plan.traffic.unwrap();
+    assert_eq!((traffic.rate, traffic.kind), (Rate::Packets(7500.0), Kind::Echo));
+    assert_eq!((profile.plan.clients, traffic.target), (3, Target::Clients));
+    assert_eq!(profile.times.traffic, Duration::from_millis(500));
+    for wrong in ["count", "=3", "seed.x=3"] {
+        let error = parse(GOOD, &[wrong]).unwrap_err().to_string();
+        assert!(error.contains("write --set"), "{error}");
+    }
+}
+
+#[test]
+fn every_mistake_names_its_line_and_what_to_write() {
+    let cases = [
+        ("count = 50", "count = 0", 10, "outside 1 to"),
+        ("count = 50", "count = 5000000", 10, "give clients.addresses more"),
+        ("count = 50", "number = 50", 10, "unknown field"),
+        ("2001:db8::10+20", "2001:db8::10-20", 11, "no row such as"),
+        ("2001:db8::10+20", "192.0.2.99", 11, "one of each family"),
+        ("\"[2001:db8::1]:51820\", ", "", 7, "one endpoint for each family"),
+        ("AAAA=", "AAA", 6, "wg pubkey"),
+        ("4096", "16777200", 13, "begin lower"),
+        ("every_secs = 60", "every_secs = 1", 14, "more than spread_secs"),
+        ("spread_secs = 1", "spread_secs = 0", 14, "mean_secs"),
+        ("vlan = 7", "vlan = 4095", 4, "1 to 4094"),
+        ("2kpps", "2 kp", 22, "20kpps"),
+        ("[100, 1400]", "[10]", 21, "52"),
+        ("[100, 1400]", "[]", 21, "imix"),
+        ("\"10.7.0.1\"", "\"fd07::1\"", 20, "traffic.family"),
+        ("\"10.7.0.1\"", "\"server\"", 20, "\"clients\""),
+        ("\"echo\"", "\"one-way\"", 20, "\"echo\""),
+        ("{ bursts = 8 }", "{ bursts = 0 }", 22, "send nothing"),
+        ("factor = 1.5", "factor = -1", 23, "above 0"),
+    ];
+    for (good, bad, line, words) in cases {
+        let text = GOOD.replacen(good, bad, 1);
+        assert_ne!(text, GOOD, "{good}");
+        let error = parse(&text, &[]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("p.toml:{line}: ")), "{bad}: {error}");
+        assert!(error.contains(words), "{bad}: {error}");
+    }
+}
