@@ -26,50 +26,50 @@ pub struct Outcome {
     pub len: usize,
 }
 
+/// Room for the notes of one burst, to be used again for the next: a note is written where it lies. One that
+/// was made elsewhere and moved would be read in other widths than it was written in, for which the core waits.
+pub fn notes() -> Box<[Note]> {
+    vec![Note::new(Entry::Own); BURST_LEN_MAX].into_boxed_slice()
+}
+
 impl<'a> Burst<'a> {
-    /// Lends the packets' buffers as frames that all came in by `entry`.
-    pub fn lend<P: Packet>(packets: &'a mut [P], entry: Entry) -> Self {
-        let mut burst = Self::default();
-        for packet in packets.iter_mut().take(BURST_LEN_MAX) {
-            let verified = packet.verified();
-            if let Some(note) = burst.push_packet(packet) {
-                note.entry = entry;
-                note.verified = verified;
-            }
-        }
-        burst
+    /// Lends the packets' buffers as frames that all came in by `entry`. As many as there are notes; callers
+    /// bring [`notes`].
+    pub fn lend<P: Packet>(packets: &'a mut [P], notes: &'a mut [Note], entry: Entry) -> Self {
+        Self::noted(packets, notes, |note, packet| note.begin(entry, packet.verified()))
     }
 
     /// Lends packets that another worker has handed over; each bears its entry.
-    pub fn lend_handed<P: Packet>(packets: &'a mut [P]) -> Self {
-        let mut burst = Self::default();
-        for packet in packets.iter_mut().take(BURST_LEN_MAX) {
+    pub fn lend_handed<P: Packet>(packets: &'a mut [P], notes: &'a mut [Note]) -> Self {
+        Self::noted(packets, notes, |note, packet| {
             let (entry, verified) = Entry::from_tag(packet.tag());
-            if let Some(note) = burst.push_packet(packet) {
-                note.entry = entry;
-                note.verified = verified;
-            }
-        }
-        burst
+            note.begin(entry, verified);
+        })
     }
 
-    /// Adds one packet and gives its note, which says yet that the packet was made here.
-    ///
-    /// A blank frame is put in its place first and then filled in, field by field: one that is filled in
-    /// elsewhere and then moved is read in other widths than it was written in, for which the core waits.
-    ///
-    /// # Panics
-    /// As [`Self::push`].
+    /// Lends packets of which the same is known.
+    pub fn lend_known<P: Packet>(packets: &'a mut [P], notes: &'a mut [Note], known: Note) -> Self {
+        Self::noted(packets, notes, |note, _| *note = known)
+    }
+
     #[inline]
-    pub fn push_packet<P: Packet>(&mut self, packet: &'a mut P) -> Option<&mut Note> {
-        self.push(Frame::blank());
-        let frame = self.frames.last_mut()?;
-        let (start, len) = (packet.start(), packet.len());
-        if !packet.is_whole() {
-            frame.fate = Fate::Drop(DropReason::ParseSegmented);
+    fn noted<P: Packet>(
+        packets: &'a mut [P],
+        notes: &'a mut [Note],
+        mut set: impl FnMut(&mut Note, &P),
+    ) -> Self {
+        let mut burst = Self::default();
+        for (packet, note) in packets.iter_mut().zip(notes).take(BURST_LEN_MAX) {
+            set(note, packet);
+            let (start, len) = (packet.start(), packet.len());
+            let whole = packet.is_whole();
+            let mut frame = Frame::new(packet.octets_mut(), start, len, note);
+            if !whole {
+                frame.fate = Fate::Drop(DropReason::ParseSegmented);
+            }
+            burst.push(frame);
         }
-        frame.lend(packet.octets_mut(), start, len);
-        Some(&mut frame.note)
+        burst
     }
 
     /// Adds a frame.

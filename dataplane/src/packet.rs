@@ -112,11 +112,9 @@ impl fmt::Debug for Address {
     }
 }
 
-/// The checked outline of an IP packet.
+/// The checked outline of an IP packet. Its source is judged when it is read and not needed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ip {
-    /// Where it comes from.
-    pub source: Address,
     /// Where it goes.
     pub destination: Address,
     /// The upper protocol, behind any extension headers.
@@ -136,7 +134,6 @@ pub struct Ip {
 impl Ip {
     /// Nothing read yet.
     pub const NONE: Self = Self {
-        source: Address::UNSPECIFIED,
         destination: Address::UNSPECIFIED,
         protocol: 0,
         tos: 0,
@@ -146,14 +143,15 @@ impl Ip {
         len: 0,
     };
 
-    /// Reads the header at the start of `octets` into its place: handed back through memory it would be written
-    /// and read in different widths, for which the core has to wait. After an error it means nothing. The IPv4 header checksum is always verified: it costs less
+    /// Reads the header at the start of `octets` into its place, and gives the packet's source. Handed back
+    /// through memory the header would be written and read in different widths, for which the core has to
+    /// wait. After an error it means nothing. The IPv4 header checksum is always verified: it costs less
     /// than to ask what the device has done.
     ///
     /// Errors: as `wire` has them; `Address` for an IPv4-mapped address in an IPv6 header, `TotalLength` for
     /// a packet above 65,535 octets.
     #[inline]
-    pub fn read(&mut self, octets: &[u8]) -> Result<(), Malformed> {
+    pub fn read(&mut self, octets: &[u8]) -> Result<Address, Malformed> {
         match octets.first().map(|octet| octet >> 4) {
             Some(4) => self.read_v4(octets),
             Some(6) => self.read_v6(octets),
@@ -163,9 +161,8 @@ impl Ip {
     }
 
     #[inline]
-    fn read_v4(&mut self, octets: &[u8]) -> Result<(), Malformed> {
+    fn read_v4(&mut self, octets: &[u8]) -> Result<Address, Malformed> {
         let located = ipv4::parse(octets)?;
-        self.source = located.source.into();
         self.destination = located.destination.into();
         self.protocol = located.protocol;
         self.tos = located.tos;
@@ -173,13 +170,12 @@ impl Ip {
         self.fragment = located.is_fragment();
         self.payload_offset = short(located.payload_offset)?;
         self.len = short(located.total_len())?;
-        Ok(())
+        Ok(located.source.into())
     }
 
     #[inline]
-    fn read_v6(&mut self, octets: &[u8]) -> Result<(), Malformed> {
+    fn read_v6(&mut self, octets: &[u8]) -> Result<Address, Malformed> {
         let located = ipv6::parse(octets)?;
-        self.source = located.source.into();
         self.destination = located.destination.into();
         self.protocol = located.protocol;
         self.tos = located.traffic_class;
@@ -187,8 +183,9 @@ impl Ip {
         self.fragment = located.is_fragment();
         self.payload_offset = short(located.payload_offset)?;
         self.len = short(located.total_len())?;
-        let mapped = self.source.is_v4() || self.destination.is_v4();
-        if mapped { Err(Malformed::Address) } else { Ok(()) }
+        let source = Address::from(located.source);
+        let mapped = source.is_v4() || self.destination.is_v4();
+        if mapped { Err(Malformed::Address) } else { Ok(source) }
     }
 }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use wireguard::time::Instant;
 
-use crate::burst::Burst;
+use crate::burst::{self, Burst};
 use crate::exchange::{Exchange, Message, Order};
 use crate::fate::{DropReason, Waiting};
-use crate::frame::{Entry, Note};
+use crate::frame::{Entry, Kind, Note};
 use crate::held::Held;
 use crate::limits::{JOBS_UNDER_LOAD, ORDERS_PER_TURN, OWN_PER_TURN};
 use crate::pipeline::{self, State};
@@ -54,6 +54,7 @@ pub struct Worker<I: Io> {
     held: Held<I::Packet>,
     outgoing: Outgoing<I::Packet>,
     messages: ArrayVec<Message, OWN_PER_TURN>,
+    notes: Box<[Note]>,
 }
 
 /// A queue that a worker receives from.
@@ -70,7 +71,8 @@ impl<I: Io> Worker<I> {
     pub fn new(state: State, queues: Queues<I>, exchange: Arc<Exchange>, seed: u64) -> Self {
         let outgoing = Outgoing::new(queues.wires.len(), queues.outbound.len());
         let held = Held::new(seed);
-        Self { state, queues, exchange, held, outgoing, messages: ArrayVec::new() }
+        let (messages, notes) = (ArrayVec::new(), burst::notes());
+        Self { state, queues, exchange, held, outgoing, messages, notes }
     }
 
     /// One turn; gives how many frames it moved. `now` does not go back.
@@ -140,9 +142,9 @@ impl<I: Io> Worker<I> {
         }
         let mut burst = if matches!(source, Source::Ring(_)) {
             self.state.counters.taken_over.add(count as u64);
-            Burst::lend_handed(&mut packets)
+            Burst::lend_handed(&mut packets, &mut self.notes)
         } else {
-            let burst = Burst::lend(&mut packets, entry);
+            let burst = Burst::lend(&mut packets, &mut self.notes, entry);
             self.state.counters.received.add(count as u64);
             self.state.counters.received_octets.add(burst.octets());
             burst
@@ -197,7 +199,7 @@ impl<I: Io> Worker<I> {
         }
         let count = packets.len();
         if count > 0 {
-            let mut burst = Burst::lend(&mut packets, Entry::Handed);
+            let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Handed);
             let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
             drop(burst);
             self.settle(packets, outcomes, now);
@@ -207,18 +209,13 @@ impl<I: Io> Worker<I> {
 
     fn release_neighbour(&mut self, id: u32, now: Instant) -> usize {
         let Some((name, _)) = self.state.neighbours.link_of(id) else { return 0 };
-        let note = own::note_to(name);
+        let note = Note { kind: Kind::Outer, ..own::note_to(name) };
         let mut packets = Batch::new();
         while let Some(packet) = self.held.take(Waiting::Neighbour(id)) {
             packets.push(packet);
         }
         let count = packets.len();
-        let mut burst = Burst::default();
-        for packet in &mut packets {
-            if let Some(place) = burst.push_packet(packet) {
-                *place = Note { kind: crate::frame::Kind::Outer, ..note };
-            }
-        }
+        let mut burst = Burst::lend_known(&mut packets, &mut self.notes, note);
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);
         self.settle(packets, outcomes, now);
@@ -280,7 +277,7 @@ fn walk(
     state: &mut State,
     exchange: &Exchange,
     now: Instant,
-) -> ArrayVec<crate::burst::Outcome, { crate::limits::BURST_LEN_MAX }> {
+) -> ArrayVec<burst::Outcome, { crate::limits::BURST_LEN_MAX }> {
     pipeline::walk(burst, state, now);
     settle::submit_handshakes(burst, state, exchange);
     burst.finish()

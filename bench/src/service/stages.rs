@@ -8,10 +8,10 @@ use ::wireguard::noise;
 use ::wireguard::secret::Secret;
 use ::wireguard::session::{Indices, Role};
 use ::wireguard::time::Instant;
-use dataplane::burst::Burst;
+use dataplane::burst::{self, Burst};
 use dataplane::exchange::Install;
 use dataplane::fate::Fate;
-use dataplane::frame::{Endpoint, Entry};
+use dataplane::frame::{Endpoint, Entry, Note};
 use dataplane::keeper::Keeper;
 use dataplane::pipeline::{self, State};
 use dataplane::port::Batch;
@@ -78,6 +78,7 @@ impl Watch<'_> {
 pub(super) struct Stages {
     state: State,
     pub(super) clients: Vec<Client>,
+    notes: Box<[Note]>,
     now: Instant,
     look: u64,
 }
@@ -91,7 +92,10 @@ impl Stages {
     ) -> Result<Self, Failure> {
         let (mut state, now) = (keeper.state(0), START);
         let mut greeting = [server.greeting()?];
-        pipeline::walk(&mut Burst::lend(&mut greeting, Entry::Wire(0)), &mut state, now);
+        let mut notes = burst::notes();
+        let mut burst = Burst::lend(&mut greeting, &mut notes, Entry::Wire(0));
+        pipeline::walk(&mut burst, &mut state, now);
+        drop(burst);
         let exchange = keeper.exchange();
         let clients = (0..CLIENTS)
             .map(|number| {
@@ -113,7 +117,7 @@ impl Stages {
             })
             .collect::<Result<_, Failure>>()?;
         let look = (0..1000).map(|_| cycles().abs_diff(cycles())).min().unwrap_or(0);
-        Ok(Self { state, clients, now, look })
+        Ok(Self { state, clients, notes, now, look })
     }
 
     /// Walks the packets from `entry` to their fates, which shall all be `wanted`; gives the laps.
@@ -125,7 +129,7 @@ impl Stages {
     ) -> Result<Laps, Failure> {
         let mut laps = Laps::default();
         let mut watch = Watch { laps: laps.iter_mut(), last: cycles(), look: self.look };
-        let mut burst = Burst::lend(packets, entry);
+        let mut burst = Burst::lend(packets, &mut self.notes, entry);
         watch.lap();
         walk(&mut burst, &mut self.state, self.now, &mut watch);
         let outcomes = burst.finish();

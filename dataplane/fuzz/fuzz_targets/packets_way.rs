@@ -76,7 +76,7 @@ fuzz_target!(|octets: &[u8]| {
     let mut buffer = vec![0; HEADROOM + DATA_ROOM];
     buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
     let mut burst = Burst::default();
-    burst.push(Frame::new(&mut buffer, HEADROOM, packet.len(), note));
+    burst.push(Frame::new(&mut buffer, HEADROOM, packet.len(), &mut note));
     STATE.with_borrow_mut(|state| {
         pipeline::walk(&mut burst, state, Instant(u64::from(choice) << 30));
         while state.neighbours.next_question().is_some() {}

@@ -67,7 +67,7 @@ fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<()
     if frame.data().first().is_some_and(|octet| octet >> 4 != version) {
         return Err(drop(DropReason::ParseIpVersion));
     }
-    frame.read_ip().map_err(broken)?;
+    let source = frame.read_ip().map_err(broken)?;
     let ip = &frame.note.ip;
     let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
     if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), ip) {
@@ -79,7 +79,7 @@ fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<()
     if !ours && !is_group(ip.destination, face) && !is_kernels(ip.destination, face) {
         return Err(drop(DropReason::ParseForeignAddress));
     }
-    if is_no_source(ip.source) || site.owns(ip.source) {
+    if is_no_source(source) || site.owns(source) {
         return Err(drop(DropReason::ParseIpSource));
     }
     if !ours || ip.protocol != udp::PROTOCOL {
@@ -88,12 +88,12 @@ fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<()
     if ip.fragment {
         return Err(drop(DropReason::ParseFragment));
     }
-    datagram(frame, site, port)
+    datagram(frame, site, port, source)
 }
 
 /// A UDP datagram to one of our addresses.
 #[inline]
-fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8) -> Result<(), Fate> {
+fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, remote: Address) -> Result<(), Fate> {
     frame.set_len(frame.note.ip.len.into())?;
     let ip = &frame.note.ip;
     let payload = frame.data().get(usize::from(ip.payload_offset)..).unwrap_or_default();
@@ -103,14 +103,14 @@ fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8) -> Result<(), Fate> {
         return Err(to_kernel(frame, face, port));
     }
     if !frame.note.verified {
-        let intact = match (ip.source.v4(), ip.destination.v4()) {
+        let intact = match (remote.v4(), ip.destination.v4()) {
             (Some(from), Some(to)) => udp::verify_v4(from, to, payload),
-            _ => udp::verify_v6(ip.source.v6(), ip.destination.v6(), payload),
+            _ => udp::verify_v6(remote.v6(), ip.destination.v6(), payload),
         };
         intact.map_err(|_| drop(DropReason::ParseUdpChecksum))?;
     }
     let remote_port = header.ports.source;
-    frame.note.endpoint = Endpoint { remote: ip.source, local: ip.destination, remote_port, port };
+    frame.note.endpoint = Endpoint { remote, local: ip.destination, remote_port, port };
     frame.note.tos = ip.tos;
     frame.pull(usize::from(ip.payload_offset) + udp::HEADER_LEN)?;
     frame.note.client_id = message::take_client_id(frame.data_mut());

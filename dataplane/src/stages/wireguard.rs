@@ -184,8 +184,7 @@ fn authentic(
 /// must lead back to this peer, not to one with a longer prefix).
 #[inline]
 fn unwrap_inner(frame: &mut Frame<'_>, peer: &mut Peer, routes: &Routes) -> Result<(), Fate> {
-    frame.read_ip().map_err(|_| drop(DropReason::WireguardInner))?;
-    let source = frame.note.ip.source;
+    let source = frame.read_ip().map_err(|_| drop(DropReason::WireguardInner))?;
     if peer.proven != Some(source) {
         if is_no_source(source) || routes.lookup(source) != NextHop::Client(peer.number) {
             return Err(drop(DropReason::WireguardSource));

@@ -86,12 +86,7 @@ impl<I: Io> Worker<I> {
         }
         let mut packets = Batch::<I::Packet>::new();
         packets.push(packet);
-        let mut burst = Burst::default();
-        for packet in &mut packets {
-            if let Some(place) = burst.push_packet(packet) {
-                *place = note;
-            }
-        }
+        let mut burst = Burst::lend_known(&mut packets, &mut self.notes, note);
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);
         self.settle(packets, outcomes, now);

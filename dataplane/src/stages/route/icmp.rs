@@ -1,6 +1,6 @@
 //! The ICMP errors that a router owes the sender of an inner packet, made in place of the packet.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use wire::{icmp, ipv4, ipv6};
 use wireguard::time::Instant;
@@ -89,28 +89,30 @@ pub(super) fn turn(
     if frame.note.turned {
         return Err(lost);
     }
-    match frame.note.ip.source.into() {
-        IpAddr::V4(to) => {
-            let error = why.v4(mtu);
-            judge_v4(frame, why, router, now).ok_or(lost)?;
-            turn_v4(frame, error, router.site.router4, to).ok_or(lost)?
-        }
-        IpAddr::V6(to) => {
-            let error = why.v6(mtu);
-            judge_v6(frame, (why, error), router, now).ok_or(lost)?;
-            turn_v6(frame, error, router.site.router6, to).ok_or(lost)?
-        }
+    if frame.note.ip.destination.is_v4() {
+        let to = judge_v4(frame, why, router, now).ok_or(lost)?;
+        turn_v4(frame, why.v4(mtu), router.site.router4, to).ok_or(lost)?;
+    } else {
+        let error = why.v6(mtu);
+        let to = judge_v6(frame, (why, error), router, now).ok_or(lost)?;
+        turn_v6(frame, error, router.site.router6, to).ok_or(lost)?;
     }
     frame.note.kind = Kind::Inner;
     frame.note.turned = true;
     Ok(())
 }
 
-fn judge_v4(frame: &Frame<'_>, why: Why, router: &mut Router<'_>, now: Instant) -> Option<()> {
+/// Whether the packet may be answered now, and whom.
+fn judge_v4(
+    frame: &Frame<'_>,
+    why: Why,
+    router: &mut Router<'_>,
+    now: Instant,
+) -> Option<Ipv4Addr> {
     let offender = ipv4::parse_unverified(frame.data()).ok()?;
     let payload = frame.data().get(offender.payload_offset..)?;
     let may = icmp::v4::may_answer(&offender, payload, false) && router.limits.take(why, now);
-    may.then_some(())
+    may.then_some(offender.source)
 }
 
 fn judge_v6(
@@ -118,14 +120,14 @@ fn judge_v6(
     (why, error): (Why, icmp::v6::Error),
     router: &mut Router<'_>,
     now: Instant,
-) -> Option<()> {
+) -> Option<Ipv6Addr> {
     let offender = ipv6::parse(frame.data()).ok()?;
     let payload = frame.data().get(offender.payload_offset..)?;
     // A server without any IPv6 address has nothing to send an error from.
     let may = !router.site.router6.is_unspecified()
         && icmp::v6::may_answer(error, &offender, payload, false)
         && router.limits.take(why, now);
-    may.then_some(())
+    may.then_some(offender.source)
 }
 
 /// The quoted packet moves behind the headers that are put before it: IP and ICMP.
@@ -166,7 +168,7 @@ fn turn_v4(
         payload_len,
     };
     ipv4::emit(header, &fields).ok()?;
-    frame.read_ip().ok()
+    frame.read_ip().ok().map(|_| ())
 }
 
 fn turn_v6(
@@ -190,5 +192,5 @@ fn turn_v6(
         payload_len,
     };
     ipv6::emit(header, &fields).ok()?;
-    frame.read_ip().ok()
+    frame.read_ip().ok().map(|_| ())
 }
