@@ -219,18 +219,14 @@ pub const fn broken(malformed: Malformed) -> Fate {
 /// (RFC 1122 3.2.1.3, RFC 4291 2.5.2, 2.5.3 and 2.7).
 #[inline]
 pub fn is_no_source(address: Address) -> bool {
-    match address.v4() {
-        Some(address) => {
-            let first = address.octets()[0];
-            // 0/8, 127/8, and everything from 224/4 on, the reserved 240/4 and broadcast included.
-            first == 0 || first == 127 || first >= 224
-        }
-        None => {
-            let multicast = address.high >> 56 == 0xff;
-            let unspecified_or_loopback = address.high == 0 && address.low <= 1;
-            multicast || unspecified_or_loopback
-        }
+    if let Some(address) = address.v4() {
+        let first = address.octets()[0];
+        // 0/8, 127/8, and everything from 224/4 on, the reserved 240/4 and broadcast included.
+        return first == 0 || first == 127 || first >= 224;
     }
+    let multicast = address.high >> 56 == 0xff;
+    let unspecified_or_loopback = address.high == 0 && address.low <= 1;
+    multicast || unspecified_or_loopback
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::KernelFull
         | Why::HandOverFull
         | Why::Stopped => shortages::provoke(reason, scene),
-        // A session may send 2^64 - 2^13 messages: nobody lives to see the next. It is the only such case.
+        // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
         Why::SealExhausted => return None,
     };
     Some(before)

@@ -1,5 +1,6 @@
 //! Times the checksum and the parsers on one core: `cargo run --release -p wire --example speed`.
 #![expect(
+    clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -269,38 +269,4 @@ mod tests {
             prop_assert_eq!(places, single);
         }
     }
-
-    /// Run with `--release -- --ignored --nocapture` for the figure.
-    #[test]
-    #[ignore = "a timing, not a claim"]
-    fn cost_of_an_index_in_a_burst() {
-        let permutation = Permutation::new([7; 8], Layout::default());
-        let indices: [u32; 64] = core::array::from_fn(|at| at as u32 * 77_777);
-        let mut places = [Place::default(); 64];
-        // The least of many short blocks: other processes share the machine.
-        let mut least = |count: u8, act: &dyn Fn(&[u32], &mut [Place])| {
-            let blocks = (0..200).map(|_| {
-                let start = std::time::Instant::now();
-                for _ in 0..200 {
-                    act(
-                        core::hint::black_box(&indices[..usize::from(count)]),
-                        &mut places[..usize::from(count)],
-                    );
-                    core::hint::black_box(&mut places);
-                }
-                start.elapsed().as_secs_f64() * 1e9 / 200.0 / f64::from(count)
-            });
-            blocks.fold(f64::INFINITY, f64::min)
-        };
-        for count in [64, 32, 16, 8] {
-            let burst = least(count, &|indices, places| permutation.places(indices, places));
-            println!("{count} indices: {burst:.2} ns each");
-        }
-        let single = least(64, &|indices, places| {
-            for (place, index) in places.iter_mut().zip(indices) {
-                *place = permutation.place(*index);
-            }
-        });
-        println!("one by one: {single:.2} ns each");
-    }
 }

@@ -189,6 +189,12 @@ impl<const WORDS: usize> Session<WORDS> {
         Ok(counter)
     }
 
+    /// Leaves out the next `count` counters. Who restores a session from a copy calls this with more than
+    /// could have been sent since, so that no counter is given twice.
+    pub const fn skip(&mut self, count: u64) {
+        self.send_counter = self.send_counter.saturating_add(count);
+    }
+
     /// Whether a handshake is due after sending on this session (6.2): by count in either role,
     /// by age only for the initiator, so that both ends do not start at once.
     pub fn wants_rekey_after_send(&self, now: Instant) -> bool {

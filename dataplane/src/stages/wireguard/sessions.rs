@@ -184,7 +184,8 @@ impl Sessions {
         };
         *owner = local;
         session.establish(&install.keys, install.role, install.indices, now);
-        peer.endpoint = Some(install.endpoint);
+        let before = peer.endpoint.replace(install.endpoint);
+        self.roamed += u64::from(before.is_some_and(|before| before != install.endpoint));
         peer.client_id = install.client_id;
         peer.timers.derived(now);
         peer.timers.received_any(now);
