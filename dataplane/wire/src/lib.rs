@@ -8,6 +8,10 @@
 //! so that a packet is built without copying.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    expect(clippy::doc_markdown, reason = "addresses are names in sentences, not code")
+)]
 
 pub mod arp;
 pub mod checksum;
