@@ -131,14 +131,26 @@ impl Swarm {
         self.moves = plan.roam.map(|roam| roam.pacer(plan.clients, now));
     }
 
+    /// Lets nothing be due later than this.
+    pub const fn limit(&mut self, until: Instant) {
+        if let Some(traffic) = &mut self.traffic {
+            traffic.end(until);
+        }
+    }
+
     /// Ends the traffic of the plan and the roaming; sessions live on. What was due by `now` and was not sent is
     /// counted as owed.
     pub fn end(&mut self, now: Instant) {
-        if let (Some(pacer), Some(traffic)) = (self.traffic.take(), &self.shared.plan.traffic) {
-            let owed = pacer.owed(now, self.shared.plan.frame_len(traffic.sizes.mean()));
-            self.shared.tally.owed += owed;
-        }
-        self.moves = None;
+        self.shared.tally.owed += self.owed(now);
+        (self.traffic, self.moves) = (None, None);
+    }
+
+    /// Packets of the traffic under way that are due by `now` and were not sent yet.
+    pub fn owed(&self, now: Instant) -> u64 {
+        let both = self.traffic.as_ref().zip(self.shared.plan.traffic.as_ref());
+        both.map_or(0, |(pacer, traffic)| {
+            pacer.owed(now, self.shared.plan.frame_len(traffic.sizes.mean()))
+        })
     }
 
     /// Does what is due: timers, handshakes, moves, traffic. Returns how many things were done.
@@ -188,7 +200,7 @@ impl Swarm {
         let Shared { link, tally, .. } = &mut self.shared;
         if !link.is_resolved() {
             link.resolve(now, &mut |frame| {
-                tally.transmit(out(frame), |tally| &mut tally.neighbour)
+                tally.transmit(out(frame), |tally| &mut tally.neighbour);
             });
         }
     }

@@ -10,3 +10,11 @@ pub mod responder;
 pub mod attack;
 pub mod client;
 pub mod profile;
+pub mod barrage;
+pub mod report;
+#[cfg(feature = "dpdk")]
+pub mod device;
+#[cfg(feature = "dpdk")]
+pub mod run;
+#[cfg(feature = "dpdk")]
+pub mod selftest;

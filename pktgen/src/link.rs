@@ -118,6 +118,11 @@ impl Link {
         self.hops.iter().filter(|hop| hop.mac.is_none()).map(|hop| hop.address).collect()
     }
 
+    /// Where packets of a family go, once it is known.
+    pub fn next_hop(&self, is_ipv4: bool) -> Option<Mac> {
+        self.hops.iter().find(|hop| hop.address.is_ipv4() == is_ipv4)?.mac
+    }
+
     /// Asks for the neighbours that are not known, each at most four times a second.
     pub fn resolve(&mut self, now: Instant, out: &mut impl FnMut(&[u8])) {
         for index in 0..self.hops.len() {
@@ -162,8 +167,7 @@ impl Link {
     /// Writes all headers before the payload that starts at [`Self::head_len`] of `frame`. False when the neighbour
     /// is not known, or the frame is too short or too long.
     pub fn enclose(&self, frame: &mut [u8], source: SocketAddr, to: SocketAddr) -> bool {
-        let hop = self.hops.iter().find(|hop| hop.address.is_ipv4() == to.is_ipv4());
-        let Some(mac) = hop.and_then(|hop| hop.mac) else { return false };
+        let Some(mac) = self.next_hop(to.is_ipv4()) else { return false };
         let ethertype = if to.is_ipv4() { ipv4::ETHERTYPE } else { ipv6::ETHERTYPE };
         ethernet::emit(frame, mac, self.mac, self.vlan, ethertype)
             .ok()

@@ -94,6 +94,8 @@ pub struct Pacer {
     rate: Rate,
     pattern: Pattern,
     start: Instant,
+    /// Nothing later than this is planned.
+    until: Instant,
     /// The time of the next packet, less its fraction of a nanosecond.
     at: Instant,
     fraction: f64,
@@ -110,12 +112,18 @@ impl Pacer {
             rate,
             pattern,
             start,
+            until: Instant::NEVER,
             at: start,
             fraction: 0.0,
             owed_ns: 0.0,
             in_burst: 0,
             planned: 0,
         }
+    }
+
+    /// Ends the plan: nothing later than this is due.
+    pub const fn end(&mut self, until: Instant) {
+        self.until = until;
     }
 
     /// When the next packet is planned to leave.
@@ -131,7 +139,7 @@ impl Pacer {
     /// Takes the next packet, whose frame has `frame_len` octets, from the plan if it is due by `now`, and
     /// returns the moment it was planned for.
     pub fn take(&mut self, now: Instant, frame_len: usize, rng: &mut impl Rng) -> Option<Instant> {
-        if self.at > now {
+        if self.at > now.min(self.until) {
             return None;
         }
         let due = self.at;
@@ -142,6 +150,7 @@ impl Pacer {
 
     /// Packets of this length that are due by `now` and were not taken, by the mean rate.
     pub fn owed(&self, now: Instant, frame_len: usize) -> u64 {
+        let now = now.min(self.until);
         if self.at > now {
             return 0;
         }
@@ -285,5 +294,9 @@ mod tests {
         }
         assert_eq!(pacer.owed(SECOND, 60), 601);
         assert_eq!(pacer.owed(Instant(START.0 + 399_000_000), 60), 0);
+        pacer.end(Instant(START.0 + 400_000_000));
+        assert_eq!(pacer.owed(SECOND, 60), 1, "the plan has ended");
+        assert!(pacer.take(SECOND, 60, &mut rng).is_some());
+        assert_eq!(pacer.take(SECOND, 60, &mut rng), None);
     }
 }

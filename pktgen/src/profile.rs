@@ -7,7 +7,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::attack::Attack;
 use crate::client::Plan;
+use crate::pace::{Pattern, Rate};
 
 /// The device that a run uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,17 @@ pub struct Device {
     pub megabytes: u32,
     /// Whether to sleep when there is nothing to do, instead of polling on.
     pub sleep: bool,
+}
+
+/// An attack beside the clients' traffic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Assault {
+    /// Which.
+    pub attack: Attack,
+    /// How fast.
+    pub rate: Rate,
+    /// How it is spread.
+    pub pattern: Pattern,
 }
 
 /// How long the parts of a run take.
@@ -42,8 +55,12 @@ pub struct Profile {
     pub device: Device,
     /// The clients.
     pub plan: Plan,
+    /// The attacks.
+    pub attacks: Vec<Assault>,
     /// The times.
     pub times: Times,
+    /// Largest share of missing packets that is good, 0..=1; none allows any.
+    pub loss_allowed: Option<f64>,
 }
 
 /// What is wrong with a profile, where, and what to do about it.

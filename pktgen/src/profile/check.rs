@@ -9,9 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use toml::Spanned;
 
+use super::file::{Assault, Device as DeviceFile, Traffic as TrafficFile};
 use super::file::{Clients, File, Roam as RoamFile, Run, Sizes as SizesFile, Spacing};
-use super::file::{Device as DeviceFile, Traffic as TrafficFile};
 use super::{Device, Error, Profile, Times};
+use crate::attack::Attack;
 use crate::client::{
     CLIENTS_MAX, ClientIds, Family, INNER_LEN_MAX, Kind, Plan, Roam, RoamKind, RoamTime, Target,
     Traffic,
@@ -39,7 +40,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
     let outer = source.outer(&file)?;
     let plan = Plan {
         seed: file.seed,
-        clients: source.count(&file.clients, &outer)?,
+        clients: source.count(&file.clients, &outer, file.traffic.is_some())?,
         vlan: source.vlan(&file.device)?,
         servers: source.servers(&file, &outer)?,
         hops: source.hops(&file, &outer)?,
@@ -57,7 +58,13 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         roam: file.roam.as_ref().map(|roam| source.roam(roam, &file)).transpose()?,
         traffic: file.traffic.as_ref().map(|t| source.traffic(t, &file.clients)).transpose()?,
     };
-    Ok(Profile { device: source.device(&file.device)?, plan, times: source.times(&file.run)? })
+    Ok(Profile {
+        device: source.device(&file.device)?,
+        plan,
+        attacks: file.attack.iter().map(|a| source.assault(a)).collect::<Result<_, _>>()?,
+        times: source.times(&file.run)?,
+        loss_allowed: file.run.loss_allowed,
+    })
 }
 
 /// The text with changes applied to it; comments are lost.
@@ -140,10 +147,12 @@ impl Source<'_> {
         Ok(rows)
     }
 
-    fn count(&self, clients: &Clients, outer: &[Range]) -> Result<u32, Error> {
+    fn count(&self, clients: &Clients, outer: &[Range], has_traffic: bool) -> Result<u32, Error> {
         let (count, span) = (*clients.count.get_ref(), clients.count.span());
-        if !(1..=CLIENTS_MAX).contains(&count) {
-            let what = format!("clients.count = {count} is outside 1 to {CLIENTS_MAX}");
+        if count > CLIENTS_MAX || (count == 0 && has_traffic) {
+            let what = format!(
+                "clients.count = {count} is outside 1 to {CLIENTS_MAX}; 0 is good only without traffic"
+            );
             return Err(self.error(&span, what));
         }
         let ports = u64::from(u16::MAX - *clients.first_port.get_ref()) + 1;
@@ -282,13 +291,7 @@ impl Source<'_> {
     }
 
     fn traffic(&self, traffic: &TrafficFile, clients: &Clients) -> Result<Traffic, Error> {
-        let rate = Rate::parse(traffic.rate.get_ref()).ok_or_else(|| {
-            let what = format!(
-                "traffic.rate \"{}\" is no rate such as 20kpps, 1Gbit/s or 10Gbit/s-l1",
-                traffic.rate.get_ref()
-            );
-            self.error(&traffic.rate.span(), what)
-        })?;
+        let rate = self.rate(&traffic.rate)?;
         let factor = self.positive(&traffic.factor, "traffic.factor")?;
         Ok(Traffic {
             kind: traffic.kind,
@@ -296,7 +299,7 @@ impl Source<'_> {
             family: traffic.family,
             sizes: self.sizes(traffic, clients)?,
             rate: rate.times(factor),
-            pattern: self.pattern(traffic)?,
+            pattern: self.pattern(&traffic.pattern, &traffic.rate)?,
         })
     }
 
@@ -343,16 +346,34 @@ impl Source<'_> {
         Ok(sizes)
     }
 
-    fn pattern(&self, traffic: &TrafficFile) -> Result<Pattern, Error> {
-        let wrong = |what: &str| self.error(&traffic.rate.span(), what);
-        match traffic.pattern {
+    fn assault(&self, assault: &Assault) -> Result<super::Assault, Error> {
+        let name = assault.name.get_ref();
+        let attack = Attack::from_name(name).ok_or_else(|| {
+            let what =
+                format!("attack.name = \"{name}\" is none; `millrace-pktgen attacks` lists them");
+            self.error(&assault.name.span(), what)
+        })?;
+        let rate = self.rate(&assault.rate)?;
+        let pattern = self.pattern(&assault.pattern, &assault.rate)?;
+        Ok(super::Assault { attack, rate, pattern })
+    }
+
+    fn rate(&self, rate: &Spanned<String>) -> Result<Rate, Error> {
+        Rate::parse(rate.get_ref()).ok_or_else(|| {
+            let text = rate.get_ref();
+            let what = format!("rate \"{text}\" is none such as 20kpps, 1Gbit/s or 10Gbit/s-l1");
+            self.error(&rate.span(), what)
+        })
+    }
+
+    fn pattern(&self, pattern: &Spacing, place: &Spanned<String>) -> Result<Pattern, Error> {
+        let wrong = |what: &str| self.error(&place.span(), what);
+        match *pattern {
             Spacing::Constant => Ok(Pattern::Constant),
             Spacing::Poisson => Ok(Pattern::Poisson),
-            Spacing::Bursts(0) => Err(wrong("traffic.pattern: bursts of 0 packets send nothing")),
+            Spacing::Bursts(0) => Err(wrong("pattern: bursts of 0 packets send nothing")),
             Spacing::Bursts(len) => Ok(Pattern::Bursts(len)),
-            Spacing::Onoff { on_ms: 0, .. } => {
-                Err(wrong("traffic.pattern: on_ms = 0 sends nothing"))
-            }
+            Spacing::Onoff { on_ms: 0, .. } => Err(wrong("pattern: on_ms = 0 sends nothing")),
             Spacing::Onoff { on_ms, off_ms } => Ok(Pattern::OnOff {
                 on: u64::from(on_ms) * 1_000_000,
                 off: u64::from(off_ms) * 1_000_000,

@@ -18,6 +18,8 @@ pub(super) struct File {
     pub(super) roam: Option<Spanned<Roam>>,
     pub(super) traffic: Option<Traffic>,
     #[serde(default)]
+    pub(super) attack: Vec<Assault>,
+    #[serde(default)]
     pub(super) run: Run,
 }
 
@@ -121,6 +123,15 @@ fn unity() -> Spanned<f64> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Assault {
+    pub(super) name: Spanned<String>,
+    pub(super) rate: Spanned<String>,
+    #[serde(default)]
+    pub(super) pattern: Spacing,
+}
+
+#[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Sizes {
     One(usize),
@@ -147,10 +158,11 @@ pub(super) struct Run {
     pub(super) connect_secs: f64,
     pub(super) secs: f64,
     pub(super) drain_secs: f64,
+    pub(super) loss_allowed: Option<f64>,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { connect_secs: 10.0, secs: 10.0, drain_secs: 0.5 }
+        Self { connect_secs: 10.0, secs: 10.0, drain_secs: 0.5, loss_allowed: None }
     }
 }

@@ -28,6 +28,9 @@ sizes = [100, 1400]
 rate = "2kpps"
 factor = 1.5
 pattern = { bursts = 8 }
+[[attack]]
+name = "dos_mac1"
+rate = "1Mpps"
 "#;
 
 fn parse(text: &str, changes: &[&str]) -> Result<Profile, Error> {
@@ -49,6 +52,7 @@ fn a_whole_profile_is_read() {
     let traffic = plan.traffic.as_ref().unwrap();
     assert_eq!((traffic.rate, traffic.pattern), (Rate::Packets(3000.0), Pattern::Bursts(8)));
     assert_eq!(traffic.target, Target::Host("10.7.0.1".parse().unwrap()));
+    assert_eq!(profile.attacks[0].attack, crate::attack::Attack::DosMac1);
 }
 
 #[test]
@@ -86,6 +90,8 @@ fn every_mistake_names_its_line_and_what_to_write() {
         ("\"10.7.0.1\"", "\"server\"", 20, "\"clients\""),
         ("\"echo\"", "\"one-way\"", 20, "\"echo\""),
         ("{ bursts = 8 }", "{ bursts = 0 }", 22, "send nothing"),
+        ("dos_mac1", "dos_mac3", 26, "millrace-pktgen attacks"),
+        ("1Mpps", "fast", 27, "20kpps"),
         ("factor = 1.5", "factor = -1", 23, "above 0"),
     ];
     for (good, bad, line, words) in cases {

@@ -1,0 +1,135 @@
+//! The device: one queue of any DPDK port, frames copied in and out.
+
+use std::fmt;
+
+use arrayvec::ArrayVec;
+use dpdk::mbuf::HEADROOM;
+use dpdk::port::{Settings, Statistics};
+use dpdk::{Eal, Mbuf, Pool, Port, Queue, eal};
+use wire::ethernet::Mac;
+
+use crate::profile;
+
+/// Buffers of the pool: receive and transmit queues full, and as many on their way.
+const BUFFERS: u32 = 8192;
+/// Octets of a buffer.
+const ROOM: u16 = 2048;
+/// Packets of one call to the device.
+const BURST_LEN: usize = 64;
+/// Calls to a device that takes nothing before the rest has to wait for the next turn.
+const TRIES: usize = 8;
+
+/// Frames of a burst.
+pub type Burst = ArrayVec<Mbuf, BURST_LEN>;
+
+/// An open device. Dropping it closes the port.
+pub struct Device {
+    port: Port,
+    queue: Queue,
+    pool: Pool,
+    outgoing: Burst,
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// Why a device could not be opened: a sentence and its remedy.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Starts DPDK for a profile's device.
+///
+/// # Errors
+/// As [`Eal::start`].
+pub fn start(device: &profile::Device, verbose: bool) -> Result<Eal, Error> {
+    let memory = if device.hugepages {
+        eal::Memory::Hugepages { megabytes: None }
+    } else {
+        eal::Memory::Ordinary { megabytes: device.megabytes }
+    };
+    let is_pci = device.name.starts_with(|first: char| first.is_ascii_hexdigit());
+    let pci = if is_pci { vec![device.name.clone()] } else { Vec::new() };
+    let main_core = device.core;
+    let options = eal::Options { main_core, memory, pci, verbose, ..eal::Options::default() };
+    Eal::start(&options).map_err(|error| Error(error.to_string()))
+}
+
+impl Device {
+    /// Opens the device named by devargs or PCI address, promiscuous, with one queue.
+    ///
+    /// # Errors
+    /// As [`Pool::new`] and [`Port::open`].
+    pub fn open(eal: &Eal, name: &str) -> Result<Self, Error> {
+        let failed = |error: dpdk::Error| Error(format!("device {name}: {error}"));
+        let pool = Pool::new(eal, "pktgen", BUFFERS, ROOM).map_err(failed)?;
+        // Questions of neighbour discovery come to groups that the device does not know of.
+        let settings = Settings { promiscuous: true, ..Settings::default() };
+        let port = Port::open(eal, name, &settings, &[&pool]).map_err(failed)?;
+        let queue = port.take_queue(0);
+        let queue = queue.ok_or_else(|| Error(format!("device {name} has no queue")))?;
+        Ok(Self { port, queue, pool, outgoing: Burst::new() })
+    }
+
+    /// Its link address.
+    pub fn mac(&self) -> Mac {
+        self.port.mac()
+    }
+
+    /// Whether somebody is at the other end.
+    pub fn link_up(&self) -> bool {
+        self.port.link_up()
+    }
+
+    /// The device's own counters.
+    pub fn statistics(&self) -> Statistics {
+        self.port.statistics()
+    }
+
+    /// Appends what has come.
+    pub fn receive(&mut self, into: &mut Burst) -> usize {
+        self.queue.receive(into)
+    }
+
+    /// Takes a frame to be sent; false when there is no buffer, or the device takes nothing.
+    pub fn put(&mut self, frame: &[u8]) -> bool {
+        if self.outgoing.is_full() {
+            self.flush();
+        }
+        if self.outgoing.is_full() {
+            return false;
+        }
+        let Some(mut mbuf) = self.pool.allocate() else { return false };
+        let start = usize::from(HEADROOM);
+        let Some(place) = mbuf.octets_mut().get_mut(start..start + frame.len()) else {
+            return false;
+        };
+        place.copy_from_slice(frame);
+        if mbuf.set_range(start, frame.len()).is_err() {
+            return false;
+        }
+        self.outgoing.push(mbuf);
+        true
+    }
+
+    /// Sends what was put in; what the device does not take stays. Returns how many that are.
+    pub fn flush(&mut self) -> usize {
+        for _ in 0..TRIES {
+            if self.outgoing.is_empty() {
+                break;
+            }
+            self.queue.transmit(&mut self.outgoing);
+        }
+        self.outgoing.len()
+    }
+}

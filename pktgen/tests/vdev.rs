@@ -1,0 +1,191 @@
+//! The generator as its operator runs it, on a virtual cable, against Debian's wireguard-go as server: the clients
+//! are right by somebody else's measure. Needs root and the programs of `scripts/setup`.
+#![cfg(feature = "dpdk")]
+
+mod lab;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lab::keys::Keys;
+use lab::namespace::{Namespace, cable};
+use lab::wireguard_go::WireguardGo;
+use pktgen::client::{Family, keys};
+use pktgen::profile::Profile;
+use wireguard::noise;
+
+const PROFILE: &str = r#"seed = 3
+[device]
+name = "net_af_packet0,iface=eth0"
+sleep = true
+[server]
+public_key = "KEY"
+endpoints = ["192.0.2.1:51820", "[2001:db8::1]:51820"]
+[clients]
+count = 50
+addresses = ["192.0.2.10+20", "2001:db8::10+20"]
+inner = ["10.7.0.10", "fd00:7::10"]
+preshared = true
+connects_per_sec = 200
+[traffic]
+kind = "ping"
+to = "10.7.0.1"
+sizes = [64, 1420, 500]
+rate = "500pps"
+pattern = "poisson"
+[run]
+connect_secs = 20
+secs = 4
+loss_allowed = 0.0
+"#;
+
+/// A server's namespace with wireguard-go, and the generator's with nothing but its end of the cable.
+struct Site {
+    server: Namespace,
+    client: Namespace,
+    keys: Keys,
+}
+
+impl Site {
+    fn new() -> Self {
+        let site = Self { server: Namespace::new(), client: Namespace::new(), keys: Keys::new() };
+        cable((&site.server, "outer"), (&site.client, "eth0"));
+        // The generator owns the addresses: the kernel behind the same cable must keep silent.
+        site.client.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
+        site.server.run("ip addr add 192.0.2.1/24 dev outer");
+        site.server.run("ip addr add 2001:db8::1/64 dev outer nodad");
+        // Fifty clients may ask at once.
+        site.server.run("sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000");
+        site
+    }
+
+    fn profile(&self) -> String {
+        PROFILE.replace("KEY", &self.keys.public_text())
+    }
+
+    /// wireguard-go as `10.7.0.1`, which knows every client of the profile.
+    fn serve(&self) -> WireguardGo<'_> {
+        let server = WireguardGo::start(&self.server, "wg0", &self.keys, 1);
+        server.set("listen-port 51820");
+        let plan = Profile::parse(&self.profile(), Path::new("test.toml"), &[]).unwrap().plan;
+        let mut text = String::new();
+        for number in 0..plan.clients {
+            let (private, preshared) = keys(&plan, number);
+            let public = STANDARD.encode(noise::public(&private));
+            let preshared = STANDARD.encode(preshared.octets());
+            let [v4, v6] = [Family::V4, Family::V6].map(|family| plan.inner(number, family));
+            writeln!(
+                text,
+                "[Peer]\nPublicKey = {public}\nPresharedKey = {preshared}\nAllowedIPs = {v4}/32, {v6}/128"
+            )
+            .unwrap();
+        }
+        let path = self.server.file("peers.conf", &text);
+        self.server.run(&format!("wg addconf wg0 {path}"));
+        server
+    }
+
+    /// Runs the generator; its exit status and what it printed.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let path = self.client.file("profile.toml", &self.profile());
+        let mut command = self.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
+        command.args(["client", "--json", "--profile", &path]).args(arguments);
+        let output = command.output().unwrap();
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), text)
+    }
+}
+
+/// A number of the report, by its path.
+fn number(text: &str, path: &str) -> u64 {
+    let line = text.lines().rev().find(|line| line.starts_with("{\"report\"")).unwrap_or("{}");
+    let report: serde_json::Value = serde_json::from_str(line).unwrap();
+    report
+        .pointer(path)
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or_else(|| panic!("{path}: {text}"))
+}
+
+fn is_whole(text: &str, at_least: u64) {
+    assert_eq!(number(text, "/report/connected"), 50, "{text}");
+    assert!(number(text, "/report/sums/received") >= at_least, "{text}");
+    for zero in ["sums/missing", "sums/strange", "tally/misdelivered", "tally/refused/tag"] {
+        assert_eq!(number(text, &format!("/report/{zero}")), 0, "{zero}: {text}");
+    }
+}
+
+#[test]
+fn fifty_clients_ping_through_wireguard_go_and_lose_nothing() {
+    let site = Site::new();
+    let _server = site.serve();
+    let (code, text) = site.run(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    is_whole(&text, 1500);
+    let handshakes = site.server.run("wg show wg0 latest-handshakes");
+    let done = handshakes.lines().filter(|line| !line.ends_with("\t0")).count();
+    assert_eq!(done, 50, "by the server's own account: {handshakes}");
+}
+
+#[test]
+fn fifty_clients_reach_each_other_inside_over_ipv6() {
+    let site = Site::new();
+    let _server = site.serve();
+    site.server.run("sysctl -qw net.ipv6.conf.all.forwarding=1");
+    let changes = ["--set", "traffic.to=clients", "--set", "traffic.kind=echo"];
+    let (code, text) = site.run(
+        &[&changes[..], &["--set", "traffic.family=v6", "--set", "traffic.sizes=200"]].concat(),
+    );
+    assert_eq!(code, Some(0), "{text}");
+    is_whole(&text, 1500);
+}
+
+#[test]
+fn wireguard_go_follows_all_clients_as_they_move() {
+    let site = Site::new();
+    let _server = site.serve();
+    for kind in ["port", "address"] {
+        let kind = format!("roam.kind={kind}");
+        let (code, text) = site.run(&[
+            "--set",
+            &kind,
+            "--set",
+            "roam.spread_secs=1",
+            "--set",
+            "roam.after_secs=1",
+        ]);
+        assert_eq!(code, Some(0), "{text}");
+        is_whole(&text, 1500);
+        assert_eq!(number(&text, "/report/tally/moves"), 50);
+    }
+}
+
+#[test]
+fn a_server_that_does_not_know_the_clients_is_named_as_the_cause() {
+    let site = Site::new();
+    let server = WireguardGo::start(&site.server, "wg0", &site.keys, 1);
+    server.set("listen-port 51820");
+    let (code, text) = site.run(&["--set", "run.connect_secs=0.5", "--set", "run.secs=0.2"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("the server knows these peers"), "{text}");
+}
+
+#[test]
+fn nobody_on_the_link_is_named_as_the_cause() {
+    let site = Site::new();
+    site.server.run("ip link set outer down");
+    let (code, text) = site.run(&["--set", "run.connect_secs=0.5", "--set", "run.secs=0.2"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("nobody on the link says where 192.0.2.1"), "{text}");
+    assert_eq!(number(&text, "/report/connected"), 0);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named() {
+    let site = Site::new();
+    let (code, text) = site.run(&["--set", "device.name=net_af_packet0,iface=nothing"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("there is no interface \"nothing\""), "{text}");
+}
