@@ -1,6 +1,12 @@
 //! The generator as its operator runs it, on a virtual cable, against Debian's wireguard-go as server: the clients
 //! are right by somebody else's measure. Needs root and the programs of `scripts/setup`.
 #![cfg(feature = "dpdk")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at its first broken assumption"
+)]
 
 mod lab;
 

@@ -42,10 +42,10 @@ fn plan(clients: u32) -> Plan {
     }
 }
 
-fn traffic(kind: Kind, target: Target, family: Family, rate: f64) -> Option<Traffic> {
+fn traffic(kind: Kind, target: Target, family: Family, rate: f64) -> Traffic {
     let sizes = Sizes::list(&[76, 300, 1420]).unwrap();
     let (rate, pattern) = (Rate::Packets(rate), Pattern::Constant);
-    Some(Traffic { kind, target, family, sizes, rate, pattern })
+    Traffic { kind, target, family, sizes, rate, pattern }
 }
 
 /// The swarm, a server that knows it, and the cable between them.
@@ -103,11 +103,13 @@ impl World {
             for (place, frame) in left {
                 match place {
                     Place::Local { .. } => self.kernel(&frame),
-                    _ if self.is_lost() => {}
-                    _ => self.swarm.receive(&frame, moment, &mut |frame| {
-                        frames.push(frame.to_vec());
-                        true
-                    }),
+                    Place::Wire { .. } | Place::Kernel { .. } if self.is_lost() => {}
+                    Place::Wire { .. } | Place::Kernel { .. } => {
+                        self.swarm.receive(&frame, moment, &mut |frame| {
+                            frames.push(frame.to_vec());
+                            true
+                        });
+                    }
                 }
             }
         }
@@ -165,7 +167,7 @@ fn every_kind_of_traffic_arrives_whole_over_both_outer_families() {
             (Kind::OneWay, Target::Clients),
         ] {
             let mut plan = plan(6);
-            plan.traffic = traffic(kind, target, family, 1000.0);
+            plan.traffic = Some(traffic(kind, target, family, 1000.0));
             let mut world = World::new(plan);
             world.connect();
             world.swarm.begin(world.now);
@@ -182,7 +184,7 @@ fn every_kind_of_traffic_arrives_whole_over_both_outer_families() {
 #[test]
 fn what_the_cable_loses_is_what_is_missing() {
     let mut plan = plan(10);
-    plan.traffic = traffic(Kind::OneWay, Target::Clients, Family::V4, 10_000.0);
+    plan.traffic = Some(traffic(Kind::OneWay, Target::Clients, Family::V4, 10_000.0));
     let mut world = World::new(plan);
     world.connect();
     let before = world.frames;
@@ -200,7 +202,8 @@ fn what_the_cable_loses_is_what_is_missing() {
 fn client_ids_are_sent_and_come_back() {
     let mut plan = plan(5);
     plan.client_ids = ClientIds::From(0x00ab_cd00);
-    plan.traffic = traffic(Kind::Echo, Target::Host(site::LOCAL_V4.into()), Family::V4, 100.0);
+    plan.traffic =
+        Some(traffic(Kind::Echo, Target::Host(site::LOCAL_V4.into()), Family::V4, 100.0));
     let mut world = World::new(plan);
     world.connect();
     world.swarm.begin(world.now);
@@ -219,7 +222,8 @@ fn clients_connect_through_cookies_when_the_server_is_under_load() {
     let mut plan = plan(1500);
     // All at once, more than the server takes without proof of address.
     plan.connects_per_sec = 1e9;
-    plan.traffic = traffic(Kind::Echo, Target::Host(site::LOCAL_V4.into()), Family::V4, 3000.0);
+    plan.traffic =
+        Some(traffic(Kind::Echo, Target::Host(site::LOCAL_V4.into()), Family::V4, 3000.0));
     let mut world = World::new(plan);
     world.connect();
     assert!(world.swarm.tally().cookies_received > 0, "{:?}", world.swarm.tally());
@@ -233,7 +237,8 @@ fn clients_connect_through_cookies_when_the_server_is_under_load() {
 fn two_thousand_clients_hold_their_sessions_through_two_rekey_intervals() {
     let clients = 2000;
     let mut plan = plan(clients);
-    plan.traffic = traffic(Kind::Echo, Target::Host(site::LOCAL_V4.into()), Family::V4, 400.0);
+    plan.traffic =
+        Some(traffic(Kind::Echo, Target::Host(site::LOCAL_V4.into()), Family::V4, 400.0));
     let mut world = World::new(plan);
     world.connect();
     world.swarm.begin(world.now);
@@ -255,7 +260,8 @@ fn roaming_of_all_clients_within_a_second_loses_nothing() {
             every: Duration::ZERO,
         };
         plan.roam = Some(Roam { kind, time: waves });
-        plan.traffic = traffic(Kind::Echo, Target::Host(site::LOCAL_V6.into()), Family::V6, 5000.0);
+        plan.traffic =
+            Some(traffic(Kind::Echo, Target::Host(site::LOCAL_V6.into()), Family::V6, 5000.0));
         let mut world = World::new(plan);
         world.connect();
         let before: Vec<_> = (0..500).map(|number| world.swarm.shared.places.of(number)).collect();
@@ -278,7 +284,7 @@ fn roaming_of_all_clients_within_a_second_loses_nothing() {
 #[test]
 fn a_full_device_is_counted_and_withdrawn() {
     let mut plan = plan(4);
-    plan.traffic = traffic(Kind::OneWay, Target::Clients, Family::V4, 1000.0);
+    plan.traffic = Some(traffic(Kind::OneWay, Target::Clients, Family::V4, 1000.0));
     let mut world = World::new(plan);
     world.connect();
     world.swarm.begin(world.now);

@@ -52,7 +52,7 @@ fn a_whole_profile_is_read() {
     let traffic = plan.traffic.as_ref().unwrap();
     assert_eq!((traffic.rate, traffic.pattern), (Rate::Packets(3000.0), Pattern::Bursts(8)));
     assert_eq!(traffic.target, Target::Host("10.7.0.1".parse().unwrap()));
-    assert_eq!(profile.attacks[0].attack, crate::attack::Attack::DosMac1);
+    assert_eq!(profile.attacks[0].attack, Attack::DosMac1);
 }
 
 #[test]
