@@ -93,11 +93,15 @@ impl Site {
         server
     }
 
-    /// Runs the generator; its exit status and what it printed.
+    /// Runs the profile with these arguments; the exit status and what was printed.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.generate(&[&["client", "--json"], arguments].concat())
+    }
+
+    fn generate(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let path = self.client.file("profile.toml", &self.profile());
         let mut command = self.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
-        command.args(["client", "--json", "--profile", &path]).args(arguments);
+        command.args(arguments).args(["--profile", &path]);
         let output = command.output().unwrap();
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
@@ -194,4 +198,58 @@ fn a_device_that_is_not_there_is_named() {
     let (code, text) = site.run(&["--set", "device.name=net_af_packet0,iface=nothing"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("there is no interface \"nothing\""), "{text}");
+}
+
+#[test]
+fn an_attack_runs_alone_at_its_rate_and_leaves_the_clients_of_others_alone() {
+    let site = Site::new();
+    let server = site.serve();
+    let (code, text) = site.generate(&[
+        "attack",
+        "handshake_unknown_peer",
+        "--rate",
+        "500pps",
+        "--json",
+        "--set",
+        "run.secs=2",
+    ]);
+    assert_eq!(code, Some(0), "{text}");
+    let sent = number(&text, "/report/attacks/0/tally/sent");
+    assert!((950..=1001).contains(&sent), "{text}");
+    assert_eq!(server.initiations_received(), 0, "nobody that the server knows has called");
+    let received = site.server.run("cat /sys/class/net/outer/statistics/rx_packets");
+    assert!(received.trim().parse::<u64>().unwrap() >= sent, "{received}");
+}
+
+#[test]
+fn good_traffic_beside_an_attack_is_counted_apart() {
+    let site = Site::new();
+    let _server = site.serve();
+    let path = site.client.file(
+        "beside.toml",
+        &format!("{}[[attack]]\nname = \"replay\"\nrate = \"300pps\"\n", site.profile()),
+    );
+    let mut command = site.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
+    let output = command.args(["client", "--json", "--profile", &path]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    is_whole(&text, 1500);
+    assert!(number(&text, "/report/attacks/0/tally/sent") > 1000, "{text}");
+    assert_eq!(
+        number(&text, "/report/sums/duplicates"),
+        0,
+        "nothing replayed came through: {text}"
+    );
+}
+
+#[test]
+fn an_attack_that_lacks_something_says_what() {
+    let site = Site::new();
+    let _server = site.serve();
+    for (attack, words) in
+        [("wireguard_source", "needs"), ("replay", "needs"), ("nonsense", "attacks` lists")]
+    {
+        let (code, text) = site.generate(&["attack", attack]);
+        assert_eq!(code, Some(1), "{attack}: {text}");
+        assert!(text.contains(words), "{attack}: {text}");
+    }
 }
