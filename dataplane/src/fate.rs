@@ -74,7 +74,8 @@ reasons! {
     ParseIpChecksum = "parse_ip_checksum",
     /// Too many, too long, misplaced or deprecated IPv6 extension headers.
     ParseIpExtension = "parse_ip_extension",
-    /// A source that no packet may come from (multicast, loopback, unspecified, our own).
+    /// A source that no packet may come from (multicast, loopback, unspecified, our own), or an IPv4-mapped
+    /// address in an IPv6 header.
     ParseIpSource = "parse_ip_source",
     /// To an address that is not ours.
     ParseForeignAddress = "parse_foreign_address",
