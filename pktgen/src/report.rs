@@ -16,6 +16,10 @@ use crate::measure::{Percentiles, Sums};
 /// Layout of the JSON; it changes when a field changes its meaning or goes.
 const SCHEMA: u32 = 1;
 
+/// A generator that stands still for longer than this, nanoseconds, may lose what comes meanwhile: queues of
+/// virtual devices hold some hundred frames.
+const STALL_NS: u64 = 50_000_000;
+
 /// An interval of a run.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Interval {
@@ -161,13 +165,19 @@ impl Report {
         let (tally, sums) = (&self.tally, &self.sums);
         let is_lossy = |allowed: &f64| share(sums.missing, sums.sent) > *allowed;
         if let Some(allowed) = self.loss_allowed.filter(is_lossy) {
-            found.push((
-                Verdict::Loss,
+            let (missing, sent) = (sums.missing, sums.sent);
+            let stall = if self.lateness.max_ns > STALL_NS {
+                let longest = time(self.lateness.max_ns);
                 format!(
-                    "{} of {} packets are missing, more than the share {allowed} that is allowed",
-                    sums.missing, sums.sent
-                ),
-            ));
+                    "; the generator stood still for {longest}, so its own device may have lost them: give it a core, or the device more buffers (framecnt=4096)"
+                )
+            } else {
+                String::new()
+            };
+            let remark = format!(
+                "{missing} of {sent} packets are missing, more than the share {allowed} that is allowed{stall}"
+            );
+            found.push((Verdict::Loss, remark));
         }
         if tally.misdelivered > 0 {
             found.push((
@@ -342,7 +352,13 @@ mod tests {
         };
         assert_eq!(lossy(None).0, Verdict::Good);
         assert_eq!(lossy(Some(0.01)).0, Verdict::Good);
-        assert_eq!(lossy(Some(0.0)).0, Verdict::Loss);
+        let (found, remark) = lossy(Some(0.0));
+        assert!(found == Verdict::Loss && !remark.contains("stood still"), "{remark}");
+        let (_, remark) = verdict(|report| {
+            report.sums = Sums { sent: 9, received: 8, missing: 1, ..Sums::default() };
+            (report.loss_allowed, report.lateness.max_ns) = (Some(0.0), 300_000_000);
+        });
+        assert!(remark.contains("stood still for 300.0 ms"), "{remark}");
     }
 
     #[test]
