@@ -38,12 +38,7 @@ impl<I: Io> Worker<I> {
         self.tell_news();
 
         let mut moved = 0;
-        let messages = if self.messages.is_empty() {
-            ArrayVec::new()
-        } else {
-            std::mem::take(&mut self.messages)
-        };
-        for message in messages {
+        while let Some(message) = self.messages.pop_at(0) {
             moved += 1;
             let note = Note::own(Kind::Datagram, message.endpoint, NextHop::None);
             self.make(note, message.octets(), now, |octets| {
