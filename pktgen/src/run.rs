@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dpdk::Mbuf;
 use dpdk::clock::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -112,9 +113,7 @@ impl<'a> Run<'a> {
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
         let Self { device, swarm, barrages, random, captured, .. } = self;
-        for frame in &arrived {
-            swarm.receive(frame.frame(), moment, &mut |frame| device.put(frame));
-        }
+        swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut |frame| device.put(frame));
         done += swarm.turn(moment, &mut |frame| {
             capture(captured, frame);
             device.put(frame)

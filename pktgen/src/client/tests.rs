@@ -37,7 +37,9 @@ fn plan(clients: u32) -> Plan {
         keepalive: Duration::ZERO,
         connects_per_sec: 20_000.0,
         mtu: 1420,
+        families: Families::Alternate,
         roam: None,
+        reconnect: None,
         traffic: None,
     }
 }
@@ -45,7 +47,17 @@ fn plan(clients: u32) -> Plan {
 fn traffic(kind: Kind, target: Target, family: Family, rate: f64) -> Traffic {
     let sizes = Sizes::list(&[76, 300, 1420]).unwrap();
     let (rate, pattern) = (Rate::Packets(rate), Pattern::Constant);
-    Traffic { kind, target, family, sizes, rate, pattern }
+    Traffic {
+        kind,
+        flags: None,
+        target,
+        spread: Spread::default(),
+        sealing: Sealing::Live,
+        family,
+        sizes,
+        rate,
+        pattern,
+    }
 }
 
 /// The swarm, a server that knows it, and the cable between them.
@@ -105,7 +117,7 @@ impl World {
                     Place::Local { .. } => self.kernel(&frame),
                     Place::Wire { .. } | Place::Kernel { .. } if self.is_lost() => {}
                     Place::Wire { .. } | Place::Kernel { .. } => {
-                        self.swarm.receive(&frame, moment, &mut |frame| {
+                        self.swarm.receive([&*frame], moment, &mut |frame| {
                             frames.push(frame.to_vec());
                             true
                         });
