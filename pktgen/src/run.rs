@@ -76,15 +76,17 @@ impl<'a> Run<'a> {
     /// All of it: `tell` gets each interval.
     ///
     /// # Errors
-    /// An attack that cannot be made here, with what it lacks.
+    /// An attack that cannot be made here, with what it lacks; packets that cannot be prepared.
     pub fn go(
         mut self,
         tell: &mut impl FnMut(&Interval),
-    ) -> Result<(Report, Latency), attack::Error> {
+    ) -> Result<(Report, Latency), Box<dyn std::error::Error>> {
         let begin = self.now();
         let connected = self.connect();
         let connect_secs = self.now().since(begin).as_secs_f64();
         self.arm()?;
+        let clock = &self.clock;
+        self.swarm.prepare(self.profile.times.traffic, || Instant(clock.now_ns()))?;
         let begin = self.now();
         if self.swarm.link().is_resolved() {
             self.swarm.begin(begin);
