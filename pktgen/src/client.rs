@@ -7,6 +7,7 @@ mod arrivals;
 mod batch;
 mod calls;
 mod identity;
+mod lend;
 mod member;
 mod places;
 mod plan;
@@ -18,6 +19,7 @@ mod template;
 mod traffic;
 
 pub use identity::{keys, peer_text};
+pub use lend::Hostile;
 pub use places::Places;
 pub use plan::{CLIENTS_MAX, INNER_LEN_MAX};
 pub use plan::{ClientIds, Families, Family, Kind, Plan, Roam, RoamKind, RoamTime};
@@ -104,7 +106,7 @@ impl std::fmt::Debug for Swarm {
 impl Swarm {
     /// The clients of a plan behind the link address `mac`, unconnected. They call at the plan's pace from `now` on.
     pub fn new(plan: Plan, mac: Mac, now: Instant) -> Self {
-        let count = plan.clients;
+        let (count, clients) = (plan.members(), plan.clients);
         let members = (0..count).map(|_| Member::default()).collect();
         let connects = Pacer::new(Rate::Packets(plan.connects_per_sec), Pattern::Constant, now);
         let places = Places::new(&plan);
@@ -139,7 +141,7 @@ impl Swarm {
             renewed: 0,
             traffic: None,
             gaps,
-            cursor: Cursor::new(count),
+            cursor: Cursor::new(clients),
             pool: None,
         }
     }
@@ -227,15 +229,16 @@ impl Swarm {
         &self.shared.link
     }
 
-    /// Members that can send now.
+    /// Clients that can send now, without the hostile one.
     pub fn connected(&self, now: Instant) -> usize {
-        let tunnels = self.members.iter().filter_map(|member| member.tunnel.as_deref());
+        let clients = self.members.iter().take(self.shared.plan.clients as usize);
+        let tunnels = clients.filter_map(|member| member.tunnel.as_deref());
         tunnels.filter(|tunnel| tunnel.current(now).is_some()).count()
     }
 
     /// Whether every member has begun to connect.
     pub fn has_called(&self) -> bool {
-        self.begun == self.shared.plan.clients
+        self.begun == self.shared.plan.members()
     }
 
     fn resolve(&mut self, now: Instant, out: &mut impl FnMut(&[u8]) -> bool) {

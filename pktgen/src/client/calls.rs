@@ -42,8 +42,7 @@ impl Swarm {
 
     pub(super) fn connect(&mut self, moment: Moment, out: &mut impl FnMut(&[u8]) -> bool) -> usize {
         for done in 0..CONNECTS_PER_TURN {
-            let clients = self.shared.plan.clients;
-            let is_due = self.begun < clients
+            let is_due = self.begun < self.shared.plan.members()
                 && self.connects.take(moment.now, 0, &mut self.shared.random).is_some();
             if !is_due {
                 return done;

@@ -38,14 +38,14 @@ impl Places {
             let port = u32::from(plan.first_port) + nth / range.count.max(1);
             Some(SocketAddr::new(range.at(nth), u16::try_from(port).unwrap_or(PORT_MAX)))
         };
-        let of: Vec<SocketAddr> = (0..plan.clients)
+        let of: Vec<SocketAddr> = (0..plan.members())
             .flat_map(|number| {
                 let first = (number % members) as usize;
                 (first..first + width).filter_map(move |row| place(row, number / members))
             })
             .collect();
         let by = HashMap::with_capacity(of.len());
-        let used = vec![0; plan.clients as usize];
+        let used = vec![0; plan.members() as usize];
         Self { ranges: plan.outer.clone(), first_port: plan.first_port, width, of, used, by }
     }
 

@@ -66,7 +66,7 @@ impl Races {
             indices: [None; 2],
             is_ipv4: false,
         };
-        let contenders = vec![contender; plan.clients as usize];
+        let contenders = vec![contender; plan.members() as usize];
         Some(Self { delay, contenders, rivals: VecDeque::new() })
     }
 

@@ -44,6 +44,7 @@ fn plan(clients: u32) -> Plan {
         families: Families::Alternate,
         roam: None,
         reconnect: None,
+        hostile: None,
         traffic: None,
     }
 }

@@ -21,8 +21,6 @@ const PREPARED_SECS_MAX: f64 = 110.0;
 
 impl Source<'_> {
     pub(super) fn traffic(&self, traffic: &TrafficFile, file: &File) -> Result<Traffic, Error> {
-        let rate = self.rate(&traffic.rate)?;
-        let factor = self.positive(&traffic.factor, "traffic.factor")?;
         Ok(Traffic {
             kind: traffic.kind,
             flags: self.flags(traffic)?,
@@ -31,7 +29,7 @@ impl Source<'_> {
             sealing: self.sealing(traffic, file)?,
             family: traffic.family,
             sizes: self.sizes(traffic, usize::from(*file.clients.mtu.get_ref()))?,
-            rate: rate.times(factor),
+            rate: self.rate(&traffic.rate)?,
             pattern: self.pattern(&traffic.pattern, &traffic.rate)?,
         })
     }

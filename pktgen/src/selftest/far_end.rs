@@ -64,6 +64,7 @@ pub(super) fn plan(sealing: Sealing) -> Plan {
         mtu: 1420,
         roam: None,
         reconnect: None,
+        hostile: None,
         traffic: Some(traffic),
     }
 }
