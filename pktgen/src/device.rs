@@ -39,6 +39,8 @@ pub struct Device {
     queue: Queue,
     pool: Pool,
     outgoing: Burst,
+    /// Empty buffers, taken from the pool together.
+    spare: Burst,
 }
 
 impl fmt::Debug for Device {
@@ -112,7 +114,8 @@ impl Device {
         let queue = queue.ok_or_else(|| Error(format!("device {name} has no queue")))?;
         let interface = interface_of(name).filter(|interface| exists(interface)).map(str::to_owned);
         let (name, outgoing) = (name.to_owned(), Burst::new());
-        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing })
+        let spare = Burst::new();
+        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing, spare })
     }
 
     /// Its link address.
@@ -150,7 +153,11 @@ impl Device {
         if self.outgoing.is_full() {
             return false;
         }
-        let Some(mut mbuf) = self.pool.allocate() else { return false };
+        if self.spare.is_empty() && self.pool.allocate_bulk(&mut self.spare, BURST_LEN) == 0 {
+            // Fewer than a burst are left; one may be.
+            self.spare.extend(self.pool.allocate());
+        }
+        let Some(mut mbuf) = self.spare.pop() else { return false };
         let start = usize::from(HEADROOM);
         let Some(place) = mbuf.octets_mut().get_mut(start..start + frame.len()) else {
             return false;

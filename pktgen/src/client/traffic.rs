@@ -6,6 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wire::tcp::Flags;
 use wireguard::time::Instant;
+use wireguard::timers::Rearm;
 
 use super::batch::{Batch, Parcel};
 use super::plan::{Kind, Order, Plan, Spread, Target, Traffic};
@@ -76,9 +77,12 @@ impl Swarm {
             let is_laid = member.is_some_and(|member| {
                 let Some(tunnel) = member.tunnel.as_deref_mut() else { return false };
                 let Ok(outgoing) = tunnel.outgoing(moment.now) else { return false };
+                let rearm = outgoing.rearm;
                 shared.meter.late(planned, moment.now);
                 shared.lay_in(batch, (number, turn), &outgoing, (inner_len, planned));
-                member.rearm(number, wheel);
+                if rearm == Rearm::Yes {
+                    member.rearm(number, wheel);
+                }
                 true
             });
             if !is_laid {
