@@ -136,7 +136,9 @@ impl<'a> Run<'a> {
         let mut done = self.device.receive(&mut arrived);
         let Self { device, swarm, barrages, random, captured, .. } = self;
         for frame in &arrived {
-            barrages.iter_mut().for_each(|barrage| barrage.learn(frame.frame()));
+            for barrage in barrages.iter_mut() {
+                barrage.learn(frame.frame());
+            }
         }
         swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut |frame| {
             arm::capture(captured, frame);

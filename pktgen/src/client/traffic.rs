@@ -190,7 +190,7 @@ fn draw(plan: &Plan, spread: &Spread, turn: u64, count: u32) -> (u32, u64) {
         Order::Incremental => (u32::try_from(turn % count).unwrap_or(0), turn / count),
         Order::Random => {
             let mixed = mix(turn ^ plan.seed.rotate_left(32));
-            let nth = (mixed >> 32) * count >> 32;
+            let nth = ((mixed >> 32) * count) >> 32;
             (u32::try_from(nth).unwrap_or(0), mixed)
         }
     }
@@ -233,5 +233,88 @@ impl Segments {
         let number = *next;
         *next = next.wrapping_add(octets);
         (number, flags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Family, Ports, Sealing};
+    use crate::link::Range;
+    use crate::pace::{Pattern, Rate};
+    use crate::size::Sizes;
+    use std::collections::HashSet;
+    use wireguard::time::Instant;
+
+    fn spread_out(order: Order) -> (Plan, Traffic) {
+        let mut plan = crate::client::tests::plan(3);
+        plan.seed = 5;
+        let row = Range { first: "198.51.100.0".parse().unwrap(), count: 8 };
+        let spread = Spread {
+            ports: Some(Ports { first: 65_532, last: 65_535 }),
+            source_ports: Some(Ports { first: 1, last: 2 }),
+            order,
+        };
+        let traffic = Traffic {
+            kind: Kind::Tcp,
+            flags: None,
+            target: Target::Hosts(row),
+            spread,
+            sealing: Sealing::Live,
+            family: Family::V4,
+            sizes: Sizes::imix(),
+            rate: Rate::Packets(1.0),
+            pattern: Pattern::Constant,
+        };
+        plan.traffic = Some(traffic.clone());
+        (plan, traffic)
+    }
+
+    fn ends((plan, traffic): &(Plan, Traffic), turn: u64) -> (SocketAddr, u16) {
+        let flow = flow(plan, traffic, (0, turn), (0, Flags::SYN));
+        (flow.to, flow.source.port())
+    }
+
+    #[test]
+    fn rows_are_gone_through_before_anything_comes_again() {
+        let made = spread_out(Order::Incremental);
+        let all: HashSet<_> = (0..64).map(|turn| ends(&made, turn)).collect();
+        assert_eq!(all.len(), 8 * 4 * 2);
+        assert_eq!(ends(&made, 64), ends(&made, 0));
+        let to = |turn| ends(&made, turn).0.to_string();
+        assert_eq!(
+            [to(0), to(1), to(8)],
+            ["198.51.100.0:65532", "198.51.100.1:65532", "198.51.100.0:65533"]
+        );
+    }
+
+    #[test]
+    fn random_rows_reach_everything_and_follow_from_the_seed() {
+        let made = spread_out(Order::Random);
+        let seen: Vec<_> = (0..2000).map(|turn| ends(&made, turn)).collect();
+        assert_eq!(seen.iter().collect::<HashSet<_>>().len(), 8 * 4 * 2);
+        assert!((0..2000).all(|turn| ends(&made, turn) == seen[turn as usize]));
+        let mut other = made.clone();
+        other.0.seed = 6;
+        assert!((0..64).any(|turn| ends(&other, turn) != seen[turn as usize]));
+    }
+
+    #[test]
+    fn segments_begin_with_syn_and_run_on_by_what_they_carry() {
+        let (plan, mut traffic) = spread_out(Order::Incremental);
+        let mut segments = Segments::new(&plan);
+        let mut take = |traffic: &Traffic, sequence, len| {
+            let trailer = Trailer { stream: 1, sequence, planned: Instant(0) };
+            segments.take(traffic, trailer, len)
+        };
+        let (first, flags) = take(&traffic, 0, 140);
+        assert_eq!(flags, Flags::SYN);
+        // 100 octets of payload, and the SYN counts as one.
+        let (second, flags) = take(&traffic, 1, 90);
+        assert_eq!((second, flags.0), (first.wrapping_add(101), 0x18));
+        traffic.flags = Some(Flags::FIN.0);
+        let (third, flags) = take(&traffic, 2, 90);
+        assert_eq!((third, flags), (second.wrapping_add(50), Flags::FIN));
+        assert_eq!(take(&traffic, 3, 90).0, third.wrapping_add(51));
     }
 }

@@ -8,7 +8,7 @@ use wire::tcp::Flags;
 
 use super::Error;
 use super::check::Source;
-use super::file::{Aead, File, Sizes as SizesFile, Traffic as TrafficFile};
+use super::file::{Aead, File, Ports as PortsFile, Sizes as SizesFile, Traffic as TrafficFile};
 use crate::client::{Family, Kind, Ports, Sealing, Spread, Target, Traffic};
 use crate::link::Range;
 use crate::size::Sizes;
@@ -56,7 +56,7 @@ impl Source<'_> {
     }
 
     fn spread(&self, traffic: &TrafficFile) -> Result<Spread, Error> {
-        let ports = |text: &Option<Spanned<String>>, name| {
+        let ports = |text: &Option<Spanned<PortsFile>>, name| {
             text.as_ref().map(|text| self.ports(text, name)).transpose()
         };
         let spread = Spread {
@@ -79,15 +79,18 @@ impl Source<'_> {
     }
 
     /// `1024..65535`, both ends included, or a single port.
-    fn ports(&self, text: &Spanned<String>, name: &str) -> Result<Ports, Error> {
-        let octets = text.get_ref();
-        let (first, last) = octets.split_once("..").unwrap_or((octets, octets));
+    fn ports(&self, text: &Spanned<PortsFile>, name: &str) -> Result<Ports, Error> {
+        let row = match text.get_ref() {
+            PortsFile::One(port) => port.to_string(),
+            PortsFile::Row(row) => row.clone(),
+        };
+        let (first, last) = row.split_once("..").unwrap_or((&row, &row));
         let last = last.strip_prefix('=').unwrap_or(last);
         let both = first.trim().parse().ok().zip(last.trim().parse().ok());
         let both = both.filter(|(first, last)| 0 < *first && first <= last);
         both.map(|(first, last)| Ports { first, last }).ok_or_else(|| {
             let what = format!(
-                "traffic.{name} = \"{octets}\" is no row of ports such as 1024..65535 (first and last)"
+                "traffic.{name} = \"{row}\" is no row of ports such as 1024..65535 (first and last)"
             );
             self.error(&text.span(), what)
         })
