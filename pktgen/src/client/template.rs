@@ -1,6 +1,6 @@
 //! Inner packets: headers of a kind before zeros and the trailer, with checksums summed over what is not zero.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use wire::checksum::Sum;
 use wire::{NoRoom, icmp, ipv4, ipv6, tcp, udp};
@@ -21,8 +21,10 @@ const IDENTIFIERS: u64 = 1 << 16;
 /// Who sends a packet to whom, and for TCP where in its stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flow {
-    pub(super) source: SocketAddr,
-    pub(super) to: SocketAddr,
+    pub(super) source: IpAddr,
+    pub(super) to: IpAddr,
+    /// Of UDP and TCP.
+    pub(super) ports: udp::Ports,
     /// The number of the segment's first octet.
     pub(super) sequence_number: u32,
     pub(super) flags: tcp::Flags,
@@ -45,7 +47,7 @@ pub(super) fn write(
     flow: &Flow,
     trailer: Trailer,
 ) -> Result<(), NoRoom> {
-    let (source, to) = (flow.source.ip(), flow.to.ip());
+    let (source, to) = (flow.source, flow.to);
     let message = inner.get_mut(packet::ip_header_len(source)..).ok_or(NoRoom)?;
     let (header, payload) = message.split_at_mut_checked(header_len(kind)).ok_or(NoRoom)?;
     let zeros = payload.len().checked_sub(TRAILER_LEN).ok_or(NoRoom)?;
@@ -70,8 +72,7 @@ pub(super) fn write(
     let rest = pseudo.plus(tail);
     match kind {
         Kind::Echo | Kind::OneWay => {
-            let ports = udp::Ports { source: flow.source.port(), destination: flow.to.port() };
-            packet::emit_udp_header(header, ports, (len, rest));
+            packet::emit_udp_header(header, flow.ports, (len, rest));
         }
         Kind::Tcp => write_tcp(header, flow, rest),
         Kind::Ping => write_ping(header, source, trailer, rest),
@@ -82,8 +83,8 @@ pub(super) fn write(
 /// A header without options (RFC 9293 3.1).
 fn write_tcp(header: &mut [u8], flow: &Flow, rest: Sum) {
     let acknowledgment_number = u64::from(flow.flags.has(tcp::Flags::ACK));
-    let head = (u64::from(flow.source.port()) << 48)
-        | (u64::from(flow.to.port()) << 32)
+    let head = (u64::from(flow.ports.source) << 48)
+        | (u64::from(flow.ports.destination) << 32)
         | u64::from(flow.sequence_number);
     let middle = (acknowledgment_number << 32)
         | (0x50 << 24)
@@ -144,8 +145,9 @@ mod tests {
             let hosts = if v6 { ["fd07::2", "fd07::1"] } else { ["10.7.0.2", "10.7.0.1"] };
             let [from, to]: [IpAddr; 2] = hosts.map(|host| host.parse().unwrap());
             let flow = Flow {
-                source: (from, ports.0).into(),
-                to: (to, ports.1).into(),
+                source: from,
+                to,
+                ports: udp::Ports { source: ports.0, destination: ports.1 },
                 sequence_number,
                 flags: tcp::Flags(0x18),
             };

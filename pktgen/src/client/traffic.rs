@@ -1,10 +1,9 @@
 //! The plan's traffic: inner packets with the trailer, from one client after the other.
 
-use std::net::SocketAddr;
-
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wire::tcp::Flags;
+use wire::udp;
 use wireguard::time::Instant;
 use wireguard::timers::Rearm;
 
@@ -76,10 +75,12 @@ impl Swarm {
             let member = members.get_mut(number as usize);
             let is_laid = member.is_some_and(|member| {
                 let Some(tunnel) = member.tunnel.as_deref_mut() else { return false };
-                let Ok(outgoing) = tunnel.outgoing(moment.now) else { return false };
+                // Borrowed where it lies: moved on right after it was written, it would have to be waited for.
+                let outgoing = &tunnel.outgoing(moment.now);
+                let Ok(outgoing) = outgoing else { return false };
                 let rearm = outgoing.rearm;
                 shared.meter.late(planned, moment.now);
-                shared.lay_in(batch, (number, turn), &outgoing, (inner_len, planned));
+                shared.lay_in(batch, (number, turn), outgoing, (inner_len, planned));
                 if rearm == Rearm::Yes {
                     member.rearm(number, wheel);
                 }
@@ -144,6 +145,7 @@ impl Shared {
 }
 
 /// Where a packet comes from and goes to.
+#[inline]
 fn flow(
     plan: &Plan,
     traffic: &Traffic,
@@ -163,7 +165,7 @@ fn flow(
             (plan.inner(next, traffic.family), turn)
         }
     };
-    let (ports, rest) = match (spread.ports, traffic.kind) {
+    let (port, rest) = match (spread.ports, traffic.kind) {
         (Some(ports), _) => {
             let (nth, rest) = draw(plan, spread, rest, ports.count());
             (ports.at(nth), rest)
@@ -176,8 +178,9 @@ fn flow(
         None => SOURCE_PORT + u16::try_from(number % SOURCE_PORTS).unwrap_or(0),
     };
     Flow {
-        source: SocketAddr::new(source, source_port),
-        to: SocketAddr::new(to, ports),
+        source,
+        to,
+        ports: udp::Ports { source: source_port, destination: port },
         sequence_number,
         flags,
     }
@@ -244,6 +247,7 @@ mod tests {
     use crate::pace::{Pattern, Rate};
     use crate::size::Sizes;
     use std::collections::HashSet;
+    use std::net::SocketAddr;
     use wireguard::time::Instant;
 
     fn spread_out(order: Order) -> (Plan, Traffic) {
@@ -272,7 +276,7 @@ mod tests {
 
     fn ends((plan, traffic): &(Plan, Traffic), turn: u64) -> (SocketAddr, u16) {
         let flow = flow(plan, traffic, (0, turn), (0, Flags::SYN));
-        (flow.to, flow.source.port())
+        (SocketAddr::new(flow.to, flow.ports.destination), flow.ports.source)
     }
 
     #[test]

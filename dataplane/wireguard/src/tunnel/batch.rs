@@ -74,6 +74,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
     }
 
     /// Takes the next counter of the current session.
+    #[inline]
     pub(super) fn reserve(&mut self, now: Instant) -> Result<Outgoing<'_>, Refused> {
         let vacant = Refused::Session(session::Refused::Vacant);
         let to = self.endpoint.ok_or(Refused::NoEndpoint)?;
