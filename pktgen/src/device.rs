@@ -39,8 +39,6 @@ pub struct Device {
     queue: Queue,
     pool: Pool,
     outgoing: Burst,
-    /// Empty buffers, taken from the pool together.
-    spare: Burst,
 }
 
 impl fmt::Debug for Device {
@@ -114,8 +112,7 @@ impl Device {
         let queue = queue.ok_or_else(|| Error(format!("device {name} has no queue")))?;
         let interface = interface_of(name).filter(|interface| exists(interface)).map(str::to_owned);
         let (name, outgoing) = (name.to_owned(), Burst::new());
-        let spare = Burst::new();
-        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing, spare })
+        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing })
     }
 
     /// Its link address.
@@ -153,11 +150,7 @@ impl Device {
         if self.outgoing.is_full() {
             return false;
         }
-        if self.spare.is_empty() && self.pool.allocate_bulk(&mut self.spare, BURST_LEN) == 0 {
-            // Fewer than a burst are left; one may be.
-            self.spare.extend(self.pool.allocate());
-        }
-        let Some(mut mbuf) = self.spare.pop() else { return false };
+        let Some(mut mbuf) = self.pool.allocate() else { return false };
         let start = usize::from(HEADROOM);
         let Some(place) = mbuf.octets_mut().get_mut(start..start + frame.len()) else {
             return false;
