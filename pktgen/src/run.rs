@@ -6,12 +6,13 @@ mod arm;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dpdk::Mbuf;
 use dpdk::clock::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wireguard::time::Instant;
 
-use crate::attack::{self, Captured};
+use crate::attack::Captured;
 use crate::barrage::Barrage;
 use crate::client::{Moment, Swarm, Tally};
 use crate::device::{Burst, Device};
@@ -95,15 +96,17 @@ impl<'a> Run<'a> {
     /// All of it.
     ///
     /// # Errors
-    /// An attack that cannot be made here, with what it lacks.
+    /// An attack that cannot be made here, with what it lacks; packets that cannot be prepared.
     pub fn go(
         mut self,
         tell: &mut impl FnMut(Told<'_>),
-    ) -> Result<(Report, Latency), attack::Error> {
+    ) -> Result<(Report, Latency), Box<dyn std::error::Error>> {
         let begin = self.now();
         let connected = self.connect(tell);
         let connect_secs = self.now().since(begin).as_secs_f64();
         self.arm()?;
+        let clock = &self.clock;
+        self.swarm.prepare(self.profile.times.traffic, || Instant(clock.now_ns()))?;
         let begin = self.now();
         if self.swarm.link().is_resolved() {
             self.swarm.begin(begin);
@@ -136,11 +139,11 @@ impl<'a> Run<'a> {
             for barrage in barrages.iter_mut() {
                 barrage.learn(frame.frame());
             }
-            swarm.receive(frame.frame(), moment, &mut |frame| {
-                arm::capture(captured, frame);
-                device.put(frame)
-            });
         }
+        swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut |frame| {
+            arm::capture(captured, frame);
+            device.put(frame)
+        });
         done += swarm.turn(moment, &mut |frame| {
             arm::capture(captured, frame);
             device.put(frame)
