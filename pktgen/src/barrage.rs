@@ -1,5 +1,7 @@
 //! A barrage: one attack at its own pace, counted apart from the good traffic beside it.
 
+use std::net::SocketAddr;
+
 use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 use wireguard::time::Instant;
@@ -7,6 +9,7 @@ use wireguard::time::Instant;
 use crate::attack::{Builder, ROOM};
 use crate::measure::Latency;
 use crate::pace::{Pacer, Pattern, Rate};
+use crate::packet::{self, Content};
 
 /// Frames of one turn at most.
 const FRAMES_PER_TURN: usize = 64;
@@ -37,6 +40,8 @@ impl Tally {
 #[derive(Debug)]
 pub struct Barrage {
     builder: Builder,
+    /// Where answers come to.
+    own: [SocketAddr; 2],
     pacer: Pacer,
     tally: Tally,
     lateness: Latency,
@@ -46,10 +51,33 @@ pub struct Barrage {
 }
 
 impl Barrage {
-    /// Begins at `now`.
-    pub fn new(builder: Builder, rate: Rate, pattern: Pattern, now: Instant) -> Self {
+    /// Begins at `now`. What comes to one of the addresses `own` may teach the attack something.
+    pub fn new(
+        builder: Builder,
+        own: [SocketAddr; 2],
+        (rate, pattern): (Rate, Pattern),
+        now: Instant,
+    ) -> Self {
         let (pacer, frame) = (Pacer::new(rate, pattern, now), vec![0; ROOM].into_boxed_slice());
-        Self { builder, pacer, tally: Tally::default(), lateness: Latency::new(), frame, len: 60 }
+        let (tally, lateness) = (Tally::default(), Latency::new());
+        Self { builder, own, pacer, tally, lateness, frame, len: 60 }
+    }
+
+    /// Shows the attack a frame that has come.
+    pub fn learn(&mut self, frame: &[u8]) {
+        if !self.builder.attack().learns() {
+            return;
+        }
+        let packet = wire::ethernet::parse(frame)
+            .ok()
+            .and_then(|header| frame.get(header.payload_offset..))
+            .and_then(packet::read);
+        if let Some(packet) = packet
+            && let Content::Udp(ports) = packet.content
+            && self.own.contains(&SocketAddr::new(packet.destination, ports.destination))
+        {
+            self.builder.learn(packet.payload);
+        }
     }
 
     /// The attack's name.
@@ -121,8 +149,9 @@ mod tests {
         let mut scene = Scene::new(link, [9; 32], 51_820, 1);
         scene.target_v4 = Some(Ipv4Addr::new(192, 0, 2, 1));
         let builder = Builder::new(Attack::DosMac1, &scene).unwrap();
-        let rate = Rate::Packets(1e6);
-        let mut barrage = Barrage::new(builder, rate, Pattern::Constant, Instant(0));
+        let own = ["192.0.2.9:40000", "[2001:db8::9]:40000"].map(|own| own.parse().unwrap());
+        let pace = (Rate::Packets(1e6), Pattern::Constant);
+        let mut barrage = Barrage::new(builder, own, pace, Instant(0));
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let mut room = 50;
         let mut out = |_: &[u8]| {

@@ -12,6 +12,7 @@ pub mod client;
 pub mod profile;
 pub mod barrage;
 pub mod report;
+pub mod status;
 #[cfg(feature = "dpdk")]
 pub mod device;
 #[cfg(feature = "dpdk")]

@@ -85,6 +85,8 @@ pub struct Report {
     pub loss_allowed: Option<f64>,
     /// Frames that the device lost because the generator did not fetch them in time.
     pub device_missed: u64,
+    /// What became of the device, and when, if it went before the end.
+    pub device_gone: Option<String>,
     /// Neighbours that did not say where they are.
     pub unresolved: Vec<String>,
     /// Every count of the clients.
@@ -117,6 +119,9 @@ impl Report {
         let mut found = Vec::new();
         let mut unreached = |remark| found.push((Verdict::Unreached, remark));
         let tally = &self.tally;
+        if let Some(gone) = &self.device_gone {
+            unreached(format!("{gone}; the figures are those until then"));
+        }
         if !self.unresolved.is_empty() {
             let who = self.unresolved.join(" and ");
             unreached(format!(
@@ -165,7 +170,9 @@ impl Report {
     fn faults(&self) -> Vec<(Verdict, String)> {
         let mut found = Vec::new();
         let (tally, sums) = (&self.tally, &self.sums);
-        let is_lossy = |allowed: &f64| share(sums.missing, sums.sent) > *allowed;
+        // Without its device a run loses the rest, and that has been said.
+        let had_device = self.device_gone.is_none();
+        let is_lossy = |allowed: &f64| had_device && share(sums.missing, sums.sent) > *allowed;
         if let Some(allowed) = self.loss_allowed.filter(is_lossy) {
             let (missing, sent) = (sums.missing, sums.sent);
             let stall = if self.lateness.max_ns > STALL_NS {
@@ -313,6 +320,7 @@ mod tests {
             traffic_secs: 2.0,
             loss_allowed: None,
             device_missed: 0,
+            device_gone: None,
             unresolved: Vec::new(),
             tally: Tally::default(),
             sums: Sums::default(),

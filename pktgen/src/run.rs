@@ -1,16 +1,17 @@
 //! A run: clients connect, traffic and attacks for the time asked for, then silence until everything that can arrive
 //! has arrived. One thread, one device.
 
+mod arm;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dpdk::clock::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use wireguard::message::{self, Kind};
 use wireguard::time::Instant;
 
-use crate::attack::{self, Builder, Captured, Scene};
+use crate::attack::{self, Captured};
 use crate::barrage::Barrage;
 use crate::client::{Moment, Swarm, Tally};
 use crate::device::{Burst, Device};
@@ -27,8 +28,24 @@ const SLEEP: Duration = Duration::from_micros(20);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// For what came due in the last turn before the end.
 const GRACE: Duration = Duration::from_millis(10);
-/// Data messages that are captured for attacks that replay.
-const CAPTURED_MAX: usize = 64;
+/// How often `tell` hears of the connecting clients.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+
+/// What a run tells while it goes on.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// The clients connect.
+    Connecting {
+        /// Those that have a session.
+        connected: usize,
+        /// All that will call.
+        clients: u32,
+        /// Since the first one called.
+        secs: f64,
+    },
+    /// An interval of the traffic has passed.
+    Interval(&'a Interval),
+}
 
 /// A run under way.
 #[derive(Debug)]
@@ -44,6 +61,8 @@ pub struct Run<'a> {
     random: ChaCha20Rng,
     /// When the traffic ends.
     end: Instant,
+    /// What became of the device before the end, and when, if it went.
+    gone: Option<String>,
     stop: &'a AtomicBool,
     latency: Latency,
     lateness: Latency,
@@ -66,22 +85,23 @@ impl<'a> Run<'a> {
             unix: unix.saturating_sub(now.since(Instant::ZERO)),
             random: ChaCha20Rng::seed_from_u64(profile.plan.seed ^ 1),
             end: now,
+            gone: None,
             stop,
             latency: Latency::new(),
             lateness: Latency::new(),
         }
     }
 
-    /// All of it: `tell` gets each interval.
+    /// All of it.
     ///
     /// # Errors
     /// An attack that cannot be made here, with what it lacks.
     pub fn go(
         mut self,
-        tell: &mut impl FnMut(&Interval),
+        tell: &mut impl FnMut(Told<'_>),
     ) -> Result<(Report, Latency), attack::Error> {
         let begin = self.now();
-        let connected = self.connect();
+        let connected = self.connect(tell);
         let connect_secs = self.now().since(begin).as_secs_f64();
         self.arm()?;
         let begin = self.now();
@@ -113,10 +133,16 @@ impl<'a> Run<'a> {
         let mut done = self.device.receive(&mut arrived);
         let Self { device, swarm, barrages, random, captured, .. } = self;
         for frame in &arrived {
-            swarm.receive(frame.frame(), moment, &mut |frame| device.put(frame));
+            for barrage in barrages.iter_mut() {
+                barrage.learn(frame.frame());
+            }
+            swarm.receive(frame.frame(), moment, &mut |frame| {
+                arm::capture(captured, frame);
+                device.put(frame)
+            });
         }
         done += swarm.turn(moment, &mut |frame| {
-            capture(captured, frame);
+            arm::capture(captured, frame);
             device.put(frame)
         });
         for barrage in barrages {
@@ -132,12 +158,20 @@ impl<'a> Run<'a> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.gone.is_some() || self.stop.load(Ordering::Relaxed)
     }
 
-    fn connect(&mut self) -> usize {
-        let (begin, clients) = (self.now(), self.profile.plan.clients as usize);
-        let mut count_at = begin;
+    /// Looks after the device, which may go at any time.
+    fn watch(&mut self, begin: Instant) {
+        if let Some(what) = self.device.gone() {
+            let secs = self.now().since(begin).as_secs_f64();
+            self.gone = Some(format!("{what} after {secs:.1} s of the run"));
+        }
+    }
+
+    fn connect(&mut self, tell: &mut impl FnMut(Told<'_>)) -> usize {
+        let (begin, clients) = (self.now(), self.profile.plan.clients);
+        let (mut count_at, mut tell_at) = (begin, begin + TELL_EVERY);
         loop {
             self.turn_or_rest();
             let now = self.now();
@@ -147,13 +181,20 @@ impl<'a> Run<'a> {
             }
             count_at = now + COUNT_EVERY;
             let connected = self.swarm.connected(now);
-            if is_over || (connected == clients && self.swarm.link().is_resolved()) {
+            let are_all = connected == clients as usize && self.swarm.hostile_connected(now);
+            if is_over || (are_all && self.swarm.link().is_resolved()) {
                 return connected;
+            }
+            if now >= tell_at {
+                tell_at = now + TELL_EVERY;
+                let secs = now.since(begin).as_secs_f64();
+                tell(Told::Connecting { connected, clients, secs });
+                self.watch(begin);
             }
         }
     }
 
-    fn traffic(&mut self, begin: Instant, tell: &mut impl FnMut(&Interval)) {
+    fn traffic(&mut self, begin: Instant, tell: &mut impl FnMut(Told<'_>)) {
         let mut last = (begin, self.counts());
         loop {
             self.turn_or_rest();
@@ -162,30 +203,31 @@ impl<'a> Run<'a> {
             if now.since(last.0) < INTERVAL && !is_over {
                 continue;
             }
+            self.watch(begin);
             let counts = self.counts();
-            let secs = now.since(last.0).as_secs_f64().max(f64::MIN_POSITIVE);
-            let rate = |pick: fn(&Counts) -> u64| {
-                report::share(pick(&counts).saturating_sub(pick(&last.1)), 1) / secs
-            };
-            let (intended_pps, sent_pps) =
-                (rate(|counts| counts.planned), rate(|counts| counts.sent));
-            let (received_pps, attack_pps) =
-                (rate(|counts| counts.received), rate(|counts| counts.attack));
-            let (latency, lateness) = self.take_interval();
-            let at_secs = now.since(begin).as_secs_f64();
-            tell(&Interval {
-                at_secs,
-                intended_pps,
-                sent_pps,
-                received_pps,
-                attack_pps,
-                latency,
-                lateness,
-            });
+            let interval =
+                self.interval(&counts.since(&last.1), (now.since(begin), now.since(last.0)));
+            tell(Told::Interval(&interval));
             if is_over {
                 return;
             }
             last = (now, counts);
+        }
+    }
+
+    /// What happened since the last one.
+    fn interval(&mut self, counts: &Counts, (at, length): (Duration, Duration)) -> Interval {
+        let secs = length.as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = |count: u64| report::share(count, 1) / secs;
+        let (latency, lateness) = self.take_interval();
+        Interval {
+            at_secs: at.as_secs_f64(),
+            intended_pps: rate(counts.planned),
+            sent_pps: rate(counts.sent),
+            received_pps: rate(counts.received),
+            attack_pps: rate(counts.attack),
+            latency,
+            lateness,
         }
     }
 
@@ -235,42 +277,6 @@ impl<'a> Run<'a> {
         points
     }
 
-    /// Prepares the attacks, which may replay what the clients have sent so far.
-    fn arm(&mut self) -> Result<(), attack::Error> {
-        if self.profile.attacks.is_empty() || !self.swarm.link().is_resolved() {
-            return Ok(());
-        }
-        let scene = self.scene();
-        let now = self.now();
-        let made = self.profile.attacks.iter().map(|assault| {
-            let builder = Builder::new(assault.attack, &scene)?;
-            Ok(Barrage::new(builder, assault.rate, assault.pattern, now))
-        });
-        self.barrages = made.collect::<Result<_, _>>()?;
-        Ok(())
-    }
-
-    fn scene(&mut self) -> Scene {
-        let plan = &self.profile.plan;
-        let first = plan.servers.first();
-        let hop = first.and_then(|server| self.swarm.link().next_hop(server.is_ipv4()));
-        let link = attack::Link {
-            server: hop.unwrap_or_default(),
-            station: self.device.mac(),
-            vlan: plan.vlan,
-        };
-        let port = first.map_or(0, std::net::SocketAddr::port);
-        let mut scene = Scene::new(link, plan.server_public, port, plan.seed);
-        for server in &plan.servers {
-            match server {
-                std::net::SocketAddr::V4(server) => scene.target_v4 = Some(*server.ip()),
-                std::net::SocketAddr::V6(server) => scene.target_v6 = Some(*server.ip()),
-            }
-        }
-        scene.captured = std::mem::take(&mut self.captured);
-        scene
-    }
-
     fn report(&self, connected: usize, (connect_secs, traffic_secs): (f64, f64)) -> Report {
         let plan = &self.profile.plan;
         let attacks = self.barrages.iter().map(|barrage| report::Attack {
@@ -289,6 +295,7 @@ impl<'a> Run<'a> {
             traffic_secs,
             loss_allowed: self.profile.loss_allowed,
             device_missed: self.device.statistics().missed,
+            device_gone: self.gone.clone(),
             unresolved: unresolved(self.swarm.link()),
             tally,
             sums,
@@ -311,29 +318,17 @@ struct Counts {
     attack: u64,
 }
 
-fn unresolved(link: &Link) -> Vec<String> {
-    link.unresolved().iter().map(ToString::to_string).collect()
+impl Counts {
+    const fn since(&self, before: &Self) -> Self {
+        Self {
+            planned: self.planned.saturating_sub(before.planned),
+            sent: self.sent.saturating_sub(before.sent),
+            received: self.received.saturating_sub(before.received),
+            attack: self.attack.saturating_sub(before.attack),
+        }
+    }
 }
 
-/// Keeps the first messages that the clients send, for attacks that replay.
-fn capture(captured: &mut Captured, frame: &[u8]) {
-    if captured.datagrams.len() >= CAPTURED_MAX && captured.initiation.is_some() {
-        return;
-    }
-    let Some(located) = wire::ethernet::parse(frame)
-        .ok()
-        .and_then(|header| frame.get(header.payload_offset..))
-        .and_then(crate::packet::read)
-    else {
-        return;
-    };
-    match message::kind(located.payload) {
-        Ok(Kind::Data) if captured.datagrams.len() < CAPTURED_MAX => {
-            captured.datagrams.push(located.payload.to_vec());
-        }
-        Ok(Kind::Initiation) if captured.initiation.is_none() => {
-            captured.initiation = Some(located.payload.to_vec());
-        }
-        Ok(Kind::Data | Kind::Initiation | Kind::Response | Kind::CookieReply) | Err(_) => {}
-    }
+fn unresolved(link: &Link) -> Vec<String> {
+    link.unresolved().iter().map(ToString::to_string).collect()
 }

@@ -1,6 +1,6 @@
 //! The shape of the file, before its meaning is checked.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -19,6 +19,8 @@ pub(super) struct File {
     pub(super) traffic: Option<Traffic>,
     #[serde(default)]
     pub(super) attack: Vec<Assault>,
+    #[serde(default)]
+    pub(super) hostile: Hostile,
     #[serde(default)]
     pub(super) run: Run,
 }
@@ -108,18 +110,12 @@ pub(super) struct Traffic {
     pub(super) family: Family,
     pub(super) sizes: Spanned<Sizes>,
     pub(super) rate: Spanned<String>,
-    #[serde(default = "unity")]
-    pub(super) factor: Spanned<f64>,
     #[serde(default)]
     pub(super) pattern: Spacing,
 }
 
 fn v4() -> Family {
     Family::V4
-}
-
-fn unity() -> Spanned<f64> {
-    Spanned::new(0..0, 1.0)
 }
 
 #[derive(Deserialize)]
@@ -129,6 +125,22 @@ pub(super) struct Assault {
     pub(super) rate: Spanned<String>,
     #[serde(default)]
     pub(super) pattern: Spacing,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Hostile {
+    pub(super) local: Option<Ipv4Addr>,
+    pub(super) silent: Option<Ipv4Addr>,
+    pub(super) absent: Option<Ipv4Addr>,
+    pub(super) unrouted: Ipv4Addr,
+}
+
+impl Default for Hostile {
+    fn default() -> Self {
+        // Set aside for documentation (RFC 5737), so no route should lead there.
+        Self { local: None, silent: None, absent: None, unrouted: Ipv4Addr::new(203, 0, 113, 1) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -159,10 +171,12 @@ pub(super) struct Run {
     pub(super) secs: f64,
     pub(super) drain_secs: f64,
     pub(super) loss_allowed: Option<f64>,
+    pub(super) factor: Spanned<f64>,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { connect_secs: 10.0, secs: 10.0, drain_secs: 0.5, loss_allowed: None }
+        let factor = Spanned::new(0..0, 1.0);
+        Self { connect_secs: 10.0, secs: 10.0, drain_secs: 0.5, loss_allowed: None, factor }
     }
 }
