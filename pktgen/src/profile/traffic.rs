@@ -38,8 +38,9 @@ impl Source<'_> {
             let what = format!("traffic.to = {host} is not of traffic.family");
             return Err(self.error(&span, what));
         }
-        if traffic.kind == Kind::OneWay {
-            let what = "traffic.kind = \"one-way\" is measured where it arrives, so traffic.to has to be \"clients\"; use \"echo\" towards a host";
+        let is_ours = self.responder.as_ref().is_some_and(|responder| responder.has(host));
+        if traffic.kind == Kind::OneWay && !is_ours {
+            let what = "traffic.kind = \"one-way\" is measured where it arrives, so traffic.to has to be \"clients\" or an address of [responder]; use \"echo\" towards another host";
             return Err(self.error(&span, what));
         }
         Ok(Target::Host(host))
