@@ -3,6 +3,7 @@
 mod check;
 mod clients;
 mod file;
+mod responder;
 mod traffic;
 
 use std::fmt;
@@ -73,6 +74,8 @@ pub struct Profile {
     pub times: Times,
     /// Largest share of missing packets that is good, 0..=1; none allows any.
     pub loss_allowed: Option<f64>,
+    /// What stands behind the server, if that is here too.
+    pub responder: Option<crate::responder::Plan>,
 }
 
 /// What is wrong with a profile, where, and what to do about it.

@@ -15,6 +15,7 @@ use crate::attack::Attack;
 use crate::client::{Hostile, Plan};
 use crate::link::Range;
 use crate::pace::{Pattern, Rate};
+use crate::responder;
 
 /// The longest time that a profile may name, seconds: a year.
 const SECS_MAX: f64 = 365.0 * 86_400.0;
@@ -27,14 +28,19 @@ pub(super) struct Source<'a> {
     has_lines: bool,
     /// What every rate is multiplied by.
     factor: f64,
+    /// Where one-way traffic may end.
+    pub(super) responder: Option<responder::Plan>,
 }
 
 /// Checks a text.
 pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profile, Error> {
-    let mut source = Source { text, path, has_lines, factor: 1.0 };
+    let mut source = Source { text, path, has_lines, factor: 1.0, responder: None };
     let file: File = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
     source.factor = source.positive(&file.run.factor, "run.factor")?;
+    source.sections(&file)?;
+    let ends = (file.seed, source.vlan(&file.device)?);
+    source.responder = file.responder.as_ref().map(|r| source.responder(r, ends)).transpose()?;
     let outer = source.outer(&file)?;
     let plan = Plan {
         seed: file.seed,
@@ -67,6 +73,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         attacks: file.attack.iter().map(|a| source.assault(a)).collect::<Result<_, _>>()?,
         times: source.times(&file.run)?,
         loss_allowed: file.run.loss_allowed,
+        responder: source.responder,
     };
     profile.enlist()?;
     Ok(profile)
@@ -74,7 +81,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
 
 /// The text with changes applied to it; comments are lost.
 pub(super) fn changed(text: &str, path: &Path, changes: &[String]) -> Result<String, Error> {
-    let source = Source { text, path, has_lines: true, factor: 1.0 };
+    let source = Source { text, path, has_lines: true, factor: 1.0, responder: None };
     let mut table: toml::Table = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
     for change in changes {
@@ -117,6 +124,29 @@ impl Source<'_> {
         }
         let DeviceFile { core, hugepages, megabytes, sleep, .. } = *device;
         Ok(Device { name, core, hugepages, megabytes, sleep })
+    }
+
+    /// Clients need a server and the server clients; without both there has to be something else to do.
+    fn sections(&self, file: &File) -> Result<(), Error> {
+        let lacks = match (file.clients.is_absent(), file.server.is_absent()) {
+            (false, false) => return Ok(()),
+            (true, true) if file.responder.is_none() => {
+                "the profile has neither [clients] with their [server] nor a [responder]; add what should run"
+            }
+            (true, _)
+                if file.traffic.is_some() || file.roam.is_some() || !file.attack.is_empty() =>
+            {
+                "traffic, roaming and attacks need [clients] and their [server]; add both"
+            }
+            (true, true) => return Ok(()),
+            (true, false) => {
+                "the profile has a [server] and no [clients]; add them, or take it out"
+            }
+            (false, true) => {
+                "the profile has [clients] and no [server]; add it with public_key and endpoints"
+            }
+        };
+        Err(self.error(&(0..0), lacks))
     }
 
     fn vlan(&self, device: &DeviceFile) -> Result<Option<u16>, Error> {

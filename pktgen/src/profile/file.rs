@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use base64::Engine as _;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::responder::Responder;
 use crate::client::{Family, Kind, Order, RoamKind};
 
 #[derive(Deserialize)]
@@ -13,8 +15,11 @@ pub(super) struct File {
     #[serde(default = "one")]
     pub(super) seed: u64,
     pub(super) device: Device,
+    #[serde(default = "Server::absent")]
     pub(super) server: Server,
+    #[serde(default = "Clients::absent")]
     pub(super) clients: Clients,
+    pub(super) responder: Option<Responder>,
     pub(super) roam: Option<Spanned<Roam>>,
     pub(super) reconnect: Option<Spanned<Times>>,
     pub(super) traffic: Option<Traffic>,
@@ -85,6 +90,43 @@ pub(super) struct Clients {
 pub(super) enum Families {
     Alternate,
     Race,
+}
+
+impl Server {
+    /// What stands for a section that is not there; for nobody it is not looked at.
+    fn absent() -> Self {
+        let nothing = base64::engine::general_purpose::STANDARD.encode([0; 32]);
+        let public_key = Spanned::new(0..0, nothing);
+        Self { public_key, endpoints: Spanned::new(0..0, Vec::new()), gateways: Vec::new() }
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        self.endpoints.span().is_empty()
+    }
+}
+
+impl Clients {
+    /// What stands for a section that is not there: nobody.
+    fn absent() -> Self {
+        Self {
+            count: Spanned::new(0..0, 0),
+            addresses: Spanned::new(0..0, Vec::new()),
+            first_port: first_port(),
+            inner: Spanned::new(0..0, Vec::new()),
+            routers: Vec::new(),
+            preshared: false,
+            client_id: None,
+            keepalive_secs: 0,
+            connects_per_sec: connects_per_sec(),
+            mtu: mtu(),
+            families: None,
+            race_delay_ms: None,
+        }
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        self.count.span().is_empty()
+    }
 }
 
 fn first_port() -> Spanned<u16> {

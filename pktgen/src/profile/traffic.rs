@@ -21,10 +21,12 @@ const PREPARED_SECS_MAX: f64 = 110.0;
 
 impl Source<'_> {
     pub(super) fn traffic(&self, traffic: &TrafficFile, file: &File) -> Result<Traffic, Error> {
+        let target = self.target(traffic)?;
         Ok(Traffic {
             kind: traffic.kind,
             flags: self.flags(traffic)?,
-            target: self.target(traffic)?,
+            target,
+            is_measured_elsewhere: self.is_measured_elsewhere(traffic.kind, target),
             spread: self.spread(traffic)?,
             sealing: self.sealing(traffic, file)?,
             family: traffic.family,
@@ -32,6 +34,19 @@ impl Source<'_> {
             rate: self.rate(&traffic.rate)?,
             pattern: self.pattern(&traffic.pattern, &traffic.rate)?,
         })
+    }
+
+    /// What does not come back is seen by the clients, or by the responder, which follows datagrams.
+    fn is_measured_elsewhere(&self, kind: Kind, target: Target) -> bool {
+        let is_ours = |address| self.responder.as_ref().is_some_and(|plan| plan.has(address));
+        let arrives_here = match target {
+            Target::Clients => true,
+            Target::Host(host) => kind == Kind::OneWay && is_ours(host),
+            Target::Hosts(row) => {
+                kind == Kind::OneWay && (0..row.count).all(|nth| is_ours(row.at(nth)))
+            }
+        };
+        !kind.returns() && !arrives_here
     }
 
     /// One address, a row of them (`198.51.100.0+256`), or the clients.
