@@ -5,6 +5,7 @@ pub mod pace;
 pub mod size;
 pub mod measure;
 pub mod packet;
+pub mod pcap;
 pub mod link;
 pub mod responder;
 pub mod attack;
