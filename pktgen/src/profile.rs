@@ -1,7 +1,9 @@
 //! Profiles: a run in one TOML file, read once into a checked [`Profile`]. Every error says where, and the remedy.
 
 mod check;
+mod clients;
 mod file;
+mod traffic;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

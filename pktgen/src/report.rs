@@ -1,9 +1,11 @@
 //! What a run has shown: a line per interval and a table for people, the same as JSON for machines, a plot of the
 //! latencies, and the verdict that the exit code repeats.
 
+mod history;
 mod plot;
 
-pub use plot::percentiles_svg;
+pub use history::History;
+pub use plot::{percentiles_svg, rates_svg};
 
 use std::fmt::Write as _;
 

@@ -24,6 +24,20 @@ pub struct Percentiles {
     pub max_ns: u64,
 }
 
+impl Percentiles {
+    /// Point by point the longer of the two: an upper bound for both together.
+    #[must_use]
+    pub fn worse(&self, other: &Self) -> Self {
+        Self {
+            p50_ns: self.p50_ns.max(other.p50_ns),
+            p90_ns: self.p90_ns.max(other.p90_ns),
+            p99_ns: self.p99_ns.max(other.p99_ns),
+            p99_9_ns: self.p99_9_ns.max(other.p99_9_ns),
+            max_ns: self.max_ns.max(other.max_ns),
+        }
+    }
+}
+
 /// A distribution of durations.
 #[derive(Clone, Debug)]
 pub struct Latency {

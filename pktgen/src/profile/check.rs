@@ -1,6 +1,6 @@
 //! From the file's shape to its meaning: every rule that a profile must obey, each with its remedy.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::Range as Span;
 use std::path::Path;
 use std::time::Duration;
@@ -9,23 +9,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use toml::Spanned;
 
-use super::file::{Assault, Device as DeviceFile, Traffic as TrafficFile};
-use super::file::{Clients, File, Roam as RoamFile, Run, Sizes as SizesFile, Spacing};
+use super::file::{Assault, Device as DeviceFile, File, Run, Spacing};
 use super::{Device, Error, Profile, Times};
 use crate::attack::Attack;
-use crate::client::{
-    CLIENTS_MAX, ClientIds, Family, INNER_LEN_MAX, Kind, Plan, Roam, RoamKind, RoamTime, Target,
-    Traffic,
-};
+use crate::client::Plan;
 use crate::link::Range;
 use crate::pace::{Pattern, Rate};
-use crate::size::Sizes;
 
 /// The longest time that a profile may name, seconds: a year.
 const SECS_MAX: f64 = 365.0 * 86_400.0;
 
 /// The text and its name, so that every error can say where.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     text: &'a str,
     path: &'a Path,
     /// Whether the text is the file's own.
@@ -97,7 +92,7 @@ pub(super) fn changed(text: &str, path: &Path, changes: &[String]) -> Result<Str
 }
 
 impl Source<'_> {
-    fn error(&self, span: &Span<usize>, what: impl Into<String>) -> Error {
+    pub(super) fn error(&self, span: &Span<usize>, what: impl Into<String>) -> Error {
         let before = self.text.get(..span.start).unwrap_or_default();
         let has_line = self.has_lines && *span != (0..0);
         let line = has_line.then(|| before.matches('\n').count() + 1);
@@ -121,52 +116,6 @@ impl Source<'_> {
                 Err(self.error(&vlan.span(), what))
             }
             vlan => Ok(vlan.as_ref().map(|vlan| *vlan.get_ref())),
-        }
-    }
-
-    /// Rows of outer addresses: `192.0.2.10+40` is the first and how many.
-    fn outer(&self, file: &File) -> Result<Vec<Range>, Error> {
-        let texts = &file.clients.addresses;
-        let rows = texts.get_ref().iter().map(|text| {
-            let (first, count) = text.split_once('+').unwrap_or((text, "1"));
-            let range = first.trim().parse().ok().zip(count.trim().parse().ok());
-            range.filter(|(_, count)| *count > 0).map_or_else(
-                || {
-                    let what = format!("clients.addresses: \"{text}\" is no row such as 192.0.2.10+40 (the first, how many)");
-                    Err(self.error(&texts.span(), what))
-                },
-                |(first, count)| Ok(Range { first, count }),
-            )
-        });
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let families = rows.iter().filter(|row| row.first.is_ipv4()).count();
-        if rows.is_empty() || families > 1 || rows.len() - families > 1 {
-            let what = "clients.addresses has to name one row, or one of each family";
-            return Err(self.error(&texts.span(), what));
-        }
-        Ok(rows)
-    }
-
-    fn count(&self, clients: &Clients, outer: &[Range], has_traffic: bool) -> Result<u32, Error> {
-        let (count, span) = (*clients.count.get_ref(), clients.count.span());
-        if count > CLIENTS_MAX || (count == 0 && has_traffic) {
-            let what = format!(
-                "clients.count = {count} is outside 1 to {CLIENTS_MAX}; 0 is good only without traffic"
-            );
-            return Err(self.error(&span, what));
-        }
-        let ports = u64::from(u16::MAX - *clients.first_port.get_ref()) + 1;
-        let share = u64::from(count).div_ceil(outer.len().max(1) as u64);
-        // One port more on each address, so that everybody can move.
-        match outer.iter().find(|row| share > u64::from(row.count) * (ports - 1)) {
-            Some(row) => {
-                let what = format!(
-                    "clients.count = {count} does not fit on {} addresses from {} with the ports from clients.first_port on; give clients.addresses more",
-                    row.count, row.first
-                );
-                Err(self.error(&span, what))
-            }
-            None => Ok(count),
         }
     }
 
@@ -206,44 +155,7 @@ impl Source<'_> {
         })
     }
 
-    #[expect(clippy::unused_self, reason = "beside its sisters")]
-    fn inner_v4(&self, clients: &Clients) -> Ipv4Addr {
-        let found = clients.inner.get_ref().iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        });
-        found.unwrap_or(Ipv4Addr::new(10, 7, 1, 1))
-    }
-
-    #[expect(clippy::unused_self, reason = "beside its sisters")]
-    fn inner_v6(&self, clients: &Clients) -> Ipv6Addr {
-        let found = clients.inner.get_ref().iter().find_map(|address| match address {
-            IpAddr::V6(address) => Some(*address),
-            IpAddr::V4(_) => None,
-        });
-        found.unwrap_or(Ipv6Addr::new(0xfd07, 0, 0, 1, 0, 0, 0, 1))
-    }
-
-    fn client_ids(&self, clients: &Clients) -> Result<ClientIds, Error> {
-        let Some(first) = &clients.client_id else { return Ok(ClientIds::Omitted) };
-        let last = first.get_ref().checked_add(*clients.count.get_ref());
-        if last.is_none_or(|last| last > 1 << 24) {
-            let what = "clients.client_id plus clients.count exceeds the 24 bits of a client id; begin lower";
-            return Err(self.error(&first.span(), what));
-        }
-        Ok(ClientIds::From(*first.get_ref()))
-    }
-
-    fn mtu(&self, clients: &Clients) -> Result<u16, Error> {
-        let mtu = *clients.mtu.get_ref();
-        if (576..=INNER_LEN_MAX).contains(&usize::from(mtu)) {
-            return Ok(mtu);
-        }
-        let what = format!("clients.mtu = {mtu} is outside 576 to {INNER_LEN_MAX}");
-        Err(self.error(&clients.mtu.span(), what))
-    }
-
-    fn positive(&self, value: &Spanned<f64>, name: &str) -> Result<f64, Error> {
+    pub(super) fn positive(&self, value: &Spanned<f64>, name: &str) -> Result<f64, Error> {
         let number = *value.get_ref();
         if number.is_finite() && number > 0.0 {
             return Ok(number);
@@ -251,99 +163,16 @@ impl Source<'_> {
         Err(self.error(&value.span(), format!("{name} = {number} has to be above 0")))
     }
 
-    fn secs(&self, span: &Span<usize>, secs: f64, name: &str) -> Result<Duration, Error> {
+    pub(super) fn secs(
+        &self,
+        span: &Span<usize>,
+        secs: f64,
+        name: &str,
+    ) -> Result<Duration, Error> {
         if (0.0..=SECS_MAX).contains(&secs) {
             return Ok(Duration::from_secs_f64(secs));
         }
         Err(self.error(span, format!("{name} = {secs} is outside 0 to {SECS_MAX} seconds")))
-    }
-
-    fn roam(&self, roam: &Spanned<RoamFile>, file: &File) -> Result<Roam, Error> {
-        let (span, roam) = (roam.span(), roam.get_ref());
-        let rows = self.outer(file)?;
-        if roam.kind == RoamKind::Address && rows.iter().any(|row| row.count < 2) {
-            let what =
-                "roam.kind = \"address\" needs rows of two addresses or more in clients.addresses";
-            return Err(self.error(&span, what));
-        }
-        let time = match (roam.mean_secs, roam.spread_secs) {
-            (Some(mean), None) if mean > 0.0 => {
-                RoamTime::Random(self.secs(&span, mean, "roam.mean_secs")?)
-            }
-            (None, Some(spread)) if spread > 0.0 => RoamTime::Waves {
-                after: self.secs(&span, roam.after_secs, "roam.after_secs")?,
-                spread: self.secs(&span, spread, "roam.spread_secs")?,
-                every: self.secs(&span, roam.every_secs, "roam.every_secs")?,
-            },
-            _ => {
-                let what =
-                    "roam needs either mean_secs (at random) or spread_secs (in waves), above 0";
-                return Err(self.error(&span, what));
-            }
-        };
-        match time {
-            RoamTime::Waves { spread, every, .. } if !every.is_zero() && every <= spread => {
-                let what = "roam.every_secs has to be more than spread_secs, or 0 for one wave";
-                Err(self.error(&span, what))
-            }
-            RoamTime::Waves { .. } | RoamTime::Random(_) => Ok(Roam { kind: roam.kind, time }),
-        }
-    }
-
-    fn traffic(&self, traffic: &TrafficFile, clients: &Clients) -> Result<Traffic, Error> {
-        let rate = self.rate(&traffic.rate)?;
-        let factor = self.positive(&traffic.factor, "traffic.factor")?;
-        Ok(Traffic {
-            kind: traffic.kind,
-            target: self.target(traffic)?,
-            family: traffic.family,
-            sizes: self.sizes(traffic, clients)?,
-            rate: rate.times(factor),
-            pattern: self.pattern(&traffic.pattern, &traffic.rate)?,
-        })
-    }
-
-    fn target(&self, traffic: &TrafficFile) -> Result<Target, Error> {
-        let (text, span) = (traffic.to.get_ref(), traffic.to.span());
-        if text == "clients" {
-            return Ok(Target::Clients);
-        }
-        let host: IpAddr = text.parse().map_err(|_| {
-            let what =
-                format!("traffic.to = \"{text}\" is neither an inner address nor \"clients\"");
-            self.error(&span, what)
-        })?;
-        if host.is_ipv4() != (traffic.family == Family::V4) {
-            let what = format!("traffic.to = {host} is not of traffic.family");
-            return Err(self.error(&span, what));
-        }
-        if traffic.kind == Kind::OneWay {
-            let what = "traffic.kind = \"one-way\" is measured where it arrives, so traffic.to has to be \"clients\"; use \"echo\" towards a host";
-            return Err(self.error(&span, what));
-        }
-        Ok(Target::Host(host))
-    }
-
-    fn sizes(&self, traffic: &TrafficFile, clients: &Clients) -> Result<Sizes, Error> {
-        let span = traffic.sizes.span();
-        let sizes = match traffic.sizes.get_ref() {
-            SizesFile::One(len) => Sizes::list(&[*len]),
-            SizesFile::List(list) => Sizes::list(list),
-            SizesFile::Named(name) if name == "imix" => Some(Sizes::imix()),
-            SizesFile::Named(_) => None,
-        };
-        let sizes = sizes.ok_or_else(|| {
-            self.error(&span, "traffic.sizes is neither a length, nor a list of them, nor \"imix\"")
-        })?;
-        let min = Traffic::inner_len_min(traffic.family);
-        let max = usize::from(*clients.mtu.get_ref());
-        if sizes.min() < min || sizes.max() > max {
-            let what = format!(
-                "traffic.sizes has lengths outside {min} (headers and trailer) to {max} (clients.mtu)"
-            );
-            return Err(self.error(&span, what));
-        }
-        Ok(sizes)
     }
 
     fn assault(&self, assault: &Assault) -> Result<super::Assault, Error> {
@@ -358,7 +187,7 @@ impl Source<'_> {
         Ok(super::Assault { attack, rate, pattern })
     }
 
-    fn rate(&self, rate: &Spanned<String>) -> Result<Rate, Error> {
+    pub(super) fn rate(&self, rate: &Spanned<String>) -> Result<Rate, Error> {
         Rate::parse(rate.get_ref()).ok_or_else(|| {
             let text = rate.get_ref();
             let what = format!("rate \"{text}\" is none such as 20kpps, 1Gbit/s or 10Gbit/s-l1");
@@ -366,7 +195,11 @@ impl Source<'_> {
         })
     }
 
-    fn pattern(&self, pattern: &Spacing, place: &Spanned<String>) -> Result<Pattern, Error> {
+    pub(super) fn pattern(
+        &self,
+        pattern: &Spacing,
+        place: &Spanned<String>,
+    ) -> Result<Pattern, Error> {
         let wrong = |what: &str| self.error(&place.span(), what);
         match *pattern {
             Spacing::Constant => Ok(Pattern::Constant),

@@ -1,0 +1,133 @@
+//! The `[clients]` and `[roam]` sections: who the clients are, where, and how they move.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use toml::Spanned;
+
+use super::Error;
+use super::check::Source;
+use super::file::{Clients, File, Roam as RoamFile};
+use crate::client::{CLIENTS_MAX, ClientIds, INNER_LEN_MAX, Roam, RoamKind, RoamTime};
+use crate::link::Range;
+
+impl Source<'_> {
+    /// Rows of outer addresses: `192.0.2.10+40` is the first and how many.
+    pub(super) fn outer(&self, file: &File) -> Result<Vec<Range>, Error> {
+        let texts = &file.clients.addresses;
+        let rows = texts.get_ref().iter().map(|text| {
+            let (first, count) = text.split_once('+').unwrap_or((text, "1"));
+            let range = first.trim().parse().ok().zip(count.trim().parse().ok());
+            range.filter(|(_, count)| *count > 0).map_or_else(
+                || {
+                    let what = format!("clients.addresses: \"{text}\" is no row such as 192.0.2.10+40 (the first, how many)");
+                    Err(self.error(&texts.span(), what))
+                },
+                |(first, count)| Ok(Range { first, count }),
+            )
+        });
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let families = rows.iter().filter(|row| row.first.is_ipv4()).count();
+        if rows.is_empty() || families > 1 || rows.len() - families > 1 {
+            let what = "clients.addresses has to name one row, or one of each family";
+            return Err(self.error(&texts.span(), what));
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn count(
+        &self,
+        clients: &Clients,
+        outer: &[Range],
+        has_traffic: bool,
+    ) -> Result<u32, Error> {
+        let (count, span) = (*clients.count.get_ref(), clients.count.span());
+        if count > CLIENTS_MAX || (count == 0 && has_traffic) {
+            let what = format!(
+                "clients.count = {count} is outside 1 to {CLIENTS_MAX}; 0 is good only without traffic"
+            );
+            return Err(self.error(&span, what));
+        }
+        let ports = u64::from(u16::MAX - *clients.first_port.get_ref()) + 1;
+        let share = u64::from(count).div_ceil(outer.len().max(1) as u64);
+        // One port more on each address, so that everybody can move.
+        match outer.iter().find(|row| share > u64::from(row.count) * (ports - 1)) {
+            Some(row) => {
+                let what = format!(
+                    "clients.count = {count} does not fit on {} addresses from {} with the ports from clients.first_port on; give clients.addresses more",
+                    row.count, row.first
+                );
+                Err(self.error(&span, what))
+            }
+            None => Ok(count),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "beside its sisters")]
+    pub(super) fn inner_v4(&self, clients: &Clients) -> Ipv4Addr {
+        let found = clients.inner.get_ref().iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        });
+        found.unwrap_or(Ipv4Addr::new(10, 7, 1, 1))
+    }
+
+    #[expect(clippy::unused_self, reason = "beside its sisters")]
+    pub(super) fn inner_v6(&self, clients: &Clients) -> Ipv6Addr {
+        let found = clients.inner.get_ref().iter().find_map(|address| match address {
+            IpAddr::V6(address) => Some(*address),
+            IpAddr::V4(_) => None,
+        });
+        found.unwrap_or(Ipv6Addr::new(0xfd07, 0, 0, 1, 0, 0, 0, 1))
+    }
+
+    pub(super) fn client_ids(&self, clients: &Clients) -> Result<ClientIds, Error> {
+        let Some(first) = &clients.client_id else { return Ok(ClientIds::Omitted) };
+        let last = first.get_ref().checked_add(*clients.count.get_ref());
+        if last.is_none_or(|last| last > 1 << 24) {
+            let what = "clients.client_id plus clients.count exceeds the 24 bits of a client id; begin lower";
+            return Err(self.error(&first.span(), what));
+        }
+        Ok(ClientIds::From(*first.get_ref()))
+    }
+
+    pub(super) fn mtu(&self, clients: &Clients) -> Result<u16, Error> {
+        let mtu = *clients.mtu.get_ref();
+        if (576..=INNER_LEN_MAX).contains(&usize::from(mtu)) {
+            return Ok(mtu);
+        }
+        let what = format!("clients.mtu = {mtu} is outside 576 to {INNER_LEN_MAX}");
+        Err(self.error(&clients.mtu.span(), what))
+    }
+
+    pub(super) fn roam(&self, roam: &Spanned<RoamFile>, file: &File) -> Result<Roam, Error> {
+        let (span, roam) = (roam.span(), roam.get_ref());
+        let rows = self.outer(file)?;
+        if roam.kind == RoamKind::Address && rows.iter().any(|row| row.count < 2) {
+            let what =
+                "roam.kind = \"address\" needs rows of two addresses or more in clients.addresses";
+            return Err(self.error(&span, what));
+        }
+        let time = match (roam.mean_secs, roam.spread_secs) {
+            (Some(mean), None) if mean > 0.0 => {
+                RoamTime::Random(self.secs(&span, mean, "roam.mean_secs")?)
+            }
+            (None, Some(spread)) if spread > 0.0 => RoamTime::Waves {
+                after: self.secs(&span, roam.after_secs, "roam.after_secs")?,
+                spread: self.secs(&span, spread, "roam.spread_secs")?,
+                every: self.secs(&span, roam.every_secs, "roam.every_secs")?,
+            },
+            _ => {
+                let what =
+                    "roam needs either mean_secs (at random) or spread_secs (in waves), above 0";
+                return Err(self.error(&span, what));
+            }
+        };
+        match time {
+            RoamTime::Waves { spread, every, .. } if !every.is_zero() && every <= spread => {
+                let what = "roam.every_secs has to be more than spread_secs, or 0 for one wave";
+                Err(self.error(&span, what))
+            }
+            RoamTime::Waves { .. } | RoamTime::Random(_) => Ok(Roam { kind: roam.kind, time }),
+        }
+    }
+}
