@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod pace;
+pub mod rewrite;
 pub mod size;
 pub mod measure;
 pub mod packet;

@@ -26,6 +26,13 @@ pub struct Range {
 }
 
 impl Range {
+    /// Reads `192.0.2.10+40`, the first and how many; an address alone is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, count) = text.split_once('+').unwrap_or((text, "1"));
+        let range = Self { first: first.trim().parse().ok()?, count: count.trim().parse().ok()? };
+        (range.count > 0).then_some(range)
+    }
+
     /// Address number `number` of the row, which starts again at its end.
     pub fn at(&self, number: u32) -> IpAddr {
         let number = number % self.count.max(1);

@@ -34,9 +34,8 @@ impl History {
         self.intervals.push(whole);
         if self.intervals.len() == LEN_MAX {
             let pairs = self.intervals.chunks_exact(2);
-            self.intervals = pairs
-                .filter_map(|pair| Some(joined(pair.first()?, 1, pair.last()?, 1)))
-                .collect();
+            self.intervals =
+                pairs.filter_map(|pair| Some(joined(pair.first()?, 1, pair.last()?, 1))).collect();
             self.stride *= 2;
         }
     }

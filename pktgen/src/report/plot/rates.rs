@@ -36,7 +36,10 @@ fn write(text: &mut String, title: &str, intervals: &[Interval]) -> std::fmt::Re
         writeln!(text, "<path d=\"M{LEFT} {y:.1}H{:.1}\" stroke=\"#ccc\"/>", WIDTH - RIGHT)?;
         let (beside, below) = (LEFT - 6.0, HEIGHT - 20.0);
         writeln!(text, "<text x=\"{beside}\" y=\"{y:.1}\" text-anchor=\"end\">{pps:.0}</text>")?;
-        writeln!(text, "<text x=\"{x:.1}\" y=\"{below}\" text-anchor=\"middle\">{secs:.1} s</text>")?;
+        writeln!(
+            text,
+            "<text x=\"{x:.1}\" y=\"{below}\" text-anchor=\"middle\">{secs:.1} s</text>"
+        )?;
     }
     for (nth, (name, colour, pick)) in (0_u32..).zip(CURVES) {
         let x = LEFT + 100.0 * f64::from(nth);
@@ -129,8 +132,10 @@ mod tests {
     fn without_intervals_there_is_a_frame_and_no_curve() {
         let svg = rates_svg("x", &[]);
         assert!(svg.contains("intended pps") && !svg.contains("stroke-width"), "{svg}");
-        assert!([(0.0, 1.0), (7.0, 10.0), (2000.0, 2000.0), (2001.0, 5000.0)]
-            .into_iter()
-            .all(|(value, wanted)| (round_up(value) - wanted).abs() < 1e-9));
+        assert!(
+            [(0.0, 1.0), (7.0, 10.0), (2000.0, 2000.0), (2001.0, 5000.0)]
+                .into_iter()
+                .all(|(value, wanted)| (round_up(value) - wanted).abs() < 1e-9)
+        );
     }
 }
