@@ -4,6 +4,8 @@
 pub mod pace;
 pub mod rewrite;
 pub mod size;
+pub mod synth;
+pub mod replay;
 pub mod measure;
 pub mod packet;
 pub mod pcap;

@@ -59,7 +59,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Serialize)]
 pub struct Attack {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its counts.
     pub tally: barrage::Tally,
     /// How late its frames left.

@@ -274,7 +274,7 @@ impl<'a> Run<'a> {
     fn report(&self, connected: usize, (connect_secs, traffic_secs): (f64, f64)) -> Report {
         let plan = &self.profile.plan;
         let attacks = self.barrages.iter().map(|barrage| report::Attack {
-            name: barrage.name(),
+            name: barrage.name().to_owned(),
             tally: *barrage.tally(),
             lateness: barrage.lateness().percentiles(),
         });
