@@ -217,6 +217,17 @@ pub enum Cost {
     Noise,
 }
 
+/// What an attacker has to know beside what everybody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Knowledge {
+    /// Nothing.
+    Common,
+    /// Messages of a live session, seen on the wire.
+    Captured,
+    /// A live session of his own.
+    Session,
+}
+
 impl Attack {
     /// Those that bear the name of the drop reason that they provoke, in stage order.
     pub const PROVOKED: &'static [Self] = {
@@ -227,6 +238,30 @@ impl Attack {
     /// The attack of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|attack| attack.name() == name).copied()
+    }
+
+    /// Whether it needs to see what the server answers.
+    pub const fn learns(self) -> bool {
+        matches!(self.way(), Way::Handshake(Knock::Cookie))
+    }
+
+    /// What it is made of.
+    pub const fn knowledge(self) -> Knowledge {
+        match self.way() {
+            Way::Sealed(_)
+            | Way::Handshake(Knock::Eager)
+            | Way::Forged(
+                Forgery::UnknownIndex | Forgery::Exhausted | Forgery::Tag | Forgery::TagOfAnyLength,
+            ) => Knowledge::Session,
+            Way::Forged(Forgery::Again)
+            | Way::Handshake(Knock::Again)
+            | Way::Mix(Mix::Captured) => Knowledge::Captured,
+            Way::Outer(_)
+            | Way::Handshake(_)
+            | Way::Forged(_)
+            | Way::Flood(_)
+            | Way::Mix(Mix::Initiations | Mix::Fragments | Mix::Malformed) => Knowledge::Common,
+        }
     }
 
     /// What each of its frames costs the generator.

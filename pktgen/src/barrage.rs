@@ -6,12 +6,15 @@ mod tally;
 pub use plan::Plan;
 pub use tally::{Kind, Tally};
 
+use std::net::SocketAddr;
+
 use rand_chacha::ChaCha20Rng;
 use wireguard::time::Instant;
 
 use crate::attack::{Builder, ROOM};
 use crate::measure::{Latency, Meter, Sums, Trailer};
 use crate::pace::{Pattern, Rate};
+use crate::packet::{self, Content};
 use crate::replay::Replay;
 use crate::synth::Synth;
 
@@ -21,7 +24,8 @@ const FRAMES_PER_TURN: usize = 64;
 /// What makes the frames.
 #[derive(Debug)]
 enum Source {
-    Attack(Box<Builder>),
+    /// And where answers come to.
+    Attack(Box<Builder>, [SocketAddr; 2]),
     Synth(Box<Synth>),
     Replay(Replay),
 }
@@ -39,13 +43,38 @@ pub struct Barrage {
     frame: Box<[u8]>,
     /// The length of the last frame, for rates that depend on it.
     len: usize,
+    is_ended: bool,
 }
 
 impl Barrage {
-    /// An attack that begins at `now`.
-    pub fn new(builder: Builder, rate: Rate, pattern: Pattern, now: Instant) -> Self {
+    /// An attack that begins at `now`. What comes to one of the addresses `own` may teach it something.
+    pub fn new(
+        builder: Builder,
+        own: [SocketAddr; 2],
+        (rate, pattern): (Rate, Pattern),
+        now: Instant,
+    ) -> Self {
         let name = builder.attack().name().to_owned();
-        Self::of(name, Source::Attack(Box::new(builder)), Plan::paced(rate, pattern, now))
+        let source = Source::Attack(Box::new(builder), own);
+        Self::of(name, source, Plan::paced(rate, pattern, now))
+    }
+
+    /// Shows an attack a frame that has come.
+    pub fn learn(&mut self, frame: &[u8]) {
+        let Source::Attack(builder, own) = &mut self.source else { return };
+        if !builder.attack().learns() {
+            return;
+        }
+        let packet = wire::ethernet::parse(frame)
+            .ok()
+            .and_then(|header| frame.get(header.payload_offset..))
+            .and_then(packet::read);
+        if let Some(packet) = packet
+            && let Content::Udp(ports) = packet.content
+            && own.contains(&SocketAddr::new(packet.destination, ports.destination))
+        {
+            builder.learn(packet.payload);
+        }
     }
 
     /// A synthetic stream that begins at `now`. `mark` is the stream's number in its trailers.
@@ -71,7 +100,8 @@ impl Barrage {
         // Measured streams have one meter row; those that nobody measures have none.
         let meter = Meter::new(usize::from(matches!(source, Source::Synth(_))));
         let frame = vec![0; ROOM].into_boxed_slice();
-        Self { name, source, plan, tally: Tally::default(), meter, mark: 0, frame, len: 60 }
+        let tally = Tally::default();
+        Self { name, source, plan, tally, meter, mark: 0, frame, len: 60, is_ended: false }
     }
 
     /// Its name.
@@ -82,7 +112,7 @@ impl Barrage {
     /// What it is.
     pub const fn kind(&self) -> Kind {
         match self.source {
-            Source::Attack(_) => Kind::Attack,
+            Source::Attack(..) => Kind::Attack,
             Source::Synth(_) => Kind::Synth,
             Source::Replay(_) => Kind::Replay,
         }
@@ -95,6 +125,9 @@ impl Barrage {
         rng: &mut ChaCha20Rng,
         out: &mut impl FnMut(&[u8]) -> bool,
     ) -> usize {
+        if self.is_ended {
+            return 0;
+        }
         for done in 0..FRAMES_PER_TURN {
             let Some(planned) = self.plan.take(now, self.len, rng) else { return done };
             self.tally.planned += 1;
@@ -108,7 +141,7 @@ impl Barrage {
         let Self { source, meter, frame, mark, .. } = self;
         let mut is_measured = false;
         let octets = match source {
-            Source::Attack(builder) => {
+            Source::Attack(builder, _) => {
                 let len = builder.build(frame);
                 frame.get(..len).unwrap_or_default()
             }
@@ -162,14 +195,20 @@ impl Barrage {
         self.plan.owed(now, self.len)
     }
 
+    /// Frames that are still to come; none if they have no end.
+    pub const fn left(&self) -> Option<u64> {
+        self.plan.left()
+    }
+
     /// Whether nothing will ever be due again.
     pub const fn is_over(&self) -> bool {
         self.plan.is_over()
     }
 
-    /// The end: what is due by now and was not sent is owed.
+    /// The end: what is due by now and was not sent is owed, and nothing is sent any more.
     pub fn end(&mut self, now: Instant) {
         self.tally.owed += self.owed(now);
+        self.is_ended = true;
     }
 
     /// Its counts so far.

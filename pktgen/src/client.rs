@@ -5,6 +5,7 @@
 
 mod batch;
 mod identity;
+mod lend;
 mod member;
 mod places;
 mod plan;
@@ -13,6 +14,7 @@ mod tally;
 mod traffic;
 
 pub use identity::{keys, peer_text};
+pub use lend::Hostile;
 pub use places::Places;
 pub use plan::{CLIENTS_MAX, INNER_LEN_MAX};
 pub use plan::{ClientIds, Family, Kind, Plan, Roam, RoamKind, RoamTime, Target, Traffic};
@@ -92,7 +94,7 @@ impl std::fmt::Debug for Swarm {
 impl Swarm {
     /// The clients of a plan behind the link address `mac`, unconnected. They call at the plan's pace from `now` on.
     pub fn new(plan: Plan, mac: Mac, now: Instant) -> Self {
-        let count = plan.clients;
+        let count = plan.members();
         let members = (0..count).map(|_| Member::default()).collect();
         let connects = Pacer::new(Rate::Packets(plan.connects_per_sec), Pattern::Constant, now);
         let places = Places::new(&plan);
@@ -185,15 +187,16 @@ impl Swarm {
         &self.shared.link
     }
 
-    /// Members that can send now.
+    /// Clients that can send now, without the hostile one.
     pub fn connected(&self, now: Instant) -> usize {
-        let tunnels = self.members.iter().filter_map(|member| member.tunnel.as_deref());
+        let clients = self.members.iter().take(self.shared.plan.clients as usize);
+        let tunnels = clients.filter_map(|member| member.tunnel.as_deref());
         tunnels.filter(|tunnel| tunnel.current(now).is_some()).count()
     }
 
     /// Whether every member has begun to connect.
     pub fn has_called(&self) -> bool {
-        self.begun == self.shared.plan.clients
+        self.begun == self.shared.plan.members()
     }
 
     fn resolve(&mut self, now: Instant, out: &mut impl FnMut(&[u8]) -> bool) {
@@ -234,8 +237,7 @@ impl Swarm {
 
     fn connect(&mut self, moment: Moment, out: &mut impl FnMut(&[u8]) -> bool) -> usize {
         for done in 0..CONNECTS_PER_TURN {
-            let clients = self.shared.plan.clients;
-            let is_due = self.begun < clients
+            let is_due = self.begun < self.shared.plan.members()
                 && self.connects.take(moment.now, 0, &mut self.shared.random).is_some();
             if !is_due {
                 return done;

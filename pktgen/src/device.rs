@@ -6,6 +6,9 @@ use arrayvec::ArrayVec;
 use dpdk::mbuf::HEADROOM;
 use dpdk::port::{Settings, Statistics};
 use dpdk::{Eal, Mbuf, Pool, Port, Queue, eal};
+use rustix::io::Errno;
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
 use wire::ethernet::Mac;
 
 use crate::profile;
@@ -24,6 +27,10 @@ pub type Burst = ArrayVec<Mbuf, BURST_LEN>;
 
 /// An open device. Dropping it closes the port.
 pub struct Device {
+    name: String,
+    /// The kernel's interface behind it, if it had one when it was opened.
+    interface: Option<String>,
+    was_up: bool,
     port: Port,
     queue: Queue,
     pool: Pool,
@@ -65,6 +72,18 @@ pub fn start(device: &profile::Device, verbose: bool) -> Result<Eal, Error> {
     Eal::start(&options).map_err(|error| Error(error.to_string()))
 }
 
+/// The kernel's interface that devargs name, if they name one: `net_af_packet0,iface=eth0`.
+fn interface_of(name: &str) -> Option<&str> {
+    name.split(',').find_map(|part| part.strip_prefix("iface="))
+}
+
+/// Whether the kernel has an interface of this name. Without a socket to ask with, it is believed to be there.
+fn exists(interface: &str) -> bool {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None);
+    let index = socket.and_then(|socket| name_to_index(socket, interface));
+    !matches!(index, Err(Errno::NODEV))
+}
+
 impl Device {
     /// Opens the device named by devargs or PCI address, promiscuous, with one queue.
     ///
@@ -78,7 +97,9 @@ impl Device {
         let port = Port::open(eal, name, &settings, &[&pool]).map_err(failed)?;
         let queue = port.take_queue(0);
         let queue = queue.ok_or_else(|| Error(format!("device {name} has no queue")))?;
-        Ok(Self { port, queue, pool, outgoing: Burst::new() })
+        let interface = interface_of(name).filter(|interface| exists(interface)).map(str::to_owned);
+        let (name, outgoing) = (name.to_owned(), Burst::new());
+        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing })
     }
 
     /// Its link address.
@@ -86,9 +107,16 @@ impl Device {
         self.port.mac()
     }
 
-    /// Whether somebody is at the other end.
-    pub fn link_up(&self) -> bool {
-        self.port.link_up()
+    /// What became of it, in a few words, if it can carry nothing any more.
+    pub fn gone(&mut self) -> Option<String> {
+        let interface = self.interface.as_deref();
+        if let Some(interface) = interface.filter(|interface| !exists(interface)) {
+            return Some(format!("the interface {interface} behind the device is gone"));
+        }
+        // Some devices come up late, and some never say that they are up.
+        let was_up = self.was_up;
+        self.was_up = self.port.link_up();
+        (was_up && !self.was_up).then(|| format!("the link of device {} went down", self.name))
     }
 
     /// The device's own counters.

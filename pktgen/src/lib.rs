@@ -15,7 +15,9 @@ pub mod attack;
 pub mod client;
 pub mod profile;
 pub mod barrage;
+pub mod streams;
 pub mod report;
+pub mod status;
 #[cfg(feature = "dpdk")]
 pub mod device;
 #[cfg(feature = "dpdk")]

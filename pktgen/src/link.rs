@@ -130,6 +130,16 @@ impl Link {
         self.hops.iter().find(|hop| hop.address.is_ipv4() == is_ipv4)?.mac
     }
 
+    /// Where this neighbour is, once it is known.
+    pub fn neighbour(&self, address: IpAddr) -> Option<Mac> {
+        self.hops.iter().find(|hop| hop.address == address)?.mac
+    }
+
+    /// Takes all neighbours to be there, without asking.
+    pub fn assume(&mut self, mac: Mac) {
+        self.hops.iter_mut().for_each(|hop| hop.mac = Some(mac));
+    }
+
     /// Asks for the neighbours that are not known, each at most four times a second.
     pub fn resolve(&mut self, now: Instant, out: &mut impl FnMut(&[u8])) {
         for index in 0..self.hops.len() {

@@ -3,15 +3,21 @@
 mod check;
 mod clients;
 mod file;
+mod streams;
 mod traffic;
+
+pub use streams::{Hop, Pace, Replay, Streams, Synth};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::attack::Attack;
-use crate::client::Plan;
+use crate::attack::{Attack, Knowledge};
+use crate::client::{Hostile, Plan};
 use crate::pace::{Pattern, Rate};
+
+/// The longest attack with one session, which lives 180 s (whitepaper 6.1) and is a moment old when it is lent.
+const SESSION_TIME_MAX: Duration = Duration::from_secs(150);
 
 /// The device that a run uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,19 +56,28 @@ pub struct Times {
     pub drain: Duration,
 }
 
+/// What stands for the path in errors when there is no file.
+const NO_FILE: &str = "the command line";
+
 /// A checked profile.
 #[derive(Clone, Debug)]
 pub struct Profile {
+    /// Where it was read from.
+    pub path: PathBuf,
     /// The device.
     pub device: Device,
     /// The clients.
     pub plan: Plan,
     /// The attacks.
     pub attacks: Vec<Assault>,
+    /// What the client knows that turns hostile when an attack needs it.
+    pub hostile: Hostile,
     /// The times.
     pub times: Times,
     /// Largest share of missing packets that is good, 0..=1; none allows any.
     pub loss_allowed: Option<f64>,
+    /// Packets from patterns and captures.
+    pub streams: Streams,
 }
 
 /// What is wrong with a profile, where, and what to do about it.
@@ -85,14 +100,37 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Profile {
-    /// Reads and checks a file. Each of `changes` is `key=value`, the key with dots (`traffic.rate=2kpps`), and
-    /// takes precedence over the file.
-    pub fn read(path: &Path, changes: &[String]) -> Result<Self, Error> {
+    /// Reads and checks a file, or nothing but `changes`. Each of these is `key=value`, the key with dots
+    /// (`traffic.rate=2kpps`), and takes precedence over the file.
+    pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Self, Error> {
+        let Some(path) = path else { return Self::parse("", Path::new(NO_FILE), changes) };
         let text = std::fs::read_to_string(path).map_err(|error| {
             let what = format!("cannot be read ({error}); name a readable file with --profile");
             Error { path: path.to_owned(), line: None, what }
         })?;
         Self::parse(&text, path, changes)
+    }
+
+    /// Adds a client that turns hostile if an attack needs a session, or what somebody has sent and nobody else
+    /// sends.
+    ///
+    /// # Errors
+    /// When the run outlasts a session.
+    pub fn enlist(&mut self) -> Result<(), Error> {
+        let knowledge = |assault: &Assault| assault.attack.knowledge();
+        let needed = self.attacks.iter().map(knowledge).max().unwrap_or(Knowledge::Common);
+        let nobody_else = self.plan.clients == 0;
+        let is_needed =
+            needed == Knowledge::Session || needed == Knowledge::Captured && nobody_else;
+        self.plan.hostile = is_needed.then_some(self.hostile);
+        if is_needed && self.times.traffic > SESSION_TIME_MAX {
+            let secs = SESSION_TIME_MAX.as_secs();
+            let what = format!(
+                "an attack works with a session, and none lasts longer than 180 s; set run.secs to {secs} at most"
+            );
+            return Err(Error { path: self.path.clone(), line: None, what });
+        }
+        Ok(())
     }
 
     /// The same from a text; `path` is named in errors.

@@ -68,6 +68,11 @@ impl Recorded {
         due.min(self.total).saturating_sub(self.taken)
     }
 
+    /// Frames of all rounds, and those that were taken.
+    pub const fn progress(&self) -> (u64, u64) {
+        (self.total, self.taken)
+    }
+
     /// Whether all frames were taken.
     pub const fn is_over(&self) -> bool {
         self.taken >= self.total

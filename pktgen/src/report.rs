@@ -3,9 +3,11 @@
 
 mod history;
 mod plot;
+mod streams;
 
 pub use history::History;
 pub use plot::{percentiles_svg, rates_svg};
+pub use streams::{Pace, Stream, told_apart};
 
 use std::fmt::Write as _;
 
@@ -85,6 +87,8 @@ pub struct Report {
     pub loss_allowed: Option<f64>,
     /// Frames that the device lost because the generator did not fetch them in time.
     pub device_missed: u64,
+    /// What became of the device, and when, if it went before the end.
+    pub device_gone: Option<String>,
     /// Neighbours that did not say where they are.
     pub unresolved: Vec<String>,
     /// Every count of the clients.
@@ -97,6 +101,10 @@ pub struct Report {
     pub lateness: Percentiles,
     /// The attacks beside.
     pub attacks: Vec<Attack>,
+    /// Synthetic streams and replays.
+    pub streams: Vec<Stream>,
+    /// What is counted beside them.
+    pub beside_streams: crate::streams::Tally,
     /// What it amounts to.
     pub verdict: Verdict,
     /// One sentence for each thing that is not as it should be.
@@ -107,7 +115,8 @@ impl Report {
     /// Judges the figures and adds the remarks.
     pub fn judge(&mut self) {
         self.schema = SCHEMA;
-        let found: Vec<_> = self.unreached().into_iter().chain(self.faults()).collect();
+        let found = self.unreached().into_iter().chain(self.faults());
+        let found: Vec<_> = found.chain(self.stream_faults()).collect();
         self.verdict = found.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Good);
         self.remarks = found.into_iter().map(|(_, remark)| remark).collect();
     }
@@ -117,6 +126,9 @@ impl Report {
         let mut found = Vec::new();
         let mut unreached = |remark| found.push((Verdict::Unreached, remark));
         let tally = &self.tally;
+        if let Some(gone) = &self.device_gone {
+            unreached(format!("{gone}; the figures are those until then"));
+        }
         if !self.unresolved.is_empty() {
             let who = self.unresolved.join(" and ");
             unreached(format!(
@@ -165,7 +177,9 @@ impl Report {
     fn faults(&self) -> Vec<(Verdict, String)> {
         let mut found = Vec::new();
         let (tally, sums) = (&self.tally, &self.sums);
-        let is_lossy = |allowed: &f64| share(sums.missing, sums.sent) > *allowed;
+        // Without its device a run loses the rest, and that has been said.
+        let had_device = self.device_gone.is_none();
+        let is_lossy = |allowed: &f64| had_device && share(sums.missing, sums.sent) > *allowed;
         if let Some(allowed) = self.loss_allowed.filter(is_lossy) {
             let (missing, sent) = (sums.missing, sums.sent);
             let stall = if self.lateness.max_ns > STALL_NS {
@@ -254,6 +268,9 @@ impl Report {
                 rate(sent)
             )?;
         }
+        for stream in &self.streams {
+            stream.write(text, *traffic_secs)?;
+        }
         for remark in &self.remarks {
             writeln!(text, "! {remark}")?;
         }
@@ -313,12 +330,15 @@ mod tests {
             traffic_secs: 2.0,
             loss_allowed: None,
             device_missed: 0,
+            device_gone: None,
             unresolved: Vec::new(),
             tally: Tally::default(),
             sums: Sums::default(),
             latency: Percentiles { p50_ns: 900, p99_9_ns: 1_234_567, ..Percentiles::default() },
             lateness: Percentiles::default(),
             attacks: Vec::new(),
+            streams: Vec::new(),
+            beside_streams: crate::streams::Tally::default(),
             verdict: Verdict::Unbalanced,
             remarks: Vec::new(),
         }

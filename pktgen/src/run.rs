@@ -1,23 +1,24 @@
 //! A run: clients connect, traffic and attacks for the time asked for, then silence until everything that can arrive
 //! has arrived. One thread, one device.
 
+mod arm;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dpdk::clock::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use wireguard::message::{self, Kind};
 use wireguard::time::Instant;
 
-use crate::attack::{self, Builder, Captured, Scene};
-use crate::barrage::Barrage;
+use crate::attack::{self, Captured};
+use crate::barrage::{Barrage, Kind};
 use crate::client::{Moment, Swarm, Tally};
 use crate::device::{Burst, Device};
-use crate::link::Link;
 use crate::measure::{Latency, Sums};
 use crate::profile::Profile;
 use crate::report::{self, Interval, Report, Verdict};
+use crate::streams::{Captures, Streams};
 
 /// How often the sessions are counted while the clients connect.
 const COUNT_EVERY: Duration = Duration::from_millis(5);
@@ -27,8 +28,24 @@ const SLEEP: Duration = Duration::from_micros(20);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// For what came due in the last turn before the end.
 const GRACE: Duration = Duration::from_millis(10);
-/// Data messages that are captured for attacks that replay.
-const CAPTURED_MAX: usize = 64;
+/// How often `tell` hears of the connecting clients.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+
+/// What a run tells while it goes on.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// The clients connect.
+    Connecting {
+        /// Those that have a session.
+        connected: usize,
+        /// All that will call.
+        clients: u32,
+        /// Since the first one called.
+        secs: f64,
+    },
+    /// An interval of the traffic has passed; the streams beside the clients, each by its name.
+    Interval(&'a Interval, &'a [report::Pace]),
+}
 
 /// A run under way.
 #[derive(Debug)]
@@ -36,7 +53,9 @@ pub struct Run<'a> {
     profile: &'a Profile,
     device: Device,
     swarm: Swarm,
-    barrages: Vec<Barrage>,
+    streams: Streams,
+    /// The replays' captures, until they begin.
+    captures: Captures,
     captured: Captured,
     clock: Clock,
     /// The Unix time at the clock's zero.
@@ -44,6 +63,8 @@ pub struct Run<'a> {
     random: ChaCha20Rng,
     /// When the traffic ends.
     end: Instant,
+    /// What became of the device before the end, and when, if it went.
+    gone: Option<String>,
     stop: &'a AtomicBool,
     latency: Latency,
     lateness: Latency,
@@ -51,54 +72,66 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run that has sent nothing yet. It ends early when `stop` becomes true.
-    pub fn new(profile: &'a Profile, device: Device, stop: &'a AtomicBool) -> Self {
+    pub fn new(
+        profile: &'a Profile,
+        captures: Captures,
+        device: Device,
+        stop: &'a AtomicBool,
+    ) -> Self {
         let clock = Clock::calibrate();
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Instant(clock.now_ns());
         let swarm = Swarm::new(profile.plan.clone(), device.mac(), now);
+        let streams = Streams::new(profile, device.mac(), unix.subsec_nanos());
         Self {
             profile,
             device,
             swarm,
-            barrages: Vec::new(),
+            streams,
+            captures,
             captured: Captured::default(),
             clock,
             unix: unix.saturating_sub(now.since(Instant::ZERO)),
             random: ChaCha20Rng::seed_from_u64(profile.plan.seed ^ 1),
             end: now,
+            gone: None,
             stop,
             latency: Latency::new(),
             lateness: Latency::new(),
         }
     }
 
-    /// All of it: `tell` gets each interval.
+    /// All of it.
     ///
     /// # Errors
     /// An attack that cannot be made here, with what it lacks.
     pub fn go(
         mut self,
-        tell: &mut impl FnMut(&Interval),
+        tell: &mut impl FnMut(Told<'_>),
     ) -> Result<(Report, Latency), attack::Error> {
         let begin = self.now();
-        let connected = self.connect();
+        let connected = self.connect(tell);
         let connect_secs = self.now().since(begin).as_secs_f64();
         self.arm()?;
         let begin = self.now();
-        if self.swarm.link().is_resolved() {
+        if self.is_resolved() {
             self.swarm.begin(begin);
+            let captures = std::mem::take(&mut self.captures);
+            self.streams.begin(self.profile, captures, begin);
             self.end = begin + self.profile.times.traffic;
             self.limit(self.end);
             self.traffic(begin, tell);
         }
         let end = self.now();
         self.finish(end);
-        let drained = std::mem::take(&mut self.barrages);
         self.wait(self.profile.times.drain);
-        self.barrages = drained;
         self.take_interval();
         let times = (connect_secs, end.since(begin).as_secs_f64());
         Ok((self.report(connected, times), self.latency))
+    }
+
+    fn is_resolved(&self) -> bool {
+        self.swarm.link().is_resolved() && self.streams.is_resolved()
     }
 
     fn now(&self) -> Instant {
@@ -111,17 +144,21 @@ impl<'a> Run<'a> {
         let moment = Moment { now, unix: self.unix + now.since(Instant::ZERO) };
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
-        let Self { device, swarm, barrages, random, captured, .. } = self;
+        let Self { device, swarm, streams, random, captured, .. } = self;
         for frame in &arrived {
-            swarm.receive(frame.frame(), moment, &mut |frame| device.put(frame));
+            if streams.receive(frame.frame(), now, &mut |frame| device.put(frame)) {
+                continue;
+            }
+            swarm.receive(frame.frame(), moment, &mut |frame| {
+                arm::capture(captured, frame);
+                device.put(frame)
+            });
         }
         done += swarm.turn(moment, &mut |frame| {
-            capture(captured, frame);
+            arm::capture(captured, frame);
             device.put(frame)
         });
-        for barrage in barrages {
-            done += barrage.turn(now, random, &mut |frame| device.put(frame));
-        }
+        done += streams.turn(now, random, &mut |frame| device.put(frame));
         done + device.flush()
     }
 
@@ -132,12 +169,20 @@ impl<'a> Run<'a> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.gone.is_some() || self.stop.load(Ordering::Relaxed)
     }
 
-    fn connect(&mut self) -> usize {
-        let (begin, clients) = (self.now(), self.profile.plan.clients as usize);
-        let mut count_at = begin;
+    /// Looks after the device, which may go at any time.
+    fn watch(&mut self, begin: Instant) {
+        if let Some(what) = self.device.gone() {
+            let secs = self.now().since(begin).as_secs_f64();
+            self.gone = Some(format!("{what} after {secs:.1} s of the run"));
+        }
+    }
+
+    fn connect(&mut self, tell: &mut impl FnMut(Told<'_>)) -> usize {
+        let (begin, clients) = (self.now(), self.profile.plan.clients);
+        let (mut count_at, mut tell_at) = (begin, begin + TELL_EVERY);
         loop {
             self.turn_or_rest();
             let now = self.now();
@@ -147,41 +192,34 @@ impl<'a> Run<'a> {
             }
             count_at = now + COUNT_EVERY;
             let connected = self.swarm.connected(now);
-            if is_over || (connected == clients && self.swarm.link().is_resolved()) {
+            let are_all = connected == clients as usize && self.swarm.hostile_connected(now);
+            if is_over || (are_all && self.is_resolved()) {
                 return connected;
+            }
+            if now >= tell_at {
+                tell_at = now + TELL_EVERY;
+                let secs = now.since(begin).as_secs_f64();
+                tell(Told::Connecting { connected, clients, secs });
+                self.watch(begin);
             }
         }
     }
 
-    fn traffic(&mut self, begin: Instant, tell: &mut impl FnMut(&Interval)) {
+    fn traffic(&mut self, begin: Instant, tell: &mut impl FnMut(Told<'_>)) {
         let mut last = (begin, self.counts());
         loop {
             self.turn_or_rest();
             let now = self.now();
-            let is_over = now >= self.end || self.is_stopped();
+            let is_over = now >= self.end || self.is_stopped() || self.has_nothing_left();
             if now.since(last.0) < INTERVAL && !is_over {
                 continue;
             }
+            self.watch(begin);
             let counts = self.counts();
-            let secs = now.since(last.0).as_secs_f64().max(f64::MIN_POSITIVE);
-            let rate = |pick: fn(&Counts) -> u64| {
-                report::share(pick(&counts).saturating_sub(pick(&last.1)), 1) / secs
-            };
-            let (intended_pps, sent_pps) =
-                (rate(|counts| counts.planned), rate(|counts| counts.sent));
-            let (received_pps, attack_pps) =
-                (rate(|counts| counts.received), rate(|counts| counts.attack));
-            let (latency, lateness) = self.take_interval();
-            let at_secs = now.since(begin).as_secs_f64();
-            tell(&Interval {
-                at_secs,
-                intended_pps,
-                sent_pps,
-                received_pps,
-                attack_pps,
-                latency,
-                lateness,
-            });
+            let interval =
+                self.interval(&counts.since(&last.1), (now.since(begin), now.since(last.0)));
+            let rates = self.rates(&counts, &last.1, now.since(last.0));
+            tell(Told::Interval(&interval, &rates));
             if is_over {
                 return;
             }
@@ -189,10 +227,50 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What each stream beside the clients did since the last interval.
+    fn rates(&self, counts: &Counts, before: &Counts, length: Duration) -> Vec<report::Pace> {
+        let secs = length.as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = |now: u64, before: Option<&u64>| {
+            report::share(now.saturating_sub(before.copied().unwrap_or(0)), 1) / secs
+        };
+        let rows = self.streams.barrages().iter().zip(&counts.streams).enumerate();
+        rows.map(|(number, (barrage, [sent, returned]))| {
+            let last = before.streams.get(number);
+            report::Pace {
+                kind: barrage.kind(),
+                name: barrage.name().to_owned(),
+                sent_pps: rate(*sent, last.map(|[sent, _]| sent)),
+                returned_pps: rate(*returned, last.map(|[_, returned]| returned)),
+            }
+        })
+        .collect()
+    }
+
+    /// What happened since the last one.
+    fn interval(&mut self, counts: &Counts, (at, length): (Duration, Duration)) -> Interval {
+        let secs = length.as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = |count: u64| report::share(count, 1) / secs;
+        let (latency, lateness) = self.take_interval();
+        Interval {
+            at_secs: at.as_secs_f64(),
+            intended_pps: rate(counts.planned),
+            sent_pps: rate(counts.sent),
+            received_pps: rate(counts.received),
+            attack_pps: rate(counts.attack),
+            latency,
+            lateness,
+        }
+    }
+
+    /// Whether only replays were asked for, and all of them are over.
+    fn has_nothing_left(&self) -> bool {
+        self.profile.plan.clients == 0 && self.streams.are_over()
+    }
+
     /// Lets nothing be due later than this.
     fn limit(&mut self, until: Instant) {
         self.swarm.limit(until);
-        self.barrages.iter_mut().for_each(|barrage| barrage.limit(until));
+        self.streams.limit(until);
     }
 
     /// Sends what is due by the end and no more; what cannot be sent within the grace is owed.
@@ -202,12 +280,11 @@ impl<'a> Run<'a> {
             self.turn();
         }
         self.swarm.end(end);
-        self.barrages.iter_mut().for_each(|barrage| barrage.end(end));
+        self.streams.end(end);
     }
 
     fn owed(&self, now: Instant) -> u64 {
-        let attacks: u64 = self.barrages.iter().map(|barrage| barrage.owed(now)).sum();
-        self.swarm.owed(now) + attacks
+        self.swarm.owed(now) + self.streams.owed(now)
     }
 
     fn wait(&mut self, time: Duration) {
@@ -219,9 +296,14 @@ impl<'a> Run<'a> {
 
     fn counts(&self) -> Counts {
         let (tally, now) = (self.swarm.tally(), self.now());
-        let attack = self.barrages.iter().map(|barrage| barrage.tally().sent).sum();
+        let all = self.streams.barrages().iter();
+        let attacks = all.filter(|barrage| barrage.kind() == Kind::Attack);
+        let attack = attacks.map(|barrage| barrage.tally().sent).sum();
         let planned = tally.planned + self.swarm.owed(now);
-        Counts { planned, sent: tally.data_sent, received: tally.data_received, attack }
+        let all = self.streams.barrages().iter().map(Barrage::tally);
+        let streams = all.map(|tally| [tally.sent, tally.returned]).collect();
+        let (sent, received) = (tally.data_sent, tally.data_received);
+        Counts { planned, sent, received, attack, streams }
     }
 
     /// The interval's latency and lateness, which move to the whole run's.
@@ -235,49 +317,17 @@ impl<'a> Run<'a> {
         points
     }
 
-    /// Prepares the attacks, which may replay what the clients have sent so far.
-    fn arm(&mut self) -> Result<(), attack::Error> {
-        if self.profile.attacks.is_empty() || !self.swarm.link().is_resolved() {
-            return Ok(());
-        }
-        let scene = self.scene();
-        let now = self.now();
-        let made = self.profile.attacks.iter().map(|assault| {
-            let builder = Builder::new(assault.attack, &scene)?;
-            Ok(Barrage::new(builder, assault.rate, assault.pattern, now))
-        });
-        self.barrages = made.collect::<Result<_, _>>()?;
-        Ok(())
-    }
-
-    fn scene(&mut self) -> Scene {
-        let plan = &self.profile.plan;
-        let first = plan.servers.first();
-        let hop = first.and_then(|server| self.swarm.link().next_hop(server.is_ipv4()));
-        let link = attack::Link {
-            server: hop.unwrap_or_default(),
-            station: self.device.mac(),
-            vlan: plan.vlan,
-        };
-        let port = first.map_or(0, std::net::SocketAddr::port);
-        let mut scene = Scene::new(link, plan.server_public, port, plan.seed);
-        for server in &plan.servers {
-            match server {
-                std::net::SocketAddr::V4(server) => scene.target_v4 = Some(*server.ip()),
-                std::net::SocketAddr::V6(server) => scene.target_v6 = Some(*server.ip()),
-            }
-        }
-        scene.captured = std::mem::take(&mut self.captured);
-        scene
+    fn unresolved(&self) -> Vec<String> {
+        let mut all = self.swarm.link().unresolved();
+        all.extend(self.streams.unresolved());
+        all.sort_unstable();
+        all.dedup();
+        all.iter().map(ToString::to_string).collect()
     }
 
     fn report(&self, connected: usize, (connect_secs, traffic_secs): (f64, f64)) -> Report {
         let plan = &self.profile.plan;
-        let attacks = self.barrages.iter().map(|barrage| report::Attack {
-            name: barrage.name().to_owned(),
-            tally: *barrage.tally(),
-            lateness: barrage.lateness().percentiles(),
-        });
+        let (attacks, streams) = report::told_apart(self.streams.barrages());
         let tally: Tally = *self.swarm.tally();
         let sums: Sums = self.swarm.meter().sums();
         let mut report = Report {
@@ -289,12 +339,15 @@ impl<'a> Run<'a> {
             traffic_secs,
             loss_allowed: self.profile.loss_allowed,
             device_missed: self.device.statistics().missed,
-            unresolved: unresolved(self.swarm.link()),
+            device_gone: self.gone.clone(),
+            unresolved: self.unresolved(),
             tally,
             sums,
             latency: self.latency.percentiles(),
             lateness: self.lateness.percentiles(),
-            attacks: attacks.collect(),
+            attacks,
+            streams,
+            beside_streams: self.streams.tally(),
             verdict: Verdict::Good,
             remarks: Vec::new(),
         };
@@ -309,31 +362,18 @@ struct Counts {
     sent: u64,
     received: u64,
     attack: u64,
+    /// Sent and returned, of each stream.
+    streams: Vec<[u64; 2]>,
 }
 
-fn unresolved(link: &Link) -> Vec<String> {
-    link.unresolved().iter().map(ToString::to_string).collect()
-}
-
-/// Keeps the first messages that the clients send, for attacks that replay.
-fn capture(captured: &mut Captured, frame: &[u8]) {
-    if captured.datagrams.len() >= CAPTURED_MAX && captured.initiation.is_some() {
-        return;
-    }
-    let Some(located) = wire::ethernet::parse(frame)
-        .ok()
-        .and_then(|header| frame.get(header.payload_offset..))
-        .and_then(crate::packet::read)
-    else {
-        return;
-    };
-    match message::kind(located.payload) {
-        Ok(Kind::Data) if captured.datagrams.len() < CAPTURED_MAX => {
-            captured.datagrams.push(located.payload.to_vec());
+impl Counts {
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            planned: self.planned.saturating_sub(before.planned),
+            sent: self.sent.saturating_sub(before.sent),
+            received: self.received.saturating_sub(before.received),
+            attack: self.attack.saturating_sub(before.attack),
+            streams: Vec::new(),
         }
-        Ok(Kind::Initiation) if captured.initiation.is_none() => {
-            captured.initiation = Some(located.payload.to_vec());
-        }
-        Ok(Kind::Data | Kind::Initiation | Kind::Response | Kind::CookieReply) | Err(_) => {}
     }
 }

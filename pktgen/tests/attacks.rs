@@ -15,7 +15,7 @@ use dataplane::limits::{
 use dataplane::testing::packets;
 use dataplane::testing::scene::Scene as World;
 use dataplane::testing::server::{Options, WIRE};
-use pktgen::attack::{Attack, Builder, Cost, NOT_FROM_OUTSIDE, ROOM};
+use pktgen::attack::{Attack, Builder, Cost, Knowledge, NOT_FROM_OUTSIDE, Need, ROOM};
 use stage::{Stage, outsider, plan};
 use wire::checksum::Sum;
 use wire::{ethernet, ipv4, ipv6, tcp};
@@ -123,6 +123,19 @@ fn every_attack_raises_the_counter_of_its_name_alone_and_harms_nobody_else() {
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn an_attack_says_beforehand_what_a_stranger_lacks_for_it() {
+    for attack in Attack::ALL {
+        let wanted = match Builder::new(*attack, &outsider(None, 1)).map_err(|error| error.need) {
+            Ok(_) | Err(Need::Fleet) => Knowledge::Common,
+            Err(Need::Datagrams | Need::Initiation | Need::Capture) => Knowledge::Captured,
+            Err(Need::Client | Need::DeadIndex) => Knowledge::Session,
+            Err(need) => panic!("{attack}: {need}"),
+        };
+        assert_eq!(attack.knowledge(), wanted, "{attack}");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lab::keys::Keys;
 use lab::namespace::{Namespace, cable};
+use lab::process::Process;
 use lab::wireguard_go::WireguardGo;
 use pktgen::client::{Family, keys};
 use pktgen::profile::Profile;
@@ -172,6 +173,91 @@ fn wireguard_go_follows_all_clients_as_they_move() {
     }
 }
 
+/// The report of a run whose device is taken away while it sends.
+fn cut(site: &Site, how: &str) -> (Option<i32>, String) {
+    let path = site.client.file("profile.toml", &site.profile());
+    let mut command = site.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
+    command.args(["client", "--json", "--secs", "60", "--profile", &path]);
+    let mut run = Process::start("pktgen", command);
+    lab::until("traffic", 30, || run.mentions("\"interval\"") > 1);
+    site.client.run(how);
+    let mut status = None;
+    lab::until("the run ends by itself", 10, || {
+        status = run.ended();
+        status.is_some()
+    });
+    lab::until("the report", 5, || run.mentions("{\"report\"") > 0);
+    (status.unwrap().code(), run.output().join("\n"))
+}
+
+#[test]
+fn a_device_that_vanishes_ends_the_run_with_a_sentence_and_what_was_achieved() {
+    let site = Site::new();
+    let _server = site.serve();
+    let (code, text) = cut(&site, "ip link del eth0");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("the interface eth0 behind the device is gone after"), "{text}");
+    assert!(number(&text, "/report/sums/received") > 100, "{text}");
+}
+
+#[test]
+fn a_rate_that_cannot_be_reached_is_said_and_never_stretched() {
+    let site = Site::new();
+    let _server = site.serve();
+    let (code, text) = site.run(&["--rate", "20Mpps", "--secs", "0.5", "--sizes", "1400"]);
+    assert!(matches!(code, Some(2 | 3)), "{text}");
+    assert!(text.contains("the rate is too high"), "{text}");
+    let (planned, owed) =
+        (number(&text, "/report/tally/planned"), number(&text, "/report/tally/owed"));
+    assert!((9_990_000..=10_010_000).contains(&(planned + owed)), "{text}");
+}
+
+#[test]
+fn a_run_without_a_file_takes_everything_from_flags_and_leaves_its_plots() {
+    let site = Site::new();
+    let _server = site.serve();
+    let key = site.keys.public_text();
+    let [latency, rate] = ["latency", "rate"].map(|name| format!("/run/lab/{name}.svg"));
+    let mut command = site.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
+    command.args(["client", "--device", "net_af_packet0,iface=eth0", "--set", "device.sleep=true"]);
+    command.args([
+        "--server",
+        &key,
+        "--endpoint",
+        "192.0.2.1:51820",
+        "--addresses",
+        "192.0.2.10+20",
+    ]);
+    command.args(["--inner", "10.7.0.10", "--clients", "25", "--seed", "3", "--kind", "ping"]);
+    command.args(["--set", "clients.preshared=true", "--to", "10.7.0.1", "--sizes", "[64, 500]"]);
+    command.args([
+        "--rate",
+        "100pps",
+        "--factor",
+        "3",
+        "--pattern",
+        "{ bursts = 4 }",
+        "--secs",
+        "2",
+    ]);
+    command.args(["--loss", "0", "--latency-svg", &latency, "--rate-svg", &rate]);
+    let output = command.args(["--attack", "dos_mac1=50pps"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        text.contains("25 of 25 connected") && text.contains("attack       dos_mac1"),
+        "{text}"
+    );
+    let sent = text
+        .lines()
+        .find_map(|line| line.strip_prefix("sent")?.split_whitespace().next()?.parse::<u64>().ok());
+    assert!(sent.is_some_and(|sent| (597..=604).contains(&sent)), "{text}");
+    for (path, words) in [(&latency, "(60"), (&rate, "intended pps")] {
+        let plot = site.client.run(&format!("cat {path}"));
+        assert!(plot.contains(words) && plot.contains("stroke-width"), "{plot}");
+    }
+}
+
 #[test]
 fn a_server_that_does_not_know_the_clients_is_named_as_the_cause() {
     let site = Site::new();
@@ -245,9 +331,7 @@ fn good_traffic_beside_an_attack_is_counted_apart() {
 fn an_attack_that_lacks_something_says_what() {
     let site = Site::new();
     let _server = site.serve();
-    for (attack, words) in
-        [("wireguard_source", "needs"), ("replay", "needs"), ("nonsense", "attacks` lists")]
-    {
+    for (attack, words) in [("steer_foreign_worker", "needs"), ("nonsense", "attacks` lists")] {
         let (code, text) = site.generate(&["attack", attack]);
         assert_eq!(code, Some(1), "{attack}: {text}");
         assert!(text.contains(words), "{attack}: {text}");

@@ -110,8 +110,13 @@ pub(crate) struct Dataplane {
 impl Dataplane {
     /// Starts it in the namespace and waits until it forwards; gives the inner interface its addresses.
     pub(crate) fn start(namespace: &Namespace, config: &Config) -> Self {
-        let path = namespace.file("dataplane.toml", &config.text());
-        let mut command = namespace.command(env!("CARGO_BIN_EXE_millrace-dataplane"));
+        Self::start_text(namespace, &config.text())
+    }
+
+    /// The same with the text of a configuration.
+    pub(crate) fn start_text(namespace: &Namespace, config: &str) -> Self {
+        let path = namespace.file("dataplane.toml", config);
+        let mut command = namespace.command(super::dataplane_path());
         command.args(["--config", &path]).env("RUST_LOG", "info");
         let mut process = Process::start("dataplane", command);
         until("the dataplane is ready", 60, || {

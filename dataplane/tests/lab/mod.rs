@@ -15,6 +15,11 @@ pub(crate) mod wireguard_go;
 
 use std::time::{Duration, Instant};
 
+/// The program under test.
+pub(crate) fn dataplane_path() -> &'static str {
+    env!("CARGO_BIN_EXE_millrace-dataplane")
+}
+
 /// Waits until the condition holds; fails the test with `what` after `seconds`.
 pub(crate) fn until(what: &str, seconds: u64, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();

@@ -51,6 +51,14 @@ impl Plan {
         }
     }
 
+    pub(super) const fn left(&self) -> Option<u64> {
+        let (total, taken) = match self {
+            Self::Paced(pacer, total) => (*total, pacer.planned()),
+            Self::Recorded(recorded) => recorded.progress(),
+        };
+        if total == u64::MAX { None } else { Some(total.saturating_sub(taken)) }
+    }
+
     pub(super) const fn is_over(&self) -> bool {
         match self {
             Self::Paced(pacer, total) => pacer.planned() >= *total,

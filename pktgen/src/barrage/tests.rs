@@ -50,7 +50,8 @@ fn an_attack_keeps_its_pace_and_its_books() {
     let mut scene = Scene::new(link, [9; 32], 51_820, 1);
     scene.target_v4 = Some(Ipv4Addr::new(192, 0, 2, 1));
     let builder = Builder::new(Attack::DosMac1, &scene).unwrap();
-    let mut barrage = Barrage::new(builder, MPPS, Pattern::Constant, Instant(0));
+    let own = ["192.0.2.9:40000", "[2001:db8::9]:40000"].map(|own| own.parse().unwrap());
+    let mut barrage = Barrage::new(builder, own, (MPPS, Pattern::Constant), Instant(0));
     let mut rng = rng();
     let mut room = 50;
     let mut out = |_: &[u8]| {
@@ -60,6 +61,7 @@ fn an_attack_keeps_its_pace_and_its_books() {
     assert_eq!(barrage.turn(Instant(99_500), &mut rng, &mut out), 64);
     assert_eq!(barrage.turn(Instant(99_500), &mut rng, &mut out), 36);
     barrage.end(Instant(109_500));
+    assert_eq!(barrage.turn(Instant(109_500), &mut rng, &mut out), 0, "what is owed stays owed");
     let wanted = Tally { planned: 100, sent: 50, without_room: 50, owed: 10, ..Tally::default() };
     assert_eq!((*barrage.tally(), barrage.name()), (wanted, "dos_mac1"));
     assert!(barrage.adds_up());

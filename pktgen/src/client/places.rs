@@ -28,7 +28,7 @@ impl Places {
             let port = u32::from(plan.first_port) + nth / range.count.max(1);
             Some(SocketAddr::new(range.at(nth), u16::try_from(port).unwrap_or(PORT_MAX)))
         };
-        let of: Vec<SocketAddr> = (0..plan.clients).filter_map(place).collect();
+        let of: Vec<SocketAddr> = (0..plan.members()).filter_map(place).collect();
         let by = HashMap::with_capacity(of.len());
         Self { ranges: plan.outer.clone(), first_port: plan.first_port, of, by }
     }

@@ -8,6 +8,7 @@ use wire::ethernet::{self, Mac};
 use wireguard::message::{ClientId, DATA_LEN_MIN, padded_len};
 use wireguard::time::Instant;
 
+use super::lend::Hostile;
 use crate::link::{Range, Setup};
 use crate::measure::TRAILER_LEN;
 use crate::pace::{Pacer, Pattern, Rate};
@@ -197,9 +198,16 @@ pub struct Plan {
     pub roam: Option<Roam>,
     /// Traffic, if any.
     pub traffic: Option<Traffic>,
+    /// Whether one client more connects and then turns hostile, and what it knows.
+    pub hostile: Option<Hostile>,
 }
 
 impl Plan {
+    /// The clients and the one that turns hostile.
+    pub const fn members(&self) -> u32 {
+        self.clients + self.hostile.is_some() as u32
+    }
+
     /// The inner address of a client.
     pub fn inner(&self, number: u32, family: Family) -> IpAddr {
         match family {

@@ -38,6 +38,7 @@ fn plan(clients: u32) -> Plan {
         connects_per_sec: 20_000.0,
         mtu: 1420,
         roam: None,
+        hostile: None,
         traffic: None,
     }
 }

@@ -9,10 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use toml::Spanned;
 
-use super::file::{Assault, Device as DeviceFile, File, Run, Spacing};
+use super::file::{Assault, Device as DeviceFile, File, Hostile as HostileFile, Run, Spacing};
+use super::streams::{Streams, Surroundings};
 use super::{Device, Error, Profile, Times};
 use crate::attack::Attack;
-use crate::client::Plan;
+use crate::client::{Hostile, Plan};
 use crate::link::Range;
 use crate::pace::{Pattern, Rate};
 
@@ -25,13 +26,17 @@ pub(super) struct Source<'a> {
     path: &'a Path,
     /// Whether the text is the file's own.
     has_lines: bool,
+    /// What every rate is multiplied by.
+    factor: f64,
 }
 
 /// Checks a text.
 pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profile, Error> {
-    let source = Source { text, path, has_lines };
+    let mut source = Source { text, path, has_lines, factor: 1.0 };
     let file: File = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
+    source.factor = source.positive(&file.run.factor, "run.factor")?;
+    source.whole(&file)?;
     let outer = source.outer(&file)?;
     let plan = Plan {
         seed: file.seed,
@@ -51,20 +56,28 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         connects_per_sec: source.positive(&file.clients.connects_per_sec, "connects_per_sec")?,
         mtu: source.mtu(&file.clients)?,
         roam: file.roam.as_ref().map(|roam| source.roam(roam, &file)).transpose()?,
+        hostile: None,
         traffic: file.traffic.as_ref().map(|t| source.traffic(t, &file.clients)).transpose()?,
     };
-    Ok(Profile {
+    let mut profile = Profile {
+        path: path.to_owned(),
+        hostile: source.hostile(&file),
         device: source.device(&file.device)?,
         plan,
         attacks: file.attack.iter().map(|a| source.assault(a)).collect::<Result<_, _>>()?,
         times: source.times(&file.run)?,
         loss_allowed: file.run.loss_allowed,
-    })
+        streams: Streams::default(),
+    };
+    let around = Surroundings { device: &file.device, plan: &profile.plan };
+    profile.streams = source.streams((&file.synth, &file.replay), &around)?;
+    profile.enlist()?;
+    Ok(profile)
 }
 
 /// The text with changes applied to it; comments are lost.
 pub(super) fn changed(text: &str, path: &Path, changes: &[String]) -> Result<String, Error> {
-    let source = Source { text, path, has_lines: true };
+    let source = Source { text, path, has_lines: true, factor: 1.0 };
     let mut table: toml::Table = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
     for change in changes {
@@ -97,6 +110,36 @@ impl Source<'_> {
         let has_line = self.has_lines && *span != (0..0);
         let line = has_line.then(|| before.matches('\n').count() + 1);
         Error { path: self.path.to_owned(), line, what: what.into() }
+    }
+
+    /// Sections that need each other. Without clients, streams need no server.
+    fn whole(&self, file: &File) -> Result<(), Error> {
+        let missing = |what: &str| Err(self.error(&(0..0), what));
+        if !file.clients.is_absent() && file.server.is_absent() {
+            return missing("[clients] without [server]: give its public_key and endpoints");
+        }
+        if file.clients.is_absent() && (file.traffic.is_some() || file.roam.is_some()) {
+            return missing(
+                "[traffic] and [roam] are of [clients], which is missing; [[synth]] and [[replay]] need none",
+            );
+        }
+        if !file.attack.is_empty() && file.server.is_absent() {
+            return missing("[[attack]] without [server]: give its public_key and endpoints");
+        }
+        if !file.attack.is_empty()
+            && file.clients.is_absent()
+            && file.device.addresses.get_ref().is_empty()
+        {
+            return missing(
+                "[[attack]] without [clients]: set device.addresses, so that the server can be found on the link",
+            );
+        }
+        Ok(())
+    }
+
+    /// A path of the profile, which counts from where that is.
+    pub(super) fn beside(&self, path: &Path) -> std::path::PathBuf {
+        self.path.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
     fn device(&self, device: &DeviceFile) -> Result<Device, Error> {
@@ -148,6 +191,10 @@ impl Source<'_> {
     }
 
     fn public_key(&self, text: &Spanned<String>) -> Result<[u8; 32], Error> {
+        if text.span() == (0..0) {
+            // No section, so nobody to speak to.
+            return Ok([0; 32]);
+        }
         let octets = STANDARD.decode(text.get_ref().trim()).ok();
         octets.and_then(|octets| octets.try_into().ok()).ok_or_else(|| {
             let what = "server.public_key is not base64 of 32 octets; `wg pubkey` makes it from the server's private key";
@@ -175,6 +222,12 @@ impl Source<'_> {
         Err(self.error(span, format!("{name} = {secs} is outside 0 to {SECS_MAX} seconds")))
     }
 
+    #[expect(clippy::unused_self, reason = "beside its sisters")]
+    fn hostile(&self, file: &File) -> Hostile {
+        let HostileFile { local, silent, absent, unrouted } = file.hostile;
+        Hostile { local, silent, absent, unrouted }
+    }
+
     fn assault(&self, assault: &Assault) -> Result<super::Assault, Error> {
         let name = assault.name.get_ref();
         let attack = Attack::from_name(name).ok_or_else(|| {
@@ -188,7 +241,8 @@ impl Source<'_> {
     }
 
     pub(super) fn rate(&self, rate: &Spanned<String>) -> Result<Rate, Error> {
-        Rate::parse(rate.get_ref()).ok_or_else(|| {
+        let parsed = Rate::parse(rate.get_ref()).map(|rate| rate.times(self.factor));
+        parsed.ok_or_else(|| {
             let text = rate.get_ref();
             let what = format!("rate \"{text}\" is none such as 20kpps, 1Gbit/s or 10Gbit/s-l1");
             self.error(&rate.span(), what)

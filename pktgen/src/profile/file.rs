@@ -1,10 +1,11 @@
 //! The shape of the file, before its meaning is checked.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::streams::{ReplayFile, SynthFile};
 use crate::client::{Family, Kind, RoamKind};
 
 #[derive(Deserialize)]
@@ -13,12 +14,20 @@ pub(super) struct File {
     #[serde(default = "one")]
     pub(super) seed: u64,
     pub(super) device: Device,
+    #[serde(default)]
     pub(super) server: Server,
+    #[serde(default)]
     pub(super) clients: Clients,
     pub(super) roam: Option<Spanned<Roam>>,
     pub(super) traffic: Option<Traffic>,
     #[serde(default)]
     pub(super) attack: Vec<Assault>,
+    #[serde(default)]
+    pub(super) synth: Vec<SynthFile>,
+    #[serde(default)]
+    pub(super) replay: Vec<ReplayFile>,
+    #[serde(default)]
+    pub(super) hostile: Hostile,
     #[serde(default)]
     pub(super) run: Run,
 }
@@ -39,6 +48,14 @@ pub(super) struct Device {
     pub(super) vlan: Option<Spanned<u16>>,
     #[serde(default)]
     pub(super) sleep: bool,
+    #[serde(default = "nowhere")]
+    pub(super) addresses: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(super) gateways: Vec<IpAddr>,
+}
+
+fn nowhere() -> Spanned<Vec<String>> {
+    Spanned::new(0..0, Vec::new())
 }
 
 fn megabytes() -> u32 {
@@ -75,6 +92,44 @@ pub(super) struct Clients {
     pub(super) mtu: Spanned<u16>,
 }
 
+/// A profile without the section.
+impl Default for Server {
+    fn default() -> Self {
+        let public_key = Spanned::new(0..0, String::new());
+        Self { public_key, endpoints: Spanned::new(0..0, Vec::new()), gateways: Vec::new() }
+    }
+}
+
+impl Server {
+    pub(super) fn is_absent(&self) -> bool {
+        self.public_key.span() == (0..0)
+    }
+}
+
+/// A profile without the section.
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            count: Spanned::new(0..0, 0),
+            addresses: nowhere(),
+            first_port: first_port(),
+            inner: Spanned::new(0..0, Vec::new()),
+            routers: Vec::new(),
+            preshared: false,
+            client_id: None,
+            keepalive_secs: 0,
+            connects_per_sec: connects_per_sec(),
+            mtu: mtu(),
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn is_absent(&self) -> bool {
+        self.count.span() == (0..0)
+    }
+}
+
 fn first_port() -> Spanned<u16> {
     Spanned::new(0..0, 20_000)
 }
@@ -108,18 +163,12 @@ pub(super) struct Traffic {
     pub(super) family: Family,
     pub(super) sizes: Spanned<Sizes>,
     pub(super) rate: Spanned<String>,
-    #[serde(default = "unity")]
-    pub(super) factor: Spanned<f64>,
     #[serde(default)]
     pub(super) pattern: Spacing,
 }
 
 fn v4() -> Family {
     Family::V4
-}
-
-fn unity() -> Spanned<f64> {
-    Spanned::new(0..0, 1.0)
 }
 
 #[derive(Deserialize)]
@@ -129,6 +178,22 @@ pub(super) struct Assault {
     pub(super) rate: Spanned<String>,
     #[serde(default)]
     pub(super) pattern: Spacing,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Hostile {
+    pub(super) local: Option<Ipv4Addr>,
+    pub(super) silent: Option<Ipv4Addr>,
+    pub(super) absent: Option<Ipv4Addr>,
+    pub(super) unrouted: Ipv4Addr,
+}
+
+impl Default for Hostile {
+    fn default() -> Self {
+        // Set aside for documentation (RFC 5737), so no route should lead there.
+        Self { local: None, silent: None, absent: None, unrouted: Ipv4Addr::new(203, 0, 113, 1) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -159,10 +224,12 @@ pub(super) struct Run {
     pub(super) secs: f64,
     pub(super) drain_secs: f64,
     pub(super) loss_allowed: Option<f64>,
+    pub(super) factor: Spanned<f64>,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { connect_secs: 10.0, secs: 10.0, drain_secs: 0.5, loss_allowed: None }
+        let factor = Spanned::new(0..0, 1.0);
+        Self { connect_secs: 10.0, secs: 10.0, drain_secs: 0.5, loss_allowed: None, factor }
     }
 }

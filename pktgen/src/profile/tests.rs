@@ -26,11 +26,12 @@ kind = "echo"
 to = "10.7.0.1"
 sizes = [100, 1400]
 rate = "2kpps"
-factor = 1.5
 pattern = { bursts = 8 }
 [[attack]]
 name = "dos_mac1"
 rate = "1Mpps"
+[run]
+factor = 1.5
 "#;
 
 fn parse(text: &str, changes: &[&str]) -> Result<Profile, Error> {
@@ -53,6 +54,44 @@ fn a_whole_profile_is_read() {
     assert_eq!((traffic.rate, traffic.pattern), (Rate::Packets(3000.0), Pattern::Bursts(8)));
     assert_eq!(traffic.target, Target::Host("10.7.0.1".parse().unwrap()));
     assert_eq!(profile.attacks[0].attack, Attack::DosMac1);
+    assert_eq!(profile.attacks[0].rate, Rate::Packets(1.5e6), "the factor is everybody's");
+    assert_eq!(plan.hostile, None, "a stranger's attack needs no session");
+}
+
+#[test]
+fn an_attack_from_within_brings_its_client_and_lasts_no_longer_than_a_session() {
+    let inside = GOOD.replace("dos_mac1", "route_none");
+    let profile = parse(&inside, &["hostile.local=10.7.0.1"]).unwrap();
+    let hostile = profile.plan.hostile.unwrap();
+    assert_eq!(hostile.local, Some([10, 7, 0, 1].into()));
+    assert_eq!((profile.plan.clients, profile.plan.members()), (50, 51));
+    let error = parse(&inside, &["run.secs=200"]).unwrap_err().to_string();
+    assert!(error.contains("run.secs to 150"), "{error}");
+    let captured = |changes: &[&str]| {
+        let mut profile = parse(&GOOD.replace("dos_mac1", "replay"), changes).unwrap();
+        let beside = profile.plan.hostile;
+        profile.plan.clients = 0;
+        profile.enlist().unwrap();
+        (beside.is_some(), profile.plan.hostile.is_some())
+    };
+    assert_eq!(captured(&[]), (false, true), "others' messages serve as well, if there are others");
+}
+
+#[test]
+fn a_profile_may_be_nothing_but_flags() {
+    let changes = [
+        "device.name=net_null0",
+        "server.public_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "server.endpoints=[\"192.0.2.1:51820\"]",
+        "clients.count=1",
+        "clients.addresses=[\"192.0.2.10\"]",
+        "clients.inner=[\"10.7.1.1\"]",
+    ]
+    .map(str::to_owned);
+    let profile = Profile::read(None, &changes).unwrap();
+    assert_eq!((profile.plan.clients, profile.device.name.as_str()), (1, "net_null0"));
+    let error = Profile::read(None, &changes[1..]).unwrap_err().to_string();
+    assert!(error.starts_with("the command line: missing field `device`"), "{error}");
 }
 
 #[test]
@@ -90,9 +129,9 @@ fn every_mistake_names_its_line_and_what_to_write() {
         ("\"10.7.0.1\"", "\"server\"", 20, "\"clients\""),
         ("\"echo\"", "\"one-way\"", 20, "\"echo\""),
         ("{ bursts = 8 }", "{ bursts = 0 }", 22, "send nothing"),
-        ("dos_mac1", "dos_mac3", 26, "millrace-pktgen attacks"),
-        ("1Mpps", "fast", 27, "20kpps"),
-        ("factor = 1.5", "factor = -1", 23, "above 0"),
+        ("dos_mac1", "dos_mac3", 25, "millrace-pktgen attacks"),
+        ("1Mpps", "fast", 26, "20kpps"),
+        ("factor = 1.5", "factor = -1", 28, "above 0"),
     ];
     for (good, bad, line, words) in cases {
         let text = GOOD.replacen(good, bad, 1);

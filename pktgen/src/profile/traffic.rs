@@ -14,14 +14,12 @@ impl Source<'_> {
         traffic: &TrafficFile,
         clients: &Clients,
     ) -> Result<Traffic, Error> {
-        let rate = self.rate(&traffic.rate)?;
-        let factor = self.positive(&traffic.factor, "traffic.factor")?;
         Ok(Traffic {
             kind: traffic.kind,
             target: self.target(traffic)?,
             family: traffic.family,
             sizes: self.sizes(traffic, clients)?,
-            rate: rate.times(factor),
+            rate: self.rate(&traffic.rate)?,
             pattern: self.pattern(&traffic.pattern, &traffic.rate)?,
         })
     }

@@ -1,18 +1,50 @@
 //! The laboratory of the dataplane's tests on real devices, as far as the generator needs it.
 
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "../../../dataplane/tests/lab/dataplane.rs"]
+pub(crate) mod dataplane;
 #[path = "../../../dataplane/tests/lab/keys.rs"]
 pub(crate) mod keys;
-#[expect(dead_code, reason = "the dataplane's tests use all of it")]
+#[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/namespace.rs"]
 pub(crate) mod namespace;
-#[expect(dead_code, reason = "the dataplane's tests use all of it")]
+#[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/process.rs"]
 pub(crate) mod process;
-#[expect(dead_code, reason = "the dataplane's tests use all of it")]
+#[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/wireguard_go.rs"]
 pub(crate) mod wireguard_go;
 
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+/// The dataplane's program as the generator's own was built. Another package's programs are not built with the tests,
+/// so this is done here, once.
+#[allow(dead_code, reason = "not every test runs it")]
+pub(crate) fn dataplane_path() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let generator = std::path::Path::new(env!("CARGO_BIN_EXE_millrace-pktgen"));
+        let is_release = generator.parent().is_some_and(|folder| folder.ends_with("release"));
+        let profile = if is_release { "release" } else { "dev" };
+        let target = generator.parent().and_then(|folder| folder.parent()).unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "build",
+            "--locked",
+            "--quiet",
+            "--package",
+            "dataplane",
+            "--features",
+            "dpdk",
+        ]);
+        cargo.args(["--bin", "millrace-dataplane", "--profile", profile]);
+        let status = cargo.arg("--target-dir").arg(target).status().unwrap();
+        assert!(status.success(), "the dataplane does not build");
+        generator.with_file_name("millrace-dataplane").to_str().unwrap().to_owned()
+    })
+}
 
 /// Waits until the condition holds; fails the test with `what` after `seconds`.
 pub(crate) fn until(what: &str, seconds: u64, mut condition: impl FnMut() -> bool) {
