@@ -15,6 +15,7 @@ pub mod attack;
 pub mod client;
 pub mod profile;
 pub mod barrage;
+pub mod decode;
 pub mod streams;
 pub mod report;
 pub mod status;
