@@ -20,6 +20,9 @@ const RACE_DELAY_MAX_MS: u32 = 4999;
 impl Source<'_> {
     /// Rows of outer addresses: `192.0.2.10+40` is the first and how many.
     pub(super) fn outer(&self, file: &File) -> Result<Vec<Range>, Error> {
+        if file.clients.is_absent() {
+            return self.device_rows(file);
+        }
         let texts = &file.clients.addresses;
         let rows = texts.get_ref().iter().map(|text| {
             let (first, count) = text.split_once('+').unwrap_or((text, "1"));

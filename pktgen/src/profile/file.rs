@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use base64::Engine as _;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::responder::Responder;
+use super::streams::{ReplayFile, SynthFile};
 use crate::client::{Family, Kind, Order, RoamKind};
 
 #[derive(Deserialize)]
@@ -15,9 +15,9 @@ pub(super) struct File {
     #[serde(default = "one")]
     pub(super) seed: u64,
     pub(super) device: Device,
-    #[serde(default = "Server::absent")]
+    #[serde(default)]
     pub(super) server: Server,
-    #[serde(default = "Clients::absent")]
+    #[serde(default)]
     pub(super) clients: Clients,
     pub(super) responder: Option<Responder>,
     pub(super) roam: Option<Spanned<Roam>>,
@@ -25,6 +25,10 @@ pub(super) struct File {
     pub(super) traffic: Option<Traffic>,
     #[serde(default)]
     pub(super) attack: Vec<Assault>,
+    #[serde(default)]
+    pub(super) synth: Vec<SynthFile>,
+    #[serde(default)]
+    pub(super) replay: Vec<ReplayFile>,
     #[serde(default)]
     pub(super) hostile: Hostile,
     #[serde(default)]
@@ -47,6 +51,14 @@ pub(super) struct Device {
     pub(super) vlan: Option<Spanned<u16>>,
     #[serde(default)]
     pub(super) sleep: bool,
+    #[serde(default = "nowhere")]
+    pub(super) addresses: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(super) gateways: Vec<IpAddr>,
+}
+
+fn nowhere() -> Spanned<Vec<String>> {
+    Spanned::new(0..0, Vec::new())
 }
 
 fn megabytes() -> u32 {
@@ -92,25 +104,26 @@ pub(super) enum Families {
     Race,
 }
 
-impl Server {
-    /// What stands for a section that is not there; for nobody it is not looked at.
-    fn absent() -> Self {
-        let nothing = base64::engine::general_purpose::STANDARD.encode([0; 32]);
-        let public_key = Spanned::new(0..0, nothing);
+/// A profile without the section.
+impl Default for Server {
+    fn default() -> Self {
+        let public_key = Spanned::new(0..0, String::new());
         Self { public_key, endpoints: Spanned::new(0..0, Vec::new()), gateways: Vec::new() }
-    }
-
-    pub(super) fn is_absent(&self) -> bool {
-        self.endpoints.span().is_empty()
     }
 }
 
-impl Clients {
-    /// What stands for a section that is not there: nobody.
-    fn absent() -> Self {
+impl Server {
+    pub(super) fn is_absent(&self) -> bool {
+        self.public_key.span() == (0..0)
+    }
+}
+
+/// A profile without the section.
+impl Default for Clients {
+    fn default() -> Self {
         Self {
             count: Spanned::new(0..0, 0),
-            addresses: Spanned::new(0..0, Vec::new()),
+            addresses: nowhere(),
             first_port: first_port(),
             inner: Spanned::new(0..0, Vec::new()),
             routers: Vec::new(),
@@ -123,9 +136,11 @@ impl Clients {
             race_delay_ms: None,
         }
     }
+}
 
+impl Clients {
     pub(super) fn is_absent(&self) -> bool {
-        self.count.span().is_empty()
+        self.count.span() == (0..0)
     }
 }
 

@@ -9,7 +9,6 @@ use toml::Spanned;
 
 use super::check::Source;
 use super::{Error, Profile};
-use crate::link::Range;
 use crate::responder::origin::CONNECTIONS_MAX;
 use crate::responder::{ECHO_PORT, Plan, gre, origin};
 
@@ -106,22 +105,6 @@ impl Source<'_> {
             }
         }
         Ok(Plan { seed, vlan, addresses, tunnels, origin: self.origin(file)? })
-    }
-
-    /// Rows of addresses: `198.51.100.10+16` is the first and how many.
-    fn rows(&self, texts: &Spanned<Vec<String>>, name: &str) -> Result<Vec<Range>, Error> {
-        let row = |text: &String| {
-            let (first, count) = text.split_once('+').unwrap_or((text, "1"));
-            let range = first.trim().parse().ok().zip(count.trim().parse().ok());
-            let range = range.filter(|(_, count)| *count > 0);
-            range.map(|(first, count)| Range { first, count }).ok_or_else(|| {
-                let what = format!(
-                    "{name}: \"{text}\" is no row such as 198.51.100.10+16 (the first, how many)"
-                );
-                self.error(&texts.span(), what)
-            })
-        };
-        texts.get_ref().iter().map(row).collect()
     }
 
     fn tunnel(&self, gre: &Gre, file: &Responder) -> Result<gre::Plan, Error> {
