@@ -3,9 +3,11 @@
 
 mod history;
 mod plot;
+mod streams;
 
 pub use history::History;
 pub use plot::{percentiles_svg, rates_svg};
+pub use streams::{Pace, Stream, told_apart};
 
 use std::fmt::Write as _;
 
@@ -59,7 +61,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Serialize)]
 pub struct Attack {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its counts.
     pub tally: barrage::Tally,
     /// How late its frames left.
@@ -99,6 +101,10 @@ pub struct Report {
     pub lateness: Percentiles,
     /// The attacks beside.
     pub attacks: Vec<Attack>,
+    /// Synthetic streams and replays.
+    pub streams: Vec<Stream>,
+    /// What is counted beside them.
+    pub beside_streams: crate::streams::Tally,
     /// What it amounts to.
     pub verdict: Verdict,
     /// One sentence for each thing that is not as it should be.
@@ -109,7 +115,8 @@ impl Report {
     /// Judges the figures and adds the remarks.
     pub fn judge(&mut self) {
         self.schema = SCHEMA;
-        let found: Vec<_> = self.unreached().into_iter().chain(self.faults()).collect();
+        let found = self.unreached().into_iter().chain(self.faults());
+        let found: Vec<_> = found.chain(self.stream_faults()).collect();
         self.verdict = found.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Good);
         self.remarks = found.into_iter().map(|(_, remark)| remark).collect();
     }
@@ -272,6 +279,9 @@ impl Report {
                 rate(sent)
             )?;
         }
+        for stream in &self.streams {
+            stream.write(text, *traffic_secs)?;
+        }
         for remark in &self.remarks {
             writeln!(text, "! {remark}")?;
         }
@@ -338,6 +348,8 @@ mod tests {
             latency: Percentiles { p50_ns: 900, p99_9_ns: 1_234_567, ..Percentiles::default() },
             lateness: Percentiles::default(),
             attacks: Vec::new(),
+            streams: Vec::new(),
+            beside_streams: crate::streams::Tally::default(),
             verdict: Verdict::Unbalanced,
             remarks: Vec::new(),
         }

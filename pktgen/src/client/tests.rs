@@ -43,8 +43,8 @@ pub(crate) fn plan(clients: u32) -> Plan {
         mtu: 1420,
         families: Families::Alternate,
         roam: None,
-        reconnect: None,
         hostile: None,
+        reconnect: None,
         traffic: None,
     }
 }
@@ -62,6 +62,7 @@ fn traffic(kind: Kind, target: Target, family: Family, rate: f64) -> Traffic {
         sizes,
         rate,
         pattern,
+        is_measured_elsewhere: !kind.returns() && target != Target::Clients,
     }
 }
 

@@ -262,6 +262,7 @@ mod tests {
         let traffic = Traffic {
             kind: Kind::Tcp,
             flags: None,
+            is_measured_elsewhere: true,
             target: Target::Hosts(row),
             spread,
             sealing: Sealing::Live,

@@ -20,6 +20,9 @@ const RACE_DELAY_MAX_MS: u32 = 4999;
 impl Source<'_> {
     /// Rows of outer addresses: `192.0.2.10+40` is the first and how many.
     pub(super) fn outer(&self, file: &File) -> Result<Vec<Range>, Error> {
+        if file.clients.is_absent() {
+            return self.device_rows(file);
+        }
         let texts = &file.clients.addresses;
         let rows = texts.get_ref().iter().map(|text| {
             let (first, count) = text.split_once('+').unwrap_or((text, "1"));
@@ -34,6 +37,9 @@ impl Source<'_> {
         });
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let families = rows.iter().filter(|row| row.first.is_ipv4()).count();
+        if file.clients.is_absent() {
+            return Ok(rows);
+        }
         if rows.is_empty() || families > 1 || rows.len() - families > 1 {
             let what = "clients.addresses has to name one row, or one of each family";
             return Err(self.error(&texts.span(), what));

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::responder::Responder;
+use super::streams::{ReplayFile, SynthFile};
 use crate::client::{Family, Kind, Order, RoamKind};
 
 #[derive(Deserialize)]
@@ -13,13 +15,20 @@ pub(super) struct File {
     #[serde(default = "one")]
     pub(super) seed: u64,
     pub(super) device: Device,
+    #[serde(default)]
     pub(super) server: Server,
+    #[serde(default)]
     pub(super) clients: Clients,
+    pub(super) responder: Option<Responder>,
     pub(super) roam: Option<Spanned<Roam>>,
     pub(super) reconnect: Option<Spanned<Times>>,
     pub(super) traffic: Option<Traffic>,
     #[serde(default)]
     pub(super) attack: Vec<Assault>,
+    #[serde(default)]
+    pub(super) synth: Vec<SynthFile>,
+    #[serde(default)]
+    pub(super) replay: Vec<ReplayFile>,
     #[serde(default)]
     pub(super) hostile: Hostile,
     #[serde(default)]
@@ -42,6 +51,14 @@ pub(super) struct Device {
     pub(super) vlan: Option<Spanned<u16>>,
     #[serde(default)]
     pub(super) sleep: bool,
+    #[serde(default = "nowhere")]
+    pub(super) addresses: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(super) gateways: Vec<IpAddr>,
+}
+
+fn nowhere() -> Spanned<Vec<String>> {
+    Spanned::new(0..0, Vec::new())
 }
 
 fn megabytes() -> u32 {
@@ -85,6 +102,46 @@ pub(super) struct Clients {
 pub(super) enum Families {
     Alternate,
     Race,
+}
+
+/// A profile without the section.
+impl Default for Server {
+    fn default() -> Self {
+        let public_key = Spanned::new(0..0, String::new());
+        Self { public_key, endpoints: Spanned::new(0..0, Vec::new()), gateways: Vec::new() }
+    }
+}
+
+impl Server {
+    pub(super) fn is_absent(&self) -> bool {
+        self.public_key.span() == (0..0)
+    }
+}
+
+/// A profile without the section.
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            count: Spanned::new(0..0, 0),
+            addresses: nowhere(),
+            first_port: first_port(),
+            inner: Spanned::new(0..0, Vec::new()),
+            routers: Vec::new(),
+            preshared: false,
+            client_id: None,
+            keepalive_secs: 0,
+            connects_per_sec: connects_per_sec(),
+            mtu: mtu(),
+            families: None,
+            race_delay_ms: None,
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn is_absent(&self) -> bool {
+        self.count.span() == (0..0)
+    }
 }
 
 fn first_port() -> Spanned<u16> {

@@ -163,7 +163,7 @@ fn segments_rows_and_pools_are_read() {
         "traffic.ports=1024..65535",
         "traffic.source_ports=2000",
         "traffic.order=random",
-        "traffic.flags=SA",
+        "traffic.flags=syn,ack",
     ];
     let traffic = parse(GOOD, &changes).unwrap().plan.traffic.unwrap();
     let row = Range { first: "198.51.100.0".parse().unwrap(), count: 256 };
@@ -171,7 +171,7 @@ fn segments_rows_and_pools_are_read() {
     assert_eq!(traffic.spread.ports, Some(Ports { first: 1024, last: 65_535 }));
     assert_eq!(traffic.spread.source_ports, Some(Ports { first: 2000, last: 2000 }));
     assert_eq!((traffic.spread.order, traffic.flags), (Order::Random, Some(0x12)));
-    assert!(traffic.is_measured_elsewhere());
+    assert!(traffic.is_measured_elsewhere);
 
     let text = GOOD.replace("[roam]\nkind = \"port\"\nspread_secs = 1\nevery_secs = 60\n", "");
     let traffic = parse(&text, &["traffic.aead=prepared"]).unwrap().plan.traffic.unwrap();
@@ -194,8 +194,8 @@ fn every_mistake_about_families_rows_and_pools_names_its_remedy() {
         (&["traffic.kind=tcp", "traffic.ports=9..8"], "1024..65535"),
         (&["traffic.kind=tcp", "traffic.ports=0..8"], "1024..65535"),
         (&["traffic.kind=tcp", "traffic.source_ports=1..65536"], "1024..65535"),
-        (&["traffic.kind=tcp", "traffic.flags=X"], "write \"S\""),
-        (&["traffic.flags=S"], "traffic.kind = \"tcp\""),
+        (&["traffic.kind=tcp", "traffic.flags=X"], "write them like"),
+        (&["traffic.flags=syn"], "traffic.kind = \"tcp\""),
         (&["traffic.to=198.51.100.0+0"], "198.51.100.0+256"),
         (&["traffic.pool_megabytes=1"], "traffic.aead = \"prepared\""),
         (&["traffic.aead=prepared", "run.secs=101"], "lower run.secs"),
