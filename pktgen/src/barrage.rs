@@ -98,7 +98,7 @@ impl Barrage {
 
     fn of(name: String, source: Source, plan: Plan) -> Self {
         // Measured streams have one meter row; those that nobody measures have none.
-        let meter = Meter::new(usize::from(matches!(source, Source::Synth(_))));
+        let meter = Meter::new(usize::from(matches!(source, Source::Synth(_))), false);
         let frame = vec![0; ROOM].into_boxed_slice();
         let tally = Tally::default();
         Self { name, source, plan, tally, meter, mark: 0, frame, len: 60, is_ended: false }
@@ -129,11 +129,25 @@ impl Barrage {
             return 0;
         }
         for done in 0..FRAMES_PER_TURN {
-            let Some(planned) = self.plan.take(now, self.len, rng) else { return done };
-            self.tally.planned += 1;
-            self.send(planned, now, out);
+            if !self.step(now, rng, &mut |frame, _| out(frame)) {
+                return done;
+            }
         }
         FRAMES_PER_TURN
+    }
+
+    /// Sends the next frame if it is due, and tells `out` when it was planned for; false if none is.
+    #[inline]
+    pub fn step(
+        &mut self,
+        now: Instant,
+        rng: &mut ChaCha20Rng,
+        out: &mut impl FnMut(&[u8], Instant) -> bool,
+    ) -> bool {
+        let Some(planned) = self.plan.take(now, self.len, rng) else { return false };
+        self.tally.planned += 1;
+        self.send(planned, now, &mut |frame| out(frame, planned));
+        true
     }
 
     #[inline]
@@ -149,7 +163,7 @@ impl Barrage {
             Source::Synth(synth) => {
                 is_measured = synth.measures_next();
                 if is_measured {
-                    let trailer = Trailer { stream: *mark, ..meter.send(0, planned, now) };
+                    let trailer = Trailer { stream: *mark, ..meter.send(0, planned) };
                     let len = synth.build(Some(trailer), frame);
                     frame.get(..len).unwrap_or_default()
                 } else if let Some(prepared) = synth.prepared() {
@@ -160,9 +174,7 @@ impl Barrage {
                 }
             }
         };
-        if !is_measured {
-            meter.lateness.record(now.since(planned));
-        }
+        meter.late(planned, now);
         let tally = &mut self.tally;
         if octets.is_empty() {
             tally.unbuilt += 1;

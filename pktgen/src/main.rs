@@ -56,6 +56,9 @@ enum Command {
         /// Seconds for each figure.
         #[arg(long, default_value_t = 1.0)]
         secs: f64,
+        /// Print each figure as a line of JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -231,9 +234,10 @@ fn run(command: &Command) -> Result<u8, Failure> {
             say(&format!("{}: ok, {clients} clients", choice.name()));
             Ok(0)
         }
-        Command::SelfTest { core, secs } => {
-            for line in selftest::measure(*core, *secs)? {
-                say(&line);
+        Command::SelfTest { core, secs, json } => {
+            for figure in selftest::measure(*core, *secs)? {
+                let text = if *json { serde_json::to_string(&figure)? } else { figure.line() };
+                say(&text);
             }
             Ok(0)
         }

@@ -240,12 +240,23 @@ impl Report {
             tally.without_room,
             tally.owed
         )?;
+        if tally.prepared > 0 {
+            writeln!(text, "sealed       {} packets before the traffic began", tally.prepared)?;
+        }
+        if tally.races > 0 {
+            let Tally { races, won_v4, won_v6, late_answers, .. } = tally;
+            writeln!(
+                text,
+                "races        {races}, won over IPv4 {won_v4}, over IPv6 {won_v6}, late answers {late_answers}"
+            )?;
+        }
         writeln!(text, "received     {} ({:.1} pps)", sums.received, rate(sums.received))?;
         writeln!(
             text,
-            "missing      {} ({:.6} %), duplicates {}, reordered {}, too old {}",
+            "missing      {} ({:.6} %), elsewhere {}, duplicates {}, reordered {}, too old {}",
             sums.missing,
             100.0 * share(sums.missing, sums.sent),
+            sums.elsewhere,
             sums.duplicates,
             sums.reordered,
             sums.too_old

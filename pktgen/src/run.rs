@@ -6,12 +6,13 @@ mod arm;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dpdk::Mbuf;
 use dpdk::clock::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wireguard::time::Instant;
 
-use crate::attack::{self, Captured};
+use crate::attack::Captured;
 use crate::barrage::{Barrage, Kind};
 use crate::client::{Moment, Swarm, Tally};
 use crate::device::{Burst, Device};
@@ -104,15 +105,17 @@ impl<'a> Run<'a> {
     /// All of it.
     ///
     /// # Errors
-    /// An attack that cannot be made here, with what it lacks.
+    /// An attack that cannot be made here, with what it lacks; packets that cannot be prepared.
     pub fn go(
         mut self,
         tell: &mut impl FnMut(Told<'_>),
-    ) -> Result<(Report, Latency), attack::Error> {
+    ) -> Result<(Report, Latency), Box<dyn std::error::Error>> {
         let begin = self.now();
         let connected = self.connect(tell);
         let connect_secs = self.now().since(begin).as_secs_f64();
         self.arm()?;
+        let clock = &self.clock;
+        self.swarm.prepare(self.profile.times.traffic, || Instant(clock.now_ns()))?;
         let begin = self.now();
         if self.is_resolved() {
             self.swarm.begin(begin);
@@ -145,15 +148,11 @@ impl<'a> Run<'a> {
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
         let Self { device, swarm, streams, random, captured, .. } = self;
-        for frame in &arrived {
-            if streams.receive(frame.frame(), now, &mut |frame| device.put(frame)) {
-                continue;
-            }
-            swarm.receive(frame.frame(), moment, &mut |frame| {
-                arm::capture(captured, frame);
-                device.put(frame)
-            });
-        }
+        arrived.retain(|mbuf| !streams.receive(mbuf.frame(), now, &mut |frame| device.put(frame)));
+        swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut |frame| {
+            arm::capture(captured, frame);
+            device.put(frame)
+        });
         done += swarm.turn(moment, &mut |frame| {
             arm::capture(captured, frame);
             device.put(frame)

@@ -168,6 +168,11 @@ impl Streams {
         &self.barrages
     }
 
+    /// The same, to take frames from one after the other.
+    pub fn barrages_mut(&mut self) -> &mut [Barrage] {
+        &mut self.barrages
+    }
+
     /// Takes a frame that has come, if it is a packet of a stream that has come back; false leaves it to others, and
     /// only lets attacks and the link learn from it.
     pub fn receive(

@@ -44,6 +44,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         vlan: source.vlan(&file.device)?,
         servers: source.servers(&file, &outer)?,
         hops: source.hops(&file, &outer)?,
+        families: source.families(&file.clients, &outer)?,
         outer,
         first_port: *file.clients.first_port.get_ref(),
         routers: file.clients.routers.clone(),
@@ -57,7 +58,8 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         mtu: source.mtu(&file.clients)?,
         roam: file.roam.as_ref().map(|roam| source.roam(roam, &file)).transpose()?,
         hostile: None,
-        traffic: file.traffic.as_ref().map(|t| source.traffic(t, &file.clients)).transpose()?,
+        reconnect: file.reconnect.as_ref().map(|times| source.reconnect(times)).transpose()?,
+        traffic: file.traffic.as_ref().map(|t| source.traffic(t, &file)).transpose()?,
     };
     let mut profile = Profile {
         path: path.to_owned(),

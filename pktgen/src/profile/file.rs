@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::streams::{ReplayFile, SynthFile};
-use crate::client::{Family, Kind, RoamKind};
+use crate::client::{Family, Kind, Order, RoamKind};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +19,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) clients: Clients,
     pub(super) roam: Option<Spanned<Roam>>,
+    pub(super) reconnect: Option<Spanned<Times>>,
     pub(super) traffic: Option<Traffic>,
     #[serde(default)]
     pub(super) attack: Vec<Assault>,
@@ -90,6 +91,15 @@ pub(super) struct Clients {
     pub(super) connects_per_sec: Spanned<f64>,
     #[serde(default = "mtu")]
     pub(super) mtu: Spanned<u16>,
+    pub(super) families: Option<Spanned<Families>>,
+    pub(super) race_delay_ms: Option<Spanned<u32>>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Families {
+    Alternate,
+    Race,
 }
 
 /// A profile without the section.
@@ -120,6 +130,8 @@ impl Default for Clients {
             keepalive_secs: 0,
             connects_per_sec: connects_per_sec(),
             mtu: mtu(),
+            families: None,
+            race_delay_ms: None,
         }
     }
 }
@@ -154,6 +166,24 @@ pub(super) struct Roam {
     pub(super) every_secs: f64,
 }
 
+impl Roam {
+    pub(super) fn times(&self) -> Times {
+        let Self { mean_secs, after_secs, spread_secs, every_secs, .. } = *self;
+        Times { mean_secs, after_secs, spread_secs, every_secs }
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Times {
+    pub(super) mean_secs: Option<f64>,
+    #[serde(default)]
+    pub(super) after_secs: f64,
+    pub(super) spread_secs: Option<f64>,
+    #[serde(default)]
+    pub(super) every_secs: f64,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Traffic {
@@ -165,6 +195,20 @@ pub(super) struct Traffic {
     pub(super) rate: Spanned<String>,
     #[serde(default)]
     pub(super) pattern: Spacing,
+    pub(super) ports: Option<Spanned<String>>,
+    pub(super) source_ports: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) order: Order,
+    pub(super) flags: Option<Spanned<String>>,
+    pub(super) aead: Option<Spanned<Aead>>,
+    pub(super) pool_megabytes: Option<Spanned<u32>>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Aead {
+    Live,
+    Prepared,
 }
 
 fn v4() -> Family {

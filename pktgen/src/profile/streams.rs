@@ -279,8 +279,12 @@ impl Source<'_> {
             protocol,
             source,
             destination,
-            source_port: self.ports(file.source_port.as_ref(), 10_000, "synth.source_port")?,
-            destination_port: self.ports(
+            source_port: self.synth_ports(
+                file.source_port.as_ref(),
+                10_000,
+                "synth.source_port",
+            )?,
+            destination_port: self.synth_ports(
                 file.destination_port.as_ref(),
                 7,
                 "synth.destination_port",
@@ -344,7 +348,7 @@ impl Source<'_> {
         let Some(name) = &file.protocol else { return Ok(Protocol::Udp) };
         match name.get_ref().as_str() {
             "udp" => Ok(Protocol::Udp),
-            "tcp" => Ok(Protocol::Tcp(self.flags(file.flags.as_ref())?)),
+            "tcp" => Ok(Protocol::Tcp(self.synth_flags(file.flags.as_ref())?)),
             "icmp" => Ok(Protocol::Icmp),
             "gre" => {
                 let ethertype = file.gre_ethertype.unwrap_or(ETHERTYPE_EXPERIMENT);
@@ -359,7 +363,7 @@ impl Source<'_> {
         }
     }
 
-    fn flags(&self, text: Option<&Spanned<String>>) -> Result<Flags, Error> {
+    fn synth_flags(&self, text: Option<&Spanned<String>>) -> Result<Flags, Error> {
         const NAMES: [(&str, Flags); 8] = [
             ("fin", Flags::FIN),
             ("syn", Flags::SYN),
@@ -392,7 +396,7 @@ impl Source<'_> {
         })
     }
 
-    fn ports(
+    fn synth_ports(
         &self,
         text: Option<&Spanned<Text>>,
         default: u16,
