@@ -158,7 +158,7 @@ impl Rehearsal<'_> {
                     streams.push(Barrage::new(builder, [nowhere; 2], pace, Instant::ZERO));
                 }
                 Err(error) => {
-                    let title = format!("{error}, which only a run has");
+                    let title = format!("{error}: not shown");
                     parts.push(Part { title, shown: Vec::new() });
                 }
             }
