@@ -280,3 +280,6 @@ fn asked_for(frame: &[u8]) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,9 +36,10 @@ impl<W: Write> Writer<W> {
         let len = len.ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "a frame longer than a capture may hold")
         })?;
-        let [.., a, b, c, d] = (at_ns / 1_000_000_000).to_be_bytes();
-        let [.., e, f, g, h] = (at_ns % 1_000_000_000).to_be_bytes();
-        self.out.write_all(&[a, b, c, d, e, f, g, h])?;
+        for part in [at_ns / 1_000_000_000, at_ns % 1_000_000_000] {
+            let [_, _, _, _, low @ ..] = part.to_be_bytes();
+            self.out.write_all(&low)?;
+        }
         self.out.write_all(&len.to_be_bytes())?;
         self.out.write_all(&len.to_be_bytes())?;
         self.out.write_all(frame)
