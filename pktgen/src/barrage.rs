@@ -153,6 +153,7 @@ impl Barrage {
     #[inline]
     fn send(&mut self, planned: Instant, now: Instant, out: &mut impl FnMut(&[u8]) -> bool) {
         let Self { source, meter, frame, mark, .. } = self;
+        meter.late(planned, now);
         let mut is_measured = false;
         let octets = match source {
             Source::Attack(builder, _) => {
@@ -174,7 +175,6 @@ impl Barrage {
                 }
             }
         };
-        meter.late(planned, now);
         let tally = &mut self.tally;
         if octets.is_empty() {
             tally.unbuilt += 1;

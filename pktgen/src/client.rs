@@ -112,7 +112,8 @@ impl Swarm {
         let connects = Pacer::new(Rate::Packets(plan.connects_per_sec), Pattern::Constant, now);
         let places = Places::new(&plan);
         let random = ChaCha20Rng::seed_from_u64(plan.seed);
-        let is_elsewhere = plan.traffic.as_ref().is_some_and(Traffic::is_measured_elsewhere);
+        let is_elsewhere =
+            plan.traffic.as_ref().is_some_and(|traffic| traffic.is_measured_elsewhere);
         let gaps = traffic::gaps(&plan);
         let shared = Shared {
             link: Link::new(plan.link(mac)),

@@ -113,6 +113,8 @@ pub struct Located<'a> {
     pub source: IpAddr,
     /// Its receiver.
     pub destination: IpAddr,
+    /// What its payload is, as an IP protocol number.
+    pub protocol: u8,
     /// The protocol's message.
     pub content: Content,
     /// What lies behind the 8 octets of the UDP or echo header; all of the IP payload of others.
@@ -168,7 +170,8 @@ fn locate(
     };
     let skip = if content == Content::Other { 0 } else { udp::HEADER_LEN };
     let len = header_len + all.len();
-    Some(Located { source, destination, content, payload: all.get(skip..)?, header_len, len })
+    let payload = all.get(skip..)?;
+    Some(Located { source, destination, protocol, content, payload, header_len, len })
 }
 
 fn echo(request: Option<icmp::Echo>, reply: Option<icmp::Echo>) -> Content {

@@ -3,8 +3,10 @@
 mod check;
 mod clients;
 mod file;
+mod responder;
 mod streams;
 mod traffic;
+mod words;
 
 pub use streams::{Hop, Pace, Replay, Streams, Synth};
 
@@ -76,6 +78,8 @@ pub struct Profile {
     pub times: Times,
     /// Largest share of missing packets that is good, 0..=1; none allows any.
     pub loss_allowed: Option<f64>,
+    /// What stands behind the server, if that is here too.
+    pub responder: Option<crate::responder::Plan>,
     /// Packets from patterns and captures.
     pub streams: Streams,
 }

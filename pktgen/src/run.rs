@@ -148,7 +148,8 @@ impl<'a> Run<'a> {
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
         let Self { device, swarm, streams, random, captured, .. } = self;
-        arrived.retain(|mbuf| !streams.receive(mbuf.frame(), now, &mut |frame| device.put(frame)));
+        arrived
+            .retain(|frame| !streams.receive(frame.frame(), now, &mut |frame| device.put(frame)));
         swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut |frame| {
             arm::capture(captured, frame);
             device.put(frame)

@@ -138,6 +138,8 @@ pub struct Traffic {
     pub rate: Rate,
     /// How it is spread.
     pub pattern: Pattern,
+    /// Whether the packets arrive where nobody of this run sees them.
+    pub is_measured_elsewhere: bool,
 }
 
 impl Traffic {
@@ -148,11 +150,6 @@ impl Traffic {
             Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         packet::ip_header_len(any) + template::header_len(kind) + TRAILER_LEN
-    }
-
-    /// Whether the packets arrive where this swarm does not see them.
-    pub const fn is_measured_elsewhere(&self) -> bool {
-        !self.kind.returns() && !matches!(self.target, Target::Clients)
     }
 }
 

@@ -62,6 +62,7 @@ fn traffic(kind: Kind, target: Target, family: Family, rate: f64) -> Traffic {
         sizes,
         rate,
         pattern,
+        is_measured_elsewhere: !kind.returns() && target != Target::Clients,
     }
 }
 

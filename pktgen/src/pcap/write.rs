@@ -36,9 +36,10 @@ impl<W: Write> Writer<W> {
         let len = len.ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "a frame longer than a capture may hold")
         })?;
-        for part in [at_ns / 1_000_000_000, at_ns % 1_000_000_000] {
-            let [_, _, _, _, low @ ..] = part.to_be_bytes();
-            self.out.write_all(&low)?;
+        let [secs, nanos] = [at_ns / 1_000_000_000, at_ns % 1_000_000_000];
+        for half in [secs, nanos] {
+            // The lower four octets.
+            self.out.write_all(half.to_be_bytes().get(4..).unwrap_or_default())?;
         }
         self.out.write_all(&len.to_be_bytes())?;
         self.out.write_all(&len.to_be_bytes())?;

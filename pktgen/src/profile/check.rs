@@ -16,6 +16,7 @@ use crate::attack::Attack;
 use crate::client::{Hostile, Plan};
 use crate::link::Range;
 use crate::pace::{Pattern, Rate};
+use crate::responder;
 
 /// The longest time that a profile may name, seconds: a year.
 const SECS_MAX: f64 = 365.0 * 86_400.0;
@@ -28,15 +29,19 @@ pub(super) struct Source<'a> {
     has_lines: bool,
     /// What every rate is multiplied by.
     factor: f64,
+    /// Where one-way traffic may end.
+    pub(super) responder: Option<responder::Plan>,
 }
 
 /// Checks a text.
 pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profile, Error> {
-    let mut source = Source { text, path, has_lines, factor: 1.0 };
+    let mut source = Source { text, path, has_lines, factor: 1.0, responder: None };
     let file: File = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
     source.factor = source.positive(&file.run.factor, "run.factor")?;
     source.whole(&file)?;
+    let ends = (file.seed, source.vlan(&file.device)?);
+    source.responder = file.responder.as_ref().map(|r| source.responder(r, ends)).transpose()?;
     let outer = source.outer(&file)?;
     let plan = Plan {
         seed: file.seed,
@@ -69,17 +74,19 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         attacks: file.attack.iter().map(|a| source.assault(a)).collect::<Result<_, _>>()?,
         times: source.times(&file.run)?,
         loss_allowed: file.run.loss_allowed,
+        responder: None,
         streams: Streams::default(),
     };
     let around = Surroundings { device: &file.device, plan: &profile.plan };
     profile.streams = source.streams((&file.synth, &file.replay), &around)?;
+    profile.responder = source.responder;
     profile.enlist()?;
     Ok(profile)
 }
 
 /// The text with changes applied to it; comments are lost.
 pub(super) fn changed(text: &str, path: &Path, changes: &[String]) -> Result<String, Error> {
-    let source = Source { text, path, has_lines: true, factor: 1.0 };
+    let source = Source { text, path, has_lines: true, factor: 1.0, responder: None };
     let mut table: toml::Table = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
     for change in changes {
@@ -117,6 +124,12 @@ impl Source<'_> {
     /// Sections that need each other. Without clients, streams need no server.
     fn whole(&self, file: &File) -> Result<(), Error> {
         let missing = |what: &str| Err(self.error(&(0..0), what));
+        let streams = file.synth.len() + file.replay.len() + file.attack.len();
+        if file.clients.is_absent() && file.responder.is_none() && streams == 0 {
+            return missing(
+                "the profile has neither [clients] with their [server], nor a [responder], nor [[synth]], [[replay]] or [[attack]]; add what should run",
+            );
+        }
         if !file.clients.is_absent() && file.server.is_absent() {
             return missing("[clients] without [server]: give its public_key and endpoints");
         }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::responder::Responder;
 use super::streams::{ReplayFile, SynthFile};
 use crate::client::{Family, Kind, Order, RoamKind};
 
@@ -18,6 +19,7 @@ pub(super) struct File {
     pub(super) server: Server,
     #[serde(default)]
     pub(super) clients: Clients,
+    pub(super) responder: Option<Responder>,
     pub(super) roam: Option<Spanned<Roam>>,
     pub(super) reconnect: Option<Spanned<Times>>,
     pub(super) traffic: Option<Traffic>,

@@ -15,7 +15,6 @@ use crate::client::Plan;
 use crate::link::Range;
 use crate::pace::{Pattern, Rate};
 use crate::rewrite::{Checksums, Move, PortMove, Rewrite, Side, Tag};
-use crate::size::Sizes;
 use crate::synth::{self, Addresses, Ports, Protocol, same_family};
 
 /// Streams that trailers can tell apart.
@@ -228,7 +227,7 @@ impl Source<'_> {
             synths.iter().enumerate().map(|(number, synth)| self.synth(number, synth, around));
         let replays = replays.iter().map(|replay| self.replay(replay, around));
         Ok(Streams {
-            addresses: self.rows(&around.device.addresses)?,
+            addresses: self.rows(&around.device.addresses, "device.addresses")?,
             synths: synths.collect::<Result<_, _>>()?,
             replays: replays.collect::<Result<_, _>>()?,
         })
@@ -236,7 +235,7 @@ impl Source<'_> {
 
     /// Without clients, the rows of `device.addresses` from which the server can be asked for: one of each family.
     pub(super) fn device_rows(&self, file: &File) -> Result<Vec<Range>, Error> {
-        let rows = self.rows(&file.device.addresses)?;
+        let rows = self.rows(&file.device.addresses, "device.addresses")?;
         let mut found: Vec<Range> = Vec::new();
         for row in rows {
             let is_ipv4 = row.first.is_ipv4();
@@ -247,17 +246,6 @@ impl Source<'_> {
             }
         }
         Ok(found)
-    }
-
-    /// `device.addresses`.
-    pub(super) fn rows(&self, texts: &Spanned<Vec<String>>) -> Result<Vec<Range>, Error> {
-        let row = |text: &String| {
-            Range::parse(text).ok_or_else(|| {
-                let what = format!("device.addresses: \"{text}\" is no row such as 192.0.2.10+40 (the first, how many)");
-                self.error(&texts.span(), what)
-            })
-        };
-        texts.get_ref().iter().map(row).collect()
     }
 
     fn synth(
@@ -287,7 +275,7 @@ impl Source<'_> {
                 7,
                 "synth.destination_port",
             )?,
-            sizes: self.lengths(&file.sizes)?,
+            sizes: self.lengths(&file.sizes, "synth.sizes")?,
             ttl: file.ttl,
             dscp: self.dscp(file.dscp.as_ref())?,
             vlan: match self.tag(file.vlan.as_ref())? {
@@ -341,7 +329,9 @@ impl Source<'_> {
         let Some(name) = &file.protocol else { return Ok(Protocol::Udp) };
         match name.get_ref().as_str() {
             "udp" => Ok(Protocol::Udp),
-            "tcp" => Ok(Protocol::Tcp(self.synth_flags(file.flags.as_ref())?)),
+            "tcp" => Ok(Protocol::Tcp(
+                self.control_bits(file.flags.as_ref(), "synth.flags")?.unwrap_or(Flags::SYN),
+            )),
             "icmp" => Ok(Protocol::Icmp),
             "gre" => {
                 let ethertype = file.gre_ethertype.unwrap_or(ETHERTYPE_EXPERIMENT);
@@ -354,29 +344,6 @@ impl Source<'_> {
                 Err(self.error(&name.span(), what))
             }
         }
-    }
-
-    fn synth_flags(&self, text: Option<&Spanned<String>>) -> Result<Flags, Error> {
-        const NAMES: [(&str, Flags); 8] = [
-            ("fin", Flags::FIN),
-            ("syn", Flags::SYN),
-            ("rst", Flags::RST),
-            ("psh", Flags::PSH),
-            ("ack", Flags::ACK),
-            ("urg", Flags::URG),
-            ("ece", Flags::ECE),
-            ("cwr", Flags::CWR),
-        ];
-        let Some(text) = text else { return Ok(Flags::SYN) };
-        let mut flags = 0;
-        for part in text.get_ref().split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let Some((_, flag)) = NAMES.iter().find(|(name, _)| *name == part) else {
-                let what = format!("synth.flags: \"{part}\" is none; write them like \"syn,ack\"");
-                return Err(self.error(&text.span(), what));
-            };
-            flags |= flag.0;
-        }
-        Ok(Flags(flags))
     }
 
     fn addresses(&self, text: &Spanned<String>, name: &str) -> Result<Addresses, Error> {
@@ -402,19 +369,6 @@ impl Source<'_> {
                 "{name} = \"{ports}\" is neither a port nor a row such as 1024..65535 or 1024..65535 random"
             );
             self.error(&text.span(), what)
-        })
-    }
-
-    fn lengths(&self, sizes: &Spanned<SizesFile>) -> Result<Sizes, Error> {
-        let found = match sizes.get_ref() {
-            SizesFile::One(len) => Sizes::list(&[*len]),
-            SizesFile::List(list) => Sizes::list(list),
-            SizesFile::Named(name) if name == "imix" => Some(Sizes::imix()),
-            SizesFile::Named(_) => None,
-        };
-        found.ok_or_else(|| {
-            let what = "synth.sizes is neither a length, nor a list of them, nor \"imix\"";
-            self.error(&sizes.span(), what)
         })
     }
 

@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::ops::Range as Span;
 
 use toml::Spanned;
-use wire::tcp::Flags;
 
 use super::Error;
 use super::check::Source;
-use super::file::{Aead, File, Sizes as SizesFile, Traffic as TrafficFile};
+use super::file::{Aead, File, Traffic as TrafficFile};
 use crate::client::{Family, Kind, Ports, Sealing, Spread, Target, Traffic};
 use crate::link::Range;
 use crate::size::Sizes;
@@ -21,10 +20,12 @@ const PREPARED_SECS_MAX: f64 = 110.0;
 
 impl Source<'_> {
     pub(super) fn traffic(&self, traffic: &TrafficFile, file: &File) -> Result<Traffic, Error> {
+        let target = self.target(traffic)?;
         Ok(Traffic {
             kind: traffic.kind,
             flags: self.flags(traffic)?,
-            target: self.target(traffic)?,
+            target,
+            is_measured_elsewhere: self.is_measured_elsewhere(traffic.kind, target),
             spread: self.spread(traffic)?,
             sealing: self.sealing(traffic, file)?,
             family: traffic.family,
@@ -32,6 +33,19 @@ impl Source<'_> {
             rate: self.rate(&traffic.rate)?,
             pattern: self.pattern(&traffic.pattern, &traffic.rate)?,
         })
+    }
+
+    /// What does not come back is seen by the clients, or by the responder, which follows datagrams.
+    fn is_measured_elsewhere(&self, kind: Kind, target: Target) -> bool {
+        let is_ours = |address| self.responder.as_ref().is_some_and(|plan| plan.has(address));
+        let arrives_here = match target {
+            Target::Clients => true,
+            Target::Host(host) => kind == Kind::OneWay && is_ours(host),
+            Target::Hosts(row) => {
+                kind == Kind::OneWay && (0..row.count).all(|nth| is_ours(row.at(nth)))
+            }
+        };
+        !kind.returns() && !arrives_here
     }
 
     /// One address, a row of them (`198.51.100.0+256`), or the clients.
@@ -57,7 +71,7 @@ impl Source<'_> {
 
     fn spread(&self, traffic: &TrafficFile) -> Result<Spread, Error> {
         let ports = |text: &Option<Spanned<String>>, name| {
-            text.as_ref().map(|text| self.ports(text, name)).transpose()
+            text.as_ref().map(|text| self.port_row(text, name)).transpose()
         };
         let spread = Spread {
             ports: ports(&traffic.ports, "ports")?,
@@ -79,7 +93,7 @@ impl Source<'_> {
     }
 
     /// `1024..65535`, both ends included, or a single port.
-    fn ports(&self, text: &Spanned<String>, name: &str) -> Result<Ports, Error> {
+    fn port_row(&self, text: &Spanned<String>, name: &str) -> Result<Ports, Error> {
         let octets = text.get_ref();
         let (first, last) = octets.split_once("..").unwrap_or((octets, octets));
         let last = last.strip_prefix('=').unwrap_or(last);
@@ -93,35 +107,13 @@ impl Source<'_> {
         })
     }
 
-    /// Letters of the control bits: `S`, `PA`.
     fn flags(&self, traffic: &TrafficFile) -> Result<Option<u8>, Error> {
         let Some(text) = &traffic.flags else { return Ok(None) };
         if traffic.kind != Kind::Tcp {
             let what = "traffic.flags needs traffic.kind = \"tcp\"";
             return Err(self.error(&text.span(), what));
         }
-        let bits = text.get_ref().chars().try_fold(0, |bits, letter| {
-            let all = "FSRPAUEC";
-            let flags = [
-                Flags::FIN,
-                Flags::SYN,
-                Flags::RST,
-                Flags::PSH,
-                Flags::ACK,
-                Flags::URG,
-                Flags::ECE,
-                Flags::CWR,
-            ];
-            let at = all.find(letter)?;
-            flags.get(at).map(|flag| bits | flag.0)
-        });
-        bits.map(Some).ok_or_else(|| {
-            let what = format!(
-                "traffic.flags = \"{}\" has letters beside FSRPAUEC; write \"S\" for SYN, \"PA\" for PSH with ACK",
-                text.get_ref()
-            );
-            self.error(&text.span(), what)
-        })
+        Ok(self.control_bits(Some(text), "traffic.flags")?.map(|flags| flags.0))
     }
 
     /// When packets are sealed. What is sealed ahead cannot follow its client, and nothing may be sealed between.
@@ -159,15 +151,7 @@ impl Source<'_> {
 
     fn sizes(&self, traffic: &TrafficFile, max: usize) -> Result<Sizes, Error> {
         let span = traffic.sizes.span();
-        let sizes = match traffic.sizes.get_ref() {
-            SizesFile::One(len) => Sizes::list(&[*len]),
-            SizesFile::List(list) => Sizes::list(list),
-            SizesFile::Named(name) if name == "imix" => Some(Sizes::imix()),
-            SizesFile::Named(_) => None,
-        };
-        let sizes = sizes.ok_or_else(|| {
-            self.error(&span, "traffic.sizes is neither a length, nor a list of them, nor \"imix\"")
-        })?;
+        let sizes = self.lengths(&traffic.sizes, "traffic.sizes")?;
         let min = Traffic::inner_len_min(traffic.kind, traffic.family);
         if sizes.min() < min || sizes.max() > max {
             let what = format!(

@@ -43,6 +43,7 @@ pub(super) fn plan(sealing: Sealing) -> Plan {
         sizes: Sizes::list(&[INNER_LEN]).unwrap_or_else(Sizes::imix),
         rate: Rate::Packets(RATE),
         pattern: Pattern::Constant,
+        is_measured_elsewhere: false,
     };
     Plan {
         seed: 1,
