@@ -300,6 +300,9 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let captures = Captures::read(profile)?;
+    for remark in captures.remarks(profile) {
+        say_error(&remark);
+    }
     let eal = device::start(&profile.device, running.verbose)?;
     let device = Device::open(&eal, &profile.device.name)?;
     let run = Run::new(profile, captures, device, &stop);

@@ -46,9 +46,20 @@ impl Captures {
         profile.streams.replays.iter().map(one).collect::<Result<_, String>>().map(Self)
     }
 
-    /// Frames that are too long to be sent and are left out.
-    pub fn too_long(&self) -> u64 {
-        self.0.iter().map(|capture| capture.too_long).sum()
+    /// A sentence for each capture that is not sent as it was on the wire.
+    pub fn remarks(&self, profile: &Profile) -> Vec<String> {
+        let mut remarks = Vec::new();
+        for (capture, replay) in self.0.iter().zip(&profile.streams.replays) {
+            let (name, too_long, cut) = (&replay.name, capture.too_long, capture.cut);
+            if too_long > 0 {
+                let max = FRAME_LEN_MAX - 4;
+                remarks.push(format!("{name}: {too_long} frames are empty or longer than {max} octets and left out; capture without segmentation offload (ethtool -K IFACE gro off tso off)"));
+            }
+            if cut > 0 {
+                remarks.push(format!("{name}: {cut} frames were not captured to their ends, which are zeros now; capture with tcpdump -s 0"));
+            }
+        }
+        remarks
     }
 }
 

@@ -101,3 +101,17 @@ fn neighbours_are_asked_for_and_our_own_addresses_answered_once() {
     assert_eq!(answers(&mut streams, "192.0.2.13"), 0, "the clients' own");
     assert_eq!(streams.tally().neighbour, 2);
 }
+
+#[test]
+fn a_capture_that_is_not_sent_as_it_was_is_named() {
+    let mut writer = crate::pcap::Writer::new(Vec::new()).unwrap();
+    writer.write(0, &[1; 60]).unwrap();
+    writer.write(1, &[1; 9000]).unwrap();
+    let file = writer.finish().unwrap();
+    let captures = Captures(vec![Capture::read(&file[..], FRAME_LEN_MAX - 4).unwrap()]);
+    let text = format!("{PROFILE}[[replay]]\nfile = \"a.pcap\"\n");
+    let profile = Profile::parse(&text, Path::new("test.toml"), &[]).unwrap();
+    let remarks = captures.remarks(&profile);
+    assert_eq!(remarks.len(), 1);
+    assert!(remarks[0].starts_with("a.pcap: 1 frames are empty or longer"), "{remarks:?}");
+}
