@@ -26,6 +26,7 @@ pub use plan::{ClientIds, Families, Family, Kind, Plan, Roam, RoamKind, RoamTime
 pub use plan::{Order, Ports, Sealing, Spread, Target, Traffic};
 pub use pool::Refused as PoolRefused;
 pub use tally::{Refusals, Tally};
+pub use traffic::inner_packets;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ use super::plan::{Kind, Order, Plan, Spread, Target, Traffic};
 use super::template::{self, Flow};
 use super::{Moment, Shared, Swarm};
 use crate::measure::{TRAILER_LEN, Trailer};
+use crate::pace::Pacer;
 use crate::responder::ECHO_PORT;
 
 /// The port where one-way traffic ends (RFC 863).
@@ -237,6 +238,26 @@ impl Segments {
         *next = next.wrapping_add(octets);
         (number, flags)
     }
+}
+
+/// The first packets of the plan's traffic as they are before they are sealed, each with its planned moment.
+pub fn inner_packets(plan: &Plan, count: usize, start: Instant) -> Vec<(Instant, Vec<u8>)> {
+    let Some(traffic) = &plan.traffic else { return Vec::new() };
+    let (mut gaps, mut cursor) = (gaps(plan), Cursor::new(plan.clients));
+    let (mut segments, mut pacer) =
+        (Segments::new(plan), Pacer::new(traffic.rate, traffic.pattern, start));
+    let one = || {
+        let len = traffic.sizes.of(cursor.turn());
+        let planned = pacer.take(Instant::NEVER, plan.frame_len(len), &mut gaps)?;
+        let (number, turn) = cursor.take();
+        let sequence = turn / u64::from(plan.clients.max(1));
+        let trailer = Trailer { stream: number, sequence, planned };
+        let segment = segments.take(traffic, trailer, len);
+        let (flow, mut inner) = (flow(plan, traffic, (number, turn), segment), vec![0; len]);
+        template::write(&mut inner, traffic.kind, &flow, trailer).ok()?;
+        Some((planned, inner))
+    };
+    std::iter::from_fn(one).take(count).collect()
 }
 
 #[cfg(test)]
