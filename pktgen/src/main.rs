@@ -41,6 +41,8 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+    /// Runs a profile's responder alone; with run.secs = 0 until it is stopped.
+    Respond(Running),
     /// Lists the attacks.
     Attacks,
     /// Prints the profile's clients as [[peer]] sections of the server's configuration.
@@ -214,6 +216,7 @@ fn run(command: &Command) -> Result<u8, Failure> {
     match command {
         Command::Client(running) => generate(&running.choice.read()?, running),
         Command::Attack { name, running } => generate(&alone(name, &running.choice)?, running),
+        Command::Respond(running) => generate(&running.choice.read()?.respond()?, running),
         Command::Attacks => {
             for attack in Attack::ALL {
                 say(&format!("{:<24} {}", attack.name(), attack.about()));
@@ -282,6 +285,11 @@ fn tell(told: &Told<'_>, json: bool, status: &mut Status<std::io::Stderr>) {
             say(&serde_json::to_string(&line).unwrap_or_default());
         }
         Told::Interval(interval) => status.line(&interval.line()),
+        Told::Responder(interval) if json => {
+            let line = serde_json::json!({ "responder": interval });
+            say(&serde_json::to_string(&line).unwrap_or_default());
+        }
+        Told::Responder(interval) => status.line(&interval.line()),
         Told::Connecting { connected, clients, secs } => {
             status.passing(&format!("{secs:7.1} s  {connected} of {clients} clients connected"));
         }

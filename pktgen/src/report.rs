@@ -3,6 +3,7 @@
 
 mod history;
 mod plot;
+pub mod responder;
 
 pub use history::History;
 pub use plot::{percentiles_svg, rates_svg};
@@ -99,6 +100,9 @@ pub struct Report {
     pub lateness: Percentiles,
     /// The attacks beside.
     pub attacks: Vec<Attack>,
+    /// What stands behind the server, if that ran here too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responder: Option<responder::Responder>,
     /// What it amounts to.
     pub verdict: Verdict,
     /// One sentence for each thing that is not as it should be.
@@ -109,7 +113,9 @@ impl Report {
     /// Judges the figures and adds the remarks.
     pub fn judge(&mut self) {
         self.schema = SCHEMA;
-        let found: Vec<_> = self.unreached().into_iter().chain(self.faults()).collect();
+        let behind = self.responder.iter().flat_map(responder::Responder::judge);
+        let found = self.unreached().into_iter().chain(behind).chain(self.faults());
+        let found: Vec<_> = found.collect();
         self.verdict = found.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Good);
         self.remarks = found.into_iter().map(|(_, remark)| remark).collect();
     }
@@ -210,6 +216,21 @@ impl Report {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
+        if self.clients > 0 || !self.attacks.is_empty() || self.responder.is_none() {
+            self.write_clients(text)?;
+        }
+        let mut unaccounted = self.tally.unaccounted();
+        if let Some(responder) = &self.responder {
+            responder.write(text)?;
+            unaccounted += responder.unaccounted();
+        }
+        for remark in &self.remarks {
+            writeln!(text, "! {remark}")?;
+        }
+        writeln!(text, "unaccounted  {unaccounted}")
+    }
+
+    fn write_clients(&self, text: &mut String) -> std::fmt::Result {
         let (tally, sums) = (&self.tally, &self.sums);
         let Self { clients, connected, connect_secs, traffic_secs, .. } = self;
         writeln!(
@@ -261,10 +282,7 @@ impl Report {
                 rate(sent)
             )?;
         }
-        for remark in &self.remarks {
-            writeln!(text, "! {remark}")?;
-        }
-        writeln!(text, "unaccounted  {}", tally.unaccounted())
+        Ok(())
     }
 }
 
@@ -327,6 +345,7 @@ mod tests {
             latency: Percentiles { p50_ns: 900, p99_9_ns: 1_234_567, ..Percentiles::default() },
             lateness: Percentiles::default(),
             attacks: Vec::new(),
+            responder: None,
             verdict: Verdict::Unbalanced,
             remarks: Vec::new(),
         }

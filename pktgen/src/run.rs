@@ -2,6 +2,7 @@
 //! has arrived. One thread, one device.
 
 mod arm;
+mod respond;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +20,7 @@ use crate::link::Link;
 use crate::measure::{Latency, Sums};
 use crate::profile::Profile;
 use crate::report::{self, Interval, Report, Verdict};
+use crate::responder::Responder;
 
 /// How often the sessions are counted while the clients connect.
 const COUNT_EVERY: Duration = Duration::from_millis(5);
@@ -45,6 +47,8 @@ pub enum Told<'a> {
     },
     /// An interval of the traffic has passed.
     Interval(&'a Interval),
+    /// An interval of the responder's work has passed.
+    Responder(&'a report::responder::Interval),
 }
 
 /// A run under way.
@@ -53,6 +57,7 @@ pub struct Run<'a> {
     profile: &'a Profile,
     device: Device,
     swarm: Swarm,
+    responder: Option<Responder>,
     barrages: Vec<Barrage>,
     captured: Captured,
     clock: Clock,
@@ -63,6 +68,8 @@ pub struct Run<'a> {
     end: Instant,
     /// What became of the device before the end, and when, if it went.
     gone: Option<String>,
+    /// What the responder had done by the last interval.
+    told: respond::Counts,
     stop: &'a AtomicBool,
     latency: Latency,
     lateness: Latency,
@@ -75,10 +82,13 @@ impl<'a> Run<'a> {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Instant(clock.now_ns());
         let swarm = Swarm::new(profile.plan.clone(), device.mac(), now);
+        let plan = profile.responder.clone();
+        let responder = plan.map(|plan| Responder::new(plan, device.mac(), now));
         Self {
             profile,
             device,
             swarm,
+            responder,
             barrages: Vec::new(),
             captured: Captured::default(),
             clock,
@@ -86,6 +96,7 @@ impl<'a> Run<'a> {
             random: ChaCha20Rng::seed_from_u64(profile.plan.seed ^ 1),
             end: now,
             gone: None,
+            told: respond::Counts::default(),
             stop,
             latency: Latency::new(),
             lateness: Latency::new(),
@@ -131,8 +142,14 @@ impl<'a> Run<'a> {
         let moment = Moment { now, unix: self.unix + now.since(Instant::ZERO) };
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
-        let Self { device, swarm, barrages, random, captured, .. } = self;
+        let measures = self.ends_behind();
+        let Self { device, swarm, responder, barrages, random, captured, .. } = self;
         for frame in &arrived {
+            if let Some(responder) = responder.as_mut().filter(|r| r.owns(frame.frame())) {
+                let meter = measures.then(|| swarm.meter_mut());
+                responder.receive(frame.frame(), now, meter, &mut |frame| device.put(frame));
+                continue;
+            }
             for barrage in barrages.iter_mut() {
                 barrage.learn(frame.frame());
             }
@@ -145,6 +162,9 @@ impl<'a> Run<'a> {
             arm::capture(captured, frame);
             device.put(frame)
         });
+        if let Some(responder) = responder {
+            done += responder.turn(now, &mut |frame| device.put(frame));
+        }
         for barrage in barrages {
             done += barrage.turn(now, random, &mut |frame| device.put(frame));
         }
@@ -207,7 +227,7 @@ impl<'a> Run<'a> {
             let counts = self.counts();
             let interval =
                 self.interval(&counts.since(&last.1), (now.since(begin), now.since(last.0)));
-            tell(Told::Interval(&interval));
+            self.tell(&interval, now.since(last.0), tell);
             if is_over {
                 return;
             }
@@ -244,6 +264,7 @@ impl<'a> Run<'a> {
             self.turn();
         }
         self.swarm.end(end);
+        self.responder.iter_mut().for_each(Responder::end);
         self.barrages.iter_mut().for_each(|barrage| barrage.end(end));
     }
 
@@ -263,7 +284,8 @@ impl<'a> Run<'a> {
         let (tally, now) = (self.swarm.tally(), self.now());
         let attack = self.barrages.iter().map(|barrage| barrage.tally().sent).sum();
         let planned = tally.planned + self.swarm.owed(now);
-        Counts { planned, sent: tally.data_sent, received: tally.data_received, attack }
+        let received = tally.data_received + self.measured_behind();
+        Counts { planned, sent: tally.data_sent, received, attack }
     }
 
     /// The interval's latency and lateness, which move to the whole run's.
@@ -302,6 +324,7 @@ impl<'a> Run<'a> {
             latency: self.latency.percentiles(),
             lateness: self.lateness.percentiles(),
             attacks: attacks.collect(),
+            responder: self.responder.as_ref().map(report::responder::Responder::of),
             verdict: Verdict::Good,
             remarks: Vec::new(),
         };
