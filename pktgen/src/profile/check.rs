@@ -74,6 +74,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         responder: source.responder,
     };
     profile.enlist()?;
+    profile.apart()?;
     Ok(profile)
 }
 
@@ -126,23 +127,22 @@ impl Source<'_> {
 
     /// Clients need a server and the server clients; without both there has to be something else to do.
     fn sections(&self, file: &File) -> Result<(), Error> {
-        let lacks = match (file.clients.is_absent(), file.server.is_absent()) {
-            (false, false) => return Ok(()),
-            (true, true) if file.responder.is_none() => {
-                "the profile has neither [clients] with their [server] nor a [responder]; add what should run"
-            }
-            (true, _)
-                if file.traffic.is_some() || file.roam.is_some() || !file.attack.is_empty() =>
-            {
-                "traffic, roaming and attacks need [clients] and their [server]; add both"
-            }
-            (true, true) => return Ok(()),
+        let (has_clients, has_server) = (!file.clients.is_absent(), !file.server.is_absent());
+        let needs_both = file.traffic.is_some() || file.roam.is_some() || !file.attack.is_empty();
+        let lacks = match (has_clients, has_server) {
             (true, false) => {
-                "the profile has a [server] and no [clients]; add them, or take it out"
-            }
-            (false, true) => {
                 "the profile has [clients] and no [server]; add it with public_key and endpoints"
             }
+            (false, true) => {
+                "the profile has a [server] and no [clients]; add them, or take it out"
+            }
+            (false, false) if needs_both => {
+                "traffic, roaming and attacks need [clients] and their [server]; add both"
+            }
+            (false, false) if file.responder.is_none() => {
+                "the profile has neither [clients] with their [server] nor a [responder]; add what should run"
+            }
+            (true, true) | (false, false) => return Ok(()),
         };
         Err(self.error(&(0..0), lacks))
     }
