@@ -8,14 +8,21 @@
     reason = "a test stops at its first broken assumption"
 )]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
 mod lab;
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lab::keys::Keys;
 use lab::namespace::{Namespace, cable};
+use lab::wireguard_go::WireguardGo;
+use pktgen::client::Family;
+use pktgen::profile::Profile;
 use rustix::process::{Pid, Signal, kill_process};
+use wireguard::noise;
 
 const PROFILE: &str = r#"seed = 3
 [device]
@@ -242,4 +249,52 @@ fn a_profile_without_a_responder_is_named() {
     let (good, text) =
         own.attempt(&format!("{} respond --profile {path}", env!("CARGO_BIN_EXE_millrace-pktgen")));
     assert!(!good && text.contains("[responder]"), "{text}");
+}
+
+const CLIENTS: &str = r#"
+[server]
+public_key = "KEY"
+endpoints = ["198.51.100.1:51820"]
+[clients]
+count = 10
+addresses = ["198.51.100.100+20"]
+inner = ["10.7.0.10"]
+[traffic]
+kind = "one-way"
+to = "198.51.100.12"
+sizes = [64, 1400]
+rate = "500pps"
+[run]
+secs = 3
+drain_secs = 1
+loss_allowed = 0.0
+"#;
+
+#[test]
+fn one_way_traffic_of_clients_is_measured_where_it_leaves_the_server() {
+    let site = Site::new();
+    let keys = Keys::new();
+    let server = WireguardGo::start(&site.neighbour, "wg0", &keys, 1);
+    server.set("listen-port 51820");
+    site.neighbour.run("sysctl -qw net.ipv4.ip_forward=1");
+    let (behind, _) = PROFILE.split_once("[run]").unwrap();
+    let (behind, _) = behind.split_once("[[responder.gre]]").unwrap();
+    let profile = format!("{behind}{CLIENTS}").replace("KEY", &keys.public_text());
+    let plan = Profile::parse(&profile, Path::new("test.toml"), &[]).unwrap().plan;
+    for number in 0..plan.clients {
+        let public = STANDARD.encode(noise::public(&pktgen::client::keys(&plan, number).0));
+        let inner = plan.inner(number, Family::V4);
+        server.set(&format!("peer {public} allowed-ips {inner}/32"));
+    }
+    let path = site.own.file("both.toml", &profile);
+    let mut command = site.own.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
+    let output = command.args(["client", "--json", "--profile", &path]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let sums = |name: &str| report["report"]["sums"][name].as_u64().unwrap();
+    assert!(sums("received") > 1400, "{text}");
+    assert_eq!((sums("missing"), sums("strange")), (0, 0), "{text}");
+    assert_eq!(number(&report, "tally/measured"), sums("received"), "each of them came here");
+    assert!(report["report"]["latency"]["p50_ns"].as_u64().unwrap() > 0, "{text}");
 }
