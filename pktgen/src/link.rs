@@ -26,6 +26,13 @@ pub struct Range {
 }
 
 impl Range {
+    /// Reads `192.0.2.10+40`, the first and how many; an address alone is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, count) = text.split_once('+').unwrap_or((text, "1"));
+        let range = Self { first: first.trim().parse().ok()?, count: count.trim().parse().ok()? };
+        (range.count > 0).then_some(range)
+    }
+
     /// Address number `number` of the row, which starts again at its end.
     pub fn at(&self, number: u32) -> IpAddr {
         let number = number % self.count.max(1);
@@ -139,9 +146,14 @@ impl Link {
         self.hops.iter().find(|hop| hop.address.is_ipv4() == is_ipv4)?.mac
     }
 
-    /// The link address of one of the neighbours that packets go to, once it is known.
-    pub fn hop(&self, address: IpAddr) -> Option<Mac> {
+    /// Where this neighbour is, once it is known.
+    pub fn neighbour(&self, address: IpAddr) -> Option<Mac> {
         self.hops.iter().find(|hop| hop.address == address)?.mac
+    }
+
+    /// Takes all neighbours to be there, without asking.
+    pub fn assume(&mut self, mac: Mac) {
+        self.hops.iter_mut().for_each(|hop| hop.mac = Some(mac));
     }
 
     /// Asks for the neighbours that are not known, each at most four times a second.

@@ -13,10 +13,11 @@ use pktgen::client::peer_text;
 use pktgen::device::{self, Device};
 use pktgen::measure::Latency;
 use pktgen::profile::Profile;
-use pktgen::report::{History, Report, percentiles_svg, rates_svg};
+use pktgen::report::{History, Pace, Report, percentiles_svg, rates_svg};
 use pktgen::run::{Run, Told};
 use pktgen::selftest;
 use pktgen::status::Status;
+use pktgen::streams::Captures;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// A load generator that speaks WireGuard. For servers of your own.
@@ -57,6 +58,9 @@ enum Command {
         /// Seconds for each figure.
         #[arg(long, default_value_t = 1.0)]
         secs: f64,
+        /// Print each figure as a line of JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -233,9 +237,10 @@ fn run(command: &Command) -> Result<u8, Failure> {
             say(&format!("{}: ok, {clients} clients", choice.name()));
             Ok(0)
         }
-        Command::SelfTest { core, secs } => {
-            for line in selftest::measure(*core, *secs)? {
-                say(&line);
+        Command::SelfTest { core, secs, json } => {
+            for figure in selftest::measure(*core, *secs)? {
+                let text = if *json { serde_json::to_string(&figure)? } else { figure.line() };
+                say(&text);
             }
             Ok(0)
         }
@@ -262,12 +267,13 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    let captures = Captures::read(profile)?;
     let eal = device::start(&profile.device, running.verbose)?;
     let device = Device::open(&eal, &profile.device.name)?;
-    let run = Run::new(profile, device, &stop);
+    let run = Run::new(profile, captures, device, &stop);
     let (mut status, mut history) = (Status::of_stderr(), History::new());
     let (report, latency) = run.go(&mut |told| {
-        if let Told::Interval(interval) = told {
+        if let Told::Interval(interval, _) = told {
             history.push(interval);
         }
         tell(&told, running.json, &mut status);
@@ -280,11 +286,14 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
 
 fn tell(told: &Told<'_>, json: bool, status: &mut Status<std::io::Stderr>) {
     match told {
-        Told::Interval(interval) if json => {
-            let line = serde_json::json!({ "interval": interval });
+        Told::Interval(interval, streams) if json => {
+            let line = serde_json::json!({ "interval": interval, "streams": streams });
             say(&serde_json::to_string(&line).unwrap_or_default());
         }
-        Told::Interval(interval) => status.line(&interval.line()),
+        Told::Interval(interval, streams) => {
+            let streams: Vec<_> = streams.iter().map(Pace::text).collect();
+            status.line(&[interval.line(), streams.join("  ")].join("  "));
+        }
         Told::Responder(interval) if json => {
             let line = serde_json::json!({ "responder": interval });
             say(&serde_json::to_string(&line).unwrap_or_default());

@@ -4,7 +4,11 @@ mod check;
 mod clients;
 mod file;
 mod responder;
+mod streams;
 mod traffic;
+mod words;
+
+pub use streams::{Hop, Pace, Replay, Streams, Synth};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -76,6 +80,8 @@ pub struct Profile {
     pub loss_allowed: Option<f64>,
     /// What stands behind the server, if that is here too.
     pub responder: Option<crate::responder::Plan>,
+    /// Packets from patterns and captures.
+    pub streams: Streams,
 }
 
 /// What is wrong with a profile, where, and what to do about it.

@@ -4,9 +4,11 @@
 mod history;
 mod plot;
 pub mod responder;
+mod streams;
 
 pub use history::History;
 pub use plot::{percentiles_svg, rates_svg};
+pub use streams::{Pace, Stream, told_apart};
 
 use std::fmt::Write as _;
 
@@ -60,7 +62,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Serialize)]
 pub struct Attack {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its counts.
     pub tally: barrage::Tally,
     /// How late its frames left.
@@ -103,6 +105,10 @@ pub struct Report {
     /// What stands behind the server, if that ran here too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub responder: Option<responder::Responder>,
+    /// Synthetic streams and replays.
+    pub streams: Vec<Stream>,
+    /// What is counted beside them.
+    pub beside_streams: crate::streams::Tally,
     /// What it amounts to.
     pub verdict: Verdict,
     /// One sentence for each thing that is not as it should be.
@@ -115,7 +121,7 @@ impl Report {
         self.schema = SCHEMA;
         let behind = self.responder.iter().flat_map(responder::Responder::judge);
         let found = self.unreached().into_iter().chain(behind).chain(self.faults());
-        let found: Vec<_> = found.collect();
+        let found: Vec<_> = found.chain(self.stream_faults()).collect();
         self.verdict = found.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Good);
         self.remarks = found.into_iter().map(|(_, remark)| remark).collect();
     }
@@ -216,7 +222,8 @@ impl Report {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        if self.clients > 0 || !self.attacks.is_empty() || self.responder.is_none() {
+        let has_others = self.clients > 0 || !self.attacks.is_empty() || !self.streams.is_empty();
+        if has_others || self.responder.is_none() {
             self.write_clients(text)?;
         }
         let mut unaccounted = self.tally.unaccounted();
@@ -254,12 +261,23 @@ impl Report {
             tally.without_room,
             tally.owed
         )?;
+        if tally.prepared > 0 {
+            writeln!(text, "sealed       {} packets before the traffic began", tally.prepared)?;
+        }
+        if tally.races > 0 {
+            let Tally { races, won_v4, won_v6, late_answers, .. } = tally;
+            writeln!(
+                text,
+                "races        {races}, won over IPv4 {won_v4}, over IPv6 {won_v6}, late answers {late_answers}"
+            )?;
+        }
         writeln!(text, "received     {} ({:.1} pps)", sums.received, rate(sums.received))?;
         writeln!(
             text,
-            "missing      {} ({:.6} %), duplicates {}, reordered {}, too old {}",
+            "missing      {} ({:.6} %), elsewhere {}, duplicates {}, reordered {}, too old {}",
             sums.missing,
             100.0 * share(sums.missing, sums.sent),
+            sums.elsewhere,
             sums.duplicates,
             sums.reordered,
             sums.too_old
@@ -281,6 +299,9 @@ impl Report {
                 attack.name,
                 rate(sent)
             )?;
+        }
+        for stream in &self.streams {
+            stream.write(text, *traffic_secs)?;
         }
         Ok(())
     }
@@ -346,6 +367,8 @@ mod tests {
             lateness: Percentiles::default(),
             attacks: Vec::new(),
             responder: None,
+            streams: Vec::new(),
+            beside_streams: crate::streams::Tally::default(),
             verdict: Verdict::Unbalanced,
             remarks: Vec::new(),
         }

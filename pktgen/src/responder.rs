@@ -319,7 +319,7 @@ impl Outlet {
         for done in 0..KEEPALIVES_PER_TURN {
             let Some(index) = self.tunnels.due(now) else { return done };
             let Some(tunnel) = self.tunnels.at(index) else { return done };
-            let Some(mac) = link.hop(tunnel.plan().hop) else {
+            let Some(mac) = link.neighbour(tunnel.plan().hop) else {
                 tunnel.postpone(now);
                 continue;
             };

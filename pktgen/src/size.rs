@@ -26,6 +26,11 @@ impl Sizes {
         self.0.get(at).copied().unwrap_or(0)
     }
 
+    /// After how many packets they begin again.
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The shortest.
     pub fn min(&self) -> usize {
         self.0.iter().copied().min().unwrap_or(0)

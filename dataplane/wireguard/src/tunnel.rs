@@ -7,6 +7,7 @@
 
 mod batch;
 mod handshake;
+mod race;
 
 pub use batch::{Incoming, Outgoing, Ticket};
 
@@ -134,6 +135,7 @@ pub struct Tunnel<const WORDS: usize = WINDOW_WORDS> {
     peer: PeerKeys,
     pending: Option<Pending>,
     jar: Jar,
+    rival: Option<Box<race::Rival>>,
     /// The label of the last initiation admitted, and when that was.
     admitted: Tai64n,
     admitted_at: Instant,
@@ -159,6 +161,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
             peer: config.peer,
             pending: None,
             jar: Jar::new(),
+            rival: None,
             admitted: Tai64n([0; 12]),
             admitted_at: Instant::NEVER,
             staged: VecDeque::new(),
@@ -215,6 +218,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         if actions.give_up() {
             self.staged.clear();
             self.pending = None;
+            self.withdraw_rival();
             emit(Event::GaveUp);
         }
         if actions.keepalive() {
@@ -361,6 +365,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         let retired = self.ring.clear();
         self.retire(retired, None);
         self.pending = None;
+        self.withdraw_rival();
     }
 }
 

@@ -108,22 +108,6 @@ impl Source<'_> {
         Ok(Plan { seed, vlan, addresses, tunnels, origin: self.origin(file)? })
     }
 
-    /// Rows of addresses: `198.51.100.10+16` is the first and how many.
-    fn rows(&self, texts: &Spanned<Vec<String>>, name: &str) -> Result<Vec<Range>, Error> {
-        let row = |text: &String| {
-            let (first, count) = text.split_once('+').unwrap_or((text, "1"));
-            let range = first.trim().parse().ok().zip(count.trim().parse().ok());
-            let range = range.filter(|(_, count)| *count > 0);
-            range.map(|(first, count)| Range { first, count }).ok_or_else(|| {
-                let what = format!(
-                    "{name}: \"{text}\" is no row such as 198.51.100.10+16 (the first, how many)"
-                );
-                self.error(&texts.span(), what)
-            })
-        };
-        texts.get_ref().iter().map(row).collect()
-    }
-
     fn tunnel(&self, gre: &Gre, file: &Responder) -> Result<gre::Plan, Error> {
         let (local, remote) = (*gre.local.get_ref(), *gre.remote.get_ref());
         if local.is_ipv4() != remote.is_ipv4() || local == remote {
@@ -232,6 +216,7 @@ impl Profile {
         (plan.clients, plan.traffic, plan.hostile) = (0, None, None);
         (plan.hops, plan.servers, plan.outer, plan.routers) = Default::default();
         self.attacks.clear();
+        self.streams = super::Streams::default();
         if self.times.traffic.is_zero() {
             self.times.traffic = FOREVER;
         }
@@ -327,10 +312,12 @@ inner = ["203.0.113.0+256"]
             );
             parse(&format!("{GOOD}{clients}{traffic}")).map_err(|error| error.to_string())
         };
-        for good in ["198.51.100.12", "203.0.113.200"] {
-            assert!(both("192.0.2.10+4", good).is_ok(), "{good}");
+        for (to, elsewhere) in
+            [("198.51.100.12", false), ("203.0.113.200", false), ("10.7.0.1", true)]
+        {
+            let traffic = both("192.0.2.10+4", to).unwrap().plan.traffic.unwrap();
+            assert_eq!(traffic.is_measured_elsewhere, elsewhere, "{to}");
         }
-        assert!(both("192.0.2.10+4", "10.7.0.1").unwrap_err().contains("[responder]"));
         for bad in ["198.51.100.25+4", "198.51.100.1+100", "198.51.100.2"] {
             let error = both(bad, "198.51.100.12").unwrap_err();
             assert!(error.contains("addresses apart"), "{error}");

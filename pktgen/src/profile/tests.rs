@@ -127,7 +127,6 @@ fn every_mistake_names_its_line_and_what_to_write() {
         ("[100, 1400]", "[]", 21, "imix"),
         ("\"10.7.0.1\"", "\"fd07::1\"", 20, "traffic.family"),
         ("\"10.7.0.1\"", "\"server\"", 20, "\"clients\""),
-        ("\"echo\"", "\"one-way\"", 20, "\"echo\""),
         ("{ bursts = 8 }", "{ bursts = 0 }", 22, "send nothing"),
         ("dos_mac1", "dos_mac3", 25, "millrace-pktgen attacks"),
         ("1Mpps", "fast", 26, "20kpps"),

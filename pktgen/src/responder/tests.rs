@@ -209,8 +209,8 @@ fn one_way_traffic_is_followed_by_its_trailers() {
 #[test]
 fn one_way_traffic_of_the_same_run_reaches_its_meter_with_its_latency() {
     let mut site = Site::new(plan());
-    let mut meter = Meter::new(4);
-    let trailer = meter.send(3, Instant(999_000_000), site.now);
+    let mut meter = Meter::new(4, false);
+    let trailer = meter.send(3, Instant(999_000_000));
     let mut payload = [0; 24];
     assert!(trailer.write(&mut payload));
     let frame = framed(&datagram("192.0.2.9", "198.51.100.10", 9, &payload));

@@ -27,7 +27,8 @@ impl Run<'_> {
             let own = own.map(|address| std::net::SocketAddr::new(address, scene.own_port));
             Ok(Barrage::new(builder, own, (assault.rate, assault.pattern), now))
         });
-        self.barrages = made.collect::<Result<_, _>>()?;
+        let made: Vec<Barrage> = made.collect::<Result<_, _>>()?;
+        made.into_iter().for_each(|attack| self.streams.push(attack));
         Ok(())
     }
 

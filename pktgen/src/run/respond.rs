@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Run, Told};
 use crate::client::{Kind, Target};
 use crate::report::share;
-use crate::report::{self, Interval};
+use crate::report::{self, Interval, Pace};
 
 /// Counts whose differences make the rates of an interval.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,7 +19,8 @@ impl Run<'_> {
     /// Whether the clients' one-way traffic ends at the responder, so that its streams are known.
     pub(super) fn ends_behind(&self) -> bool {
         self.profile.plan.traffic.as_ref().is_some_and(|traffic| {
-            traffic.kind == Kind::OneWay && matches!(traffic.target, Target::Host(_))
+            let ends_here = !traffic.is_measured_elsewhere && traffic.target != Target::Clients;
+            traffic.kind == Kind::OneWay && ends_here
         })
     }
 
@@ -32,13 +33,13 @@ impl Run<'_> {
     /// Tells of an interval: of the clients and attacks if there are any, of the responder if there is one.
     pub(super) fn tell(
         &mut self,
-        interval: &Interval,
+        (interval, streams): (&Interval, &[Pace]),
         length: Duration,
         tell: &mut impl FnMut(Told<'_>),
     ) {
-        if self.responder.is_none() || self.profile.plan.members() > 0 || !self.barrages.is_empty()
-        {
-            tell(Told::Interval(interval));
+        let has_others = self.profile.plan.members() > 0 || !self.streams.barrages().is_empty();
+        if self.responder.is_none() || has_others {
+            tell(Told::Interval(interval, streams));
         }
         let Some(responder) = &self.responder else { return };
         let (tally, origin) = (responder.tally(), responder.origin());
