@@ -58,6 +58,8 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+    /// Runs a profile's responder alone; with run.secs = 0 until it is stopped.
+    Respond(Running),
     /// Lists the attacks.
     Attacks,
     /// Prints the profile's clients as [[peer]] sections of the server's configuration.
@@ -242,6 +244,7 @@ fn run(command: &Command) -> Result<u8, Failure> {
         Command::Replay { recording, running } => {
             generate(&shortcut::replay(recording, &running.choice)?, running)
         }
+        Command::Respond(running) => generate(&running.choice.read()?.respond()?, running),
         Command::Attacks => {
             for attack in Attack::ALL {
                 say(&format!("{:<24} {}", attack.name(), attack.about()));
@@ -329,6 +332,11 @@ fn tell(told: &Told<'_>, json: bool, status: &mut Status<std::io::Stderr>) {
             let streams: Vec<_> = streams.iter().map(Pace::text).collect();
             status.line(&[interval.line(), streams.join("  ")].join("  "));
         }
+        Told::Responder(interval) if json => {
+            let line = serde_json::json!({ "responder": interval });
+            say(&serde_json::to_string(&line).unwrap_or_default());
+        }
+        Told::Responder(interval) => status.line(&interval.line()),
         Told::Connecting { connected, clients, secs } => {
             status.passing(&format!("{secs:7.1} s  {connected} of {clients} clients connected"));
         }

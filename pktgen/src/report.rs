@@ -3,6 +3,7 @@
 
 mod history;
 mod plot;
+pub mod responder;
 mod streams;
 
 pub use history::History;
@@ -101,6 +102,9 @@ pub struct Report {
     pub lateness: Percentiles,
     /// The attacks beside.
     pub attacks: Vec<Attack>,
+    /// What stands behind the server, if that ran here too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responder: Option<responder::Responder>,
     /// Synthetic streams and replays.
     pub streams: Vec<Stream>,
     /// What is counted beside them.
@@ -115,7 +119,8 @@ impl Report {
     /// Judges the figures and adds the remarks.
     pub fn judge(&mut self) {
         self.schema = SCHEMA;
-        let found = self.unreached().into_iter().chain(self.faults());
+        let behind = self.responder.iter().flat_map(responder::Responder::judge);
+        let found = self.unreached().into_iter().chain(behind).chain(self.faults());
         let found: Vec<_> = found.chain(self.stream_faults()).collect();
         self.verdict = found.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Good);
         self.remarks = found.into_iter().map(|(_, remark)| remark).collect();
@@ -217,6 +222,22 @@ impl Report {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
+        let has_others = self.clients > 0 || !self.attacks.is_empty() || !self.streams.is_empty();
+        if has_others || self.responder.is_none() {
+            self.write_clients(text)?;
+        }
+        let mut unaccounted = self.tally.unaccounted();
+        if let Some(responder) = &self.responder {
+            responder.write(text)?;
+            unaccounted += responder.unaccounted();
+        }
+        for remark in &self.remarks {
+            writeln!(text, "! {remark}")?;
+        }
+        writeln!(text, "unaccounted  {unaccounted}")
+    }
+
+    fn write_clients(&self, text: &mut String) -> std::fmt::Result {
         let (tally, sums) = (&self.tally, &self.sums);
         let Self { clients, connected, connect_secs, traffic_secs, .. } = self;
         writeln!(
@@ -282,10 +303,7 @@ impl Report {
         for stream in &self.streams {
             stream.write(text, *traffic_secs)?;
         }
-        for remark in &self.remarks {
-            writeln!(text, "! {remark}")?;
-        }
-        writeln!(text, "unaccounted  {}", tally.unaccounted())
+        Ok(())
     }
 }
 
@@ -348,6 +366,7 @@ mod tests {
             latency: Percentiles { p50_ns: 900, p99_9_ns: 1_234_567, ..Percentiles::default() },
             lateness: Percentiles::default(),
             attacks: Vec::new(),
+            responder: None,
             streams: Vec::new(),
             beside_streams: crate::streams::Tally::default(),
             verdict: Verdict::Unbalanced,

@@ -2,6 +2,7 @@
 //! has arrived. One thread, one device.
 
 mod arm;
+mod respond;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +20,7 @@ use crate::device::{Burst, Device};
 use crate::measure::{Latency, Sums};
 use crate::profile::Profile;
 use crate::report::{self, Interval, Report, Verdict};
+use crate::responder::Responder;
 use crate::streams::{Captures, Streams};
 
 /// How often the sessions are counted while the clients connect.
@@ -46,6 +48,8 @@ pub enum Told<'a> {
     },
     /// An interval of the traffic has passed; the streams beside the clients, each by its name.
     Interval(&'a Interval, &'a [report::Pace]),
+    /// An interval of the responder's work has passed.
+    Responder(&'a report::responder::Interval),
 }
 
 /// A run under way.
@@ -54,6 +58,7 @@ pub struct Run<'a> {
     profile: &'a Profile,
     device: Device,
     swarm: Swarm,
+    responder: Option<Responder>,
     streams: Streams,
     /// The replays' captures, until they begin.
     captures: Captures,
@@ -66,6 +71,8 @@ pub struct Run<'a> {
     end: Instant,
     /// What became of the device before the end, and when, if it went.
     gone: Option<String>,
+    /// What the responder had done by the last interval.
+    told: respond::Counts,
     stop: &'a AtomicBool,
     latency: Latency,
     lateness: Latency,
@@ -83,11 +90,14 @@ impl<'a> Run<'a> {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Instant(clock.now_ns());
         let swarm = Swarm::new(profile.plan.clone(), device.mac(), now);
+        let plan = profile.responder.clone();
+        let responder = plan.map(|plan| Responder::new(plan, device.mac(), now));
         let streams = Streams::new(profile, device.mac(), unix.subsec_nanos());
         Self {
             profile,
             device,
             swarm,
+            responder,
             streams,
             captures,
             captured: Captured::default(),
@@ -96,6 +106,7 @@ impl<'a> Run<'a> {
             random: ChaCha20Rng::seed_from_u64(profile.plan.seed ^ 1),
             end: now,
             gone: None,
+            told: respond::Counts::default(),
             stop,
             latency: Latency::new(),
             lateness: Latency::new(),
@@ -147,9 +158,16 @@ impl<'a> Run<'a> {
         let moment = Moment { now, unix: self.unix + now.since(Instant::ZERO) };
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
-        let Self { device, swarm, streams, random, captured, .. } = self;
-        arrived
-            .retain(|frame| !streams.receive(frame.frame(), now, &mut |frame| device.put(frame)));
+        let measures = self.ends_behind();
+        let Self { device, swarm, responder, streams, random, captured, .. } = self;
+        arrived.retain(|frame| {
+            let Some(responder) = responder.as_mut().filter(|r| r.owns(frame.frame())) else {
+                return !streams.receive(frame.frame(), now, &mut |frame| device.put(frame));
+            };
+            let meter = measures.then(|| swarm.meter_mut());
+            responder.receive(frame.frame(), now, meter, &mut |frame| device.put(frame));
+            false
+        });
         swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut |frame| {
             arm::capture(captured, frame);
             device.put(frame)
@@ -158,6 +176,9 @@ impl<'a> Run<'a> {
             arm::capture(captured, frame);
             device.put(frame)
         });
+        if let Some(responder) = responder {
+            done += responder.turn(now, &mut |frame| device.put(frame));
+        }
         done += streams.turn(now, random, &mut |frame| device.put(frame));
         done + device.flush()
     }
@@ -219,7 +240,7 @@ impl<'a> Run<'a> {
             let interval =
                 self.interval(&counts.since(&last.1), (now.since(begin), now.since(last.0)));
             let rates = self.rates(&counts, &last.1, now.since(last.0));
-            tell(Told::Interval(&interval, &rates));
+            self.tell((&interval, &rates), now.since(last.0), tell);
             if is_over {
                 return;
             }
@@ -280,6 +301,7 @@ impl<'a> Run<'a> {
             self.turn();
         }
         self.swarm.end(end);
+        self.responder.iter_mut().for_each(Responder::end);
         self.streams.end(end);
     }
 
@@ -302,8 +324,8 @@ impl<'a> Run<'a> {
         let planned = tally.planned + self.swarm.owed(now);
         let all = self.streams.barrages().iter().map(Barrage::tally);
         let streams = all.map(|tally| [tally.sent, tally.returned]).collect();
-        let (sent, received) = (tally.data_sent, tally.data_received);
-        Counts { planned, sent, received, attack, streams }
+        let received = tally.data_received + self.measured_behind();
+        Counts { planned, sent: tally.data_sent, received, attack, streams }
     }
 
     /// The interval's latency and lateness, which move to the whole run's.
@@ -348,6 +370,7 @@ impl<'a> Run<'a> {
             attacks,
             streams,
             beside_streams: self.streams.tally(),
+            responder: self.responder.as_ref().map(report::responder::Responder::of),
             verdict: Verdict::Good,
             remarks: Vec::new(),
         };

@@ -81,6 +81,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
     profile.streams = source.streams((&file.synth, &file.replay), &around)?;
     profile.responder = source.responder;
     profile.enlist()?;
+    profile.apart()?;
     Ok(profile)
 }
 

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::check::Source;
 use super::{Error, Profile};
+use crate::link::Range;
 use crate::responder::origin::CONNECTIONS_MAX;
 use crate::responder::{ECHO_PORT, Plan, gre, origin};
 
@@ -179,6 +180,29 @@ impl Source<'_> {
 }
 
 impl Profile {
+    /// Clients and responder share a device, so each address on the link has to be of one of them.
+    ///
+    /// # Errors
+    /// When one is of both.
+    pub(super) fn apart(&self) -> Result<(), Error> {
+        let Some(responder) = &self.responder else { return Ok(()) };
+        let routers = self.plan.routers.iter().map(|&first| Range { first, count: 1 });
+        let theirs: Vec<_> = self.plan.outer.iter().copied().chain(routers).collect();
+        let locals = responder.tunnels.iter().map(|t| Range { first: t.local, count: 1 });
+        let both = responder.addresses.iter().copied().chain(locals).find(|own| {
+            let meets = |row: &Range| {
+                row.position(own.first).is_some() || own.position(row.first).is_some()
+            };
+            theirs.iter().any(meets)
+        });
+        let Some(both) = both else { return Ok(()) };
+        let what = format!(
+            "the row from {} is both the responder's and the clients'; give them addresses apart",
+            both.first
+        );
+        Err(Error { path: self.path.clone(), line: None, what })
+    }
+
     /// The profile with nothing but its responder; it runs until it is stopped if `run.secs` is 0.
     ///
     /// # Errors
@@ -192,6 +216,7 @@ impl Profile {
         (plan.clients, plan.traffic, plan.hostile) = (0, None, None);
         (plan.hops, plan.servers, plan.outer, plan.routers) = Default::default();
         self.attacks.clear();
+        self.streams = super::Streams::default();
         if self.times.traffic.is_zero() {
             self.times.traffic = FOREVER;
         }
@@ -274,6 +299,29 @@ inner = ["203.0.113.0+256"]
         let tunnel = twice.1.split_once("[[").unwrap().0;
         let error = parse(&format!("{GOOD}[[{tunnel}")).unwrap_err().to_string();
         assert!(error.contains("another key"), "{error}");
+    }
+
+    #[test]
+    fn clients_and_responder_have_addresses_apart_and_one_way_traffic_may_end_there() {
+        let both = |addresses: &str, to: &str| {
+            let clients = format!(
+                "[server]\npublic_key = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"\nendpoints = [\"192.0.2.1:1\"]\n[clients]\ncount = 2\ninner = [\"10.7.0.1\"]\naddresses = [\"{addresses}\"]\n"
+            );
+            let traffic = format!(
+                "[traffic]\nkind = \"one-way\"\nto = \"{to}\"\nsizes = 64\nrate = \"1pps\"\n"
+            );
+            parse(&format!("{GOOD}{clients}{traffic}")).map_err(|error| error.to_string())
+        };
+        for (to, elsewhere) in
+            [("198.51.100.12", false), ("203.0.113.200", false), ("10.7.0.1", true)]
+        {
+            let traffic = both("192.0.2.10+4", to).unwrap().plan.traffic.unwrap();
+            assert_eq!(traffic.is_measured_elsewhere, elsewhere, "{to}");
+        }
+        for bad in ["198.51.100.25+4", "198.51.100.1+100", "198.51.100.2"] {
+            let error = both(bad, "198.51.100.12").unwrap_err();
+            assert!(error.contains("addresses apart"), "{error}");
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ mod tests {
     fn numbers_and_streams_without_end_are_strange_and_cost_nothing() {
         assert_eq!(sums(&[u64::MAX]).strange, 1);
         let mut sink = Sink::default();
-        for stream in 0..STREAMS_MAX as u32 + 9 {
+        for stream in 0..u32::try_from(STREAMS_MAX).unwrap() + 9 {
             sink.receive(Trailer { stream, sequence: 0, planned: Instant(1) });
         }
         let found = sink.sums();

@@ -56,8 +56,7 @@ impl Connection {
         (seed, buffer): (u64, usize),
         now: Instant,
     ) -> Self {
-        let buffers = [(); 2].map(|()| SocketBuffer::new(vec![0; buffer]));
-        let [incoming, outgoing] = buffers;
+        let [incoming, outgoing] = [(); 2].map(|()| SocketBuffer::new(vec![0; buffer]));
         let mut socket = Socket::new(incoming, outgoing);
         socket.set_congestion_control(CongestionControl::Reno);
         // Heads and bodies are written apart; a peer that delays its ACKs must not make us wait between them.

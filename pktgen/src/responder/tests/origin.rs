@@ -40,7 +40,7 @@ impl Device for Cable {
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
-        (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ip, 1400);
+        (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ip, 1500);
         capabilities
     }
 }
