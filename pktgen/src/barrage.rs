@@ -129,11 +129,25 @@ impl Barrage {
             return 0;
         }
         for done in 0..FRAMES_PER_TURN {
-            let Some(planned) = self.plan.take(now, self.len, rng) else { return done };
-            self.tally.planned += 1;
-            self.send(planned, now, out);
+            if !self.step(now, rng, &mut |frame, _| out(frame)) {
+                return done;
+            }
         }
         FRAMES_PER_TURN
+    }
+
+    /// Sends the next frame if it is due, and tells `out` when it was planned for; false if none is.
+    #[inline]
+    pub fn step(
+        &mut self,
+        now: Instant,
+        rng: &mut ChaCha20Rng,
+        out: &mut impl FnMut(&[u8], Instant) -> bool,
+    ) -> bool {
+        let Some(planned) = self.plan.take(now, self.len, rng) else { return false };
+        self.tally.planned += 1;
+        self.send(planned, now, &mut |frame| out(frame, planned));
+        true
     }
 
     #[inline]

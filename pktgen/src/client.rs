@@ -26,6 +26,7 @@ pub use plan::{ClientIds, Families, Family, Kind, Plan, Roam, RoamKind, RoamTime
 pub use plan::{Order, Ports, Sealing, Spread, Target, Traffic};
 pub use pool::Refused as PoolRefused;
 pub use tally::{Refusals, Tally};
+pub use traffic::inner_packets;
 
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ impl std::fmt::Debug for Swarm {
 impl Swarm {
     /// The clients of a plan behind the link address `mac`, unconnected. They call at the plan's pace from `now` on.
     pub fn new(plan: Plan, mac: Mac, now: Instant) -> Self {
-        let count = plan.members();
+        let (count, clients) = (plan.members(), plan.clients);
         let members = (0..count).map(|_| Member::default()).collect();
         let connects = Pacer::new(Rate::Packets(plan.connects_per_sec), Pattern::Constant, now);
         let places = Places::new(&plan);
@@ -142,7 +143,7 @@ impl Swarm {
             renewed: 0,
             traffic: None,
             gaps,
-            cursor: Cursor::new(count),
+            cursor: Cursor::new(clients),
             pool: None,
         }
     }

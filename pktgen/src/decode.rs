@@ -81,17 +81,19 @@ fn v4(octets: &[u8], lines: &mut Vec<String>, depth: usize) {
         (Err(why), Err(_)) => return lines.push(broken("IPv4", why)),
     };
     let ipv4::Located { source, destination, ttl, tos, protocol, identification, .. } = located;
-    let mut line = format!("IPv4 {source} > {destination}, ttl {ttl}{}", class(tos));
-    if located.is_fragment() {
-        let more = if located.has_more_fragments() { " and more" } else { "" };
-        line += &format!(", fragment of {identification} at {}{more}", located.fragment_offset());
-    }
-    line += &format!(", length {}{checksum}", located.total_len());
-    lines.push(line);
+    let fragment = if located.is_fragment() {
+        piece(identification.into(), located.fragment_offset(), located.has_more_fragments())
+    } else {
+        String::new()
+    };
+    let (class, len) = (class(tos), located.total_len());
+    lines.push(format!(
+        "IPv4 {source} > {destination}, ttl {ttl}{class}{fragment}, length {len}{checksum}"
+    ));
     let ends = (source.into(), destination.into());
     let payload = octets.get(located.payload_offset..located.total_len()).unwrap_or_default();
     below(
-        Below { protocol, ends, payload, is_whole: !located.is_fragment() },
+        &Below { protocol, ends, payload, is_whole: !located.is_fragment() },
         located.is_later_fragment(),
         lines,
         depth,
@@ -104,19 +106,17 @@ fn v6(octets: &[u8], lines: &mut Vec<String>, depth: usize) {
         Err(why) => return lines.push(broken("IPv6", why)),
     };
     let ipv6::Located { source, destination, hop_limit, traffic_class, protocol, .. } = located;
-    let mut line =
-        format!("IPv6 {source} > {destination}, hops {hop_limit}{}", class(traffic_class));
-    if let Some(fragment) = located.fragment {
-        let more = if fragment.more { " and more" } else { "" };
-        let ipv6::Fragment { identification, offset, .. } = fragment;
-        line += &format!(", fragment of {identification} at {offset}{more}");
-    }
-    line += &format!(", length {}", located.total_len());
-    lines.push(line);
+    let fragment = located.fragment.map_or_else(String::new, |fragment| {
+        piece(fragment.identification, fragment.offset, fragment.more)
+    });
+    let (class, len) = (class(traffic_class), located.total_len());
+    lines.push(format!(
+        "IPv6 {source} > {destination}, hops {hop_limit}{class}{fragment}, length {len}"
+    ));
     let ends = (source.into(), destination.into());
     let payload = octets.get(located.payload_offset..located.total_len()).unwrap_or_default();
     below(
-        Below { protocol, ends, payload, is_whole: !located.is_fragment() },
+        &Below { protocol, ends, payload, is_whole: !located.is_fragment() },
         located.is_later_fragment(),
         lines,
         depth,
@@ -132,14 +132,20 @@ struct Below<'a> {
     is_whole: bool,
 }
 
-fn below(below: Below<'_>, is_later: bool, lines: &mut Vec<String>, depth: usize) {
+fn below(below: &Below<'_>, is_later: bool, lines: &mut Vec<String>, depth: usize) {
     if is_later {
         lines.push(format!("{} octets of protocol {}", below.payload.len(), below.protocol));
     } else if depth < DEPTH_MAX {
-        upper::decode(&below, lines, depth + 1);
+        upper::decode(below, lines, depth + 1);
     } else {
         lines.push("packets within packets, deeper than are followed".to_owned());
     }
+}
+
+/// Which part of a datagram it is.
+fn piece(identification: u32, offset: usize, has_more: bool) -> String {
+    let more = if has_more { " and more" } else { "" };
+    format!(", fragment of {identification} at {offset}{more}")
 }
 
 fn class(tos: u8) -> String {

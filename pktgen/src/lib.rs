@@ -17,6 +17,7 @@ pub mod profile;
 pub mod barrage;
 pub mod decode;
 pub mod streams;
+pub mod rehearsal;
 pub mod report;
 pub mod status;
 #[cfg(feature = "dpdk")]

@@ -1,6 +1,8 @@
 //! millrace-pktgen: reads a profile, opens the device, and runs clients and attacks against a server of one's own.
 #![forbid(unsafe_code)]
 
+mod shortcut;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,6 +46,20 @@ enum Command {
     },
     /// Runs a profile's responder alone; with run.secs = 0 until it is stopped.
     Respond(Running),
+    /// Sends synthetic packets alone: those of the flags, or the profile's [[synth]] sections.
+    Synth {
+        #[command(flatten)]
+        packets: Box<shortcut::Packets>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Sends a capture alone.
+    Replay {
+        #[command(flatten)]
+        recording: Box<shortcut::Recording>,
+        #[command(flatten)]
+        running: Running,
+    },
     /// Lists the attacks.
     Attacks,
     /// Prints the profile's clients as [[peer]] sections of the server's configuration.
@@ -202,6 +218,8 @@ struct Running {
     /// Let DPDK log to standard error.
     #[arg(long)]
     verbose: bool,
+    #[command(flatten)]
+    dry: shortcut::Dry,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -221,6 +239,12 @@ fn run(command: &Command) -> Result<u8, Failure> {
         Command::Client(running) => generate(&running.choice.read()?, running),
         Command::Attack { name, running } => generate(&alone(name, &running.choice)?, running),
         Command::Respond(running) => generate(&running.choice.read()?.respond()?, running),
+        Command::Synth { packets, running } => {
+            generate(&shortcut::synth(packets, &running.choice)?, running)
+        }
+        Command::Replay { recording, running } => {
+            generate(&shortcut::replay(recording, &running.choice)?, running)
+        }
         Command::Attacks => {
             for attack in Attack::ALL {
                 say(&format!("{:<24} {}", attack.name(), attack.about()));
@@ -233,8 +257,15 @@ fn run(command: &Command) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Check(choice) => {
-            let clients = choice.read()?.plan.clients;
-            say(&format!("{}: ok, {clients} clients", choice.name()));
+            let profile = choice.read()?;
+            let (clients, streams) = (profile.plan.clients, &profile.streams);
+            let (synths, replays) = (streams.synths.len(), streams.replays.len());
+            let beside = if streams.is_empty() {
+                String::new()
+            } else {
+                format!(", {synths} synthetic streams, {replays} replays")
+            };
+            say(&format!("{}: ok, {clients} clients{beside}", choice.name()));
             Ok(0)
         }
         Command::SelfTest { core, secs, json } => {
@@ -257,17 +288,24 @@ fn alone(name: &str, choice: &Choice) -> Result<Profile, Failure> {
     let mut profile = Profile::read(choice.profile.as_deref(), &changes)?;
     profile.plan.clients = 0;
     profile.plan.traffic = None;
+    profile.streams = pktgen::profile::Streams::default();
     profile.enlist()?;
     Ok(profile)
 }
 
 fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
+    if let Some(code) = shortcut::show(profile, &running.dry)? {
+        return Ok(code);
+    }
     // Before anything takes time, so that no signal is missed.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let captures = Captures::read(profile)?;
+    for remark in captures.remarks(profile) {
+        say_error(&remark);
+    }
     let eal = device::start(&profile.device, running.verbose)?;
     let device = Device::open(&eal, &profile.device.name)?;
     let run = Run::new(profile, captures, device, &stop);

@@ -137,6 +137,14 @@ impl Profile {
         Ok(())
     }
 
+    /// Leaves the clients, their traffic and the attacks out: what remains needs no server.
+    pub fn only_streams(&mut self) {
+        self.plan.clients = 0;
+        (self.plan.traffic, self.plan.hostile) = (None, None);
+        self.plan.hops.clear();
+        self.attacks.clear();
+    }
+
     /// The same from a text; `path` is named in errors.
     pub fn parse(text: &str, path: &Path, changes: &[String]) -> Result<Self, Error> {
         if changes.is_empty() {

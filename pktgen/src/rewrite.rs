@@ -99,7 +99,7 @@ impl PortMove {
         fits.then_some(Self { from: Some(from), to })
     }
 
-    fn of(&self, port: u16) -> Option<u16> {
+    fn of(self, port: u16) -> Option<u16> {
         let Some((first, count)) = self.from else { return Some(self.to) };
         let number = port.checked_sub(first).filter(|number| *number < count)?;
         self.to.checked_add(number)

@@ -46,9 +46,20 @@ impl Captures {
         profile.streams.replays.iter().map(one).collect::<Result<_, String>>().map(Self)
     }
 
-    /// Frames that are too long to be sent and are left out.
-    pub fn too_long(&self) -> u64 {
-        self.0.iter().map(|capture| capture.too_long).sum()
+    /// A sentence for each capture that is not sent as it was on the wire.
+    pub fn remarks(&self, profile: &Profile) -> Vec<String> {
+        let mut remarks = Vec::new();
+        for (capture, replay) in self.0.iter().zip(&profile.streams.replays) {
+            let (name, too_long, cut) = (&replay.name, capture.too_long, capture.cut);
+            if too_long > 0 {
+                let max = FRAME_LEN_MAX - 4;
+                remarks.push(format!("{name}: {too_long} frames are empty or longer than {max} octets and left out; capture without segmentation offload (ethtool -K IFACE gro off tso off)"));
+            }
+            if cut > 0 {
+                remarks.push(format!("{name}: {cut} frames were not captured to their ends, which are zeros now; capture with tcpdump -s 0"));
+            }
+        }
+        remarks
     }
 }
 
@@ -168,6 +179,11 @@ impl Streams {
         &self.barrages
     }
 
+    /// The same, to take frames from one after the other.
+    pub fn barrages_mut(&mut self) -> &mut [Barrage] {
+        &mut self.barrages
+    }
+
     /// Takes a frame that has come, if it is a packet of a stream that has come back; false leaves it to others, and
     /// only lets attacks and the link learn from it.
     pub fn receive(
@@ -275,3 +291,6 @@ fn asked_for(frame: &[u8]) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

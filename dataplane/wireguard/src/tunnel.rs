@@ -305,7 +305,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         if len > INNER_LEN_MAX || turn.scratch.len() < DATA_HEADER_LEN + len + TAILROOM {
             return Err(Refused::TooLong);
         }
-        let Outgoing { key, header, to } = self.reserve(turn.now)?;
+        let Outgoing { key, header, to, .. } = self.reserve(turn.now)?;
         let (head, text) = turn.scratch.split_at_mut(DATA_HEADER_LEN);
         head.copy_from_slice(header.as_bytes());
         let (body, rest) = text.split_at_mut(inner.len());

@@ -53,9 +53,7 @@ impl Places {
     pub(super) fn settle(&mut self, number: u32) {
         let Self { of, by, width, .. } = self;
         let own = of.chunks(*width).nth(number as usize).unwrap_or_default();
-        own.iter().for_each(|&place| {
-            by.insert(place, number);
-        });
+        by.extend(own.iter().map(|&place| (place, number)));
     }
 
     /// Where a member is: from where it sends data.

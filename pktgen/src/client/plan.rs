@@ -298,6 +298,7 @@ impl Plan {
     }
 
     /// The inner address of a client.
+    #[inline]
     pub fn inner(&self, number: u32, family: Family) -> IpAddr {
         match family {
             Family::V4 => Ipv4Addr::from_bits(self.inner_v4.to_bits().wrapping_add(number)).into(),

@@ -58,7 +58,7 @@ impl Swarm {
         let letter = Letter { number, source, destination, client_id };
         if kind != Kind::Data {
             self.settle(moment, out);
-            return self.handshake(letter, kind, payload, moment, out);
+            return self.handshake(letter, payload, moment, out);
         }
         if self.arrivals.is_full() {
             self.settle(moment, out);
@@ -71,12 +71,12 @@ impl Swarm {
     fn handshake(
         &mut self,
         letter: Letter,
-        kind: Kind,
         payload: &[u8],
         moment: Moment,
         out: &mut impl FnMut(&[u8]) -> bool,
     ) -> Result<(), Refused> {
         let Letter { number, source, .. } = letter;
+        let kind = message::kind(payload).map_err(|_| Refused::Malformed)?;
         let member = self.members.get_mut(number as usize).ok_or(Refused::UnknownIndex)?;
         let tunnel = member.tunnel.as_deref_mut().ok_or(Refused::UnknownIndex)?;
         let verdict = self.shared.act((number, tunnel), moment, out, |tunnel, turn, mut emit| {

@@ -1,14 +1,13 @@
 //! Inner packets: headers of a kind before zeros and the trailer, with checksums summed over what is not zero.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use wire::checksum::Sum;
 use wire::{NoRoom, icmp, ipv4, ipv6, tcp, udp};
-use zerocopy::IntoBytes;
 
 use super::plan::Kind;
 use crate::measure::{TRAILER_LEN, Trailer};
-use crate::packet::{self, Located};
+use crate::packet::{self, Located, sum_of};
 
 /// Hops that every packet of ours starts with.
 const HOP_LIMIT: u8 = 64;
@@ -17,13 +16,15 @@ const WINDOW: u16 = 0xffff;
 /// The type of an echo request over IPv4 (RFC 792) and IPv6 (RFC 4443 4.1).
 const ECHO_REQUEST: (u8, u8) = (8, 128);
 /// The identifier of echo requests: which of 65,536 clients in turn.
-const IDENTIFIERS: u32 = 1 << 16;
+const IDENTIFIERS: u64 = 1 << 16;
 
 /// Who sends a packet to whom, and for TCP where in its stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flow {
-    pub(super) source: SocketAddr,
-    pub(super) to: SocketAddr,
+    pub(super) source: IpAddr,
+    pub(super) to: IpAddr,
+    /// Of UDP and TCP.
+    pub(super) ports: udp::Ports,
     /// The number of the segment's first octet.
     pub(super) sequence_number: u32,
     pub(super) flags: tcp::Flags,
@@ -46,14 +47,16 @@ pub(super) fn write(
     flow: &Flow,
     trailer: Trailer,
 ) -> Result<(), NoRoom> {
-    let (source, to) = (flow.source.ip(), flow.to.ip());
+    let (source, to) = (flow.source, flow.to);
     let message = inner.get_mut(packet::ip_header_len(source)..).ok_or(NoRoom)?;
     let (header, payload) = message.split_at_mut_checked(header_len(kind)).ok_or(NoRoom)?;
     let zeros = payload.len().checked_sub(TRAILER_LEN).ok_or(NoRoom)?;
-    payload.iter_mut().take(zeros).for_each(|octet| *octet = 0);
-    trailer.write(payload);
-    let tail = payload.get(zeros..).ok_or(NoRoom)?;
-    let tail = if zeros.is_multiple_of(2) { Sum::of(tail) } else { swapped(Sum::of(tail)) };
+    let (padding, tail) = payload.split_at_mut_checked(zeros).ok_or(NoRoom)?;
+    padding.fill(0);
+    let words = trailer.words();
+    tail.copy_from_slice(words.map(u64::to_be_bytes).as_flattened());
+    let tail = words.iter().fold(Sum::ZERO, |sum, &word| sum.plus(sum_of(word)));
+    let tail = if zeros.is_multiple_of(2) { tail } else { swapped(tail) };
     let len = u16::try_from(header.len() + payload.len()).map_err(|_| NoRoom)?;
     let protocol = match (kind, source) {
         (Kind::Echo | Kind::OneWay, _) => udp::PROTOCOL,
@@ -61,53 +64,38 @@ pub(super) fn write(
         (Kind::Ping, IpAddr::V4(_)) => icmp::v4::PROTOCOL,
         (Kind::Ping, IpAddr::V6(_)) => icmp::v6::PROTOCOL,
     };
-    let pseudo = match (source, to) {
+    let pseudo = match source {
         // ICMP over IPv4 sums no pseudo header (RFC 792).
-        (IpAddr::V4(_), IpAddr::V4(_)) if kind == Kind::Ping => Sum::ZERO,
-        (IpAddr::V4(from), IpAddr::V4(to)) => Sum::pseudo_v4(from, to, protocol, len),
-        (IpAddr::V6(from), IpAddr::V6(to)) => Sum::pseudo_v6(from, to, protocol, len),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return Err(NoRoom),
+        IpAddr::V4(_) if kind == Kind::Ping => Sum::ZERO,
+        IpAddr::V4(_) | IpAddr::V6(_) => packet::pseudo(source, to, protocol, len)?,
     };
     let rest = pseudo.plus(tail);
     match kind {
-        Kind::Echo | Kind::OneWay => write_udp(header, flow, (len, rest)),
+        Kind::Echo | Kind::OneWay => {
+            packet::emit_udp_header(header, flow.ports, (len, rest));
+        }
         Kind::Tcp => write_tcp(header, flow, rest),
         Kind::Ping => write_ping(header, source, trailer, rest),
     }
     packet::emit_ip(inner, (source, to), protocol, HOP_LIMIT)
 }
 
-fn write_udp(header: &mut [u8], flow: &Flow, (len, rest): (u16, Sum)) {
-    let mut fields = udp::Header {
-        source_port: flow.source.port().into(),
-        destination_port: flow.to.port().into(),
-        length: len.into(),
-        checksum: 0.into(),
-    };
-    // Zero means no checksum (RFC 768).
-    fields.checksum = match rest.plus(Sum::of(fields.as_bytes())).finish() {
-        0 => 0xffff,
-        checksum => checksum,
-    }
-    .into();
-    header.copy_from_slice(fields.as_bytes());
-}
-
+/// A header without options (RFC 9293 3.1).
 fn write_tcp(header: &mut [u8], flow: &Flow, rest: Sum) {
-    let is_answer = flow.flags.has(tcp::Flags::ACK);
-    let mut fields = tcp::Header {
-        source_port: flow.source.port().into(),
-        destination_port: flow.to.port().into(),
-        sequence_number: flow.sequence_number.into(),
-        acknowledgment_number: u32::from(is_answer).into(),
-        data_offset: 0x50,
-        flags: flow.flags.0,
-        window: WINDOW.into(),
-        checksum: 0.into(),
-        urgent_pointer: 0.into(),
-    };
-    fields.checksum = rest.plus(Sum::of(fields.as_bytes())).finish().into();
-    header.copy_from_slice(fields.as_bytes());
+    let acknowledgment_number = u64::from(flow.flags.has(tcp::Flags::ACK));
+    let head = (u64::from(flow.ports.source) << 48)
+        | (u64::from(flow.ports.destination) << 32)
+        | u64::from(flow.sequence_number);
+    let middle = (acknowledgment_number << 32)
+        | (0x50 << 24)
+        | (u64::from(flow.flags.0) << 16)
+        | u64::from(WINDOW);
+    let checksum = rest.plus(sum_of(head)).plus(sum_of(middle)).finish();
+    let tail = u32::from(checksum) << 16;
+    for (place, octets) in header.chunks_mut(8).zip([head, middle, u64::from(tail) << 32]) {
+        let octets = octets.to_be_bytes();
+        place.copy_from_slice(octets.get(..place.len()).unwrap_or_default());
+    }
 }
 
 fn write_ping(header: &mut [u8], source: IpAddr, trailer: Trailer, rest: Sum) {
@@ -115,12 +103,10 @@ fn write_ping(header: &mut [u8], source: IpAddr, trailer: Trailer, rest: Sum) {
         IpAddr::V4(_) => ECHO_REQUEST.0,
         IpAddr::V6(_) => ECHO_REQUEST.1,
     };
-    let low = |value: u64| u16::try_from(value % u64::from(IDENTIFIERS)).unwrap_or(0).to_be_bytes();
-    let ([a, b], [c, d]) = (low(trailer.stream.into()), low(trailer.sequence));
-    let mut fields = [kind, 0, 0, 0, a, b, c, d];
-    let [high, low] = rest.plus(Sum::of(&fields)).finish().to_be_bytes();
-    (fields[2], fields[3]) = (high, low);
-    header.copy_from_slice(&fields);
+    let identifier = u64::from(trailer.stream) % IDENTIFIERS;
+    let fields = (u64::from(kind) << 56) | (identifier << 16) | (trailer.sequence % IDENTIFIERS);
+    let checksum = rest.plus(sum_of(fields)).finish();
+    header.copy_from_slice(&(fields | (u64::from(checksum) << 32)).to_be_bytes());
 }
 
 /// The sum of octets that begin in the middle of a word (RFC 1071 2 (B)).
@@ -132,20 +118,14 @@ fn swapped(sum: Sum) -> Sum {
 pub(super) fn is_tcp(octets: &[u8], inner: &Located<'_>) -> bool {
     let Some(segment) = octets.get(inner.header_len..inner.len) else { return false };
     let Ok(len) = u16::try_from(segment.len()) else { return false };
-    let (protocol, pseudo) = match (inner.source, inner.destination) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => (
-            ipv4::parse(octets).map(|ip| ip.protocol),
-            Sum::pseudo_v4(from, to, tcp::PROTOCOL, len),
-        ),
-        (IpAddr::V6(from), IpAddr::V6(to)) => (
-            ipv6::parse(octets).map(|ip| ip.protocol),
-            Sum::pseudo_v6(from, to, tcp::PROTOCOL, len),
-        ),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    let protocol = match inner.source {
+        IpAddr::V4(_) => ipv4::parse(octets).map(|ip| ip.protocol),
+        IpAddr::V6(_) => ipv6::parse(octets).map(|ip| ip.protocol),
     };
+    let pseudo = packet::pseudo(inner.source, inner.destination, tcp::PROTOCOL, len);
     protocol == Ok(tcp::PROTOCOL)
         && tcp::parse(segment).is_ok()
-        && tcp::verify(pseudo, segment).is_ok()
+        && pseudo.is_ok_and(|pseudo| tcp::verify(pseudo, segment).is_ok())
 }
 
 #[cfg(test)]
@@ -165,8 +145,9 @@ mod tests {
             let hosts = if v6 { ["fd07::2", "fd07::1"] } else { ["10.7.0.2", "10.7.0.1"] };
             let [from, to]: [IpAddr; 2] = hosts.map(|host| host.parse().unwrap());
             let flow = Flow {
-                source: (from, ports.0).into(),
-                to: (to, ports.1).into(),
+                source: from,
+                to,
+                ports: udp::Ports { source: ports.0, destination: ports.1 },
                 sequence_number,
                 flags: tcp::Flags(0x18),
             };

@@ -20,7 +20,7 @@ use crate::size::Sizes;
 const MAC: Mac = [2, 0, 0, 0, 9, 9];
 const STEP: Duration = Duration::from_millis(1);
 
-fn plan(clients: u32) -> Plan {
+pub(crate) fn plan(clients: u32) -> Plan {
     Plan {
         seed: 7,
         clients,

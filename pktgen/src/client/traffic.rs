@@ -1,17 +1,18 @@
 //! The plan's traffic: inner packets with the trailer, from one client after the other.
 
-use std::net::SocketAddr;
-
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wire::tcp::Flags;
+use wire::udp;
 use wireguard::time::Instant;
+use wireguard::timers::Rearm;
 
 use super::batch::{Batch, Parcel};
 use super::plan::{Kind, Order, Plan, Spread, Target, Traffic};
 use super::template::{self, Flow};
 use super::{Moment, Shared, Swarm};
 use crate::measure::{TRAILER_LEN, Trailer};
+use crate::pace::Pacer;
 use crate::responder::ECHO_PORT;
 
 /// The port where one-way traffic ends (RFC 863).
@@ -75,10 +76,15 @@ impl Swarm {
             let member = members.get_mut(number as usize);
             let is_laid = member.is_some_and(|member| {
                 let Some(tunnel) = member.tunnel.as_deref_mut() else { return false };
-                let Ok(outgoing) = tunnel.outgoing(moment.now) else { return false };
+                // Borrowed where it lies: moved on right after it was written, it would have to be waited for.
+                let outgoing = &tunnel.outgoing(moment.now);
+                let Ok(outgoing) = outgoing else { return false };
+                let rearm = outgoing.rearm;
                 shared.meter.late(planned, moment.now);
-                shared.lay_in(batch, (number, turn), &outgoing, (inner_len, planned));
-                member.rearm(number, wheel);
+                shared.lay_in(batch, (number, turn), outgoing, (inner_len, planned));
+                if rearm == Rearm::Yes {
+                    member.rearm(number, wheel);
+                }
                 true
             });
             if !is_laid {
@@ -140,6 +146,7 @@ impl Shared {
 }
 
 /// Where a packet comes from and goes to.
+#[inline]
 fn flow(
     plan: &Plan,
     traffic: &Traffic,
@@ -159,7 +166,7 @@ fn flow(
             (plan.inner(next, traffic.family), turn)
         }
     };
-    let (ports, rest) = match (spread.ports, traffic.kind) {
+    let (port, rest) = match (spread.ports, traffic.kind) {
         (Some(ports), _) => {
             let (nth, rest) = draw(plan, spread, rest, ports.count());
             (ports.at(nth), rest)
@@ -172,8 +179,9 @@ fn flow(
         None => SOURCE_PORT + u16::try_from(number % SOURCE_PORTS).unwrap_or(0),
     };
     Flow {
-        source: SocketAddr::new(source, source_port),
-        to: SocketAddr::new(to, ports),
+        source,
+        to,
+        ports: udp::Ports { source: source_port, destination: port },
         sequence_number,
         flags,
     }
@@ -229,5 +237,110 @@ impl Segments {
         let number = *next;
         *next = next.wrapping_add(octets);
         (number, flags)
+    }
+}
+
+/// The first packets of the plan's traffic as they are before they are sealed, each with its planned moment.
+pub fn inner_packets(plan: &Plan, count: usize, start: Instant) -> Vec<(Instant, Vec<u8>)> {
+    let Some(traffic) = &plan.traffic else { return Vec::new() };
+    let (mut gaps, mut cursor) = (gaps(plan), Cursor::new(plan.clients));
+    let (mut segments, mut pacer) =
+        (Segments::new(plan), Pacer::new(traffic.rate, traffic.pattern, start));
+    let one = || {
+        let len = traffic.sizes.of(cursor.turn());
+        let planned = pacer.take(Instant::NEVER, plan.frame_len(len), &mut gaps)?;
+        let (number, turn) = cursor.take();
+        let sequence = turn / u64::from(plan.clients.max(1));
+        let trailer = Trailer { stream: number, sequence, planned };
+        let segment = segments.take(traffic, trailer, len);
+        let (flow, mut inner) = (flow(plan, traffic, (number, turn), segment), vec![0; len]);
+        template::write(&mut inner, traffic.kind, &flow, trailer).ok()?;
+        Some((planned, inner))
+    };
+    std::iter::from_fn(one).take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Family, Ports, Sealing};
+    use crate::link::Range;
+    use crate::pace::{Pattern, Rate};
+    use crate::size::Sizes;
+    use std::collections::HashSet;
+    use std::net::SocketAddr;
+    use wireguard::time::Instant;
+
+    fn spread_out(order: Order) -> (Plan, Traffic) {
+        let mut plan = crate::client::tests::plan(3);
+        plan.seed = 5;
+        let row = Range { first: "198.51.100.0".parse().unwrap(), count: 8 };
+        let spread = Spread {
+            ports: Some(Ports { first: 65_532, last: 65_535 }),
+            source_ports: Some(Ports { first: 1, last: 2 }),
+            order,
+        };
+        let traffic = Traffic {
+            kind: Kind::Tcp,
+            flags: None,
+            is_measured_elsewhere: true,
+            target: Target::Hosts(row),
+            spread,
+            sealing: Sealing::Live,
+            family: Family::V4,
+            sizes: Sizes::imix(),
+            rate: Rate::Packets(1.0),
+            pattern: Pattern::Constant,
+        };
+        plan.traffic = Some(traffic.clone());
+        (plan, traffic)
+    }
+
+    fn ends((plan, traffic): &(Plan, Traffic), turn: u64) -> (SocketAddr, u16) {
+        let flow = flow(plan, traffic, (0, turn), (0, Flags::SYN));
+        (SocketAddr::new(flow.to, flow.ports.destination), flow.ports.source)
+    }
+
+    #[test]
+    fn rows_are_gone_through_before_anything_comes_again() {
+        let made = spread_out(Order::Incremental);
+        let all: HashSet<_> = (0..64).map(|turn| ends(&made, turn)).collect();
+        assert_eq!(all.len(), 8 * 4 * 2);
+        assert_eq!(ends(&made, 64), ends(&made, 0));
+        let to = |turn| ends(&made, turn).0.to_string();
+        assert_eq!(
+            [to(0), to(1), to(8)],
+            ["198.51.100.0:65532", "198.51.100.1:65532", "198.51.100.0:65533"]
+        );
+    }
+
+    #[test]
+    fn random_rows_reach_everything_and_follow_from_the_seed() {
+        let made = spread_out(Order::Random);
+        let seen: Vec<_> = (0..2000).map(|turn| ends(&made, turn)).collect();
+        assert_eq!(seen.iter().collect::<HashSet<_>>().len(), 8 * 4 * 2);
+        assert!((0..).zip(&seen).all(|(turn, seen)| ends(&made, turn) == *seen));
+        let mut other = made.clone();
+        other.0.seed = 6;
+        assert!((0..).zip(&seen).any(|(turn, seen)| ends(&other, turn) != *seen));
+    }
+
+    #[test]
+    fn segments_begin_with_syn_and_run_on_by_what_they_carry() {
+        let (plan, mut traffic) = spread_out(Order::Incremental);
+        let mut segments = Segments::new(&plan);
+        let mut take = |traffic: &Traffic, sequence, len| {
+            let trailer = Trailer { stream: 1, sequence, planned: Instant(0) };
+            segments.take(traffic, trailer, len)
+        };
+        let (first, flags) = take(&traffic, 0, 140);
+        assert_eq!(flags, Flags::SYN);
+        // 100 octets of payload, and the SYN counts as one.
+        let (second, flags) = take(&traffic, 1, 90);
+        assert_eq!((second, flags.0), (first.wrapping_add(101), 0x18));
+        traffic.flags = Some(Flags::FIN.0);
+        let (third, flags) = take(&traffic, 2, 90);
+        assert_eq!((third, flags), (second.wrapping_add(50), Flags::FIN));
+        assert_eq!(take(&traffic, 3, 90).0, third.wrapping_add(51));
     }
 }

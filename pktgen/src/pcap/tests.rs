@@ -16,7 +16,9 @@ fn records(file: &[u8]) -> Result<Vec<(u64, Vec<u8>, usize)>, Error> {
 
 fn written(frames: &[(u64, Vec<u8>)]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new()).unwrap();
-    frames.iter().for_each(|(at, frame)| writer.write(*at, frame).unwrap());
+    for (at, frame) in frames {
+        writer.write(*at, frame).unwrap();
+    }
     writer.finish().unwrap()
 }
 
@@ -77,7 +79,7 @@ fn ng(order: Order) -> Vec<u8> {
     };
     file.extend(block(order, 1, &resolution(9)));
     file.extend(block(order, 0x0bad, b"whatever"));
-    file.extend(block(order, 1, &resolution(0x80 | 10)));
+    file.extend(block(order, 1, &resolution(0x80 | 0x0a)));
     let (high, low) = (u32::try_from(AT >> 32).unwrap(), u32::try_from(AT & 0xffff_ffff).unwrap());
     file.extend(block(order, 6, &words(order, &[0, high, low, 5, 60], b"abcde")));
     file.extend(block(order, 6, &words(order, &[1, 0, 1536, 2, 2], b"fg")));

@@ -177,6 +177,7 @@ impl Roam {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the file's own names, each with its unit")]
 pub(super) struct Times {
     pub(super) mean_secs: Option<f64>,
     #[serde(default)]
@@ -197,13 +198,20 @@ pub(super) struct Traffic {
     pub(super) rate: Spanned<String>,
     #[serde(default)]
     pub(super) pattern: Spacing,
-    pub(super) ports: Option<Spanned<String>>,
-    pub(super) source_ports: Option<Spanned<String>>,
+    pub(super) ports: Option<Spanned<Ports>>,
+    pub(super) source_ports: Option<Spanned<Ports>>,
     #[serde(default)]
     pub(super) order: Order,
     pub(super) flags: Option<Spanned<String>>,
     pub(super) aead: Option<Spanned<Aead>>,
     pub(super) pool_megabytes: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Ports {
+    One(i64),
+    Row(String),
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]

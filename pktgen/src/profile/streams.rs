@@ -1,7 +1,6 @@
 //! The `[[synth]]` and `[[replay]]` sections: packets from a pattern, and captures; and where on the link they go.
 
 use std::net::IpAddr;
-use std::ops::Range as Span;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -226,8 +225,7 @@ impl Source<'_> {
         }
         let synths =
             synths.iter().enumerate().map(|(number, synth)| self.synth(number, synth, around));
-        let replays =
-            replays.iter().enumerate().map(|(number, replay)| self.replay(number, replay, around));
+        let replays = replays.iter().map(|replay| self.replay(replay, around));
         Ok(Streams {
             addresses: self.rows(&around.device.addresses, "device.addresses")?,
             synths: synths.collect::<Result<_, _>>()?,
@@ -267,8 +265,12 @@ impl Source<'_> {
             protocol,
             source,
             destination,
-            source_port: self.ports(file.source_port.as_ref(), 10_000, "synth.source_port")?,
-            destination_port: self.ports(
+            source_port: self.synth_ports(
+                file.source_port.as_ref(),
+                10_000,
+                "synth.source_port",
+            )?,
+            destination_port: self.synth_ports(
                 file.destination_port.as_ref(),
                 7,
                 "synth.destination_port",
@@ -289,33 +291,28 @@ impl Source<'_> {
                 format!("synth.sizes has lengths outside {min} (the headers) to {PACKET_LEN_MAX}");
             return Err(self.error(&file.sizes.span(), what));
         }
-        let gateway = file.gateway.as_ref().map(|gateway| (gateway.span(), *gateway.get_ref()));
-        let hop = self.hop(gateway, file.link.as_ref(), &plan, around, &file.destination.span())?;
-        let name = file.name.clone().unwrap_or_else(|| format!("synth {}", number + 1));
+        let hop = self.hop(file, source.range.first, around)?;
+        let name = file.name.clone().unwrap_or_else(|| format!("stream {}", number + 1));
         let (rate, pattern) = (self.rate(&file.rate)?, self.pattern(&file.pattern, &file.rate)?);
         Ok(Synth { name, plan, hop, rate, pattern })
     }
 
     fn hop(
         &self,
-        gateway: Option<(Span<usize>, IpAddr)>,
-        link: Option<&Spanned<String>>,
-        plan: &synth::Plan,
+        file: &SynthFile,
+        source: IpAddr,
         around: &Surroundings<'_>,
-        span: &Span<usize>,
     ) -> Result<Hop, Error> {
-        if let Some(link) = link {
+        if let Some(link) = &file.link {
             return self.station(link);
         }
-        let source = plan.source.range.first;
-        match gateway {
-            Some((span, gateway)) if !same_family(gateway, source) => {
-                Err(self.error(&span, "synth.gateway is not of the family of synth.source"))
-            }
-            Some((_, gateway)) => Ok(Hop::Gateway(gateway)),
+        match &file.gateway {
+            Some(gateway) if !same_family(*gateway.get_ref(), source) => Err(self
+                .error(&gateway.span(), "synth.gateway is not of the family of synth.source")),
+            Some(gateway) => Ok(Hop::Gateway(*gateway.get_ref())),
             None => around.hop(source.is_ipv4()).ok_or_else(|| {
                 let what = "nothing says where these packets go on the link; set synth.gateway or device.gateways to the next hop's address, or synth.link to its link address";
-                self.error(span, what)
+                self.error(&file.destination.span(), what)
             }),
         }
     }
@@ -359,7 +356,7 @@ impl Source<'_> {
         })
     }
 
-    fn ports(
+    fn synth_ports(
         &self,
         text: Option<&Spanned<Text>>,
         default: u16,
@@ -396,12 +393,7 @@ impl Source<'_> {
         }
     }
 
-    fn replay(
-        &self,
-        number: usize,
-        file: &ReplayFile,
-        around: &Surroundings<'_>,
-    ) -> Result<Replay, Error> {
+    fn replay(&self, file: &ReplayFile, around: &Surroundings<'_>) -> Result<Replay, Error> {
         let tag = match self.tag(file.vlan.as_ref())?.or(around.plan.vlan) {
             None => Tag::Keep,
             Some(0) => Tag::Remove,
@@ -425,8 +417,9 @@ impl Source<'_> {
             destination: side(file.destination.as_ref(), file.destination_port.as_ref())?,
             checksums: file.checksums,
         };
-        let name = file.name.clone().unwrap_or_else(|| format!("replay {}", number + 1));
         let path = self.beside(file.file.get_ref());
+        let of_file = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file.name.clone().unwrap_or_else(of_file);
         Ok(Replay { name, file: path, pace: self.pace(file)?, rounds: file.loops, rewrite, hops })
     }
 
@@ -481,3 +474,6 @@ fn mac(text: &str) -> Option<Mac> {
     }
     parts.next().is_none().then_some(octets)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::Error;
 use super::check::Source;
-use super::file::{Aead, File, Traffic as TrafficFile};
+use super::file::{Aead, File, Ports as PortsFile, Traffic as TrafficFile};
 use crate::client::{Family, Kind, Ports, Sealing, Spread, Target, Traffic};
 use crate::link::Range;
 use crate::size::Sizes;
@@ -70,7 +70,7 @@ impl Source<'_> {
     }
 
     fn spread(&self, traffic: &TrafficFile) -> Result<Spread, Error> {
-        let ports = |text: &Option<Spanned<String>>, name| {
+        let ports = |text: &Option<Spanned<PortsFile>>, name| {
             text.as_ref().map(|text| self.port_row(text, name)).transpose()
         };
         let spread = Spread {
@@ -93,15 +93,18 @@ impl Source<'_> {
     }
 
     /// `1024..65535`, both ends included, or a single port.
-    fn port_row(&self, text: &Spanned<String>, name: &str) -> Result<Ports, Error> {
-        let octets = text.get_ref();
-        let (first, last) = octets.split_once("..").unwrap_or((octets, octets));
+    fn port_row(&self, text: &Spanned<PortsFile>, name: &str) -> Result<Ports, Error> {
+        let row = match text.get_ref() {
+            PortsFile::One(port) => port.to_string(),
+            PortsFile::Row(row) => row.clone(),
+        };
+        let (first, last) = row.split_once("..").unwrap_or((&row, &row));
         let last = last.strip_prefix('=').unwrap_or(last);
         let both = first.trim().parse().ok().zip(last.trim().parse().ok());
         let both = both.filter(|(first, last)| 0 < *first && first <= last);
         both.map(|(first, last)| Ports { first, last }).ok_or_else(|| {
             let what = format!(
-                "traffic.{name} = \"{octets}\" is no row of ports such as 1024..65535 (first and last)"
+                "traffic.{name} = \"{row}\" is no row of ports such as 1024..65535 (first and last)"
             );
             self.error(&text.span(), what)
         })

@@ -18,7 +18,7 @@ fn side(addresses: &[&str], ports: &[&str]) -> Side {
     }
 }
 
-/// Sources of 10.0.0.0/24 and fd00::/120 move to 192.0.2.0 and 2001:db8::, all destinations to one.
+/// Sources of `10.0.0.0/24` and `fd00::/120` move to `192.0.2.0` and `2001:db8::`, all destinations to one.
 fn rewrite() -> Rewrite {
     Rewrite {
         station: Some(Station {

@@ -28,7 +28,9 @@ impl Run<'_> {
             Ok(Barrage::new(builder, own, (assault.rate, assault.pattern), now))
         });
         let made: Vec<Barrage> = made.collect::<Result<_, _>>()?;
-        made.into_iter().for_each(|attack| self.streams.push(attack));
+        for attack in made {
+            self.streams.push(attack);
+        }
         Ok(())
     }
 

@@ -65,8 +65,8 @@ pub(super) fn plan(sealing: Sealing) -> Plan {
         mtu: 1420,
         roam: None,
         reconnect: None,
-        traffic: Some(traffic),
         hostile: None,
+        traffic: Some(traffic),
     }
 }
 
@@ -170,7 +170,9 @@ pub(super) fn connected(plan: Plan) -> Result<(Swarm, FarEnd, Instant), Error> {
             true
         });
         while !frames.is_empty() {
-            frames.iter().for_each(|frame| far_end.receive(frame, now, &mut back));
+            for frame in &frames {
+                far_end.receive(frame, now, &mut back);
+            }
             frames.clear();
             swarm.receive(back.iter().map(Vec::as_slice), moment(now), &mut |frame| {
                 frames.push(frame.to_vec());

@@ -172,7 +172,9 @@ impl Task for Receiving {
                 true
             });
         }
-        frames.iter().for_each(|frame| self.far_end.receive(frame, self.now, &mut self.back));
+        for frame in &frames {
+            self.far_end.receive(frame, self.now, &mut self.back);
+        }
     }
 
     fn run(&mut self) -> u64 {

@@ -91,6 +91,6 @@ fn what_does_not_fit_or_last_is_refused_with_its_remedy() {
     let mut world = World::new(prepared(Kind::OneWay, Target::Clients, Some(MEBIBYTE)));
     world.connect();
     let now = world.now;
-    let refused = world.swarm.prepare(Duration::from_secs(120), || now).unwrap_err();
+    let refused = world.swarm.prepare(Duration::from_mins(2), || now).unwrap_err();
     assert!(refused.to_string().contains("lower run.secs"), "{refused}");
 }
