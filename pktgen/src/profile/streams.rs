@@ -1,20 +1,25 @@
 //! The `[[synth]]` and `[[replay]]` sections: packets from a pattern, and captures; and where on the link they go.
 
+mod shape;
+
+pub(super) use shape::{ReplayFile, SynthFile};
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use toml::Spanned;
 use wire::ethernet::Mac;
 use wire::tcp::Flags;
 
+use shape::Text;
+
 use super::Error;
 use super::check::Source;
-use super::file::{Device as DeviceFile, File, Sizes as SizesFile, Spacing};
+use super::file::{Device as DeviceFile, File};
 use crate::client::Plan;
 use crate::link::Range;
 use crate::pace::{Pattern, Rate};
-use crate::rewrite::{Checksums, Move, PortMove, Rewrite, Side, Tag};
+use crate::rewrite::{Move, PortMove, Rewrite, Side, Tag};
 use crate::synth::{self, Addresses, Ports, Protocol, same_family};
 
 /// Streams that trailers can tell apart.
@@ -113,88 +118,6 @@ impl Streams {
             return self.synths.iter().map(|synth| synth.plan.source.range).collect();
         }
         self.addresses.clone()
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SynthFile {
-    name: Option<String>,
-    protocol: Option<Spanned<String>>,
-    flags: Option<Spanned<String>>,
-    gre_key: Option<u32>,
-    gre_ethertype: Option<u16>,
-    source: Spanned<String>,
-    destination: Spanned<String>,
-    source_port: Option<Spanned<Text>>,
-    destination_port: Option<Spanned<Text>>,
-    sizes: Spanned<SizesFile>,
-    #[serde(default = "ttl")]
-    ttl: u8,
-    dscp: Option<Spanned<u8>>,
-    vlan: Option<Spanned<u16>>,
-    #[serde(default = "yes")]
-    measure: bool,
-    gateway: Option<Spanned<IpAddr>>,
-    link: Option<Spanned<String>>,
-    rate: Spanned<String>,
-    #[serde(default)]
-    pattern: Spacing,
-}
-
-fn ttl() -> u8 {
-    64
-}
-
-fn yes() -> bool {
-    true
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ReplayFile {
-    name: Option<String>,
-    file: Spanned<PathBuf>,
-    pace: Option<Spanned<f64>>,
-    rate: Option<Spanned<String>>,
-    #[serde(default)]
-    pattern: Spacing,
-    #[serde(default = "once")]
-    loops: u32,
-    #[serde(default)]
-    source: Option<Spanned<Vec<String>>>,
-    #[serde(default)]
-    destination: Option<Spanned<Vec<String>>>,
-    #[serde(default)]
-    source_port: Option<Spanned<Vec<Text>>>,
-    #[serde(default)]
-    destination_port: Option<Spanned<Vec<Text>>>,
-    #[serde(default)]
-    checksums: Checksums,
-    vlan: Option<Spanned<u16>>,
-    #[serde(default)]
-    gateways: Vec<IpAddr>,
-    link: Option<Spanned<String>>,
-}
-
-fn once() -> u32 {
-    1
-}
-
-/// A number, or a row of them as text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text {
-    Number(u16),
-    Text(String),
-}
-
-impl Text {
-    fn text(&self) -> String {
-        match self {
-            Self::Number(number) => number.to_string(),
-            Self::Text(text) => text.clone(),
-        }
     }
 }
 
