@@ -1,6 +1,7 @@
 //! Service time: cycles per packet of a worker's turn on one core, in blocks that take turns with plain
 //! forwarding on the same rings and with the bare AEAD.
 
+mod boringtun;
 mod client;
 mod report;
 mod server;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::machine::{Machine, Weather};
+use boringtun::Boringtun;
 use report::{Measured, Report};
 use server::{CLIENTS, Keys, Server};
 use stages::{Laps, Stages};
@@ -114,7 +116,8 @@ fn rig(eal: &Eal) -> Result<Rig, Failure> {
     let mut server = Server::start(eal, &pool, &mut keys.keeper()?)?;
     let clients = server.connect(&mut keys)?;
     let stages = Stages::new(&server, &mut keys.keeper()?, &mut keys)?;
-    let mut rig = Rig { server, clients, stages, allocations: 0 };
+    let boringtun = Boringtun::new(&mut keys)?;
+    let mut rig = Rig { server, clients, stages, boringtun, allocations: 0 };
     // The sessions of the walk prove themselves by their first packets, then they may send.
     rig.open_laps(Shape { len: 64, burst: usize::from(CLIENTS) })?;
     Ok(rig)

@@ -152,7 +152,7 @@ fn emit_outer(octets: &mut [u8], number: u8, len: usize, checksum: Checksum) -> 
 }
 
 /// A UDP packet that fills `octets`; whatever stands there is its payload.
-fn emit_inner(octets: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<()> {
+pub(super) fn emit_inner(octets: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<()> {
     let len = octets.len().checked_sub(ipv4::HEADER_LEN)?;
     ipv4::emit(octets, &ip_fields(source, destination, len)).ok()?;
     let ports = udp::Ports { source: 5001, destination: 5001 };

@@ -45,6 +45,10 @@ pub(super) const LAPS: [&str; 14] = [
 const AEAD_OPEN: usize = 6;
 const AEAD_SEAL: usize = 11;
 
+/// The stage that opens, and the one that seals, with their AEAD.
+pub(super) const OPEN_STAGE: std::ops::RangeInclusive<usize> = AEAD_OPEN - 1..=AEAD_OPEN + 1;
+pub(super) const SEAL_STAGE: std::ops::RangeInclusive<usize> = AEAD_SEAL - 1..=AEAD_SEAL + 1;
+
 /// Cycles of every lap.
 pub(super) type Laps = [u64; LAPS.len()];
 

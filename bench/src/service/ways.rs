@@ -9,6 +9,7 @@ use dpdk::clock::cycles;
 use dpdk::{Mbuf, Pool, mbuf};
 use wireguard::aead::{self, Job, TAG_LEN};
 
+use super::boringtun::Boringtun;
 use super::client::{self, Checksum, Client, TEXT_AT};
 use super::server::Server;
 use super::stages::{Laps, Stages};
@@ -33,11 +34,15 @@ pub(super) enum Way {
     Seal,
     /// The AEAD of `Seal` alone.
     AeadSeal,
+    /// boringtun, from datagram to inner packet.
+    TheirOpen,
+    /// boringtun, from inner packet to datagram.
+    TheirSeal,
 }
 
 impl Way {
     /// In the order in which blocks are interleaved: what is compared stands side by side.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Forward,
         Self::Idle,
         Self::Pass,
@@ -46,6 +51,8 @@ impl Way {
         Self::OpenChecked,
         Self::Seal,
         Self::AeadSeal,
+        Self::TheirOpen,
+        Self::TheirSeal,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -58,6 +65,8 @@ impl Way {
             Self::AeadOpen => "bare AEAD, open",
             Self::Seal => "seal",
             Self::AeadSeal => "bare AEAD, seal",
+            Self::TheirOpen => "boringtun, decapsulate",
+            Self::TheirSeal => "boringtun, encapsulate",
         }
     }
 
@@ -66,7 +75,13 @@ impl Way {
         match self {
             Self::Open | Self::OpenChecked => Some(Self::AeadOpen),
             Self::Seal => Some(Self::AeadSeal),
-            Self::Forward | Self::Idle | Self::Pass | Self::AeadOpen | Self::AeadSeal => None,
+            Self::Forward
+            | Self::Idle
+            | Self::Pass
+            | Self::AeadOpen
+            | Self::AeadSeal
+            | Self::TheirOpen
+            | Self::TheirSeal => None,
         }
     }
 }
@@ -83,6 +98,7 @@ pub(super) struct Rig {
     pub(super) server: Server,
     pub(super) clients: Vec<Client>,
     pub(super) stages: Stages,
+    pub(super) boringtun: Boringtun,
     /// Calls of the allocator while time was taken.
     pub(super) allocations: u64,
 }
@@ -94,9 +110,16 @@ const BURSTS: usize = 4;
 impl Rig {
     /// A round of bursts of this way; gives the cycles that they took and how many there were.
     pub(super) fn round(&mut self, way: Way, shape: Shape) -> Result<(u64, u64), Failure> {
+        if matches!(way, Way::TheirOpen | Way::TheirSeal) {
+            let theirs = &mut self.boringtun;
+            let run = if way == Way::TheirOpen { Boringtun::open } else { Boringtun::seal };
+            return Ok((run(theirs, shape)?, 1));
+        }
         let pool = &self.server.pool;
         let mut bursts = round(|| match way {
-            Way::Forward | Way::Idle | Way::Pass | Way::Seal => plain(pool, &self.clients, shape),
+            Way::Forward | Way::Idle | Way::Pass | Way::Seal | Way::TheirOpen | Way::TheirSeal => {
+                plain(pool, &self.clients, shape)
+            }
             Way::Open | Way::AeadOpen | Way::AeadSeal => {
                 sealed(pool, &mut self.clients, shape, Checksum::None)
             }
@@ -112,6 +135,8 @@ impl Rig {
                 Way::Seal => self.seal(packets),
                 Way::AeadOpen => self.aead(packets, shape, aead::open)?,
                 Way::AeadSeal => self.aead(packets, shape, aead::seal)?,
+                // Those made no frames.
+                Way::TheirOpen | Way::TheirSeal => 0,
             };
             if packets.len() != shape.burst {
                 return Err(
