@@ -73,7 +73,7 @@ impl Boringtun {
 }
 
 impl Pair {
-    fn new(number: u8, keys: &mut Keys) -> Result<Self, Failure> {
+    fn new(number: u32, keys: &mut Keys) -> Result<Self, Failure> {
         let mut secret = || {
             let mut octets = [0; 32];
             keys.random.fill_bytes(&mut octets);
@@ -81,9 +81,8 @@ impl Pair {
         };
         let (ours, theirs) = (secret(), secret());
         let [our_public, their_public] = [&ours, &theirs].map(PublicKey::from);
-        let index = u32::from(number);
-        let client = Tunn::new(ours, their_public, None, None, index, None);
-        let server = Tunn::new(theirs, our_public, None, None, index, None);
+        let client = Tunn::new(ours, their_public, None, None, number, None);
+        let server = Tunn::new(theirs, our_public, None, None, number, None);
         let mut pair = Self { client, server };
         pair.connect()?;
         Ok(pair)

@@ -10,7 +10,7 @@ use dpdk::{Mbuf, Pool, mbuf};
 use wireguard::aead::{self, Job, TAG_LEN};
 
 use super::boringtun::Boringtun;
-use super::client::{self, Checksum, Client, TEXT_AT};
+use super::client::{self, Checksum, Clients, TEXT_AT};
 use super::server::Server;
 use super::stages::{Laps, Stages};
 use crate::{Failure, allocator};
@@ -96,7 +96,7 @@ pub(super) struct Shape {
 /// A server with its clients, and a walk with clients of its own.
 pub(super) struct Rig {
     pub(super) server: Server,
-    pub(super) clients: Vec<Client>,
+    pub(super) clients: Clients,
     pub(super) stages: Stages,
     pub(super) boringtun: Boringtun,
     /// Calls of the allocator while time was taken.
@@ -118,7 +118,7 @@ impl Rig {
         let pool = &self.server.pool;
         let mut bursts = round(|| match way {
             Way::Forward | Way::Idle | Way::Pass | Way::Seal | Way::TheirOpen | Way::TheirSeal => {
-                plain(pool, &self.clients, shape)
+                plain(pool, &mut self.clients, shape)
             }
             Way::Open | Way::AeadOpen | Way::AeadSeal => {
                 sealed(pool, &mut self.clients, shape, Checksum::None)
@@ -191,11 +191,11 @@ impl Rig {
         run: fn(&mut [Job<'_>]),
     ) -> Result<u64, Failure> {
         let mut jobs = ArrayVec::<Job<'_>, BURST_LEN_MAX>::new();
-        for (packet, client) in packets.iter_mut().zip(self.clients.iter().cycle()) {
+        for (packet, key) in packets.iter_mut().zip(self.clients.keys().cycle()) {
             let counter = client::counter(packet).ok_or("a frame is too short")?;
             let text = packet.start() + TEXT_AT;
             let text = packet.octets_mut().get_mut(text..).unwrap_or_default();
-            jobs.extend(Job::new(client.key(), counter, text, shape.len));
+            jobs.extend(Job::new(key, counter, text, shape.len));
         }
         let taken = timed(&mut self.allocations, || run(&mut jobs));
         if jobs.len() == shape.burst && jobs.iter().all(Job::accepted) {
@@ -214,7 +214,8 @@ impl Rig {
 
     /// The laps of a round that is sealed.
     pub(super) fn seal_laps(&mut self, shape: Shape) -> Result<(Laps, u64), Failure> {
-        let bursts = round(|| plain(&self.server.pool, &self.stages.clients, shape))?;
+        let (pool, clients) = (&self.server.pool, &mut self.stages.clients);
+        let bursts = round(|| plain(pool, clients, shape))?;
         self.laps(bursts, Entry::Local, Fate::Transmit(0))
     }
 
@@ -256,24 +257,22 @@ fn timed(allocations: &mut u64, work: impl FnOnce()) -> u64 {
 /// Fresh sealed frames of all clients in turn.
 fn sealed(
     pool: &Pool,
-    clients: &mut [Client],
+    clients: &mut Clients,
     shape: Shape,
     checksum: Checksum,
 ) -> Result<Batch<Mbuf>, Failure> {
     let mut packets = fresh(pool, shape)?;
-    // As many from each, so that all counters stay alike.
-    for (number, packet) in packets.iter_mut().enumerate() {
-        let place = number % clients.len().max(1);
-        clients.get_mut(place).ok_or("there is no client")?.seal(packet, shape.len, checksum)?;
+    for packet in &mut packets {
+        clients.next().ok_or("there is no client")?.seal(packet, shape.len, checksum)?;
     }
     Ok(packets)
 }
 
 /// Frames of the kernel's to all clients in turn, each as long as a sealed packet's inner one.
-fn plain(pool: &Pool, clients: &[Client], shape: Shape) -> Result<Batch<Mbuf>, Failure> {
+fn plain(pool: &Pool, clients: &mut Clients, shape: Shape) -> Result<Batch<Mbuf>, Failure> {
     let mut packets = fresh(pool, shape)?;
-    for (packet, client) in packets.iter_mut().zip(clients.iter().cycle()) {
-        client.address(packet, shape.len)?;
+    for packet in &mut packets {
+        clients.next().ok_or("there is no client")?.address(packet, shape.len)?;
     }
     Ok(packets)
 }
