@@ -76,6 +76,21 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// The same before a server with these endpoints.
+    pub fn before(link: Link, public: [u8; 32], servers: &[SocketAddr], seed: u64) -> Self {
+        let port = servers.first().map_or(0, SocketAddr::port);
+        let mut scene = Self::new(link, public, port, seed);
+        for server in servers {
+            match server {
+                SocketAddr::V4(server) => scene.target_v4 = Some(*server.ip()),
+                SocketAddr::V6(server) => scene.target_v6 = Some(*server.ip()),
+            }
+        }
+        scene
+    }
+}
+
 /// Messages seen on the wire, from their first octet on.
 #[derive(Clone, Debug, Default)]
 pub struct Captured {
@@ -184,6 +199,30 @@ pub enum Need {
     Silent,
     /// `client.absent`.
     Absent,
+}
+
+impl Need {
+    /// Whether clients that shake hands and send bring it about; all else the profile has to say.
+    pub const fn follows_from_the_run(self) -> bool {
+        match self {
+            Self::Datagrams
+            | Self::Initiation
+            | Self::Capture
+            | Self::DeadIndex
+            | Self::Client
+            | Self::OuterV4 => true,
+            Self::Target
+            | Self::TargetV4
+            | Self::TargetV6
+            | Self::Short
+            | Self::Fleet
+            | Self::SpareIndices
+            | Self::Key
+            | Self::Local
+            | Self::Silent
+            | Self::Absent => false,
+        }
+    }
 }
 
 impl fmt::Display for Need {

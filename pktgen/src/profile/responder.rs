@@ -186,9 +186,9 @@ impl Profile {
     /// When one is of both.
     pub(super) fn apart(&self) -> Result<(), Error> {
         let Some(responder) = &self.responder else { return Ok(()) };
-        let routers = self.plan.routers.iter().map(|&first| Range { first, count: 1 });
+        let routers = self.plan.routers.iter().copied().map(Range::one);
         let theirs: Vec<_> = self.plan.outer.iter().copied().chain(routers).collect();
-        let locals = responder.tunnels.iter().map(|t| Range { first: t.local, count: 1 });
+        let locals = responder.tunnels.iter().map(|t| Range::one(t.local));
         let both = responder.addresses.iter().copied().chain(locals).find(|own| {
             let meets = |row: &Range| {
                 row.position(own.first).is_some() || own.position(row.first).is_some()
