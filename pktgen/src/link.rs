@@ -39,6 +39,17 @@ impl Range {
         fits.then_some(Self { first, count })
     }
 
+    /// Whether all of them are addresses that a host can have: no groups, no broadcast, none reserved (RFC 1112 4).
+    pub fn is_unicast(&self) -> bool {
+        const GROUPS_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 0);
+        let last = self.at(self.count.saturating_sub(1));
+        !self.first.is_unspecified()
+            && match last {
+                IpAddr::V4(last) => last < GROUPS_V4,
+                IpAddr::V6(last) => !last.is_multicast(),
+            }
+    }
+
     /// This address alone.
     pub const fn one(first: IpAddr) -> Self {
         Self { first, count: 1 }
