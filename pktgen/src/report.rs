@@ -364,7 +364,8 @@ mod tests {
             assert!(!table.contains(zero), "{zero}: {table}");
         }
         assert!(
-            table.contains("syn_flood: planned 9, sent 9") && table.contains("77 ns"),
+            table.contains("syn_flood: planned 9 (4.5 pps), sent 9 (4.5 pps)")
+                && table.contains("77 ns"),
             "{table}"
         );
         assert!(table.ends_with("unaccounted  0\n"), "{table}");

@@ -121,7 +121,9 @@ fn two_attacks_through_one_session_are_both_counted_under_their_names() {
     let mut builders = attacks.map(|attack| Builder::new(attack, &stage.scene).unwrap());
     let before = stage.world.server.totals();
     for _ in 0..FRAMES {
-        builders.iter_mut().for_each(|builder| stage.send(builder, 1));
+        for builder in &mut builders {
+            stage.send(builder, 1);
+        }
     }
     let after = stage.world.server.totals();
     for attack in attacks {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::table::per_sec;
 use super::{Attack, Report, Verdict, points, share};
 use crate::barrage::{Barrage, Kind, Tally};
 use crate::measure::{Percentiles, Sums};
@@ -86,13 +87,13 @@ impl Stream {
     /// Its lines of the table.
     pub(super) fn write(&self, text: &mut String, secs: f64) -> std::fmt::Result {
         let Tally { planned, sent, without_room, owed, returned, .. } = self.tally;
-        let rate = share(sent, 1) / secs.max(f64::MIN_POSITIVE);
+        let planned = planned.saturating_add(owed);
+        let [intended, rate] = [planned, sent].map(|count| per_sec(count, secs));
         let kind = self.kind.name();
         writeln!(
             text,
-            "{kind:<12} {}: planned {}, sent {sent} ({rate:.1} pps), no room {without_room}, owed {owed}, lateness p99.9 {}",
+            "{kind:<12} {}: planned {planned} ({intended:.1} pps), sent {sent} ({rate:.1} pps), no room {without_room}, owed {owed}, lateness p99.9 {}",
             self.name,
-            planned.saturating_add(owed),
             super::time(self.lateness.p99_9_ns)
         )?;
         if self.sums.sent == 0 {

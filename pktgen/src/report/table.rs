@@ -100,17 +100,18 @@ impl Report {
 impl Attack {
     fn write(&self, text: &mut String, secs: f64) -> std::fmt::Result {
         let barrage::Tally { planned, sent, without_room, owed, .. } = self.tally;
+        let planned = planned.saturating_add(owed);
         writeln!(
             text,
-            "attack       {}: planned {}, sent {sent} ({:.1} pps), no room {without_room}, owed {owed}, lateness p99.9 {}",
+            "attack       {}: planned {planned} ({:.1} pps), sent {sent} ({:.1} pps), no room {without_room}, owed {owed}, lateness p99.9 {}",
             self.name,
-            planned.saturating_add(owed),
+            per_sec(planned, secs),
             per_sec(sent, secs),
             time(self.lateness.p99_9_ns)
         )
     }
 }
 
-fn per_sec(count: u64, secs: f64) -> f64 {
+pub(super) fn per_sec(count: u64, secs: f64) -> f64 {
     ratio(count, 1) / secs.max(f64::MIN_POSITIVE)
 }
