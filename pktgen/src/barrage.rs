@@ -260,6 +260,9 @@ impl Barrage {
 
     /// How late those of the interval left; the next one begins.
     pub fn take_lateness(&mut self) -> Percentiles {
+        if self.meter.lateness.count() == 0 {
+            return Percentiles::default();
+        }
         let points = self.meter.lateness.percentiles();
         self.lateness.add(&self.meter.lateness);
         self.meter.lateness.clear();
