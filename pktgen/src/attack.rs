@@ -16,7 +16,7 @@ mod sealed;
 use std::fmt;
 
 pub use builder::{Builder, Error};
-pub use scene::{Captured, Client, Fleet, Link, Need, Scene};
+pub use scene::{Captured, Client, Counters, Fleet, Link, Need, Scene};
 
 use floods::Flood;
 use handshakes::Knock;

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use wireguard::time::Instant;
 
 use crate::attack::{Builder, ROOM};
-use crate::measure::{Latency, Meter, Sums, Trailer};
+use crate::measure::{Latency, Meter, Percentiles, Sums, Trailer};
 use crate::pace::{Pattern, Rate};
 use crate::packet::{self, Content};
 use crate::replay::Replay;
@@ -38,6 +38,8 @@ pub struct Barrage {
     plan: Plan,
     tally: Tally,
     meter: Meter,
+    /// How late the frames of all intervals but the present left.
+    lateness: Latency,
     /// What its trailers say of whose they are.
     mark: u32,
     frame: Box<[u8]>,
@@ -100,8 +102,19 @@ impl Barrage {
         // Measured streams have one meter row; those that nobody measures have none.
         let meter = Meter::new(usize::from(matches!(source, Source::Synth(_))), false);
         let frame = vec![0; ROOM].into_boxed_slice();
-        let tally = Tally::default();
-        Self { name, source, plan, tally, meter, mark: 0, frame, len: 60, is_ended: false }
+        let (tally, lateness) = (Tally::default(), Latency::new());
+        Self {
+            name,
+            source,
+            plan,
+            tally,
+            meter,
+            lateness,
+            mark: 0,
+            frame,
+            len: 60,
+            is_ended: false,
+        }
     }
 
     /// Its name.
@@ -239,8 +252,21 @@ impl Barrage {
     }
 
     /// How late its frames left.
-    pub const fn lateness(&self) -> &Latency {
-        &self.meter.lateness
+    pub fn lateness(&self) -> Percentiles {
+        let mut all = self.lateness.clone();
+        all.add(&self.meter.lateness);
+        all.percentiles()
+    }
+
+    /// How late those of the interval left; the next one begins.
+    pub fn take_lateness(&mut self) -> Percentiles {
+        if self.meter.lateness.count() == 0 {
+            return Percentiles::default();
+        }
+        let points = self.meter.lateness.percentiles();
+        self.lateness.add(&self.meter.lateness);
+        self.meter.lateness.clear();
+        points
     }
 
     /// Whether every frame, either way, is in exactly one count.

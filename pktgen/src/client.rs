@@ -158,8 +158,12 @@ impl Swarm {
             }
             (None, _) => {}
         }
-        self.moves = plan.roam.map(|roam| roam.time.pacer(plan.clients, now));
-        self.renewals = plan.reconnect.map(|time| time.pacer(plan.clients, now));
+        // The client that turns hostile does neither.
+        let has_clients = plan.clients > 0;
+        let roam = plan.roam.filter(|_| has_clients);
+        self.moves = roam.map(|roam| roam.time.pacer(plan.clients, now));
+        let reconnect = plan.reconnect.filter(|_| has_clients);
+        self.renewals = reconnect.map(|time| time.pacer(plan.clients, now));
     }
 
     /// Lets nothing be due later than this.

@@ -13,6 +13,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use wire::ethernet::Mac;
 
 use crate::profile;
+use crate::report::Frames;
 
 /// Buffers of the pool: receive and transmit queues full, and as many on their way.
 const BUFFERS: u32 = 8192;
@@ -39,6 +40,8 @@ pub struct Device {
     queue: Queue,
     pool: Pool,
     outgoing: Burst,
+    /// Frames fetched, and frames put into the queue.
+    counts: (u64, u64),
 }
 
 impl fmt::Debug for Device {
@@ -76,7 +79,8 @@ pub fn start(device: &profile::Device, verbose: bool) -> Result<Eal, Error> {
     } else {
         eal::Memory::Ordinary { megabytes: device.megabytes }
     };
-    let is_pci = device.name.starts_with(|first: char| first.is_ascii_hexdigit());
+    // An address has a colon before any argument; names of virtual devices have none.
+    let is_pci = device.name.split(',').next().is_some_and(|name| name.contains(':'));
     let pci = if is_pci { vec![device.name.clone()] } else { Vec::new() };
     let main_core = device.core;
     let options = eal::Options { main_core, memory, pci, verbose, ..eal::Options::default() };
@@ -111,8 +115,8 @@ impl Device {
         let queue = port.take_queue(0);
         let queue = queue.ok_or_else(|| Error(format!("device {name} has no queue")))?;
         let interface = interface_of(name).filter(|interface| exists(interface)).map(str::to_owned);
-        let (name, outgoing) = (name.to_owned(), Burst::new());
-        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing })
+        let (name, outgoing, counts) = (name.to_owned(), Burst::new(), (0, 0));
+        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing, counts })
     }
 
     /// Its link address.
@@ -132,14 +136,19 @@ impl Device {
         (was_up && !self.was_up).then(|| format!("the link of device {} went down", self.name))
     }
 
-    /// The device's own counters.
-    pub fn statistics(&self) -> Statistics {
-        self.port.statistics()
+    /// Every frame that it gave or took, and what it says of them itself.
+    pub fn frames(&self) -> Frames {
+        let Statistics { missed, without_buffer, transmit_errors, .. } = self.port.statistics();
+        let (received, taken) = self.counts;
+        let held = self.outgoing.len() as u64;
+        Frames { received, taken, held, missed: missed + without_buffer, failed: transmit_errors }
     }
 
     /// Appends what has come.
     pub fn receive(&mut self, into: &mut Burst) -> usize {
-        self.queue.receive(into)
+        let count = self.queue.receive(into);
+        self.counts.0 += count as u64;
+        count
     }
 
     /// Takes a frame to be sent; false when there is no buffer, or the device takes nothing.
@@ -160,6 +169,7 @@ impl Device {
             return false;
         }
         self.outgoing.push(mbuf);
+        self.counts.1 += 1;
         true
     }
 

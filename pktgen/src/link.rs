@@ -26,11 +26,33 @@ pub struct Range {
 }
 
 impl Range {
-    /// Reads `192.0.2.10+40`, the first and how many; an address alone is one.
+    /// Reads `192.0.2.10+40`, the first and how many; an address alone is one. None when there are not so many.
     pub fn parse(text: &str) -> Option<Self> {
         let (first, count) = text.split_once('+').unwrap_or((text, "1"));
-        let range = Self { first: first.trim().parse().ok()?, count: count.trim().parse().ok()? };
-        (range.count > 0).then_some(range)
+        let (first, count): (IpAddr, u32) =
+            (first.trim().parse().ok()?, count.trim().parse().ok()?);
+        let last = count.checked_sub(1)?;
+        let fits = match first {
+            IpAddr::V4(first) => first.to_bits().checked_add(last).is_some(),
+            IpAddr::V6(first) => first.to_bits().checked_add(last.into()).is_some(),
+        };
+        fits.then_some(Self { first, count })
+    }
+
+    /// Whether all of them are addresses that a host can have: no groups, no broadcast, none reserved (RFC 1112 4).
+    pub fn is_unicast(&self) -> bool {
+        const GROUPS_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 0);
+        let last = self.at(self.count.saturating_sub(1));
+        !self.first.is_unspecified()
+            && match last {
+                IpAddr::V4(last) => last < GROUPS_V4,
+                IpAddr::V6(last) => !last.is_multicast(),
+            }
+    }
+
+    /// This address alone.
+    pub const fn one(first: IpAddr) -> Self {
+        Self { first, count: 1 }
     }
 
     /// Address number `number` of the row, which starts again at its end.
@@ -123,6 +145,23 @@ pub enum Opened<'a> {
     Foreign,
 }
 
+/// The address that a question about link addresses is for, if the frame is one.
+pub fn asked_for(frame: &[u8]) -> Option<IpAddr> {
+    let header = ethernet::parse(frame).ok()?;
+    let payload = frame.get(header.payload_offset..)?;
+    match header.ethertype {
+        arp::ETHERTYPE => Some(arp::parse(payload).ok()?.target.into()),
+        ipv6::ETHERTYPE => {
+            let ip = ipv6::parse(payload).ok().filter(|ip| ip.protocol == icmp::v6::PROTOCOL)?;
+            match nd::parse(&ip, payload.get(ip.payload_offset..ip.total_len())?).ok()? {
+                nd::Message::Solicitation { target, .. } => Some(target.into()),
+                nd::Message::Advertisement { .. } => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 impl Link {
     /// A link on which nobody is known yet.
     pub fn new(setup: Setup) -> Self {
@@ -134,6 +173,11 @@ impl Link {
     /// Whether all neighbours are known that packets go to.
     pub fn is_resolved(&self) -> bool {
         self.hops.iter().all(|hop| hop.mac.is_some())
+    }
+
+    /// Whether nobody is asked for, and nothing answered.
+    pub const fn is_idle(&self) -> bool {
+        self.addresses.is_empty() && self.hops.is_empty()
     }
 
     /// The neighbours that have not answered.

@@ -15,7 +15,7 @@ use pktgen::client::peer_text;
 use pktgen::device::{self, Device};
 use pktgen::measure::Latency;
 use pktgen::profile::Profile;
-use pktgen::report::{History, Pace, Report, percentiles_svg, rates_svg};
+use pktgen::report::{History, Report, percentiles_svg, rates_svg};
 use pktgen::run::{Run, Told};
 use pktgen::selftest;
 use pktgen::status::Status;
@@ -222,6 +222,9 @@ struct Running {
     dry: shortcut::Dry,
 }
 
+/// The exit code of a run that was signalled twice, as shells have it for SIGINT.
+const SIGNALLED: i32 = 130;
+
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -297,9 +300,16 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
     if let Some(code) = shortcut::show(profile, &running.dry)? {
         return Ok(code);
     }
+    for path in [&running.latency_svg, &running.rate_svg].into_iter().flatten() {
+        // Better now than at the end of a long run.
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(|error| format!("{} cannot be written ({error})", path.display()))?;
+    }
     // Before anything takes time, so that no signal is missed.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
+        // The second ends at once, without a report.
+        signal_hook::flag::register_conditional_shutdown(signal, SIGNALLED, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let captures = Captures::read(profile)?;
@@ -329,8 +339,7 @@ fn tell(told: &Told<'_>, json: bool, status: &mut Status<std::io::Stderr>) {
             say(&serde_json::to_string(&line).unwrap_or_default());
         }
         Told::Interval(interval, streams) => {
-            let streams: Vec<_> = streams.iter().map(Pace::text).collect();
-            status.line(&[interval.line(), streams.join("  ")].join("  "));
+            status.line(&interval.line(streams));
         }
         Told::Responder(interval) if json => {
             let line = serde_json::json!({ "responder": interval });

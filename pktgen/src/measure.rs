@@ -89,6 +89,12 @@ impl Meter {
         }
     }
 
+    /// Whether a packet with this trailer was sent here: those of other runs look alike.
+    pub fn knows(&self, trailer: Trailer) -> bool {
+        let stream = self.streams.get(trailer.stream as usize);
+        stream.is_some_and(|stream| stream.has_given(trailer.sequence))
+    }
+
     /// A packet with this trailer arrived at `now`.
     pub fn received(&mut self, trailer: Trailer, now: Instant) -> Arrival {
         let Some(stream) = self.streams.get_mut(trailer.stream as usize) else {

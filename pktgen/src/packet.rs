@@ -113,7 +113,8 @@ pub fn emit_udp(packet: &mut [u8], source: SocketAddr, to: SocketAddr) -> Result
 }
 
 /// Writes IP and echo request headers before the data that starts at [`overhead`].
-pub fn emit_echo(
+#[cfg(test)]
+pub(crate) fn emit_echo(
     packet: &mut [u8],
     source: IpAddr,
     to: IpAddr,

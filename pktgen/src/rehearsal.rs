@@ -91,7 +91,7 @@ impl Rehearsal<'_> {
     fn handshakes(&mut self) -> Part {
         let plan = &self.profile.plan;
         let mut swarm = Swarm::new(plan.clone(), OURS, Instant::ZERO);
-        let addresses = plan.hops.iter().map(|&first| Range { first, count: 1 }).collect();
+        let addresses = plan.hops.iter().copied().map(Range::one).collect();
         let mut neighbour =
             Link::new(Setup { mac: THEIRS, vlan: plan.vlan, addresses, hops: Vec::new() });
         let mut shown = Vec::new();
@@ -182,14 +182,7 @@ impl Rehearsal<'_> {
     fn scene(&self) -> Scene {
         let plan = &self.profile.plan;
         let link = attack::Link { server: THEIRS, station: OURS, vlan: plan.vlan };
-        let port = plan.servers.first().map_or(0, std::net::SocketAddr::port);
-        let mut scene = Scene::new(link, plan.server_public, port, plan.seed);
-        for server in &plan.servers {
-            match server {
-                std::net::SocketAddr::V4(server) => scene.target_v4 = Some(*server.ip()),
-                std::net::SocketAddr::V6(server) => scene.target_v6 = Some(*server.ip()),
-            }
-        }
+        let mut scene = Scene::before(link, plan.server_public, &plan.servers, plan.seed);
         scene.captured.initiation.clone_from(&self.initiation);
         scene
     }

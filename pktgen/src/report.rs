@@ -1,16 +1,19 @@
 //! What a run has shown: a line per interval and a table for people, the same as JSON for machines, a plot of the
 //! latencies, and the verdict that the exit code repeats.
 
+mod frames;
 mod history;
+mod interval;
 mod plot;
 pub mod responder;
 mod streams;
+mod table;
 
+pub use frames::Frames;
 pub use history::History;
+pub use interval::Interval;
 pub use plot::{percentiles_svg, rates_svg};
 pub use streams::{Pace, Stream, told_apart};
-
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -19,30 +22,11 @@ use crate::client::Tally;
 use crate::measure::{Percentiles, Sums};
 
 /// Layout of the JSON; it changes when a field changes its meaning or goes.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// A generator that stands still for longer than this, nanoseconds, may lose what comes meanwhile: queues of
 /// virtual devices hold some hundred frames.
 const STALL_NS: u64 = 50_000_000;
-
-/// An interval of a run.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Interval {
-    /// Its end, seconds from the start of the traffic.
-    pub at_secs: f64,
-    /// Packets per second that were planned.
-    pub intended_pps: f64,
-    /// Packets per second that were sent.
-    pub sent_pps: f64,
-    /// Packets per second that arrived.
-    pub received_pps: f64,
-    /// Frames per second of all attacks.
-    pub attack_pps: f64,
-    /// From planned sending to arrival.
-    pub latency: Percentiles,
-    /// From planned to actual sending.
-    pub lateness: Percentiles,
-}
 
 /// What a run amounts to, from good to bad; the exit code is its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -86,8 +70,10 @@ pub struct Report {
     pub traffic_secs: f64,
     /// Largest share of missing packets that is good, 0..=1; none allows any.
     pub loss_allowed: Option<f64>,
-    /// Frames that the device lost because the generator did not fetch them in time.
-    pub device_missed: u64,
+    /// Every frame that the device gave or took.
+    pub frames: Frames,
+    /// Attacks that could not be made, and why.
+    pub unarmed: Vec<String>,
     /// What became of the device, and when, if it went before the end.
     pub device_gone: Option<String>,
     /// Neighbours that did not say where they are.
@@ -137,7 +123,7 @@ impl Report {
         if !self.unresolved.is_empty() {
             let who = self.unresolved.join(" and ");
             unreached(format!(
-                "nobody on the link says where {who} is: check device.name, server.endpoints, server.gateways and the cable"
+                "nobody on the link says where {who} is: check device.name, device.gateways, server.endpoints, server.gateways and the cable"
             ));
         } else if self.connected < self.clients {
             let missing = self.clients - self.connected;
@@ -148,33 +134,50 @@ impl Report {
             };
             unreached(format!("{missing} clients had no session in time; {why}"));
         }
-        let owed: u64 =
-            self.attacks.iter().map(|attack| attack.tally.owed).sum::<u64>() + tally.owed;
-        if owed > 0 {
-            unreached(format!(
-                "{owed} packets were due and not sent: the rate is too high for this core"
-            ));
+        for why in &self.unarmed {
+            unreached(why.clone());
         }
-        let refused: u64 = self.attacks.iter().map(|attack| attack.tally.without_room).sum::<u64>()
-            + tally.without_room
-            + tally.frames_unsent;
-        if refused > 0 {
-            unreached(format!(
-                "the device did not take {refused} frames: the rate is too high for it"
-            ));
-        }
-        if tally.without_session > 0 {
-            unreached(format!(
-                "{} packets were due at clients without a session",
-                tally.without_session
-            ));
-        }
-        if self.device_missed > 0 {
-            unreached(format!(
-                "the device lost {} frames that were not fetched in time: loss below may be the generator's own",
-                self.device_missed
-            ));
-        }
+        found.extend(self.unsent());
+        found
+    }
+
+    /// What was due and did not leave.
+    fn unsent(&self) -> Vec<(Verdict, String)> {
+        let mut found = Vec::new();
+        let mut unreached = |count: u64, say: fn(u64) -> String| {
+            found.extend((count > 0).then(|| (Verdict::Unreached, say(count))));
+        };
+        let (tally, frames) = (&self.tally, &self.frames);
+        let of_attacks = |pick: fn(&barrage::Tally) -> u64| {
+            self.attacks.iter().map(|attack| pick(&attack.tally)).fold(0, u64::saturating_add)
+        };
+        unreached(of_attacks(|tally| tally.owed).saturating_add(tally.owed), |owed| {
+            format!("{owed} packets were due and not sent: the rate is too high for this core")
+        });
+        let beside = tally.frames_unsent + self.beside_streams.unsent;
+        unreached(
+            of_attacks(|tally| tally.without_room) + tally.without_room + beside,
+            |refused| {
+                format!("the device did not take {refused} frames: the rate is too high for it")
+            },
+        );
+        unreached(of_attacks(|tally| tally.unbuilt), |unbuilt| {
+            format!("{unbuilt} frames of attacks were due and could not be made")
+        });
+        unreached(frames.held, |held| {
+            format!("{held} frames were still in front of the device at the end: it takes no more")
+        });
+        unreached(frames.failed, |failed| {
+            format!("the device took {failed} frames and could not send them: see its link")
+        });
+        unreached(tally.without_session, |count| {
+            format!("{count} packets were due at clients without a session")
+        });
+        unreached(frames.missed, |missed| {
+            format!(
+                "the device lost {missed} frames that were not fetched in time: loss below may be the generator's own"
+            )
+        });
         found
     }
 
@@ -206,118 +209,11 @@ impl Report {
                 format!("{} packets came to the wrong client", tally.misdelivered),
             ));
         }
-        let unaccounted = tally.unaccounted();
+        let unaccounted = tally.unaccounted() + self.unaccounted_frames();
         if unaccounted > 0 || !sums.adds_up() || self.attacks.iter().any(|a| !a.tally.adds_up()) {
             found.push((Verdict::Unbalanced, format!("the books do not add up: {unaccounted} frames unaccounted for, {} strange sequences", sums.strange)));
         }
         found
-    }
-
-    /// The table for people.
-    pub fn table(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = self.write(&mut text);
-        text
-    }
-
-    fn write(&self, text: &mut String) -> std::fmt::Result {
-        let has_others = self.clients > 0 || !self.attacks.is_empty() || !self.streams.is_empty();
-        if has_others || self.responder.is_none() {
-            self.write_clients(text)?;
-        }
-        let mut unaccounted = self.tally.unaccounted();
-        if let Some(responder) = &self.responder {
-            responder.write(text)?;
-            unaccounted += responder.unaccounted();
-        }
-        for remark in &self.remarks {
-            writeln!(text, "! {remark}")?;
-        }
-        writeln!(text, "unaccounted  {unaccounted}")
-    }
-
-    fn write_clients(&self, text: &mut String) -> std::fmt::Result {
-        let (tally, sums) = (&self.tally, &self.sums);
-        let Self { clients, connected, connect_secs, traffic_secs, .. } = self;
-        writeln!(
-            text,
-            "clients      {connected} of {clients} connected in {connect_secs:.3} s, {} sessions, {} moves",
-            tally.sessions, tally.moves
-        )?;
-        let rate = |count: u64| ratio(count, 1) / traffic_secs.max(f64::MIN_POSITIVE);
-        writeln!(
-            text,
-            "planned      {} packets in {traffic_secs:.3} s ({:.1} pps)",
-            tally.planned + tally.owed,
-            rate(tally.planned + tally.owed)
-        )?;
-        writeln!(
-            text,
-            "sent         {} ({:.1} pps), no session {}, no room {}, owed {}",
-            sums.sent,
-            rate(sums.sent),
-            tally.without_session,
-            tally.without_room,
-            tally.owed
-        )?;
-        if tally.prepared > 0 {
-            writeln!(text, "sealed       {} packets before the traffic began", tally.prepared)?;
-        }
-        if tally.races > 0 {
-            let Tally { races, won_v4, won_v6, late_answers, .. } = tally;
-            writeln!(
-                text,
-                "races        {races}, won over IPv4 {won_v4}, over IPv6 {won_v6}, late answers {late_answers}"
-            )?;
-        }
-        writeln!(text, "received     {} ({:.1} pps)", sums.received, rate(sums.received))?;
-        writeln!(
-            text,
-            "missing      {} ({:.6} %), elsewhere {}, duplicates {}, reordered {}, too old {}",
-            sums.missing,
-            100.0 * share(sums.missing, sums.sent),
-            sums.elsewhere,
-            sums.duplicates,
-            sums.reordered,
-            sums.too_old
-        )?;
-        writeln!(text, "latency      {}", points(&self.latency))?;
-        writeln!(text, "lateness     {}", points(&self.lateness))?;
-        writeln!(
-            text,
-            "refused      {} datagrams, {} frames of others, {} misdelivered",
-            tally.refused.total(),
-            tally.foreign,
-            tally.misdelivered
-        )?;
-        for attack in &self.attacks {
-            let barrage::Tally { planned, sent, without_room, owed, .. } = attack.tally;
-            writeln!(
-                text,
-                "attack       {}: planned {planned}, sent {sent} ({:.1} pps), no room {without_room}, owed {owed}",
-                attack.name,
-                rate(sent)
-            )?;
-        }
-        for stream in &self.streams {
-            stream.write(text, *traffic_secs)?;
-        }
-        Ok(())
-    }
-}
-
-impl Interval {
-    /// The line for people.
-    pub fn line(&self) -> String {
-        let Self { at_secs, intended_pps, sent_pps, received_pps, attack_pps, .. } = self;
-        let attack =
-            if *attack_pps > 0.0 { format!(" attack {attack_pps:.0}") } else { String::new() };
-        format!(
-            "{at_secs:7.1} s  intended {intended_pps:.0} sent {sent_pps:.0} received {received_pps:.0}{attack} pps  latency {}  lateness p99.9 {}",
-            points(&self.latency),
-            time(self.lateness.p99_9_ns),
-        )
     }
 }
 
@@ -358,7 +254,8 @@ mod tests {
             connect_secs: 0.1,
             traffic_secs: 2.0,
             loss_allowed: None,
-            device_missed: 0,
+            frames: Frames::default(),
+            unarmed: Vec::new(),
             device_gone: None,
             unresolved: Vec::new(),
             tally: Tally::default(),
@@ -389,6 +286,7 @@ mod tests {
         let (found, remark) = verdict(|report| {
             report.tally.owed = 3;
             report.tally.frames_sent = 1;
+            report.frames.taken = 1;
         });
         assert_eq!(found, Verdict::Unbalanced);
         assert!(remark.contains("3 packets were due") && remark.contains("1 frames"), "{remark}");
@@ -414,14 +312,78 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_of_the_device_that_nobody_counts_is_the_worst_and_shows_in_the_sum() {
+        for change in [|f: &mut Frames| f.received = 2, |f: &mut Frames| f.taken = 2] {
+            let mut report = report();
+            change(&mut report.frames);
+            report.judge();
+            assert_eq!(report.verdict, Verdict::Unbalanced);
+            assert!(report.table().contains("unaccounted  2"), "{}", report.table());
+        }
+        let (found, remark) = verdict(|report| {
+            (report.frames.received, report.tally.frames_received, report.tally.foreign) =
+                (2, 2, 2);
+        });
+        assert_eq!((found, remark.as_str()), (Verdict::Good, ""));
+    }
+
+    #[test]
+    fn what_never_left_or_was_never_made_is_said() {
+        for (change, words) in [
+            (|r: &mut Report| r.frames.held = 3, "3 frames were still in front"),
+            (|r: &mut Report| r.frames.failed = 3, "took 3 frames and could not send"),
+            (|r: &mut Report| r.frames.missed = 3, "lost 3 frames"),
+            (|r: &mut Report| r.beside_streams.unsent = 3, "did not take 3 frames"),
+            (|r: &mut Report| r.unarmed.push("attack x needs y".into()), "attack x needs y"),
+        ] as [(fn(&mut Report), _); 5]
+        {
+            let (found, remark) = verdict(change);
+            assert!(found == Verdict::Unreached && remark.contains(words), "{remark}");
+        }
+        let (found, remark) = verdict(|report| {
+            let tally = barrage::Tally { planned: 2, unbuilt: 2, ..barrage::Tally::default() };
+            let lateness = Percentiles::default();
+            report.attacks.push(Attack { name: "replay".into(), tally, lateness });
+        });
+        assert!(found == Verdict::Unreached && remark.contains("could not be made"), "{remark}");
+    }
+
+    #[test]
+    fn the_table_has_only_what_ran() {
+        let mut report = report();
+        report.clients = 0;
+        report.connected = 0;
+        let tally = barrage::Tally { planned: 9, sent: 9, ..barrage::Tally::default() };
+        let lateness = Percentiles { p99_9_ns: 77, ..Percentiles::default() };
+        report.attacks.push(Attack { name: "syn_flood".into(), tally, lateness });
+        report.frames.taken = 9;
+        report.judge();
+        let table = report.table();
+        for zero in ["clients", "planned      0", "sent         0", "latency ", "races", "missing"]
+        {
+            assert!(!table.contains(zero), "{zero}: {table}");
+        }
+        assert!(
+            table.contains("syn_flood: planned 9 (4.5 pps), sent 9 (4.5 pps)")
+                && table.contains("77 ns"),
+            "{table}"
+        );
+        assert!(table.ends_with("unaccounted  0\n"), "{table}");
+    }
+
+    #[test]
     fn the_table_and_the_json_say_the_same() {
         let mut report = report();
+        report.sums = Sums { sent: 1, received: 1, ..Sums::default() };
+        report.tally.planned = 1;
+        report.tally.data_sent = 1;
+        (report.tally.frames_sent, report.frames.taken) = (1, 1);
         report.judge();
         let table = report.table();
         assert!(table.contains("5 of 5 connected") && table.contains("p50 900 ns"), "{table}");
         assert!(table.contains("p99.9 1234.6 us"), "{table}");
         let json = serde_json::to_value(&report).unwrap();
-        assert_eq!((json["schema"].as_u64(), json["verdict"].as_str()), (Some(1), Some("good")));
+        assert_eq!((json["schema"].as_u64(), json["verdict"].as_str()), (Some(2), Some("good")));
         assert_eq!(json["latency"]["p50_ns"].as_u64(), Some(900));
     }
 }

@@ -16,11 +16,11 @@ pub use tally::Tally;
 use std::net::IpAddr;
 
 use wire::ethernet::{self, Mac};
-use wire::{arp, icmp, ipv4, ipv6, nd, tcp};
+use wire::{arp, ipv4, ipv6, tcp};
 use wireguard::time::Instant;
 
-use crate::link::{Link, Opened, Range, Setup};
-use crate::measure::{Meter, Trailer};
+use crate::link::{self, Link, Opened, Range, Setup};
+use crate::measure::Trailer;
 use crate::packet::{self, Content, Located};
 use gre::{Inside, Tunnels};
 use origin::{Origin, Segment};
@@ -55,7 +55,7 @@ impl Plan {
     }
 
     fn link(&self, mac: Mac) -> Setup {
-        let locals = self.tunnels.iter().map(|t| Range { first: t.local, count: 1 });
+        let locals = self.tunnels.iter().map(|t| Range::one(t.local));
         let mut addresses: Vec<_> = self.addresses.clone();
         for local in locals {
             let is_known = addresses.iter().any(|range| range.position(local.first).is_some());
@@ -123,13 +123,13 @@ impl Responder {
         destination(frame).is_some_and(|address| self.link.has(address))
     }
 
-    /// Takes a frame that has come. Trailers of one-way traffic go to `meter` if their streams are of this run, else
-    /// the responder follows them itself.
+    /// Takes a frame that has come. Trailers of one-way traffic are shown to `claim`; those that it does not take for
+    /// its own are of other runs, and the responder follows them itself.
     pub fn receive(
         &mut self,
         frame: &[u8],
         now: Instant,
-        meter: Option<&mut Meter>,
+        claim: &mut dyn FnMut(Trailer) -> bool,
         out: &mut Out<'_>,
     ) {
         let Self { link, outlet: Outlet { tally, .. }, .. } = self;
@@ -141,9 +141,8 @@ impl Responder {
             Opened::Packet { octets, sender } => {
                 if let Some(trailer) = self.packet(octets, sender, now, out) {
                     self.outlet.tally.measured += 1;
-                    match meter {
-                        Some(meter) => drop(meter.received(trailer, now)),
-                        None => self.sink.receive(trailer),
+                    if !claim(trailer) {
+                        self.sink.receive(trailer);
                     }
                 }
             }
@@ -336,26 +335,19 @@ fn destination(frame: &[u8]) -> Option<IpAddr> {
     let header = ethernet::parse(frame).ok()?;
     let payload = frame.get(header.payload_offset..)?;
     match header.ethertype {
-        arp::ETHERTYPE => Some(arp::parse(payload).ok()?.target.into()),
+        arp::ETHERTYPE => link::asked_for(frame),
         ipv4::ETHERTYPE => {
             let octets: [u8; 4] = *payload.get(16..)?.first_chunk()?;
             Some(octets.into())
         }
         ipv6::ETHERTYPE => {
             let octets: [u8; 16] = *payload.get(24..)?.first_chunk()?;
-            Some(asked_for(payload).unwrap_or_else(|| octets.into()))
+            // A question goes to a group.
+            let is_group = octets.first() == Some(&0xff);
+            let asked = is_group.then(|| link::asked_for(frame)).flatten();
+            Some(asked.unwrap_or_else(|| octets.into()))
         }
         _ => None,
-    }
-}
-
-/// The address that a solicitation asks for, which goes to a group.
-fn asked_for(packet: &[u8]) -> Option<IpAddr> {
-    let is_group = packet.get(24) == Some(&0xff);
-    let ip = ipv6::parse(packet).ok().filter(|ip| is_group && ip.protocol == icmp::v6::PROTOCOL)?;
-    match nd::parse(&ip, packet.get(ip.payload_offset..ip.total_len())?).ok()? {
-        nd::Message::Solicitation { target, .. } => Some(target.into()),
-        nd::Message::Advertisement { .. } => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! has arrived. One thread, one device.
 
 mod arm;
+mod interval;
 mod respond;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,6 @@ use rand_chacha::rand_core::SeedableRng;
 use wireguard::time::Instant;
 
 use crate::attack::Captured;
-use crate::barrage::{Barrage, Kind};
 use crate::client::{Moment, Swarm, Tally};
 use crate::device::{Burst, Device};
 use crate::measure::{Latency, Sums};
@@ -62,7 +62,8 @@ pub struct Run<'a> {
     streams: Streams,
     /// The replays' captures, until they begin.
     captures: Captures,
-    captured: Captured,
+    /// What attacks that replay may use, until they are armed; none if there is no attack.
+    captured: Option<Captured>,
     clock: Clock,
     /// The Unix time at the clock's zero.
     unix: Duration,
@@ -71,6 +72,10 @@ pub struct Run<'a> {
     end: Instant,
     /// What became of the device before the end, and when, if it went.
     gone: Option<String>,
+    /// Attacks that could not be made, and why.
+    unarmed: Vec<String>,
+    /// Packets of the clients' that ended at the responder.
+    measured_behind: u64,
     /// What the responder had done by the last interval.
     told: respond::Counts,
     stop: &'a AtomicBool,
@@ -100,7 +105,9 @@ impl<'a> Run<'a> {
             responder,
             streams,
             captures,
-            captured: Captured::default(),
+            captured: (!profile.attacks.is_empty()).then(Captured::default),
+            unarmed: Vec::new(),
+            measured_behind: 0,
             clock,
             unix: unix.saturating_sub(now.since(Instant::ZERO)),
             random: ChaCha20Rng::seed_from_u64(profile.plan.seed ^ 1),
@@ -116,7 +123,7 @@ impl<'a> Run<'a> {
     /// All of it.
     ///
     /// # Errors
-    /// An attack that cannot be made here, with what it lacks; packets that cannot be prepared.
+    /// An attack that no run of this profile can make, with what it lacks; packets that cannot be prepared.
     pub fn go(
         mut self,
         tell: &mut impl FnMut(Told<'_>),
@@ -124,11 +131,14 @@ impl<'a> Run<'a> {
         let begin = self.now();
         let connected = self.connect(tell);
         let connect_secs = self.now().since(begin).as_secs_f64();
-        self.arm()?;
-        let clock = &self.clock;
-        self.swarm.prepare(self.profile.times.traffic, || Instant(clock.now_ns()))?;
+        let is_ready = self.is_resolved() && !self.is_stopped();
+        if is_ready {
+            self.arm()?;
+            let clock = &self.clock;
+            self.swarm.prepare(self.profile.times.traffic, || Instant(clock.now_ns()))?;
+        }
         let begin = self.now();
-        if self.is_resolved() {
+        if is_ready {
             self.swarm.begin(begin);
             let captures = std::mem::take(&mut self.captures);
             self.streams.begin(self.profile, captures, begin);
@@ -141,6 +151,9 @@ impl<'a> Run<'a> {
         self.wait(self.profile.times.drain);
         self.take_interval();
         let times = (connect_secs, end.since(begin).as_secs_f64());
+        if self.profile.plan.clients == 0 {
+            self.streams.barrages().iter().for_each(|barrage| self.latency.add(barrage.latency()));
+        }
         Ok((self.report(connected, times), self.latency))
     }
 
@@ -158,24 +171,32 @@ impl<'a> Run<'a> {
         let moment = Moment { now, unix: self.unix + now.since(Instant::ZERO) };
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
-        let measures = self.ends_behind();
-        let Self { device, swarm, responder, streams, random, captured, .. } = self;
+        let ends_behind = self.ends_behind();
+        let Self { device, swarm, responder, streams, random, captured, measured_behind, .. } =
+            self;
         arrived.retain(|frame| {
             let Some(responder) = responder.as_mut().filter(|r| r.owns(frame.frame())) else {
                 return !streams.receive(frame.frame(), now, &mut |frame| device.put(frame));
             };
-            let meter = measures.then(|| swarm.meter_mut());
-            responder.receive(frame.frame(), now, meter, &mut |frame| device.put(frame));
+            let mut claim = |trailer| {
+                let is_clients = ends_behind && swarm.meter().knows(trailer);
+                if is_clients {
+                    swarm.meter_mut().received(trailer, now);
+                    *measured_behind += 1;
+                }
+                is_clients || streams.claim(trailer, now)
+            };
+            responder.receive(frame.frame(), now, &mut claim, &mut |frame| device.put(frame));
             false
         });
-        swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut |frame| {
-            arm::capture(captured, frame);
+        let mut put = |frame: &[u8]| {
+            if let Some(captured) = captured {
+                arm::capture(captured, frame);
+            }
             device.put(frame)
-        });
-        done += swarm.turn(moment, &mut |frame| {
-            arm::capture(captured, frame);
-            device.put(frame)
-        });
+        };
+        swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut put);
+        done += swarm.turn(moment, &mut put);
         if let Some(responder) = responder {
             done += responder.turn(now, &mut |frame| device.put(frame));
         }
@@ -208,7 +229,9 @@ impl<'a> Run<'a> {
             self.turn_or_rest();
             let now = self.now();
             let is_over = now.since(begin) > self.profile.times.connect || self.is_stopped();
-            if now < count_at && !is_over {
+            // Looking at each of very many clients takes longer than a device can wait: only where it may be of use.
+            let may_be_all = self.swarm.tally().sessions >= self.profile.plan.members().into();
+            if !is_over && now < tell_at && (now < count_at || !may_be_all) {
                 continue;
             }
             count_at = now + COUNT_EVERY;
@@ -227,7 +250,7 @@ impl<'a> Run<'a> {
     }
 
     fn traffic(&mut self, begin: Instant, tell: &mut impl FnMut(Told<'_>)) {
-        let mut last = (begin, self.counts());
+        let mut last = (begin, interval::Counts::default());
         loop {
             self.turn_or_rest();
             let now = self.now();
@@ -237,10 +260,11 @@ impl<'a> Run<'a> {
             }
             self.watch(begin);
             let counts = self.counts();
-            let interval =
-                self.interval(&counts.since(&last.1), (now.since(begin), now.since(last.0)));
-            let rates = self.rates(&counts, &last.1, now.since(last.0));
-            self.tell((&interval, &rates), now.since(last.0), tell);
+            let length = now.since(last.0);
+            let paces = self.paces((&counts, &last.1), length);
+            let times = (now.since(begin), length);
+            let interval = self.interval((&counts, &last.1), &paces, times);
+            self.tell((&interval, &paces), length, tell);
             if is_over {
                 return;
             }
@@ -248,44 +272,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What each stream beside the clients did since the last interval.
-    fn rates(&self, counts: &Counts, before: &Counts, length: Duration) -> Vec<report::Pace> {
-        let secs = length.as_secs_f64().max(f64::MIN_POSITIVE);
-        let rate = |now: u64, before: Option<&u64>| {
-            report::share(now.saturating_sub(before.copied().unwrap_or(0)), 1) / secs
-        };
-        let rows = self.streams.barrages().iter().zip(&counts.streams).enumerate();
-        rows.map(|(number, (barrage, [sent, returned]))| {
-            let last = before.streams.get(number);
-            report::Pace {
-                kind: barrage.kind(),
-                name: barrage.name().to_owned(),
-                sent_pps: rate(*sent, last.map(|[sent, _]| sent)),
-                returned_pps: rate(*returned, last.map(|[_, returned]| returned)),
-            }
-        })
-        .collect()
-    }
-
-    /// What happened since the last one.
-    fn interval(&mut self, counts: &Counts, (at, length): (Duration, Duration)) -> Interval {
-        let secs = length.as_secs_f64().max(f64::MIN_POSITIVE);
-        let rate = |count: u64| report::share(count, 1) / secs;
-        let (latency, lateness) = self.take_interval();
-        Interval {
-            at_secs: at.as_secs_f64(),
-            intended_pps: rate(counts.planned),
-            sent_pps: rate(counts.sent),
-            received_pps: rate(counts.received),
-            attack_pps: rate(counts.attack),
-            latency,
-            lateness,
-        }
-    }
-
-    /// Whether only replays were asked for, and all of them are over.
+    /// Whether only replays were asked for, and all of them are over; or nothing but attacks that cannot be made.
     fn has_nothing_left(&self) -> bool {
-        self.profile.plan.clients == 0 && self.streams.are_over()
+        let has_others = self.profile.plan.clients > 0 || self.responder.is_some();
+        let is_unarmed = !self.unarmed.is_empty() && self.streams.barrages().is_empty();
+        !has_others && (self.streams.are_over() || is_unarmed)
     }
 
     /// Lets nothing be due later than this.
@@ -316,29 +307,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn counts(&self) -> Counts {
-        let (tally, now) = (self.swarm.tally(), self.now());
-        let all = self.streams.barrages().iter();
-        let attacks = all.filter(|barrage| barrage.kind() == Kind::Attack);
-        let attack = attacks.map(|barrage| barrage.tally().sent).sum();
-        let planned = tally.planned + self.swarm.owed(now);
-        let all = self.streams.barrages().iter().map(Barrage::tally);
-        let streams = all.map(|tally| [tally.sent, tally.returned]).collect();
-        let received = tally.data_received + self.measured_behind();
-        Counts { planned, sent: tally.data_sent, received, attack, streams }
-    }
-
-    /// The interval's latency and lateness, which move to the whole run's.
-    fn take_interval(&mut self) -> (crate::measure::Percentiles, crate::measure::Percentiles) {
-        let meter = self.swarm.meter_mut();
-        let points = (meter.latency.percentiles(), meter.lateness.percentiles());
-        self.latency.add(&meter.latency);
-        self.lateness.add(&meter.lateness);
-        meter.latency.clear();
-        meter.lateness.clear();
-        points
-    }
-
     fn unresolved(&self) -> Vec<String> {
         let mut all = self.swarm.link().unresolved();
         all.extend(self.streams.unresolved());
@@ -360,7 +328,8 @@ impl<'a> Run<'a> {
             connect_secs,
             traffic_secs,
             loss_allowed: self.profile.loss_allowed,
-            device_missed: self.device.statistics().missed,
+            frames: self.device.frames(),
+            unarmed: self.unarmed.clone(),
             device_gone: self.gone.clone(),
             unresolved: self.unresolved(),
             tally,
@@ -376,27 +345,5 @@ impl<'a> Run<'a> {
         };
         report.judge();
         report
-    }
-}
-
-/// Counts whose differences make the rates of an interval.
-struct Counts {
-    planned: u64,
-    sent: u64,
-    received: u64,
-    attack: u64,
-    /// Sent and returned, of each stream.
-    streams: Vec<[u64; 2]>,
-}
-
-impl Counts {
-    fn since(&self, before: &Self) -> Self {
-        Self {
-            planned: self.planned.saturating_sub(before.planned),
-            sent: self.sent.saturating_sub(before.sent),
-            received: self.received.saturating_sub(before.received),
-            attack: self.attack.saturating_sub(before.attack),
-            streams: Vec::new(),
-        }
     }
 }

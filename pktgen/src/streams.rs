@@ -7,12 +7,12 @@ use std::net::IpAddr;
 
 use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
-use wire::ethernet::{self, Mac};
-use wire::{arp, icmp, ipv6, nd};
+use wire::ethernet::Mac;
 use wireguard::time::Instant;
 
 use crate::barrage::{Barrage, Plan};
-use crate::link::{Link, Range, Setup};
+use crate::link::{Link, Range, Setup, asked_for};
+use crate::measure::Trailer;
 use crate::pace::Pacer;
 use crate::pcap::Capture;
 use crate::profile::{Hop, Pace, Profile};
@@ -24,6 +24,8 @@ use crate::synth::{self, Stations, Synth};
 pub const FRAME_LEN_MAX: usize = 1_600;
 /// Streams that trailers can tell apart: the low octet of their numbers. The rest is the run's own.
 const STREAM_BITS: u32 = 8;
+/// Set in the numbers of all streams, and in those of no client, which have 24 bits.
+const OF_STREAMS: u32 = 1 << 31;
 
 /// The replays' captures, read before anything is opened.
 #[derive(Debug, Default)]
@@ -70,6 +72,8 @@ pub struct Tally {
     pub neighbour: u64,
     /// The same, that the device did not take.
     pub unsent: u64,
+    /// Frames that came and were a stream's.
+    pub returned: u64,
     /// Packets with a trailer of this run that name no stream of it.
     pub strange: u64,
 }
@@ -90,11 +94,11 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// No stream yet, behind the link address `mac`. `tag`, of which 24 bits count, tells this run's packets from those
+    /// No stream yet, behind the link address `mac`. `tag`, of which 23 bits count, tells this run's packets from those
     /// of others.
     pub fn new(profile: &Profile, mac: Mac, tag: u32) -> Self {
         let plan = &profile.plan;
-        let routers = plan.routers.iter().map(|&first| Range { first, count: 1 });
+        let routers = plan.routers.iter().copied().map(Range::one);
         let others = plan.outer.iter().copied().chain(routers).collect();
         let setup = Setup {
             mac,
@@ -103,7 +107,8 @@ impl Streams {
             hops: profile.streams.gateways(),
         };
         let link = Link::new(setup);
-        let (barrages, tally, tag) = (Vec::new(), Tally::default(), tag << STREAM_BITS);
+        let (barrages, tally, tag) =
+            (Vec::new(), Tally::default(), (tag << STREAM_BITS) | OF_STREAMS);
         Self { barrages, link, mac, others, tag, tally, is_measured: false }
     }
 
@@ -192,16 +197,23 @@ impl Streams {
         now: Instant,
         out: &mut impl FnMut(&[u8]) -> bool,
     ) -> bool {
-        if self.returned(frame, now) {
+        if self.is_measured
+            && let Some(trailer) = synth::returned(frame)
+            && self.own(trailer, now)
+        {
+            self.tally.returned += 1;
             return true;
         }
         self.barrages.iter_mut().for_each(|barrage| barrage.learn(frame));
+        if self.link.is_idle() {
+            return false;
+        }
         // Others answer for their own addresses.
         let asked = asked_for(frame);
         let is_others =
             asked.is_some_and(|asked| self.others.iter().any(|row| row.position(asked).is_some()));
         let Self { link, tally, .. } = self;
-        link.receive(frame, &mut |answer| {
+        link.open(frame, &mut |answer| {
             if !is_others {
                 tally.transmit(out(answer));
             }
@@ -209,11 +221,12 @@ impl Streams {
         false
     }
 
-    fn returned(&mut self, frame: &[u8], now: Instant) -> bool {
-        if !self.is_measured {
-            return false;
-        }
-        let Some(trailer) = synth::returned(frame) else { return false };
+    /// Takes the trailer of a packet that has ended at the responder, if it is of a stream.
+    pub fn claim(&mut self, trailer: Trailer, now: Instant) -> bool {
+        self.is_measured && self.own(trailer, now)
+    }
+
+    fn own(&mut self, trailer: Trailer, now: Instant) -> bool {
         let number = trailer.stream ^ self.tag;
         if number >> STREAM_BITS != 0 {
             return false;
@@ -272,23 +285,6 @@ impl Tally {
         } else {
             self.unsent += 1;
         }
-    }
-}
-
-/// The address that a question about link addresses is for.
-fn asked_for(frame: &[u8]) -> Option<IpAddr> {
-    let header = ethernet::parse(frame).ok()?;
-    let payload = frame.get(header.payload_offset..)?;
-    match header.ethertype {
-        arp::ETHERTYPE => Some(arp::parse(payload).ok()?.target.into()),
-        ipv6::ETHERTYPE => {
-            let ip = ipv6::parse(payload).ok().filter(|ip| ip.protocol == icmp::v6::PROTOCOL)?;
-            match nd::parse(&ip, payload.get(ip.payload_offset..ip.total_len())?).ok()? {
-                nd::Message::Solicitation { target, .. } => Some(target.into()),
-                nd::Message::Advertisement { .. } => None,
-            }
-        }
-        _ => None,
     }
 }
 

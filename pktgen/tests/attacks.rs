@@ -15,7 +15,7 @@ use dataplane::limits::{
 use dataplane::testing::packets;
 use dataplane::testing::scene::Scene as World;
 use dataplane::testing::server::{Options, WIRE};
-use pktgen::attack::{Attack, Builder, Cost, Knowledge, NOT_FROM_OUTSIDE, Need, ROOM};
+use pktgen::attack::{Attack, Builder, Cost, Counters, Knowledge, NOT_FROM_OUTSIDE, Need, ROOM};
 use stage::{Stage, outsider, plan};
 use wire::checksum::Sum;
 use wire::{ethernet, ipv4, ipv6, tcp};
@@ -112,6 +112,24 @@ fn check(attack: Attack) {
     }
     assert!(stage.works(), "honest clients after {attack}");
     assert_eq!(stage.world.server.totals().unaccounted(), 0, "{attack}");
+}
+
+#[test]
+fn two_attacks_through_one_session_are_both_counted_under_their_names() {
+    let attacks = [Attack::WireguardSource, Attack::RouteNone];
+    let mut stage = stage_for(Attack::RouteNone);
+    let mut builders = attacks.map(|attack| Builder::new(attack, &stage.scene).unwrap());
+    let before = stage.world.server.totals();
+    for _ in 0..FRAMES {
+        for builder in &mut builders {
+            stage.send(builder, 1);
+        }
+    }
+    let after = stage.world.server.totals();
+    for attack in attacks {
+        let reason = reason(attack.name()).unwrap();
+        assert_eq!(after.dropped(reason) - before.dropped(reason), FRAMES as u64, "{attack}");
+    }
 }
 
 #[test]
@@ -271,6 +289,8 @@ fn the_same_seed_gives_the_same_frames_and_another_one_others() {
         let frames = |seed| {
             let mut scene = stage.scene.clone();
             scene.seed = seed;
+            // The counters of one session go on; another run begins with its own.
+            scene.client.as_mut().unwrap().counters = Counters::from(3);
             let mut builder = Builder::new(*attack, &scene).unwrap();
             let mut out = [0; ROOM];
             let build = |_| {

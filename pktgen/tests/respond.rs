@@ -243,6 +243,20 @@ fn lost_keepalives_end_with_their_own_exit_code() {
 }
 
 #[test]
+fn a_second_signal_ends_a_run_that_still_waits_for_what_is_on_its_way() {
+    let site = Site::new();
+    let mut running = site.respond(&format!("{PROFILE}drain_secs = 600\n"));
+    let pid = Pid::from_child(&running.child);
+    kill_process(pid, Signal::INT).unwrap();
+    // The interval that it ended; a signal that came before would have been one with the first.
+    let mut line = String::new();
+    running.lines.read_line(&mut line).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let status = running.child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+}
+
+#[test]
 fn a_profile_without_a_responder_is_named() {
     let site = Site::new();
     let own = &site.own;

@@ -11,9 +11,11 @@
 #[expect(dead_code, reason = "the other tests on devices use all of it")]
 mod lab;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use lab::namespace::{Namespace, cable};
+use rustix::process::{Pid, Signal, kill_process};
 
 const PROFILE: &str = r#"seed = 3
 [device]
@@ -212,4 +214,104 @@ fn tcpdump_finds_every_checksum_of_a_dry_run_right() {
     for wrong in ["bad cksum", "incorrect", "wrong icmp", "bad icmp6", "truncated"] {
         assert!(!read.contains(wrong), "{wrong}: {read}");
     }
+}
+
+/// Clients that call where a kernel answers ARP and nobody a handshake.
+const CALLERS: &str = r#"
+[server]
+public_key = "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+endpoints = ["192.0.2.1:51820"]
+[clients]
+count = 5
+addresses = ["192.0.2.100+5"]
+inner = ["10.7.0.10"]
+"#;
+
+#[test]
+fn an_attack_without_the_session_that_it_needs_is_said_in_a_report_of_what_ran() {
+    let site = Site::new();
+    let profile = format!("{PROFILE}connect_secs = 0.5\n{CALLERS}{PINGS}");
+    let arguments = ["client", "--json", "--attack", "route_none=1kpps"];
+    let (code, text) = site.run(&profile, &arguments);
+    assert_eq!(code, Some(2), "{text}");
+    let report = report(&text);
+    let remarks = report.pointer("/remarks").unwrap().to_string();
+    assert!(remarks.contains("attack route_none needs a client's live session"), "{text}");
+    assert!(remarks.contains("nothing has answered a handshake"), "{text}");
+    assert!(number(&report, "/streams/0/sums/received") > 1000, "the rest ran: {text}");
+    let (code, text) = site.run(&profile, &["attack", "route_none", "--json"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(self::report(&text)["traffic_secs"].as_f64().unwrap() < 1.0, "it ends: {text}");
+}
+
+#[test]
+fn a_run_that_is_stopped_while_it_connects_tells_what_was_achieved() {
+    let site = Site::new();
+    let profile = format!("{PROFILE}connect_secs = 60\n{CALLERS}");
+    let path = site.generator.file("profile.toml", &profile);
+    let mut command = site.generator.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
+    command.args(["client", "--json", "--profile", &path]).stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
+    // The kernel knows the callers' station as soon as the first has asked for it.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !site.kernel.run("ip neigh show dev outer").contains("192.0.2.1") {
+        assert!(std::time::Instant::now() < deadline, "nobody calls");
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let report = report(&text);
+    assert!(number(&report, "/tally/handshakes_sent") <= 5, "{text}");
+    assert!(report["connect_secs"].as_f64().unwrap() < 30.0, "{text}");
+}
+
+#[test]
+fn a_plot_that_cannot_be_written_is_said_before_the_run() {
+    let site = Site::new();
+    let begin = std::time::Instant::now();
+    let arguments = ["synth", "--rate-svg", "/no/such/folder/rates.svg", "--secs", "60"];
+    let (code, text) = site.run(&format!("{PROFILE}{PINGS}"), &arguments);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("/no/such/folder/rates.svg cannot be written"), "{text}");
+    assert!(begin.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_stream_that_ends_at_the_responder_of_the_run_is_measured_there() {
+    let text = r#"[device]
+name = "net_ring0"
+[responder]
+addresses = ["198.51.100.10+4"]
+[[synth]]
+name = "one way"
+source = "192.0.2.10"
+destination = "198.51.100.10+4"
+destination_port = 9
+link = "LINK"
+sizes = 200
+rate = "5kpps"
+[[synth]]
+name = "pings"
+protocol = "icmp"
+source = "192.0.2.11"
+destination = "198.51.100.11"
+link = "LINK"
+sizes = 100
+rate = "1kpps"
+[run]
+secs = 1
+loss_allowed = 0.0
+"#;
+    let site = Site::new();
+    // A ring gives back what it gets; its own station is not known before, a group reaches every one.
+    let (code, text) = site.run(&text.replace("LINK", "ff:ff:ff:ff:ff:ff"), &["client", "--json"]);
+    assert_eq!(code, Some(0), "{text}");
+    let report = report(&text);
+    for (stream, at_least) in [(0, 4900), (1, 980)] {
+        assert!(number(&report, &format!("/streams/{stream}/sums/received")) >= at_least, "{text}");
+    }
+    let measured = number(&report, "/responder/tally/measured");
+    assert_eq!(measured, number(&report, "/streams/0/tally/returned"), "{text}");
+    assert_eq!(number(&report, "/responder/sums/streams"), 0, "no stream of another run: {text}");
 }

@@ -1,7 +1,9 @@
 //! What an attacker knows: the way to the server, its key, and what he has captured or been given.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use wire::ethernet::Mac;
@@ -76,6 +78,21 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// The same before a server with these endpoints.
+    pub fn before(link: Link, public: [u8; 32], servers: &[SocketAddr], seed: u64) -> Self {
+        let port = servers.first().map_or(0, SocketAddr::port);
+        let mut scene = Self::new(link, public, port, seed);
+        for server in servers {
+            match server {
+                SocketAddr::V4(server) => scene.target_v4 = Some(*server.ip()),
+                SocketAddr::V6(server) => scene.target_v6 = Some(*server.ip()),
+            }
+        }
+        scene
+    }
+}
+
 /// Messages seen on the wire, from their first octet on.
 #[derive(Clone, Debug, Default)]
 pub struct Captured {
@@ -98,8 +115,8 @@ pub struct Client {
     pub index: u32,
     /// The session's key towards the server.
     pub key: Secret,
-    /// The first counter that it has not used yet.
-    pub counter: u64,
+    /// The counters that it has not used yet.
+    pub counters: Counters,
     /// Where it sends from.
     pub outer: SocketAddr,
     /// Largest outer packet of its path, octets.
@@ -116,6 +133,29 @@ pub struct Client {
     pub absent: Option<Ipv4Addr>,
     /// An inner destination without a route.
     pub unrouted: Ipv4Addr,
+}
+
+/// Counters of one session, each for one message, whichever of several attacks sends it: a server takes a second one of
+/// the same counter for a replay.
+#[derive(Clone, Debug)]
+pub struct Counters(Rc<Cell<u64>>);
+
+impl Counters {
+    /// From this one on.
+    pub fn from(first: u64) -> Self {
+        Self(Rc::new(Cell::new(first)))
+    }
+
+    /// The next one, which is used now.
+    #[inline]
+    pub(super) fn take(&self) -> u64 {
+        self.0.replace(self.0.get().wrapping_add(1))
+    }
+
+    /// The next one.
+    pub(super) fn peek(&self) -> u64 {
+        self.0.get()
+    }
 }
 
 impl fmt::Debug for Client {
@@ -184,6 +224,30 @@ pub enum Need {
     Silent,
     /// `client.absent`.
     Absent,
+}
+
+impl Need {
+    /// Whether clients that shake hands and send bring it about; all else the profile has to say.
+    pub const fn follows_from_the_run(self) -> bool {
+        match self {
+            Self::Datagrams
+            | Self::Initiation
+            | Self::Capture
+            | Self::DeadIndex
+            | Self::Client
+            | Self::OuterV4 => true,
+            Self::Target
+            | Self::TargetV4
+            | Self::TargetV6
+            | Self::Short
+            | Self::Fleet
+            | Self::SpareIndices
+            | Self::Key
+            | Self::Local
+            | Self::Silent
+            | Self::Absent => false,
+        }
+    }
 }
 
 impl fmt::Display for Need {

@@ -11,7 +11,7 @@ use zerocopy::IntoBytes;
 
 use super::dice::Dice;
 use super::frame::{Path, Template, Way};
-use super::scene::{Client, Fleet, Need, Scene};
+use super::scene::{Client, Counters, Fleet, Need, Scene};
 
 /// A data message that its sender could not seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Forged {
                 templates.push(Template::udp(way, ports, payload)?);
             }
         }
-        let counter = client.map_or(0, |client| client.counter).saturating_add(AHEAD);
+        let counter = client.map_or(0, |client| client.counters.peek()).saturating_add(AHEAD);
         Ok(Self { forgery, templates, fleet: scene.fleet.clone(), index, counter })
     }
 
@@ -226,7 +226,7 @@ pub(super) struct Sealed {
     template: Template,
     key: Key,
     index: u32,
-    counter: u64,
+    counters: Counters,
     text: Vec<u8>,
     /// The address of the server's link that comes next.
     host: u64,
@@ -255,7 +255,7 @@ impl Sealed {
             template,
             key: Key::new(client.key.clone()),
             index: client.index,
-            counter: client.counter,
+            counters: client.counters.clone(),
             text,
             host: 0,
             target_v6: scene.target_v6.unwrap_or(Ipv6Addr::UNSPECIFIED),
@@ -287,15 +287,15 @@ impl Sealed {
 
     /// Writes the next message; false when the room for it is too small.
     fn seal(&mut self, octets: &mut [u8]) -> bool {
-        put_header(octets, self.index, self.counter);
+        let counter = self.counters.take();
+        put_header(octets, self.index, counter);
         let Some(room) = octets.get_mut(DATA_HEADER_LEN..) else { return false };
         let Some(place) = room.get_mut(..self.text.len()) else { return false };
         place.copy_from_slice(&self.text);
-        let Some(job) = Job::new(&self.key, self.counter, room, self.text.len()) else {
+        let Some(job) = Job::new(&self.key, counter, room, self.text.len()) else {
             return false;
         };
         aead::seal(&mut [job]);
-        self.counter = self.counter.wrapping_add(1);
         true
     }
 

@@ -45,6 +45,11 @@ pub struct Tally {
 impl Tally {
     /// Whether every frame is where it can be.
     pub const fn adds_up(&self) -> bool {
-        self.planned == self.sent + self.without_room + self.unbuilt
+        self.unaccounted() == 0
+    }
+
+    /// Frames that came due and are in no count; always zero.
+    pub const fn unaccounted(&self) -> u64 {
+        self.planned.abs_diff(self.sent + self.without_room + self.unbuilt)
     }
 }

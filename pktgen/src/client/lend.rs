@@ -41,7 +41,7 @@ impl Swarm {
             preshared,
             index: outgoing.header.receiver_index.get(),
             key: Secret::new(*outgoing.key.octets()),
-            counter: outgoing.header.counter.get(),
+            counters: attack::Counters::from(outgoing.header.counter.get()),
             outer: self.shared.places.of(number),
             mtu: OUTER_MTU,
             // What the client itself has sent is older.

@@ -351,7 +351,7 @@ impl Plan {
     /// The outer link of these clients.
     pub fn link(&self, mac: Mac) -> Setup {
         // Questions are asked from the first address of a family, which a router's is if there is one.
-        let routers = self.routers.iter().map(|&first| Range { first, count: 1 });
+        let routers = self.routers.iter().copied().map(Range::one);
         let addresses = routers.chain(self.outer.iter().copied()).collect();
         Setup { mac, vlan: self.vlan, addresses, hops: self.hops.clone() }
     }

@@ -16,6 +16,8 @@ use super::{Swarm, Tally, traffic};
 use crate::measure::Meter;
 use crate::pace::Pacer;
 
+/// Packets that a plan is walked through for what they need, if that is too much already.
+const WALKED_MAX: u64 = 1 << 22;
 /// Octets beside a frame that remember it.
 const ENTRY_LEN: u64 = size_of::<Entry>() as u64;
 
@@ -29,6 +31,8 @@ pub enum Refused {
         /// What they may have.
         allowed: u64,
     },
+    /// The machine does not have that memory, octets.
+    NoMemory(u64),
     /// A session has to be renewed before the run ends.
     TooLong {
         /// How long the traffic lasts.
@@ -48,6 +52,11 @@ impl fmt::Display for Refused {
                     "the packets of the run need {needed} MiB and may have {allowed}: raise traffic.pool_megabytes to {needed}, or lower traffic.rate or run.secs"
                 )
             }
+            Self::NoMemory(needed) => write!(
+                f,
+                "the packets of the run need {} MiB, which this machine does not have: lower traffic.rate or run.secs",
+                needed.div_ceil(1 << 20)
+            ),
             Self::TooLong { traffic, left } => write!(
                 f,
                 "the traffic lasts {:.1} s and the oldest session has to be renewed in {:.1} s, which packets that were sealed ahead do not survive: lower run.secs, or prepare fewer packets",
@@ -85,15 +94,19 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn new(planned_for: Instant, (packets, octets): (usize, usize)) -> Self {
-        Self {
-            frames: Vec::with_capacity(octets),
-            entries: Vec::with_capacity(packets),
+    /// None when there is no memory for so many packets and octets.
+    pub(super) fn new(planned_for: Instant, (packets, octets): (usize, usize)) -> Option<Self> {
+        let (mut frames, mut entries) = (Vec::new(), Vec::new());
+        frames.try_reserve_exact(octets).ok()?;
+        entries.try_reserve_exact(packets).ok()?;
+        Some(Self {
+            frames,
+            entries,
             planned_for,
             shift: None,
             until: Instant::NEVER,
             next: (0, 0),
-        }
+        })
     }
 
     /// The traffic begins now: how much later that is than planned.
@@ -154,13 +167,14 @@ impl Swarm {
         let traffic = traffic.clone();
         let now = clock();
         self.outlive(time, now)?;
-        let (packets, octets) = self.measure_pool(&traffic, time, now);
+        let (packets, octets) = self.measure_pool(&traffic, (time, allowed), now);
         let needed = octets.saturating_add(packets.saturating_mul(ENTRY_LEN));
         if needed > allowed {
             return Err(Refused::TooMuch { needed, allowed });
         }
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let mut pool = Pool::new(now, (whole(packets), whole(octets)));
+        let pool = Pool::new(now, (whole(packets), whole(octets)));
+        let mut pool = pool.ok_or(Refused::NoMemory(needed))?;
         self.fill(&mut pool, &traffic, time);
         self.outlive(time, clock()).inspect_err(|_| pool.withdraw(&mut self.shared.meter))?;
         self.pool = Some(pool);
@@ -175,8 +189,14 @@ impl Swarm {
         if traffic < left { Ok(()) } else { Err(Refused::TooLong { traffic, left }) }
     }
 
-    /// Packets and octets of frames of a run, which is walked through once without sealing.
-    fn measure_pool(&self, traffic: &Traffic, time: Duration, begin: Instant) -> (u64, u64) {
+    /// Packets and octets of frames of a run, which is walked through once without sealing. The walk ends where it is
+    /// plain that they are too many, and the rest is taken to be as what was walked.
+    fn measure_pool(
+        &self,
+        traffic: &Traffic,
+        (time, allowed): (Duration, u64),
+        begin: Instant,
+    ) -> (u64, u64) {
         let (mut gaps, mut pacer) = (traffic::gaps(&self.shared.plan), pacer(traffic, time, begin));
         let mut octets = 0;
         loop {
@@ -186,6 +206,13 @@ impl Swarm {
                 return (pacer.planned(), octets);
             }
             octets += u64::try_from(frame_len).unwrap_or(u64::MAX);
+            if octets > allowed && pacer.planned() >= WALKED_MAX {
+                let walked = pacer.next().since(begin).as_nanos().max(1);
+                let all = |count: u64| u64::try_from(u128::from(count) * time.as_nanos() / walked);
+                return [pacer.planned(), octets]
+                    .map(|count| all(count).unwrap_or(u64::MAX))
+                    .into();
+            }
         }
     }
 

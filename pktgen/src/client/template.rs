@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use wire::checksum::Sum;
-use wire::{NoRoom, icmp, ipv4, ipv6, tcp, udp};
+use wire::{NoRoom, icmp, tcp, udp};
 
 use super::plan::Kind;
 use crate::measure::{TRAILER_LEN, Trailer};
@@ -118,12 +118,8 @@ fn swapped(sum: Sum) -> Sum {
 pub(super) fn is_tcp(octets: &[u8], inner: &Located<'_>) -> bool {
     let Some(segment) = octets.get(inner.header_len..inner.len) else { return false };
     let Ok(len) = u16::try_from(segment.len()) else { return false };
-    let protocol = match inner.source {
-        IpAddr::V4(_) => ipv4::parse(octets).map(|ip| ip.protocol),
-        IpAddr::V6(_) => ipv6::parse(octets).map(|ip| ip.protocol),
-    };
     let pseudo = packet::pseudo(inner.source, inner.destination, tcp::PROTOCOL, len);
-    protocol == Ok(tcp::PROTOCOL)
+    inner.protocol == tcp::PROTOCOL
         && tcp::parse(segment).is_ok()
         && pseudo.is_ok_and(|pseudo| tcp::verify(pseudo, segment).is_ok())
 }

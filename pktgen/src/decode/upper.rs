@@ -1,13 +1,12 @@
 //! What IP carries: UDP with WireGuard inside, TCP, ICMP, GRE, and packets in packets.
 
-use std::net::IpAddr;
-
 use wire::checksum::Sum;
 use wire::{gre, icmp, ipv4, ipv6, nd, tcp, udp};
 use wireguard::message::{self, Kind};
 
 use super::{Below, broken, payload_of};
 use crate::measure::Trailer;
+use crate::packet;
 
 pub(super) fn decode(below: &Below<'_>, lines: &mut Vec<String>, depth: usize) {
     let payload = below.payload;
@@ -29,11 +28,7 @@ pub(super) fn decode(below: &Below<'_>, lines: &mut Vec<String>, depth: usize) {
 /// The sum of the pseudo header.
 fn pseudo(below: &Below<'_>) -> Option<Sum> {
     let len = u16::try_from(below.payload.len()).ok()?;
-    match below.ends {
-        (IpAddr::V4(from), IpAddr::V4(to)) => Some(Sum::pseudo_v4(from, to, below.protocol, len)),
-        (IpAddr::V6(from), IpAddr::V6(to)) => Some(Sum::pseudo_v6(from, to, below.protocol, len)),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
-    }
+    packet::pseudo(below.ends.0, below.ends.1, below.protocol, len).ok()
 }
 
 /// Said only where it is wrong.

@@ -44,6 +44,11 @@ impl Stream {
         self.given - 1
     }
 
+    /// Whether a packet has this number.
+    pub const fn has_given(&self, sequence: u64) -> bool {
+        sequence < self.given
+    }
+
     /// A packet that has its number was not sent after all.
     pub const fn withdraw(&mut self) {
         self.withdrawn += 1;

@@ -103,9 +103,4 @@ impl Capture {
     pub fn octets(&self, frame: &Frame) -> &[u8] {
         self.octets.get(frame.start..frame.start + frame.len).unwrap_or_default()
     }
-
-    /// From the first frame to the last, nanoseconds.
-    pub fn span_ns(&self) -> u64 {
-        self.frames.last().map_or(0, |frame| frame.at_ns)
-    }
 }

@@ -173,7 +173,7 @@ fn a_capture_fills_up_cut_frames_and_leaves_out_long_ones() {
     let frames = capture.frames();
     assert_eq!((frames.len(), capture.too_long, capture.cut), (2, 1, 1));
     assert_eq!(capture.octets(&frames[0]).len(), 60);
-    assert_eq!((frames[1].at_ns, capture.span_ns()), (1_000_000_000, 1_000_000_000));
+    assert_eq!(frames[1].at_ns, 1_000_000_000);
     let changed =
         capture.map(|frame, is_cut| if is_cut { frame.truncate(3) } else { frame.push(b'!') });
     let all: Vec<_> = changed.frames().iter().map(|frame| changed.octets(frame)).collect();

@@ -21,6 +21,10 @@ use crate::responder;
 /// The longest time that a profile may name, seconds: a year.
 const SECS_MAX: f64 = 365.0 * 86_400.0;
 
+/// Rates beyond any link, so that what is owed in a year can still be counted.
+const PACKETS_PER_SEC_MAX: f64 = 1e11;
+const BITS_PER_SEC_MAX: f64 = 1e14;
+
 /// The text and its name, so that every error can say where.
 pub(super) struct Source<'a> {
     text: &'a str,
@@ -73,7 +77,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         plan,
         attacks: file.attack.iter().map(|a| source.assault(a)).collect::<Result<_, _>>()?,
         times: source.times(&file.run)?,
-        loss_allowed: file.run.loss_allowed,
+        loss_allowed: source.share(file.run.loss_allowed.as_ref(), "run.loss_allowed")?,
         responder: None,
         streams: Streams::default(),
     };
@@ -226,6 +230,16 @@ impl Source<'_> {
         Err(self.error(&value.span(), format!("{name} = {number} has to be above 0")))
     }
 
+    fn share(&self, value: Option<&Spanned<f64>>, name: &str) -> Result<Option<f64>, Error> {
+        match value {
+            Some(share) if !(0.0..=1.0).contains(share.get_ref()) => {
+                let what = format!("{name} = {} is outside 0 to 1 (0.01 is 1 %)", share.get_ref());
+                Err(self.error(&share.span(), what))
+            }
+            share => Ok(share.map(|share| *share.get_ref())),
+        }
+    }
+
     pub(super) fn secs(
         &self,
         span: &Span<usize>,
@@ -258,11 +272,22 @@ impl Source<'_> {
 
     pub(super) fn rate(&self, rate: &Spanned<String>) -> Result<Rate, Error> {
         let parsed = Rate::parse(rate.get_ref()).map(|rate| rate.times(self.factor));
-        parsed.ok_or_else(|| {
-            let text = rate.get_ref();
+        let text = rate.get_ref();
+        let parsed = parsed.ok_or_else(|| {
             let what = format!("rate \"{text}\" is none such as 20kpps, 1Gbit/s or 10Gbit/s-l1");
             self.error(&rate.span(), what)
-        })
+        })?;
+        let (value, most, words) = match parsed {
+            Rate::Packets(value) => (value, PACKETS_PER_SEC_MAX, "100 Gpps"),
+            Rate::Layer1(value) | Rate::Layer2(value) => (value, BITS_PER_SEC_MAX, "100 Tbit/s"),
+        };
+        if value > 0.0 && value <= most {
+            return Ok(parsed);
+        }
+        let what = format!(
+            "rate \"{text}\" times run.factor is 0 or above {words}, which no device takes; lower it"
+        );
+        Err(self.error(&rate.span(), what))
     }
 
     pub(super) fn pattern(

@@ -24,22 +24,8 @@ impl Source<'_> {
             return self.device_rows(file);
         }
         let texts = &file.clients.addresses;
-        let rows = texts.get_ref().iter().map(|text| {
-            let (first, count) = text.split_once('+').unwrap_or((text, "1"));
-            let range = first.trim().parse().ok().zip(count.trim().parse().ok());
-            range.filter(|(_, count)| *count > 0).map_or_else(
-                || {
-                    let what = format!("clients.addresses: \"{text}\" is no row such as 192.0.2.10+40 (the first, how many)");
-                    Err(self.error(&texts.span(), what))
-                },
-                |(first, count)| Ok(Range { first, count }),
-            )
-        });
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let rows = self.rows(texts, "clients.addresses")?;
         let families = rows.iter().filter(|row| row.first.is_ipv4()).count();
-        if file.clients.is_absent() {
-            return Ok(rows);
-        }
         if rows.is_empty() || families > 1 || rows.len() - families > 1 {
             let what = "clients.addresses has to name one row, or one of each family";
             return Err(self.error(&texts.span(), what));
@@ -54,9 +40,11 @@ impl Source<'_> {
         has_traffic: bool,
     ) -> Result<u32, Error> {
         let (count, span) = (*clients.count.get_ref(), clients.count.span());
-        if count > CLIENTS_MAX || (count == 0 && has_traffic) {
+        // One number is kept for the client that turns hostile.
+        if count >= CLIENTS_MAX || (count == 0 && has_traffic) {
             let what = format!(
-                "clients.count = {count} is outside 1 to {CLIENTS_MAX}; 0 is good only without traffic"
+                "clients.count = {count} is outside 1 to {}; 0 is good only without traffic",
+                CLIENTS_MAX - 1
             );
             return Err(self.error(&span, what));
         }

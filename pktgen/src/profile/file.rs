@@ -277,7 +277,7 @@ pub(super) struct Run {
     pub(super) connect_secs: f64,
     pub(super) secs: f64,
     pub(super) drain_secs: f64,
-    pub(super) loss_allowed: Option<f64>,
+    pub(super) loss_allowed: Option<Spanned<f64>>,
     pub(super) factor: Spanned<f64>,
 }
 

@@ -110,9 +110,10 @@ impl Source<'_> {
 
     fn tunnel(&self, gre: &Gre, file: &Responder) -> Result<gre::Plan, Error> {
         let (local, remote) = (*gre.local.get_ref(), *gre.remote.get_ref());
-        if local.is_ipv4() != remote.is_ipv4() || local == remote {
+        let are_hosts = [local, remote].into_iter().map(Range::one).all(|one| one.is_unicast());
+        if local.is_ipv4() != remote.is_ipv4() || local == remote || !are_hosts {
             let what = format!(
-                "responder.gre: local {local} and remote {remote} have to be two addresses of one family"
+                "responder.gre: local {local} and remote {remote} have to be two hosts' addresses of one family"
             );
             return Err(self.error(&gre.remote.span(), what));
         }
@@ -186,9 +187,9 @@ impl Profile {
     /// When one is of both.
     pub(super) fn apart(&self) -> Result<(), Error> {
         let Some(responder) = &self.responder else { return Ok(()) };
-        let routers = self.plan.routers.iter().map(|&first| Range { first, count: 1 });
+        let routers = self.plan.routers.iter().copied().map(Range::one);
         let theirs: Vec<_> = self.plan.outer.iter().copied().chain(routers).collect();
-        let locals = responder.tunnels.iter().map(|t| Range { first: t.local, count: 1 });
+        let locals = responder.tunnels.iter().map(|t| Range::one(t.local));
         let both = responder.addresses.iter().copied().chain(locals).find(|own| {
             let meets = |row: &Range| {
                 row.position(own.first).is_some() || own.position(row.first).is_some()
@@ -282,6 +283,11 @@ inner = ["203.0.113.0+256"]
             ("buffer_kib = 8", "buffer_kib = 1", 8, "outside 4 to"),
             ("buffer_kib = 8", "buffer_kib = 1000", 7, "lower buffer_kib"),
             ("remote = \"192.0.2.1\"", "remote = \"2001:db8::9\"", 12, "of one family"),
+            ("remote = \"192.0.2.1\"", "remote = \"239.0.0.1\"", 12, "hosts' addresses"),
+            ("198.51.100.10+16", "223.255.255.250+16", 5, "hosts can have"),
+            ("198.51.100.10+16", "0.0.0.0", 5, "hosts can have"),
+            ("\"2001:db8:f::10\"", "\"ff02::1\"", 5, "hosts can have"),
+            ("\"203.0.113.0+256\", ", "\"255.255.255.255\", ", 14, "hosts can have"),
             ("key = 7", "key = -7", 13, "u32"),
             ("[\"203.0.113.0+256\", \"2001:db8:4::+16\"]", "[]", 14, "203.0.113.0+256"),
             ("0.5", "1e-9", 15, "below a millisecond"),

@@ -143,6 +143,24 @@ fn every_mistake_names_its_line_and_what_to_write() {
 }
 
 #[test]
+fn numbers_that_no_run_can_mean_are_refused() {
+    for (change, words) in [
+        ("run.loss_allowed=5", "0.01 is 1 %"),
+        ("run.loss_allowed=nan", "outside 0 to 1"),
+        ("traffic.rate=1e300pps", "no device takes"),
+        ("traffic.rate=1e299Gbit/s", "no device takes"),
+        ("clients.count=16777216", "outside 1 to 16777215"),
+        ("clients.addresses=[\"255.255.255.250+20\"]", "no row such as"),
+        ("clients.addresses=[\"192.0.2.1+0\"]", "no row such as"),
+        ("traffic.to=255.255.255.255+2", "neither an inner address"),
+    ] {
+        let error = parse(GOOD, &[change]).unwrap_err().to_string();
+        assert!(error.contains(words), "{change}: {error}");
+    }
+    assert_eq!(parse(GOOD, &["run.loss_allowed=1"]).unwrap().loss_allowed, Some(1.0));
+}
+
+#[test]
 fn families_race_and_clients_reconnect_when_the_file_says_so() {
     let race = ["clients.families=race", "reconnect.mean_secs=30"];
     let plan = parse(GOOD, &race).unwrap().plan;

@@ -1,6 +1,5 @@
 //! The `[traffic]` section: what the clients send, to whom, how long and how fast, and when it is sealed.
 
-use std::net::IpAddr;
 use std::ops::Range as Span;
 
 use toml::Spanned;
@@ -54,19 +53,18 @@ impl Source<'_> {
         if text == "clients" {
             return Ok(Target::Clients);
         }
-        let (first, count) = text.split_once('+').unwrap_or((text, "1"));
-        let row = first.trim().parse::<IpAddr>().ok().zip(count.trim().parse::<u32>().ok());
-        let (first, count) = row.filter(|(_, count)| *count > 0).ok_or_else(|| {
+        let row = Range::parse(text).ok_or_else(|| {
             let what = format!(
                 "traffic.to = \"{text}\" is neither an inner address, nor a row such as 198.51.100.0+256, nor \"clients\""
             );
             self.error(&span, what)
         })?;
+        let first = row.first;
         if first.is_ipv4() != (traffic.family == Family::V4) {
             let what = format!("traffic.to = {first} is not of traffic.family; name the other one");
             return Err(self.error(&span, what));
         }
-        Ok(if count == 1 { Target::Host(first) } else { Target::Hosts(Range { first, count }) })
+        Ok(if row.count == 1 { Target::Host(first) } else { Target::Hosts(row) })
     }
 
     fn spread(&self, traffic: &TrafficFile) -> Result<Spread, Error> {

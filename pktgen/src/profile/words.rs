@@ -28,9 +28,9 @@ impl Source<'_> {
         name: &str,
     ) -> Result<Vec<Range>, Error> {
         let row = |text: &String| {
-            Range::parse(text).ok_or_else(|| {
+            Range::parse(text).filter(Range::is_unicast).ok_or_else(|| {
                 let what = format!(
-                    "{name}: \"{text}\" is no row such as 192.0.2.10+40 (the first, how many)"
+                    "{name}: \"{text}\" is no row such as 192.0.2.10+40 (the first, how many), of addresses that hosts can have"
                 );
                 self.error(&texts.span(), what)
             })

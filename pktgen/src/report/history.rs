@@ -6,13 +6,19 @@ use super::Interval;
 const LEN_MAX: usize = 2048;
 
 /// The course of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History {
     intervals: Vec<Interval>,
     /// Intervals that make one, a power of two.
     stride: usize,
     /// The one that is being made, and of how many it is made so far.
     open: Option<(Interval, usize)>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl History {
@@ -59,7 +65,10 @@ fn joined(first: &Interval, first_weight: usize, second: &Interval, weight: usiz
         intended_pps: mean(|interval| interval.intended_pps),
         sent_pps: mean(|interval| interval.sent_pps),
         received_pps: mean(|interval| interval.received_pps),
+        attack_intended_pps: mean(|interval| interval.attack_intended_pps),
         attack_pps: mean(|interval| interval.attack_pps),
+        stream_intended_pps: mean(|interval| interval.stream_intended_pps),
+        stream_pps: mean(|interval| interval.stream_pps),
         latency: first.latency.worse(&second.latency),
         lateness: first.lateness.worse(&second.lateness),
     }
@@ -75,10 +84,8 @@ mod tests {
             at_secs: f64::from(second),
             intended_pps: f64::from(second),
             sent_pps: 3.0,
-            received_pps: 0.0,
-            attack_pps: 0.0,
             latency: Percentiles { max_ns: second.into(), ..Percentiles::default() },
-            lateness: Percentiles::default(),
+            ..Interval::default()
         }
     }
 

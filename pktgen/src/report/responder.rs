@@ -142,20 +142,9 @@ impl Responder {
             tally.foreign + tally.other,
             tally.unreadable
         )?;
-        writeln!(
-            text,
-            "origin       {} connections ({} at once), {} closed, {} aborted, {} abandoned, {} without room; {} requests, {} bad, {} octets out, {} in",
-            origin.opened,
-            origin.live_max,
-            origin.closed,
-            origin.aborted,
-            origin.abandoned,
-            origin.refused,
-            origin.requests,
-            origin.bad_requests,
-            origin.octets_sent,
-            origin.octets_received
-        )?;
+        if origin.opened + origin.refused + origin.stray > 0 {
+            write_origin(text, origin)?;
+        }
         if sums.streams > 0 {
             writeln!(
                 text,
@@ -183,6 +172,23 @@ impl Responder {
         }
         Ok(())
     }
+}
+
+fn write_origin(text: &mut String, origin: &origin::Tally) -> std::fmt::Result {
+    writeln!(
+        text,
+        "origin       {} connections ({} at once), {} closed, {} aborted, {} abandoned, {} without room; {} requests, {} bad, {} octets out, {} in",
+        origin.opened,
+        origin.live_max,
+        origin.closed,
+        origin.aborted,
+        origin.abandoned,
+        origin.refused,
+        origin.requests,
+        origin.bad_requests,
+        origin.octets_sent,
+        origin.octets_received
+    )
 }
 
 impl Tunnel {

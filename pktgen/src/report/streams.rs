@@ -4,21 +4,26 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::table::per_sec;
 use super::{Attack, Report, Verdict, points, share};
 use crate::barrage::{Barrage, Kind, Tally};
 use crate::measure::{Percentiles, Sums};
 
 /// A stream in an interval.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Pace {
     /// What it is.
     pub kind: Kind,
     /// Its name.
     pub name: String,
+    /// Frames per second that were planned.
+    pub intended_pps: f64,
     /// Frames per second given to the device.
     pub sent_pps: f64,
     /// Of its measured packets, how many came back per second.
     pub returned_pps: f64,
+    /// From planned to actual sending.
+    pub lateness: Percentiles,
 }
 
 impl Pace {
@@ -29,7 +34,9 @@ impl Pace {
         } else {
             String::new()
         };
-        format!("{} {:.0}{back} pps", self.name, self.sent_pps)
+        let Self { name, intended_pps, sent_pps, .. } = self;
+        let late = super::time(self.lateness.p99_9_ns);
+        format!("{name} intended {intended_pps:.0} sent {sent_pps:.0}{back} pps late {late}")
     }
 }
 
@@ -61,7 +68,7 @@ pub fn told_apart(barrages: &[Barrage]) -> (Vec<Attack>, Vec<Stream>) {
     let attacks = attacks.into_iter().map(|barrage| Attack {
         name: barrage.name().to_owned(),
         tally: *barrage.tally(),
-        lateness: barrage.lateness().percentiles(),
+        lateness: barrage.lateness(),
     });
     let streams = others.into_iter().map(|barrage| Stream {
         kind: barrage.kind(),
@@ -70,7 +77,7 @@ pub fn told_apart(barrages: &[Barrage]) -> (Vec<Attack>, Vec<Stream>) {
         left: barrage.left(),
         sums: barrage.sums(),
         latency: barrage.latency().percentiles(),
-        lateness: barrage.lateness().percentiles(),
+        lateness: barrage.lateness(),
         adds_up: barrage.adds_up(),
     });
     (attacks.collect(), streams.collect())
@@ -80,13 +87,13 @@ impl Stream {
     /// Its lines of the table.
     pub(super) fn write(&self, text: &mut String, secs: f64) -> std::fmt::Result {
         let Tally { planned, sent, without_room, owed, returned, .. } = self.tally;
-        let rate = share(sent, 1) / secs.max(f64::MIN_POSITIVE);
+        let planned = planned.saturating_add(owed);
+        let [intended, rate] = [planned, sent].map(|count| per_sec(count, secs));
         let kind = self.kind.name();
         writeln!(
             text,
-            "{kind:<12} {}: planned {}, sent {sent} ({rate:.1} pps), no room {without_room}, owed {owed}, lateness p99.9 {}",
+            "{kind:<12} {}: planned {planned} ({intended:.1} pps), sent {sent} ({rate:.1} pps), no room {without_room}, owed {owed}, lateness p99.9 {}",
             self.name,
-            planned + owed,
             super::time(self.lateness.p99_9_ns)
         )?;
         if self.sums.sent == 0 {
@@ -139,7 +146,10 @@ impl Report {
             found.push((Verdict::Unreached, what));
         }
         let Sums { missing, sent, .. } = stream.sums;
-        if self.loss_allowed.is_some_and(|allowed| share(missing, sent) > allowed) {
+        // Without its device a run loses the rest, and that has been said.
+        let had_device = self.device_gone.is_none();
+        let is_lossy = |allowed| had_device && share(missing, sent) > allowed;
+        if self.loss_allowed.is_some_and(is_lossy) {
             let what = format!(
                 "{name}: {missing} of {sent} measured packets did not come back, more than is allowed; measure = false is for packets that are not to come back"
             );

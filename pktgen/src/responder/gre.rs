@@ -4,7 +4,7 @@
 //! A keepalive, as routers commonly have it, carries its own answer: inside lies a packet back to the sender, GRE with
 //! protocol 0 and nothing in it. Who receives it takes off the outer headers and forwards what is left.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -273,8 +273,12 @@ pub struct Arrived<'a> {
 /// All tunnels, found by their addresses and key.
 #[derive(Debug)]
 pub struct Tunnels {
-    tunnels: Vec<Tunnel>,
+    all: Vec<Tunnel>,
     by_ends: HashMap<(IpAddr, IpAddr, Option<u32>), u32>,
+    /// The ends of all tunnels, whatever their keys.
+    ends: HashSet<(IpAddr, IpAddr)>,
+    /// Before this no keepalive is due.
+    quiet_until: Instant,
 }
 
 impl Tunnels {
@@ -282,8 +286,9 @@ impl Tunnels {
     pub fn new(plans: Vec<Plan>, now: Instant) -> Self {
         let ends = |(plan, index): (&Plan, u32)| ((plan.local, plan.remote, plan.key), index);
         let by_ends = plans.iter().zip(0..).map(ends).collect();
-        let tunnels = plans.into_iter().map(|plan| Tunnel::new(plan, now)).collect();
-        Self { tunnels, by_ends }
+        let ends = plans.iter().map(|plan| (plan.local, plan.remote)).collect();
+        let all = plans.into_iter().map(|plan| Tunnel::new(plan, now)).collect();
+        Self { all, by_ends, ends, quiet_until: now }
     }
 
     /// Reads the GRE header in an outer packet, and finds its tunnel.
@@ -296,33 +301,36 @@ impl Tunnels {
         let (local, remote) = (outer.destination, outer.source);
         match self.by_ends.get(&(local, remote, header.key)) {
             Some(&index) => Ok((index, Arrived { header, inner })),
-            None if self.is_between(local, remote) => Err(Refused::Key),
+            None if self.ends.contains(&(local, remote)) => Err(Refused::Key),
             None => Err(Refused::Unknown),
         }
     }
 
-    fn is_between(&self, local: IpAddr, remote: IpAddr) -> bool {
-        self.tunnels.iter().any(|t| (t.plan.local, t.plan.remote) == (local, remote))
-    }
-
     /// A tunnel, by its number in the profile.
     pub fn at(&mut self, index: u32) -> Option<&mut Tunnel> {
-        self.tunnels.get_mut(index as usize)
+        self.all.get_mut(index as usize)
     }
 
     /// All of them, in the profile's order.
     pub fn iter(&self) -> impl Iterator<Item = &Tunnel> {
-        self.tunnels.iter()
+        self.all.iter()
     }
 
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Tunnel> {
-        self.tunnels.iter_mut()
+        self.all.iter_mut()
     }
 
-    /// A tunnel whose keepalive is due.
-    pub fn due(&self, now: Instant) -> Option<u32> {
-        let index = self.tunnels.iter().position(|tunnel| tunnel.due <= now)?;
-        u32::try_from(index).ok()
+    /// A tunnel whose keepalive is due. Deadlines only move on, so many tunnels are looked at only when one may be.
+    pub fn due(&mut self, now: Instant) -> Option<u32> {
+        if now < self.quiet_until {
+            return None;
+        }
+        let index = self.all.iter().position(|tunnel| tunnel.due <= now);
+        if index.is_none() {
+            let next = self.all.iter().map(|tunnel| tunnel.due).min();
+            self.quiet_until = next.unwrap_or(Instant::NEVER);
+        }
+        u32::try_from(index?).ok()
     }
 }

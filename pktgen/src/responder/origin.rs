@@ -6,19 +6,18 @@ mod connection;
 mod http;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 use wire::Malformed;
-use wire::checksum::Sum;
 use wire::tcp::{self, Flags};
 use wireguard::time::Instant;
 use wireguard::wheel::Wheel;
 
 use super::{ECHO_PORT, Via};
-use crate::packet::Located;
+use crate::packet::{self, Located};
 use cable::Cable;
 use connection::{Connection, End, Service, refuse};
 
@@ -103,11 +102,8 @@ impl<'a> Segment<'a> {
         let segment = packet.payload;
         let len = u16::try_from(segment.len()).map_err(|_| Malformed::TotalLength)?;
         let header = tcp::parse(segment)?;
-        let pseudo = match (packet.source, packet.destination) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => Sum::pseudo_v4(from, to, tcp::PROTOCOL, len),
-            (IpAddr::V6(from), IpAddr::V6(to)) => Sum::pseudo_v6(from, to, tcp::PROTOCOL, len),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Sum::ZERO,
-        };
+        let pseudo = packet::pseudo(packet.source, packet.destination, tcp::PROTOCOL, len)
+            .map_err(|_| Malformed::TotalLength)?;
         tcp::verify(pseudo, segment)?;
         let remote = (packet.source, header.source_port).into();
         let local = (packet.destination, header.destination_port).into();

@@ -11,6 +11,7 @@ use wire::udp::Ports;
 use wire::{icmp, tcp};
 
 use super::*;
+use crate::measure::Meter;
 
 pub(super) const OURS: Mac = [2, 0, 0, 0, 0, 1];
 pub(super) const THEIRS: Mac = [2, 0, 0, 0, 0, 9];
@@ -75,7 +76,7 @@ impl Site {
     /// A frame comes; what is sent because of it.
     pub(super) fn receive_frame(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
-        self.responder.receive(frame, self.now, None, &mut |frame| {
+        self.responder.receive(frame, self.now, &mut |_| false, &mut |frame| {
             sent.push(frame.to_vec());
             true
         });
@@ -209,16 +210,31 @@ fn one_way_traffic_is_followed_by_its_trailers() {
 #[test]
 fn one_way_traffic_of_the_same_run_reaches_its_meter_with_its_latency() {
     let mut site = Site::new(plan());
-    let mut meter = Meter::new(4, false);
+    let (mut meter, now) = (Meter::new(4, false), site.now);
     let trailer = meter.send(3, Instant(999_000_000));
+    // Of another run, which nobody asked to send here: a number that was never given, and a stream that is none.
+    let strangers = [Trailer { sequence: 9, ..trailer }, Trailer { stream: 4, ..trailer }];
+    for stranger in strangers {
+        let mut payload = [0; 24];
+        assert!(stranger.write(&mut payload) && !meter.knows(stranger));
+        let frame = framed(&datagram("192.0.2.9", "198.51.100.10", 9, &payload));
+        let mut claim = |trailer| meter.knows(trailer);
+        site.responder.receive(&frame, now, &mut claim, &mut |_| true);
+    }
+    assert_eq!(site.responder.sums().streams, 2, "followed apart");
     let mut payload = [0; 24];
     assert!(trailer.write(&mut payload));
     let frame = framed(&datagram("192.0.2.9", "198.51.100.10", 9, &payload));
-    site.responder.receive(&frame, site.now, Some(&mut meter), &mut |_| true);
+    let mut claim = |trailer| {
+        let is_ours = meter.knows(trailer);
+        meter.received(trailer, now);
+        is_ours
+    };
+    site.responder.receive(&frame, now, &mut claim, &mut |_| true);
     site.balanced();
     assert!(meter.sums().adds_up() && meter.sums().received == 1);
     assert!((990_000..=1_010_000).contains(&meter.latency.percentiles().max_ns));
-    assert_eq!(site.responder.sums(), Sums::default());
+    assert_eq!(site.responder.sums().streams, 2);
 }
 
 #[test]
@@ -254,7 +270,7 @@ fn knows_which_frames_are_for_it_on_a_shared_device() {
 fn what_the_device_does_not_take_is_counted_as_unsent() {
     let mut site = Site::new(plan());
     let frame = framed(&ping("192.0.2.9", "198.51.100.10"));
-    site.responder.receive(&frame, site.now, None, &mut |_| false);
+    site.responder.receive(&frame, site.now, &mut |_| false, &mut |_| false);
     let tally = *site.responder.tally();
     assert_eq!((tally.echoes, tally.frames_sent, tally.frames_unsent), (1, 0, 1));
     site.balanced();

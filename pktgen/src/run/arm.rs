@@ -1,5 +1,7 @@
 //! The attacks of a run: what they are made of is gathered while the clients connect, and then lent to them.
 
+use std::net::{IpAddr, SocketAddr};
+
 use wireguard::message::{self, Kind};
 use wireguard::time::Instant;
 
@@ -14,22 +16,26 @@ const CAPTURED_MAX: usize = 64;
 const SUCCESSORS: usize = 2;
 
 impl Run<'_> {
-    /// Prepares the attacks. A client that turns hostile has a session by now.
+    /// Prepares the attacks. A client that turns hostile has a session by now; an attack that needs one in vain is noted.
     pub(super) fn arm(&mut self) -> Result<(), attack::Error> {
         if self.profile.attacks.is_empty() || !self.swarm.link().is_resolved() {
             return Ok(());
         }
         let scene = self.scene();
         let now = self.now();
-        let made = self.profile.attacks.iter().map(|assault| {
-            let builder = Builder::new(assault.attack, &scene)?;
+        for assault in &self.profile.attacks {
+            let builder = match Builder::new(assault.attack, &scene) {
+                Err(error) if error.need.follows_from_the_run() => {
+                    self.unarmed.push(format!(
+                        "{error}, which this run did not bring about: check server.public_key, and that the server knows the peers (millrace-pktgen peers)"
+                    ));
+                    continue;
+                }
+                made => made?,
+            };
             let own = [scene.own_v4.into(), scene.own_v6.into()];
-            let own = own.map(|address| std::net::SocketAddr::new(address, scene.own_port));
-            Ok(Barrage::new(builder, own, (assault.rate, assault.pattern), now))
-        });
-        let made: Vec<Barrage> = made.collect::<Result<_, _>>()?;
-        for attack in made {
-            self.streams.push(attack);
+            let own = own.map(|address| SocketAddr::new(address, scene.own_port));
+            self.streams.push(Barrage::new(builder, own, (assault.rate, assault.pattern), now));
         }
         Ok(())
     }
@@ -43,19 +49,12 @@ impl Run<'_> {
             station: self.device.mac(),
             vlan: plan.vlan,
         };
-        let port = first.map_or(0, std::net::SocketAddr::port);
-        let mut scene = Scene::new(link, plan.server_public, port, plan.seed);
-        for server in &plan.servers {
-            match server {
-                std::net::SocketAddr::V4(server) => scene.target_v4 = Some(*server.ip()),
-                std::net::SocketAddr::V6(server) => scene.target_v6 = Some(*server.ip()),
-            }
-        }
+        let mut scene = Scene::before(link, plan.server_public, &plan.servers, plan.seed);
         for stranger in [true, false].into_iter().filter_map(|v4| self.swarm.stranger(v4)) {
             scene.own_port = stranger.port();
             match stranger.ip() {
-                std::net::IpAddr::V4(own) => scene.own_v4 = own,
-                std::net::IpAddr::V6(own) => scene.own_v6 = own,
+                IpAddr::V4(own) => scene.own_v4 = own,
+                IpAddr::V6(own) => scene.own_v6 = own,
             }
         }
         let needs_dead =
@@ -63,7 +62,7 @@ impl Run<'_> {
         let dead_index = if needs_dead { self.outlive_session() } else { None };
         let moment = self.moment();
         scene.client = self.swarm.lend(moment);
-        scene.captured = std::mem::take(&mut self.captured);
+        scene.captured = self.captured.take().unwrap_or_default();
         scene.captured.dead_index = dead_index;
         scene
     }
@@ -78,7 +77,10 @@ impl Run<'_> {
             let Self { swarm, device, .. } = self;
             swarm.recall(moment, &mut |frame| device.put(frame));
             let until = self.now() + self.profile.times.connect;
-            while !self.swarm.hostile_connected(self.now()) && self.now() < until {
+            while !self.swarm.hostile_connected(self.now())
+                && self.now() < until
+                && !self.is_stopped()
+            {
                 self.turn_or_rest();
             }
         }

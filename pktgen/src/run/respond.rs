@@ -24,12 +24,6 @@ impl Run<'_> {
         })
     }
 
-    /// Packets of the clients' that ended at the responder.
-    pub(super) fn measured_behind(&self) -> u64 {
-        let measured = self.responder.as_ref().map_or(0, |responder| responder.tally().measured);
-        if self.ends_behind() { measured } else { 0 }
-    }
-
     /// Tells of an interval: of the clients and attacks if there are any, of the responder if there is one.
     pub(super) fn tell(
         &mut self,

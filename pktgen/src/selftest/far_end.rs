@@ -105,7 +105,7 @@ impl FarEnd {
         if tunnels.len() != plan.clients as usize {
             return Err(Error::new("a key of the self-test is none that anybody can have"));
         }
-        let addresses = vec![Range { first: SERVER.ip(), count: 1 }];
+        let addresses = vec![Range::one(SERVER.ip())];
         let setup =
             Setup { mac: [2, 0, 0, 0, 0, 1], vlan: None, addresses, hops: vec![FIRST.into()] };
         Ok(Self {

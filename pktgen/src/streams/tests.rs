@@ -4,6 +4,8 @@ use std::path::Path;
 
 use rand_chacha::rand_core::SeedableRng;
 
+use wire::{arp, ethernet};
+
 use super::*;
 
 const PROFILE: &str = r#"
@@ -67,7 +69,15 @@ fn each_packet_comes_back_to_its_own_stream_and_those_of_other_runs_to_nobody() 
     let mut broken = frames[0].clone();
     broken[60] ^= 1;
     assert!(!streams.receive(&broken, Instant(20_000), &mut none), "a wrong checksum");
-    assert_eq!((returned(&streams), streams.tally()), (vec![10, 3], Tally::default()));
+    let tally = Tally { returned: 13, ..Tally::default() };
+    assert_eq!((returned(&streams), streams.tally()), (vec![10, 3], tally));
+    // One ends at the responder, which has its frame in a count of its own.
+    let mine = synth::returned(&frames[13]).unwrap();
+    assert!(streams.claim(mine, Instant(20_000)));
+    assert!(!streams.claim(synth::returned(&other[0]).unwrap(), Instant(20_000)));
+    assert_eq!((returned(&streams), streams.tally()), (vec![10, 4], tally));
+    let of_client = Trailer { stream: mine.stream & 0x00ff_ffff, ..mine };
+    assert!(!streams.claim(of_client, Instant(20_000)), "no client has a stream's number");
     assert!(streams.barrages().iter().all(Barrage::adds_up));
 }
 

@@ -8,7 +8,7 @@ use dataplane::testing::scene::Scene as World;
 use dataplane::testing::server::{Options, WIRE};
 use dataplane::testing::site::{self, Plan};
 use dataplane::testing::{client, unix};
-use pktgen::attack::{Builder, Captured, Client, Fleet, Link, ROOM, Scene};
+use pktgen::attack::{Builder, Captured, Client, Counters, Fleet, Link, ROOM, Scene};
 use wireguard::aead::{self, Job, Key, TAG_LEN, TAILROOM};
 use wireguard::message::{ClientId, DataHeader, Response};
 use wireguard::noise::{Identity, PeerKeys, Pending, initiate};
@@ -86,7 +86,7 @@ impl Stage {
             preshared: Secret::zero(),
             index,
             key: Secret::new(*keys.send.octets()),
-            counter: 3,
+            counters: Counters::from(3),
             outer: site::outer_v4(HOSTILE),
             mtu: 1500,
             unix: unix(self.world.now),

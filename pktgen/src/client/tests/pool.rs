@@ -69,6 +69,29 @@ fn a_run_that_is_ended_early_keeps_its_books() {
 }
 
 #[test]
+fn a_rate_beyond_all_memory_is_refused_without_walking_through_it() {
+    let mut plan = prepared(Kind::OneWay, Target::Clients, Some(MEBIBYTE));
+    // Walked through packet by packet, this would take hours.
+    if let Some(traffic) = &mut plan.traffic {
+        (traffic.rate, traffic.pattern) = (Rate::Packets(1e11), Pattern::Constant);
+    }
+    let mut world = World::new(plan);
+    world.connect();
+    let now = world.now;
+    let refused = world.swarm.prepare(Duration::from_secs(10), || now).unwrap_err();
+    let PoolRefused::TooMuch { needed, .. } = refused else { panic!("{refused}") };
+    let octets = needed / 1_000_000_000_000;
+    assert!((500..2000).contains(&octets), "{octets} octets a packet");
+}
+
+#[test]
+fn memory_that_the_machine_does_not_have_is_refused() {
+    assert!(Pool::new(START, (1, usize::MAX)).is_none());
+    assert!(Pool::new(START, (1, 1)).is_some());
+    assert!(PoolRefused::NoMemory(MEBIBYTE).to_string().contains("lower traffic.rate"));
+}
+
+#[test]
 fn what_does_not_fit_or_last_is_refused_with_its_remedy() {
     let mut world = World::new(prepared(Kind::OneWay, Target::Clients, Some(MEBIBYTE)));
     world.connect();

@@ -11,11 +11,12 @@ const STEPS: u32 = 5;
 /// A curve: its name, its colour, and what it shows of an interval.
 type Curve = (&'static str, &'static str, fn(&Interval) -> f64);
 
-const CURVES: [Curve; 4] = [
-    ("intended", "#999", |interval| interval.intended_pps),
+const CURVES: [Curve; 5] = [
+    ("intended", "#999", Interval::all_intended_pps),
     ("sent", "#06c", |interval| interval.sent_pps),
     ("received", "#080", |interval| interval.received_pps),
     ("attacks", "#c00", |interval| interval.attack_pps),
+    ("streams", "#90c", |interval| interval.stream_pps),
 ];
 
 /// The plot of a run's intervals with a title, as a file of its own.
@@ -101,7 +102,6 @@ fn round_up(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Percentiles;
 
     fn interval(at_secs: f64, intended_pps: f64, received_pps: f64) -> Interval {
         Interval {
@@ -109,9 +109,7 @@ mod tests {
             intended_pps,
             sent_pps: intended_pps,
             received_pps,
-            attack_pps: 0.0,
-            latency: Percentiles::default(),
-            lateness: Percentiles::default(),
+            ..Interval::default()
         }
     }
 
@@ -126,6 +124,25 @@ mod tests {
         assert!(received.ends_with(&format!("L760.0 {ground:.1}")), "{received}");
         assert_eq!(received.matches(['M', 'L']).count(), 4);
         assert!(scale.up(1500.0) < scale.up(900.0));
+    }
+
+    #[test]
+    fn streams_and_attacks_without_clients_are_drawn_and_count_as_intended() {
+        let stream_pps = 700.0;
+        let (stream_intended_pps, attack_intended_pps) = (800.0, 100.0);
+        let alone = Interval {
+            at_secs: 1.0,
+            stream_pps,
+            stream_intended_pps,
+            attack_intended_pps,
+            ..Interval::default()
+        };
+        let scale = Scale::of(&[alone]);
+        assert!((scale.pps - 1000.0).abs() < 1e-9, "{}", scale.pps);
+        let height = format!("{:.1}", scale.up(900.0));
+        assert!(scale.curve(&[alone], CURVES[0].2).contains(&height), "{height}");
+        let svg = rates_svg("x", &[alone]);
+        assert!(svg.contains("streams pps") && svg.contains(&format!("{:.1}", scale.up(700.0))));
     }
 
     #[test]

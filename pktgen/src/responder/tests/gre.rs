@@ -120,7 +120,7 @@ fn asking(faults: Faults) -> (Site, Vec<Plan>) {
     let questions = site.pass(Duration::ZERO);
     assert_eq!(questions.len(), 2, "nothing but questions while nobody is known");
     for tunnel in &tunnels {
-        let addresses = vec![crate::link::Range { first: tunnel.remote, count: 1 }];
+        let addresses = vec![crate::link::Range::one(tunnel.remote)];
         let setup = crate::link::Setup { mac: THEIRS, vlan: None, addresses, hops: vec![] };
         let mut server = crate::link::Link::new(setup);
         for question in &questions {
