@@ -1,6 +1,8 @@
 //! Pacing: when each packet is planned to leave, whatever becomes of it. The plan never waits for the sender: a
 //! generator that falls behind shows it as lateness and as packets owed, not as a lower rate.
 
+use std::ops::RangeInclusive;
+
 use rand_chacha::rand_core::Rng;
 use wireguard::time::Instant;
 
@@ -9,6 +11,11 @@ const CHECK_SEQUENCE_LEN: usize = 4;
 /// Preamble, start of frame and the gap between frames, octets, which count on layer 1 only.
 const GAP_LEN: usize = 20;
 const NANOS_PER_SEC: f64 = 1e9;
+
+/// Packets per second that a rate can mean, of the shortest frames: one in a fortnight, and beyond 1 Tbit/s.
+const PPS: RangeInclusive<f64> = 1e-6..=1e10;
+/// Octets of the shortest frame, without check sequence.
+const FRAME_LEN_MIN: usize = 60;
 
 /// How fast.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +54,11 @@ impl Rate {
     /// Packets per second of frames of this length.
     pub fn packets_per_second(self, frame_len: usize) -> f64 {
         NANOS_PER_SEC / self.interval_ns(frame_len)
+    }
+
+    /// Whether anything can be planned with it: outside, counts of packets lose their meaning.
+    pub fn is_sane(self) -> bool {
+        PPS.contains(&self.packets_per_second(FRAME_LEN_MIN))
     }
 
     /// Reads `1000pps`, `2.5Mpps`, `10Mbit/s` (layer 2) or `10Gbit/s-l1`; prefixes k, M and G.

@@ -238,13 +238,45 @@ impl Report {
     }
 
     fn write_clients(&self, text: &mut String) -> std::fmt::Result {
-        let (tally, sums) = (&self.tally, &self.sums);
+        let tally = &self.tally;
         let Self { clients, connected, connect_secs, traffic_secs, .. } = self;
+        if *clients > 0 || tally.sessions > 0 {
+            writeln!(
+                text,
+                "clients      {connected} of {clients} connected in {connect_secs:.3} s, {} sessions, {} moves",
+                tally.sessions, tally.moves
+            )?;
+        }
+        let rate = |count: u64| ratio(count, 1) / traffic_secs.max(f64::MIN_POSITIVE);
+        self.write_traffic(text)?;
         writeln!(
             text,
-            "clients      {connected} of {clients} connected in {connect_secs:.3} s, {} sessions, {} moves",
-            tally.sessions, tally.moves
+            "refused      {} datagrams, {} frames of others, {} misdelivered",
+            tally.refused.total(),
+            tally.foreign,
+            tally.misdelivered
         )?;
+        for attack in &self.attacks {
+            let barrage::Tally { planned, sent, without_room, owed, .. } = attack.tally;
+            writeln!(
+                text,
+                "attack       {}: planned {planned}, sent {sent} ({:.1} pps), no room {without_room}, owed {owed}",
+                attack.name,
+                rate(sent)
+            )?;
+        }
+        for stream in &self.streams {
+            stream.write(text, *traffic_secs)?;
+        }
+        Ok(())
+    }
+
+    /// The clients' own packets, if there are any.
+    fn write_traffic(&self, text: &mut String) -> std::fmt::Result {
+        let (tally, sums, traffic_secs) = (&self.tally, &self.sums, self.traffic_secs);
+        if self.clients == 0 && tally.planned + tally.owed == 0 {
+            return writeln!(text, "ran          {traffic_secs:.3} s");
+        }
         let rate = |count: u64| ratio(count, 1) / traffic_secs.max(f64::MIN_POSITIVE);
         writeln!(
             text,
@@ -283,27 +315,7 @@ impl Report {
             sums.too_old
         )?;
         writeln!(text, "latency      {}", points(&self.latency))?;
-        writeln!(text, "lateness     {}", points(&self.lateness))?;
-        writeln!(
-            text,
-            "refused      {} datagrams, {} frames of others, {} misdelivered",
-            tally.refused.total(),
-            tally.foreign,
-            tally.misdelivered
-        )?;
-        for attack in &self.attacks {
-            let barrage::Tally { planned, sent, without_room, owed, .. } = attack.tally;
-            writeln!(
-                text,
-                "attack       {}: planned {planned}, sent {sent} ({:.1} pps), no room {without_room}, owed {owed}",
-                attack.name,
-                rate(sent)
-            )?;
-        }
-        for stream in &self.streams {
-            stream.write(text, *traffic_secs)?;
-        }
-        Ok(())
+        writeln!(text, "lateness     {}", points(&self.lateness))
     }
 }
 
@@ -313,6 +325,10 @@ impl Interval {
         let Self { at_secs, intended_pps, sent_pps, received_pps, attack_pps, .. } = self;
         let attack =
             if *attack_pps > 0.0 { format!(" attack {attack_pps:.0}") } else { String::new() };
+        if *intended_pps + *sent_pps + *received_pps <= 0.0 {
+            // The attacks and streams beside follow, each with its own rate.
+            return format!("{at_secs:7.1} s");
+        }
         format!(
             "{at_secs:7.1} s  intended {intended_pps:.0} sent {sent_pps:.0} received {received_pps:.0}{attack} pps  latency {}  lateness p99.9 {}",
             points(&self.latency),

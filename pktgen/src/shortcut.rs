@@ -11,7 +11,7 @@ use pktgen::profile::Profile;
 use pktgen::rehearsal::{Part, rehearse};
 use pktgen::streams::Captures;
 
-use super::{Choice, Failure, Fields, say};
+use super::{Choice, Failure, Fields, say, say_error};
 
 /// Packets of a stream for `synth`; without --destination the profile's [[synth]] sections are run.
 #[derive(Debug, Args)]
@@ -131,7 +131,8 @@ pub(super) fn replay(recording: &Recording, choice: &Choice) -> Result<Profile, 
     let name = recording.file.file_name().unwrap_or_default().to_string_lossy();
     let mut fields = vec![text("file", &file.display().to_string()), text("name", &name)];
     fields.extend(choice.fields.rate.as_ref().map(|rate| text("rate", rate)));
-    fields.extend(recording.pace.map(|pace| format!("pace = {pace:?}")));
+    // TOML writes nan small.
+    fields.extend(recording.pace.map(|pace| format!("pace = {pace:?}").to_lowercase()));
     fields.extend(recording.loops.map(|loops| format!("loops = {loops}")));
     fields.extend(recording.next.gateway.as_ref().map(|hop| format!("gateways = [{hop:?}]")));
     fields.extend(recording.next.link.as_ref().map(|link| text("link", link)));
@@ -168,7 +169,12 @@ pub(super) fn show(profile: &Profile, dry: &Dry) -> Result<Option<u8>, Failure> 
     }
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let parts = rehearse(profile, Captures::read(profile)?, count, unix);
-    parts.iter().flat_map(Part::lines).for_each(|line| say(&line));
+    if parts.is_empty() {
+        say_error("nothing to show: this profile sends nothing of its own accord");
+    }
+    for line in parts.iter().flat_map(Part::lines) {
+        say(&line)?;
+    }
     if let Some(path) = &dry.pcap {
         write(path, &parts, unix)
             .map_err(|error| format!("{} cannot be written ({error})", path.display()))?;

@@ -78,7 +78,10 @@ impl Run<'_> {
             let Self { swarm, device, .. } = self;
             swarm.recall(moment, &mut |frame| device.put(frame));
             let until = self.now() + self.profile.times.connect;
-            while !self.swarm.hostile_connected(self.now()) && self.now() < until {
+            while !self.swarm.hostile_connected(self.now())
+                && self.now() < until
+                && !self.is_stopped()
+            {
                 self.turn_or_rest();
             }
         }
