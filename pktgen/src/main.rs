@@ -205,8 +205,6 @@ impl Choice {
 
 #[derive(Debug, Args)]
 struct Running {
-    #[command(flatten)]
-    choice: Choice,
     /// Print each interval and the report as lines of JSON.
     #[arg(long)]
     json: bool,
@@ -221,6 +219,9 @@ struct Running {
     verbose: bool,
     #[command(flatten)]
     dry: shortcut::Dry,
+    // Last, since it ends under a heading of its own.
+    #[command(flatten)]
+    choice: Choice,
 }
 
 type Failure = Box<dyn std::error::Error>;

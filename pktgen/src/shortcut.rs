@@ -17,25 +17,25 @@ use super::{Choice, Failure, Fields, say, say_error};
 #[derive(Debug, Args)]
 pub(super) struct Packets {
     /// udp, tcp, icmp or gre.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     protocol: Option<String>,
     /// Of TCP: syn,ack.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     flags: Option<String>,
     /// 192.0.2.1, 192.0.2.1+256, 192.0.2.1+256 random.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     source: Option<String>,
     /// The same.
     #[arg(long)]
     destination: Option<String>,
     /// 53, 1024..65535, 1024..65535 random.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     source_port: Option<String>,
     /// The same.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     destination_port: Option<String>,
     /// Leave the measuring trailer out.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     no_measure: bool,
     #[command(flatten)]
     next: Next,
@@ -87,6 +87,8 @@ pub(super) struct Dry {
     pcap: Option<PathBuf>,
 }
 
+const NOTHING: &str =
+    "nothing to send: give --source and --destination, or [[synth]] in the profile";
 /// Packets that a dry run shows of a source at most.
 const SHOWN_MAX: usize = 1_000_000;
 
@@ -111,14 +113,16 @@ pub(super) fn synth(packets: &Packets, choice: &Choice) -> Result<Profile, Failu
         fields.push(format!("sizes = {}", sizes(choice.fields.sizes.as_deref().unwrap_or("64"))));
         fields.push(format!("measure = {}", !packets.no_measure));
         changes.push(format!("synth=[{{ {} }}]", fields.join(", ")));
+    } else if choice.profile.is_none() && choice.set.is_empty() {
+        return Err(NOTHING.into());
+    } else if choice.fields.rate.is_some() || choice.fields.sizes.is_some() {
+        return Err("--rate and --sizes need --destination; for the profile's [[synth]] sections there is --factor".into());
     }
     let mut profile = Profile::read(choice.profile.as_deref(), &changes)?;
     profile.only_streams();
     profile.streams.replays.clear();
     if profile.streams.synths.is_empty() {
-        return Err(
-            "nothing to send: give --source and --destination, or [[synth]] in the profile".into(),
-        );
+        return Err(NOTHING.into());
     }
     Ok(profile)
 }
