@@ -154,6 +154,11 @@ impl Swarm {
         let traffic = traffic.clone();
         let now = clock();
         self.outlive(time, now)?;
+        // What is far too much is not worth the walk, which no signal ends.
+        let rough = self.estimate_pool(&traffic, time, now);
+        if rough / 2 > allowed {
+            return Err(Refused::TooMuch { needed: rough, allowed });
+        }
         let (packets, octets) = self.measure_pool(&traffic, time, now);
         let needed = octets.saturating_add(packets.saturating_mul(ENTRY_LEN));
         if needed > allowed {
@@ -173,6 +178,15 @@ impl Swarm {
         let oldest = tunnels.filter_map(|tunnel| Some(tunnel.current(now)?.established_at())).min();
         let left = oldest.map_or(REKEY_AFTER_TIME, |at| (at + REKEY_AFTER_TIME).since(now));
         if traffic < left { Ok(()) } else { Err(Refused::TooLong { traffic, left }) }
+    }
+
+    /// About how much a run needs, by its mean rate and length.
+    fn estimate_pool(&self, traffic: &Traffic, time: Duration, begin: Instant) -> u64 {
+        let plan = &self.shared.plan;
+        let mean = plan.frame_len(traffic.sizes.mean());
+        let packets = pacer(traffic, time, begin).owed(begin + time, mean);
+        let entry = u64::try_from(plan.frame_len_max(traffic.sizes.mean())).unwrap_or(u64::MAX);
+        packets.saturating_mul(entry.saturating_add(ENTRY_LEN))
     }
 
     /// Packets and octets of frames of a run, which is walked through once without sealing.

@@ -144,7 +144,7 @@ impl Source<'_> {
             ("expected f64", "expected a number"),
             ("expected usize", "expected a whole number"),
             ("expected u16", "expected a whole number up to 65535"),
-            ("expected u32", "expected a whole number"),
+            ("expected u32", "expected a whole number up to 4294967295"),
             ("expected u64", "expected a whole number"),
             ("expected a string", "expected text in quotes, of a rate with its unit: \"20kpps\""),
             ("socket address syntax", "address with port, such as \"192.0.2.1:51820\""),

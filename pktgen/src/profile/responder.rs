@@ -282,7 +282,7 @@ inner = ["203.0.113.0+256"]
             ("buffer_kib = 8", "buffer_kib = 1", 8, "outside 4 to"),
             ("buffer_kib = 8", "buffer_kib = 1000", 7, "lower buffer_kib"),
             ("remote = \"192.0.2.1\"", "remote = \"2001:db8::9\"", 12, "of one family"),
-            ("key = 7", "key = -7", 13, "u32"),
+            ("key = 7", "key = -7", 13, "responder.gre.key: invalid value: integer `-7`"),
             ("[\"203.0.113.0+256\", \"2001:db8:4::+16\"]", "[]", 14, "203.0.113.0+256"),
             ("0.5", "1e-9", 15, "below a millisecond"),
             ("0.5", "-1", 15, "outside 0"),
