@@ -103,7 +103,7 @@ fn what_would_never_fit_is_refused_without_being_walked_through() {
     let mut world = World::new(plan);
     world.connect();
     let now = world.now;
-    let refused = world.swarm.prepare(Duration::from_secs(60), || now).unwrap_err();
+    let refused = world.swarm.prepare(Duration::from_mins(1), || now).unwrap_err();
     let PoolRefused::TooMuch { needed, .. } = refused else { panic!("{refused}") };
     assert!(needed > 600_000_000_000 * 60, "{needed}");
 }
