@@ -52,7 +52,7 @@ fn folders(process: u32) -> Vec<PathBuf> {
 
 #[test]
 fn wrong_input_ends_with_1_and_names_the_field_and_the_remedy() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["client", "--nonsense"], "--nonsense"),
         (&["client"], "--device net_af_packet0,iface=eth0"),
         (&["client", "--profile", "/dev/zero"], "longer than 16777216 octets"),
@@ -64,6 +64,7 @@ fn wrong_input_ends_with_1_and_names_the_field_and_the_remedy() {
         ),
         (&["check", "--profile", PROFILE, "--rate", "1e99pps"], "outside 0.000001 to 10000000000"),
         (&["check", "--profile", PROFILE, "--secs", "-1"], "run.secs = -1 is outside"),
+        (&["check", "--profile", PROFILE, "--loss", "nan"], "run.loss_allowed = NaN is outside"),
         (&["check", "--profile", PROFILE, "--endpoint", "192.0.2.1"], "server.endpoints: "),
         (
             &["check", "--profile", PROFILE, "--set", "clients.cuont=3"],

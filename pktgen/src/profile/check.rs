@@ -72,7 +72,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         plan,
         attacks: file.attack.iter().map(|a| source.assault(a)).collect::<Result<_, _>>()?,
         times: source.times(&file.run)?,
-        loss_allowed: file.run.loss_allowed,
+        loss_allowed: source.loss(&file.run)?,
         responder: None,
         streams: Streams::default(),
     };
@@ -316,6 +316,17 @@ impl Source<'_> {
                 on: u64::from(on_ms) * 1_000_000,
                 off: u64::from(off_ms) * 1_000_000,
             }),
+        }
+    }
+
+    /// Not a number would allow everything.
+    fn loss(&self, run: &Run) -> Result<Option<f64>, Error> {
+        match run.loss_allowed {
+            Some(share) if !(0.0..=1.0).contains(&share) => Err(self.error(
+                &(0..0),
+                format!("run.loss_allowed = {share} is outside 0 to 1, a share of the packets"),
+            )),
+            allowed => Ok(allowed),
         }
     }
 
