@@ -11,7 +11,8 @@ use pktgen::profile::Profile;
 use pktgen::rehearsal::{Part, rehearse};
 use pktgen::streams::Captures;
 
-use super::{Choice, Failure, Fields, say, say_error};
+use super::options::{Choice, Fields};
+use super::{Failure, say, say_error};
 
 /// Packets of a stream for `synth`; without --destination the profile's [[synth]] sections are run.
 #[derive(Debug, Args)]
