@@ -1,7 +1,9 @@
 //! The device: one queue of any DPDK port, frames copied in and out.
 
-use std::fmt;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fmt, io};
 
 use arrayvec::ArrayVec;
 use dpdk::mbuf::HEADROOM;
@@ -24,6 +26,9 @@ const BURST_LEN: usize = 64;
 /// Calls to a device that takes nothing before the rest has to wait for the next turn.
 const TRIES: usize = 8;
 
+/// The flag of an interface that is up (linux/if.h).
+const IFF_UP: u32 = 1;
+
 /// Devices that were opened so far.
 static OPENED: AtomicU32 = AtomicU32::new(0);
 
@@ -42,6 +47,8 @@ pub struct Device {
     outgoing: Burst,
     /// Frames fetched, and frames put into the queue.
     counts: (u64, u64),
+    /// What tells other generators of this network namespace that the interface has one.
+    sign: Option<io::Result<UnixDatagram>>,
 }
 
 impl fmt::Debug for Device {
@@ -81,10 +88,36 @@ pub fn start(device: &profile::Device, verbose: bool) -> Result<Eal, Error> {
     };
     // An address has a colon before any argument; names of virtual devices have none.
     let is_pci = device.name.split(',').next().is_some_and(|name| name.contains(':'));
+    let total = total_megabytes().filter(|total| !device.hugepages && device.megabytes > *total);
+    if let Some(total) = total {
+        let asked = device.megabytes;
+        return Err(Error(format!(
+            "device.megabytes = {asked} is more than the {total} MiB of this machine; 64 are enough"
+        )));
+    }
     let pci = if is_pci { vec![device.name.clone()] } else { Vec::new() };
     let main_core = device.core;
     let options = eal::Options { main_core, memory, pci, verbose, ..eal::Options::default() };
-    Eal::start(&options).map_err(|error| Error(error.to_string()))
+    if is_pci && exists(&device.name) {
+        let name = &device.name;
+        return Err(Error(format!(
+            "device {name}: an interface of the kernel has to be named with its driver; write net_af_packet0,iface={name}"
+        )));
+    }
+    Eal::start(&options).map_err(|error| in_words_of_profiles(&error))
+}
+
+/// The machine's memory, MiB.
+fn total_megabytes() -> Option<u32> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kilobytes: u64 = text.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok()?;
+    u32::try_from(kilobytes / 1024).ok()
+}
+
+/// DPDK's remedies name the fields as the dataplane has them.
+fn in_words_of_profiles(error: &dpdk::Error) -> Error {
+    let text = error.to_string().replace("memory.", "device.");
+    Error(text.replace("options.verbose", "--verbose"))
 }
 
 /// The kernel's interface that devargs name, if they name one: `net_af_packet0,iface=eth0`.
@@ -99,13 +132,35 @@ fn exists(interface: &str) -> bool {
     !matches!(index, Err(Errno::NODEV))
 }
 
+/// Whether its operator has taken the interface down. What cannot be known counts as up.
+fn is_down(interface: &str) -> bool {
+    let flags = std::fs::read_to_string(format!("/sys/class/net/{interface}/flags"));
+    let flags = flags
+        .ok()
+        .and_then(|text| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok());
+    flags.is_some_and(|flags| flags & IFF_UP == 0)
+}
+
+/// A socket that only its name is for: such names belong to the network namespace, and go with the process.
+fn sign(interface: &str) -> io::Result<UnixDatagram> {
+    let name = format!("millrace-pktgen {interface}");
+    UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
+}
+
 impl Device {
     /// Opens the device named by devargs or PCI address, promiscuous, with one queue.
     ///
     /// # Errors
     /// As [`Pool::new`] and [`Port::open`].
     pub fn open(eal: &Eal, name: &str) -> Result<Self, Error> {
-        let failed = |error: dpdk::Error| Error(format!("device {name}: {error}"));
+        let failed =
+            |error: dpdk::Error| Error(format!("device {name}: {}", in_words_of_profiles(&error)));
+        // A packet socket takes and gives nothing then, and says nothing.
+        if let Some(down) =
+            interface_of(name).filter(|_| name.starts_with("net_af_")).filter(|i| is_down(i))
+        {
+            return Err(Error(format!("device {name}: {down} is down; ip link set {down} up")));
+        }
         // Names of pools are the process's own.
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
         let pool = Pool::new(eal, &format!("pktgen{number}"), BUFFERS, ROOM).map_err(failed)?;
@@ -115,8 +170,15 @@ impl Device {
         let queue = port.take_queue(0);
         let queue = queue.ok_or_else(|| Error(format!("device {name} has no queue")))?;
         let interface = interface_of(name).filter(|interface| exists(interface)).map(str::to_owned);
+        let sign = interface.as_deref().map(sign);
         let (name, outgoing, counts) = (name.to_owned(), Burst::new(), (0, 0));
-        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing, counts })
+        Ok(Self { name, interface, was_up: false, port, queue, pool, outgoing, counts, sign })
+    }
+
+    /// The interface, if another generator is at it: both get all frames.
+    pub fn shared_with_another(&self) -> Option<&str> {
+        let error = self.sign.as_ref()?.as_ref().err()?;
+        self.interface.as_deref().filter(|_| error.kind() == io::ErrorKind::AddrInUse)
     }
 
     /// Its link address.
@@ -129,6 +191,9 @@ impl Device {
         let interface = self.interface.as_deref();
         if let Some(interface) = interface.filter(|interface| !exists(interface)) {
             return Some(format!("the interface {interface} behind the device is gone"));
+        }
+        if let Some(interface) = interface.filter(|interface| self.was_up && is_down(interface)) {
+            return Some(format!("the interface {interface} went down"));
         }
         // Some devices come up late, and some never say that they are up.
         let was_up = self.was_up;

@@ -1,15 +1,17 @@
 //! millrace-pktgen: reads a profile, opens the device, and runs clients and attacks against a server of one's own.
 #![forbid(unsafe_code)]
 
+mod options;
 mod shortcut;
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use options::{Choice, Fields, Running};
 use pktgen::attack::Attack;
 use pktgen::client::peer_text;
 use pktgen::device::{self, Device};
@@ -24,10 +26,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// A load generator that speaks WireGuard. For servers of your own.
 ///
-/// Exit codes: 0 as asked, 1 could not start, 2 something asked for was not reached, 3 more loss than allowed, 4 the
-/// counts do not add up.
+/// Exit codes: 0 as asked, 1 could not start or not write what was asked for, 2 something asked for was not reached, 3 more
+/// loss than allowed, 4 the counts do not add up.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "millrace-pktgen", version)]
 struct Options {
     #[command(subcommand)]
     command: Command,
@@ -35,7 +37,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs a profile: its clients, their traffic, and its attacks beside.
+    /// Runs a profile, all of it: clients and their traffic, attacks, streams, replays and responder.
     Client(Running),
     /// Runs one attack alone, against the server of a profile.
     Attack {
@@ -51,18 +53,18 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
-    /// Sends a capture alone.
+    /// Sends a capture alone, as the flags say; a profile gives the device and the next hop.
     Replay {
         #[command(flatten)]
         recording: Box<shortcut::Recording>,
         #[command(flatten)]
         running: Running,
     },
-    /// Runs a profile's responder alone; with run.secs = 0 until it is stopped.
+    /// Runs a profile's responder alone; with run.secs = 0 until SIGINT.
     Respond(Running),
     /// Lists the attacks.
     Attacks,
-    /// Prints the profile's clients as [[peer]] sections of the server's configuration.
+    /// Prints the profile's clients as [[peer]] sections of millrace-dataplane's configuration.
     Peers(Choice),
     /// Checks a profile and ends; prints what is wrong, where, and the remedy.
     Check(Choice),
@@ -71,8 +73,8 @@ enum Command {
         /// The core; none leaves it to the scheduler.
         #[arg(long)]
         core: Option<usize>,
-        /// Seconds for each figure.
-        #[arg(long, default_value_t = 1.0)]
+        /// Seconds for each figure, 0.01 to 60.
+        #[arg(long, default_value_t = 1.0, value_parser = figure_secs)]
         secs: f64,
         /// Print each figure as a line of JSON.
         #[arg(long)]
@@ -80,161 +82,30 @@ enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-struct Choice {
-    /// The profile (TOML); without one everything comes from the flags.
-    #[arg(long, value_name = "FILE")]
-    profile: Option<PathBuf>,
-    /// Changes any field of the profile: --set roam.kind=port --set clients.count=10.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    #[command(flatten)]
-    fields: Fields,
-}
-
-/// The fields that are changed most often, each as a flag of its own.
-#[derive(Clone, Debug, Args)]
-struct Fields {
-    /// `device.name`: devargs such as `net_af_packet0,iface=eth0`, or a PCI address.
-    #[arg(long)]
-    device: Option<String>,
-    /// `device.core`.
-    #[arg(long)]
-    core: Option<String>,
-    /// `server.public_key`.
-    #[arg(long, value_name = "KEY")]
-    server: Option<String>,
-    /// `server.endpoints`; again for the other family.
-    #[arg(long)]
-    endpoint: Vec<String>,
-    /// `clients.addresses`: 192.0.2.10+100; again for the other family.
-    #[arg(long, value_name = "ROW")]
-    addresses: Vec<String>,
-    /// `clients.inner`: the first client's; again for the other family.
-    #[arg(long)]
-    inner: Vec<String>,
-    /// `clients.count`.
-    #[arg(long)]
-    clients: Option<String>,
-    /// `traffic.kind`.
-    #[arg(long)]
-    kind: Option<String>,
-    /// `traffic.to`.
-    #[arg(long)]
-    to: Option<String>,
-    /// `traffic.sizes`: 200, [64, 1420] or imix.
-    #[arg(long)]
-    sizes: Option<String>,
-    /// `traffic.rate`, or of `attack` its rate: 20kpps, 1Gbit/s, 10Gbit/s-l1.
-    #[arg(long)]
-    rate: Option<String>,
-    /// `traffic.pattern`: constant, poisson, { bursts = 8 }.
-    #[arg(long)]
-    pattern: Option<String>,
-    /// `run.factor`: multiplies every rate.
-    #[arg(long)]
-    factor: Option<String>,
-    /// `run.secs`.
-    #[arg(long)]
-    secs: Option<String>,
-    /// `run.loss_allowed`: the largest share of missing packets that is good.
-    #[arg(long, value_name = "SHARE")]
-    loss: Option<String>,
-    /// `seed`.
-    #[arg(long)]
-    seed: Option<String>,
-    /// `[[attack]]`: NAME=RATE beside the traffic; several are good.
-    #[arg(long, value_name = "NAME=RATE")]
-    attack: Vec<String>,
-}
-
-impl Fields {
-    /// The same as changes.
-    fn changes(&self) -> Vec<String> {
-        let one = [
-            ("device.name", &self.device),
-            ("device.core", &self.core),
-            ("server.public_key", &self.server),
-            ("clients.count", &self.clients),
-            ("traffic.kind", &self.kind),
-            ("traffic.to", &self.to),
-            ("traffic.sizes", &self.sizes),
-            ("traffic.rate", &self.rate),
-            ("traffic.pattern", &self.pattern),
-            ("run.factor", &self.factor),
-            ("run.secs", &self.secs),
-            ("run.loss_allowed", &self.loss),
-            ("seed", &self.seed),
-        ];
-        let many = [
-            ("server.endpoints", &self.endpoint),
-            ("clients.addresses", &self.addresses),
-            ("clients.inner", &self.inner),
-        ];
-        let one =
-            one.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?)));
-        let filled = many.into_iter().filter(|(_, values)| !values.is_empty());
-        // A list of strings is written alike in Rust and in TOML.
-        let many = filled.map(|(key, values)| format!("{key}={values:?}"));
-        one.chain(many).chain(self.attacks()).collect()
-    }
-
-    fn attacks(&self) -> Option<String> {
-        let one = |text: &String| {
-            let (name, rate) = text.split_once('=').unwrap_or((text, ""));
-            format!("{{ name = {name:?}, rate = {rate:?} }}")
-        };
-        let all: Vec<String> = self.attack.iter().map(one).collect();
-        (!all.is_empty()).then(|| format!("attack=[{}]", all.join(", ")))
-    }
-}
-
-impl Choice {
-    fn read(&self) -> Result<Profile, Failure> {
-        let changes = [self.set.clone(), self.fields.changes()].concat();
-        Ok(Profile::read(self.profile.as_deref(), &changes)?)
-    }
-
-    fn name(&self) -> String {
-        self.profile
-            .as_ref()
-            .map_or_else(|| "the command line".to_owned(), |path| path.display().to_string())
-    }
-}
-
-#[derive(Debug, Args)]
-struct Running {
-    #[command(flatten)]
-    choice: Choice,
-    /// Print each interval and the report as lines of JSON.
-    #[arg(long)]
-    json: bool,
-    /// Write a plot of the latency percentiles.
-    #[arg(long, value_name = "FILE")]
-    latency_svg: Option<PathBuf>,
-    /// Write a plot of the rates over time.
-    #[arg(long, value_name = "FILE")]
-    rate_svg: Option<PathBuf>,
-    /// Let DPDK log to standard error.
-    #[arg(long)]
-    verbose: bool,
-    #[command(flatten)]
-    dry: shortcut::Dry,
-}
-
-/// The exit code of a run that was signalled twice, as shells have it for SIGINT.
-const SIGNALLED: i32 = 130;
-
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    match run(&Options::parse().command) {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            error.print().unwrap_or_default();
+            // Not clap's own 2, which stands for a run that fell short. Help and version are no failure.
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    match run(&options.command) {
         Ok(code) => ExitCode::from(code),
+        Err(error) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             say_error(&format!("millrace-pktgen: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether nobody reads on, as `head` does, which is no failure.
+fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn run(command: &Command) -> Result<u8, Failure> {
@@ -250,13 +121,15 @@ fn run(command: &Command) -> Result<u8, Failure> {
         Command::Respond(running) => generate(&running.choice.read()?.respond()?, running),
         Command::Attacks => {
             for attack in Attack::ALL {
-                say(&format!("{:<24} {}", attack.name(), attack.about()));
+                say(&format!("{:<24} {}", attack.name(), attack.about()))?;
             }
             Ok(0)
         }
         Command::Peers(choice) => {
             let plan = choice.read()?.plan;
-            (0..plan.members()).for_each(|number| say(&peer_text(&plan, number)));
+            for number in 0..plan.members() {
+                say(&peer_text(&plan, number))?;
+            }
             Ok(0)
         }
         Command::Check(choice) => {
@@ -268,15 +141,16 @@ fn run(command: &Command) -> Result<u8, Failure> {
             } else {
                 format!(", {synths} synthetic streams, {replays} replays")
             };
-            say(&format!("{}: ok, {clients} clients{beside}", choice.name()));
+            say(&format!("{}: ok, {clients} clients{beside}", choice.name()))?;
             Ok(0)
         }
         Command::SelfTest { core, secs, json } => {
-            for figure in selftest::measure(*core, *secs)? {
+            let stop = signals()?;
+            for figure in selftest::measure(*core, *secs, &stop)? {
                 let text = if *json { serde_json::to_string(&figure)? } else { figure.line() };
-                say(&text);
+                say(&text)?;
             }
-            Ok(0)
+            Ok(told_stop(&stop))
         }
     }
 }
@@ -300,24 +174,25 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
     if let Some(code) = shortcut::show(profile, &running.dry)? {
         return Ok(code);
     }
-    for path in [&running.latency_svg, &running.rate_svg].into_iter().flatten() {
-        // Better now than at the end of a long run.
-        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        opened.map_err(|error| format!("{} cannot be written ({error})", path.display()))?;
+    if profile.plan.members() > 0 && profile.plan.server_public == [0; 32] {
+        return Err("server.public_key is all zeros, which is nobody's: put the server's there, or give --server KEY".into());
     }
     // Before anything takes time, so that no signal is missed.
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second ends at once, without a report.
-        signal_hook::flag::register_conditional_shutdown(signal, SIGNALLED, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
+    let (stop, stopped) = (signals()?, signals()?);
     let captures = Captures::read(profile)?;
     for remark in captures.remarks(profile) {
         say_error(&remark);
     }
     let eal = device::start(&profile.device, running.verbose)?;
     let device = Device::open(&eal, &profile.device.name)?;
+    if let Some(interface) = device.shared_with_another() {
+        say_error(&format!(
+            "another millrace-pktgen is at {interface}, and each takes frames to the same addresses for its own: give them different addresses, inner addresses and seeds"
+        ));
+    }
+    for path in [&running.latency_svg, &running.rate_svg].into_iter().flatten() {
+        write(path, "")?;
+    }
     let run = Run::new(profile, captures, device, &stop);
     let (mut status, mut history) = (Status::of_stderr(), History::new());
     let (report, latency) = run.go(&mut |told| {
@@ -327,23 +202,24 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
         tell(&told, running.json, &mut status);
     })?;
     status.end();
+    told_stop(&stopped);
     conclude(&report, running)?;
     plot(running, &latency, &history)?;
     Ok(report.verdict as u8)
 }
 
-fn tell(told: &Told<'_>, json: bool, status: &mut Status<std::io::Stderr>) {
+fn tell(told: &Told<'_>, json: bool, status: &mut Status<io::Stderr>) {
     match told {
         Told::Interval(interval, streams) if json => {
             let line = serde_json::json!({ "interval": interval, "streams": streams });
-            say(&serde_json::to_string(&line).unwrap_or_default());
+            say_on(&serde_json::to_string(&line).unwrap_or_default());
         }
         Told::Interval(interval, streams) => {
             status.line(&interval.line(streams));
         }
         Told::Responder(interval) if json => {
             let line = serde_json::json!({ "responder": interval });
-            say(&serde_json::to_string(&line).unwrap_or_default());
+            say_on(&serde_json::to_string(&line).unwrap_or_default());
         }
         Told::Responder(interval) => status.line(&interval.line()),
         Told::Connecting { connected, clients, secs } => {
@@ -353,12 +229,16 @@ fn tell(told: &Told<'_>, json: bool, status: &mut Status<std::io::Stderr>) {
 }
 
 fn conclude(report: &Report, running: &Running) -> Result<(), Failure> {
-    if running.json {
-        say(&serde_json::to_string(&serde_json::json!({ "report": report }))?);
+    let text = if running.json {
+        serde_json::to_string(&serde_json::json!({ "report": report }))?
     } else {
-        say(&report.table());
+        report.table()
+    };
+    // The plots and the verdict are still to come.
+    match say(&text) {
+        Err(error) if !is_closed_pipe(&error) => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 fn plot(running: &Running, latency: &Latency, history: &History) -> Result<(), Failure> {
@@ -378,12 +258,42 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .map_err(|error| format!("{} cannot be written ({error})", path.display()).into())
 }
 
-/// A line for the person or script that started us. A closed pipe is no reason to stop.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).unwrap_or_default();
+/// A line for the person or script that started us.
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).map_err(|error| {
+        io::Error::new(error.kind(), format!("standard output cannot be written ({error})"))
+    })
+}
+
+/// The same under way: a run does not end because nobody listens; whoever wants its report hears of it then.
+fn say_on(text: &str) {
+    say(text).unwrap_or_default();
 }
 
 fn say_error(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap_or_default();
+    writeln!(io::stderr(), "{text}").unwrap_or_default();
+}
+
+/// What SIGINT and SIGTERM set.
+fn signals() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// Says whether a signal came before the end; the exit code of what had only its time to fill.
+fn told_stop(stopped: &AtomicBool) -> u8 {
+    let was_stopped = stopped.load(Ordering::Relaxed);
+    if was_stopped {
+        say_error("stopped by a signal; the figures are those until then");
+    }
+    if was_stopped { 2 } else { 0 }
+}
+
+fn figure_secs(text: &str) -> Result<f64, String> {
+    let secs = text.parse().ok().filter(|secs| (0.01..=60.0).contains(secs));
+    secs.ok_or_else(|| "give 0.01 to 60 seconds".to_owned())
 }

@@ -11,6 +11,7 @@ mod words;
 pub use streams::{Hop, Pace, Replay, Streams, Synth};
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,9 @@ pub struct Times {
     /// For what is on its way at the end.
     pub drain: Duration,
 }
+
+/// The longest profile, octets.
+const FILE_LEN_MAX: u64 = 1 << 24;
 
 /// What stands for the path in errors when there is no file.
 const NO_FILE: &str = "the command line";
@@ -108,9 +112,19 @@ impl Profile {
     /// (`traffic.rate=2kpps`), and takes precedence over the file.
     pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Self, Error> {
         let Some(path) = path else { return Self::parse("", Path::new(NO_FILE), changes) };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let what = format!("cannot be read ({error}); name a readable file with --profile");
-            Error { path: path.to_owned(), line: None, what }
+        let wrong = |what| Error { path: path.to_owned(), line: None, what };
+        let mut octets = Vec::new();
+        let file = std::fs::File::open(path);
+        file.and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut octets)).map_err(
+            |error| wrong(format!("cannot be read ({error}); name a readable file with --profile")),
+        )?;
+        if u64::try_from(octets.len()).is_ok_and(|len| len > FILE_LEN_MAX) {
+            return Err(wrong(format!(
+                "is longer than {FILE_LEN_MAX} octets, so it is no profile"
+            )));
+        }
+        let text = String::from_utf8(octets).map_err(|_| {
+            wrong("is no text, so it is no profile; a replay's capture is its file".into())
         })?;
         Self::parse(&text, path, changes)
     }

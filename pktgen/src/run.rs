@@ -300,9 +300,11 @@ impl<'a> Run<'a> {
         self.swarm.owed(now) + self.streams.owed(now)
     }
 
+    /// Takes what is still on its way. Whoever has stopped the traffic gets this as well; who stops once more does not.
     fn wait(&mut self, time: Duration) {
+        self.stop.store(false, Ordering::Relaxed);
         let until = self.now() + time;
-        while self.now() < until {
+        while self.now() < until && !self.stop.load(Ordering::Relaxed) {
             self.turn_or_rest();
         }
     }

@@ -6,6 +6,7 @@ mod course;
 mod far_end;
 mod swarm;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dpdk::Eal;
@@ -57,11 +58,11 @@ impl Figure {
     }
 }
 
-/// Measures about `secs` seconds for each figure.
+/// Measures about `secs` seconds for each figure, or until `stop` becomes true, each at least once.
 ///
 /// # Errors
 /// When the devices without hardware do not open.
-pub fn measure(core: Option<usize>, secs: f64) -> Result<Vec<Figure>, Error> {
+pub fn measure(core: Option<usize>, secs: f64, stop: &AtomicBool) -> Result<Vec<Figure>, Error> {
     let device = |name: &str| profile::Device {
         name: name.to_owned(),
         core,
@@ -98,7 +99,7 @@ pub fn measure(core: Option<usize>, secs: f64) -> Result<Vec<Figure>, Error> {
     course.add("clients with a prepared pool, net_null", None, pool);
     course.add("clients opening 64 octets, no device", Some(opening), swarm::Receiving::new()?);
     let secs = secs.clamp(0.01, 60.0) * f64::from(u32::try_from(course.len()).unwrap_or(1));
-    Ok(course.run(Duration::from_secs_f64(secs)))
+    Ok(course.run(Duration::try_from_secs_f64(secs).unwrap_or_default(), stop))
 }
 
 type Shared<'d> = &'d std::cell::RefCell<Device>;

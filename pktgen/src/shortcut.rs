@@ -11,31 +11,32 @@ use pktgen::profile::Profile;
 use pktgen::rehearsal::{Part, rehearse};
 use pktgen::streams::Captures;
 
-use super::{Choice, Failure, Fields, say};
+use super::options::{Choice, Fields};
+use super::{Failure, say, say_error};
 
 /// Packets of a stream for `synth`; without --destination the profile's [[synth]] sections are run.
 #[derive(Debug, Args)]
 pub(super) struct Packets {
     /// udp, tcp, icmp or gre.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     protocol: Option<String>,
     /// Of TCP: syn,ack.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     flags: Option<String>,
     /// 192.0.2.1, 192.0.2.1+256, 192.0.2.1+256 random.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     source: Option<String>,
     /// The same.
     #[arg(long)]
     destination: Option<String>,
     /// 53, 1024..65535, 1024..65535 random.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     source_port: Option<String>,
     /// The same.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     destination_port: Option<String>,
     /// Leave the measuring trailer out.
-    #[arg(long)]
+    #[arg(long, requires = "destination")]
     no_measure: bool,
     #[command(flatten)]
     next: Next,
@@ -87,6 +88,8 @@ pub(super) struct Dry {
     pcap: Option<PathBuf>,
 }
 
+const NOTHING: &str =
+    "nothing to send: give --source and --destination, or [[synth]] in the profile";
 /// Packets that a dry run shows of a source at most.
 const SHOWN_MAX: usize = 1_000_000;
 
@@ -111,14 +114,16 @@ pub(super) fn synth(packets: &Packets, choice: &Choice) -> Result<Profile, Failu
         fields.push(format!("sizes = {}", sizes(choice.fields.sizes.as_deref().unwrap_or("64"))));
         fields.push(format!("measure = {}", !packets.no_measure));
         changes.push(format!("synth=[{{ {} }}]", fields.join(", ")));
+    } else if choice.profile.is_none() && choice.set.is_empty() {
+        return Err(NOTHING.into());
+    } else if choice.fields.rate.is_some() || choice.fields.sizes.is_some() {
+        return Err("--rate and --sizes need --destination; for the profile's [[synth]] sections there is --factor".into());
     }
     let mut profile = Profile::read(choice.profile.as_deref(), &changes)?;
     profile.only_streams();
     profile.streams.replays.clear();
     if profile.streams.synths.is_empty() {
-        return Err(
-            "nothing to send: give --source and --destination, or [[synth]] in the profile".into(),
-        );
+        return Err(NOTHING.into());
     }
     Ok(profile)
 }
@@ -131,7 +136,8 @@ pub(super) fn replay(recording: &Recording, choice: &Choice) -> Result<Profile, 
     let name = recording.file.file_name().unwrap_or_default().to_string_lossy();
     let mut fields = vec![text("file", &file.display().to_string()), text("name", &name)];
     fields.extend(choice.fields.rate.as_ref().map(|rate| text("rate", rate)));
-    fields.extend(recording.pace.map(|pace| format!("pace = {pace:?}")));
+    // TOML writes nan small.
+    fields.extend(recording.pace.map(|pace| format!("pace = {pace:?}").to_lowercase()));
     fields.extend(recording.loops.map(|loops| format!("loops = {loops}")));
     fields.extend(recording.next.gateway.as_ref().map(|hop| format!("gateways = [{hop:?}]")));
     fields.extend(recording.next.link.as_ref().map(|link| text("link", link)));
@@ -168,7 +174,12 @@ pub(super) fn show(profile: &Profile, dry: &Dry) -> Result<Option<u8>, Failure> 
     }
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let parts = rehearse(profile, Captures::read(profile)?, count, unix);
-    parts.iter().flat_map(Part::lines).for_each(|line| say(&line));
+    if parts.is_empty() {
+        say_error("nothing to show: this profile sends nothing of its own accord");
+    }
+    for line in parts.iter().flat_map(Part::lines) {
+        say(&line)?;
+    }
     if let Some(path) = &dry.pcap {
         write(path, &parts, unix)
             .map_err(|error| format!("{} cannot be written ({error})", path.display()))?;

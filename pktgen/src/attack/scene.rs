@@ -264,7 +264,9 @@ impl fmt::Display for Need {
             Self::Fleet => "the fleet's permutation of indices",
             Self::SpareIndices => "a permutation with room for other servers and workers",
             Self::Client => "a client's live session",
-            Self::Key => "public keys that are none of low order",
+            Self::Key => {
+                "the server's key, as server.public_key or --server KEY: the one given is nobody's"
+            }
             Self::OuterV4 => "a client's live session over IPv4",
             Self::Local => "an inner address of the server's kernel",
             Self::Silent => "the inner address of a peer that has never called",

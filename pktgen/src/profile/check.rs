@@ -40,8 +40,7 @@ pub(super) struct Source<'a> {
 /// Checks a text.
 pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profile, Error> {
     let mut source = Source { text, path, has_lines, factor: 1.0, responder: None };
-    let file: File = toml::from_str(text)
-        .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
+    let file: File = toml::from_str(text).map_err(|error| source.misread(&error))?;
     source.factor = source.positive(&file.run.factor, "run.factor")?;
     source.whole(&file)?;
     let ends = (file.seed, source.vlan(&file.device)?);
@@ -92,8 +91,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
 /// The text with changes applied to it; comments are lost.
 pub(super) fn changed(text: &str, path: &Path, changes: &[String]) -> Result<String, Error> {
     let source = Source { text, path, has_lines: true, factor: 1.0, responder: None };
-    let mut table: toml::Table = toml::from_str(text)
-        .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| source.misread(&error))?;
     for change in changes {
         let wrong = |why: &str| {
             let what = format!("--set {change}: {why}; write --set traffic.rate=2kpps");
@@ -124,6 +122,41 @@ impl Source<'_> {
         let has_line = self.has_lines && *span != (0..0);
         let line = has_line.then(|| before.matches('\n').count() + 1);
         Error { path: self.path.to_owned(), line, what: what.into() }
+    }
+
+    /// What is wrong with the text or the type of a value; names the field, since the reader of types does not.
+    fn misread(&self, error: &toml::de::Error) -> Error {
+        let span = error.span().unwrap_or(0..0);
+        let message = error.message().trim_end();
+        if message == "missing field `device`" {
+            let what = "nothing says which device to use; add a section [device] with its name, or give --device net_af_packet0,iface=eth0";
+            return self.error(&(0..0), what);
+        }
+        // All that stands before the end of the line with the fault.
+        let rest = self.text.get(span.start..).and_then(|text| text.find('\n'));
+        let before = self.text.get(..span.start + rest.unwrap_or(0)).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let section = before.lines().rev().find_map(|line| line.trim().strip_prefix('['));
+        let section = section.map(|line| line.trim_matches(['[', ']', ' ']));
+        let field = match (section, line.split_once('=')) {
+            (Some(section), Some((key, _))) => format!("{section}.{}: ", key.trim()),
+            (None, Some((key, _))) => format!("{}: ", key.trim()),
+            (Some(section), None) if span != (0..0) => format!("[{section}]: "),
+            _ => String::new(),
+        };
+        let wants = [
+            ("expected f64", "expected a number"),
+            ("expected usize", "expected a whole number"),
+            ("expected u16", "expected a whole number up to 65535"),
+            ("expected u32", "expected a whole number up to 4294967295"),
+            ("expected u64", "expected a whole number"),
+            ("expected a string", "expected text in quotes, of a rate with its unit: \"20kpps\""),
+            ("socket address syntax", "address with port, such as \"192.0.2.1:51820\""),
+        ];
+        let wanted = wants
+            .iter()
+            .find_map(|(rust, people)| Some(format!("{}{people}", message.strip_suffix(rust)?)));
+        self.error(&span, format!("{field}{}", wanted.as_deref().unwrap_or(message)))
     }
 
     /// Sections that need each other. Without clients, streams need no server.

@@ -92,7 +92,7 @@ fn a_profile_may_be_nothing_but_flags() {
     let profile = Profile::read(None, &changes).unwrap();
     assert_eq!((profile.plan.clients, profile.device.name.as_str()), (1, "net_null0"));
     let error = Profile::read(None, &changes[1..]).unwrap_err().to_string();
-    assert!(error.starts_with("the command line: missing field `device`"), "{error}");
+    assert!(error.starts_with("the command line: nothing says which device to use"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tasks in turn, block by block, until the time is over.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dpdk::clock::Clock;
@@ -50,9 +51,10 @@ impl<'t> Course<'t> {
         self.lanes.len()
     }
 
-    pub(super) fn run(mut self, time: Duration) -> Vec<Figure> {
+    /// At least one block of each task, and no more after `stop`.
+    pub(super) fn run(mut self, time: Duration, stop: &AtomicBool) -> Vec<Figure> {
         let begin = self.clock.now_ns();
-        while Duration::from_nanos(self.clock.now_ns() - begin) < time {
+        loop {
             for lane in &mut self.lanes {
                 lane.task.ready();
                 let before = self.clock.now_ns();
@@ -61,6 +63,10 @@ impl<'t> Course<'t> {
                 if count > 0 {
                     lane.blocks.push(share(took, count));
                 }
+            }
+            let is_over = Duration::from_nanos(self.clock.now_ns() - begin) >= time;
+            if is_over || stop.load(Ordering::Relaxed) {
+                break;
             }
         }
         for lane in &mut self.lanes {

@@ -117,3 +117,16 @@ fn what_does_not_fit_or_last_is_refused_with_its_remedy() {
     let refused = world.swarm.prepare(Duration::from_mins(2), || now).unwrap_err();
     assert!(refused.to_string().contains("lower run.secs"), "{refused}");
 }
+
+#[test]
+fn what_would_never_fit_is_refused_without_being_walked_through() {
+    let mut plan = prepared(Kind::OneWay, Target::Clients, Some(MEBIBYTE));
+    // Walking through this would take minutes.
+    plan.traffic.as_mut().unwrap().rate = Rate::Packets(1e10);
+    let mut world = World::new(plan);
+    world.connect();
+    let now = world.now;
+    let refused = world.swarm.prepare(Duration::from_mins(1), || now).unwrap_err();
+    let PoolRefused::TooMuch { needed, .. } = refused else { panic!("{refused}") };
+    assert!(needed > 600_000_000_000 * 60, "{needed}");
+}
