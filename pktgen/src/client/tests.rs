@@ -358,22 +358,6 @@ fn a_full_device_is_counted_and_withdrawn() {
 }
 
 #[test]
-fn a_measured_packet_of_another_run_is_of_others_and_spoils_no_books() {
-    let mut world = World::new(plan(2));
-    world.connect();
-    let mut packet = vec![0; 100];
-    let trailer = crate::measure::Trailer { stream: 1, sequence: 5, planned: START };
-    assert!(trailer.write(&mut packet));
-    let (from, to) = ((site::LOCAL_V4, 9).into(), (site::inner_v4(0), 9).into());
-    packet::emit_udp(&mut packet, from, to).unwrap();
-    world.server.put(LOCAL, &packets::from_local(&packet));
-    world.run(STEP, STEP);
-    let (tally, sums) = (world.swarm.tally(), world.swarm.meter().sums());
-    assert_eq!((tally.other_inner, tally.data_received, tally.unaccounted()), (1, 0, 0));
-    assert!(sums.adds_up(), "{sums:?}");
-}
-
-#[test]
 fn a_packet_for_another_client_is_a_misdelivery() {
     let plan = plan(2);
     let mut world = World::new(plan);

@@ -81,3 +81,19 @@ fn a_handshake_message_in_a_burst_finds_all_before_it_opened() {
     );
     assert_eq!(tally.unaccounted(), 0);
 }
+
+#[test]
+fn a_measured_packet_of_another_run_is_of_others_and_spoils_no_books() {
+    let mut world = World::new(plan(2));
+    world.connect();
+    let mut packet = vec![0; 100];
+    let trailer = crate::measure::Trailer { stream: 1, sequence: 5, planned: START };
+    assert!(trailer.write(&mut packet));
+    let (from, to) = ((site::LOCAL_V4, 9).into(), (site::inner_v4(0), 9).into());
+    packet::emit_udp(&mut packet, from, to).unwrap();
+    world.server.put(LOCAL, &packets::from_local(&packet));
+    world.run(STEP, STEP);
+    let (tally, sums) = (world.swarm.tally(), world.swarm.meter().sums());
+    assert_eq!((tally.other_inner, tally.data_received, tally.unaccounted()), (1, 0, 0));
+    assert!(sums.adds_up(), "{sums:?}");
+}
