@@ -1,0 +1,304 @@
+//! Passes of `ChaCha20` over blocks of many packets: initial states out of transposed keys, rounds,
+//! and the key stream added to where each block belongs.
+
+use core::arch::asm;
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+
+use super::super::schedule::{BLOCK_LEN, Blocks, CHUNK_LEN};
+use super::{rounds, transpose};
+
+/// "expand 32-byte k".
+const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
+
+/// Words of the state that differ from packet to packet: the key, and the counter in the nonce.
+const OWN: usize = 10;
+
+/// Tells the compiler that somebody reads `value`, so that what was written to it counts.
+#[inline]
+pub(super) fn keep<T>(value: &mut T) {
+    // SAFETY: the code is empty.
+    unsafe { asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags)) }
+}
+
+/// The keys and counters of a chunk: transposed, and where the rows are.
+pub(super) struct Keys {
+    groups: [[MaybeUninit<__m512i>; OWN]; 2],
+    rows: [*const u8; CHUNK_LEN],
+    counters: [u64; CHUNK_LEN],
+    transposed: usize,
+}
+
+impl Keys {
+    #[inline]
+    pub(super) const fn new() -> Self {
+        Self {
+            groups: [[MaybeUninit::uninit(); OWN]; 2],
+            rows: [core::ptr::null(); CHUNK_LEN],
+            counters: [0; CHUNK_LEN],
+            transposed: 0,
+        }
+    }
+
+    /// Takes the keys and counters of a chunk with so many blocks; few blocks need no transposition.
+    ///
+    /// # Safety
+    ///
+    /// The first `count` keys, at least one, can be read for 32 octets as long as passes are made.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) unsafe fn load(
+        &mut self,
+        keys: &[*const u8; CHUNK_LEN],
+        counters: &[u64; CHUNK_LEN],
+        count: usize,
+        blocks: usize,
+    ) {
+        self.rows = *keys;
+        self.counters = *counters;
+        if blocks <= 8 {
+            return;
+        }
+        for group in 0..count.div_ceil(16) {
+            let base = 16 * group;
+            let mut pairs = [_mm512_setzero_si512(); 8];
+            for (i, pair) in pairs.iter_mut().enumerate() {
+                let one = keys[(base + i).min(count - 1)];
+                let other = keys[(base + i + 8).min(count - 1)];
+                // SAFETY: the caller's promise.
+                let (one, other) =
+                    unsafe { (_mm256_loadu_si256(one.cast()), _mm256_loadu_si256(other.cast())) };
+                *pair = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(one), other);
+            }
+            for (word, own) in transpose::keys(&pairs).into_iter().zip(&mut self.groups[group]) {
+                own.write(word);
+            }
+            // SAFETY: 16 counters lie there.
+            let (low, high) = unsafe {
+                let at = counters.as_ptr().add(base);
+                (_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(at.add(8).cast()))
+            };
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+            self.groups[group][8].write(_mm512_permutex2var_epi32(low, even, high));
+            self.groups[group][9].write(_mm512_permutex2var_epi32(low, odd, high));
+            self.transposed = self.transposed.max(group + 1);
+        }
+    }
+
+    /// Overwrites what is secret.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) fn wipe(&mut self) {
+        for group in self.groups.iter_mut().take(self.transposed) {
+            for word in group.iter_mut().take(8) {
+                word.write(_mm512_setzero_si512());
+            }
+        }
+        keep(self);
+    }
+
+    /// Makes `len` blocks (4, 8, 16 or 32) and adds each to its place.
+    ///
+    /// # Safety
+    ///
+    /// `load` was called; each packet named in `blocks` is one of its; 64 octets can be read and
+    /// written at each of the first `len` places.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) unsafe fn pass(&self, blocks: &Blocks, len: usize, places: &mut Places) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            match len {
+                32 => self.thirty_two(blocks, places),
+                16 => self.sixteen(blocks, places),
+                8 => self.in_rows::<2>(blocks, places),
+                _ => self.in_rows::<1>(blocks, places),
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn thirty_two(&self, blocks: &Blocks, places: &Places) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let (one, other) = (self.state(blocks, 0), self.state(blocks, 16));
+            let (mut a, mut b) = (one, other);
+            rounds::two_sets(&mut a, &mut b);
+            add(&mut a, &one);
+            add(&mut b, &other);
+            places.put(0, &transpose::blocks(&a));
+            places.put(16, &transpose::blocks(&b));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn sixteen(&self, blocks: &Blocks, places: &Places) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let state = self.state(blocks, 0);
+            let mut words = state;
+            rounds::one_set(&mut words);
+            add(&mut words, &state);
+            places.put(0, &transpose::blocks(&words));
+        }
+    }
+
+    /// The initial state of 16 blocks.
+    ///
+    /// # Safety
+    ///
+    /// The groups of the packets are transposed.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn state(&self, blocks: &Blocks, from: usize) -> [__m512i; 16] {
+        let second = usize::from(self.transposed > 1);
+        let mut own = [_mm512_setzero_si512(); OWN];
+        // SAFETY: both lists have 16 entries from 0 and from 16 on; the caller's promise.
+        let numbers = unsafe {
+            let packets = _mm512_loadu_si512(blocks.packet.as_ptr().add(from).cast());
+            for (word, own) in own.iter_mut().enumerate() {
+                let one = self.groups[0][word].assume_init();
+                let other = self.groups[second][word].assume_init();
+                *own = _mm512_permutex2var_epi32(one, packets, other);
+            }
+            _mm512_loadu_si512(blocks.number.as_ptr().add(from).cast())
+        };
+        let [a, b, c, d] = CONSTANTS.map(u32::cast_signed);
+        let [k0, k1, k2, k3, k4, k5, k6, k7, low, high] = own;
+        let (a, b) = (_mm512_set1_epi32(a), _mm512_set1_epi32(b));
+        let (c, d) = (_mm512_set1_epi32(c), _mm512_set1_epi32(d));
+        let zero = _mm512_setzero_si512();
+        [a, b, c, d, k0, k1, k2, k3, k4, k5, k6, k7, numbers, zero, low, high]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn in_rows<const SETS: usize>(&self, blocks: &Blocks, places: &Places) {
+        let mut state = [[_mm512_setzero_si512(); 4]; SETS];
+        for (set, state) in state.iter_mut().enumerate() {
+            let [a, b, c, d] = CONSTANTS.map(u32::cast_signed);
+            state[0] = _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d));
+            let packet = |i: usize| blocks.packet[4 * set + i] as usize % CHUNK_LEN;
+            let own = |i| {
+                let number = i64::from(blocks.number[4 * set + i]);
+                _mm_set_epi64x(self.counters[packet(i)].cast_signed(), number)
+            };
+            state[3] = joined([own(0), own(1), own(2), own(3)]);
+            for half in 0..2 {
+                // SAFETY: the caller's promises.
+                let part = |i| unsafe {
+                    _mm_loadu_si128(self.rows[packet(i)].add(16 * half).cast())
+                };
+                state[1 + half] = joined([part(0), part(1), part(2), part(3)]);
+            }
+        }
+        let mut sets = state;
+        rounds::row_sets(&mut sets);
+        for (set, (words, state)) in sets.iter().zip(&state).enumerate() {
+            let mut sums = *words;
+            for (sum, first) in sums.iter_mut().zip(state) {
+                *sum = _mm512_add_epi32(*sum, *first);
+            }
+            // SAFETY: the caller's promises.
+            unsafe { places.put(4 * set, &transpose::quarters(&sums)) };
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn joined([a, b, c, d]: [__m128i; 4]) -> __m512i {
+    let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b);
+    let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(c), d);
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn add(words: &mut [__m512i; 16], state: &[__m512i; 16]) {
+    for (word, first) in words.iter_mut().zip(state) {
+        *word = _mm512_add_epi32(*word, *first);
+    }
+}
+
+/// Where the blocks of a pass go.
+pub(super) struct Places {
+    /// For each packet the row of its block 0, and where block 0 would lie before its text.
+    starts: [[*mut u8; CHUNK_LEN]; 2],
+    at: [*mut u8; CHUNK_LEN],
+    /// For blocks that nobody wants.
+    dump: *mut u8,
+}
+
+impl Places {
+    /// The rows of the packets lie one after the other, then as many for text, then one for waste.
+    #[inline]
+    pub(super) fn new(texts: &[*mut u8; CHUNK_LEN], rows: *mut u8) -> Self {
+        let null = core::ptr::null_mut();
+        let mut starts = [[null; CHUNK_LEN]; 2];
+        for packet in 0..CHUNK_LEN {
+            starts[0][packet] = rows.wrapping_add(BLOCK_LEN * packet);
+            starts[1][packet] = texts[packet].wrapping_sub(BLOCK_LEN);
+        }
+        Self { starts, at: [null; CHUNK_LEN], dump: rows.wrapping_add(2 * BLOCK_LEN * CHUNK_LEN) }
+    }
+
+    /// Finds the places of the first `taken` blocks; the others go nowhere.
+    #[inline]
+    pub(super) fn find(&mut self, blocks: &Blocks, taken: usize) {
+        for (i, at) in self.at.iter_mut().enumerate().take(taken) {
+            let (packet, number) = (blocks.packet[i] as usize, blocks.number[i] as usize);
+            *at = self.starts[usize::from(number > 0)][packet % CHUNK_LEN]
+                .wrapping_add(BLOCK_LEN * number);
+        }
+        for at in self.at.iter_mut().skip(taken) {
+            *at = self.dump;
+        }
+    }
+
+    /// As `find`, but blocks from `direct` on go to rows behind those of block 0.
+    #[inline]
+    pub(super) fn stash(&mut self, blocks: &Blocks, taken: usize, direct: usize, rows: *mut u8) {
+        self.find(blocks, taken);
+        for stash in 0..taken - direct {
+            self.at[direct + stash] = rows.wrapping_add(BLOCK_LEN * (CHUNK_LEN + stash));
+        }
+    }
+
+    /// Adds a block that was put by to the text where it belongs.
+    ///
+    /// # Safety
+    ///
+    /// It is a block of that packet's text, and `row` has been written.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) unsafe fn unstash(&self, packet: u32, number: u32, row: *const u8) {
+        let at = self.starts[1][packet as usize].wrapping_add(BLOCK_LEN * number as usize);
+        // SAFETY: the caller's promises; a block of text and what follows it lie in the job's octets.
+        unsafe {
+            let sum = _mm512_xor_si512(_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(row.cast()));
+            _mm512_storeu_si512(at.cast(), sum);
+        }
+    }
+
+    /// Adds rows to the places from `from` on.
+    ///
+    /// # Safety
+    ///
+    /// 64 octets can be read and written at each.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn put<const N: usize>(&self, from: usize, rows: &[__m512i; N]) {
+        for (i, row) in rows.iter().enumerate() {
+            let at = self.at[from + i];
+            // SAFETY: the caller's promise.
+            unsafe {
+                let sum = _mm512_xor_si512(_mm512_loadu_si512(at.cast()), *row);
+                _mm512_storeu_si512(at.cast(), sum);
+            }
+        }
+    }
+}

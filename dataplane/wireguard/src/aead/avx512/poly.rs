@@ -1,0 +1,443 @@
+//! Poly1305 (RFC 8439 2.5) over eight lanes, with 52-bit multiplications and limbs of 44, 44 and 42 bits.
+//!
+//! Either each lane holds a packet of its own (`Lanes`), which needs no powers of `r` and no sum
+//! across lanes; or all eight hold consecutive blocks of one packet (`wide`).
+
+use core::arch::x86_64::*;
+
+use super::super::poly1305::CLAMP;
+use super::transpose;
+
+/// Eight numbers modulo 2^130 - 5 in limbs.
+pub(super) type Limbs = [__m512i; 3];
+
+/// A factor: its limbs, and 20 times the upper two, which fold what exceeds 2^130.
+#[derive(Clone, Copy)]
+pub(super) struct Factor {
+    r: Limbs,
+    s: [__m512i; 2],
+}
+
+/// A text under authentication.
+#[derive(Clone, Copy)]
+pub(super) struct Text {
+    /// `len` octets to read.
+    pub(super) start: *const u8,
+    pub(super) len: usize,
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn splat(value: u64) -> __m512i {
+    _mm512_set1_epi64(value.cast_signed())
+}
+
+const M44: u64 = (1 << 44) - 1;
+const M42: u64 = (1 << 42) - 1;
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+pub(super) fn factor(r: Limbs) -> Factor {
+    let twenty = |limb| {
+        // 20 x = 4 x + 16 x.
+        _mm512_add_epi64(_mm512_slli_epi64::<2>(limb), _mm512_slli_epi64::<4>(limb))
+    };
+    Factor { r, s: [twenty(r[1]), twenty(r[2])] }
+}
+
+/// The factor of eight one-time keys, whose first words are `low` and `high`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+pub(super) fn clamped(low: __m512i, high: __m512i) -> Factor {
+    let low = _mm512_and_si512(low, splat(CLAMP[0]));
+    let high = _mm512_and_si512(high, splat(CLAMP[1]));
+    let m44 = splat(M44);
+    factor([
+        _mm512_and_si512(low, m44),
+        _mm512_and_si512(_mm512_shrdi_epi64::<44>(low, high), m44),
+        _mm512_srli_epi64::<24>(high),
+    ])
+}
+
+/// `h * f`, carried as far as the next step needs: the first limb below 2^51 when `f` is a clamped
+/// key, the others below 2^44 and 2^42.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn times(h: Limbs, f: &Factor) -> Limbs {
+    reduced(&product(h, f))
+}
+
+/// The sums of lower and upper halves of the products, by limb.
+type Halves = [(__m512i, __m512i); 3];
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn product([h0, h1, h2]: Limbs, f: &Factor) -> Halves {
+    let ([r0, r1, r2], [s1, s2]) = (f.r, f.s);
+    let zero = _mm512_setzero_si512();
+    let sum = |a: (__m512i, __m512i), b: (__m512i, __m512i), c: (__m512i, __m512i)| {
+        let low = _mm512_madd52lo_epu64(zero, a.0, a.1);
+        let high = _mm512_madd52hi_epu64(zero, a.0, a.1);
+        let low = _mm512_madd52lo_epu64(low, b.0, b.1);
+        let high = _mm512_madd52hi_epu64(high, b.0, b.1);
+        let low = _mm512_madd52lo_epu64(low, c.0, c.1);
+        (low, _mm512_madd52hi_epu64(high, c.0, c.1))
+    };
+    // The first limb is the last to be known, so it comes last in each sum.
+    [
+        sum((h1, s2), (h2, s1), (h0, r0)),
+        sum((h1, r0), (h2, s2), (h0, r1)),
+        sum((h1, r1), (h2, r0), (h0, r2)),
+    ]
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn reduced(halves: &Halves) -> Limbs {
+    let [(low0, high0), (low1, high1), (low2, high2)] = *halves;
+    let (m44, m42) = (splat(M44), splat(M42));
+    // An upper half counts 2^52, which is 2^8 of the next limb.
+    let d1 = _mm512_add_epi64(
+        _mm512_add_epi64(low1, _mm512_slli_epi64::<8>(high0)),
+        _mm512_srli_epi64::<44>(low0),
+    );
+    let d2 = _mm512_add_epi64(
+        _mm512_add_epi64(low2, _mm512_slli_epi64::<8>(high1)),
+        _mm512_srli_epi64::<44>(d1),
+    );
+    // 2^(88 + 52) is 2^10 times 2^130, which counts 5.
+    let over = _mm512_add_epi64(_mm512_srli_epi64::<42>(d2), _mm512_slli_epi64::<10>(high2));
+    let fives = _mm512_add_epi64(over, _mm512_slli_epi64::<2>(over));
+    [
+        _mm512_add_epi64(_mm512_and_si512(low0, m44), fives),
+        _mm512_and_si512(d1, m44),
+        _mm512_and_si512(d2, m42),
+    ]
+}
+
+/// Carries from the first limb to the second, so that powers of `r`, which fill all their bits,
+/// can be multiplied: the first limb is then below 2^44, the second below 2^44 + 2^8.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn carried([h0, h1, h2]: Limbs) -> Limbs {
+    [
+        _mm512_and_si512(h0, splat(M44)),
+        _mm512_add_epi64(h1, _mm512_srli_epi64::<44>(h0)),
+        h2,
+    ]
+}
+
+/// Adds eight blocks of two words; `top` has bit 40, which is bit 128 of a block, where there is one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn plus([h0, h1, h2]: Limbs, low: __m512i, high: __m512i) -> Limbs {
+    let m44 = splat(M44);
+    [
+        _mm512_add_epi64(h0, _mm512_and_si512(low, m44)),
+        _mm512_add_epi64(h1, _mm512_and_si512(_mm512_shrdi_epi64::<44>(low, high), m44)),
+        // The funnel shift brings bit 128 along.
+        _mm512_add_epi64(h2, _mm512_shrdi_epi64::<24>(high, splat(1))),
+    ]
+}
+
+/// The numbers modulo 2^130 - 5, plus the pads modulo 2^128.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn finished([h0, h1, h2]: Limbs, pad: [__m512i; 2]) -> [__m512i; 2] {
+    let (m44, m42) = (splat(M44), splat(M42));
+    let (mut h0, mut h1, mut h2) = (h0, h1, h2);
+    for _ in 0..2 {
+        h1 = _mm512_add_epi64(h1, _mm512_srli_epi64::<44>(h0));
+        h2 = _mm512_add_epi64(h2, _mm512_srli_epi64::<44>(h1));
+        let over = _mm512_srli_epi64::<42>(h2);
+        let fives = _mm512_add_epi64(over, _mm512_slli_epi64::<2>(over));
+        h0 = _mm512_add_epi64(_mm512_and_si512(h0, m44), fives);
+        h1 = _mm512_and_si512(h1, m44);
+        h2 = _mm512_and_si512(h2, m42);
+    }
+    h1 = _mm512_add_epi64(h1, _mm512_srli_epi64::<44>(h0));
+    h0 = _mm512_and_si512(h0, m44);
+    let g0 = _mm512_add_epi64(h0, splat(5));
+    let g1 = _mm512_add_epi64(h1, _mm512_srli_epi64::<44>(g0));
+    let g2 = _mm512_add_epi64(h2, _mm512_srli_epi64::<44>(g1));
+    let reached = _mm512_cmpge_epu64_mask(g2, splat(1 << 42));
+    h0 = _mm512_mask_mov_epi64(h0, reached, _mm512_and_si512(g0, m44));
+    h1 = _mm512_mask_mov_epi64(h1, reached, _mm512_and_si512(g1, m44));
+    h2 = _mm512_mask_mov_epi64(h2, reached, _mm512_and_si512(g2, m42));
+    // Limbs do not overlap except for a carry out of the second, which addition takes along.
+    let low = _mm512_or_si512(h0, _mm512_slli_epi64::<44>(h1));
+    let high = _mm512_add_epi64(_mm512_srli_epi64::<20>(h1), _mm512_slli_epi64::<24>(h2));
+    let tag = _mm512_add_epi64(low, pad[0]);
+    let carry = _mm512_cmplt_epu64_mask(tag, low);
+    let upper = _mm512_add_epi64(high, pad[1]);
+    [tag, _mm512_mask_add_epi64(upper, carry, upper, splat(1))]
+}
+
+/// `GROUPS` times eight packets, one for each lane.
+pub(super) struct Lanes<const GROUPS: usize> {
+    factors: [Factor; GROUPS],
+    pads: [[__m512i; 2]; GROUPS],
+    sums: [Limbs; GROUPS],
+}
+
+impl<const GROUPS: usize> Lanes<GROUPS> {
+    /// Takes the one-time keys over; key `i` is that of lane `i % 8` of group `i / 8`.
+    ///
+    /// # Safety
+    ///
+    /// 32 octets can be read behind each pointer.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) unsafe fn new(keys: &[[*const u8; 8]; GROUPS]) -> Self {
+        let zero = _mm512_setzero_si512();
+        let mut pads = [[zero; 2]; GROUPS];
+        let mut factors = [Factor { r: [zero; 3], s: [zero; 2] }; GROUPS];
+        for group in 0..GROUPS {
+            let mut pairs = [zero; 4];
+            for (i, pair) in pairs.iter_mut().enumerate() {
+                let (one, other) = (keys[group][i], keys[group][4 + i]);
+                // SAFETY: the caller's promise.
+                let (one, other) =
+                    unsafe { (_mm256_loadu_si256(one.cast()), _mm256_loadu_si256(other.cast())) };
+                *pair = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(one), other);
+            }
+            let [low, high, pad_low, pad_high] = transpose::one_time_keys(&pairs);
+            factors[group] = clamped(low, high);
+            pads[group] = [pad_low, pad_high];
+        }
+        Self { factors, pads, sums: [[zero; 3]; GROUPS] }
+    }
+
+    /// Absorbs 64 octets of each lane.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn absorb(&mut self, rows: &[[__m512i; 8]; GROUPS]) {
+        let mut words = [[_mm512_setzero_si512(); 8]; GROUPS];
+        for group in 0..GROUPS {
+            words[group] = transpose::rows(&rows[group]);
+        }
+        for block in 0..4 {
+            for group in 0..GROUPS {
+                let (low, high) = (words[group][2 * block], words[group][2 * block + 1]);
+                let sum = plus(self.sums[group], low, high);
+                self.sums[group] = times(sum, &self.factors[group]);
+            }
+        }
+    }
+
+    /// As `absorb`, but only lanes whose text of `lens` octets goes on at octet `at` take part.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn absorb_some(&mut self, rows: &[[__m512i; 8]; GROUPS], lens: &[__m512i; GROUPS], at: usize) {
+        let mut words = [[_mm512_setzero_si512(); 8]; GROUPS];
+        for group in 0..GROUPS {
+            words[group] = transpose::rows(&rows[group]);
+        }
+        for block in 0..4 {
+            let here = splat((at + 16 * block) as u64);
+            for group in 0..GROUPS {
+                let (low, high) = (words[group][2 * block], words[group][2 * block + 1]);
+                let going = _mm512_cmpgt_epu64_mask(lens[group], here);
+                let old = self.sums[group];
+                let new = times(plus(old, low, high), &self.factors[group]);
+                for limb in 0..3 {
+                    self.sums[group][limb] = _mm512_mask_mov_epi64(old[limb], going, new[limb]);
+                }
+            }
+        }
+    }
+
+    /// The tags over the texts, the lengths included: lower words, then upper ones.
+    ///
+    /// # Safety
+    ///
+    /// Each text can be read for its length.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) unsafe fn tags(mut self, texts: &[[Text; 8]; GROUPS]) -> [[__m512i; 2]; GROUPS] {
+        let zero = _mm512_setzero_si512();
+        let (mut least, mut most) = (usize::MAX, 0);
+        let mut lens = [[0_u64; 8]; GROUPS];
+        for (lens, texts) in lens.iter_mut().zip(texts) {
+            for (len, text) in lens.iter_mut().zip(texts) {
+                *len = text.len as u64;
+                least = least.min(text.len);
+                most = most.max(text.len);
+            }
+        }
+        let mut rows = [[zero; 8]; GROUPS];
+        let mut at = 0;
+        while at + 64 <= least {
+            for group in 0..GROUPS {
+                for lane in 0..8 {
+                    let start = texts[group][lane].start.wrapping_add(at);
+                    // SAFETY: `at + 64` is not past the shortest text.
+                    rows[group][lane] = unsafe { _mm512_loadu_si512(start.cast()) };
+                }
+            }
+            self.absorb(&rows);
+            at += 64;
+        }
+        let mut going = [zero; GROUPS];
+        for (going, lens) in going.iter_mut().zip(&lens) {
+            // SAFETY: an array of 64 octets.
+            *going = unsafe { _mm512_loadu_si512(lens.as_ptr().cast()) };
+        }
+        while at < most {
+            for group in 0..GROUPS {
+                for lane in 0..8 {
+                    let Text { start, len } = texts[group][lane];
+                    // SAFETY: the mask has a bit for each octet of the text that is left.
+                    rows[group][lane] = unsafe { part(start, at, len) };
+                }
+            }
+            self.absorb_some(&rows, &going, at);
+            at += 64;
+        }
+        let mut tags = [[zero; 2]; GROUPS];
+        for group in 0..GROUPS {
+            let sum = plus(self.sums[group], zero, going[group]);
+            tags[group] = finished(times(sum, &self.factors[group]), self.pads[group]);
+        }
+        tags
+    }
+}
+
+/// The octets of a text from `at`, up to 64; zeros behind its end.
+///
+/// # Safety
+///
+/// `len` octets can be read at `start`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn part(start: *const u8, at: usize, len: usize) -> __m512i {
+    let mask = first(len.saturating_sub(at));
+    // SAFETY: octets without their bit in the mask are not touched.
+    unsafe { _mm512_maskz_loadu_epi8(mask, start.wrapping_add(at).cast()) }
+}
+
+/// The lowest `count` bits, all 64 for more.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn first(count: usize) -> u64 {
+    _bzhi_u64(u64::MAX, u32::try_from(count.min(64)).unwrap_or(64))
+}
+
+/// Where block `b` of eight goes when two rows of 64 octets are unpacked.
+const PLACES: [i64; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
+
+/// The tag over one text with the one-time key `key`, eight or sixteen blocks at a time.
+///
+/// # Safety
+///
+/// The text can be read for its length, and 32 octets behind `key`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+pub(super) unsafe fn wide(key: &[u64; 4], text: Text) -> [u64; 2] {
+    let [r_low, r_high, pad @ ..] = *key;
+    let r1 = clamped(splat(r_low), splat(r_high));
+    let r2 = factor(carried(times(r1.r, &r1)));
+    let r4 = factor(carried(times(r2.r, &r2)));
+    let r8 = factor(carried(times(r4.r, &r4)));
+    let r16 = factor(carried(times(r8.r, &r8)));
+    let blocks = text.len.div_ceil(16) + 1;
+    // Empty blocks in front make it full steps of 16.
+    let steps = blocks.div_ceil(16);
+    let empty = steps * 16 - blocks;
+    let zero = _mm512_setzero_si512();
+    let mut sums = [[zero; 3]; 2];
+    for step in 0..steps {
+        let whole = step > 0 && step + 1 < steps;
+        for (half, sum) in sums.iter_mut().enumerate() {
+            // In octets from the start of the text, and before it by the empty blocks.
+            let at = ((step * 16 + half * 8) * 16).cast_signed() - (empty * 16).cast_signed();
+            let rows = if whole {
+                let from = text.start.wrapping_offset(at);
+                // SAFETY: a step that is neither the first nor the last lies in the text.
+                unsafe { [_mm512_loadu_si512(from.cast()), _mm512_loadu_si512(from.wrapping_add(64).cast())] }
+            } else {
+                // SAFETY: the caller's promise.
+                unsafe { [edge(text, at), edge(text, at + 64)] }
+            };
+            let low = _mm512_unpacklo_epi64(rows[0], rows[1]);
+            let high = _mm512_unpackhi_epi64(rows[0], rows[1]);
+            let fresh = if whole {
+                plus(*sum, low, high)
+            } else {
+                let [h0, h1, h2] = plus(*sum, low, high);
+                let place = _mm512_add_epi64(lane_places(), _mm512_set1_epi64((at >> 4) as i64));
+                let absent = _mm512_cmplt_epi64_mask(place, zero);
+                [h0, h1, _mm512_mask_sub_epi64(h2, absent, h2, splat(1 << 40))]
+            };
+            *sum = if step + 1 < steps { carried(times(fresh, &r16)) } else { carried(fresh) };
+        }
+    }
+    // Lane by lane the powers 8, 4, 7, 3, 6, 2, 5, 1, and eight more for the first half.
+    let power = select(0b0011_0011, &r1, &r2);
+    let power = select(0b0000_1111, &power, &factor(carried(times(power.r, &r2))));
+    let power = select(0b0101_0101, &power, &factor(carried(times(power.r, &r4))));
+    let eight_more = factor(carried(times(power.r, &r8)));
+    let (first, second) = (product(sums[0], &eight_more), product(sums[1], &power));
+    let mut halves = first;
+    for limb in 0..3 {
+        halves[limb].0 = folded(_mm512_add_epi64(first[limb].0, second[limb].0));
+        halves[limb].1 = folded(_mm512_add_epi64(first[limb].1, second[limb].1));
+    }
+    let tag = finished(reduced(&halves), [splat(pad[0]), splat(pad[1])]);
+    [lowest(tag[0]), lowest(tag[1])]
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn lane_places() -> __m512i {
+    let [a, b, c, d, e, f, g, h] = PLACES;
+    _mm512_setr_epi64(a, b, c, d, e, f, g, h)
+}
+
+/// The sum of all lanes, in every lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn folded(lanes: __m512i) -> __m512i {
+    let lanes = _mm512_add_epi64(lanes, _mm512_shuffle_i64x2::<0x4e>(lanes, lanes));
+    let lanes = _mm512_add_epi64(lanes, _mm512_shuffle_i64x2::<0xb1>(lanes, lanes));
+    _mm512_add_epi64(lanes, _mm512_shuffle_epi32::<0x4e>(lanes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn lowest(lanes: __m512i) -> u64 {
+    _mm_cvtsi128_si64(_mm512_castsi512_si128(lanes)).cast_unsigned()
+}
+
+/// `yes` in the lanes of the mask, else `no`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn select(mask: u8, no: &Factor, yes: &Factor) -> Factor {
+    let mut chosen = *no;
+    for limb in 0..3 {
+        chosen.r[limb] = _mm512_mask_mov_epi64(no.r[limb], mask, yes.r[limb]);
+    }
+    for limb in 0..2 {
+        chosen.s[limb] = _mm512_mask_mov_epi64(no.s[limb], mask, yes.s[limb]);
+    }
+    chosen
+}
+
+/// 64 octets of a text from `at`, which may lie before its start: zeros outside, and the block of
+/// lengths behind its end.
+///
+/// # Safety
+///
+/// The text can be read for its length.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn edge(text: Text, at: isize) -> __m512i {
+    let before = at.min(0).unsigned_abs();
+    let end = text.len.cast_signed() - at;
+    let mask = first(end.max(0).unsigned_abs()) & !first(before);
+    // SAFETY: octets without their bit in the mask are not touched, and those with it lie in the text.
+    let row = unsafe { _mm512_maskz_loadu_epi8(mask, text.start.wrapping_offset(at).cast()) };
+    let word = (text.len.div_ceil(16) * 16 + 8).cast_signed() - at;
+    let here = if (0..64).contains(&word) { 1_u8 << (word >> 3) } else { 0 };
+    _mm512_mask_mov_epi64(row, here, splat(text.len as u64))
+}

@@ -1,0 +1,235 @@
+//! The order of the work: which packets share a chunk, which blocks share a pass, and which packets
+//! share the lanes of Poly1305. Only public things are looked at: lengths and counts.
+
+/// Jobs that are looked at together; longer batches are cut.
+pub(super) const SLICE_LEN: usize = 64;
+
+/// Packets whose keys are transposed together, and whose blocks share passes.
+pub(super) const CHUNK_LEN: usize = 32;
+
+/// Octets of a chunk, more or less: they are read twice or three times, so they shall stay in the
+/// first-level cache, which has 32 KiB on most processors.
+const CHUNK_OCTETS: usize = 24 * 1024;
+
+/// Octets of a block of `ChaCha20`.
+pub(super) const BLOCK_LEN: usize = 64;
+
+/// Positions of the longest texts first; a list of up to [`SLICE_LEN`].
+#[inline(always)]
+pub(super) fn longest_first(lens: &[usize; SLICE_LEN], count: usize) -> [u8; SLICE_LEN] {
+    let mut order = [0; SLICE_LEN];
+    // Blocks in the upper bits, the position below: all differ, so the number of greater ones is
+    // the place. No branch depends on a comparison.
+    let mut keys = [0_u16; SLICE_LEN];
+    for ((position, key), len) in (0_u16..).zip(&mut keys).zip(lens).take(count) {
+        let blocks = u16::try_from(len.div_ceil(16).min(1022)).unwrap_or(1022) + 1;
+        *key = blocks << 6 | position;
+    }
+    let mut places = [0_u16; SLICE_LEN];
+    for key in keys.iter().take(count) {
+        for (place, other) in places.iter_mut().zip(&keys) {
+            *place += u16::from(key > other);
+        }
+    }
+    for ((position, place), _) in (0_u8..).zip(&places).zip(lens).take(count) {
+        if let Some(entry) = order.get_mut(usize::from(*place)) {
+            *entry = position;
+        }
+    }
+    order
+}
+
+/// How many of the next packets make a chunk: at least one, and by 16 when octets are the limit, so
+/// that lanes stay full.
+#[inline(always)]
+pub(super) fn chunk_len(lens: impl Iterator<Item = usize>) -> usize {
+    let (mut count, mut octets) = (0, 0);
+    for len in lens.take(CHUNK_LEN) {
+        octets += len;
+        if count >= CHUNK_LEN / 2 && octets > CHUNK_OCTETS {
+            return CHUNK_LEN / 2;
+        }
+        count += 1;
+    }
+    count
+}
+
+/// Blocks of a chunk that are made in one pass: the packet, and the number of the block in it.
+/// Longer than a pass, because runs are copied 16 at a time.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    pub(super) packet: [u32; CHUNK_LEN + 16],
+    pub(super) number: [u32; CHUNK_LEN + 16],
+}
+
+/// The way through all blocks of a chunk: block 0 of every packet, then block 1 of those that have
+/// one, and so on, so that neighbours in a pass belong to different packets where possible.
+#[derive(Clone, Debug)]
+pub(super) struct Walk {
+    /// Packets, those with most blocks first.
+    members: [u32; CHUNK_LEN + 16],
+    blocks: [u32; CHUNK_LEN],
+    /// How many members still have the block that is next.
+    live: usize,
+    number: u32,
+    /// The next member.
+    at: usize,
+    left: usize,
+}
+
+impl Walk {
+    /// A walk over packets with so many blocks each, in order.
+    #[inline(always)]
+    pub(super) fn new(lens: &[usize; CHUNK_LEN], count: usize) -> Self {
+        let last = u32::try_from(count.saturating_sub(1)).unwrap_or(0);
+        let mut members = [0; CHUNK_LEN + 16];
+        for (packet, member) in (0..).zip(&mut members) {
+            *member = packet.min(last);
+        }
+        let mut blocks = [0; CHUNK_LEN];
+        let mut left = 0;
+        for (blocks, len) in blocks.iter_mut().zip(lens).take(count) {
+            let all = 1 + len.div_ceil(BLOCK_LEN);
+            *blocks = u32::try_from(all).unwrap_or(u32::MAX);
+            left += all;
+        }
+        Self { members, blocks, live: count, number: 0, at: 0, left }
+    }
+
+    /// Blocks that are not taken yet.
+    #[inline(always)]
+    pub(super) const fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Takes up to `wanted` blocks, at most a chunk's length, and says how many. What lies behind
+    /// them in the lists names a packet of the chunk, too.
+    #[inline(always)]
+    pub(super) fn take(&mut self, wanted: usize, to: &mut Blocks) -> usize {
+        let mut taken = 0;
+        while taken < wanted && self.live > 0 {
+            let run = 16.min(self.live - self.at).min(wanted - taken);
+            let from = self.members.get(self.at..self.at + 16);
+            let packets = to.packet.get_mut(taken..taken + 16);
+            let numbers = to.number.get_mut(taken..taken + 16);
+            let (Some(from), Some(packets), Some(numbers)) = (from, packets, numbers) else { break };
+            packets.copy_from_slice(from);
+            numbers.fill(self.number);
+            taken += run;
+            self.at += run;
+            if self.at == self.live {
+                self.at = 0;
+                self.number += 1;
+                while self.blocks.get(self.live.wrapping_sub(1)).is_some_and(|all| *all <= self.number) {
+                    self.live -= 1;
+                }
+            }
+        }
+        self.left -= taken;
+        taken
+    }
+
+    /// Leaves out the packets that are not wanted any more.
+    #[inline(always)]
+    pub(super) fn keep(&mut self, wanted: impl Fn(usize) -> bool) {
+        let (mut kept, mut at, mut left) = (0, 0, 0);
+        for position in 0..self.live {
+            let packet = self.members.get(position).copied().unwrap_or_default();
+            let all = self.blocks.get(position).copied().unwrap_or_default();
+            if !wanted(packet as usize) {
+                continue;
+            }
+            let passed = position < self.at;
+            at += usize::from(passed);
+            left += (all - self.number) as usize - usize::from(passed);
+            if let (Some(member), Some(blocks)) =
+                (self.members.get_mut(kept), self.blocks.get_mut(kept))
+            {
+                (*member, *blocks) = (packet, all);
+            }
+            kept += 1;
+        }
+        (self.live, self.at, self.left) = (kept, at, left);
+        if self.at == self.live {
+            self.at = 0;
+            self.number += 1;
+            while self.blocks.get(self.live.wrapping_sub(1)).is_some_and(|all| *all <= self.number) {
+                self.live -= 1;
+            }
+        }
+    }
+}
+
+/// What authentication costs, in cycles: a part for each call and one for each 16 octets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    /// One packet, block by block.
+    pub(super) narrow: (usize, usize),
+    /// One packet, its blocks in lanes.
+    pub(super) wide: (usize, usize),
+    /// As many packets as one register has lanes.
+    pub(super) single: (usize, usize),
+    /// Twice as many.
+    pub(super) double: (usize, usize),
+    /// How many packets one register holds.
+    pub(super) lanes: usize,
+}
+
+#[inline(always)]
+const fn price((call, step): (usize, usize), len: usize) -> usize {
+    call + step * (len.div_ceil(16) + 1)
+}
+
+impl Costs {
+    /// Whether one packet is authenticated faster with its blocks in lanes than block by block.
+    #[inline(always)]
+    pub(super) const fn prefers_wide(&self, len: usize) -> bool {
+        price(self.wide, len) < price(self.narrow, len)
+    }
+
+    #[inline(always)]
+    fn alone(&self, len: usize) -> usize {
+        price(self.wide, len).min(price(self.narrow, len))
+    }
+
+    /// How many of the longest packets of a chunk are better authenticated one by one; the others
+    /// fill lanes in their order.
+    #[inline(always)]
+    pub(super) fn alone_count(&self, lens: &[usize]) -> usize {
+        let pair = 2 * self.lanes;
+        let (first, last) = (lens.first(), lens.last());
+        if lens.len().is_multiple_of(pair) && first == last {
+            return 0;
+        }
+        let (mut best, mut least) = (0, usize::MAX);
+        let mut alone = 0;
+        for count in 0..=lens.len() {
+            let rest = lens.get(count..).unwrap_or_default();
+            let mut cost = alone;
+            for group in rest.chunks(pair) {
+                let longest = group.first().copied().unwrap_or_default();
+                let how = if group.len() > self.lanes { self.double } else { self.single };
+                cost += price(how, longest);
+            }
+            if cost < least {
+                (best, least) = (count, cost);
+            }
+            alone += rest.first().map_or(0, |len| self.alone(*len));
+            if alone >= least {
+                break;
+            }
+        }
+        best
+    }
+}
+
+/// How many blocks the next pass makes when so many are left: 32 or 16 in lanes, 8 or 4 in rows.
+#[inline(always)]
+pub(super) const fn pass_len(left: usize) -> usize {
+    match left {
+        25.. => 32,
+        9..=24 => 16,
+        5..=8 => 8,
+        _ => 4,
+    }
+}
