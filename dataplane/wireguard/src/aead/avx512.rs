@@ -13,9 +13,9 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::poly1305;
-use super::schedule::{self, Blocks, CHUNK_LEN, Costs, SLICE_LEN, Walk};
+use super::schedule::{self, Blocks, CHUNK_LEN, Costs, LIST_LEN, SLICE_LEN, Walk};
 use super::{Job, TAG_LEN};
-use chacha::{Keys, Places};
+use chacha::Keys;
 use poly::{Lanes, Text};
 
 /// Measured on Zen 4.
@@ -64,16 +64,15 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
             least = least.min(job.len);
             most = most.max(job.len);
         }
-        let sorted = if least == most { IN_ORDER } else { schedule::longest_first(&lens, slice.len()) };
+        let sorted =
+            if least == most { IN_ORDER } else { schedule::longest_first(&lens, slice.len()) };
         let mut order = sorted.get(..slice.len()).unwrap_or_default();
         while !order.is_empty() {
-            let len_of = |position: &u8| lens.get(usize::from(*position)).copied().unwrap_or(0);
-            let count = schedule::chunk_len(order.iter().map(len_of));
+            let count = schedule::chunk_len(order, &lens);
             let Some((now, later)) = order.split_at_checked(count) else { break };
             let mut chunk = Chunk::new(slice, now);
             let accepted = if SEAL {
-                chunk.seal(&mut keys, &mut rows);
-                u32::MAX
+                chunk.seal(&mut keys, &mut rows)
             } else {
                 chunk.open(&mut keys, &mut rows)
             };
@@ -86,10 +85,8 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
         }
     }
     keys.wipe();
-    rows.wipe(CHUNK_LEN.min(jobs.len()), jobs.len());
+    rows.wipe(CHUNK_LEN.min(jobs.len()));
 }
-
-const ROWS_LEN: usize = 2 * CHUNK_LEN + 1;
 
 /// The order of jobs that are all alike.
 const IN_ORDER: [u8; SLICE_LEN] = {
@@ -105,6 +102,10 @@ const IN_ORDER: [u8; SLICE_LEN] = {
     order
 };
 
+/// Rows of block 0; those behind the last packet of a chunk are read for lanes without one.
+const KEY_ROWS: usize = LIST_LEN;
+const ROWS_LEN: usize = KEY_ROWS + CHUNK_LEN + 1;
+
 /// Room for blocks that are no text: block 0 of each packet, whose first half is its one-time key,
 /// behind them the key stream of text that is not verified yet, and at the end the row that takes
 /// the blocks which nobody wants.
@@ -112,213 +113,236 @@ const IN_ORDER: [u8; SLICE_LEN] = {
 struct Rows([MaybeUninit<__m512i>; ROWS_LEN]);
 
 impl Rows {
-    fn start(&mut self) -> *mut u8 {
-        self.0.as_mut_ptr().cast()
+    #[inline]
+    fn key(&mut self, packet: usize) -> *mut u8 {
+        self.0.as_mut_ptr().wrapping_add(packet).cast()
     }
 
-    /// Makes the first rows of each half zero, so that a block that is added to them stays as it is.
+    #[inline]
+    fn stash(&mut self, block: usize) -> *mut u8 {
+        self.key(KEY_ROWS + block)
+    }
+
+    #[inline]
+    fn dump(&mut self) -> *mut u8 {
+        self.key(ROWS_LEN - 1)
+    }
+
+    /// Makes rows zero, so that a block that is added to them stays as it is: those of `keys`
+    /// packets and of the lanes behind them, `stash` further ones, and the dump.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     fn clear(&mut self, keys: usize, stash: usize) {
-        let (one, other) = self.0.split_at_mut(CHUNK_LEN);
-        for row in one.iter_mut().take(keys).chain(other.iter_mut().take(stash)) {
-            row.write(_mm512_setzero_si512());
+        let zero = _mm512_setzero_si512();
+        let (one, other) = self.0.split_at_mut(KEY_ROWS);
+        for row in one.iter_mut().take(keys) {
+            row.write(zero);
+        }
+        for row in one.iter_mut().skip(keys).take(16) {
+            row.write(zero);
+        }
+        for row in other.iter_mut().take(stash) {
+            row.write(zero);
         }
         if let Some(dump) = other.last_mut() {
-            dump.write(_mm512_setzero_si512());
+            dump.write(zero);
         }
     }
 
-    /// As `clear`, and the compiler must not leave it out.
+    /// Overwrites what is secret after chunks of up to `keys` packets.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn wipe(&mut self, keys: usize, stash: usize) {
-        self.clear(keys, stash);
+    fn wipe(&mut self, keys: usize) {
+        self.clear(keys, CHUNK_LEN);
         chacha::keep(self);
     }
 }
 
-/// Up to 32 packets, the longest first.
+/// Up to 32 packets, the longest first. Entries behind the last repeat it, for lanes without a packet.
 struct Chunk {
     count: usize,
-    texts: [*mut u8; CHUNK_LEN],
-    lens: [usize; CHUNK_LEN],
-    keys: [*const u8; CHUNK_LEN],
-    counters: [u64; CHUNK_LEN],
+    texts: [*mut u8; LIST_LEN],
+    lens: [usize; LIST_LEN],
+    keys: [*const u8; LIST_LEN],
+    counters: [u64; LIST_LEN],
 }
+
+/// Tags: lower words, then upper ones.
+type Tags = [[u64; LIST_LEN]; 2];
 
 impl Chunk {
     #[inline]
     fn new(jobs: &mut [Job<'_>], order: &[u8]) -> Self {
         let mut chunk = Self {
-            count: order.len(),
-            texts: [core::ptr::null_mut(); CHUNK_LEN],
-            lens: [0; CHUNK_LEN],
-            keys: [core::ptr::null(); CHUNK_LEN],
-            counters: [0; CHUNK_LEN],
+            count: order.len().min(CHUNK_LEN),
+            texts: [core::ptr::null_mut(); LIST_LEN],
+            lens: [0; LIST_LEN],
+            keys: [core::ptr::null(); LIST_LEN],
+            counters: [0; LIST_LEN],
         };
-        for (place, position) in order.iter().enumerate().take(CHUNK_LEN) {
+        let places = chunk.texts.iter_mut().zip(&mut chunk.lens);
+        let places = places.zip(&mut chunk.keys).zip(&mut chunk.counters);
+        for ((((text, len), key), counter), position) in places.zip(order) {
             if let Some(job) = jobs.get_mut(usize::from(*position)) {
-                chunk.texts[place] = job.octets.as_mut_ptr();
-                chunk.lens[place] = job.len;
-                chunk.keys[place] = job.key.octets().as_ptr();
-                chunk.counters[place] = job.counter;
+                *text = job.octets.as_mut_ptr();
+                *len = job.len;
+                *key = job.key.octets().as_ptr();
+                *counter = job.counter;
             }
         }
+        let (last, rest) = (chunk.count - 1, chunk.count..chunk.count + 16);
+        let (text, len, key) = (chunk.texts[last], chunk.lens[last], chunk.keys[last]);
+        chunk.texts[rest.clone()].fill(text);
+        chunk.lens[rest.clone()].fill(len);
+        chunk.keys[rest].fill(key);
         chunk
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn seal(&mut self, keys: &mut Keys, rows: &mut Rows) {
-        let mut walk = Walk::new(&self.lens, self.count);
-        let mut places = Places::new(&self.texts, rows.start());
+    fn seal(&mut self, keys: &mut Keys, rows: &mut Rows) -> u32 {
+        let mut walk = Walk::new(&self.texts, &self.lens, self.count, rows.key(0));
         rows.clear(self.count, 0);
-        // SAFETY: `self` has the texts and keys of `count` jobs.
+        // SAFETY: `self` has the keys of `count` jobs.
         unsafe { keys.load(&self.keys, &self.counters, self.count, walk.left()) };
-        self.passes(keys, &mut walk, &mut places);
-        let mut tags = [[0; 2]; CHUNK_LEN];
+        let mut blocks = Blocks::new();
+        passes(keys, &mut walk, &mut blocks, rows);
+        let mut tags = [[0; LIST_LEN]; 2];
         self.tags(rows, &mut tags);
         for packet in 0..self.count {
             // SAFETY: a job has room for the tag behind its text.
             unsafe {
-                let at = self.texts[packet].add(self.lens[packet]);
-                at.cast::<[u64; 2]>().write_unaligned(tags[packet]);
+                let at = self.texts[packet].add(self.lens[packet]).cast::<u64>();
+                at.write_unaligned(tags[0][packet]);
+                at.add(1).write_unaligned(tags[1][packet]);
             }
         }
+        u32::MAX
     }
 
     /// Which packets were right, one bit for each.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     fn open(&mut self, keys: &mut Keys, rows: &mut Rows) -> u32 {
-        let mut walk = Walk::new(&self.lens, self.count);
-        let mut places = Places::new(&self.texts, rows.start());
-        // SAFETY: `self` has the texts and keys of `count` jobs.
+        let mut walk = Walk::new(&self.texts, &self.lens, self.count, rows.key(0));
+        // SAFETY: `self` has the keys of `count` jobs.
         unsafe { keys.load(&self.keys, &self.counters, self.count, walk.left()) };
-        // The pass that makes block 0 of the last packets has room for the first blocks of text.
+        // The pass that makes block 0 of the packets may have room for the first blocks of text.
         // Their key stream is put by until the tags are verified.
-        let mut blocks = Blocks { packet: [0; CHUNK_LEN + 16], number: [0; CHUNK_LEN + 16] };
+        let mut blocks = Blocks::new();
         let wanted = if self.count > 16 { 32 } else { schedule::pass_len(walk.left()) };
         let taken = walk.take(wanted, &mut blocks);
         let stashed = taken - self.count;
         rows.clear(self.count, stashed);
-        places.stash(&blocks, taken, self.count, rows.start());
-        // SAFETY: places has a row or a dump for each block.
-        unsafe { keys.pass(&blocks, wanted, &mut places) };
-        let mut tags = [[0; 2]; CHUNK_LEN];
-        self.tags(rows, &mut tags);
-        let mut accepted = 0;
-        for packet in 0..self.count {
-            // SAFETY: a job has a tag behind its text.
-            let theirs = unsafe {
-                let at = self.texts[packet].add(self.lens[packet]);
-                at.cast::<[u64; TAG_LEN / 8]>().read_unaligned()
-            };
-            let difference = (theirs[0] ^ tags[packet][0]) | (theirs[1] ^ tags[packet][1]);
-            accepted |= u32::from(difference == 0) << packet;
+        let mut texts = [core::ptr::null_mut(); CHUNK_LEN];
+        for (block, text) in texts.iter_mut().enumerate().take(stashed) {
+            *text = core::mem::replace(&mut blocks.place[self.count + block], rows.stash(block));
         }
-        for stash in 0..stashed {
-            let (packet, number) = (blocks.packet[self.count + stash], blocks.number[self.count + stash]);
-            if accepted >> packet & 1 == 1 {
-                // SAFETY: the block belongs to the text of that packet.
-                unsafe { places.unstash(packet, number, rows.start().add(64 * (CHUNK_LEN + stash))) };
+        blocks.place[taken..wanted].fill(rows.dump());
+        // SAFETY: each place is a row.
+        unsafe { keys.pass(&blocks, wanted) };
+        let mut tags = [[0; LIST_LEN]; 2];
+        self.tags(rows, &mut tags);
+        let accepted = self.accepted(&tags);
+        for (block, text) in texts.iter_mut().enumerate().take(stashed) {
+            if accepted >> blocks.packet[self.count + block] & 1 == 1 {
+                // SAFETY: the place of a block of text, and a row that was written.
+                unsafe { chacha::put(*text, _mm512_load_si512(rows.stash(block).cast())) };
             }
         }
         if accepted.count_ones() as usize != self.count {
-            walk.keep(|packet| accepted >> packet & 1 == 1);
+            walk.keep(accepted);
         }
-        self.passes(keys, &mut walk, &mut places);
+        passes(keys, &mut walk, &mut blocks, rows);
         accepted
     }
 
-    /// Makes all blocks that are left and adds them to their places.
+    /// Which packets bear these tags.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn passes(&self, keys: &mut Keys, walk: &mut Walk, places: &mut Places) {
-        let mut blocks = Blocks { packet: [0; CHUNK_LEN + 16], number: [0; CHUNK_LEN + 16] };
-        while walk.left() > 0 {
-            let wanted = schedule::pass_len(walk.left());
-            let taken = walk.take(wanted, &mut blocks);
-            places.find(&blocks, taken);
-            // SAFETY: places has a block of text, a row or a dump for each block.
-            unsafe { keys.pass(&blocks, wanted, places) };
+    fn accepted(&self, tags: &Tags) -> u32 {
+        let mut accepted = 0;
+        for packet in 0..self.count {
+            // SAFETY: a job has a tag behind its text.
+            let [low, high] = unsafe {
+                let at = self.texts[packet].add(self.lens[packet]);
+                at.cast::<[u64; TAG_LEN / 8]>().read_unaligned()
+            };
+            let difference = (low ^ tags[0][packet]) | (high ^ tags[1][packet]);
+            accepted |= u32::from(difference == 0) << packet;
         }
+        accepted
     }
 
     /// The tags of all packets, whose one-time keys are in the rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn tags(&self, rows: &mut Rows, tags: &mut [[u64; 2]; CHUNK_LEN]) {
-        let rows = rows.start().cast_const();
+    fn tags(&self, rows: &mut Rows, tags: &mut Tags) {
         let lens = self.lens.get(..self.count).unwrap_or_default();
         let alone = COSTS.alone_count(lens);
         for packet in 0..alone {
-            let text = self.text(packet);
+            let text = Text { start: self.texts[packet].cast_const(), len: self.lens[packet] };
             // SAFETY: the row of a packet has been written, and its text has its length.
-            tags[packet] = unsafe {
-                let key = rows.add(64 * packet).cast::<[u64; 4]>().read();
+            let tag = unsafe {
+                let key = rows.key(packet).cast::<[u64; 4]>().read();
                 if COSTS.prefers_wide(text.len) {
                     poly::wide(&key, text)
                 } else {
                     poly1305::tag(&key, core::slice::from_raw_parts(text.start, text.len))
                 }
             };
+            [tags[0][packet], tags[1][packet]] = tag;
         }
         let mut from = alone;
         while from < self.count {
-            // SAFETY: the rows of all packets have been written.
+            // SAFETY: rows and texts have 16 entries from any packet on.
             unsafe {
                 if self.count - from > 8 {
-                    self.group_tags::<2>(rows, from, tags);
+                    self.group_tags::<2>(rows.key(from), from, tags);
                     from += 16;
                 } else {
-                    self.group_tags::<1>(rows, from, tags);
+                    self.group_tags::<1>(rows.key(from), from, tags);
                     from += 8;
                 }
             }
         }
     }
 
-    #[inline]
-    fn text(&self, packet: usize) -> Text {
-        Text { start: self.texts[packet].cast_const(), len: self.lens[packet] }
-    }
-
-    /// The tags of up to `8 * GROUPS` packets from `from` on.
+    /// The tags of `8 * GROUPS` packets from `from` on, whose one-time keys begin at `keys`.
     ///
     /// # Safety
     ///
-    /// The rows have been written.
+    /// The rows have been written, and entries behind the last packet are there.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     unsafe fn group_tags<const GROUPS: usize>(
         &self,
-        rows: *const u8,
+        keys: *const u8,
         from: usize,
-        tags: &mut [[u64; 2]; CHUNK_LEN],
+        tags: &mut Tags,
     ) {
-        let mut keys = [[rows; 8]; GROUPS];
-        let mut texts = [[Text { start: rows, len: 0 }; 8]; GROUPS];
-        for lane in 0..8 * GROUPS {
-            // Lanes without a packet do the work of the last one again.
-            let packet = (from + lane).min(self.count - 1);
-            keys[lane / 8][lane % 8] = rows.wrapping_add(64 * packet);
-            texts[lane / 8][lane % 8] = self.text(packet);
-        }
-        // SAFETY: the keys are rows, the texts those of the jobs.
-        let found = unsafe { Lanes::new(&keys).tags(&texts) };
-        for (group, [low, high]) in found.into_iter().enumerate() {
-            let mut words = [[0_u64; 8]; 2];
-            // SAFETY: arrays of 64 octets.
-            unsafe {
-                _mm512_storeu_si512(words[0].as_mut_ptr().cast(), low);
-                _mm512_storeu_si512(words[1].as_mut_ptr().cast(), high);
-            }
-            let left = self.count.saturating_sub(from + 8 * group).min(8);
-            for lane in 0..left {
-                tags[from + 8 * group + lane] = [words[0][lane], words[1][lane]];
+        // SAFETY: the caller's promise; 64 octets at each place of the lists of tags.
+        unsafe {
+            let lanes = Lanes::<GROUPS>::new(keys);
+            let found = lanes.tags(&self.texts[from..], &self.lens[from..]);
+            for (group, words) in found.into_iter().enumerate() {
+                for (tags, words) in tags.iter_mut().zip(words) {
+                    let to = &mut tags[from + 8 * group..from + 8 * group + 8];
+                    _mm512_storeu_si512(to.as_mut_ptr().cast(), words);
+                }
             }
         }
+    }
+}
+
+/// Makes all blocks that are left and adds them to their places.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn passes(keys: &Keys, walk: &mut Walk, blocks: &mut Blocks, rows: &mut Rows) {
+    while walk.left() > 0 {
+        let wanted = schedule::pass_len(walk.left());
+        let taken = walk.take(wanted, blocks);
+        blocks.place[taken..wanted].fill(rows.dump());
+        // SAFETY: each place is a block of text with what follows it, or a row.
+        unsafe { keys.pass(blocks, wanted) };
     }
 }

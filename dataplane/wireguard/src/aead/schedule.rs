@@ -40,60 +40,88 @@ pub(super) fn longest_first(lens: &[usize; SLICE_LEN], count: usize) -> [u8; SLI
 }
 
 /// How many of the next packets make a chunk: at least one, and by 16 when octets are the limit, so
-/// that lanes stay full.
+/// that lanes stay full. `lens` has the lengths of those that are left.
 #[inline(always)]
-pub(super) fn chunk_len(lens: impl Iterator<Item = usize>) -> usize {
-    let (mut count, mut octets) = (0, 0);
-    for len in lens.take(CHUNK_LEN) {
-        octets += len;
-        if count >= CHUNK_LEN / 2 && octets > CHUNK_OCTETS {
-            return CHUNK_LEN / 2;
-        }
-        count += 1;
+pub(super) fn chunk_len(order: &[u8], lens: &[usize; SLICE_LEN]) -> usize {
+    let count = order.len().min(CHUNK_LEN);
+    let len_of = |position: &u8| lens.get(usize::from(*position)).copied().unwrap_or(0);
+    // The first is the longest.
+    let longest = order.first().map_or(0, len_of);
+    if count <= CHUNK_LEN / 2 || longest <= CHUNK_OCTETS / CHUNK_LEN {
+        return count;
     }
-    count
+    let octets: usize = order.iter().take(count).map(len_of).sum();
+    if octets > CHUNK_OCTETS { CHUNK_LEN / 2 } else { count }
 }
 
-/// Blocks of a chunk that are made in one pass: the packet, and the number of the block in it.
-/// Longer than a pass, because runs are copied 16 at a time.
+/// Length of lists that are copied 16 entries at a time from any place of a chunk.
+pub(super) const LIST_LEN: usize = CHUNK_LEN + 16;
+
+/// Blocks of a chunk that are made in one pass: the packet, the number of the block in it, and where
+/// its octets are.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    pub(super) packet: [u32; CHUNK_LEN + 16],
-    pub(super) number: [u32; CHUNK_LEN + 16],
+    pub(super) packet: [u32; LIST_LEN],
+    pub(super) number: [u32; LIST_LEN],
+    pub(super) place: [*mut u8; LIST_LEN],
+}
+
+impl Blocks {
+    #[inline(always)]
+    pub(super) const fn new() -> Self {
+        Self {
+            packet: [0; LIST_LEN],
+            number: [0; LIST_LEN],
+            place: [core::ptr::null_mut(); LIST_LEN],
+        }
+    }
 }
 
 /// The way through all blocks of a chunk: block 0 of every packet, then block 1 of those that have
 /// one, and so on, so that neighbours in a pass belong to different packets where possible.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Walk {
     /// Packets, those with most blocks first.
-    members: [u32; CHUNK_LEN + 16],
-    blocks: [u32; CHUNK_LEN],
+    members: [u32; LIST_LEN],
+    /// Where their texts begin.
+    texts: [*mut u8; LIST_LEN],
+    blocks: [u32; LIST_LEN],
+    /// Where the blocks 0 go, one after the other.
+    rows: *mut u8,
     /// How many members still have the block that is next.
     live: usize,
-    number: u32,
+    number: usize,
     /// The next member.
     at: usize,
     left: usize,
 }
 
 impl Walk {
-    /// A walk over packets with so many blocks each, in order.
+    /// A walk over the first `count` packets with texts of such lengths, the longest first.
     #[inline(always)]
-    pub(super) fn new(lens: &[usize; CHUNK_LEN], count: usize) -> Self {
+    pub(super) fn new(
+        texts: &[*mut u8; LIST_LEN],
+        lens: &[usize; LIST_LEN],
+        count: usize,
+        rows: *mut u8,
+    ) -> Self {
         let last = u32::try_from(count.saturating_sub(1)).unwrap_or(0);
-        let mut members = [0; CHUNK_LEN + 16];
-        for (packet, member) in (0..).zip(&mut members) {
+        let mut members = [0; LIST_LEN];
+        for (packet, member) in (0_u32..).zip(&mut members) {
             *member = packet.min(last);
         }
-        let mut blocks = [0; CHUNK_LEN];
-        let mut left = 0;
+        let mut blocks = [0; LIST_LEN];
+        let mut left = count;
         for (blocks, len) in blocks.iter_mut().zip(lens).take(count) {
-            let all = 1 + len.div_ceil(BLOCK_LEN);
-            *blocks = u32::try_from(all).unwrap_or(u32::MAX);
+            let all = len.div_ceil(BLOCK_LEN);
+            // 2^32 blocks are 256 GiB, which no datagram has.
+            #[expect(clippy::cast_possible_truncation, reason = "no datagram has so many blocks")]
+            {
+                *blocks = 1 + all as u32;
+            }
             left += all;
         }
-        Self { members, blocks, live: count, number: 0, at: 0, left }
+        Self { members, texts: *texts, blocks, rows, live: count, number: 0, at: 0, left }
     }
 
     /// Blocks that are not taken yet.
@@ -103,59 +131,86 @@ impl Walk {
     }
 
     /// Takes up to `wanted` blocks, at most a chunk's length, and says how many. What lies behind
-    /// them in the lists names a packet of the chunk, too.
+    /// them in the lists is a packet of the chunk, too, but its place is no place.
     #[inline(always)]
     pub(super) fn take(&mut self, wanted: usize, to: &mut Blocks) -> usize {
         let mut taken = 0;
         while taken < wanted && self.live > 0 {
             let run = 16.min(self.live - self.at).min(wanted - taken);
-            let from = self.members.get(self.at..self.at + 16);
-            let packets = to.packet.get_mut(taken..taken + 16);
-            let numbers = to.number.get_mut(taken..taken + 16);
-            let (Some(from), Some(packets), Some(numbers)) = (from, packets, numbers) else { break };
-            packets.copy_from_slice(from);
-            numbers.fill(self.number);
+            self.copy(taken, to);
             taken += run;
             self.at += run;
             if self.at == self.live {
-                self.at = 0;
-                self.number += 1;
-                while self.blocks.get(self.live.wrapping_sub(1)).is_some_and(|all| *all <= self.number) {
-                    self.live -= 1;
-                }
+                self.next_number();
             }
         }
         self.left -= taken;
         taken
     }
 
-    /// Leaves out the packets that are not wanted any more.
+    /// Copies the next 16 entries, of which not all need be meant.
     #[inline(always)]
-    pub(super) fn keep(&mut self, wanted: impl Fn(usize) -> bool) {
+    fn copy(&self, taken: usize, to: &mut Blocks) {
+        let (from, to_end) = (self.at..self.at + 16, taken..taken + 16);
+        let packets = self.members.get(from.clone()).zip(to.packet.get_mut(to_end.clone()));
+        if let Some((members, packets)) = packets {
+            packets.copy_from_slice(members);
+        }
+        if let Some(numbers) = to.number.get_mut(to_end.clone()) {
+            #[expect(clippy::cast_possible_truncation, reason = "no datagram has so many blocks")]
+            numbers.fill(self.number as u32);
+        }
+        let Some(places) = to.place.get_mut(to_end) else { return };
+        if self.number == 0 {
+            for (i, place) in places.iter_mut().enumerate() {
+                *place = self.rows.wrapping_add(BLOCK_LEN * (self.at + i));
+            }
+        } else if let Some(texts) = self.texts.get(from) {
+            let offset = BLOCK_LEN * (self.number - 1);
+            for (place, text) in places.iter_mut().zip(texts) {
+                *place = text.wrapping_add(offset);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn next_number(&mut self) {
+        self.at = 0;
+        self.number += 1;
+        let ended = |all: &u32| *all as usize <= self.number;
+        while self.blocks.get(self.live.wrapping_sub(1)).is_some_and(ended) {
+            self.live -= 1;
+        }
+    }
+
+    /// Leaves out the packets that are not wanted any more.
+    #[inline(never)]
+    pub(super) fn keep(&mut self, wanted: u32) {
         let (mut kept, mut at, mut left) = (0, 0, 0);
         for position in 0..self.live {
             let packet = self.members.get(position).copied().unwrap_or_default();
             let all = self.blocks.get(position).copied().unwrap_or_default();
-            if !wanted(packet as usize) {
+            let text = self.texts.get(position).copied().unwrap_or(self.rows);
+            if wanted >> packet & 1 == 0 {
                 continue;
             }
-            let passed = position < self.at;
-            at += usize::from(passed);
-            left += (all - self.number) as usize - usize::from(passed);
-            if let (Some(member), Some(blocks)) =
-                (self.members.get_mut(kept), self.blocks.get_mut(kept))
-            {
-                (*member, *blocks) = (packet, all);
+            let passed = usize::from(position < self.at);
+            at += passed;
+            left += all as usize - self.number - passed;
+            if let Some(entry) = self.members.get_mut(kept) {
+                *entry = packet;
+            }
+            if let Some(entry) = self.blocks.get_mut(kept) {
+                *entry = all;
+            }
+            if let Some(entry) = self.texts.get_mut(kept) {
+                *entry = text;
             }
             kept += 1;
         }
         (self.live, self.at, self.left) = (kept, at, left);
         if self.at == self.live {
-            self.at = 0;
-            self.number += 1;
-            while self.blocks.get(self.live.wrapping_sub(1)).is_some_and(|all| *all <= self.number) {
-                self.live -= 1;
-            }
+            self.next_number();
         }
     }
 }

@@ -5,7 +5,7 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::schedule::{BLOCK_LEN, Blocks, CHUNK_LEN};
+use super::super::schedule::{Blocks, CHUNK_LEN, LIST_LEN};
 use super::{rounds, transpose};
 
 /// "expand 32-byte k".
@@ -24,8 +24,8 @@ pub(super) fn keep<T>(value: &mut T) {
 /// The keys and counters of a chunk: transposed, and where the rows are.
 pub(super) struct Keys {
     groups: [[MaybeUninit<__m512i>; OWN]; 2],
-    rows: [*const u8; CHUNK_LEN],
-    counters: [u64; CHUNK_LEN],
+    rows: [*const u8; LIST_LEN],
+    counters: [u64; LIST_LEN],
     transposed: usize,
 }
 
@@ -34,8 +34,8 @@ impl Keys {
     pub(super) const fn new() -> Self {
         Self {
             groups: [[MaybeUninit::uninit(); OWN]; 2],
-            rows: [core::ptr::null(); CHUNK_LEN],
-            counters: [0; CHUNK_LEN],
+            rows: [core::ptr::null(); LIST_LEN],
+            counters: [0; LIST_LEN],
             transposed: 0,
         }
     }
@@ -44,13 +44,13 @@ impl Keys {
     ///
     /// # Safety
     ///
-    /// The first `count` keys, at least one, can be read for 32 octets as long as passes are made.
+    /// The first `count` keys, and 16 behind them, can be read for 32 octets as long as passes are made.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     pub(super) unsafe fn load(
         &mut self,
-        keys: &[*const u8; CHUNK_LEN],
-        counters: &[u64; CHUNK_LEN],
+        keys: &[*const u8; LIST_LEN],
+        counters: &[u64; LIST_LEN],
         count: usize,
         blocks: usize,
     ) {
@@ -63,8 +63,8 @@ impl Keys {
             let base = 16 * group;
             let mut pairs = [_mm512_setzero_si512(); 8];
             for (i, pair) in pairs.iter_mut().enumerate() {
-                let one = keys[(base + i).min(count - 1)];
-                let other = keys[(base + i + 8).min(count - 1)];
+                let one = keys[base + i];
+                let other = keys[base + i + 8];
                 // SAFETY: the caller's promise.
                 let (one, other) =
                     unsafe { (_mm256_loadu_si256(one.cast()), _mm256_loadu_si256(other.cast())) };
@@ -103,24 +103,24 @@ impl Keys {
     /// # Safety
     ///
     /// `load` was called; each packet named in `blocks` is one of its; 64 octets can be read and
-    /// written at each of the first `len` places.
+    /// written at each of their first `len` places.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) unsafe fn pass(&self, blocks: &Blocks, len: usize, places: &mut Places) {
+    pub(super) unsafe fn pass(&self, blocks: &Blocks, len: usize) {
         // SAFETY: the caller's promises.
         unsafe {
             match len {
-                32 => self.thirty_two(blocks, places),
-                16 => self.sixteen(blocks, places),
-                8 => self.in_rows::<2>(blocks, places),
-                _ => self.in_rows::<1>(blocks, places),
+                32 => self.thirty_two(blocks),
+                16 => self.sixteen(blocks),
+                8 => self.in_rows::<2>(blocks),
+                _ => self.in_rows::<1>(blocks),
             }
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn thirty_two(&self, blocks: &Blocks, places: &Places) {
+    unsafe fn thirty_two(&self, blocks: &Blocks) {
         // SAFETY: the caller's promises.
         unsafe {
             let (one, other) = (self.state(blocks, 0), self.state(blocks, 16));
@@ -128,21 +128,21 @@ impl Keys {
             rounds::two_sets(&mut a, &mut b);
             add(&mut a, &one);
             add(&mut b, &other);
-            places.put(0, &transpose::blocks(&a));
-            places.put(16, &transpose::blocks(&b));
+            put_all(blocks, 0, &transpose::blocks(&a));
+            put_all(blocks, 16, &transpose::blocks(&b));
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn sixteen(&self, blocks: &Blocks, places: &Places) {
+    unsafe fn sixteen(&self, blocks: &Blocks) {
         // SAFETY: the caller's promises.
         unsafe {
             let state = self.state(blocks, 0);
             let mut words = state;
             rounds::one_set(&mut words);
             add(&mut words, &state);
-            places.put(0, &transpose::blocks(&words));
+            put_all(blocks, 0, &transpose::blocks(&words));
         }
     }
 
@@ -176,7 +176,7 @@ impl Keys {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn in_rows<const SETS: usize>(&self, blocks: &Blocks, places: &Places) {
+    unsafe fn in_rows<const SETS: usize>(&self, blocks: &Blocks) {
         let mut state = [[_mm512_setzero_si512(); 4]; SETS];
         for (set, state) in state.iter_mut().enumerate() {
             let [a, b, c, d] = CONSTANTS.map(u32::cast_signed);
@@ -203,7 +203,7 @@ impl Keys {
                 *sum = _mm512_add_epi32(*sum, *first);
             }
             // SAFETY: the caller's promises.
-            unsafe { places.put(4 * set, &transpose::quarters(&sums)) };
+            unsafe { put_all(blocks, 4 * set, &transpose::quarters(&sums)) };
         }
     }
 }
@@ -224,81 +224,31 @@ fn add(words: &mut [__m512i; 16], state: &[__m512i; 16]) {
     }
 }
 
-/// Where the blocks of a pass go.
-pub(super) struct Places {
-    /// For each packet the row of its block 0, and where block 0 would lie before its text.
-    starts: [[*mut u8; CHUNK_LEN]; 2],
-    at: [*mut u8; CHUNK_LEN],
-    /// For blocks that nobody wants.
-    dump: *mut u8,
+/// Adds a row of key stream to 64 octets.
+///
+/// # Safety
+///
+/// They can be read and written.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+pub(super) unsafe fn put(at: *mut u8, row: __m512i) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let sum = _mm512_xor_si512(_mm512_loadu_si512(at.cast()), row);
+        _mm512_storeu_si512(at.cast(), sum);
+    }
 }
 
-impl Places {
-    /// The rows of the packets lie one after the other, then as many for text, then one for waste.
-    #[inline]
-    pub(super) fn new(texts: &[*mut u8; CHUNK_LEN], rows: *mut u8) -> Self {
-        let null = core::ptr::null_mut();
-        let mut starts = [[null; CHUNK_LEN]; 2];
-        for packet in 0..CHUNK_LEN {
-            starts[0][packet] = rows.wrapping_add(BLOCK_LEN * packet);
-            starts[1][packet] = texts[packet].wrapping_sub(BLOCK_LEN);
-        }
-        Self { starts, at: [null; CHUNK_LEN], dump: rows.wrapping_add(2 * BLOCK_LEN * CHUNK_LEN) }
-    }
-
-    /// Finds the places of the first `taken` blocks; the others go nowhere.
-    #[inline]
-    pub(super) fn find(&mut self, blocks: &Blocks, taken: usize) {
-        for (i, at) in self.at.iter_mut().enumerate().take(taken) {
-            let (packet, number) = (blocks.packet[i] as usize, blocks.number[i] as usize);
-            *at = self.starts[usize::from(number > 0)][packet % CHUNK_LEN]
-                .wrapping_add(BLOCK_LEN * number);
-        }
-        for at in self.at.iter_mut().skip(taken) {
-            *at = self.dump;
-        }
-    }
-
-    /// As `find`, but blocks from `direct` on go to rows behind those of block 0.
-    #[inline]
-    pub(super) fn stash(&mut self, blocks: &Blocks, taken: usize, direct: usize, rows: *mut u8) {
-        self.find(blocks, taken);
-        for stash in 0..taken - direct {
-            self.at[direct + stash] = rows.wrapping_add(BLOCK_LEN * (CHUNK_LEN + stash));
-        }
-    }
-
-    /// Adds a block that was put by to the text where it belongs.
-    ///
-    /// # Safety
-    ///
-    /// It is a block of that packet's text, and `row` has been written.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) unsafe fn unstash(&self, packet: u32, number: u32, row: *const u8) {
-        let at = self.starts[1][packet as usize].wrapping_add(BLOCK_LEN * number as usize);
-        // SAFETY: the caller's promises; a block of text and what follows it lie in the job's octets.
-        unsafe {
-            let sum = _mm512_xor_si512(_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(row.cast()));
-            _mm512_storeu_si512(at.cast(), sum);
-        }
-    }
-
-    /// Adds rows to the places from `from` on.
-    ///
-    /// # Safety
-    ///
-    /// 64 octets can be read and written at each.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn put<const N: usize>(&self, from: usize, rows: &[__m512i; N]) {
-        for (i, row) in rows.iter().enumerate() {
-            let at = self.at[from + i];
-            // SAFETY: the caller's promise.
-            unsafe {
-                let sum = _mm512_xor_si512(_mm512_loadu_si512(at.cast()), *row);
-                _mm512_storeu_si512(at.cast(), sum);
-            }
-        }
+/// Adds rows to the places of blocks from `from` on.
+///
+/// # Safety
+///
+/// 64 octets can be read and written at each.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn put_all<const N: usize>(blocks: &Blocks, from: usize, rows: &[__m512i; N]) {
+    for (row, at) in rows.iter().zip(&blocks.place[from..from + N]) {
+        // SAFETY: the caller's promise.
+        unsafe { put(*at, *row) };
     }
 }

@@ -181,24 +181,25 @@ pub(super) struct Lanes<const GROUPS: usize> {
 }
 
 impl<const GROUPS: usize> Lanes<GROUPS> {
-    /// Takes the one-time keys over; key `i` is that of lane `i % 8` of group `i / 8`.
+    /// Takes the one-time keys over, which lie 64 octets apart.
     ///
     /// # Safety
     ///
-    /// 32 octets can be read behind each pointer.
+    /// The keys of all lanes can be read.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) unsafe fn new(keys: &[[*const u8; 8]; GROUPS]) -> Self {
+    pub(super) unsafe fn new(keys: *const u8) -> Self {
         let zero = _mm512_setzero_si512();
         let mut pads = [[zero; 2]; GROUPS];
         let mut factors = [Factor { r: [zero; 3], s: [zero; 2] }; GROUPS];
         for group in 0..GROUPS {
             let mut pairs = [zero; 4];
             for (i, pair) in pairs.iter_mut().enumerate() {
-                let (one, other) = (keys[group][i], keys[group][4 + i]);
                 // SAFETY: the caller's promise.
-                let (one, other) =
-                    unsafe { (_mm256_loadu_si256(one.cast()), _mm256_loadu_si256(other.cast())) };
+                let (one, other) = unsafe {
+                    let at = keys.add(64 * (8 * group + i));
+                    (_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(256).cast()))
+                };
                 *pair = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(one), other);
             }
             let [low, high, pad_low, pad_high] = transpose::one_time_keys(&pairs);
@@ -251,26 +252,24 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
     ///
     /// # Safety
     ///
-    /// Each text can be read for its length.
+    /// There is a text for each lane, which can be read for its length.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) unsafe fn tags(mut self, texts: &[[Text; 8]; GROUPS]) -> [[__m512i; 2]; GROUPS] {
+    pub(super) unsafe fn tags(
+        mut self,
+        texts: &[*mut u8],
+        lens: &[usize],
+    ) -> [[__m512i; 2]; GROUPS] {
+        let (texts, lens) = (&texts[..8 * GROUPS], &lens[..8 * GROUPS]);
+        let least = lens.iter().copied().fold(usize::MAX, usize::min);
+        let most = lens.iter().copied().fold(0, usize::max);
         let zero = _mm512_setzero_si512();
-        let (mut least, mut most) = (usize::MAX, 0);
-        let mut lens = [[0_u64; 8]; GROUPS];
-        for (lens, texts) in lens.iter_mut().zip(texts) {
-            for (len, text) in lens.iter_mut().zip(texts) {
-                *len = text.len as u64;
-                least = least.min(text.len);
-                most = most.max(text.len);
-            }
-        }
         let mut rows = [[zero; 8]; GROUPS];
         let mut at = 0;
         while at + 64 <= least {
             for group in 0..GROUPS {
                 for lane in 0..8 {
-                    let start = texts[group][lane].start.wrapping_add(at);
+                    let start = texts[8 * group + lane].wrapping_add(at);
                     // SAFETY: `at + 64` is not past the shortest text.
                     rows[group][lane] = unsafe { _mm512_loadu_si512(start.cast()) };
                 }
@@ -278,25 +277,25 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
             self.absorb(&rows);
             at += 64;
         }
-        let mut going = [zero; GROUPS];
-        for (going, lens) in going.iter_mut().zip(&lens) {
-            // SAFETY: an array of 64 octets.
-            *going = unsafe { _mm512_loadu_si512(lens.as_ptr().cast()) };
+        let mut ends = [zero; GROUPS];
+        for (group, ends) in ends.iter_mut().enumerate() {
+            // SAFETY: there are eight lengths for each group.
+            *ends = unsafe { _mm512_loadu_si512(lens.as_ptr().add(8 * group).cast()) };
         }
         while at < most {
             for group in 0..GROUPS {
                 for lane in 0..8 {
-                    let Text { start, len } = texts[group][lane];
-                    // SAFETY: the mask has a bit for each octet of the text that is left.
+                    let (start, len) = (texts[8 * group + lane], lens[8 * group + lane]);
+                    // SAFETY: the text has its length.
                     rows[group][lane] = unsafe { part(start, at, len) };
                 }
             }
-            self.absorb_some(&rows, &going, at);
+            self.absorb_some(&rows, &ends, at);
             at += 64;
         }
         let mut tags = [[zero; 2]; GROUPS];
         for group in 0..GROUPS {
-            let sum = plus(self.sums[group], zero, going[group]);
+            let sum = plus(self.sums[group], zero, ends[group]);
             tags[group] = finished(times(sum, &self.factors[group]), self.pads[group]);
         }
         tags
