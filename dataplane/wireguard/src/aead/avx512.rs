@@ -56,31 +56,25 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     let mut rows = Rows([const { MaybeUninit::uninit() }; ROWS_LEN]);
     let mut keys = Keys::new();
+    let mut chunk = Chunk::new();
+    let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
-        let mut lens = [0; SLICE_LEN];
-        let (mut least, mut most) = (usize::MAX, 0);
-        for (len, job) in lens.iter_mut().zip(slice.iter()) {
-            *len = job.len;
-            least = least.min(job.len);
-            most = most.max(job.len);
-        }
-        let sorted =
-            if least == most { IN_ORDER } else { schedule::longest_first(&lens, slice.len()) };
+        let sorted = if schedule::lens(slice, &mut lens) {
+            &IN_ORDER
+        } else {
+            &schedule::longest_first(&lens, slice.len())
+        };
         let mut order = sorted.get(..slice.len()).unwrap_or_default();
         while !order.is_empty() {
             let count = schedule::chunk_len(order, &lens);
             let Some((now, later)) = order.split_at_checked(count) else { break };
-            let mut chunk = Chunk::new(slice, now);
+            chunk.load(slice, now);
             let accepted = if SEAL {
                 chunk.seal(&mut keys, &mut rows)
             } else {
                 chunk.open(&mut keys, &mut rows)
             };
-            for (bit, position) in now.iter().enumerate() {
-                if let Some(job) = slice.get_mut(usize::from(*position)) {
-                    job.accepted = accepted >> bit & 1 == 1;
-                }
-            }
+            schedule::judge(slice, now, accepted);
             order = later;
         }
     }
@@ -171,18 +165,24 @@ struct Chunk {
 type Tags = [[u64; LIST_LEN]; 2];
 
 impl Chunk {
-    #[inline]
-    fn new(jobs: &mut [Job<'_>], order: &[u8]) -> Self {
-        let mut chunk = Self {
-            count: order.len().min(CHUNK_LEN),
+    const fn new() -> Self {
+        Self {
+            count: 0,
             texts: [core::ptr::null_mut(); LIST_LEN],
             lens: [0; LIST_LEN],
             keys: [core::ptr::null(); LIST_LEN],
             counters: [0; LIST_LEN],
-        };
-        let places = chunk.texts.iter_mut().zip(&mut chunk.lens);
-        let places = places.zip(&mut chunk.keys).zip(&mut chunk.counters);
-        for ((((text, len), key), counter), position) in places.zip(order) {
+        }
+    }
+
+    /// Takes the jobs at these positions, at least one.
+    // Not inlined: with AVX-512 the compiler would gather, which is slower than one load at a time.
+    #[inline(never)]
+    fn load(&mut self, jobs: &mut [Job<'_>], order: &[u8]) {
+        self.count = order.len().min(CHUNK_LEN);
+        let places = self.texts.iter_mut().zip(&mut self.lens);
+        let places = places.zip(&mut self.keys).zip(&mut self.counters);
+        for ((((text, len), key), counter), position) in places.zip(order).take(CHUNK_LEN) {
             if let Some(job) = jobs.get_mut(usize::from(*position)) {
                 *text = job.octets.as_mut_ptr();
                 *len = job.len;
@@ -190,12 +190,11 @@ impl Chunk {
                 *counter = job.counter;
             }
         }
-        let (last, rest) = (chunk.count - 1, chunk.count..chunk.count + 16);
-        let (text, len, key) = (chunk.texts[last], chunk.lens[last], chunk.keys[last]);
-        chunk.texts[rest.clone()].fill(text);
-        chunk.lens[rest.clone()].fill(len);
-        chunk.keys[rest].fill(key);
-        chunk
+        let (last, rest) = (self.count - 1, self.count..self.count + 16);
+        let (text, len, key) = (self.texts[last], self.lens[last], self.keys[last]);
+        self.texts[rest.clone()].fill(text);
+        self.lens[rest.clone()].fill(len);
+        self.keys[rest].fill(key);
     }
 
     #[inline]
@@ -209,6 +208,13 @@ impl Chunk {
         passes(keys, &mut walk, &mut blocks, rows);
         let mut tags = [[0; LIST_LEN]; 2];
         self.tags(rows, &mut tags);
+        self.write(&tags);
+        u32::MAX
+    }
+
+    /// Writes the tags behind the texts.
+    #[inline(never)]
+    fn write(&self, tags: &Tags) {
         for packet in 0..self.count {
             // SAFETY: a job has room for the tag behind its text.
             unsafe {
@@ -217,7 +223,6 @@ impl Chunk {
                 at.add(1).write_unaligned(tags[1][packet]);
             }
         }
-        u32::MAX
     }
 
     /// Which packets were right, one bit for each.
@@ -258,7 +263,7 @@ impl Chunk {
     }
 
     /// Which packets bear these tags.
-    #[inline]
+    #[inline(never)]
     fn accepted(&self, tags: &Tags) -> u32 {
         let mut accepted = 0;
         for packet in 0..self.count {

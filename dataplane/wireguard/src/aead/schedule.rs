@@ -1,6 +1,8 @@
 //! The order of the work: which packets share a chunk, which blocks share a pass, and which packets
 //! share the lanes of Poly1305. Only public things are looked at: lengths and counts.
 
+use super::Job;
+
 /// Jobs that are looked at together; longer batches are cut.
 pub(super) const SLICE_LEN: usize = 64;
 
@@ -13,6 +15,30 @@ const CHUNK_OCTETS: usize = 24 * 1024;
 
 /// Octets of a block of `ChaCha20`.
 pub(super) const BLOCK_LEN: usize = 64;
+
+/// Notes the lengths of up to [`SLICE_LEN`] jobs and says whether they are all alike.
+// Not inlined, here and below: where AVX-512 is enabled the compiler would gather and scatter, which
+// is slower than one access at a time.
+#[inline(never)]
+pub(super) fn lens(jobs: &[Job<'_>], lens: &mut [usize; SLICE_LEN]) -> bool {
+    let first = jobs.first().map_or(0, |job| job.len);
+    let mut differences = 0;
+    for (len, job) in lens.iter_mut().zip(jobs) {
+        *len = job.len;
+        differences |= job.len ^ first;
+    }
+    differences == 0
+}
+
+/// Tells the jobs at these positions whether their bit is set.
+#[inline(never)]
+pub(super) fn judge(jobs: &mut [Job<'_>], order: &[u8], accepted: u32) {
+    for (bit, position) in order.iter().enumerate() {
+        if let Some(job) = jobs.get_mut(usize::from(*position)) {
+            job.accepted = accepted >> (bit % 32) & 1 == 1;
+        }
+    }
+}
 
 /// Positions of the longest texts first; a list of up to [`SLICE_LEN`].
 #[inline(always)]
