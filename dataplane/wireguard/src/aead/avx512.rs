@@ -11,12 +11,13 @@ mod transpose;
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use super::poly1305;
 use super::schedule::{self, Blocks, CHUNK_LEN, Costs, LIST_LEN, SLICE_LEN, Walk};
 use super::{Job, TAG_LEN};
 use chacha::Keys;
-use poly::{Lanes, Text};
+use poly::{Lanes, OneTimeKeys, Text};
 
 /// Measured on Zen 4.
 const COSTS: Costs =
@@ -54,9 +55,15 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
-    let mut rows = Rows([const { MaybeUninit::uninit() }; ROWS_LEN]);
-    let mut keys = Keys::new();
-    let mut chunk = Chunk::new();
+    // Locals, as a structure of this size would be made elsewhere and copied.
+    let mut bench = Bench {
+        chunk: &mut Chunk::new(),
+        blocks: &mut Blocks::new(),
+        tags: &mut [[0; LIST_LEN]; 2],
+        keys: &mut Keys::new(),
+        one_time: &mut OneTimeKeys::new(),
+        rows: &mut Rows { rows: [MaybeUninit::uninit(); ROWS_LEN], keys: 0, stash: 0 },
+    };
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
         let sorted = if schedule::lens(slice, &mut lens) {
@@ -68,18 +75,13 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
         while !order.is_empty() {
             let count = schedule::chunk_len(order, &lens);
             let Some((now, later)) = order.split_at_checked(count) else { break };
-            chunk.load(slice, now);
-            let accepted = if SEAL {
-                chunk.seal(&mut keys, &mut rows)
-            } else {
-                chunk.open(&mut keys, &mut rows)
-            };
+            bench.chunk.load(slice, now);
+            let accepted = if SEAL { bench.seal() } else { bench.open() };
             schedule::judge(slice, now, accepted);
             order = later;
         }
     }
-    keys.wipe();
-    rows.wipe(CHUNK_LEN.min(jobs.len()));
+    bench.wipe();
 }
 
 /// The order of jobs that are all alike.
@@ -96,25 +98,27 @@ const IN_ORDER: [u8; SLICE_LEN] = {
     order
 };
 
-/// Rows of block 0; those behind the last packet of a chunk are read for lanes without one.
-const KEY_ROWS: usize = LIST_LEN;
-const ROWS_LEN: usize = KEY_ROWS + CHUNK_LEN + 1;
+/// Rows of block 0 of packets, then of key stream that is put by, and one for blocks that nobody wants.
+const ROWS_LEN: usize = 2 * CHUNK_LEN + 1;
 
-/// Room for blocks that are no text: block 0 of each packet, whose first half is its one-time key,
-/// behind them the key stream of text that is not verified yet, and at the end the row that takes
-/// the blocks which nobody wants.
+/// Room for blocks that are no text.
 #[repr(align(64))]
-struct Rows([MaybeUninit<__m512i>; ROWS_LEN]);
+struct Rows {
+    rows: [MaybeUninit<__m512i>; ROWS_LEN],
+    /// How many of each kind were ever used.
+    keys: usize,
+    stash: usize,
+}
 
 impl Rows {
     #[inline]
     fn key(&mut self, packet: usize) -> *mut u8 {
-        self.0.as_mut_ptr().wrapping_add(packet).cast()
+        self.rows.as_mut_ptr().wrapping_add(packet).cast()
     }
 
     #[inline]
     fn stash(&mut self, block: usize) -> *mut u8 {
-        self.key(KEY_ROWS + block)
+        self.key(CHUNK_LEN + block)
     }
 
     #[inline]
@@ -122,33 +126,18 @@ impl Rows {
         self.key(ROWS_LEN - 1)
     }
 
-    /// Makes rows zero, so that a block that is added to them stays as it is: those of `keys`
-    /// packets and of the lanes behind them, `stash` further ones, and the dump.
+    /// Makes rows zero, so that a block that is added to them stays as it is.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn clear(&mut self, keys: usize, stash: usize) {
-        let zero = _mm512_setzero_si512();
-        let (one, other) = self.0.split_at_mut(KEY_ROWS);
-        for row in one.iter_mut().take(keys) {
-            row.write(zero);
+    fn clear(&mut self, keys: Range<usize>, stash: usize) {
+        self.keys = self.keys.max(keys.end);
+        self.stash = self.stash.max(stash);
+        let stash = CHUNK_LEN..CHUNK_LEN + stash;
+        for row in keys.chain(stash).chain([ROWS_LEN - 1]) {
+            if let Some(row) = self.rows.get_mut(row) {
+                row.write(_mm512_setzero_si512());
+            }
         }
-        for row in one.iter_mut().skip(keys).take(16) {
-            row.write(zero);
-        }
-        for row in other.iter_mut().take(stash) {
-            row.write(zero);
-        }
-        if let Some(dump) = other.last_mut() {
-            dump.write(zero);
-        }
-    }
-
-    /// Overwrites what is secret after chunks of up to `keys` packets.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn wipe(&mut self, keys: usize) {
-        self.clear(keys, CHUNK_LEN);
-        chacha::keep(self);
     }
 }
 
@@ -197,24 +186,9 @@ impl Chunk {
         self.keys[rest].fill(key);
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn seal(&mut self, keys: &mut Keys, rows: &mut Rows) -> u32 {
-        let mut walk = Walk::new(&self.texts, &self.lens, self.count, rows.key(0));
-        rows.clear(self.count, 0);
-        // SAFETY: `self` has the keys of `count` jobs.
-        unsafe { keys.load(&self.keys, &self.counters, self.count, walk.left()) };
-        let mut blocks = Blocks::new();
-        passes(keys, &mut walk, &mut blocks, rows);
-        let mut tags = [[0; LIST_LEN]; 2];
-        self.tags(rows, &mut tags);
-        self.write(&tags);
-        u32::MAX
-    }
-
     /// Writes the tags behind the texts.
     #[inline(never)]
-    fn write(&self, tags: &Tags) {
+    fn write(&mut self, tags: &Tags) {
         for packet in 0..self.count {
             // SAFETY: a job has room for the tag behind its text.
             unsafe {
@@ -223,43 +197,6 @@ impl Chunk {
                 at.add(1).write_unaligned(tags[1][packet]);
             }
         }
-    }
-
-    /// Which packets were right, one bit for each.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn open(&mut self, keys: &mut Keys, rows: &mut Rows) -> u32 {
-        let mut walk = Walk::new(&self.texts, &self.lens, self.count, rows.key(0));
-        // SAFETY: `self` has the keys of `count` jobs.
-        unsafe { keys.load(&self.keys, &self.counters, self.count, walk.left()) };
-        // The pass that makes block 0 of the packets may have room for the first blocks of text.
-        // Their key stream is put by until the tags are verified.
-        let mut blocks = Blocks::new();
-        let wanted = if self.count > 16 { 32 } else { schedule::pass_len(walk.left()) };
-        let taken = walk.take(wanted, &mut blocks);
-        let stashed = taken - self.count;
-        rows.clear(self.count, stashed);
-        let mut texts = [core::ptr::null_mut(); CHUNK_LEN];
-        for (block, text) in texts.iter_mut().enumerate().take(stashed) {
-            *text = core::mem::replace(&mut blocks.place[self.count + block], rows.stash(block));
-        }
-        blocks.place[taken..wanted].fill(rows.dump());
-        // SAFETY: each place is a row.
-        unsafe { keys.pass(&blocks, wanted) };
-        let mut tags = [[0; LIST_LEN]; 2];
-        self.tags(rows, &mut tags);
-        let accepted = self.accepted(&tags);
-        for (block, text) in texts.iter_mut().enumerate().take(stashed) {
-            if accepted >> blocks.packet[self.count + block] & 1 == 1 {
-                // SAFETY: the place of a block of text, and a row that was written.
-                unsafe { chacha::put(*text, _mm512_load_si512(rows.stash(block).cast())) };
-            }
-        }
-        if accepted.count_ones() as usize != self.count {
-            walk.keep(accepted);
-        }
-        passes(keys, &mut walk, &mut blocks, rows);
-        accepted
     }
 
     /// Which packets bear these tags.
@@ -277,77 +214,177 @@ impl Chunk {
         }
         accepted
     }
+}
 
-    /// The tags of all packets, whose one-time keys are in the rows.
+/// Everything that a call works with; what is secret in it is overwritten at the end.
+struct Bench<'a> {
+    chunk: &'a mut Chunk,
+    blocks: &'a mut Blocks,
+    tags: &'a mut Tags,
+    keys: &'a mut Keys,
+    one_time: &'a mut OneTimeKeys,
+    rows: &'a mut Rows,
+}
+
+impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn tags(&self, rows: &mut Rows, tags: &mut Tags) {
-        let lens = self.lens.get(..self.count).unwrap_or_default();
-        let alone = COSTS.alone_count(lens);
+    fn walk(&mut self) -> Walk {
+        let Chunk { count, texts, lens, keys, counters } = &*self.chunk;
+        let walk = Walk::new(texts, lens, *count, self.rows.key(0));
+        // SAFETY: the chunk has the keys of `count` jobs, and repeats the last.
+        unsafe { self.keys.load(keys, counters, *count, walk.left()) };
+        walk
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn seal(&mut self) -> u32 {
+        let mut walk = self.walk();
+        let (taken, wanted) = self.first_blocks(&mut walk, 0);
+        self.first_pass(taken, wanted);
+        self.passes(&mut walk);
+        self.find_tags();
+        self.chunk.write(self.tags);
+        u32::MAX
+    }
+
+    /// Which packets were right, one bit for each.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn open(&mut self) -> u32 {
+        let count = self.chunk.count;
+        let mut walk = self.walk();
+        // The pass that makes block 0 of the packets may have room for the first blocks of text.
+        // Their key stream is put by until the tags are verified.
+        let (taken, wanted) = self.first_blocks(&mut walk, CHUNK_LEN);
+        let stashed = taken - count;
+        let mut texts = [core::ptr::null_mut(); CHUNK_LEN];
+        for (block, text) in texts.iter_mut().enumerate().take(stashed) {
+            let row = self.rows.stash(block);
+            *text = core::mem::replace(&mut self.blocks.place[count + block], row);
+        }
+        self.first_pass(taken, wanted);
+        self.find_tags();
+        let accepted = self.chunk.accepted(self.tags);
+        for (block, text) in texts.iter().enumerate().take(stashed) {
+            if accepted >> self.blocks.packet[count + block] & 1 == 1 {
+                // SAFETY: the place of a block of text, and a row that was written.
+                unsafe { chacha::put(*text, _mm512_load_si512(self.rows.stash(block).cast())) };
+            }
+        }
+        if accepted.count_ones() as usize != count {
+            walk.keep(accepted);
+        }
+        self.passes(&mut walk);
+        accepted
+    }
+
+    /// Takes the blocks of the first pass, at least block 0 of every packet, and makes room for them
+    /// and for up to `stash` others. Gives how many were taken, and how many the pass makes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn first_blocks(&mut self, walk: &mut Walk, stash: usize) -> (usize, usize) {
+        let count = self.chunk.count;
+        let wanted = if count > 16 { 32 } else { schedule::pass_len(walk.left()) };
+        let taken = walk.take(wanted, &mut self.blocks);
+        let direct = if wanted >= 16 { count - count % 16 } else { 0 };
+        self.rows.clear(direct..count.next_multiple_of(8), stash.min(taken - count));
+        (taken, wanted)
+    }
+
+    /// The pass that makes the one-time keys.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn first_pass(&mut self, taken: usize, wanted: usize) {
+        self.blocks.place[taken..wanted].fill(self.rows.dump());
+        let count = self.chunk.count;
+        let columns = if wanted >= 16 { count / 16 } else { 0 };
+        // SAFETY: each place is a row, or a block of text with what follows it.
+        unsafe { self.keys.first_pass(self.blocks, wanted, columns, self.one_time) };
+        let mut from = 16 * columns;
+        while from < count {
+            // SAFETY: the rows up to the next multiple of eight were written.
+            unsafe { self.one_time.note_rows(from, self.rows.key(from)) };
+            from += 8;
+        }
+        // Lanes behind the last packet.
+        self.one_time.clear(from);
+        self.one_time.clear(from + 8);
+    }
+
+    /// Makes all blocks that are left and adds them to their places.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn passes(&mut self, walk: &mut Walk) {
+        while walk.left() > 0 {
+            let wanted = schedule::pass_len(walk.left());
+            let taken = walk.take(wanted, &mut self.blocks);
+            self.blocks.place[taken..wanted].fill(self.rows.dump());
+            // SAFETY: each place is a block of text with what follows it, or a row.
+            unsafe { self.keys.pass(self.blocks, wanted) };
+        }
+    }
+
+    /// The tags of all packets, whose one-time keys are known.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn find_tags(&mut self) {
+        let Chunk { count, texts, lens, .. } = &*self.chunk;
+        let count = *count;
+        let alone = COSTS.alone_count(lens.get(..count).unwrap_or_default());
         for packet in 0..alone {
-            let text = Text { start: self.texts[packet].cast_const(), len: self.lens[packet] };
-            // SAFETY: the row of a packet has been written, and its text has its length.
+            let text = Text { start: texts[packet].cast_const(), len: lens[packet] };
+            // SAFETY: the key of a packet was noted, and its text has its length.
             let tag = unsafe {
-                let key = rows.key(packet).cast::<[u64; 4]>().read();
+                let key = self.one_time.one(packet);
                 if COSTS.prefers_wide(text.len) {
                     poly::wide(&key, text)
                 } else {
                     poly1305::tag(&key, core::slice::from_raw_parts(text.start, text.len))
                 }
             };
-            [tags[0][packet], tags[1][packet]] = tag;
+            [self.tags[0][packet], self.tags[1][packet]] = tag;
         }
         let mut from = alone;
-        while from < self.count {
-            // SAFETY: rows and texts have 16 entries from any packet on.
-            unsafe {
-                if self.count - from > 8 {
-                    self.group_tags::<2>(rows.key(from), from, tags);
-                    from += 16;
-                } else {
-                    self.group_tags::<1>(rows.key(from), from, tags);
-                    from += 8;
-                }
+        while from < count {
+            if count - from > 8 {
+                self.group_tags::<2>(from);
+                from += 16;
+            } else {
+                self.group_tags::<1>(from);
+                from += 8;
             }
         }
     }
 
-    /// The tags of `8 * GROUPS` packets from `from` on, whose one-time keys begin at `keys`.
-    ///
-    /// # Safety
-    ///
-    /// The rows have been written, and entries behind the last packet are there.
+    /// The tags of `8 * GROUPS` packets from `from` on.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn group_tags<const GROUPS: usize>(
-        &self,
-        keys: *const u8,
-        from: usize,
-        tags: &mut Tags,
-    ) {
-        // SAFETY: the caller's promise; 64 octets at each place of the lists of tags.
-        unsafe {
-            let lanes = Lanes::<GROUPS>::new(keys);
-            let found = lanes.tags(&self.texts[from..], &self.lens[from..]);
-            for (group, words) in found.into_iter().enumerate() {
-                for (tags, words) in tags.iter_mut().zip(words) {
-                    let to = &mut tags[from + 8 * group..from + 8 * group + 8];
-                    _mm512_storeu_si512(to.as_mut_ptr().cast(), words);
-                }
+    fn group_tags<const GROUPS: usize>(&mut self, from: usize) {
+        let lanes = Lanes::<GROUPS>::new(self.one_time, from);
+        // SAFETY: the chunk repeats its last packet behind it.
+        let found = unsafe { lanes.tags(&self.chunk.texts[from..], &self.chunk.lens[from..]) };
+        for (group, words) in found.into_iter().enumerate() {
+            for (tags, words) in self.tags.iter_mut().zip(words) {
+                let to = &mut tags[from + 8 * group..from + 8 * group + 8];
+                // SAFETY: 64 octets.
+                unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), words) };
             }
         }
     }
-}
 
-/// Makes all blocks that are left and adds them to their places.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn passes(keys: &Keys, walk: &mut Walk, blocks: &mut Blocks, rows: &mut Rows) {
-    while walk.left() > 0 {
-        let wanted = schedule::pass_len(walk.left());
-        let taken = walk.take(wanted, blocks);
-        blocks.place[taken..wanted].fill(rows.dump());
-        // SAFETY: each place is a block of text with what follows it, or a row.
-        unsafe { keys.pass(blocks, wanted) };
+    /// Overwrites what is secret.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn wipe(&mut self) {
+        self.keys.wipe();
+        self.rows.clear(0..self.rows.keys, self.rows.stash);
+        for from in (0..self.keys.used()).step_by(8) {
+            self.one_time.clear(from);
+        }
+        chacha::keep(self.keys);
+        chacha::keep(self.one_time);
+        chacha::keep(self.rows);
     }
 }

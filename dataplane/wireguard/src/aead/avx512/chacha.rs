@@ -6,6 +6,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::super::schedule::{Blocks, CHUNK_LEN, LIST_LEN};
+use super::poly::OneTimeKeys;
 use super::{rounds, transpose};
 
 /// "expand 32-byte k".
@@ -27,6 +28,7 @@ pub(super) struct Keys {
     rows: [*const u8; LIST_LEN],
     counters: [u64; LIST_LEN],
     transposed: usize,
+    used: usize,
 }
 
 impl Keys {
@@ -37,6 +39,7 @@ impl Keys {
             rows: [core::ptr::null(); LIST_LEN],
             counters: [0; LIST_LEN],
             transposed: 0,
+            used: 0,
         }
     }
 
@@ -55,6 +58,7 @@ impl Keys {
         blocks: usize,
     ) {
         self.rows = *keys;
+        self.used = self.used.max(count);
         self.counters = *counters;
         if blocks <= 8 {
             return;
@@ -95,7 +99,11 @@ impl Keys {
                 word.write(_mm512_setzero_si512());
             }
         }
-        keep(self);
+    }
+
+    /// Packets of the largest chunk.
+    pub(super) const fn used(&self) -> usize {
+        self.used
     }
 
     /// Makes `len` blocks (4, 8, 16 or 32) and adds each to its place.
@@ -108,41 +116,58 @@ impl Keys {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     pub(super) unsafe fn pass(&self, blocks: &Blocks, len: usize) {
         // SAFETY: the caller's promises.
+        unsafe { self.pass_for(blocks, len, None) };
+    }
+
+    /// As `pass`, but of the first `columns` times 16 blocks, which are block 0 of as many packets,
+    /// only the one-time keys are noted, and their places are not touched.
+    ///
+    /// # Safety
+    ///
+    /// As for `pass`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) unsafe fn first_pass(
+        &self,
+        blocks: &Blocks,
+        len: usize,
+        columns: usize,
+        keys: &mut OneTimeKeys,
+    ) {
+        // SAFETY: the caller's promises.
+        unsafe { self.pass_for(blocks, len, Some((columns, keys))) };
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn pass_for(
+        &self,
+        blocks: &Blocks,
+        len: usize,
+        mut keys: Option<(usize, &mut OneTimeKeys)>,
+    ) {
+        // SAFETY: the caller's promises.
         unsafe {
             match len {
-                32 => self.thirty_two(blocks),
-                16 => self.sixteen(blocks),
+                32 => {
+                    let (one, other) = (self.state(blocks, 0), self.state(blocks, 16));
+                    let (mut a, mut b) = (one, other);
+                    rounds::two_sets(&mut a, &mut b);
+                    add(&mut a, &one);
+                    add(&mut b, &other);
+                    settle(blocks, 0, &a, &mut keys);
+                    settle(blocks, 16, &b, &mut keys);
+                }
+                16 => {
+                    let state = self.state(blocks, 0);
+                    let mut words = state;
+                    rounds::one_set(&mut words);
+                    add(&mut words, &state);
+                    settle(blocks, 0, &words, &mut keys);
+                }
                 8 => self.in_rows::<2>(blocks),
                 _ => self.in_rows::<1>(blocks),
             }
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn thirty_two(&self, blocks: &Blocks) {
-        // SAFETY: the caller's promises.
-        unsafe {
-            let (one, other) = (self.state(blocks, 0), self.state(blocks, 16));
-            let (mut a, mut b) = (one, other);
-            rounds::two_sets(&mut a, &mut b);
-            add(&mut a, &one);
-            add(&mut b, &other);
-            put_all(blocks, 0, &transpose::blocks(&a));
-            put_all(blocks, 16, &transpose::blocks(&b));
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn sixteen(&self, blocks: &Blocks) {
-        // SAFETY: the caller's promises.
-        unsafe {
-            let state = self.state(blocks, 0);
-            let mut words = state;
-            rounds::one_set(&mut words);
-            add(&mut words, &state);
-            put_all(blocks, 0, &transpose::blocks(&words));
         }
     }
 
@@ -236,6 +261,26 @@ pub(super) unsafe fn put(at: *mut u8, row: __m512i) {
     unsafe {
         let sum = _mm512_xor_si512(_mm512_loadu_si512(at.cast()), row);
         _mm512_storeu_si512(at.cast(), sum);
+    }
+}
+
+/// Adds 16 blocks, of which the words are given, to their places, or notes the keys in them.
+///
+/// # Safety
+///
+/// 64 octets can be read and written at each place.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn settle(
+    blocks: &Blocks,
+    from: usize,
+    words: &[__m512i; 16],
+    keys: &mut Option<(usize, &mut OneTimeKeys)>,
+) {
+    match keys {
+        Some((columns, keys)) if from < 16 * *columns => keys.note_words(from, words),
+        // SAFETY: the caller's promise.
+        _ => unsafe { put_all(blocks, from, &transpose::blocks(words)) },
     }
 }
 
