@@ -300,14 +300,24 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     fn absorb(&mut self, rows: &[[__m512i; 8]; GROUPS]) {
+        let mut words = [[_mm512_setzero_si512(); 8]; GROUPS];
         for group in 0..GROUPS {
-            let [a, b, c, d, e, f, g, h] = transpose::rows(&rows[group]);
-            // One group after the other: a step takes longer to issue than to complete.
-            let factor = &self.factors[group];
-            let sum = times(plus(self.sums[group], a, b), factor);
-            let sum = times(plus(sum, c, d), factor);
-            let sum = times(plus(sum, e, f), factor);
-            self.sums[group] = times(plus(sum, g, h), factor);
+            words[group] = transpose::rows(&rows[group]);
+        }
+        self.step::<0>(&words);
+        self.step::<1>(&words);
+        self.step::<2>(&words);
+        self.step::<3>(&words);
+    }
+
+    /// Absorbs one block of each lane; the groups take turns, so that one works while another waits.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn step<const BLOCK: usize>(&mut self, words: &[[__m512i; 8]; GROUPS]) {
+        for group in 0..GROUPS {
+            let (low, high) = (words[group][2 * BLOCK], words[group][2 * BLOCK + 1]);
+            let sum = plus(self.sums[group], low, high);
+            self.sums[group] = times(sum, &self.factors[group]);
         }
     }
 
