@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "vector loads and stores, and calls of vector code after detection")]
 
 mod chacha;
+mod lone;
 mod poly;
 mod rounds;
 mod transpose;
@@ -55,6 +56,9 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
+    if schedule::one_by_one(jobs) {
+        return lone::run::<SEAL>(jobs);
+    }
     // Locals, as a structure of this size would be made elsewhere and copied.
     let mut bench = Bench {
         chunk: &mut Chunk::new(),

@@ -40,6 +40,16 @@ pub(super) fn judge(jobs: &mut [Job<'_>], order: &[u8], accepted: u32) {
     }
 }
 
+/// Whether jobs are done faster one after the other than side by side.
+#[inline(always)]
+pub(super) fn one_by_one(jobs: &[Job<'_>]) -> bool {
+    match jobs {
+        [] | [_] => true,
+        [_, _] => jobs.iter().any(|job| job.len > 128),
+        _ => jobs.len() < 8 && jobs.iter().all(|job| job.len > 700),
+    }
+}
+
 /// Positions of the longest texts first; a list of up to [`SLICE_LEN`].
 #[inline(always)]
 pub(super) fn longest_first(lens: &[usize; SLICE_LEN], count: usize) -> [u8; SLICE_LEN] {
@@ -304,12 +314,14 @@ impl Costs {
     }
 }
 
-/// How many blocks the next pass makes when so many are left: 32 or 16 in lanes, 8 or 4 in rows.
+/// How many blocks the next pass makes when so many are left: 32 or 16 in lanes, others in rows.
 #[inline(always)]
 pub(super) const fn pass_len(left: usize) -> usize {
     match left {
         25.. => 32,
-        9..=24 => 16,
+        21..=24 => 24,
+        17..=20 => 20,
+        9..=16 => 16,
         5..=8 => 8,
         _ => 4,
     }

@@ -106,7 +106,7 @@ impl Keys {
         self.used
     }
 
-    /// Makes `len` blocks (4, 8, 16 or 32) and adds each to its place.
+    /// Makes `len` blocks (4, 8, 16, 20, 24 or 32) and adds each to its place.
     ///
     /// # Safety
     ///
@@ -165,8 +165,18 @@ impl Keys {
                     add(&mut words, &state);
                     settle(blocks, 0, &words, &mut keys);
                 }
-                8 => self.in_rows::<2>(blocks),
-                _ => self.in_rows::<1>(blocks),
+                24 => self.mixed::<2>(blocks, &mut keys),
+                20 => self.mixed::<1>(blocks, &mut keys),
+                8 => {
+                    let (state, mut sets) = self.row_states::<2>(blocks, 0);
+                    rounds::row_sets(&mut sets);
+                    settle_rows(blocks, 0, &sets, &state);
+                }
+                _ => {
+                    let (state, mut sets) = self.row_states::<1>(blocks, 0);
+                    rounds::row_sets(&mut sets);
+                    settle_rows(blocks, 0, &sets, &state);
+                }
             }
         }
     }
@@ -199,16 +209,40 @@ impl Keys {
         [a, b, c, d, k0, k1, k2, k3, k4, k5, k6, k7, numbers, zero, low, high]
     }
 
+    /// 16 blocks in lanes, and `SETS` times four in rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn in_rows<const SETS: usize>(&self, blocks: &Blocks) {
+    unsafe fn mixed<const SETS: usize>(
+        &self,
+        blocks: &Blocks,
+        keys: &mut Option<(usize, &mut OneTimeKeys)>,
+    ) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let state = self.state(blocks, 0);
+            let mut words = state;
+            let (row_state, mut sets) = self.row_states::<SETS>(blocks, 16);
+            rounds::mixed_sets(&mut words, &mut sets);
+            add(&mut words, &state);
+            settle(blocks, 0, &words, keys);
+            settle_rows(blocks, 16, &sets, &row_state);
+        }
+    }
+
+    /// The initial states of `SETS` times four blocks in rows, twice.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn row_states<const SETS: usize>(
+        &self,
+        blocks: &Blocks,
+        from: usize,
+    ) -> ([[__m512i; 4]; SETS], [[__m512i; 4]; SETS]) {
         let mut state = [[_mm512_setzero_si512(); 4]; SETS];
         for (set, state) in state.iter_mut().enumerate() {
-            let [a, b, c, d] = CONSTANTS.map(u32::cast_signed);
-            state[0] = _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d));
-            let packet = |i: usize| blocks.packet[4 * set + i] as usize % CHUNK_LEN;
+            state[0] = constants();
+            let packet = |i: usize| blocks.packet[from + 4 * set + i] as usize % CHUNK_LEN;
             let own = |i| {
-                let number = i64::from(blocks.number[4 * set + i]);
+                let number = i64::from(blocks.number[from + 4 * set + i]);
                 _mm_set_epi64x(self.counters[packet(i)].cast_signed(), number)
             };
             state[3] = joined([own(0), own(1), own(2), own(3)]);
@@ -220,16 +254,177 @@ impl Keys {
                 state[1 + half] = joined([part(0), part(1), part(2), part(3)]);
             }
         }
-        let mut sets = state;
-        rounds::row_sets(&mut sets);
-        for (set, (words, state)) in sets.iter().zip(&state).enumerate() {
-            let mut sums = *words;
-            for (sum, first) in sums.iter_mut().zip(state) {
-                *sum = _mm512_add_epi32(*sum, *first);
+        (state, state)
+    }
+}
+
+/// Most blocks that [`lone`] makes at once.
+pub(super) const LONE_LEN: usize = 32;
+
+/// The key stream of one packet.
+pub(super) type Stream = [MaybeUninit<__m512i>; LONE_LEN];
+
+/// Blocks of one packet from `number` on; `len` is 4, 8, 16, 20, 24 or 32.
+///
+/// # Safety
+///
+/// 32 octets can be read at `key`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+pub(super) unsafe fn lone(
+    key: *const u8,
+    counter: u64,
+    number: u32,
+    len: usize,
+    to: &mut Stream,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match len {
+            32 => {
+                let state = lone_state(key, counter, number);
+                let mut later = state;
+                later[12] = _mm512_add_epi32(later[12], _mm512_set1_epi32(16));
+                let (mut a, mut b) = (state, later);
+                rounds::two_sets(&mut a, &mut b);
+                add(&mut a, &state);
+                add(&mut b, &later);
+                note(to, 0, &transpose::blocks(&a));
+                note(to, 16, &transpose::blocks(&b));
             }
-            // SAFETY: the caller's promises.
-            unsafe { put_all(blocks, 4 * set, &transpose::quarters(&sums)) };
+            24 => lone_mixed::<2>(key, counter, number, to),
+            20 => lone_mixed::<1>(key, counter, number, to),
+            16 => {
+                let state = lone_state(key, counter, number);
+                let mut words = state;
+                rounds::one_set(&mut words);
+                add(&mut words, &state);
+                note(to, 0, &transpose::blocks(&words));
+            }
+            8 => lone_rows::<2>(key, counter, number, to),
+            _ => lone_rows::<1>(key, counter, number, to),
         }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn lone_mixed<const SETS: usize>(
+    key: *const u8,
+    counter: u64,
+    number: u32,
+    to: &mut Stream,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let state = lone_state(key, counter, number);
+        let row_state = lone_row_states::<SETS>(key, counter, number.wrapping_add(16));
+        let (mut words, mut sets) = (state, row_state);
+        rounds::mixed_sets(&mut words, &mut sets);
+        add(&mut words, &state);
+        note(to, 0, &transpose::blocks(&words));
+        for (set, (words, state)) in sets.iter().zip(&row_state).enumerate() {
+            note(to, 16 + 4 * set, &row_blocks(words, state));
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn lone_rows<const SETS: usize>(key: *const u8, counter: u64, number: u32, to: &mut Stream) {
+    // SAFETY: the caller's promise.
+    let row_state = unsafe { lone_row_states::<SETS>(key, counter, number) };
+    let mut sets = row_state;
+    rounds::row_sets(&mut sets);
+    for (set, (words, state)) in sets.iter().zip(&row_state).enumerate() {
+        note(to, 4 * set, &row_blocks(words, state));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn note<const N: usize>(to: &mut Stream, from: usize, rows: &[__m512i; N]) {
+    for (to, row) in to[from..from + N].iter_mut().zip(rows) {
+        to.write(*row);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn lone_state(key: *const u8, counter: u64, number: u32) -> [__m512i; 16] {
+    let mut state = [_mm512_setzero_si512(); 16];
+    for (word, constant) in state.iter_mut().zip(CONSTANTS) {
+        *word = _mm512_set1_epi32(constant.cast_signed());
+    }
+    for word in 0..8 {
+        // SAFETY: the caller's promise.
+        state[4 + word] = _mm512_set1_epi32(unsafe { key.add(4 * word).cast::<i32>().read_unaligned() });
+    }
+    let iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    state[12] = _mm512_add_epi32(_mm512_set1_epi32(number.cast_signed()), iota);
+    let pair = _mm512_set1_epi64(counter.cast_signed());
+    state[14] = _mm512_shuffle_epi32::<0xa0>(pair);
+    state[15] = _mm512_shuffle_epi32::<0xf5>(pair);
+    state
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn lone_row_states<const SETS: usize>(
+    key: *const u8,
+    counter: u64,
+    number: u32,
+) -> [[__m512i; 4]; SETS] {
+    let mut states = [[_mm512_setzero_si512(); 4]; SETS];
+    // SAFETY: the caller's promise.
+    let (one, other) =
+        unsafe { (_mm_loadu_si128(key.cast()), _mm_loadu_si128(key.add(16).cast())) };
+    let first = _mm_set_epi64x(counter.cast_signed(), i64::from(number));
+    let mut last = _mm512_add_epi32(
+        _mm512_broadcast_i32x4(first),
+        _mm512_setr_epi32(0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0),
+    );
+    for state in &mut states {
+        *state = [constants(), _mm512_broadcast_i32x4(one), _mm512_broadcast_i32x4(other), last];
+        last = _mm512_add_epi32(last, _mm512_broadcast_i32x4(_mm_setr_epi32(4, 0, 0, 0)));
+    }
+    states
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn constants() -> __m512i {
+    let [a, b, c, d] = CONSTANTS.map(u32::cast_signed);
+    _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))
+}
+
+/// Four blocks from their rows after the rounds and before.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn row_blocks(words: &[__m512i; 4], state: &[__m512i; 4]) -> [__m512i; 4] {
+    let mut sums = *words;
+    for (sum, first) in sums.iter_mut().zip(state) {
+        *sum = _mm512_add_epi32(*sum, *first);
+    }
+    transpose::quarters(&sums)
+}
+
+/// Adds blocks in rows to the places from `from` on.
+///
+/// # Safety
+///
+/// 64 octets can be read and written at each place.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn settle_rows<const SETS: usize>(
+    blocks: &Blocks,
+    from: usize,
+    sets: &[[__m512i; 4]; SETS],
+    states: &[[__m512i; 4]; SETS],
+) {
+    for (set, (words, state)) in sets.iter().zip(states).enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { put_all(blocks, from + 4 * set, &row_blocks(words, state)) };
     }
 }
 

@@ -431,9 +431,13 @@ pub(super) unsafe fn wide(key: &[u64; 4], text: Text) -> [u64; 2] {
     let [r_low, r_high, pad @ ..] = *key;
     let r1 = clamped(splat(r_low), splat(r_high));
     let r2 = factor(carried(times(r1.r, &r1)));
-    let r4 = factor(carried(times(r2.r, &r2)));
-    let r8 = factor(carried(times(r4.r, &r4)));
-    let r16 = factor(carried(times(r8.r, &r8)));
+    // Lane by lane the powers 8, 4, 7, 3, 6, 2, 5, 1; the highest is always in the first lane.
+    let power = select(0b0011_0011, &r1, &r2);
+    let power = select(0b0000_1111, &power, &factor(carried(times(power.r, &r2))));
+    let power = select(0b0101_0101, &power, &factor(carried(times(power.r, &first_lane(&power)))));
+    // Eight more, for the first half of a step.
+    let eight_more = factor(carried(times(power.r, &first_lane(&power))));
+    let r16 = first_lane(&eight_more);
     let blocks = text.len.div_ceil(16) + 1;
     // Empty blocks in front make it full steps of 16.
     let steps = blocks.div_ceil(16);
@@ -466,11 +470,6 @@ pub(super) unsafe fn wide(key: &[u64; 4], text: Text) -> [u64; 2] {
             *sum = if step + 1 < steps { carried(times(fresh, &r16)) } else { carried(fresh) };
         }
     }
-    // Lane by lane the powers 8, 4, 7, 3, 6, 2, 5, 1, and eight more for the first half.
-    let power = select(0b0011_0011, &r1, &r2);
-    let power = select(0b0000_1111, &power, &factor(carried(times(power.r, &r2))));
-    let power = select(0b0101_0101, &power, &factor(carried(times(power.r, &r4))));
-    let eight_more = factor(carried(times(power.r, &r8)));
     let (first, second) = (product(sums[0], &eight_more), product(sums[1], &power));
     let mut halves = first;
     for limb in 0..3 {
@@ -515,6 +514,17 @@ fn select(mask: u8, no: &Factor, yes: &Factor) -> Factor {
         chosen.s[limb] = _mm512_mask_mov_epi64(no.s[limb], mask, yes.s[limb]);
     }
     chosen
+}
+
+/// The factor in the first lane, in every lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn first_lane(lanes: &Factor) -> Factor {
+    let mut all = *lanes;
+    for limb in all.r.iter_mut().chain(&mut all.s) {
+        *limb = _mm512_broadcastq_epi64(_mm512_castsi512_si128(*limb));
+    }
+    all
 }
 
 /// 64 octets of a text from `at`, which may lie before its start: zeros outside, and the block of

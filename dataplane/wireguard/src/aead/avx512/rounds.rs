@@ -88,6 +88,26 @@ pub(super) fn one_set(words: &mut [__m512i; 16]) {
     }
 }
 
+/// The rounds over one set of 16 blocks and `SETS` sets of four in rows, which fill the gaps that
+/// the latency of the larger set leaves.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+pub(super) fn mixed_sets<const SETS: usize>(
+    words: &mut [__m512i; 16],
+    sets: &mut [[__m512i; 4]; SETS],
+) {
+    for _ in 0..10 {
+        for (a, b, c, d) in [(0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15)] {
+            quarter(words, a, b, c, d);
+        }
+        half_double_round(sets, true);
+        for (a, b, c, d) in [(0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)] {
+            quarter(words, a, b, c, d);
+        }
+        half_double_round(sets, false);
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn quarter(words: &mut [__m512i; 16], a: usize, b: usize, c: usize, d: usize) {
@@ -117,22 +137,25 @@ fn row_quarter(row: &mut [__m512i; 4]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 pub(super) fn row_sets<const SETS: usize>(sets: &mut [[__m512i; 4]; SETS]) {
     for _ in 0..10 {
-        for set in sets.iter_mut() {
-            row_quarter(set);
-        }
-        // Row b is the last to be known, so the others move to their diagonals.
-        for [a, _, c, d] in sets.iter_mut() {
-            *a = _mm512_shuffle_epi32::<0x93>(*a);
-            *d = _mm512_shuffle_epi32::<0x4e>(*d);
-            *c = _mm512_shuffle_epi32::<0x39>(*c);
-        }
-        for set in sets.iter_mut() {
-            row_quarter(set);
-        }
-        for [a, _, c, d] in sets.iter_mut() {
-            *a = _mm512_shuffle_epi32::<0x39>(*a);
-            *d = _mm512_shuffle_epi32::<0x4e>(*d);
-            *c = _mm512_shuffle_epi32::<0x93>(*c);
-        }
+        half_double_round(sets, true);
+        half_double_round(sets, false);
+    }
+}
+
+/// A round over sets in rows, and the move to the diagonals or back.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn half_double_round<const SETS: usize>(sets: &mut [[__m512i; 4]; SETS], columns: bool) {
+    for set in sets.iter_mut() {
+        row_quarter(set);
+    }
+    // Row b is the last to be known, so the others move.
+    for [a, _, c, d] in sets.iter_mut() {
+        (*a, *c) = if columns {
+            (_mm512_shuffle_epi32::<0x93>(*a), _mm512_shuffle_epi32::<0x39>(*c))
+        } else {
+            (_mm512_shuffle_epi32::<0x39>(*a), _mm512_shuffle_epi32::<0x93>(*c))
+        };
+        *d = _mm512_shuffle_epi32::<0x4e>(*d);
     }
 }
