@@ -22,7 +22,7 @@ use poly::{Lanes, OneTimeKeys, Text};
 
 /// Measured on Zen 4.
 const COSTS: Costs =
-    Costs { narrow: (40, 13), wide: (300, 4), single: (110, 40), double: (150, 51), lanes: 8 };
+    Costs { narrow: (40, 13), wide: (280, 5), single: (110, 30), double: (130, 52), lanes: 8 };
 
 /// Whether this processor has what the code here needs.
 pub(super) fn available() -> bool {
@@ -56,7 +56,7 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
-    if schedule::one_by_one(jobs) {
+    if schedule::one_by_one(jobs, &COSTS) {
         return lone::run::<SEAL>(jobs);
     }
     // Locals, as a structure of this size would be made elsewhere and copied.

@@ -40,14 +40,44 @@ pub(super) fn judge(jobs: &mut [Job<'_>], order: &[u8], accepted: u32) {
     }
 }
 
+/// Batches from this length on are always done side by side.
+const SIDE_BY_SIDE: usize = 8;
+/// Cycles that a chunk costs besides its blocks and tags.
+const CHUNK_COST: usize = 450;
+
+/// Cycles of a pass of so many blocks.
+const fn pass_cost(blocks: usize) -> usize {
+    match blocks {
+        0 => 0,
+        1..=4 => 370,
+        5..=8 => 450,
+        9..=12 => 650,
+        13..=16 => 690,
+        17..=20 => 800,
+        21..=24 => 940,
+        _ => blocks.div_ceil(32) * 1200,
+    }
+}
+
 /// Whether jobs are done faster one after the other than side by side.
 #[inline(always)]
-pub(super) fn one_by_one(jobs: &[Job<'_>]) -> bool {
-    match jobs {
-        [] | [_] => true,
-        [_, _] => jobs.iter().any(|job| job.len > 128),
-        _ => jobs.len() < 8 && jobs.iter().all(|job| job.len > 700),
+pub(super) fn one_by_one(jobs: &[Job<'_>], costs: &Costs) -> bool {
+    if jobs.len() < 2 || jobs.len() >= SIDE_BY_SIDE {
+        return jobs.len() < 2;
     }
+    let (mut alone, mut blocks, mut tags, mut longest) = (0, 0, 0, 0);
+    for job in jobs {
+        let own = 1 + job.len.div_ceil(BLOCK_LEN);
+        alone += pass_cost(own);
+        tags += costs.alone(job.len);
+        blocks += own;
+        longest = longest.max(job.len);
+    }
+    let together = CHUNK_COST
+        + blocks / 32 * pass_cost(32)
+        + pass_cost(blocks % 32)
+        + tags.min(price(costs.single, longest));
+    alone + tags < together
 }
 
 /// Positions of the longest texts first; a list of up to [`SLICE_LEN`].
@@ -314,14 +344,15 @@ impl Costs {
     }
 }
 
-/// How many blocks the next pass makes when so many are left: 32 or 16 in lanes, others in rows.
+/// How many blocks the next pass makes when so many are left: 32 or 16 in lanes, the others in rows.
 #[inline(always)]
 pub(super) const fn pass_len(left: usize) -> usize {
     match left {
         25.. => 32,
         21..=24 => 24,
         17..=20 => 20,
-        9..=16 => 16,
+        13..=16 => 16,
+        9..=12 => 12,
         5..=8 => 8,
         _ => 4,
     }

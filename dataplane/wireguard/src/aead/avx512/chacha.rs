@@ -60,7 +60,7 @@ impl Keys {
         self.rows = *keys;
         self.used = self.used.max(count);
         self.counters = *counters;
-        if blocks <= 8 {
+        if blocks <= 12 {
             return;
         }
         for group in 0..count.div_ceil(16) {
@@ -106,7 +106,7 @@ impl Keys {
         self.used
     }
 
-    /// Makes `len` blocks (4, 8, 16, 20, 24 or 32) and adds each to its place.
+    /// Makes `len` blocks (4, 8, 12, 16, 20, 24 or 32) and adds each to its place.
     ///
     /// # Safety
     ///
@@ -167,16 +167,9 @@ impl Keys {
                 }
                 24 => self.mixed::<2>(blocks, &mut keys),
                 20 => self.mixed::<1>(blocks, &mut keys),
-                8 => {
-                    let (state, mut sets) = self.row_states::<2>(blocks, 0);
-                    rounds::row_sets(&mut sets);
-                    settle_rows(blocks, 0, &sets, &state);
-                }
-                _ => {
-                    let (state, mut sets) = self.row_states::<1>(blocks, 0);
-                    rounds::row_sets(&mut sets);
-                    settle_rows(blocks, 0, &sets, &state);
-                }
+                12 => self.in_rows::<3>(blocks),
+                8 => self.in_rows::<2>(blocks),
+                _ => self.in_rows::<1>(blocks),
             }
         }
     }
@@ -207,6 +200,18 @@ impl Keys {
         let (c, d) = (_mm512_set1_epi32(c), _mm512_set1_epi32(d));
         let zero = _mm512_setzero_si512();
         [a, b, c, d, k0, k1, k2, k3, k4, k5, k6, k7, numbers, zero, low, high]
+    }
+
+    /// `SETS` times four blocks in rows.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn in_rows<const SETS: usize>(&self, blocks: &Blocks) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let (state, mut sets) = self.row_states::<SETS>(blocks, 0);
+            rounds::row_sets(&mut sets);
+            settle_rows(blocks, 0, &sets, &state);
+        }
     }
 
     /// 16 blocks in lanes, and `SETS` times four in rows.
@@ -264,7 +269,7 @@ pub(super) const LONE_LEN: usize = 32;
 /// The key stream of one packet.
 pub(super) type Stream = [MaybeUninit<__m512i>; LONE_LEN];
 
-/// Blocks of one packet from `number` on; `len` is 4, 8, 16, 20, 24 or 32.
+/// Blocks of one packet from `number` on; `len` is 4, 8, 12, 16, 20, 24 or 32.
 ///
 /// # Safety
 ///
@@ -301,6 +306,7 @@ pub(super) unsafe fn lone(
                 add(&mut words, &state);
                 note(to, 0, &transpose::blocks(&words));
             }
+            12 => lone_rows::<3>(key, counter, number, to),
             8 => lone_rows::<2>(key, counter, number, to),
             _ => lone_rows::<1>(key, counter, number, to),
         }

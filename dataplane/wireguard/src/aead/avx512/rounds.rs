@@ -78,14 +78,7 @@ pub(super) fn two_sets(one: &mut [__m512i; 16], other: &mut [__m512i; 16]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 pub(super) fn one_set(words: &mut [__m512i; 16]) {
-    for _ in 0..10 {
-        for (a, b, c, d) in [(0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15)] {
-            quarter(words, a, b, c, d);
-        }
-        for (a, b, c, d) in [(0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)] {
-            quarter(words, a, b, c, d);
-        }
-    }
+    mixed_sets::<0>(words, &mut []);
 }
 
 /// The rounds over one set of 16 blocks and `SETS` sets of four in rows, which fill the gaps that
@@ -96,24 +89,49 @@ pub(super) fn mixed_sets<const SETS: usize>(
     words: &mut [__m512i; 16],
     sets: &mut [[__m512i; 4]; SETS],
 ) {
+    let [w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15] = *words;
+    let (mut a, mut b) = ([w0, w1, w2, w3], [w4, w5, w6, w7]);
+    let (mut c, mut d) = ([w8, w9, w10, w11], [w12, w13, w14, w15]);
     for _ in 0..10 {
-        for (a, b, c, d) in [(0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15)] {
-            quarter(words, a, b, c, d);
-        }
+        four_quarters(&mut a, &mut b, &mut c, &mut d);
         half_double_round(sets, true);
-        for (a, b, c, d) in [(0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)] {
-            quarter(words, a, b, c, d);
-        }
+        (b, c, d) = ([b[1], b[2], b[3], b[0]], [c[2], c[3], c[0], c[1]], [d[3], d[0], d[1], d[2]]);
+        four_quarters(&mut a, &mut b, &mut c, &mut d);
         half_double_round(sets, false);
+        (b, c, d) = ([b[3], b[0], b[1], b[2]], [c[2], c[3], c[0], c[1]], [d[1], d[2], d[3], d[0]]);
     }
+    let ([a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]) = (a, b, c, d);
+    *words = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
 }
 
+/// Four quarter rounds side by side.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn quarter(words: &mut [__m512i; 16], a: usize, b: usize, c: usize, d: usize) {
-    let mut row = [words[a], words[b], words[c], words[d]];
-    row_quarter(&mut row);
-    [words[a], words[b], words[c], words[d]] = row;
+fn four_quarters(
+    a: &mut [__m512i; 4],
+    b: &mut [__m512i; 4],
+    c: &mut [__m512i; 4],
+    d: &mut [__m512i; 4],
+) {
+    mix::<16>(a, b, d);
+    mix::<12>(c, d, b);
+    mix::<8>(a, b, d);
+    mix::<7>(c, d, b);
+}
+
+/// Adds `from` to `to`, and that to `other` without carry, which turns by `BITS`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn mix<const BITS: i32>(to: &mut [__m512i; 4], from: &[__m512i; 4], other: &mut [__m512i; 4]) {
+    for i in 0..4 {
+        to[i] = _mm512_add_epi32(to[i], from[i]);
+    }
+    for i in 0..4 {
+        other[i] = _mm512_xor_si512(other[i], to[i]);
+    }
+    for i in 0..4 {
+        other[i] = _mm512_rol_epi32::<BITS>(other[i]);
+    }
 }
 
 #[inline]
