@@ -7,6 +7,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod chunk;
 mod implementation;
 #[cfg(target_arch = "x86_64")]
 mod poly1305;

@@ -14,9 +14,10 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
+use super::chunk::{Chunk, Tags};
 use super::poly1305;
 use super::schedule::{self, Blocks, CHUNK_LEN, Costs, LIST_LEN, SLICE_LEN, Walk};
-use super::{Job, TAG_LEN};
+use super::Job;
 use chacha::Keys;
 use poly::{Lanes, OneTimeKeys, Text};
 
@@ -71,7 +72,7 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
         let sorted = if schedule::lens(slice, &mut lens) {
-            &IN_ORDER
+            &schedule::IN_ORDER
         } else {
             &schedule::longest_first(&lens, slice.len())
         };
@@ -87,20 +88,6 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     }
     bench.wipe();
 }
-
-/// The order of jobs that are all alike.
-const IN_ORDER: [u8; SLICE_LEN] = {
-    let mut order = [0; SLICE_LEN];
-    let mut position = 0;
-    while position < SLICE_LEN {
-        #[expect(clippy::cast_possible_truncation, reason = "below 64")]
-        {
-            order[position] = position as u8;
-        }
-        position += 1;
-    }
-    order
-};
 
 /// Rows of block 0 of packets, then of key stream that is put by, and one for blocks that nobody wants.
 const ROWS_LEN: usize = 2 * CHUNK_LEN + 1;
@@ -142,81 +129,6 @@ impl Rows {
                 row.write(_mm512_setzero_si512());
             }
         }
-    }
-}
-
-/// Up to 32 packets, the longest first. Entries behind the last repeat it, for lanes without a packet.
-struct Chunk {
-    count: usize,
-    texts: [*mut u8; LIST_LEN],
-    lens: [usize; LIST_LEN],
-    keys: [*const u8; LIST_LEN],
-    counters: [u64; LIST_LEN],
-}
-
-/// Tags: lower words, then upper ones.
-type Tags = [[u64; LIST_LEN]; 2];
-
-impl Chunk {
-    const fn new() -> Self {
-        Self {
-            count: 0,
-            texts: [core::ptr::null_mut(); LIST_LEN],
-            lens: [0; LIST_LEN],
-            keys: [core::ptr::null(); LIST_LEN],
-            counters: [0; LIST_LEN],
-        }
-    }
-
-    /// Takes the jobs at these positions, at least one.
-    // Not inlined: with AVX-512 the compiler would gather, which is slower than one load at a time.
-    #[inline(never)]
-    fn load(&mut self, jobs: &mut [Job<'_>], order: &[u8]) {
-        self.count = order.len().min(CHUNK_LEN);
-        let places = self.texts.iter_mut().zip(&mut self.lens);
-        let places = places.zip(&mut self.keys).zip(&mut self.counters);
-        for ((((text, len), key), counter), position) in places.zip(order).take(CHUNK_LEN) {
-            if let Some(job) = jobs.get_mut(usize::from(*position)) {
-                *text = job.octets.as_mut_ptr();
-                *len = job.len;
-                *key = job.key.octets().as_ptr();
-                *counter = job.counter;
-            }
-        }
-        let (last, rest) = (self.count - 1, self.count..self.count + 16);
-        let (text, len, key) = (self.texts[last], self.lens[last], self.keys[last]);
-        self.texts[rest.clone()].fill(text);
-        self.lens[rest.clone()].fill(len);
-        self.keys[rest].fill(key);
-    }
-
-    /// Writes the tags behind the texts.
-    #[inline(never)]
-    fn write(&mut self, tags: &Tags) {
-        for packet in 0..self.count {
-            // SAFETY: a job has room for the tag behind its text.
-            unsafe {
-                let at = self.texts[packet].add(self.lens[packet]).cast::<u64>();
-                at.write_unaligned(tags[0][packet]);
-                at.add(1).write_unaligned(tags[1][packet]);
-            }
-        }
-    }
-
-    /// Which packets bear these tags.
-    #[inline(never)]
-    fn accepted(&self, tags: &Tags) -> u32 {
-        let mut accepted = 0;
-        for packet in 0..self.count {
-            // SAFETY: a job has a tag behind its text.
-            let [low, high] = unsafe {
-                let at = self.texts[packet].add(self.lens[packet]);
-                at.cast::<[u64; TAG_LEN / 8]>().read_unaligned()
-            };
-            let difference = (low ^ tags[0][packet]) | (high ^ tags[1][packet]);
-            accepted |= u32::from(difference == 0) << packet;
-        }
-        accepted
     }
 }
 

@@ -6,6 +6,20 @@ use super::Job;
 /// Jobs that are looked at together; longer batches are cut.
 pub(super) const SLICE_LEN: usize = 64;
 
+/// The order of jobs that are all alike.
+pub(super) const IN_ORDER: [u8; SLICE_LEN] = {
+    let mut order = [0; SLICE_LEN];
+    let mut position = 0;
+    while position < SLICE_LEN {
+        #[expect(clippy::cast_possible_truncation, reason = "below 64")]
+        {
+            order[position] = position as u8;
+        }
+        position += 1;
+    }
+    order
+};
+
 /// Packets whose keys are transposed together, and whose blocks share passes.
 pub(super) const CHUNK_LEN: usize = 32;
 
