@@ -2,7 +2,10 @@
 //! and as many packets share those of Poly1305.
 //!
 //! Opening verifies first, as with AVX-512.
-#![expect(unsafe_code, reason = "vector loads and stores, and calls of vector code after detection")]
+#![expect(
+    unsafe_code,
+    reason = "vector loads and stores, and calls of vector code after detection"
+)]
 
 mod chacha;
 mod poly;
@@ -32,9 +35,10 @@ pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Opens every job, see [`super::open`]; false when this processor cannot.
+/// Opens every job, see [`super::open`]; false when this processor cannot, or a text is
+/// too long for lanes.
 pub(super) fn open(jobs: &mut [Job<'_>]) -> bool {
-    let able = available();
+    let able = available() && !schedule::any_too_long(jobs);
     if able {
         // SAFETY: the feature is there.
         unsafe { run::<false>(jobs) };
@@ -42,9 +46,10 @@ pub(super) fn open(jobs: &mut [Job<'_>]) -> bool {
     able
 }
 
-/// Seals every job, see [`super::seal`]; false when this processor cannot.
+/// Seals every job, see [`super::seal`]; false when this processor cannot, or a text is
+/// too long for lanes.
 pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
-    let able = available();
+    let able = available() && !schedule::any_too_long(jobs);
     if able {
         // SAFETY: the feature is there.
         unsafe { run::<true>(jobs) };

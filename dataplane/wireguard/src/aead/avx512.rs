@@ -2,7 +2,10 @@
 //! `ChaCha20`, one 32-bit lane each, and up to 16 packets share those of Poly1305.
 //!
 //! Opening verifies first: one-time keys, tags, and only then the text of the packets that are right.
-#![expect(unsafe_code, reason = "vector loads and stores, and calls of vector code after detection")]
+#![expect(
+    unsafe_code,
+    reason = "vector loads and stores, and calls of vector code after detection"
+)]
 
 mod chacha;
 mod lone;
@@ -14,10 +17,10 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
+use super::Job;
 use super::chunk::{Chunk, Tags};
 use super::poly1305;
 use super::schedule::{self, Blocks, CHUNK_LEN, Costs, LIST_LEN, SLICE_LEN, Walk};
-use super::Job;
 use chacha::Keys;
 use poly::{Lanes, OneTimeKeys, Text};
 
@@ -57,7 +60,7 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
-    if schedule::one_by_one(jobs, &COSTS) {
+    if schedule::one_by_one(jobs, &COSTS) || schedule::any_too_long(jobs) {
         return lone::run::<SEAL>(jobs);
     }
     // Locals, as a structure of this size would be made elsewhere and copied.

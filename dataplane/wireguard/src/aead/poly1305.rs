@@ -103,3 +103,69 @@ pub(super) fn tag(key: &[u64; 4], text: &[u8]) -> [u64; 2] {
     core::hint::black_box(&mut state).r = [0; 2];
     tag
 }
+
+/// Keys and texts at the edges of the arithmetic, for every implementation of it.
+#[cfg(test)]
+pub(super) mod edges {
+    use super::TAG_LEN;
+    use poly1305::Poly1305;
+    use poly1305::universal_hash::KeyInit;
+
+    /// Keys whose parts are all zeros, all ones, or little.
+    pub(in super::super) fn keys() -> Vec<[u64; 4]> {
+        let r = [[0, 0], [u64::MAX; 2], [1, 0], [0, 4], [u64::MAX, 0], [0, u64::MAX], [5, 1 << 59]];
+        let s = [[0, 0], [u64::MAX; 2], [u64::MAX - 4, u64::MAX], [1, u64::MAX]];
+        let pairs = r.into_iter().flat_map(|r| s.map(|s| [r[0], r[1], s[0], s[1]]));
+        pairs.collect()
+    }
+
+    /// Texts of this length that drive the accumulator to its borders.
+    pub(in super::super) fn texts(len: usize) -> Vec<Vec<u8>> {
+        // With r = 1 blocks are simply added: these make sums just below and above 2^130 - 5.
+        let near =
+            |last: u8| (0..len).map(|n| if n % TAG_LEN == 0 { last } else { 0xff }).collect();
+        let counting = (0..len).map(|n| n as u8).collect();
+        vec![
+            vec![0; len],
+            vec![0xff; len],
+            near(0xfa),
+            near(0xfb),
+            near(0xfc),
+            near(0xfe),
+            counting,
+        ]
+    }
+
+    /// The tag by the library.
+    pub(in super::super) fn expected(key: &[u64; 4], text: &[u8]) -> [u64; 2] {
+        let mut octets = text.to_vec();
+        octets.resize(text.len().next_multiple_of(TAG_LEN), 0);
+        octets.extend_from_slice(&0_u64.to_le_bytes());
+        octets.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        let key: Vec<u8> = key.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let key = <[u8; 32]>::try_from(key).unwrap();
+        let tag: [u8; TAG_LEN] = Poly1305::new(&key.into()).compute_unpadded(&octets).into();
+        super::words(&tag)
+    }
+
+    /// Lengths around blocks, rows and steps.
+    pub(in super::super) const LENS: [usize; 18] =
+        [0, 1, 15, 16, 17, 31, 32, 48, 63, 64, 65, 127, 128, 240, 255, 256, 257, 1000];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_library_at_the_edges() {
+        for len in edges::LENS {
+            for (key, text) in edges::keys()
+                .iter()
+                .flat_map(|key| edges::texts(len).into_iter().map(move |text| (key, text)))
+            {
+                assert_eq!(tag(key, &text), edges::expected(key, &text), "{key:x?}, {len} octets");
+            }
+        }
+    }
+}

@@ -94,7 +94,16 @@ pub(super) fn one_by_one(jobs: &[Job<'_>], costs: &Costs) -> bool {
     alone + tags < together
 }
 
-/// Positions of the longest texts first; a list of up to [`SLICE_LEN`].
+/// The longest text that [`longest_first`] can tell from longer ones: far more than a datagram has.
+pub(super) const LEN_MAX: usize = 16 * 1021;
+
+/// Whether a text is too long for lanes. Whoever makes such packets does them one by one.
+#[inline(never)]
+pub(super) fn any_too_long(jobs: &[Job<'_>]) -> bool {
+    jobs.iter().any(|job| job.len > LEN_MAX)
+}
+
+/// Positions of the longest texts first; a list of up to [`SLICE_LEN`], of at most [`LEN_MAX`] each.
 #[inline(always)]
 pub(super) fn longest_first(lens: &[usize; SLICE_LEN], count: usize) -> [u8; SLICE_LEN] {
     let mut order = [0; SLICE_LEN];
@@ -201,6 +210,12 @@ impl Walk {
             }
             left += all;
         }
+        let ascends = blocks
+            .iter()
+            .zip(blocks.iter().skip(1))
+            .fold(false, |ascends, (one, next)| ascends | (one < next));
+        // Else blocks would be taken that a text does not have.
+        assert!(!ascends, "the longest packets come first");
         Self { members, texts: *texts, blocks, rows, live: count, number: 0, at: 0, left }
     }
 

@@ -27,7 +27,9 @@ pub(super) const fn pass_len(left: usize) -> usize {
 #[inline]
 pub(super) fn keep<T>(value: &mut T) {
     // SAFETY: the code is empty.
-    unsafe { asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags)) }
+    unsafe {
+        asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags))
+    }
 }
 
 /// The keys and counters of a chunk: word by word for all packets, and where each lies.
@@ -144,9 +146,8 @@ impl Keys {
             state[0] = _mm256_broadcastsi128_si256(_mm_setr_epi32(a, b, c, d));
             for half in 0..2 {
                 // SAFETY: the caller's promise.
-                let part = |i| unsafe {
-                    _mm_loadu_si128(self.rows[packet(i)].add(16 * half).cast())
-                };
+                let part =
+                    |i| unsafe { _mm_loadu_si128(self.rows[packet(i)].add(16 * half).cast()) };
                 state[1 + half] = _mm256_set_m128i(part(1), part(0));
             }
             let own = |i| {

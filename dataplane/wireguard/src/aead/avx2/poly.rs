@@ -39,8 +39,7 @@ fn transposed(rows: &[__m256i; 4]) -> [__m256i; 4] {
 #[target_feature(enable = "avx2")]
 fn limbs(low: __m256i, high: __m256i) -> Limbs {
     let mask = _mm256_set1_epi64x(M26);
-    let third =
-        _mm256_or_si256(_mm256_srli_epi64::<52>(low), _mm256_slli_epi64::<12>(high));
+    let third = _mm256_or_si256(_mm256_srli_epi64::<52>(low), _mm256_slli_epi64::<12>(high));
     [
         _mm256_and_si256(low, mask),
         _mm256_and_si256(_mm256_srli_epi64::<26>(low), mask),
@@ -166,9 +165,7 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
             let mut keys = [zero; 4];
             for (lane, key) in keys.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                *key = unsafe {
-                    _mm256_loadu_si256(rows.add(ROW_LEN * (4 * group + lane)).cast())
-                };
+                *key = unsafe { _mm256_loadu_si256(rows.add(ROW_LEN * (4 * group + lane)).cast()) };
             }
             let [low, high, pad_low, pad_high] = transposed(&keys);
             let low = _mm256_and_si256(low, _mm256_set1_epi64x(CLAMP[0].cast_signed()));
@@ -194,12 +191,7 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
     /// As `step`, but only lanes whose text of `lens` octets goes on at octet `at` take part.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn step_some(
-        &mut self,
-        words: &[[__m256i; 2]; GROUPS],
-        lens: &[__m256i; GROUPS],
-        at: usize,
-    ) {
+    fn step_some(&mut self, words: &[[__m256i; 2]; GROUPS], lens: &[__m256i; GROUPS], at: usize) {
         let before = self.sums;
         self.step(words);
         let here = _mm256_set1_epi64x((at as u64).cast_signed());
@@ -303,5 +295,63 @@ unsafe fn part(start: *const u8, at: usize, len: usize) -> __m256i {
     unsafe {
         let mask = _mm256_loadu_si256(MASK.as_ptr().add(32 - left).cast());
         _mm256_and_si256(_mm256_loadu_si256(start.add(at).cast()), mask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::poly1305::edges;
+    use super::*;
+
+    #[target_feature(enable = "avx2")]
+    fn in_lanes(keys: &[[u64; 4]; 8], texts: &mut [Vec<u8>; 8]) -> [[u64; 2]; 8] {
+        let mut rows = [[0_u64; 8]; 8];
+        for (row, key) in rows.iter_mut().zip(keys) {
+            row[..4].copy_from_slice(key);
+        }
+        let lens = texts.each_ref().map(Vec::len);
+        let starts = texts.each_mut().map(|text| {
+            text.reserve(32);
+            text.as_mut_ptr()
+        });
+        // SAFETY: rows of 64 octets, and texts with room behind them.
+        let found = unsafe { Lanes::<2>::new(rows.as_ptr().cast()).tags(&starts, &lens) };
+        let mut tags = [[0; 2]; 8];
+        for (group, words) in found.iter().enumerate() {
+            for (half, word) in words.iter().enumerate() {
+                let mut four = [0_u64; 4];
+                // SAFETY: 32 octets.
+                unsafe { _mm256_storeu_si256(four.as_mut_ptr().cast(), *word) };
+                for (lane, value) in four.into_iter().enumerate() {
+                    tags[4 * group + lane][half] = value;
+                }
+            }
+        }
+        tags
+    }
+
+    #[test]
+    fn agrees_with_the_library_at_the_edges() {
+        if !super::super::available() {
+            println!("not run: this processor lacks AVX2");
+            return;
+        }
+        for len in edges::LENS {
+            let mut cases = Vec::new();
+            for key in edges::keys() {
+                cases.extend(edges::texts(len).into_iter().map(|text| (key, text)));
+                // A neighbour of another length keeps some lanes waiting.
+                cases.push((key, vec![0xff; len / 2 + 1]));
+            }
+            for eight in cases.as_chunks::<8>().0 {
+                let keys = eight.each_ref().map(|case| case.0);
+                let mut texts = eight.each_ref().map(|case| case.1.clone());
+                // SAFETY: the feature is there.
+                let tags = unsafe { in_lanes(&keys, &mut texts) };
+                for ((key, text), tag) in eight.iter().zip(tags) {
+                    assert_eq!(tag, edges::expected(key, text), "{key:x?}, {} octets", text.len());
+                }
+            }
+        }
     }
 }

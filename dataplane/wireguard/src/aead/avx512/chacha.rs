@@ -19,7 +19,9 @@ const OWN: usize = 10;
 #[inline]
 pub(super) fn keep<T>(value: &mut T) {
     // SAFETY: the code is empty.
-    unsafe { asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags)) }
+    unsafe {
+        asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags))
+    }
 }
 
 /// The keys and counters of a chunk: transposed, and where the rows are.
@@ -253,9 +255,8 @@ impl Keys {
             state[3] = joined([own(0), own(1), own(2), own(3)]);
             for half in 0..2 {
                 // SAFETY: the caller's promises.
-                let part = |i| unsafe {
-                    _mm_loadu_si128(self.rows[packet(i)].add(16 * half).cast())
-                };
+                let part =
+                    |i| unsafe { _mm_loadu_si128(self.rows[packet(i)].add(16 * half).cast()) };
                 state[1 + half] = joined([part(0), part(1), part(2), part(3)]);
             }
         }
@@ -276,13 +277,7 @@ pub(super) type Stream = [MaybeUninit<__m512i>; LONE_LEN];
 /// 32 octets can be read at `key`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) unsafe fn lone(
-    key: *const u8,
-    counter: u64,
-    number: u32,
-    len: usize,
-    to: &mut Stream,
-) {
+pub(super) unsafe fn lone(key: *const u8, counter: u64, number: u32, len: usize, to: &mut Stream) {
     // SAFETY: the caller's promise.
     unsafe {
         match len {
@@ -364,7 +359,8 @@ unsafe fn lone_state(key: *const u8, counter: u64, number: u32) -> [__m512i; 16]
     }
     for word in 0..8 {
         // SAFETY: the caller's promise.
-        state[4 + word] = _mm512_set1_epi32(unsafe { key.add(4 * word).cast::<i32>().read_unaligned() });
+        state[4 + word] =
+            _mm512_set1_epi32(unsafe { key.add(4 * word).cast::<i32>().read_unaligned() });
     }
     let iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     state[12] = _mm512_add_epi32(_mm512_set1_epi32(number.cast_signed()), iota);

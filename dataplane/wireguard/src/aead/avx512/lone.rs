@@ -5,9 +5,9 @@ use core::mem::MaybeUninit;
 
 use super::super::schedule::{BLOCK_LEN, pass_len};
 use super::super::{Job, TAG_LEN, poly1305};
+use super::COSTS;
 use super::chacha::{self, LONE_LEN, Stream};
 use super::poly::{self, Text};
-use super::COSTS;
 
 /// Opens or seals every job.
 #[inline]

@@ -122,11 +122,7 @@ fn reduced(halves: &Halves) -> Limbs {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn carried([h0, h1, h2]: Limbs) -> Limbs {
-    [
-        _mm512_and_si512(h0, splat(M44)),
-        _mm512_add_epi64(h1, _mm512_srli_epi64::<44>(h0)),
-        h2,
-    ]
+    [_mm512_and_si512(h0, splat(M44)), _mm512_add_epi64(h1, _mm512_srli_epi64::<44>(h0)), h2]
 }
 
 /// Adds eight blocks of two words; `top` has bit 40, which is bit 128 of a block, where there is one.
@@ -452,7 +448,12 @@ pub(super) unsafe fn wide(key: &[u64; 4], text: Text) -> [u64; 2] {
             let rows = if whole {
                 let from = text.start.wrapping_offset(at);
                 // SAFETY: a step that is neither the first nor the last lies in the text.
-                unsafe { [_mm512_loadu_si512(from.cast()), _mm512_loadu_si512(from.wrapping_add(64).cast())] }
+                unsafe {
+                    [
+                        _mm512_loadu_si512(from.cast()),
+                        _mm512_loadu_si512(from.wrapping_add(64).cast()),
+                    ]
+                }
             } else {
                 // SAFETY: the caller's promise.
                 unsafe { [edge(text, at), edge(text, at + 64)] }
@@ -544,4 +545,69 @@ unsafe fn edge(text: Text, at: isize) -> __m512i {
     let word = (text.len.div_ceil(16) * 16 + 8).cast_signed() - at;
     let here = if (0..64).contains(&word) { 1_u8 << (word >> 3) } else { 0 };
     _mm512_mask_mov_epi64(row, here, splat(text.len as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::poly1305::edges;
+    use super::*;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    fn in_lanes(keys: &[[u64; 4]; 16], texts: &mut [Vec<u8>; 16]) -> [[u64; 2]; 16] {
+        let mut noted = OneTimeKeys::new();
+        let mut rows = [[0_u64; 8]; 16];
+        for (row, key) in rows.iter_mut().zip(keys) {
+            row[..4].copy_from_slice(key);
+        }
+        let lens = core::array::from_fn::<_, 16, _>(|lane| texts[lane].len());
+        let starts = texts.each_mut().map(|text| text.as_mut_ptr());
+        // SAFETY: rows of 64 octets, and texts with their lengths.
+        let found = unsafe {
+            noted.note_rows(0, rows.as_ptr().cast());
+            noted.note_rows(8, rows[8..].as_ptr().cast());
+            Lanes::<2>::new(&noted, 0).tags(&starts, &lens)
+        };
+        let mut tags = [[0; 2]; 16];
+        for (group, words) in found.iter().enumerate() {
+            for (half, word) in words.iter().enumerate() {
+                let mut eight = [0_u64; 8];
+                // SAFETY: 64 octets.
+                unsafe { _mm512_storeu_si512(eight.as_mut_ptr().cast(), *word) };
+                for (lane, value) in eight.into_iter().enumerate() {
+                    tags[8 * group + lane][half] = value;
+                }
+            }
+        }
+        tags
+    }
+
+    #[test]
+    fn agrees_with_the_library_at_the_edges() {
+        if !super::super::available() {
+            println!("not run: this processor lacks AVX-512");
+            return;
+        }
+        for len in edges::LENS {
+            let mut cases = Vec::new();
+            for key in edges::keys() {
+                cases.extend(edges::texts(len).into_iter().map(|text| (key, text)));
+                // A neighbour of another length keeps some lanes waiting.
+                cases.push((key, vec![0xff; len / 2 + 1]));
+            }
+            for sixteen in cases.as_chunks::<16>().0 {
+                let keys = sixteen.each_ref().map(|case| case.0);
+                let mut texts = sixteen.each_ref().map(|case| case.1.clone());
+                // SAFETY: the features are there.
+                let tags = unsafe { in_lanes(&keys, &mut texts) };
+                for ((key, text), tag) in sixteen.iter().zip(tags) {
+                    let expected = edges::expected(key, text);
+                    assert_eq!(tag, expected, "lanes, {key:x?}, {} octets", text.len());
+                    let whole = Text { start: text.as_ptr(), len: text.len() };
+                    // SAFETY: the features are there, and the text has its length.
+                    let tag = unsafe { wide(key, whole) };
+                    assert_eq!(tag, expected, "wide, {key:x?}, {} octets", text.len());
+                }
+            }
+        }
+    }
 }

@@ -14,8 +14,10 @@ pub(super) fn blocks(words: &[__m512i; 16]) -> [__m512i; 16] {
     let mut rows = [_mm512_setzero_si512(); 16];
     let [p, q, r, s] = &parts;
     for k in 0..4 {
-        let low = (_mm512_shuffle_i32x4::<0x44>(p[k], q[k]), _mm512_shuffle_i32x4::<0x44>(r[k], s[k]));
-        let high = (_mm512_shuffle_i32x4::<0xee>(p[k], q[k]), _mm512_shuffle_i32x4::<0xee>(r[k], s[k]));
+        let low =
+            (_mm512_shuffle_i32x4::<0x44>(p[k], q[k]), _mm512_shuffle_i32x4::<0x44>(r[k], s[k]));
+        let high =
+            (_mm512_shuffle_i32x4::<0xee>(p[k], q[k]), _mm512_shuffle_i32x4::<0xee>(r[k], s[k]));
         rows[k] = _mm512_shuffle_i32x4::<0x88>(low.0, low.1);
         rows[4 + k] = _mm512_shuffle_i32x4::<0xdd>(low.0, low.1);
         rows[8 + k] = _mm512_shuffle_i32x4::<0x88>(high.0, high.1);
