@@ -6,6 +6,12 @@
     unsafe_code,
     reason = "vector loads and stores, and calls of vector code after detection"
 )]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::many_single_char_names,
+    reason = "indices are constants or counts of lanes; words have the specification's names"
+)]
+#![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "dozens of intrinsics"))]
 
 mod chacha;
 mod poly;
@@ -88,6 +94,7 @@ const DUMP: usize = STASH + PACKETS;
 const ROWS: usize = DUMP + 1;
 
 /// Room for blocks that are no text.
+/// Rows are aligned, so that keys are read at once.
 #[repr(align(64))]
 struct Rows([[u8; ROW_LEN]; ROWS]);
 
@@ -189,7 +196,7 @@ impl Bench<'_> {
         for packet in 0..alone {
             // SAFETY: the row of a packet, and a text that has its length.
             let tag = unsafe {
-                let key = self.rows.at(packet).cast::<[u64; 4]>().read();
+                let key = self.rows.at(packet).cast::<[u64; 4]>().read_unaligned();
                 let start = self.chunk.texts[packet].cast_const();
                 poly1305::tag(&key, core::slice::from_raw_parts(start, self.chunk.lens[packet]))
             };

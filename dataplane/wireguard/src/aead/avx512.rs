@@ -6,12 +6,21 @@
     unsafe_code,
     reason = "vector loads and stores, and calls of vector code after detection"
 )]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::many_single_char_names,
+    reason = "indices are constants or counts of lanes; words have the specification's names"
+)]
+#![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "dozens of intrinsics"))]
 
 mod chacha;
 mod lone;
+mod one_time;
 mod poly;
 mod rounds;
+mod stream;
 mod transpose;
+mod wide;
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
@@ -22,7 +31,8 @@ use super::chunk::{Chunk, Tags};
 use super::poly1305;
 use super::schedule::{self, Blocks, CHUNK_LEN, Costs, LIST_LEN, SLICE_LEN, Walk};
 use chacha::Keys;
-use poly::{Lanes, OneTimeKeys, Text};
+use one_time::OneTimeKeys;
+use poly::{Lanes, Text};
 
 /// Measured on Zen 4.
 const COSTS: Costs =
@@ -70,7 +80,7 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
         tags: &mut [[0; LIST_LEN]; 2],
         keys: &mut Keys::new(),
         one_time: &mut OneTimeKeys::new(),
-        rows: &mut Rows { rows: [MaybeUninit::uninit(); ROWS_LEN], keys: 0, stash: 0 },
+        rows: &mut Rows { all: [MaybeUninit::uninit(); ROWS_LEN], keys: 0, stash: 0 },
     };
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
@@ -98,7 +108,7 @@ const ROWS_LEN: usize = 2 * CHUNK_LEN + 1;
 /// Room for blocks that are no text.
 #[repr(align(64))]
 struct Rows {
-    rows: [MaybeUninit<__m512i>; ROWS_LEN],
+    all: [MaybeUninit<__m512i>; ROWS_LEN],
     /// How many of each kind were ever used.
     keys: usize,
     stash: usize,
@@ -107,7 +117,7 @@ struct Rows {
 impl Rows {
     #[inline]
     fn key(&mut self, packet: usize) -> *mut u8 {
-        self.rows.as_mut_ptr().wrapping_add(packet).cast()
+        self.all.as_mut_ptr().wrapping_add(packet).cast()
     }
 
     #[inline]
@@ -128,7 +138,7 @@ impl Rows {
         self.stash = self.stash.max(stash);
         let stash = CHUNK_LEN..CHUNK_LEN + stash;
         for row in keys.chain(stash).chain([ROWS_LEN - 1]) {
-            if let Some(row) = self.rows.get_mut(row) {
+            if let Some(row) = self.all.get_mut(row) {
                 row.write(_mm512_setzero_si512());
             }
         }
@@ -206,7 +216,7 @@ impl Bench<'_> {
     fn first_blocks(&mut self, walk: &mut Walk, stash: usize) -> (usize, usize) {
         let count = self.chunk.count;
         let wanted = if count > 16 { 32 } else { schedule::pass_len(walk.left()) };
-        let taken = walk.take(wanted, &mut self.blocks);
+        let taken = walk.take(wanted, self.blocks);
         let direct = if wanted >= 16 { count - count % 16 } else { 0 };
         self.rows.clear(direct..count.next_multiple_of(8), stash.min(taken - count));
         (taken, wanted)
@@ -238,7 +248,7 @@ impl Bench<'_> {
     fn passes(&mut self, walk: &mut Walk) {
         while walk.left() > 0 {
             let wanted = schedule::pass_len(walk.left());
-            let taken = walk.take(wanted, &mut self.blocks);
+            let taken = walk.take(wanted, self.blocks);
             self.blocks.place[taken..wanted].fill(self.rows.dump());
             // SAFETY: each place is a block of text with what follows it, or a row.
             unsafe { self.keys.pass(self.blocks, wanted) };
@@ -258,7 +268,7 @@ impl Bench<'_> {
             let tag = unsafe {
                 let key = self.one_time.one(packet);
                 if COSTS.prefers_wide(text.len) {
-                    poly::wide(&key, text)
+                    wide::wide(&key, text)
                 } else {
                     poly1305::tag(&key, core::slice::from_raw_parts(text.start, text.len))
                 }

@@ -1,5 +1,9 @@
 //! The packets that a vector implementation works on at a time, as lists of what they are made of.
 #![expect(unsafe_code, reason = "reads and writes tags behind texts that are known by pointers")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "counts are those of a chunk, at most the lists' length"
+)]
 
 use super::schedule::{CHUNK_LEN, LIST_LEN};
 use super::{Job, TAG_LEN};
@@ -52,28 +56,28 @@ impl Chunk {
     /// Writes the tags behind the texts.
     #[inline(never)]
     pub(super) fn write(&mut self, tags: &Tags) {
-        for packet in 0..self.count {
+        let [low, high] = tags;
+        let places = self.texts.iter().zip(&self.lens).zip(low.iter().zip(high));
+        for ((text, len), (low, high)) in places.take(self.count) {
+            let tag = (u128::from(*high) << 64 | u128::from(*low)).to_le_bytes();
             // SAFETY: a job has room for the tag behind its text.
-            unsafe {
-                let at = self.texts[packet].add(self.lens[packet]).cast::<u64>();
-                at.write_unaligned(tags[0][packet]);
-                at.add(1).write_unaligned(tags[1][packet]);
-            }
+            unsafe { text.add(*len).cast::<[u8; TAG_LEN]>().write(tag) };
         }
     }
 
-    /// Which packets bear these tags.
+    /// Which packets bear these tags, one bit for each.
     #[inline(never)]
     pub(super) fn accepted(&self, tags: &Tags) -> u32 {
+        let [low, high] = tags;
+        let places = self.texts.iter().zip(&self.lens).zip(low.iter().zip(high));
         let mut accepted = 0;
-        for packet in 0..self.count {
+        for (packet, ((text, len), (low, high))) in places.take(self.count).enumerate() {
             // SAFETY: a job has a tag behind its text.
-            let [low, high] = unsafe {
-                let at = self.texts[packet].add(self.lens[packet]);
-                at.cast::<[u64; TAG_LEN / 8]>().read_unaligned()
-            };
-            let difference = (low ^ tags[0][packet]) | (high ^ tags[1][packet]);
-            accepted |= u32::from(difference == 0) << packet;
+            let theirs =
+                u128::from_le_bytes(unsafe { text.add(*len).cast::<[u8; TAG_LEN]>().read() });
+            // All bits are compared, whatever the first ones say.
+            let equal = (u128::from(*high) << 64 | u128::from(*low)) ^ theirs == 0;
+            accepted |= u32::from(equal) << packet;
         }
         accepted
     }

@@ -70,7 +70,6 @@ const fn lower(value: u128) -> u64 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "what is left has 64 bits")]
 const fn upper(value: u128) -> u64 {
     (value >> 64) as u64
 }

@@ -1,5 +1,9 @@
 //! The order of the work: which packets share a chunk, which blocks share a pass, and which packets
 //! share the lanes of Poly1305. Only public things are looked at: lengths and counts.
+#![expect(
+    clippy::inline_always,
+    reason = "only where it is inlined into code with vector features are lists copied by vectors"
+)]
 
 use super::Job;
 
@@ -11,7 +15,7 @@ pub(super) const IN_ORDER: [u8; SLICE_LEN] = {
     let mut order = [0; SLICE_LEN];
     let mut position = 0;
     while position < SLICE_LEN {
-        #[expect(clippy::cast_possible_truncation, reason = "below 64")]
+        #[expect(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "below 64")]
         {
             order[position] = position as u8;
         }
@@ -210,12 +214,10 @@ impl Walk {
             }
             left += all;
         }
-        let ascends = blocks
-            .iter()
-            .zip(blocks.iter().skip(1))
-            .fold(false, |ascends, (one, next)| ascends | (one < next));
+        let pairs = blocks.iter().zip(blocks.iter().skip(1));
+        let ascends = pairs.fold(0, |found, (one, next)| found | u32::from(one < next));
         // Else blocks would be taken that a text does not have.
-        assert!(!ascends, "the longest packets come first");
+        assert!(ascends == 0, "the longest packets come first");
         Self { members, texts: *texts, blocks, rows, live: count, number: 0, at: 0, left }
     }
 
@@ -351,7 +353,7 @@ impl Costs {
         if lens.len().is_multiple_of(pair) && first == last {
             return 0;
         }
-        let (mut best, mut least) = (0, usize::MAX);
+        let (mut best, mut lowest) = (0, usize::MAX);
         let mut alone = 0;
         for count in 0..=lens.len() {
             let rest = lens.get(count..).unwrap_or_default();
@@ -361,11 +363,11 @@ impl Costs {
                 let how = if group.len() > self.lanes { self.double } else { self.single };
                 cost += price(how, longest);
             }
-            if cost < least {
-                (best, least) = (count, cost);
+            if cost < lowest {
+                (best, lowest) = (count, cost);
             }
             alone += rest.first().map_or(0, |len| self.alone(*len));
-            if alone >= least {
+            if alone >= lowest {
                 break;
             }
         }

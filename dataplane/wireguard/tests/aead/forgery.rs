@@ -70,7 +70,9 @@ fn one_forged_among_63_and_all_forged_are_told_apart() {
             spoil(&mut one[victim], stream.below(2000));
             refuses(implementation, &packets, &one, |number| number == victim);
             let mut all = right.clone();
-            all.iter_mut().for_each(|octets| spoil(octets, stream.below(2000)));
+            for octets in &mut all {
+                spoil(octets, stream.below(2000));
+            }
             refuses(implementation, &packets, &all, |_| true);
             let pattern = stream.next();
             let mut some = right;

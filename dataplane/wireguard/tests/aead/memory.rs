@@ -80,7 +80,7 @@ fn frames_at_the_end_and_at_the_start_of_a_page_do_not_fault() {
             }
         }
         for round in 0..60 {
-            let packets: Vec<Packet> = (0..1 + stream.below(40))
+            let packets: Vec<Packet> = (0..=stream.below(40))
                 .map(|_| {
                     let len = stream.below(1500);
                     stream.packet(len)
@@ -97,7 +97,7 @@ fn octets_around_a_job_stay_as_they_are() {
     let mut stream = Stream(9);
     for implementation in implementations("octets_around") {
         for round in 0..400 {
-            let packets: Vec<Packet> = (0..1 + stream.below(40))
+            let packets: Vec<Packet> = (0..=stream.below(40))
                 .map(|_| {
                     let len = stream.below([70, 300, 1500][round % 3]);
                     stream.packet(len)

@@ -28,7 +28,7 @@ pub(super) const fn pass_len(left: usize) -> usize {
 pub(super) fn keep<T>(value: &mut T) {
     // SAFETY: the code is empty.
     unsafe {
-        asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags))
+        asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags));
     }
 }
 

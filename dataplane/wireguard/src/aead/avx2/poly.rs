@@ -182,9 +182,8 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn step(&mut self, words: &[[__m256i; 2]; GROUPS]) {
-        for group in 0..GROUPS {
-            let sum = plus(&self.sums[group], words[group][0], words[group][1]);
-            self.sums[group] = times(&sum, &self.factors[group]);
+        for ((sum, factor), [low, high]) in self.sums.iter_mut().zip(&self.factors).zip(words) {
+            *sum = times(&plus(sum, *low, *high), factor);
         }
     }
 
@@ -254,14 +253,14 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
             }
             at += 32;
         }
-        let mut last = [[zero; 2]; GROUPS];
-        for (last, ends) in last.iter_mut().zip(ends) {
-            last[1] = ends;
+        let mut lengths = [[zero; 2]; GROUPS];
+        for (words, ends) in lengths.iter_mut().zip(ends) {
+            words[1] = ends;
         }
-        self.step(&last);
+        self.step(&lengths);
         let mut tags = [[zero; 2]; GROUPS];
-        for group in 0..GROUPS {
-            tags[group] = finished(&self.sums[group], self.pads[group]);
+        for ((tag, sum), pad) in tags.iter_mut().zip(&self.sums).zip(self.pads) {
+            *tag = finished(sum, pad);
         }
         tags
     }

@@ -1,13 +1,12 @@
 //! Poly1305 (RFC 8439 2.5) over eight lanes, with 52-bit multiplications and limbs of 44, 44 and 42 bits.
 //!
-//! Either each lane holds a packet of its own (`Lanes`), which needs no powers of `r` and no sum
-//! across lanes; or all eight hold consecutive blocks of one packet (`wide`).
+//! Each lane holds a packet of its own, which needs no powers of `r` and no sum across lanes; in
+//! `wide` all eight hold blocks of one packet.
 
 use core::arch::x86_64::*;
-use core::mem::MaybeUninit;
 
 use super::super::poly1305::CLAMP;
-use super::super::schedule::LIST_LEN;
+use super::one_time::OneTimeKeys;
 use super::transpose;
 
 /// Eight numbers modulo 2^130 - 5 in limbs.
@@ -16,8 +15,8 @@ pub(super) type Limbs = [__m512i; 3];
 /// A factor: its limbs, and 20 times the upper two, which fold what exceeds 2^130.
 #[derive(Clone, Copy)]
 pub(super) struct Factor {
-    r: Limbs,
-    s: [__m512i; 2],
+    pub(super) r: Limbs,
+    pub(super) s: [__m512i; 2],
 }
 
 /// A text under authentication.
@@ -30,11 +29,11 @@ pub(super) struct Text {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn splat(value: u64) -> __m512i {
+pub(super) fn splat(value: u64) -> __m512i {
     _mm512_set1_epi64(value.cast_signed())
 }
 
-const M44: u64 = (1 << 44) - 1;
+pub(super) const M44: u64 = (1 << 44) - 1;
 const M42: u64 = (1 << 42) - 1;
 
 #[inline]
@@ -65,7 +64,7 @@ pub(super) fn clamped(low: __m512i, high: __m512i) -> Factor {
 /// key, the others below 2^44 and 2^42.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn times(h: Limbs, f: &Factor) -> Limbs {
+pub(super) fn times(h: Limbs, f: &Factor) -> Limbs {
     reduced(&product(h, f))
 }
 
@@ -74,7 +73,7 @@ type Halves = [(__m512i, __m512i); 3];
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn product([h0, h1, h2]: Limbs, f: &Factor) -> Halves {
+pub(super) fn product([h0, h1, h2]: Limbs, f: &Factor) -> Halves {
     let ([r0, r1, r2], [s1, s2]) = (f.r, f.s);
     let zero = _mm512_setzero_si512();
     let sum = |a: (__m512i, __m512i), b: (__m512i, __m512i), c: (__m512i, __m512i)| {
@@ -95,7 +94,7 @@ fn product([h0, h1, h2]: Limbs, f: &Factor) -> Halves {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn reduced(halves: &Halves) -> Limbs {
+pub(super) fn reduced(halves: &Halves) -> Limbs {
     let [(low0, high0), (low1, high1), (low2, high2)] = *halves;
     let (m44, m42) = (splat(M44), splat(M42));
     // An upper half counts 2^52, which is 2^8 of the next limb.
@@ -117,18 +116,10 @@ fn reduced(halves: &Halves) -> Limbs {
     ]
 }
 
-/// Carries from the first limb to the second, so that powers of `r`, which fill all their bits,
-/// can be multiplied: the first limb is then below 2^44, the second below 2^44 + 2^8.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn carried([h0, h1, h2]: Limbs) -> Limbs {
-    [_mm512_and_si512(h0, splat(M44)), _mm512_add_epi64(h1, _mm512_srli_epi64::<44>(h0)), h2]
-}
-
 /// Adds eight blocks of two words; `top` has bit 40, which is bit 128 of a block, where there is one.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn plus([h0, h1, h2]: Limbs, low: __m512i, high: __m512i) -> Limbs {
+pub(super) fn plus([h0, h1, h2]: Limbs, low: __m512i, high: __m512i) -> Limbs {
     let m44 = splat(M44);
     [
         _mm512_add_epi64(h0, _mm512_and_si512(low, m44)),
@@ -141,7 +132,7 @@ fn plus([h0, h1, h2]: Limbs, low: __m512i, high: __m512i) -> Limbs {
 /// The numbers modulo 2^130 - 5, plus the pads modulo 2^128.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn finished([h0, h1, h2]: Limbs, pad: [__m512i; 2]) -> [__m512i; 2] {
+pub(super) fn finished([h0, h1, h2]: Limbs, pad: [__m512i; 2]) -> [__m512i; 2] {
     let (m44, m42) = (splat(M44), splat(M42));
     let (mut h0, mut h1, mut h2) = (h0, h1, h2);
     for _ in 0..2 {
@@ -169,104 +160,6 @@ fn finished([h0, h1, h2]: Limbs, pad: [__m512i; 2]) -> [__m512i; 2] {
     let carry = _mm512_cmplt_epu64_mask(tag, low);
     let upper = _mm512_add_epi64(high, pad[1]);
     [tag, _mm512_mask_add_epi64(upper, carry, upper, splat(1))]
-}
-
-/// The one-time keys of a chunk: their four words of 64 bits, each for all packets.
-#[repr(align(64))]
-pub(super) struct OneTimeKeys([[MaybeUninit<u64>; LIST_LEN]; 4]);
-
-impl OneTimeKeys {
-    pub(super) const fn new() -> Self {
-        Self([[MaybeUninit::uninit(); LIST_LEN]; 4])
-    }
-
-    /// Word `word` of the keys of eight packets from `from` on.
-    #[inline]
-    fn place(&mut self, word: usize, from: usize) -> *mut u8 {
-        self.0[word][from..from + 8].as_mut_ptr().cast()
-    }
-
-    /// Notes the keys of the 16 packets from `from` on, of which the first eight words of the first
-    /// block of key stream are given.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) fn note_words(&mut self, from: usize, words: &[__m512i; 16]) {
-        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
-        for word in 0..4 {
-            let (even, odd) = (words[2 * word], words[2 * word + 1]);
-            let one = _mm512_permutex2var_epi32(even, low, odd);
-            let other = _mm512_permutex2var_epi32(even, high, odd);
-            // SAFETY: 64 octets at each place.
-            unsafe {
-                _mm512_storeu_si512(self.place(word, from).cast(), one);
-                _mm512_storeu_si512(self.place(word, from + 8).cast(), other);
-            }
-        }
-    }
-
-    /// Notes the keys of eight packets from `from` on, which lie 64 octets apart.
-    ///
-    /// # Safety
-    ///
-    /// They can be read.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) unsafe fn note_rows(&mut self, from: usize, keys: *const u8) {
-        let mut pairs = [_mm512_setzero_si512(); 4];
-        for (i, pair) in pairs.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            let (one, other) = unsafe {
-                let at = keys.add(64 * i);
-                (_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(256).cast()))
-            };
-            *pair = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(one), other);
-        }
-        for (word, eight) in transpose::one_time_keys(&pairs).into_iter().enumerate() {
-            // SAFETY: 64 octets.
-            unsafe { _mm512_storeu_si512(self.place(word, from).cast(), eight) };
-        }
-    }
-
-    /// Overwrites the keys of eight packets from `from` on.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) fn clear(&mut self, from: usize) {
-        for word in 0..4 {
-            // SAFETY: 64 octets.
-            unsafe { _mm512_storeu_si512(self.place(word, from).cast(), _mm512_setzero_si512()) };
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn eight(&self, from: usize) -> [__m512i; 4] {
-        let mut words = [_mm512_setzero_si512(); 4];
-        for (word, all) in words.iter_mut().zip(&self.0) {
-            // SAFETY: 64 octets. Keys are noted, or cleared, before they are read.
-            *word = unsafe { _mm512_loadu_si512(all[from..from + 8].as_ptr().cast()) };
-        }
-        words
-    }
-
-    /// The key of one packet.
-    ///
-    /// # Safety
-    ///
-    /// It was noted.
-    #[inline]
-    pub(super) unsafe fn one(&self, packet: usize) -> [u64; 4] {
-        let [a, b, c, d] = &self.0;
-        // SAFETY: the caller's promise.
-        unsafe {
-            [
-                a[packet].assume_init(),
-                b[packet].assume_init(),
-                c[packet].assume_init(),
-                d[packet].assume_init(),
-            ]
-        }
-    }
 }
 
 /// `GROUPS` times eight packets, one for each lane.
@@ -310,10 +203,8 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     fn step<const BLOCK: usize>(&mut self, words: &[[__m512i; 8]; GROUPS]) {
-        for group in 0..GROUPS {
-            let (low, high) = (words[group][2 * BLOCK], words[group][2 * BLOCK + 1]);
-            let sum = plus(self.sums[group], low, high);
-            self.sums[group] = times(sum, &self.factors[group]);
+        for ((sum, factor), words) in self.sums.iter_mut().zip(&self.factors).zip(words) {
+            *sum = times(plus(*sum, words[2 * BLOCK], words[2 * BLOCK + 1]), factor);
         }
     }
 
@@ -409,147 +300,14 @@ unsafe fn part(start: *const u8, at: usize, len: usize) -> __m512i {
 /// The lowest `count` bits, all 64 for more.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn first(count: usize) -> u64 {
+pub(super) fn first(count: usize) -> u64 {
     _bzhi_u64(u64::MAX, u32::try_from(count.min(64)).unwrap_or(64))
-}
-
-/// Where block `b` of eight goes when two rows of 64 octets are unpacked.
-const PLACES: [i64; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
-
-/// The tag over one text with the one-time key `key`, eight or sixteen blocks at a time.
-///
-/// # Safety
-///
-/// The text can be read for its length, and 32 octets behind `key`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) unsafe fn wide(key: &[u64; 4], text: Text) -> [u64; 2] {
-    let [r_low, r_high, pad @ ..] = *key;
-    let r1 = clamped(splat(r_low), splat(r_high));
-    let r2 = factor(carried(times(r1.r, &r1)));
-    // Lane by lane the powers 8, 4, 7, 3, 6, 2, 5, 1; the highest is always in the first lane.
-    let power = select(0b0011_0011, &r1, &r2);
-    let power = select(0b0000_1111, &power, &factor(carried(times(power.r, &r2))));
-    let power = select(0b0101_0101, &power, &factor(carried(times(power.r, &first_lane(&power)))));
-    // Eight more, for the first half of a step.
-    let eight_more = factor(carried(times(power.r, &first_lane(&power))));
-    let r16 = first_lane(&eight_more);
-    let blocks = text.len.div_ceil(16) + 1;
-    // Empty blocks in front make it full steps of 16.
-    let steps = blocks.div_ceil(16);
-    let empty = steps * 16 - blocks;
-    let zero = _mm512_setzero_si512();
-    let mut sums = [[zero; 3]; 2];
-    for step in 0..steps {
-        let whole = step > 0 && step + 1 < steps;
-        for (half, sum) in sums.iter_mut().enumerate() {
-            // In octets from the start of the text, and before it by the empty blocks.
-            let at = ((step * 16 + half * 8) * 16).cast_signed() - (empty * 16).cast_signed();
-            let rows = if whole {
-                let from = text.start.wrapping_offset(at);
-                // SAFETY: a step that is neither the first nor the last lies in the text.
-                unsafe {
-                    [
-                        _mm512_loadu_si512(from.cast()),
-                        _mm512_loadu_si512(from.wrapping_add(64).cast()),
-                    ]
-                }
-            } else {
-                // SAFETY: the caller's promise.
-                unsafe { [edge(text, at), edge(text, at + 64)] }
-            };
-            let low = _mm512_unpacklo_epi64(rows[0], rows[1]);
-            let high = _mm512_unpackhi_epi64(rows[0], rows[1]);
-            let fresh = if whole {
-                plus(*sum, low, high)
-            } else {
-                let [h0, h1, h2] = plus(*sum, low, high);
-                let place = _mm512_add_epi64(lane_places(), _mm512_set1_epi64((at >> 4) as i64));
-                let absent = _mm512_cmplt_epi64_mask(place, zero);
-                [h0, h1, _mm512_mask_sub_epi64(h2, absent, h2, splat(1 << 40))]
-            };
-            *sum = if step + 1 < steps { carried(times(fresh, &r16)) } else { carried(fresh) };
-        }
-    }
-    let (first, second) = (product(sums[0], &eight_more), product(sums[1], &power));
-    let mut halves = first;
-    for limb in 0..3 {
-        halves[limb].0 = folded(_mm512_add_epi64(first[limb].0, second[limb].0));
-        halves[limb].1 = folded(_mm512_add_epi64(first[limb].1, second[limb].1));
-    }
-    let tag = finished(reduced(&halves), [splat(pad[0]), splat(pad[1])]);
-    [lowest(tag[0]), lowest(tag[1])]
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn lane_places() -> __m512i {
-    let [a, b, c, d, e, f, g, h] = PLACES;
-    _mm512_setr_epi64(a, b, c, d, e, f, g, h)
-}
-
-/// The sum of all lanes, in every lane.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn folded(lanes: __m512i) -> __m512i {
-    let lanes = _mm512_add_epi64(lanes, _mm512_shuffle_i64x2::<0x4e>(lanes, lanes));
-    let lanes = _mm512_add_epi64(lanes, _mm512_shuffle_i64x2::<0xb1>(lanes, lanes));
-    _mm512_add_epi64(lanes, _mm512_shuffle_epi32::<0x4e>(lanes))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn lowest(lanes: __m512i) -> u64 {
-    _mm_cvtsi128_si64(_mm512_castsi512_si128(lanes)).cast_unsigned()
-}
-
-/// `yes` in the lanes of the mask, else `no`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn select(mask: u8, no: &Factor, yes: &Factor) -> Factor {
-    let mut chosen = *no;
-    for limb in 0..3 {
-        chosen.r[limb] = _mm512_mask_mov_epi64(no.r[limb], mask, yes.r[limb]);
-    }
-    for limb in 0..2 {
-        chosen.s[limb] = _mm512_mask_mov_epi64(no.s[limb], mask, yes.s[limb]);
-    }
-    chosen
-}
-
-/// The factor in the first lane, in every lane.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn first_lane(lanes: &Factor) -> Factor {
-    let mut all = *lanes;
-    for limb in all.r.iter_mut().chain(&mut all.s) {
-        *limb = _mm512_broadcastq_epi64(_mm512_castsi512_si128(*limb));
-    }
-    all
-}
-
-/// 64 octets of a text from `at`, which may lie before its start: zeros outside, and the block of
-/// lengths behind its end.
-///
-/// # Safety
-///
-/// The text can be read for its length.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-unsafe fn edge(text: Text, at: isize) -> __m512i {
-    let before = at.min(0).unsigned_abs();
-    let end = text.len.cast_signed() - at;
-    let mask = first(end.max(0).unsigned_abs()) & !first(before);
-    // SAFETY: octets without their bit in the mask are not touched, and those with it lie in the text.
-    let row = unsafe { _mm512_maskz_loadu_epi8(mask, text.start.wrapping_offset(at).cast()) };
-    let word = (text.len.div_ceil(16) * 16 + 8).cast_signed() - at;
-    let here = if (0..64).contains(&word) { 1_u8 << (word >> 3) } else { 0 };
-    _mm512_mask_mov_epi64(row, here, splat(text.len as u64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::poly1305::edges;
+    use super::super::wide::wide;
     use super::*;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
@@ -560,7 +318,7 @@ mod tests {
             row[..4].copy_from_slice(key);
         }
         let lens = core::array::from_fn::<_, 16, _>(|lane| texts[lane].len());
-        let starts = texts.each_mut().map(|text| text.as_mut_ptr());
+        let starts = texts.each_mut().map(Vec::as_mut_ptr);
         // SAFETY: rows of 64 octets, and texts with their lengths.
         let found = unsafe {
             noted.note_rows(0, rows.as_ptr().cast());

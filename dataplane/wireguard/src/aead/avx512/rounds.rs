@@ -123,14 +123,14 @@ fn four_quarters(
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn mix<const BITS: i32>(to: &mut [__m512i; 4], from: &[__m512i; 4], other: &mut [__m512i; 4]) {
-    for i in 0..4 {
-        to[i] = _mm512_add_epi32(to[i], from[i]);
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = _mm512_add_epi32(*to, *from);
     }
-    for i in 0..4 {
-        other[i] = _mm512_xor_si512(other[i], to[i]);
+    for (other, to) in other.iter_mut().zip(&*to) {
+        *other = _mm512_xor_si512(*other, *to);
     }
-    for i in 0..4 {
-        other[i] = _mm512_rol_epi32::<BITS>(other[i]);
+    for other in other {
+        *other = _mm512_rol_epi32::<BITS>(*other);
     }
 }
 

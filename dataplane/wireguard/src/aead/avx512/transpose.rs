@@ -46,9 +46,8 @@ fn quads(four: &[__m512i; 4]) -> [__m512i; 4] {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 pub(super) fn keys(pairs: &[__m512i; 8]) -> [__m512i; 8] {
-    let (one, other) = pairs.split_at(4);
-    let one = quads(one.try_into().unwrap_or(&[_mm512_setzero_si512(); 4]));
-    let other = quads(other.try_into().unwrap_or(&[_mm512_setzero_si512(); 4]));
+    let [a, b, c, d, e, f, g, h] = *pairs;
+    let (one, other) = (quads(&[a, b, c, d]), quads(&[e, f, g, h]));
     let first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
     let second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
     let mut words = [_mm512_setzero_si512(); 8];
