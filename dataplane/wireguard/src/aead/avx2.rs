@@ -67,6 +67,7 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     let mut bench = Bench {
         chunk: &mut Chunk::new(),
+        walk: &mut Walk::new(),
         blocks: &mut Blocks::new(),
         tags: &mut [[0; LIST_LEN]; 2],
         keys: &mut Keys::new(),
@@ -107,6 +108,7 @@ impl Rows {
 /// Everything that a call works with; what is secret in it is overwritten at the end.
 struct Bench<'a> {
     chunk: &'a mut Chunk,
+    walk: &'a mut Walk,
     blocks: &'a mut Blocks,
     tags: &'a mut Tags,
     keys: &'a mut Keys,
@@ -116,20 +118,19 @@ struct Bench<'a> {
 impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn walk(&mut self) -> Walk {
+    fn start(&mut self) {
         let Chunk { count, texts, lens, .. } = &*self.chunk;
-        let walk = Walk::new(texts, lens, *count, self.rows.at(0));
+        self.walk.start(texts, lens, *count, self.rows.at(0));
         // SAFETY: the chunk has the keys of its jobs, and repeats the last.
-        unsafe { self.keys.load(self.chunk, walk.left()) };
-        walk
+        unsafe { self.keys.load(self.chunk, self.walk.left()) };
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
     fn seal(&mut self) -> u32 {
         self.rows.0 = [[0; ROW_LEN]; ROWS];
-        let mut walk = self.walk();
-        self.passes(&mut walk);
+        self.start();
+        self.passes();
         self.find_tags();
         self.chunk.write(self.tags);
         u32::MAX
@@ -141,10 +142,10 @@ impl Bench<'_> {
     fn open(&mut self) -> u32 {
         self.rows.0 = [[0; ROW_LEN]; ROWS];
         let count = self.chunk.count;
-        let mut walk = self.walk();
+        self.start();
         // The first pass makes block 0 of every packet, and puts by what else it has room for.
-        let wanted = chacha::pass_len(walk.left());
-        let taken = walk.take(wanted, self.blocks);
+        let wanted = chacha::pass_len(self.walk.left());
+        let taken = self.walk.take(wanted, self.blocks);
         let stashed = taken - count;
         let mut texts = [core::ptr::null_mut(); PACKETS];
         for (block, text) in texts.iter_mut().enumerate().take(stashed) {
@@ -161,9 +162,9 @@ impl Bench<'_> {
             }
         }
         if accepted.count_ones() as usize != count {
-            walk.keep(accepted);
+            self.walk.keep(accepted);
         }
-        self.passes(&mut walk);
+        self.passes();
         accepted
     }
 
@@ -179,10 +180,10 @@ impl Bench<'_> {
     /// Makes all blocks that are left and adds them to their places.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn passes(&mut self, walk: &mut Walk) {
-        while walk.left() > 0 {
-            let wanted = chacha::pass_len(walk.left());
-            let taken = walk.take(wanted, self.blocks);
+    fn passes(&mut self) {
+        while self.walk.left() > 0 {
+            let wanted = chacha::pass_len(self.walk.left());
+            let taken = self.walk.take(wanted, self.blocks);
             self.pass(taken, wanted);
         }
     }

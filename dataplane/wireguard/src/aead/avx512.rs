@@ -76,6 +76,7 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     // Locals, as a structure of this size would be made elsewhere and copied.
     let mut bench = Bench {
         chunk: &mut Chunk::new(),
+        walk: &mut Walk::new(),
         blocks: &mut Blocks::new(),
         tags: &mut [[0; LIST_LEN]; 2],
         keys: &mut Keys::new(),
@@ -136,11 +137,16 @@ impl Rows {
     fn clear(&mut self, keys: Range<usize>, stash: usize) {
         self.keys = self.keys.max(keys.end);
         self.stash = self.stash.max(stash);
-        let stash = CHUNK_LEN..CHUNK_LEN + stash;
-        for row in keys.chain(stash).chain([ROWS_LEN - 1]) {
-            if let Some(row) = self.all.get_mut(row) {
-                row.write(_mm512_setzero_si512());
-            }
+        let zero = _mm512_setzero_si512();
+        let (rows, others) = self.all.split_at_mut(CHUNK_LEN);
+        for row in rows.iter_mut().take(keys.end).skip(keys.start) {
+            row.write(zero);
+        }
+        for row in others.iter_mut().take(stash) {
+            row.write(zero);
+        }
+        if let Some(dump) = others.last_mut() {
+            dump.write(zero);
         }
     }
 }
@@ -148,6 +154,7 @@ impl Rows {
 /// Everything that a call works with; what is secret in it is overwritten at the end.
 struct Bench<'a> {
     chunk: &'a mut Chunk,
+    walk: &'a mut Walk,
     blocks: &'a mut Blocks,
     tags: &'a mut Tags,
     keys: &'a mut Keys,
@@ -158,21 +165,20 @@ struct Bench<'a> {
 impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn walk(&mut self) -> Walk {
-        let Chunk { count, texts, lens, keys, counters } = &*self.chunk;
-        let walk = Walk::new(texts, lens, *count, self.rows.key(0));
-        // SAFETY: the chunk has the keys of `count` jobs, and repeats the last.
-        unsafe { self.keys.load(keys, counters, *count, walk.left()) };
-        walk
+    fn start(&mut self) {
+        let Chunk { count, texts, lens, .. } = &*self.chunk;
+        self.walk.start(texts, lens, *count, self.rows.key(0));
+        // SAFETY: the chunk has the keys of its jobs, and repeats the last.
+        unsafe { self.keys.load(self.chunk, self.walk.left()) };
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     fn seal(&mut self) -> u32 {
-        let mut walk = self.walk();
-        let (taken, wanted) = self.first_blocks(&mut walk, 0);
+        self.start();
+        let (taken, wanted) = self.first_blocks(0);
         self.first_pass(taken, wanted);
-        self.passes(&mut walk);
+        self.passes();
         self.find_tags();
         self.chunk.write(self.tags);
         u32::MAX
@@ -183,10 +189,10 @@ impl Bench<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     fn open(&mut self) -> u32 {
         let count = self.chunk.count;
-        let mut walk = self.walk();
+        self.start();
         // The pass that makes block 0 of the packets may have room for the first blocks of text.
         // Their key stream is put by until the tags are verified.
-        let (taken, wanted) = self.first_blocks(&mut walk, CHUNK_LEN);
+        let (taken, wanted) = self.first_blocks(CHUNK_LEN);
         let stashed = taken - count;
         let mut texts = [core::ptr::null_mut(); CHUNK_LEN];
         for (block, text) in texts.iter_mut().enumerate().take(stashed) {
@@ -203,9 +209,9 @@ impl Bench<'_> {
             }
         }
         if accepted.count_ones() as usize != count {
-            walk.keep(accepted);
+            self.walk.keep(accepted);
         }
-        self.passes(&mut walk);
+        self.passes();
         accepted
     }
 
@@ -213,10 +219,10 @@ impl Bench<'_> {
     /// and for up to `stash` others. Gives how many were taken, and how many the pass makes.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn first_blocks(&mut self, walk: &mut Walk, stash: usize) -> (usize, usize) {
+    fn first_blocks(&mut self, stash: usize) -> (usize, usize) {
         let count = self.chunk.count;
-        let wanted = if count > 16 { 32 } else { schedule::pass_len(walk.left()) };
-        let taken = walk.take(wanted, self.blocks);
+        let wanted = if count > 16 { 32 } else { schedule::pass_len(self.walk.left()) };
+        let taken = self.walk.take(wanted, self.blocks);
         let direct = if wanted >= 16 { count - count % 16 } else { 0 };
         self.rows.clear(direct..count.next_multiple_of(8), stash.min(taken - count));
         (taken, wanted)
@@ -230,7 +236,7 @@ impl Bench<'_> {
         let count = self.chunk.count;
         let columns = if wanted >= 16 { count / 16 } else { 0 };
         // SAFETY: each place is a row, or a block of text with what follows it.
-        unsafe { self.keys.first_pass(self.blocks, wanted, columns, self.one_time) };
+        unsafe { self.keys.first_pass(self.chunk, self.blocks, wanted, (columns, self.one_time)) };
         let mut from = 16 * columns;
         while from < count {
             // SAFETY: the rows up to the next multiple of eight were written.
@@ -245,13 +251,13 @@ impl Bench<'_> {
     /// Makes all blocks that are left and adds them to their places.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn passes(&mut self, walk: &mut Walk) {
-        while walk.left() > 0 {
-            let wanted = schedule::pass_len(walk.left());
-            let taken = walk.take(wanted, self.blocks);
+    fn passes(&mut self) {
+        while self.walk.left() > 0 {
+            let wanted = schedule::pass_len(self.walk.left());
+            let taken = self.walk.take(wanted, self.blocks);
             self.blocks.place[taken..wanted].fill(self.rows.dump());
             // SAFETY: each place is a block of text with what follows it, or a row.
-            unsafe { self.keys.pass(self.blocks, wanted) };
+            unsafe { self.keys.pass(self.chunk, self.blocks, wanted) };
         }
     }
 

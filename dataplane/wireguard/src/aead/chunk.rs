@@ -50,7 +50,8 @@ impl Chunk {
         let (text, len, key) = (self.texts[last], self.lens[last], self.keys[last]);
         self.texts[rest.clone()].fill(text);
         self.lens[rest.clone()].fill(len);
-        self.keys[rest].fill(key);
+        // Any packet may be named where a pass is not full.
+        self.keys[self.count..].fill(key);
     }
 
     /// Writes the tags behind the texts.

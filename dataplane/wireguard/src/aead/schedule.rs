@@ -187,38 +187,71 @@ pub(super) struct Walk {
     /// The next member.
     at: usize,
     left: usize,
+    /// Whether members were left out.
+    kept: bool,
 }
 
+/// Every packet in its place.
+const IOTA: [u32; LIST_LEN] = {
+    let mut iota = [0; LIST_LEN];
+    let mut packet = 0;
+    while packet < LIST_LEN {
+        #[expect(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "below 48")]
+        {
+            iota[packet] = packet as u32;
+        }
+        packet += 1;
+    }
+    iota
+};
+
 impl Walk {
-    /// A walk over the first `count` packets with texts of such lengths, the longest first.
+    /// A walk over nothing.
     #[inline(always)]
-    pub(super) fn new(
+    pub(super) const fn new() -> Self {
+        let null = core::ptr::null_mut();
+        Self {
+            members: IOTA,
+            texts: [null; LIST_LEN],
+            blocks: [0; LIST_LEN],
+            rows: null,
+            live: 0,
+            number: 0,
+            at: 0,
+            left: 0,
+            kept: false,
+        }
+    }
+
+    /// Begins at block 0 of the first `count` packets with texts of such lengths, the longest first.
+    #[inline(always)]
+    pub(super) fn start(
+        &mut self,
         texts: &[*mut u8; LIST_LEN],
         lens: &[usize; LIST_LEN],
         count: usize,
         rows: *mut u8,
-    ) -> Self {
-        let last = u32::try_from(count.saturating_sub(1)).unwrap_or(0);
-        let mut members = [0; LIST_LEN];
-        for (packet, member) in (0_u32..).zip(&mut members) {
-            *member = packet.min(last);
+    ) {
+        if self.kept {
+            self.members = IOTA;
+            self.kept = false;
         }
-        let mut blocks = [0; LIST_LEN];
+        self.texts = *texts;
         let mut left = count;
-        for (blocks, len) in blocks.iter_mut().zip(lens).take(count) {
-            let all = len.div_ceil(BLOCK_LEN);
+        for (packet, (blocks, len)) in self.blocks.iter_mut().zip(lens).enumerate() {
+            let all = if packet < count { 1 + len.div_ceil(BLOCK_LEN) } else { 0 };
             // 2^32 blocks are 256 GiB, which no datagram has.
             #[expect(clippy::cast_possible_truncation, reason = "no datagram has so many blocks")]
             {
-                *blocks = 1 + all as u32;
+                *blocks = all as u32;
             }
-            left += all;
+            left += all.saturating_sub(1);
         }
-        let pairs = blocks.iter().zip(blocks.iter().skip(1));
+        let pairs = self.blocks.iter().zip(self.blocks.iter().skip(1));
         let ascends = pairs.fold(0, |found, (one, next)| found | u32::from(one < next));
         // Else blocks would be taken that a text does not have.
         assert!(ascends == 0, "the longest packets come first");
-        Self { members, texts: *texts, blocks, rows, live: count, number: 0, at: 0, left }
+        (self.rows, self.live, self.number, self.at, self.left) = (rows, count, 0, 0, left);
     }
 
     /// Blocks that are not taken yet.
@@ -228,7 +261,7 @@ impl Walk {
     }
 
     /// Takes up to `wanted` blocks, at most a chunk's length, and says how many. What lies behind
-    /// them in the lists is a packet of the chunk, too, but its place is no place.
+    /// them in the lists has no place, and may be a packet that the chunk only has room for.
     #[inline(always)]
     pub(super) fn take(&mut self, wanted: usize, to: &mut Blocks) -> usize {
         let mut taken = 0;
@@ -283,6 +316,7 @@ impl Walk {
     /// Leaves out the packets that are not wanted any more.
     #[inline(never)]
     pub(super) fn keep(&mut self, wanted: u32) {
+        self.kept = true;
         let (mut kept, mut at, mut left) = (0, 0, 0);
         for position in 0..self.live {
             let packet = self.members.get(position).copied().unwrap_or_default();

@@ -5,7 +5,8 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::schedule::{Blocks, CHUNK_LEN, LIST_LEN};
+use super::super::chunk::Chunk;
+use super::super::schedule::{Blocks, CHUNK_LEN};
 use super::one_time::OneTimeKeys;
 use super::{rounds, transpose};
 
@@ -27,8 +28,6 @@ pub(super) fn keep<T>(value: &mut T) {
 /// The keys and counters of a chunk: transposed, and where the rows are.
 pub(super) struct Keys {
     groups: [[MaybeUninit<__m512i>; OWN]; 2],
-    rows: [*const u8; LIST_LEN],
-    counters: [u64; LIST_LEN],
     transposed: usize,
     used: usize,
 }
@@ -36,32 +35,19 @@ pub(super) struct Keys {
 impl Keys {
     #[inline]
     pub(super) const fn new() -> Self {
-        Self {
-            groups: [[MaybeUninit::uninit(); OWN]; 2],
-            rows: [core::ptr::null(); LIST_LEN],
-            counters: [0; LIST_LEN],
-            transposed: 0,
-            used: 0,
-        }
+        Self { groups: [[MaybeUninit::uninit(); OWN]; 2], transposed: 0, used: 0 }
     }
 
     /// Takes the keys and counters of a chunk with so many blocks; few blocks need no transposition.
     ///
     /// # Safety
     ///
-    /// The first `count` keys, and 16 behind them, can be read for 32 octets as long as passes are made.
+    /// All keys in the chunk can be read as long as passes are made.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) unsafe fn load(
-        &mut self,
-        keys: &[*const u8; LIST_LEN],
-        counters: &[u64; LIST_LEN],
-        count: usize,
-        blocks: usize,
-    ) {
-        self.rows = *keys;
-        self.used = self.used.max(count);
-        self.counters = *counters;
+    pub(super) unsafe fn load(&mut self, chunk: &Chunk, blocks: usize) {
+        let Chunk { count, keys, counters, .. } = chunk;
+        self.used = self.used.max(*count);
         if blocks <= 12 {
             return;
         }
@@ -116,12 +102,12 @@ impl Keys {
     /// written at each of their first `len` places.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    pub(super) unsafe fn pass(&self, blocks: &Blocks, len: usize) {
+    pub(super) unsafe fn pass(&self, chunk: &Chunk, blocks: &Blocks, len: usize) {
         // SAFETY: the caller's promises.
-        unsafe { self.pass_for(blocks, len, None) };
+        unsafe { self.pass_for(chunk, blocks, len, None) };
     }
 
-    /// As `pass`, but of the first `columns` times 16 blocks, which are block 0 of as many packets,
+    /// As `pass`, but of the first 16 blocks, times the number in `keys`, which are block 0 of as many packets,
     /// only the one-time keys are noted, and their places are not touched.
     ///
     /// # Safety
@@ -131,19 +117,20 @@ impl Keys {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     pub(super) unsafe fn first_pass(
         &self,
+        chunk: &Chunk,
         blocks: &Blocks,
         len: usize,
-        columns: usize,
-        keys: &mut OneTimeKeys,
+        keys: (usize, &mut OneTimeKeys),
     ) {
         // SAFETY: the caller's promises.
-        unsafe { self.pass_for(blocks, len, Some((columns, keys))) };
+        unsafe { self.pass_for(chunk, blocks, len, Some(keys)) };
     }
 
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     unsafe fn pass_for(
         &self,
+        chunk: &Chunk,
         blocks: &Blocks,
         len: usize,
         mut keys: Option<(usize, &mut OneTimeKeys)>,
@@ -167,11 +154,11 @@ impl Keys {
                     add(&mut words, &state);
                     settle(blocks, 0, &words, &mut keys);
                 }
-                24 => self.mixed::<2>(blocks, &mut keys),
-                20 => self.mixed::<1>(blocks, &mut keys),
-                12 => self.in_rows::<3>(blocks),
-                8 => self.in_rows::<2>(blocks),
-                _ => self.in_rows::<1>(blocks),
+                24 => self.mixed::<2>(chunk, blocks, &mut keys),
+                20 => self.mixed::<1>(chunk, blocks, &mut keys),
+                12 => in_rows::<3>(chunk, blocks),
+                8 => in_rows::<2>(chunk, blocks),
+                _ => in_rows::<1>(chunk, blocks),
             }
         }
     }
@@ -204,23 +191,12 @@ impl Keys {
         [a, b, c, d, k0, k1, k2, k3, k4, k5, k6, k7, numbers, zero, low, high]
     }
 
-    /// `SETS` times four blocks in rows.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn in_rows<const SETS: usize>(&self, blocks: &Blocks) {
-        // SAFETY: the caller's promises.
-        unsafe {
-            let (state, mut sets) = self.row_states::<SETS>(blocks, 0);
-            rounds::row_sets(&mut sets);
-            settle_rows(blocks, 0, &sets, &state);
-        }
-    }
-
     /// 16 blocks in lanes, and `SETS` times four in rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     unsafe fn mixed<const SETS: usize>(
         &self,
+        chunk: &Chunk,
         blocks: &Blocks,
         keys: &mut Option<(usize, &mut OneTimeKeys)>,
     ) {
@@ -228,40 +204,51 @@ impl Keys {
         unsafe {
             let state = self.state(blocks, 0);
             let mut words = state;
-            let (row_state, mut sets) = self.row_states::<SETS>(blocks, 16);
+            let (row_state, mut sets) = row_states::<SETS>(chunk, blocks, 16);
             rounds::mixed_sets(&mut words, &mut sets);
             add(&mut words, &state);
             settle(blocks, 0, &words, keys);
             settle_rows(blocks, 16, &sets, &row_state);
         }
     }
+}
 
-    /// The initial states of `SETS` times four blocks in rows, twice.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    unsafe fn row_states<const SETS: usize>(
-        &self,
-        blocks: &Blocks,
-        from: usize,
-    ) -> ([[__m512i; 4]; SETS], [[__m512i; 4]; SETS]) {
-        let mut state = [[_mm512_setzero_si512(); 4]; SETS];
-        for (set, state) in state.iter_mut().enumerate() {
-            state[0] = constants();
-            let packet = |i: usize| blocks.packet[from + 4 * set + i] as usize % CHUNK_LEN;
-            let own = |i| {
-                let number = i64::from(blocks.number[from + 4 * set + i]);
-                _mm_set_epi64x(self.counters[packet(i)].cast_signed(), number)
-            };
-            state[3] = joined([own(0), own(1), own(2), own(3)]);
-            for half in 0..2 {
-                // SAFETY: the caller's promises.
-                let part =
-                    |i| unsafe { _mm_loadu_si128(self.rows[packet(i)].add(16 * half).cast()) };
-                state[1 + half] = joined([part(0), part(1), part(2), part(3)]);
-            }
-        }
-        (state, state)
+/// `SETS` times four blocks in rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn in_rows<const SETS: usize>(chunk: &Chunk, blocks: &Blocks) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let (state, mut sets) = row_states::<SETS>(chunk, blocks, 0);
+        rounds::row_sets(&mut sets);
+        settle_rows(blocks, 0, &sets, &state);
     }
+}
+
+/// The initial states of `SETS` times four blocks in rows, twice.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn row_states<const SETS: usize>(
+    chunk: &Chunk,
+    blocks: &Blocks,
+    from: usize,
+) -> ([[__m512i; 4]; SETS], [[__m512i; 4]; SETS]) {
+    let mut state = [[_mm512_setzero_si512(); 4]; SETS];
+    for (set, state) in state.iter_mut().enumerate() {
+        state[0] = constants();
+        let packet = |i: usize| blocks.packet[from + 4 * set + i] as usize % CHUNK_LEN;
+        let own = |i| {
+            let number = i64::from(blocks.number[from + 4 * set + i]);
+            _mm_set_epi64x(chunk.counters[packet(i)].cast_signed(), number)
+        };
+        state[3] = joined([own(0), own(1), own(2), own(3)]);
+        for half in 0..2 {
+            // SAFETY: the caller's promises.
+            let part = |i| unsafe { _mm_loadu_si128(chunk.keys[packet(i)].add(16 * half).cast()) };
+            state[1 + half] = joined([part(0), part(1), part(2), part(3)]);
+        }
+    }
+    (state, state)
 }
 
 #[inline]
