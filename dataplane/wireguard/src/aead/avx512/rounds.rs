@@ -22,18 +22,19 @@ macro_rules! rotate {
 macro_rules! quarter_rounds {
     ($($a:literal $b:literal $c:literal $d:literal),+ ; $($e:literal $f:literal $g:literal $h:literal),+) => {
         concat!(
-            four!("vpaddd": $($a $b),+), four!("vpaddd": $($e $f),+),
-            four!("vpxord": $($d $a),+), four!("vpxord": $($h $e),+),
-            rotate!(16: $($d),+), rotate!(16: $($h),+),
-            four!("vpaddd": $($c $d),+), four!("vpaddd": $($g $h),+),
-            four!("vpxord": $($b $c),+), four!("vpxord": $($f $g),+),
-            rotate!(12: $($b),+), rotate!(12: $($f),+),
-            four!("vpaddd": $($a $b),+), four!("vpaddd": $($e $f),+),
-            four!("vpxord": $($d $a),+), four!("vpxord": $($h $e),+),
-            rotate!(8: $($d),+), rotate!(8: $($h),+),
-            four!("vpaddd": $($c $d),+), four!("vpaddd": $($g $h),+),
-            four!("vpxord": $($b $c),+), four!("vpxord": $($f $g),+),
-            rotate!(7: $($b),+), rotate!(7: $($f),+),
+            four!("vpaddd": $($a $b),+),
+            four!("vpxord": $($d $a),+), four!("vpaddd": $($e $f),+),
+            rotate!(16: $($d),+), four!("vpxord": $($h $e),+),
+            four!("vpaddd": $($c $d),+), rotate!(16: $($h),+),
+            four!("vpxord": $($b $c),+), four!("vpaddd": $($g $h),+),
+            rotate!(12: $($b),+), four!("vpxord": $($f $g),+),
+            four!("vpaddd": $($a $b),+), rotate!(12: $($f),+),
+            four!("vpxord": $($d $a),+), four!("vpaddd": $($e $f),+),
+            rotate!(8: $($d),+), four!("vpxord": $($h $e),+),
+            four!("vpaddd": $($c $d),+), rotate!(8: $($h),+),
+            four!("vpxord": $($b $c),+), four!("vpaddd": $($g $h),+),
+            rotate!(7: $($b),+), four!("vpxord": $($f $g),+),
+            rotate!(7: $($f),+),
         )
     };
 }
