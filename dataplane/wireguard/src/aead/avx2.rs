@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "dozens of intrinsics"))]
 
 mod chacha;
+mod lone;
 mod poly;
 
 use core::arch::x86_64::*;
@@ -65,6 +66,12 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 
 #[target_feature(enable = "avx2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
+    // Few packets do not fill lanes, least of all when one is long and the others wait for it.
+    let longest = jobs.iter().map(|job| job.len).max().unwrap_or(0);
+    let uneven = || longest > 300 && jobs.iter().any(|job| 2 * job.len < longest);
+    if jobs.len() < 3 || jobs.len() < 6 && uneven() {
+        return lone::run::<SEAL>(jobs);
+    }
     let mut bench = Bench {
         chunk: &mut Chunk::new(),
         walk: &mut Walk::new(),

@@ -11,7 +11,7 @@ use super::PACKETS;
 pub(super) const ROW_LEN: usize = 64;
 
 /// "expand 32-byte k".
-const CONSTANTS: [i32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
+pub(super) const CONSTANTS: [i32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
 
 /// How many blocks the next pass makes when so many are left.
 pub(super) const fn pass_len(left: usize) -> usize {
@@ -122,17 +122,9 @@ impl Keys {
             let all = unsafe { _mm256_loadu_si256(word.as_ptr().cast()) };
             state[place] = _mm256_permutevar8x32_epi32(all, packets);
         }
-        let mut words = state;
-        rounds(&mut words);
-        for (word, first) in words.iter_mut().zip(&state) {
-            *word = _mm256_add_epi32(*word, *first);
-        }
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = words;
-        let low = transposed(&[a, b, c, d, e, f, g, h]);
-        let high = transposed(&[i, j, k, l, m, n, o, p]);
-        for ((low, high), at) in low.iter().zip(&high).zip(&blocks.place) {
+        if let Some(places) = blocks.place.first_chunk() {
             // SAFETY: the caller's promise.
-            unsafe { put(*at, *low, *high) };
+            unsafe { lanes(&state, places) };
         }
     }
 
@@ -156,29 +148,58 @@ impl Keys {
             };
             state[3] = _mm256_set_m128i(own(1), own(0));
         }
-        let mut sets = state;
-        row_rounds(&mut sets);
-        for (set, (words, state)) in sets.iter().zip(&state).enumerate() {
-            let mut sums = *words;
-            for (sum, first) in sums.iter_mut().zip(state) {
-                *sum = _mm256_add_epi32(*sum, *first);
-            }
-            let [a, b, c, d] = sums;
-            // SAFETY: the caller's promise.
-            unsafe {
-                put(
-                    blocks.place[2 * set],
-                    _mm256_permute2x128_si256::<0x20>(a, b),
-                    _mm256_permute2x128_si256::<0x20>(c, d),
-                );
-                put(
-                    blocks.place[2 * set + 1],
-                    _mm256_permute2x128_si256::<0x31>(a, b),
-                    _mm256_permute2x128_si256::<0x31>(c, d),
-                );
+        for (pair, places) in row_blocks(&state).iter().zip(blocks.place.as_chunks::<2>().0) {
+            for ([low, high], at) in pair.iter().zip(places) {
+                // SAFETY: the caller's promise.
+                unsafe { put(*at, *low, *high) };
             }
         }
     }
+}
+
+/// Adds eight blocks, of which the initial states are given, to their places.
+///
+/// # Safety
+///
+/// 64 octets can be read and written at each place.
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn lanes(state: &[__m256i; 16], places: &[*mut u8; 8]) {
+    let mut words = *state;
+    rounds(&mut words);
+    for (word, first) in words.iter_mut().zip(state) {
+        *word = _mm256_add_epi32(*word, *first);
+    }
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = words;
+    let low = transposed(&[a, b, c, d, e, f, g, h]);
+    let high = transposed(&[i, j, k, l, m, n, o, p]);
+    for ((low, high), at) in low.iter().zip(&high).zip(places) {
+        // SAFETY: the caller's promise.
+        unsafe { put(*at, *low, *high) };
+    }
+}
+
+/// Pairs of blocks from their initial states in rows, each block in two halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn row_blocks<const SETS: usize>(
+    state: &[[__m256i; 4]; SETS],
+) -> [[[__m256i; 2]; 2]; SETS] {
+    let mut sets = *state;
+    row_rounds(&mut sets);
+    let mut pairs = [[[_mm256_setzero_si256(); 2]; 2]; SETS];
+    for ((pair, words), state) in pairs.iter_mut().zip(&sets).zip(state) {
+        let mut sums = *words;
+        for (sum, first) in sums.iter_mut().zip(state) {
+            *sum = _mm256_add_epi32(*sum, *first);
+        }
+        let [a, b, c, d] = sums;
+        *pair = [
+            [_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x20>(c, d)],
+            [_mm256_permute2x128_si256::<0x31>(a, b), _mm256_permute2x128_si256::<0x31>(c, d)],
+        ];
+    }
+    pairs
 }
 
 /// Adds a block of key stream to 64 octets.
@@ -188,7 +209,7 @@ impl Keys {
 /// They can be read and written.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn put(at: *mut u8, low: __m256i, high: __m256i) {
+pub(super) unsafe fn put(at: *mut u8, low: __m256i, high: __m256i) {
     // SAFETY: the caller's promise.
     unsafe {
         let one = _mm256_xor_si256(_mm256_loadu_si256(at.cast()), low);
