@@ -14,7 +14,7 @@
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "dozens of intrinsics"))]
 
 mod chacha;
-mod lone;
+pub(super) mod lone;
 mod poly;
 
 use core::arch::x86_64::*;

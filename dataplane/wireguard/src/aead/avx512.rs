@@ -27,6 +27,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::Job;
+use super::avx2;
 use super::chunk::{Chunk, Tags};
 use super::poly1305;
 use super::schedule::{self, Blocks, CHUNK_LEN, Costs, LIST_LEN, SLICE_LEN, Walk};
@@ -71,7 +72,13 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     if schedule::one_by_one(jobs, &COSTS) || schedule::any_too_long(jobs) {
-        return lone::run::<SEAL>(jobs);
+        // For up to three blocks shorter registers are faster.
+        if jobs.iter().all(|job| job.len <= 128) {
+            avx2::lone::run::<SEAL>(jobs);
+        } else {
+            lone::run::<SEAL>(jobs);
+        }
+        return;
     }
     // Locals, as a structure of this size would be made elsewhere and copied.
     let mut bench = Bench {

@@ -11,9 +11,9 @@ use super::chacha::{self, CONSTANTS, pass_len};
 type Stream = [[__m256i; 2]; 8];
 
 /// Opens or seals every job.
-#[inline]
+#[inline(never)]
 #[target_feature(enable = "avx2")]
-pub(super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
+pub(in super::super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     let zero = [[_mm256_setzero_si256(); 2]; 8];
     let mut rows = zero;
     for job in jobs {
