@@ -80,8 +80,8 @@ const fn pass_cost(blocks: usize) -> usize {
 /// Whether jobs are done faster one after the other than side by side.
 #[inline(always)]
 pub(super) fn one_by_one(jobs: &[Job<'_>], costs: &Costs) -> bool {
-    if jobs.len() < 2 || jobs.len() >= SIDE_BY_SIDE {
-        return jobs.len() < 2;
+    if jobs.len() < 3 || jobs.len() >= SIDE_BY_SIDE {
+        return jobs.len() < 3;
     }
     let (mut alone, mut blocks, mut tags, mut longest) = (0, 0, 0, 0);
     for job in jobs {
