@@ -1,15 +1,18 @@
 //! millrace-bench: what the dataplane costs, measured on the machine at hand. README.md has the method.
 
+mod aead;
 mod allocator;
 mod machine;
 mod sample;
 mod service;
 
+use std::fmt::Display;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 /// Measures millrace's dataplane.
 #[derive(Debug, Parser)]
@@ -30,6 +33,8 @@ struct Options {
 enum Measure {
     /// Cycles per packet of a worker's turn, stage by stage, against plain forwarding and the bare AEAD.
     Service(service::Plan),
+    /// Nanoseconds per packet of the AEAD alone, each implementation of ours against every library at hand.
+    Aead(aead::Plan),
 }
 
 /// Why a measurement failed: a sentence for the person who asked for it.
@@ -46,11 +51,17 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
-    let Measure::Service(plan) = &options.measure;
-    let report = service::run(plan, options.verbose)?;
+    match &options.measure {
+        Measure::Service(plan) => tell(&service::run(plan, options.verbose)?, options),
+        Measure::Aead(plan) => tell(&aead::run(plan)?, options),
+    }
+}
+
+/// Prints the report, and keeps it where the options say.
+fn tell(report: &(impl Display + Serialize), options: &Options) -> Result<(), Failure> {
     write!(std::io::stdout(), "{report}")?;
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&report)?;
+        let text = serde_json::to_string_pretty(report)?;
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())

@@ -38,3 +38,20 @@ fn refuses_a_burst_that_clients_cannot_share_alike() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("multiples of 16"));
 }
+
+#[test]
+fn holds_the_aead_against_libraries() {
+    let output = bench(&["aead", "--quick", "--sizes", "64,imix", "--batches", "8"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| millrace portable |") && said.contains("| ring |"), "{said}");
+    assert!(said.contains("| open | 64 | 8 |") && said.contains("| seal | IMIX | 8 |"), "{said}");
+}
+
+#[test]
+fn refuses_a_batch_beyond_a_burst() {
+    let output = bench(&["aead", "--batches", "65"]).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--batches takes 1 to 64"));
+}

@@ -98,7 +98,7 @@ pub fn start(device: &profile::Device, verbose: bool) -> Result<Eal, Error> {
     let pci = if is_pci { vec![device.name.clone()] } else { Vec::new() };
     let main_core = device.core;
     let options = eal::Options { main_core, memory, pci, verbose, ..eal::Options::default() };
-    if is_pci && exists(&device.name) {
+    if !is_pci && exists(&device.name) {
         let name = &device.name;
         return Err(Error(format!(
             "device {name}: an interface of the kernel has to be named with its driver; write net_af_packet0,iface={name}"

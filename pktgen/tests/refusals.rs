@@ -62,7 +62,7 @@ fn wrong_input_ends_with_1_and_names_the_field_and_the_remedy() {
             &["check", "--profile", PROFILE, "--rate", "0"],
             "traffic.rate: invalid type: integer `0`",
         ),
-        (&["check", "--profile", PROFILE, "--rate", "1e99pps"], "outside 0.000001 to 10000000000"),
+        (&["check", "--profile", PROFILE, "--rate", "1e99pps"], "above 100 Gpps"),
         (&["check", "--profile", PROFILE, "--secs", "-1"], "run.secs = -1 is outside"),
         (&["check", "--profile", PROFILE, "--loss", "nan"], "run.loss_allowed = NaN is outside"),
         (&["check", "--profile", PROFILE, "--endpoint", "192.0.2.1"], "server.endpoints: "),

@@ -3,7 +3,20 @@
 //! The batch is the unit from the start because a vector register holds the state of many packets
 //! at once. An implementation is chosen once per process.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod chunk;
+mod implementation;
+#[cfg(target_arch = "x86_64")]
+mod poly1305;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod schedule;
+
+pub use implementation::{Implementation, Refused, VARIABLE};
 
 use crate::secret::Secret;
 use core::fmt;
@@ -91,13 +104,45 @@ impl fmt::Debug for Job<'_> {
 /// [`Job::accepted`] is false and the octets hold no plaintext. The octets past the text are
 /// unspecified afterwards.
 pub fn open(jobs: &mut [Job<'_>]) {
-    portable::open(jobs);
+    open_with(Implementation::chosen(), jobs);
 }
 
 /// Seals every job in place: text becomes ciphertext, the tag is written behind it, and what
 /// follows the tag up to [`TAILROOM`] is unspecified.
 pub fn seal(jobs: &mut [Job<'_>]) {
-    portable::seal(jobs);
+    seal_with(Implementation::chosen(), jobs);
+}
+
+/// [`open`] by a given implementation; by the portable one where the processor cannot do that.
+pub fn open_with(implementation: Implementation, jobs: &mut [Job<'_>]) {
+    let done = match implementation {
+        #[cfg(target_arch = "x86_64")]
+        Implementation::Avx512 => avx512::open(jobs),
+        #[cfg(target_arch = "x86_64")]
+        Implementation::Avx2 => avx2::open(jobs),
+        #[cfg(not(target_arch = "x86_64"))]
+        Implementation::Avx512 | Implementation::Avx2 => false,
+        Implementation::Portable => false,
+    };
+    if !done {
+        portable::open(jobs);
+    }
+}
+
+/// [`seal`] by a given implementation; by the portable one where the processor cannot do that.
+pub fn seal_with(implementation: Implementation, jobs: &mut [Job<'_>]) {
+    let done = match implementation {
+        #[cfg(target_arch = "x86_64")]
+        Implementation::Avx512 => avx512::seal(jobs),
+        #[cfg(target_arch = "x86_64")]
+        Implementation::Avx2 => avx2::seal(jobs),
+        #[cfg(not(target_arch = "x86_64"))]
+        Implementation::Avx512 | Implementation::Avx2 => false,
+        Implementation::Portable => false,
+    };
+    if !done {
+        portable::seal(jobs);
+    }
 }
 
 /// The nonce of a counter (whitepaper 5.4.6): four zero octets, then the counter, little endian.

@@ -1,0 +1,424 @@
+//! The order of the work: which packets share a chunk, which blocks share a pass, and which packets
+//! share the lanes of Poly1305. Only public things are looked at: lengths and counts.
+#![expect(
+    clippy::inline_always,
+    reason = "only where it is inlined into code with vector features are lists copied by vectors"
+)]
+
+use super::Job;
+
+/// Jobs that are looked at together; longer batches are cut.
+pub(super) const SLICE_LEN: usize = 64;
+
+/// The order of jobs that are all alike.
+pub(super) const IN_ORDER: [u8; SLICE_LEN] = {
+    let mut order = [0; SLICE_LEN];
+    let mut position = 0;
+    while position < SLICE_LEN {
+        #[expect(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "below 64")]
+        {
+            order[position] = position as u8;
+        }
+        position += 1;
+    }
+    order
+};
+
+/// Packets whose keys are transposed together, and whose blocks share passes.
+pub(super) const CHUNK_LEN: usize = 32;
+
+/// Octets of a chunk, more or less: they are read twice or three times, so they shall stay in the
+/// first-level cache, which has 32 KiB on most processors.
+const CHUNK_OCTETS: usize = 24 * 1024;
+
+/// Octets of a block of `ChaCha20`.
+pub(super) const BLOCK_LEN: usize = 64;
+
+/// Notes the lengths of up to [`SLICE_LEN`] jobs and says whether they are all alike.
+// Not inlined, here and below: where AVX-512 is enabled the compiler would gather and scatter, which
+// is slower than one access at a time.
+#[inline(never)]
+pub(super) fn lens(jobs: &[Job<'_>], lens: &mut [usize; SLICE_LEN]) -> bool {
+    let first = jobs.first().map_or(0, |job| job.len);
+    let mut differences = 0;
+    for (len, job) in lens.iter_mut().zip(jobs) {
+        *len = job.len;
+        differences |= job.len ^ first;
+    }
+    differences == 0
+}
+
+/// Tells the jobs at these positions whether their bit is set.
+#[inline(never)]
+pub(super) fn judge(jobs: &mut [Job<'_>], order: &[u8], accepted: u32) {
+    for (bit, position) in order.iter().enumerate() {
+        if let Some(job) = jobs.get_mut(usize::from(*position)) {
+            job.accepted = accepted >> (bit % 32) & 1 == 1;
+        }
+    }
+}
+
+/// Batches from this length on are always done side by side.
+const SIDE_BY_SIDE: usize = 8;
+/// Cycles that a chunk costs besides its blocks and tags.
+const CHUNK_COST: usize = 450;
+
+/// Cycles of a pass of so many blocks.
+const fn pass_cost(blocks: usize) -> usize {
+    match blocks {
+        0 => 0,
+        1..=4 => 370,
+        5..=8 => 450,
+        9..=12 => 650,
+        13..=16 => 690,
+        17..=20 => 800,
+        21..=24 => 940,
+        _ => blocks.div_ceil(32) * 1200,
+    }
+}
+
+/// Whether jobs are done faster one after the other than side by side.
+#[inline(always)]
+pub(super) fn one_by_one(jobs: &[Job<'_>], costs: &Costs) -> bool {
+    if jobs.len() < 3 || jobs.len() >= SIDE_BY_SIDE {
+        return jobs.len() < 3;
+    }
+    let (mut alone, mut blocks, mut tags, mut longest) = (0, 0, 0, 0);
+    for job in jobs {
+        let own = 1 + job.len.div_ceil(BLOCK_LEN);
+        alone += pass_cost(own);
+        tags += costs.alone(job.len);
+        blocks += own;
+        longest = longest.max(job.len);
+    }
+    let together = CHUNK_COST
+        + blocks / 32 * pass_cost(32)
+        + pass_cost(blocks % 32)
+        + tags.min(price(costs.single, longest));
+    alone + tags < together
+}
+
+/// The longest text that [`longest_first`] can tell from longer ones: far more than a datagram has.
+pub(super) const LEN_MAX: usize = 16 * 1021;
+
+/// Whether a text is too long for lanes. Whoever makes such packets does them one by one.
+#[inline(never)]
+pub(super) fn any_too_long(jobs: &[Job<'_>]) -> bool {
+    jobs.iter().any(|job| job.len > LEN_MAX)
+}
+
+/// Positions of the longest texts first; a list of up to [`SLICE_LEN`], of at most [`LEN_MAX`] each.
+#[inline(always)]
+pub(super) fn longest_first(lens: &[usize; SLICE_LEN], count: usize) -> [u8; SLICE_LEN] {
+    let mut order = [0; SLICE_LEN];
+    // Blocks in the upper bits, the position below: all differ, so the number of greater ones is
+    // the place. No branch depends on a comparison.
+    let mut keys = [0_u16; SLICE_LEN];
+    for ((position, key), len) in (0_u16..).zip(&mut keys).zip(lens).take(count) {
+        let blocks = u16::try_from(len.div_ceil(16).min(1022)).unwrap_or(1022) + 1;
+        *key = blocks << 6 | position;
+    }
+    let mut places = [0_u16; SLICE_LEN];
+    for key in keys.iter().take(count) {
+        for (place, other) in places.iter_mut().zip(&keys) {
+            *place += u16::from(key > other);
+        }
+    }
+    for ((position, place), _) in (0_u8..).zip(&places).zip(lens).take(count) {
+        if let Some(entry) = order.get_mut(usize::from(*place)) {
+            *entry = position;
+        }
+    }
+    order
+}
+
+/// How many of the next packets make a chunk: at least one, and by 16 when octets are the limit, so
+/// that lanes stay full. `lens` has the lengths of those that are left.
+#[inline(always)]
+pub(super) fn chunk_len(order: &[u8], lens: &[usize; SLICE_LEN]) -> usize {
+    let count = order.len().min(CHUNK_LEN);
+    let len_of = |position: &u8| lens.get(usize::from(*position)).copied().unwrap_or(0);
+    // The first is the longest.
+    let longest = order.first().map_or(0, len_of);
+    if count <= CHUNK_LEN / 2 || longest <= CHUNK_OCTETS / CHUNK_LEN {
+        return count;
+    }
+    let octets: usize = order.iter().take(count).map(len_of).sum();
+    if octets > CHUNK_OCTETS { CHUNK_LEN / 2 } else { count }
+}
+
+/// Length of lists that are copied 16 entries at a time from any place of a chunk.
+pub(super) const LIST_LEN: usize = CHUNK_LEN + 16;
+
+/// Blocks of a chunk that are made in one pass: the packet, the number of the block in it, and where
+/// its octets are.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    pub(super) packet: [u32; LIST_LEN],
+    pub(super) number: [u32; LIST_LEN],
+    pub(super) place: [*mut u8; LIST_LEN],
+}
+
+impl Blocks {
+    #[inline(always)]
+    pub(super) const fn new() -> Self {
+        Self {
+            packet: [0; LIST_LEN],
+            number: [0; LIST_LEN],
+            place: [core::ptr::null_mut(); LIST_LEN],
+        }
+    }
+}
+
+/// The way through all blocks of a chunk: block 0 of every packet, then block 1 of those that have
+/// one, and so on, so that neighbours in a pass belong to different packets where possible.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// Packets, those with most blocks first.
+    members: [u32; LIST_LEN],
+    /// Where their texts begin.
+    texts: [*mut u8; LIST_LEN],
+    blocks: [u32; LIST_LEN],
+    /// Where the blocks 0 go, one after the other.
+    rows: *mut u8,
+    /// How many members still have the block that is next.
+    live: usize,
+    number: usize,
+    /// The next member.
+    at: usize,
+    left: usize,
+    /// Whether members were left out.
+    kept: bool,
+}
+
+/// Every packet in its place.
+const IOTA: [u32; LIST_LEN] = {
+    let mut iota = [0; LIST_LEN];
+    let mut packet = 0;
+    while packet < LIST_LEN {
+        #[expect(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "below 48")]
+        {
+            iota[packet] = packet as u32;
+        }
+        packet += 1;
+    }
+    iota
+};
+
+impl Walk {
+    /// A walk over nothing.
+    #[inline(always)]
+    pub(super) const fn new() -> Self {
+        let null = core::ptr::null_mut();
+        Self {
+            members: IOTA,
+            texts: [null; LIST_LEN],
+            blocks: [0; LIST_LEN],
+            rows: null,
+            live: 0,
+            number: 0,
+            at: 0,
+            left: 0,
+            kept: false,
+        }
+    }
+
+    /// Begins at block 0 of the first `count` packets with texts of such lengths, the longest first.
+    #[inline(always)]
+    pub(super) fn start(
+        &mut self,
+        texts: &[*mut u8; LIST_LEN],
+        lens: &[usize; LIST_LEN],
+        count: usize,
+        rows: *mut u8,
+    ) {
+        if self.kept {
+            self.members = IOTA;
+            self.kept = false;
+        }
+        self.texts = *texts;
+        let mut left = count;
+        for (packet, (blocks, len)) in self.blocks.iter_mut().zip(lens).enumerate() {
+            let all = if packet < count { 1 + len.div_ceil(BLOCK_LEN) } else { 0 };
+            // 2^32 blocks are 256 GiB, which no datagram has.
+            #[expect(clippy::cast_possible_truncation, reason = "no datagram has so many blocks")]
+            {
+                *blocks = all as u32;
+            }
+            left += all.saturating_sub(1);
+        }
+        let pairs = self.blocks.iter().zip(self.blocks.iter().skip(1));
+        let ascends = pairs.fold(0, |found, (one, next)| found | u32::from(one < next));
+        // Else blocks would be taken that a text does not have.
+        assert!(ascends == 0, "the longest packets come first");
+        (self.rows, self.live, self.number, self.at, self.left) = (rows, count, 0, 0, left);
+    }
+
+    /// Blocks that are not taken yet.
+    #[inline(always)]
+    pub(super) const fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Takes up to `wanted` blocks, at most a chunk's length, and says how many. What lies behind
+    /// them in the lists has no place, and may be a packet that the chunk only has room for.
+    #[inline(always)]
+    pub(super) fn take(&mut self, wanted: usize, to: &mut Blocks) -> usize {
+        let mut taken = 0;
+        while taken < wanted && self.live > 0 {
+            let run = 16.min(self.live - self.at).min(wanted - taken);
+            self.copy(taken, to);
+            taken += run;
+            self.at += run;
+            if self.at == self.live {
+                self.next_number();
+            }
+        }
+        self.left -= taken;
+        taken
+    }
+
+    /// Copies the next 16 entries, of which not all need be meant.
+    #[inline(always)]
+    fn copy(&self, taken: usize, to: &mut Blocks) {
+        let (from, to_end) = (self.at..self.at + 16, taken..taken + 16);
+        let packets = self.members.get(from.clone()).zip(to.packet.get_mut(to_end.clone()));
+        if let Some((members, packets)) = packets {
+            packets.copy_from_slice(members);
+        }
+        if let Some(numbers) = to.number.get_mut(to_end.clone()) {
+            #[expect(clippy::cast_possible_truncation, reason = "no datagram has so many blocks")]
+            numbers.fill(self.number as u32);
+        }
+        let Some(places) = to.place.get_mut(to_end) else { return };
+        if self.number == 0 {
+            for (i, place) in places.iter_mut().enumerate() {
+                *place = self.rows.wrapping_add(BLOCK_LEN * (self.at + i));
+            }
+        } else if let Some(texts) = self.texts.get(from) {
+            let offset = BLOCK_LEN * (self.number - 1);
+            for (place, text) in places.iter_mut().zip(texts) {
+                *place = text.wrapping_add(offset);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn next_number(&mut self) {
+        self.at = 0;
+        self.number += 1;
+        let ended = |all: &u32| *all as usize <= self.number;
+        while self.blocks.get(self.live.wrapping_sub(1)).is_some_and(ended) {
+            self.live -= 1;
+        }
+    }
+
+    /// Leaves out the packets that are not wanted any more.
+    #[inline(never)]
+    pub(super) fn keep(&mut self, wanted: u32) {
+        self.kept = true;
+        let (mut kept, mut at, mut left) = (0, 0, 0);
+        for position in 0..self.live {
+            let packet = self.members.get(position).copied().unwrap_or_default();
+            let all = self.blocks.get(position).copied().unwrap_or_default();
+            let text = self.texts.get(position).copied().unwrap_or(self.rows);
+            if wanted >> packet & 1 == 0 {
+                continue;
+            }
+            let passed = usize::from(position < self.at);
+            at += passed;
+            left += all as usize - self.number - passed;
+            if let Some(entry) = self.members.get_mut(kept) {
+                *entry = packet;
+            }
+            if let Some(entry) = self.blocks.get_mut(kept) {
+                *entry = all;
+            }
+            if let Some(entry) = self.texts.get_mut(kept) {
+                *entry = text;
+            }
+            kept += 1;
+        }
+        (self.live, self.at, self.left) = (kept, at, left);
+        if self.at == self.live {
+            self.next_number();
+        }
+    }
+}
+
+/// What authentication costs, in cycles: a part for each call and one for each 16 octets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    /// One packet, block by block.
+    pub(super) narrow: (usize, usize),
+    /// One packet, its blocks in lanes.
+    pub(super) wide: (usize, usize),
+    /// As many packets as one register has lanes.
+    pub(super) single: (usize, usize),
+    /// Twice as many.
+    pub(super) double: (usize, usize),
+    /// How many packets one register holds.
+    pub(super) lanes: usize,
+}
+
+#[inline(always)]
+const fn price((call, step): (usize, usize), len: usize) -> usize {
+    call + step * (len.div_ceil(16) + 1)
+}
+
+impl Costs {
+    /// Whether one packet is authenticated faster with its blocks in lanes than block by block.
+    #[inline(always)]
+    pub(super) const fn prefers_wide(&self, len: usize) -> bool {
+        price(self.wide, len) < price(self.narrow, len)
+    }
+
+    #[inline(always)]
+    fn alone(&self, len: usize) -> usize {
+        price(self.wide, len).min(price(self.narrow, len))
+    }
+
+    /// How many of the longest packets of a chunk are better authenticated one by one; the others
+    /// fill lanes in their order.
+    #[inline(always)]
+    pub(super) fn alone_count(&self, lens: &[usize]) -> usize {
+        let pair = 2 * self.lanes;
+        let (first, last) = (lens.first(), lens.last());
+        if lens.len().is_multiple_of(pair) && first == last {
+            return 0;
+        }
+        let (mut best, mut lowest) = (0, usize::MAX);
+        let mut alone = 0;
+        for count in 0..=lens.len() {
+            let rest = lens.get(count..).unwrap_or_default();
+            let mut cost = alone;
+            for group in rest.chunks(pair) {
+                let longest = group.first().copied().unwrap_or_default();
+                let how = if group.len() > self.lanes { self.double } else { self.single };
+                cost += price(how, longest);
+            }
+            if cost < lowest {
+                (best, lowest) = (count, cost);
+            }
+            alone += rest.first().map_or(0, |len| self.alone(*len));
+            if alone >= lowest {
+                break;
+            }
+        }
+        best
+    }
+}
+
+/// How many blocks the next pass makes when so many are left: 32 or 16 in lanes, the others in rows.
+#[inline(always)]
+pub(super) const fn pass_len(left: usize) -> usize {
+    match left {
+        25.. => 32,
+        21..=24 => 24,
+        17..=20 => 20,
+        13..=16 => 16,
+        9..=12 => 12,
+        5..=8 => 8,
+        _ => 4,
+    }
+}
