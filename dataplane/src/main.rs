@@ -24,6 +24,7 @@ use dpdk::clock::Clock;
 use dpdk::{Eal, lcore};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+use wireguard::aead::Implementation;
 use wireguard::time::Instant;
 
 /// millrace's dataplane: WireGuard for many clients, on DPDK.
@@ -57,6 +58,9 @@ type Failure = Box<dyn std::error::Error>;
 
 fn run(options: &Options) -> Result<(), Failure> {
     let config = Config::read(&options.config)?;
+    if let Some(refused) = Implementation::refused() {
+        return Err(refused.into());
+    }
     if options.check {
         // The tables are built as well: keys that no peer can have and routes that do not fit show here.
         let links = vec![[0; 6]; config.ports.len()];
@@ -72,7 +76,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     let start = start_now(Instant(clock.now_ns()))?;
     let mut keeper = Keeper::new(&config, devices.site(&config), start)?;
     let server = Server::start(&eal, &config, &devices, &mut keeper, &clock)?;
-    log::info!("forwarding for {} peers with {} workers", config.peers.len(), config.workers.len());
+    let (peers, workers, aead) =
+        (config.peers.len(), config.workers.len(), Implementation::chosen());
+    log::info!("forwarding for {peers} peers with {workers} workers, AEAD {aead}");
     say("ready");
     attend(signals, &devices, keeper.counters());
     server.stop()?;

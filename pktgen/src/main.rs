@@ -23,6 +23,7 @@ use pktgen::selftest;
 use pktgen::status::Status;
 use pktgen::streams::Captures;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use wireguard::aead::Implementation;
 
 /// A load generator that speaks WireGuard. For servers of your own.
 ///
@@ -109,6 +110,9 @@ fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn run(command: &Command) -> Result<u8, Failure> {
+    if let Some(refused) = Implementation::refused() {
+        return Err(refused.into());
+    }
     match command {
         Command::Client(running) => generate(&running.choice.read()?, running),
         Command::Attack { name, running } => generate(&alone(name, &running.choice)?, running),
@@ -146,6 +150,8 @@ fn run(command: &Command) -> Result<u8, Failure> {
         }
         Command::SelfTest { core, secs, json } => {
             let stop = signals()?;
+            let aead = Implementation::chosen();
+            say(&if *json { format!("{{\"aead\":\"{aead}\"}}") } else { format!("AEAD {aead}") })?;
             for figure in selftest::measure(*core, *secs, &stop)? {
                 let text = if *json { serde_json::to_string(&figure)? } else { figure.line() };
                 say(&text)?;

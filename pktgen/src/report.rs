@@ -60,6 +60,8 @@ pub struct Report {
     pub schema: u32,
     /// The seed.
     pub seed: u64,
+    /// What seals and opens the clients' packets.
+    pub aead: &'static str,
     /// Clients asked for.
     pub clients: u32,
     /// Clients that had a session when the traffic began.
@@ -249,6 +251,7 @@ mod tests {
         Report {
             schema: 0,
             seed: 1,
+            aead: "portable",
             clients: 5,
             connected: 5,
             connect_secs: 0.1,

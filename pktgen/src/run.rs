@@ -12,6 +12,7 @@ use dpdk::Mbuf;
 use dpdk::clock::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+use wireguard::aead::Implementation;
 use wireguard::time::Instant;
 
 use crate::attack::Captured;
@@ -325,6 +326,7 @@ impl<'a> Run<'a> {
         let mut report = Report {
             schema: 0,
             seed: plan.seed,
+            aead: Implementation::chosen().name(),
             clients: plan.clients,
             connected: u32::try_from(connected).unwrap_or(u32::MAX),
             connect_secs,

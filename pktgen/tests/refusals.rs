@@ -87,6 +87,17 @@ fn wrong_input_ends_with_1_and_names_the_field_and_the_remedy() {
 }
 
 #[test]
+fn an_aead_that_is_none_is_refused_and_one_that_is_wished_for_is_used() {
+    let output = generator(&["attacks"]).env("MILLRACE_AEAD", "sse9").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains("MILLRACE_AEAD=sse9"), "{text}");
+    let mut wished = generator(&["self-test", "--secs", "0.01", "--json"]);
+    let output = wished.env("MILLRACE_AEAD", "portable").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("{\"aead\":\"portable\"}\n"), "{text}");
+}
+
+#[test]
 fn a_full_disk_is_a_failure_and_a_closed_pipe_is_none() {
     for command in ["attacks", "peers", "client"] {
         let mut arguments = vec![command];

@@ -78,8 +78,13 @@ impl Report {
             tally.without_room,
             tally.owed
         )?;
-        if tally.prepared > 0 {
-            writeln!(text, "sealed       {} packets before the traffic began", tally.prepared)?;
+        match tally.prepared {
+            0 => writeln!(text, "sealed       as they left, by AEAD {}", self.aead)?,
+            count => writeln!(
+                text,
+                "sealed       {count} packets before the traffic began, by AEAD {}",
+                self.aead
+            )?,
         }
         writeln!(text, "received     {} ({:.1} pps)", sums.received, rate(sums.received))?;
         writeln!(
