@@ -1,0 +1,223 @@
+//! The two sides: the dataplane makes the regions of an instance, control attaches to them, and anybody who
+//! may read them reads the counters.
+//!
+//! Each role has a lock, so that there is one dataplane and one control per instance; a lock falls with its
+//! process. Either side may be killed at any moment:
+//! - control comes back and attaches: both its rings begin a new epoch, in which the dataplane refuses what
+//!   was half said before;
+//! - the dataplane comes back and makes new regions; control sees by [`Control::standing`] that the old ones
+//!   are given up or replaced, attaches anew and sends a snapshot.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use crate::counters::{self, Page};
+use crate::directory::{Directory, Place};
+use crate::error::{Error, What};
+use crate::header::{Kind, Refusal};
+use crate::limits::{BLOCKS_MAX, COMMAND_SLOTS, COUNTERS_MAX, EVENT_SLOTS};
+use crate::mapping::{Access, Mapping};
+use crate::message::{COMMAND_WORDS, EVENT_WORDS};
+use crate::process::Process;
+use crate::region::{self, Region, Standing};
+use crate::ring::{Consumer, Geometry, Producer};
+
+const DATAPLANE_LOCK: &str = "dataplane.lock";
+const CONTROL_LOCK: &str = "control.lock";
+
+/// How large the regions are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Slots of the commands ring, a power of two.
+    pub command_slots: u32,
+    /// Slots of the events ring, a power of two.
+    pub event_slots: u32,
+    /// Names that the counters page has room for.
+    pub counters: usize,
+    /// Blocks that it has room for.
+    pub blocks: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            command_slots: COMMAND_SLOTS,
+            event_slots: EVENT_SLOTS,
+            counters: COUNTERS_MAX,
+            blocks: BLOCKS_MAX,
+        }
+    }
+}
+
+/// The regions of an instance, as its owner holds them. They are given up when this is dropped; whoever is
+/// attached then sees so.
+#[derive(Debug)]
+pub struct Owner {
+    directory: Directory,
+    regions: [Region; 3],
+    // Last, so that nobody takes the role before the regions are given up.
+    _lock: File,
+}
+
+/// What the dataplane works with.
+#[derive(Debug)]
+pub struct Dataplane {
+    /// Keeps the regions; hold it as long as the rest.
+    pub owner: Owner,
+    /// From control.
+    pub commands: Consumer<Arc<Mapping>, COMMAND_WORDS>,
+    /// To control.
+    pub events: Producer<Arc<Mapping>, EVENT_WORDS>,
+    /// Counters, to be laid out.
+    pub counters: Page<Arc<Mapping>>,
+}
+
+impl Dataplane {
+    /// Makes the regions of an instance in the place of what a dead owner has left. `generation` should be
+    /// another number at each start.
+    pub fn create(place: &Place, sizes: Sizes, generation: u64) -> Result<Self, Error> {
+        let directory = Directory::make(place)?;
+        let lock = directory.lock(DATAPLANE_LOCK)?;
+        for kind in [Kind::Commands, Kind::Events, Kind::Counters] {
+            region::retire(&directory, kind)?;
+        }
+        let wrong = |kind: Kind| Error::new(&directory.path_of(kind.name()), What::Sizes);
+        let commands = Geometry::new(sizes.command_slots).ok_or_else(|| wrong(Kind::Commands))?;
+        let events = Geometry::new(sizes.event_slots).ok_or_else(|| wrong(Kind::Events))?;
+        let page = counters::Room::new(sizes.counters, sizes.blocks)
+            .ok_or_else(|| wrong(Kind::Counters))?;
+        let id = (Process::own(), generation);
+        let make = |kind, sizes, words| Region::create(&directory, (kind, sizes), words, id);
+        let regions = [
+            make(Kind::Commands, ring_sizes(commands), commands.words())?,
+            make(Kind::Events, ring_sizes(events), events.words())?,
+            make(Kind::Counters, page.sizes(), page.words())?,
+        ];
+        let [down, up, counted] = &regions;
+        Ok(Self {
+            commands: Consumer::attach(down.memory(), commands)
+                .map_err(|_| wrong(Kind::Commands))?,
+            events: Producer::attach(up.memory(), events).map_err(|_| wrong(Kind::Events))?,
+            counters: Page::new(counted.memory(), page).map_err(|_| wrong(Kind::Counters))?,
+            owner: Owner { directory, regions, _lock: lock },
+        })
+    }
+}
+
+impl Owner {
+    /// How the regions stand: [`Standing::Cut`] is to be acted upon before the next access.
+    pub fn standing(&self) -> Standing {
+        worst(&self.regions, &self.directory)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        for region in &self.regions {
+            region.give_up(&self.directory);
+        }
+    }
+}
+
+/// What control works with.
+#[derive(Debug)]
+pub struct Control {
+    /// To the dataplane.
+    pub commands: Producer<Arc<Mapping>, COMMAND_WORDS>,
+    /// From the dataplane.
+    pub events: Consumer<Arc<Mapping>, EVENT_WORDS>,
+    /// The dataplane's counters.
+    pub counters: counters::Reader<Arc<Mapping>>,
+    /// The dataplane's start: with another one than before, it knows nothing of what it was told.
+    pub generation: u64,
+    directory: Directory,
+    regions: [Region; 3],
+    _lock: File,
+}
+
+impl Control {
+    /// Attaches to the regions of an instance whose dataplane runs.
+    pub fn attach(place: &Place) -> Result<Self, Error> {
+        let directory = Directory::open(place)?;
+        let lock = directory.lock(CONTROL_LOCK)?;
+        let regions = [
+            Region::attach(&directory, Kind::Commands, Access::Write)?,
+            Region::attach(&directory, Kind::Events, Access::Write)?,
+            Region::attach(&directory, Kind::Counters, Access::Read)?,
+        ];
+        let [down, up, counted] = &regions;
+        let generation = down.header().generation;
+        if regions.iter().any(|region| region.header().generation != generation) {
+            return Err(Error::new(place.path(), What::Changing));
+        }
+        let refused = |kind: Kind, refusal| {
+            Error::new(&directory.path_of(kind.name()), What::Refused(refusal))
+        };
+        let commands = geometry(down).map_err(|refusal| refused(Kind::Commands, refusal))?;
+        let events = geometry(up).map_err(|refusal| refused(Kind::Events, refusal))?;
+        Ok(Self {
+            commands: Producer::attach(down.memory(), commands)
+                .map_err(|_| refused(Kind::Commands, Refusal::Sizes))?,
+            events: Consumer::attach(up.memory(), events)
+                .map_err(|_| refused(Kind::Events, Refusal::Sizes))?,
+            counters: counters::Reader::new(counted.memory()),
+            generation,
+            directory,
+            regions,
+            _lock: lock,
+        })
+    }
+
+    /// How the regions stand; unless they are in use, drop this and attach again. System calls; ask some
+    /// times a second.
+    pub fn standing(&self) -> Standing {
+        worst(&self.regions, &self.directory)
+    }
+}
+
+/// The counters of an instance alone, for a program that only looks.
+#[derive(Debug)]
+pub struct Viewer {
+    /// The counters.
+    pub counters: counters::Reader<Arc<Mapping>>,
+    directory: Directory,
+    regions: [Region; 1],
+}
+
+impl Viewer {
+    /// Attaches to the counters page, without a lock and without being able to write.
+    pub fn attach(place: &Place) -> Result<Self, Error> {
+        let directory = Directory::open(place)?;
+        let region = Region::attach(&directory, Kind::Counters, Access::Read)?;
+        let counters = counters::Reader::new(region.memory());
+        Ok(Self { counters, directory, regions: [region] })
+    }
+
+    /// How the page stands.
+    pub fn standing(&self) -> Standing {
+        worst(&self.regions, &self.directory)
+    }
+}
+
+fn worst(regions: &[Region], directory: &Directory) -> Standing {
+    let mut standings = regions.iter().map(|region| region.standing(directory));
+    standings.find(|standing| *standing != Standing::InUse).unwrap_or(Standing::InUse)
+}
+
+fn ring_sizes<const N: usize>(geometry: Geometry<N>) -> [u64; 2] {
+    [geometry.slots().into(), Geometry::<N>::STRIDE as u64]
+}
+
+/// The shape of a ring as its checked header gives it, if the region holds it exactly.
+fn geometry<const N: usize>(region: &Region) -> Result<Geometry<N>, Refusal> {
+    let [slots, stride] = region.header().sizes;
+    u32::try_from(slots)
+        .ok()
+        .and_then(Geometry::new)
+        .filter(|geometry| stride == Geometry::<N>::STRIDE as u64 && is_whole(region, *geometry))
+        .ok_or(Refusal::Sizes)
+}
+
+fn is_whole<const N: usize>(region: &Region, geometry: Geometry<N>) -> bool {
+    u64::try_from(geometry.words() * crate::memory::WORD_LEN) == Ok(region.header().len)
+}
