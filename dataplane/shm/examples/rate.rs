@@ -27,9 +27,10 @@ fn main() {
     println!("one by one, two threads:    {:6.1} M messages/s", best(|| threads(1)));
     println!("batches of {BATCH}, two threads: {:6.1} M messages/s", best(|| threads(BATCH)));
     println!("batches of {BATCH}, one thread:  {:6.1} M messages/s", best(alternate));
-    println!("a table of {ROUTES} routes as one snapshot, written and gathered on one thread: {:.0} ms", {
-        (0..3).map(|_| snapshot()).fold(f64::INFINITY, f64::min)
-    });
+    println!(
+        "a table of {ROUTES} routes as one snapshot, written and gathered on one thread: {:.0} ms",
+        { (0..3).map(|_| snapshot()).fold(f64::INFINITY, f64::min) }
+    );
 }
 
 fn geometry() -> Geometry<COMMAND_WORDS> {
@@ -55,7 +56,8 @@ fn threads(batch: usize) -> f64 {
         });
         let mut received = 0;
         while received < MESSAGES {
-            match consumer.take(batch, |taken| _ = black_box(taken.message)).expect("a sound ring") {
+            match consumer.take(batch, |taken| _ = black_box(taken.message)).expect("a sound ring")
+            {
                 0 => spin_loop(),
                 count => received += count,
             }

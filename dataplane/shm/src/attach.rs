@@ -5,7 +5,7 @@
 //! process. Either side may be killed at any moment:
 //! - control comes back and attaches: both its rings begin a new epoch, in which the dataplane refuses what
 //!   was half said before;
-//! - the dataplane comes back and makes new regions; control sees by [`Control::standing`] that the old ones
+//! - the dataplane comes back and makes new regions; control sees by [`Attachment::standing`] that the old ones
 //!   are given up or replaced, attaches anew and sends a snapshot.
 
 use std::fs::File;
@@ -14,9 +14,10 @@ use std::sync::Arc;
 use crate::counters::{self, Page};
 use crate::directory::{Directory, Place};
 use crate::error::{Error, What};
-use crate::header::{Kind, Refusal};
+use crate::header::{Header, Kind, Refusal};
 use crate::limits::{BLOCKS_MAX, COMMAND_SLOTS, COUNTERS_MAX, EVENT_SLOTS};
 use crate::mapping::{Access, Mapping};
+use crate::memory::WORD_LEN;
 use crate::message::{COMMAND_WORDS, EVENT_WORDS};
 use crate::process::Process;
 use crate::region::{self, Region, Standing};
@@ -119,9 +120,27 @@ impl Drop for Owner {
     }
 }
 
+/// The regions of an instance as somebody else's: hold it as long as what is used of them.
+#[derive(Debug)]
+pub struct Attachment {
+    directory: Directory,
+    regions: Vec<Region>,
+    _lock: Option<File>,
+}
+
+impl Attachment {
+    /// How the regions stand; unless they are in use, drop all of it and attach again. System calls; ask
+    /// some times a second.
+    pub fn standing(&self) -> Standing {
+        worst(&self.regions, &self.directory)
+    }
+}
+
 /// What control works with.
 #[derive(Debug)]
 pub struct Control {
+    /// Keeps the regions and the role.
+    pub attachment: Attachment,
     /// To the dataplane.
     pub commands: Producer<Arc<Mapping>, COMMAND_WORDS>,
     /// From the dataplane.
@@ -130,9 +149,6 @@ pub struct Control {
     pub counters: counters::Reader<Arc<Mapping>>,
     /// The dataplane's start: with another one than before, it knows nothing of what it was told.
     pub generation: u64,
-    directory: Directory,
-    regions: [Region; 3],
-    _lock: File,
 }
 
 impl Control {
@@ -140,48 +156,39 @@ impl Control {
     pub fn attach(place: &Place) -> Result<Self, Error> {
         let directory = Directory::open(place)?;
         let lock = directory.lock(CONTROL_LOCK)?;
-        let regions = [
-            Region::attach(&directory, Kind::Commands, Access::Write)?,
-            Region::attach(&directory, Kind::Events, Access::Write)?,
-            Region::attach(&directory, Kind::Counters, Access::Read)?,
-        ];
-        let [down, up, counted] = &regions;
+        let down = Region::attach(&directory, Kind::Commands, Access::Write)?;
+        let up = Region::attach(&directory, Kind::Events, Access::Write)?;
+        let counted = Region::attach(&directory, Kind::Counters, Access::Read)?;
         let generation = down.header().generation;
-        if regions.iter().any(|region| region.header().generation != generation) {
+        if [&up, &counted].iter().any(|region| region.header().generation != generation) {
             return Err(Error::new(place.path(), What::Changing));
         }
-        let refused = |kind: Kind, refusal| {
-            Error::new(&directory.path_of(kind.name()), What::Refused(refusal))
-        };
-        let commands = geometry(down).map_err(|refusal| refused(Kind::Commands, refusal))?;
-        let events = geometry(up).map_err(|refusal| refused(Kind::Events, refusal))?;
+        let refused =
+            |kind: Kind| Error::new(&directory.path_of(kind.name()), What::Refused(Refusal::Sizes));
+        let commands = geometry(&down).ok_or_else(|| refused(Kind::Commands))?;
+        let events = geometry(&up).ok_or_else(|| refused(Kind::Events))?;
         Ok(Self {
             commands: Producer::attach(down.memory(), commands)
-                .map_err(|_| refused(Kind::Commands, Refusal::Sizes))?,
-            events: Consumer::attach(up.memory(), events)
-                .map_err(|_| refused(Kind::Events, Refusal::Sizes))?,
+                .map_err(|_| refused(Kind::Commands))?,
+            events: Consumer::attach(up.memory(), events).map_err(|_| refused(Kind::Events))?,
             counters: counters::Reader::new(counted.memory()),
             generation,
-            directory,
-            regions,
-            _lock: lock,
+            attachment: Attachment {
+                directory,
+                regions: vec![down, up, counted],
+                _lock: Some(lock),
+            },
         })
-    }
-
-    /// How the regions stand; unless they are in use, drop this and attach again. System calls; ask some
-    /// times a second.
-    pub fn standing(&self) -> Standing {
-        worst(&self.regions, &self.directory)
     }
 }
 
 /// The counters of an instance alone, for a program that only looks.
 #[derive(Debug)]
 pub struct Viewer {
+    /// Keeps the page.
+    pub attachment: Attachment,
     /// The counters.
     pub counters: counters::Reader<Arc<Mapping>>,
-    directory: Directory,
-    regions: [Region; 1],
 }
 
 impl Viewer {
@@ -190,12 +197,8 @@ impl Viewer {
         let directory = Directory::open(place)?;
         let region = Region::attach(&directory, Kind::Counters, Access::Read)?;
         let counters = counters::Reader::new(region.memory());
-        Ok(Self { counters, directory, regions: [region] })
-    }
-
-    /// How the page stands.
-    pub fn standing(&self) -> Standing {
-        worst(&self.regions, &self.directory)
+        let attachment = Attachment { directory, regions: vec![region], _lock: None };
+        Ok(Self { attachment, counters })
     }
 }
 
@@ -209,15 +212,10 @@ fn ring_sizes<const N: usize>(geometry: Geometry<N>) -> [u64; 2] {
 }
 
 /// The shape of a ring as its checked header gives it, if the region holds it exactly.
-fn geometry<const N: usize>(region: &Region) -> Result<Geometry<N>, Refusal> {
-    let [slots, stride] = region.header().sizes;
-    u32::try_from(slots)
-        .ok()
-        .and_then(Geometry::new)
-        .filter(|geometry| stride == Geometry::<N>::STRIDE as u64 && is_whole(region, *geometry))
-        .ok_or(Refusal::Sizes)
-}
-
-fn is_whole<const N: usize>(region: &Region, geometry: Geometry<N>) -> bool {
-    u64::try_from(geometry.words() * crate::memory::WORD_LEN) == Ok(region.header().len)
+fn geometry<const N: usize>(region: &Region) -> Option<Geometry<N>> {
+    let Header { sizes: [slots, stride], len, .. } = *region.header();
+    let geometry = u32::try_from(slots).ok().and_then(Geometry::new)?;
+    let exact = u64::try_from(geometry.words() * WORD_LEN) == Ok(len)
+        && stride == Geometry::<N>::STRIDE as u64;
+    exact.then_some(geometry)
 }

@@ -134,8 +134,7 @@ impl<M: Memory + Clone> Page<M> {
         // Whoever sees any of the stores below sees that the page is being laid out.
         fence(Release);
         let (values, stride) = (self.room.values(), stride(counters.len()));
-        let shape =
-            [counters.len(), blocks.len(), NAMES, self.room.block_names(), values, stride];
+        let shape = [counters.len(), blocks.len(), NAMES, self.room.block_names(), values, stride];
         for (at, value) in (SHAPE..).zip(shape) {
             self.memory.store(at, value as u64, Relaxed);
         }
@@ -158,7 +157,11 @@ impl<M: Memory + Clone> Page<M> {
     fn put_names(&self, at: usize, names: &[&str]) {
         for (number, name) in names.iter().enumerate() {
             let mut octets = [[0; WORD_LEN]; NAME_WORDS];
-            octets.as_flattened_mut().iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+            octets
+                .as_flattened_mut()
+                .iter_mut()
+                .zip(name.bytes())
+                .for_each(|(to, from)| *to = from);
             let words = self.memory.run(at + number * NAME_WORDS, NAME_WORDS);
             for (word, octets) in words.iter().zip(octets) {
                 word.store(u64::from_ne_bytes(octets), Relaxed);

@@ -65,6 +65,7 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = openat(CWD, path, flags, Mode::empty()).map_err(|errno| match errno {
             Errno::NOENT => Error::new(path, What::Missing),
+            Errno::LOOP | Errno::NOTDIR => Error::new(path, What::Foreign),
             errno => Error::new(path, What::System("open the directory", errno)),
         })?;
         let handle = File::from(handle);
@@ -84,6 +85,7 @@ impl Directory {
         let path = self.path_of(name);
         let file = openat(&self.handle, name, flags, mode).map_err(|errno| match errno {
             Errno::NOENT => Error::new(&path, What::Missing),
+            Errno::LOOP | Errno::NXIO => Error::new(&path, What::Foreign),
             errno => Error::new(&path, What::System("open it", errno)),
         })?;
         let file = File::from(file);
@@ -137,7 +139,7 @@ fn check_private(file: &File, path: &Path) -> Result<(), Error> {
         return Err(Error::new(path, What::Mode(mode)));
     }
     if !metadata.is_dir() && !metadata.is_file() {
-        return Err(Error::new(path, What::System("use it", Errno::INVAL)));
+        return Err(Error::new(path, What::Foreign));
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub enum What {
     System(&'static str, Errno),
     /// The file is not there.
     Missing,
+    /// A link, or another kind of file than there should be.
+    Foreign,
     /// The file or directory belongs to another user.
     Owner(u32),
     /// The file or directory is open to others than its owner.
@@ -67,7 +69,11 @@ impl fmt::Display for Error {
                 "the name of an instance is 1 to {INSTANCE_NAME_LEN_MAX} letters a-z, digits and \
                  hyphens; choose another"
             ),
-            What::System(action, errno) => write!(f, "cannot {action}: {errno}"),
+            What::System(action, errno) => write!(
+                f,
+                "cannot {action}: {errno}; see whether this user may, and whether there is room"
+            ),
+            What::Foreign => f.write_str("is a link or another kind of file; remove it"),
             What::Missing => f.write_str("is not there; start the dataplane"),
             What::Owner(uid) => {
                 write!(f, "belongs to user {uid}; remove it, or run as that user")
@@ -82,7 +88,9 @@ impl fmt::Display for Error {
             }
             What::Refused(refusal) => refusal.fmt(f),
             What::Changing => f.write_str("is of another start than the rest; try again"),
-            What::Sizes => f.write_str("cannot have these sizes; take powers of two within the limits"),
+            What::Sizes => {
+                f.write_str("cannot have these sizes; take powers of two within the limits")
+            }
         }
     }
 }

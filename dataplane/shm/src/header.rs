@@ -181,8 +181,19 @@ impl Header {
         len: u64,
         uid: u32,
     ) -> Result<Self, Refusal> {
-        let [magic, version, shape, said_len, said_uid, pid, began, generation, first, second, state] =
-            *words;
+        let [
+            magic,
+            version,
+            shape,
+            said_len,
+            said_uid,
+            pid,
+            began,
+            generation,
+            first,
+            second,
+            state,
+        ] = *words;
         if magic != MAGIC {
             return Err(Refusal::NotARegion);
         }

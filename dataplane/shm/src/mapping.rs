@@ -50,9 +50,8 @@ impl Mapping {
         let len = words.checked_mul(WORD_LEN).ok_or(Errno::INVAL)?;
         // SAFETY: the kernel chooses a place that nothing else uses, so no memory of this process changes its
         // meaning. The descriptor is open for the time of the call.
-        let start = unsafe {
-            mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, file, 0)
-        }?;
+        let start =
+            unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, file, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
         Ok(Self { start, words })
     }

@@ -77,8 +77,7 @@ impl Region {
         let memory = Mapping::map(file.as_fd(), words, Access::Write)
             .map_err(|errno| fail("map it", errno))?;
         let memory = Arc::new(memory);
-        let header =
-            Header { kind, len, uid: geteuid().as_raw(), owner, generation, sizes };
+        let header = Header { kind, len, uid: geteuid().as_raw(), owner, generation, sizes };
         for (at, word) in header.words().iter().enumerate().skip(1) {
             memory.store(at, *word, Ordering::Relaxed);
         }
@@ -89,11 +88,7 @@ impl Region {
     }
 
     /// Attaches to a region that is in use.
-    pub(crate) fn attach(
-        directory: &Directory,
-        kind: Kind,
-        access: Access,
-    ) -> Result<Self, Error> {
+    pub(crate) fn attach(directory: &Directory, kind: Kind, access: Access) -> Result<Self, Error> {
         let path = directory.path_of(kind.name());
         let fail = |action, errno| Error::new(&path, What::System(action, errno));
         let flags = match access {

@@ -120,7 +120,8 @@ impl Sides {
             1 => {
                 let [at, by] = script.next()?;
                 let at = HEADER_WORDS + usize::from(at) % (2 * LINE_WORDS);
-                let sum = region.load(at, Ordering::Relaxed).wrapping_add_signed(i64::from(by) - 128);
+                let sum =
+                    region.load(at, Ordering::Relaxed).wrapping_add_signed(i64::from(by) - 128);
                 region.store(at, sum, Ordering::Relaxed);
             }
             2 => {

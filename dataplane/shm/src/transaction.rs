@@ -18,7 +18,7 @@ use std::fmt;
 
 pub use collector::{Collector, Step};
 pub use reader::{Reader, Received};
-pub use writer::{Writer, WriteError};
+pub use writer::{WriteError, Writer};
 
 use crate::message::{Item, Malformed, Scope};
 

@@ -16,7 +16,8 @@ fn page() -> (Words, Page<Words>, Reader<Words>) {
 fn a_reader_sees_names_blocks_and_values() {
     let (_, mut page, mut reader) = page();
     assert_eq!(reader.read(), Err(Unreadable::Empty));
-    let blocks = page.lay_out(&["received", "drop.parse_truncated"], &["worker0", "keeper"]).unwrap();
+    let blocks =
+        page.lay_out(&["received", "drop.parse_truncated"], &["worker0", "keeper"]).unwrap();
     blocks[0].add(0, 5);
     blocks[0].add(0, 6);
     blocks[1].set(0, 7);
@@ -25,7 +26,10 @@ fn a_reader_sees_names_blocks_and_values() {
     let table = reader.read().unwrap();
     assert_eq!(table.counters, ["received", "drop.parse_truncated"]);
     assert_eq!(table.blocks, ["worker0", "keeper"]);
-    assert_eq!((table.block(0), table.block(1), table.block(2)), (&[11, 0][..], &[100, 3][..], &[][..]));
+    assert_eq!(
+        (table.block(0), table.block(1), table.block(2)),
+        (&[11, 0][..], &[100, 3][..], &[][..])
+    );
     assert_eq!((table.total("received"), table.total("lost")), (Some(111), None));
 }
 
@@ -44,7 +48,8 @@ fn blocks_share_no_cache_line() {
     assert_eq!(lines.len(), 6);
     assert!(lines.windows(4).all(|window| window[0] != window[3]), "{lines:?}");
     let line = &blocks[0].words()[0];
-    let distance = std::ptr::from_ref(&blocks[1].words()[0]).addr() - std::ptr::from_ref(line).addr();
+    let distance =
+        std::ptr::from_ref(&blocks[1].words()[0]).addr() - std::ptr::from_ref(line).addr();
     assert_eq!(distance % (LINE_WORDS * WORD_LEN), 0);
 }
 
@@ -92,7 +97,11 @@ fn a_reader_refuses_a_shape_that_leaves_the_page() {
         (6, u64::MAX),
     ] {
         let sound = memory[EPOCH + at].swap(value, Relaxed);
-        assert_eq!(Reader::new(memory.clone()).read(), Err(Unreadable::Shape), "word {at}: {value}");
+        assert_eq!(
+            Reader::new(memory.clone()).read(),
+            Err(Unreadable::Shape),
+            "word {at}: {value}"
+        );
         memory[EPOCH + at].store(sound, Relaxed);
     }
     memory[NAMES].store(u64::from_ne_bytes(*b"a\0b\0\0\0\0\0"), Relaxed);

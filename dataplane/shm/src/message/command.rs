@@ -140,9 +140,7 @@ pub struct Peer {
 impl fmt::Debug for Peer {
     /// Neither keys nor the client id nor addresses: this may end in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer")
-            .field("allowed_ips", &self.allowed_ips.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Peer").field("allowed_ips", &self.allowed_ips.len()).finish_non_exhaustive()
     }
 }
 

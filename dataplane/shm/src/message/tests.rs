@@ -49,14 +49,17 @@ fn hop() -> impl Strategy<Value = NextHop> {
         Just(NextHop::Local),
         Just(NextHop::Direct),
         key().prop_map(NextHop::Client),
-        (any::<u32>(), any::<IpAddr>()).prop_map(|(centre, remote)| NextHop::Via { centre, remote }),
-        (gre, any::<Option<u32>>(), any::<bool>()).prop_map(|((v6, local, remote), key, checksum)| {
-            let address = |octets: [u8; 16]| match octets {
-                octets if v6 => IpAddr::from(octets),
-                [a, b, c, d, ..] => IpAddr::from([a, b, c, d]),
-            };
-            NextHop::Gre { local: address(local), remote: address(remote), key, checksum }
-        }),
+        (any::<u32>(), any::<IpAddr>())
+            .prop_map(|(centre, remote)| NextHop::Via { centre, remote }),
+        (gre, any::<Option<u32>>(), any::<bool>()).prop_map(
+            |((v6, local, remote), key, checksum)| {
+                let address = |octets: [u8; 16]| match octets {
+                    octets if v6 => IpAddr::from(octets),
+                    [a, b, c, d, ..] => IpAddr::from([a, b, c, d]),
+                };
+                NextHop::Gre { local: address(local), remote: address(remote), key, checksum }
+            }
+        ),
     ]
 }
 
@@ -80,8 +83,11 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Desynchronised),
         any::<u64>().prop_map(Event::Lost),
         (time(), any::<u64>()).prop_map(|(at, transaction)| Event::Heartbeat { at, transaction }),
-        (key(), endpoint(), time())
-            .prop_map(|(public_key, endpoint, at)| Event::Handshake { public_key, endpoint, at }),
+        (key(), endpoint(), time()).prop_map(|(public_key, endpoint, at)| Event::Handshake {
+            public_key,
+            endpoint,
+            at
+        }),
         (key(), endpoint(), time()).prop_map(|(public_key, endpoint, at)| Event::EndpointMoved {
             public_key,
             endpoint,

@@ -94,8 +94,7 @@ impl Collector {
                 self.commit(*open, id, count, digest)
             }
             (Ok(Command::Abort { id }), State::Open(open)) => {
-                let reason =
-                    if id == open.id { Reason::Aborted } else { Reason::OtherTransaction };
+                let reason = if id == open.id { Reason::Aborted } else { Reason::OtherTransaction };
                 Step::Refused(self.refusal(&open, reason, None))
             }
             (Ok(Command::Commit { .. } | Command::Abort { .. }), State::Skipping) => Step::Gathered,
@@ -150,12 +149,7 @@ impl Collector {
         };
         match wrong {
             Some(reason) => Step::Refused(self.refusal(&open, reason, None)),
-            None => Step::Complete(Transaction {
-                id,
-                scope: open.scope,
-                count,
-                items: open.items,
-            }),
+            None => Step::Complete(Transaction { id, scope: open.scope, count, items: open.items }),
         }
     }
 

@@ -68,7 +68,9 @@ impl<M: Memory> Reader<M> {
             received.extend(collector.enter(taken.epoch).map(Received::Refused));
             match collector.take(taken.message) {
                 Step::Gathered => {}
-                Step::Complete(transaction) => received.push_back(Received::Transaction(transaction)),
+                Step::Complete(transaction) => {
+                    received.push_back(Received::Transaction(transaction))
+                }
                 Step::Refused(refusal) => received.push_back(Received::Refused(refusal)),
             }
         });

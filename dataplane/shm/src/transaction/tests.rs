@@ -289,7 +289,8 @@ fn a_corrupt_ring_is_told_once_and_forsakes_what_was_open() {
 
 #[test]
 fn every_reason_has_its_own_number_and_name() {
-    let names: std::collections::HashSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    let names: std::collections::HashSet<_> =
+        Reason::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(names.len(), Reason::ALL.len());
     for reason in Reason::ALL {
         assert_eq!(Reason::from_code(reason.code()), Some(*reason));
