@@ -227,8 +227,8 @@ impl Header {
 
 /// The upper and the lower half of a word.
 fn halves(word: u64) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
-    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+    let half = |word: u64| u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
+    (half(word >> 32), half(word))
 }
 
 #[cfg(test)]

@@ -97,9 +97,9 @@ impl Region {
         };
         let file = directory.open_file(kind.name(), flags)?;
         let header = read_header(&file, kind)
-            .and_then(|header| match header.owner.is_alive() {
-                true => Ok(header),
-                false => Err(What::Refused(Refusal::Died(header.owner.id))),
+            .and_then(|header| {
+                let dead = What::Refused(Refusal::Died(header.owner.id));
+                if header.owner.is_alive() { Ok(header) } else { Err(dead) }
             })
             .map_err(|what| Error::new(&path, what))?;
         let words = index(header.len) / WORD_LEN;

@@ -1,4 +1,5 @@
 //! Ring and transactions against the stupidest things that could do the same, with either side killed at random.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Two real processes, of which one is killed again and again in the middle of what it does.
 //!
 //! The other side is this very program, started again with its role in the environment.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 #![expect(clippy::disallowed_methods, reason = "a test that waits for another process has an end")]
 
 use std::env;
@@ -127,7 +128,9 @@ fn control(place: &Place, first: u64, end: Instant) {
     let mut id = first;
     while Instant::now() < end {
         retry(end, || writer.begin(id, Scope::Delta));
-        items(id).iter().for_each(|item| retry(end, || writer.item(item)));
+        for item in &items(id) {
+            retry(end, || writer.item(item));
+        }
         retry(end, || writer.commit());
         id += 1;
     }
@@ -211,7 +214,9 @@ fn a_control_killed_at_any_moment_leaves_whole_transactions_alone() {
             } else {
                 yield_now();
             }
-            received.into_iter().for_each(|received| seen.take(received));
+            if let Some(received) = received {
+                seen.take(received);
+            }
         }
         other.kill();
     }
@@ -254,7 +259,9 @@ fn write_until((commands, mut events): Rings, applied: u64, end: Instant) {
             retry(end, || write().inspect_err(|_| _ = listen()));
         };
         patiently(&mut || writer.begin(id, Scope::Delta));
-        items(id).iter().for_each(|item| patiently(&mut || writer.item(item)));
+        for item in &items(id) {
+            patiently(&mut || writer.item(item));
+        }
         patiently(&mut || writer.commit());
     }
 }

@@ -1,4 +1,5 @@
 //! Regions as files: who may make them, who may attach, and what is refused with which words.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};

@@ -61,7 +61,7 @@ fn what_a_killed_producer_wrote_and_did_not_publish_is_wiped() {
     let (memory, mut producer, _) = ring(4);
     producer.push(&[1, 1]).unwrap();
     let half_written = SLOTS + 4;
-    memory.store(half_written + 2, 0x5ec2e7, Relaxed);
+    memory.store(half_written + 2, 0x5ec2_e711, Relaxed);
     drop(producer);
     Producer::attach(memory.clone(), Geometry::<2>::new(4).unwrap()).unwrap();
     assert_eq!(memory.load(half_written + 2, Relaxed), 0);

@@ -102,7 +102,7 @@ impl Collector {
                 self.state = State::Skipping;
                 Step::Gathered
             }
-            (command, State::Idle) => self.outside(command),
+            (command, State::Idle) => self.outside(&command),
             (Ok(command), State::Open(open)) => self.gather(open, command, message),
             (Err(malformed), State::Open(open)) => {
                 let reason = reason_for(malformed);
@@ -154,13 +154,13 @@ impl Collector {
     }
 
     /// One refusal for all that comes before the next beginning.
-    fn outside(&mut self, command: Result<Command, Malformed>) -> Step {
+    fn outside(&mut self, command: &Result<Command, Malformed>) -> Step {
         self.state = match command {
             Ok(Command::Commit { .. } | Command::Abort { .. }) => State::Idle,
             _ => State::Skipping,
         };
         let (reason, malformed) = match command {
-            Err(malformed) => (reason_for(malformed), Some(malformed)),
+            Err(malformed) => (reason_for(*malformed), Some(*malformed)),
             Ok(_) => (Reason::ItemOutside, None),
         };
         self.refusals.add(reason);

@@ -69,7 +69,7 @@ impl<M: Memory> Reader<M> {
             match collector.take(taken.message) {
                 Step::Gathered => {}
                 Step::Complete(transaction) => {
-                    received.push_back(Received::Transaction(transaction))
+                    received.push_back(Received::Transaction(transaction));
                 }
                 Step::Refused(refusal) => received.push_back(Received::Refused(refusal)),
             }

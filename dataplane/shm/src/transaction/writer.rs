@@ -91,7 +91,9 @@ impl<M: Memory> Writer<M> {
         item.encode(messages).map_err(WriteError::TooManyAddresses)?;
         let written = write_all(ring, messages);
         if written.is_ok() {
-            messages.iter().for_each(|message| open.digest.add(message));
+            for message in &*messages {
+                open.digest.add(message);
+            }
         }
         messages.iter_mut().for_each(Zeroize::zeroize);
         messages.clear();
