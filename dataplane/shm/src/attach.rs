@@ -77,17 +77,21 @@ impl Dataplane {
     /// Makes the regions of an instance in the place of what a dead owner has left. `generation` should be
     /// another number at each start.
     pub fn create(place: &Place, sizes: Sizes, generation: u64) -> Result<Self, Error> {
+        let wrong = |kind: Kind| Error::new(&place.path().join(kind.name()), What::Sizes);
+        let commands = Geometry::new(sizes.command_slots).ok_or_else(|| wrong(Kind::Commands))?;
+        let events = Geometry::new(sizes.event_slots).ok_or_else(|| wrong(Kind::Events))?;
+        let page = counters::Room::new(sizes.counters, sizes.blocks)
+            .ok_or_else(|| wrong(Kind::Counters))?;
+        let own = Process::own().ok_or_else(|| {
+            let action = "find this process in /proc";
+            Error::new(place.path(), What::System(action, rustix::io::Errno::NOENT))
+        })?;
         let directory = Directory::make(place)?;
         let lock = directory.lock(DATAPLANE_LOCK)?;
         for kind in [Kind::Commands, Kind::Events, Kind::Counters] {
             region::retire(&directory, kind)?;
         }
-        let wrong = |kind: Kind| Error::new(&directory.path_of(kind.name()), What::Sizes);
-        let commands = Geometry::new(sizes.command_slots).ok_or_else(|| wrong(Kind::Commands))?;
-        let events = Geometry::new(sizes.event_slots).ok_or_else(|| wrong(Kind::Events))?;
-        let page = counters::Room::new(sizes.counters, sizes.blocks)
-            .ok_or_else(|| wrong(Kind::Counters))?;
-        let id = (Process::own(), generation);
+        let id = (own, generation);
         let make = |kind, sizes, words| Region::create(&directory, (kind, sizes), words, id);
         let regions = [
             make(Kind::Commands, ring_sizes(commands), commands.words())?,

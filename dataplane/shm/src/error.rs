@@ -53,9 +53,7 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         matches!(
             self.what,
-            What::Missing
-                | What::Changing
-                | What::Refused(Refusal::GivenUp | Refusal::Died(_) | Refusal::NotARegion)
+            What::Missing | What::Changing | What::Refused(Refusal::GivenUp | Refusal::Died(_))
         )
     }
 }

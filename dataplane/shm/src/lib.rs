@@ -9,7 +9,7 @@
 //! - [`region`] and [`header`]: what a file is, whose, and whether to use it; what is trusted, and what is not;
 //! - [`ring`]: one producer, one consumer, every index compared;
 //! - [`message`]: what is said, checked once;
-//! - [`transaction`]: changes, whole or not at all;
+//! - [`transaction`]: changes, whole or not at all; [`events`]: what comes back;
 //! - [`counters`]: numbers that describe themselves.
 //!
 //! Nothing here waits, reads a clock or draws randomness.
@@ -18,6 +18,7 @@ pub mod attach;
 pub mod counters;
 mod directory;
 pub mod error;
+pub mod events;
 pub mod header;
 mod layout;
 pub mod limits;

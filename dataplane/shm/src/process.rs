@@ -12,10 +12,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// This process.
-    pub fn own() -> Self {
+    /// This process; none where there is no `/proc` to see it in.
+    pub fn own() -> Option<Self> {
         let id = std::process::id();
-        Self { id, began: began(id).unwrap_or(0) }
+        began(id).map(|began| Self { id, began })
     }
 
     /// Whether it is still there. A number that has gone to another process is not it, and neither is a
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn this_process_is_alive_and_its_predecessor_is_not() {
-        let own = Process::own();
+        let own = Process::own().unwrap();
         assert!(own.began > 0 && own.is_alive());
         assert!(!Process { began: own.began - 1, ..own }.is_alive());
     }

@@ -1,13 +1,21 @@
 //! A hostile neighbour from a string of octets: what the property test and the fuzz target both run.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use ipnet::{IpNet, Ipv4Net};
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
 
 use crate::counters::{self, Room};
 use crate::header::{HEADER_WORDS, Header, Kind};
 use crate::memory::{LINE_WORDS, Memory, index, private};
-use crate::message::{COMMAND_WORDS, EVENT_WORDS, Event, Item};
+use crate::message::{
+    COMMAND_WORDS, Command, EVENT_WORDS, Event, Item, NextHop, Peer, PublicKey, Scope,
+};
 use crate::ring::{Consumer, Geometry, Producer};
+use crate::transaction::digest::Digest;
 use crate::transaction::{Reader, Received};
 
 const SLOTS: u32 = 8;
@@ -52,6 +60,26 @@ impl Script<'_> {
 
     fn word(&mut self) -> Option<u64> {
         self.next().map(u64::from_le_bytes)
+    }
+}
+
+/// An item that is right.
+fn item(which: u8) -> Item {
+    let net = |last: u8| IpNet::from(Ipv4Net::from(Ipv4Addr::new(10, 0, 0, last)));
+    let remote = Ipv4Addr::new(192, 0, 2, which).into();
+    match which % 5 {
+        0 => Item::Route { prefix: net(which), next_hop: which.into() },
+        1 => Item::RouteRemove(net(which)),
+        2 => Item::NextHop { id: which.into(), hop: NextHop::Via { centre: 7, remote } },
+        3 => Item::PeerRemove(PublicKey([which; 32])),
+        _ => Item::Peer(Box::new(Peer {
+            public_key: PublicKey([which; 32]),
+            preshared_key: Secret::zero(),
+            client_id: ClientId::ZERO,
+            endpoint: Some((remote, 51820).into()),
+            persistent_keepalive: None,
+            allowed_ips: (0..which % 12).map(net).collect(),
+        })),
     }
 }
 
@@ -129,7 +157,8 @@ impl Sides {
                 let at = HEADER_WORDS + usize::from(at) % (2 * LINE_WORDS);
                 region.store(at, value.into(), Ordering::Relaxed);
             }
-            3..=6 => self.publish(script)?,
+            3 | 4 => self.publish(script)?,
+            5 | 6 => self.transact(script)?,
             7..=9 => self.read(),
             10 => {
                 let [kind] = script.next()?;
@@ -149,21 +178,50 @@ impl Sides {
         Some(())
     }
 
-    /// A command in its right place, with any content: octets of the script that end with zeros.
+    /// Any content as a command: octets of the script that end with zeros.
     fn publish(&self, script: &mut Script<'_>) -> Option<()> {
         let [len] = script.next()?;
+        let len = usize::from(len).min(COMMAND_WORDS);
+        let mut message = [0; COMMAND_WORDS];
+        message.iter_mut().take(len).for_each(|word| *word = script.word().unwrap_or(0));
+        self.put(&message);
+        Some(())
+    }
+
+    /// A transaction with the right count and digest over items that are nearly right.
+    fn transact(&self, script: &mut Script<'_>) -> Option<()> {
+        let [id, which, changes] = script.next()?;
+        let mut messages = Vec::new();
+        item(which).encode(&mut messages).ok()?;
+        for _ in 0..changes % 4 {
+            let [at, flip] = script.next()?;
+            let (at, count) = (usize::from(at), messages.len());
+            let message = messages.get_mut(at % count)?;
+            let word = message.get_mut(at / 8 % COMMAND_WORDS)?;
+            *word ^= u64::from(flip) << (at % 8 * 8);
+        }
+        let mut digest = Digest::new(id.into(), Scope::Delta);
+        self.put(&Command::begin(id.into(), Scope::Delta));
+        for message in &messages {
+            digest.add(message);
+            self.put(message);
+        }
+        self.put(&Command::commit(id.into(), digest.count(), digest.value()));
+        Some(())
+    }
+
+    /// A command in its right place, whether there is room or not.
+    fn put(&self, message: &[u64; COMMAND_WORDS]) {
         let head = self.commands.load(HEADER_WORDS, Ordering::Relaxed);
         let slots = HEADER_WORDS + 2 * LINE_WORDS;
         let at = slots + index(head % u64::from(SLOTS)) * (COMMAND_WORDS + 2);
         let epoch = self.commands.load(HEADER_WORDS + 1, Ordering::Relaxed);
         self.commands.store(at, !head, Ordering::Relaxed);
         self.commands.store(at + 1, epoch, Ordering::Relaxed);
-        for word in 0..COMMAND_WORDS {
-            let value = if word < usize::from(len) { script.word().unwrap_or(0) } else { 0 };
-            self.commands.store(at + 2 + word, value, Ordering::Relaxed);
+        for (at, word) in (at + 2..).zip(message) {
+            self.commands.store(at, *word, Ordering::Relaxed);
         }
         self.commands.store(HEADER_WORDS, head.wrapping_add(1), Ordering::Relaxed);
-        Some(())
     }
 
     fn read(&mut self) {

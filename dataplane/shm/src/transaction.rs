@@ -10,7 +10,7 @@
 //! that one can write a right digest under wrong items. What it writes is checked item by item anyway.
 
 mod collector;
-mod digest;
+pub(crate) mod digest;
 mod reader;
 mod writer;
 
