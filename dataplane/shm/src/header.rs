@@ -40,6 +40,7 @@ pub(crate) const VERSION: u32 = message::VERSION;
 /// A hash over the shape of everything in a region.
 pub(crate) const SHAPE: u64 = {
     let hash = layout::number(message::SHAPE, HEADER_WORDS as u64);
+    let hash = layout::number(hash, USED_WORDS as u64);
     layout::number(hash, crate::memory::LINE_WORDS as u64)
 };
 

@@ -10,7 +10,7 @@
 //! beyond the end raises SIGBUS. Seals against that exist for memfds alone, which have no name in a directory,
 //! and write access to a file cannot be given without the right to truncate it. So it is bounded instead: only
 //! a process of the owner's user can do it, which could as well send SIGKILL; no function of this crate
-//! truncates a region that has got its name; [`Region::standing`] tells of a file that was cut; and all of a
+//! truncates a region that has got its name; [`Standing::Cut`] tells of a file that was; and all of a
 //! file's pages are reserved before it is mapped, so that a full `/dev/shm` is an error at start and not a SIGBUS later.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+//! The counters page: what a writer lays out is read, and nothing that leads out of the page.
+
 use std::sync::atomic::AtomicU64;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Messages: every one is read as it was written, and every fault has its name.
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

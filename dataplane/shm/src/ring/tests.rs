@@ -1,3 +1,5 @@
+//! The ring on one thread: order, room, who comes back, and each index that cannot be.
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,3 +1,5 @@
+//! Transactions: each reason to refuse one is provoked, and nothing of a refused one comes out.
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
