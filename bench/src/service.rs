@@ -1,6 +1,7 @@
 //! Service time: cycles per packet of a worker's turn on one core, in blocks that take turns with plain
 //! forwarding on the same rings and with the bare AEAD.
 
+mod boringtun;
 mod client;
 mod report;
 mod server;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::machine::{Machine, Weather};
+use boringtun::Boringtun;
 use report::{Measured, Report};
 use server::{CLIENTS, Keys, Server};
 use stages::{Laps, Stages};
@@ -30,6 +32,9 @@ pub(crate) struct Plan {
     /// Packets of a burst: multiples of the 16 clients, up to 64.
     #[arg(long, value_delimiter = ',', default_value = "32,64")]
     bursts: Vec<usize>,
+    /// Sessions that the walk through the stages takes its packets from. Whole turns and the bare AEAD keep their 16.
+    #[arg(long, default_value_t = CLIENTS)]
+    sessions: u32,
     /// Blocks of each way, size and burst.
     #[arg(long, default_value_t = 300)]
     blocks: usize,
@@ -47,6 +52,9 @@ pub(crate) struct Plan {
     quick: bool,
 }
 
+/// Sessions of one worker with room for renewals.
+const SESSIONS_MAX: u32 = 200_000;
+
 /// Blocks before the first that counts.
 const WARM_UP: usize = 10;
 
@@ -61,7 +69,7 @@ impl Plan {
             plan.blocks = plan.blocks.min(10);
             plan.block_us = plan.block_us.min(50);
         }
-        let clients = usize::from(CLIENTS);
+        let clients = CLIENTS as usize;
         let burst_fits = |len: &usize| (1..=BURST_LEN_MAX / clients).any(|n| n * clients == *len);
         if !plan.bursts.iter().all(burst_fits) {
             return Err(
@@ -70,6 +78,9 @@ impl Plan {
         }
         if !plan.sizes.iter().all(|len| (28..=1420).contains(len)) {
             return Err("--sizes takes 28..=1420: the smallest UDP packet, and what the path to a client carries".into());
+        }
+        if !(CLIENTS..=SESSIONS_MAX).contains(&plan.sessions) {
+            return Err(format!("--sessions takes {CLIENTS} to {SESSIONS_MAX}").into());
         }
         if plan.blocks == 0 {
             return Err("--blocks takes 1 and more".into());
@@ -84,7 +95,7 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let eal = start(&plan, verbose)?;
     let clock = Clock::calibrate();
     let machine = Machine::observe(&clock, eal.version(), plan.hugepages, plan.core);
-    let mut rig = rig(&eal)?;
+    let mut rig = rig(&eal, plan.sessions)?;
     let before = Weather::observe();
     let mut measured = Vec::new();
     for len in &plan.sizes {
@@ -108,15 +119,20 @@ fn start(plan: &Plan, verbose: bool) -> Result<Eal, Failure> {
     Ok(Eal::start(&options)?)
 }
 
-fn rig(eal: &Eal) -> Result<Rig, Failure> {
+fn rig(eal: &Eal, sessions: u32) -> Result<Rig, Failure> {
     let pool = Pool::new(eal, "bench", BUFFERS, u16::try_from(DATA_ROOM)?)?;
-    let mut keys = Keys::draw();
+    let mut keys = Keys::draw(CLIENTS);
     let mut server = Server::start(eal, &pool, &mut keys.keeper()?)?;
     let clients = server.connect(&mut keys)?;
-    let stages = Stages::new(&server, &mut keys.keeper()?, &mut keys)?;
-    let mut rig = Rig { server, clients, stages, allocations: 0 };
+    let mut many = Keys::draw(sessions);
+    let stages = Stages::new(&server, &mut many.keeper()?, &mut many, sessions)?;
+    let boringtun = Boringtun::new(&mut keys)?;
+    let mut rig = Rig { server, clients, stages, boringtun, allocations: 0 };
     // The sessions of the walk prove themselves by their first packets, then they may send.
-    rig.open_laps(Shape { len: 64, burst: usize::from(CLIENTS) })?;
+    let shape = Shape { len: 64, burst: CLIENTS as usize };
+    for _ in 0..rig.stages.clients.len().div_ceil(shape.burst) {
+        rig.open_laps(shape)?;
+    }
     Ok(rig)
 }
 

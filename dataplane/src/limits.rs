@@ -63,6 +63,10 @@ pub const UNDER_LOAD_HOLD: Duration = Duration::from_secs(1);
 /// Orders that a worker takes from its inbox in one turn.
 pub const ORDERS_PER_TURN: usize = 32;
 
+/// A worker with more peers than this fetches their lines ahead: some 1.5 KiB each no longer fit a core's own cache, and
+/// below it the asking costs more than the waiting.
+pub const PREFETCH_FROM: usize = 512;
+
 /// Timers that a worker serves in one turn; the rest follow in the next.
 pub const TIMERS_PER_TURN: usize = 64;
 

@@ -1,71 +1,68 @@
-//! A barrage: one attack at its own pace, counted apart from the good traffic beside it.
+//! A barrage: one attack, one synthetic stream or one replay at its own pace, counted apart from all others.
+
+mod plan;
+mod tally;
+
+pub use plan::Plan;
+pub use tally::{Kind, Tally};
 
 use std::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
-use serde::Serialize;
 use wireguard::time::Instant;
 
 use crate::attack::{Builder, ROOM};
-use crate::measure::Latency;
-use crate::pace::{Pacer, Pattern, Rate};
+use crate::measure::{Latency, Meter, Sums, Trailer};
+use crate::pace::{Pattern, Rate};
 use crate::packet::{self, Content};
+use crate::replay::Replay;
+use crate::synth::Synth;
 
 /// Frames of one turn at most.
 const FRAMES_PER_TURN: usize = 64;
 
-/// What became of an attack's frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// Frames whose time came.
-    pub planned: u64,
-    /// Given to the device.
-    pub sent: u64,
-    /// Due, but the device took no more.
-    pub without_room: u64,
-    /// Due, but nothing was left to build.
-    pub unbuilt: u64,
-    /// Due, but the generator did not get to them.
-    pub owed: u64,
+/// What makes the frames.
+#[derive(Debug)]
+enum Source {
+    /// And where answers come to.
+    Attack(Box<Builder>, [SocketAddr; 2]),
+    Synth(Box<Synth>),
+    Replay(Replay),
 }
 
-impl Tally {
-    /// Whether every frame is where it can be.
-    pub const fn adds_up(&self) -> bool {
-        self.planned == self.sent + self.without_room + self.unbuilt
-    }
-}
-
-/// One attack under way.
+/// One stream of frames under way.
 #[derive(Debug)]
 pub struct Barrage {
-    builder: Builder,
-    /// Where answers come to.
-    own: [SocketAddr; 2],
-    pacer: Pacer,
+    name: String,
+    source: Source,
+    plan: Plan,
     tally: Tally,
-    lateness: Latency,
+    meter: Meter,
+    /// What its trailers say of whose they are.
+    mark: u32,
     frame: Box<[u8]>,
     /// The length of the last frame, for rates that depend on it.
     len: usize,
+    is_ended: bool,
 }
 
 impl Barrage {
-    /// Begins at `now`. What comes to one of the addresses `own` may teach the attack something.
+    /// An attack that begins at `now`. What comes to one of the addresses `own` may teach it something.
     pub fn new(
         builder: Builder,
         own: [SocketAddr; 2],
         (rate, pattern): (Rate, Pattern),
         now: Instant,
     ) -> Self {
-        let (pacer, frame) = (Pacer::new(rate, pattern, now), vec![0; ROOM].into_boxed_slice());
-        let (tally, lateness) = (Tally::default(), Latency::new());
-        Self { builder, own, pacer, tally, lateness, frame, len: 60 }
+        let name = builder.attack().name().to_owned();
+        let source = Source::Attack(Box::new(builder), own);
+        Self::of(name, source, Plan::paced(rate, pattern, now))
     }
 
-    /// Shows the attack a frame that has come.
+    /// Shows an attack a frame that has come.
     pub fn learn(&mut self, frame: &[u8]) {
-        if !self.builder.attack().learns() {
+        let Source::Attack(builder, own) = &mut self.source else { return };
+        if !builder.attack().learns() {
             return;
         }
         let packet = wire::ethernet::parse(frame)
@@ -74,15 +71,51 @@ impl Barrage {
             .and_then(packet::read);
         if let Some(packet) = packet
             && let Content::Udp(ports) = packet.content
-            && self.own.contains(&SocketAddr::new(packet.destination, ports.destination))
+            && own.contains(&SocketAddr::new(packet.destination, ports.destination))
         {
-            self.builder.learn(packet.payload);
+            builder.learn(packet.payload);
         }
     }
 
-    /// The attack's name.
-    pub const fn name(&self) -> &'static str {
-        self.builder.attack().name()
+    /// A synthetic stream that begins at `now`. `mark` is the stream's number in its trailers.
+    pub fn synth(
+        name: String,
+        synth: Synth,
+        (rate, pattern): (Rate, Pattern),
+        mark: u32,
+        now: Instant,
+    ) -> Self {
+        let len = synth.plan().frame_len(synth.plan().sizes.of(0));
+        let source = Source::Synth(Box::new(synth));
+        Self { mark, len, ..Self::of(name, source, Plan::paced(rate, pattern, now)) }
+    }
+
+    /// A replay by a plan of its own.
+    pub fn replay(name: String, replay: Replay, plan: Plan) -> Self {
+        let len = replay.frame_len();
+        Self { len, ..Self::of(name, Source::Replay(replay), plan) }
+    }
+
+    fn of(name: String, source: Source, plan: Plan) -> Self {
+        // Measured streams have one meter row; those that nobody measures have none.
+        let meter = Meter::new(usize::from(matches!(source, Source::Synth(_))), false);
+        let frame = vec![0; ROOM].into_boxed_slice();
+        let tally = Tally::default();
+        Self { name, source, plan, tally, meter, mark: 0, frame, len: 60, is_ended: false }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is.
+    pub const fn kind(&self) -> Kind {
+        match self.source {
+            Source::Attack(..) => Kind::Attack,
+            Source::Synth(_) => Kind::Synth,
+            Source::Replay(_) => Kind::Replay,
+        }
     }
 
     /// Sends what is due. Returns how many frames came due.
@@ -92,37 +125,102 @@ impl Barrage {
         rng: &mut ChaCha20Rng,
         out: &mut impl FnMut(&[u8]) -> bool,
     ) -> usize {
+        if self.is_ended {
+            return 0;
+        }
         for done in 0..FRAMES_PER_TURN {
-            let Some(planned) = self.pacer.take(now, self.len, rng) else { return done };
-            self.tally.planned += 1;
-            self.lateness.record(now.since(planned));
-            match self.builder.build(&mut self.frame) {
-                0 => self.tally.unbuilt += 1,
-                len => {
-                    self.len = len;
-                    let is_sent = self.frame.get(..len).is_some_and(&mut *out);
-                    let place =
-                        if is_sent { &mut self.tally.sent } else { &mut self.tally.without_room };
-                    *place += 1;
-                }
+            if !self.step(now, rng, &mut |frame, _| out(frame)) {
+                return done;
             }
         }
         FRAMES_PER_TURN
     }
 
+    /// Sends the next frame if it is due, and tells `out` when it was planned for; false if none is.
+    #[inline]
+    pub fn step(
+        &mut self,
+        now: Instant,
+        rng: &mut ChaCha20Rng,
+        out: &mut impl FnMut(&[u8], Instant) -> bool,
+    ) -> bool {
+        let Some(planned) = self.plan.take(now, self.len, rng) else { return false };
+        self.tally.planned += 1;
+        self.send(planned, now, &mut |frame| out(frame, planned));
+        true
+    }
+
+    #[inline]
+    fn send(&mut self, planned: Instant, now: Instant, out: &mut impl FnMut(&[u8]) -> bool) {
+        let Self { source, meter, frame, mark, .. } = self;
+        meter.late(planned, now);
+        let mut is_measured = false;
+        let octets = match source {
+            Source::Attack(builder, _) => {
+                let len = builder.build(frame);
+                frame.get(..len).unwrap_or_default()
+            }
+            Source::Replay(replay) => replay.frame(),
+            Source::Synth(synth) => {
+                is_measured = synth.measures_next();
+                if is_measured {
+                    let trailer = Trailer { stream: *mark, ..meter.send(0, planned) };
+                    let len = synth.build(Some(trailer), frame);
+                    frame.get(..len).unwrap_or_default()
+                } else if let Some(prepared) = synth.prepared() {
+                    prepared
+                } else {
+                    let len = synth.build(None, frame);
+                    frame.get(..len).unwrap_or_default()
+                }
+            }
+        };
+        let tally = &mut self.tally;
+        if octets.is_empty() {
+            tally.unbuilt += 1;
+        } else {
+            self.len = octets.len();
+            if out(octets) {
+                tally.sent += 1;
+                return;
+            }
+            tally.without_room += 1;
+        }
+        if is_measured {
+            meter.withdraw(0);
+        }
+    }
+
+    /// One of its packets has come back at `now`.
+    pub fn returned(&mut self, trailer: Trailer, now: Instant) {
+        self.tally.returned += 1;
+        self.meter.received(Trailer { stream: 0, ..trailer }, now);
+    }
+
     /// Lets nothing be due later than this.
     pub const fn limit(&mut self, until: Instant) {
-        self.pacer.end(until);
+        self.plan.end(until);
     }
 
     /// Frames that are due by now and were not sent yet.
     pub fn owed(&self, now: Instant) -> u64 {
-        self.pacer.owed(now, self.len)
+        self.plan.owed(now, self.len)
     }
 
-    /// The end: what is due by now and was not sent is owed.
+    /// Frames that are still to come; none if they have no end.
+    pub const fn left(&self) -> Option<u64> {
+        self.plan.left()
+    }
+
+    /// Whether nothing will ever be due again.
+    pub const fn is_over(&self) -> bool {
+        self.plan.is_over()
+    }
+
+    /// The end: what is due by now and was not sent is owed, and nothing is sent any more.
     pub fn end(&mut self, now: Instant) {
         self.tally.owed += self.owed(now);
+        self.is_ended = true;
     }
 
     /// Its counts so far.
@@ -130,39 +228,28 @@ impl Barrage {
         &self.tally
     }
 
+    /// The sequences of its measured packets.
+    pub fn sums(&self) -> Sums {
+        self.meter.sums()
+    }
+
+    /// From planned sending to return.
+    pub const fn latency(&self) -> &Latency {
+        &self.meter.latency
+    }
+
     /// How late its frames left.
     pub const fn lateness(&self) -> &Latency {
-        &self.lateness
+        &self.meter.lateness
+    }
+
+    /// Whether every frame, either way, is in exactly one count.
+    pub fn adds_up(&self) -> bool {
+        let sums = self.sums();
+        let returned = sums.received + sums.duplicates + sums.too_old + sums.strange;
+        self.tally.adds_up() && sums.adds_up() && self.tally.returned == returned
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::attack::{Attack, Link, Scene};
-    use rand_chacha::rand_core::SeedableRng;
-    use std::net::Ipv4Addr;
-
-    #[test]
-    fn keeps_its_pace_and_its_books() {
-        let link = Link { server: [2, 0, 0, 0, 0, 1], station: [2, 0, 0, 0, 0, 2], vlan: None };
-        let mut scene = Scene::new(link, [9; 32], 51_820, 1);
-        scene.target_v4 = Some(Ipv4Addr::new(192, 0, 2, 1));
-        let builder = Builder::new(Attack::DosMac1, &scene).unwrap();
-        let own = ["192.0.2.9:40000", "[2001:db8::9]:40000"].map(|own| own.parse().unwrap());
-        let pace = (Rate::Packets(1e6), Pattern::Constant);
-        let mut barrage = Barrage::new(builder, own, pace, Instant(0));
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let mut room = 50;
-        let mut out = |_: &[u8]| {
-            room -= 1;
-            room >= 0
-        };
-        assert_eq!(barrage.turn(Instant(99_500), &mut rng, &mut out), 64);
-        assert_eq!(barrage.turn(Instant(99_500), &mut rng, &mut out), 36);
-        barrage.end(Instant(109_500));
-        let wanted = Tally { planned: 100, sent: 50, without_room: 50, unbuilt: 0, owed: 10 };
-        assert_eq!((*barrage.tally(), barrage.name()), (wanted, "dos_mac1"));
-        assert!(barrage.tally().adds_up());
-    }
-}
+mod tests;

@@ -3,22 +3,30 @@
 //!
 //! Nothing here knows a device or a clock: frames go in and out, time is an argument.
 
+mod arrivals;
 mod batch;
+mod calls;
 mod identity;
 mod lend;
 mod member;
 mod places;
 mod plan;
+mod pool;
+mod race;
 mod receive;
 mod tally;
+mod template;
 mod traffic;
 
 pub use identity::{keys, peer_text};
 pub use lend::Hostile;
 pub use places::Places;
 pub use plan::{CLIENTS_MAX, INNER_LEN_MAX};
-pub use plan::{ClientIds, Family, Kind, Plan, Roam, RoamKind, RoamTime, Target, Traffic};
+pub use plan::{ClientIds, Families, Family, Kind, Plan, Roam, RoamKind, RoamTime};
+pub use plan::{Order, Ports, Sealing, Spread, Target, Traffic};
+pub use pool::Refused as PoolRefused;
 pub use tally::{Refusals, Tally};
+pub use traffic::inner_packets;
 
 use std::time::Duration;
 
@@ -32,15 +40,12 @@ use wireguard::wheel::Wheel;
 use crate::link::{HEAD_LEN_MAX, Link};
 use crate::measure::Meter;
 use crate::pace::{Pacer, Pattern, Rate};
+use arrivals::Arrivals;
 use batch::Batch;
 use member::{Member, Tunnel};
-
-/// Timers that fire in one turn at most; the others wait for the next.
-const TIMERS_PER_TURN: usize = 256;
-/// Handshakes that begin in one turn at most.
-const CONNECTS_PER_TURN: usize = 16;
-/// Clients that move in one turn at most.
-const MOVES_PER_TURN: usize = 1024;
+use pool::Pool;
+use race::Races;
+use traffic::{Cursor, Segments};
 
 /// Time and the wall clock of one turn.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +68,11 @@ struct Shared {
     scratch: Box<[u8]>,
     /// Where frames around their messages are made.
     frame: Box<[u8]>,
-    /// The inner packet that a tunnel has delivered last.
-    inbox: Vec<u8>,
+    /// The families' races, if the plan has them.
+    races: Option<Races>,
+    segments: Segments,
+    /// Whether what a tunnel sends now is a race's second call.
+    is_rival: bool,
 }
 
 /// The clients.
@@ -73,6 +81,7 @@ pub struct Swarm {
     wheel: Wheel,
     shared: Shared,
     batch: Batch,
+    arrivals: Arrivals,
     /// The responder's answer on its way.
     answer: Vec<u8>,
     connects: Pacer,
@@ -80,9 +89,13 @@ pub struct Swarm {
     begun: u32,
     moves: Option<Pacer>,
     moved: u32,
+    renewals: Option<Pacer>,
+    renewed: u32,
     traffic: Option<Pacer>,
-    /// Whose turn it is to send.
-    turn: u64,
+    /// The gaps of the traffic and nothing else, so that the plan is known ahead.
+    gaps: ChaCha20Rng,
+    cursor: Cursor,
+    pool: Option<Pool>,
 }
 
 impl std::fmt::Debug for Swarm {
@@ -94,20 +107,25 @@ impl std::fmt::Debug for Swarm {
 impl Swarm {
     /// The clients of a plan behind the link address `mac`, unconnected. They call at the plan's pace from `now` on.
     pub fn new(plan: Plan, mac: Mac, now: Instant) -> Self {
-        let count = plan.members();
+        let (count, clients) = (plan.members(), plan.clients);
         let members = (0..count).map(|_| Member::default()).collect();
         let connects = Pacer::new(Rate::Packets(plan.connects_per_sec), Pattern::Constant, now);
         let places = Places::new(&plan);
         let random = ChaCha20Rng::seed_from_u64(plan.seed);
+        let is_elsewhere =
+            plan.traffic.as_ref().is_some_and(|traffic| traffic.is_measured_elsewhere);
+        let gaps = traffic::gaps(&plan);
         let shared = Shared {
             link: Link::new(plan.link(mac)),
             places,
-            meter: Meter::new(count as usize),
+            meter: Meter::new(count as usize, is_elsewhere),
             tally: Tally::default(),
             random,
             scratch: vec![0; SCRATCH_LEN].into_boxed_slice(),
             frame: vec![0; HEAD_LEN_MAX + SCRATCH_LEN].into_boxed_slice(),
-            inbox: Vec::with_capacity(INNER_LEN_MAX),
+            races: Races::new(&plan),
+            segments: Segments::new(&plan),
+            is_rival: false,
             plan,
         };
         Self {
@@ -115,22 +133,33 @@ impl Swarm {
             wheel: Wheel::new(count as usize, now),
             shared,
             batch: Batch::new(),
+            arrivals: Arrivals::new(),
             answer: Vec::new(),
             connects,
             begun: 0,
             moves: None,
             moved: 0,
+            renewals: None,
+            renewed: 0,
             traffic: None,
-            turn: 0,
+            gaps,
+            cursor: Cursor::new(clients),
+            pool: None,
         }
     }
 
-    /// Begins the traffic of the plan, and counts roaming from now.
+    /// Begins the traffic of the plan, and counts roaming and reconnects from now.
     pub fn begin(&mut self, now: Instant) {
         let plan = &self.shared.plan;
-        let pace = plan.traffic.as_ref().map(|traffic| (traffic.rate, traffic.pattern));
-        self.traffic = pace.map(|(rate, pattern)| Pacer::new(rate, pattern, now));
-        self.moves = plan.roam.map(|roam| roam.pacer(plan.clients, now));
+        match (&plan.traffic, &mut self.pool) {
+            (Some(_), Some(pool)) => self.shared.meter.shift(pool.begin(now)),
+            (Some(traffic), None) => {
+                self.traffic = Some(Pacer::new(traffic.rate, traffic.pattern, now));
+            }
+            (None, _) => {}
+        }
+        self.moves = plan.roam.map(|roam| roam.time.pacer(plan.clients, now));
+        self.renewals = plan.reconnect.map(|time| time.pacer(plan.clients, now));
     }
 
     /// Lets nothing be due later than this.
@@ -138,17 +167,26 @@ impl Swarm {
         if let Some(traffic) = &mut self.traffic {
             traffic.end(until);
         }
+        if let Some(pool) = &mut self.pool {
+            pool.limit(until);
+        }
     }
 
-    /// Ends the traffic of the plan and the roaming; sessions live on. What was due by `now` and was not sent is
-    /// counted as owed.
+    /// Ends the traffic of the plan, the roaming and the reconnects; sessions live on. What was due by `now` and was
+    /// not sent is counted as owed.
     pub fn end(&mut self, now: Instant) {
         self.shared.tally.owed += self.owed(now);
-        (self.traffic, self.moves) = (None, None);
+        if let Some(pool) = self.pool.take() {
+            pool.withdraw(&mut self.shared.meter);
+        }
+        (self.traffic, self.moves, self.renewals) = (None, None, None);
     }
 
     /// Packets of the traffic under way that are due by `now` and were not sent yet.
     pub fn owed(&self, now: Instant) -> u64 {
+        if let Some(pool) = &self.pool {
+            return pool.owed(now);
+        }
         let both = self.traffic.as_ref().zip(self.shared.plan.traffic.as_ref());
         both.map_or(0, |(pacer, traffic)| {
             pacer.owed(now, self.shared.plan.frame_len(traffic.sizes.mean()))
@@ -161,9 +199,15 @@ impl Swarm {
         if !self.shared.link.is_resolved() {
             return 0;
         }
+        if self.pool.as_ref().is_some_and(Pool::is_under_way) {
+            // Whatever else a session sent would take a counter behind those of the pool.
+            return self.send_prepared(moment.now, out);
+        }
         let mut done = self.expire(moment, out);
         done += self.connect(moment, out);
+        done += self.rival(moment, out);
         done += self.roam(moment.now);
+        done += self.reconnect(moment, out);
         done + self.send_due(moment, out)
     }
 
@@ -207,79 +251,6 @@ impl Swarm {
             });
         }
     }
-
-    fn expire(&mut self, moment: Moment, out: &mut impl FnMut(&[u8]) -> bool) -> usize {
-        let mut due = [0; TIMERS_PER_TURN];
-        let mut count = 0;
-        let _more = self.wheel.expire(moment.now, TIMERS_PER_TURN, |number| {
-            if let Some(place) = due.get_mut(count) {
-                *place = number;
-            }
-            count += 1;
-        });
-        let fired = due.get(..count).unwrap_or_default();
-        for &number in fired {
-            let Some(member) = self.members.get_mut(number as usize) else { continue };
-            member.wake = Instant::NEVER;
-            let Some(tunnel) = member.tunnel.as_deref_mut() else { continue };
-            // A deadline moves on with every packet; only what is really due is done.
-            if tunnel.deadline().is_some_and(|deadline| deadline <= moment.now) {
-                let _: Result<(), Refused> =
-                    self.shared.act((number, tunnel), moment, out, |tunnel, turn, mut emit| {
-                        tunnel.tick(turn, &mut emit);
-                        Ok(())
-                    });
-            }
-            member.rearm(number, &mut self.wheel);
-        }
-        count
-    }
-
-    fn connect(&mut self, moment: Moment, out: &mut impl FnMut(&[u8]) -> bool) -> usize {
-        for done in 0..CONNECTS_PER_TURN {
-            let is_due = self.begun < self.shared.plan.members()
-                && self.connects.take(moment.now, 0, &mut self.shared.random).is_some();
-            if !is_due {
-                return done;
-            }
-            let number = self.begun;
-            self.begun += 1;
-            self.call(number, moment, out);
-        }
-        CONNECTS_PER_TURN
-    }
-
-    /// Makes the member's tunnel if there is none yet, and starts a handshake unless one runs.
-    fn call(&mut self, number: u32, moment: Moment, out: &mut impl FnMut(&[u8]) -> bool) {
-        let Some(member) = self.members.get_mut(number as usize) else { return };
-        if member.tunnel.is_none() {
-            member.tunnel = identity::tunnel(&self.shared.plan, number, moment.now).map(Box::new);
-            self.shared.places.settle(number);
-        }
-        let Some(tunnel) = member.tunnel.as_deref_mut() else { return };
-        let _: Result<(), Refused> =
-            self.shared.act((number, tunnel), moment, out, |tunnel, turn, mut emit| {
-                tunnel.send(&[], turn, &mut emit)
-            });
-        member.rearm(number, &mut self.wheel);
-    }
-
-    fn roam(&mut self, now: Instant) -> usize {
-        let Some(roam) = self.shared.plan.roam else { return 0 };
-        let clients = self.shared.plan.clients;
-        for done in 0..MOVES_PER_TURN {
-            let Some(pacer) = &mut self.moves else { return done };
-            if roam.ends(pacer.planned(), clients)
-                || pacer.take(now, 0, &mut self.shared.random).is_none()
-            {
-                return done;
-            }
-            let number = roam.who(self.moved, clients, &mut self.shared.random);
-            self.moved = self.moved.wrapping_add(1);
-            self.shared.tally.moves += u64::from(self.shared.places.roam(number, roam.kind));
-        }
-        MOVES_PER_TURN
-    }
 }
 
 impl Shared {
@@ -295,12 +266,15 @@ impl Shared {
             &mut dyn FnMut(Event<'_>),
         ) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
-        let Self { link, places, tally, random, scratch, frame, inbox, .. } = self;
-        let source = places.of(number);
+        let Self { link, places, tally, random, scratch, frame, races, is_rival, .. } = self;
         let mut turn =
             Turn { now: moment.now, unix: moment.unix, rng: random, scratch, cookies: None };
         act(tunnel, &mut turn, &mut |event| match event {
             Event::Transmit { octets, to } => {
+                if let Some(races) = races {
+                    races.sends(number, octets, (*is_rival, moment.now), tally);
+                }
+                let source = places.facing(number, to.is_ipv4());
                 let head = link.head_len(source.ip());
                 let whole = frame.get_mut(..head + octets.len()).unwrap_or_default();
                 if let Some(body) = whole.get_mut(head..) {
@@ -309,10 +283,8 @@ impl Shared {
                 let is_sent = link.enclose(whole, source, to) && out(whole);
                 tally.transmit(is_sent, |tally| tally.kind_sent(octets));
             }
-            Event::Deliver(inner) => {
-                inbox.clear();
-                inbox.extend_from_slice(inner);
-            }
+            // Data is opened in batches, beside the tunnel.
+            Event::Deliver(_) => {}
             Event::Established(_) => tally.sessions += 1,
             Event::GaveUp => tally.given_up += 1,
             Event::Forgotten => tally.forgotten += 1,

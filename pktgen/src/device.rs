@@ -1,6 +1,7 @@
 //! The device: one queue of any DPDK port, frames copied in and out.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
 use dpdk::mbuf::HEADROOM;
@@ -21,6 +22,9 @@ const ROOM: u16 = 2048;
 const BURST_LEN: usize = 64;
 /// Calls to a device that takes nothing before the rest has to wait for the next turn.
 const TRIES: usize = 8;
+
+/// Devices that were opened so far.
+static OPENED: AtomicU32 = AtomicU32::new(0);
 
 /// Frames of a burst.
 pub type Burst = ArrayVec<Mbuf, BURST_LEN>;
@@ -46,6 +50,13 @@ impl fmt::Debug for Device {
 /// Why a device could not be opened: a sentence and its remedy.
 #[derive(Debug)]
 pub struct Error(String);
+
+impl Error {
+    /// An error of something that uses devices.
+    pub(crate) fn new(what: &str) -> Self {
+        Self(what.to_owned())
+    }
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,7 +102,9 @@ impl Device {
     /// As [`Pool::new`] and [`Port::open`].
     pub fn open(eal: &Eal, name: &str) -> Result<Self, Error> {
         let failed = |error: dpdk::Error| Error(format!("device {name}: {error}"));
-        let pool = Pool::new(eal, "pktgen", BUFFERS, ROOM).map_err(failed)?;
+        // Names of pools are the process's own.
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        let pool = Pool::new(eal, &format!("pktgen{number}"), BUFFERS, ROOM).map_err(failed)?;
         // Questions of neighbour discovery come to groups that the device does not know of.
         let settings = Settings { promiscuous: true, ..Settings::default() };
         let port = Port::open(eal, name, &settings, &[&pool]).map_err(failed)?;

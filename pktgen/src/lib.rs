@@ -2,15 +2,22 @@
 #![forbid(unsafe_code)]
 
 pub mod pace;
+pub mod rewrite;
 pub mod size;
+pub mod synth;
+pub mod replay;
 pub mod measure;
 pub mod packet;
+pub mod pcap;
 pub mod link;
 pub mod responder;
 pub mod attack;
 pub mod client;
 pub mod profile;
 pub mod barrage;
+pub mod decode;
+pub mod streams;
+pub mod rehearsal;
 pub mod report;
 pub mod status;
 #[cfg(feature = "dpdk")]

@@ -26,6 +26,13 @@ pub struct Range {
 }
 
 impl Range {
+    /// Reads `192.0.2.10+40`, the first and how many; an address alone is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, count) = text.split_once('+').unwrap_or((text, "1"));
+        let range = Self { first: first.trim().parse().ok()?, count: count.trim().parse().ok()? };
+        (range.count > 0).then_some(range)
+    }
+
     /// Address number `number` of the row, which starts again at its end.
     pub fn at(&self, number: u32) -> IpAddr {
         let number = number % self.count.max(1);
@@ -100,6 +107,22 @@ pub enum Arrived<'a> {
     Foreign,
 }
 
+/// What a frame is to us, before a packet in it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened<'a> {
+    /// What claims to be an IP packet, and may have padding behind it.
+    Packet {
+        /// Its octets.
+        octets: &'a [u8],
+        /// The link address that it came from.
+        sender: Mac,
+    },
+    /// As [`Arrived::Neighbour`].
+    Neighbour,
+    /// As [`Arrived::Foreign`].
+    Foreign,
+}
+
 impl Link {
     /// A link on which nobody is known yet.
     pub fn new(setup: Setup) -> Self {
@@ -121,6 +144,16 @@ impl Link {
     /// Where packets of a family go, once it is known.
     pub fn next_hop(&self, is_ipv4: bool) -> Option<Mac> {
         self.hops.iter().find(|hop| hop.address.is_ipv4() == is_ipv4)?.mac
+    }
+
+    /// Where this neighbour is, once it is known.
+    pub fn neighbour(&self, address: IpAddr) -> Option<Mac> {
+        self.hops.iter().find(|hop| hop.address == address)?.mac
+    }
+
+    /// Takes all neighbours to be there, without asking.
+    pub fn assume(&mut self, mac: Mac) {
+        self.hops.iter_mut().for_each(|hop| hop.mac = Some(mac));
     }
 
     /// Asks for the neighbours that are not known, each at most four times a second.
@@ -177,10 +210,19 @@ impl Link {
 
     /// Reads a frame, answers if it is a question for one of our addresses, learns if it is an answer.
     pub fn receive<'a>(&mut self, frame: &'a [u8], out: &mut impl FnMut(&[u8])) -> Arrived<'a> {
-        let Ok(header) = ethernet::parse(frame) else { return Arrived::Foreign };
+        match self.open(frame, out) {
+            Opened::Neighbour => Arrived::Neighbour,
+            Opened::Foreign => Arrived::Foreign,
+            Opened::Packet { octets, .. } => self.datagram(octets),
+        }
+    }
+
+    /// The same, but leaves a packet closed, whomever it is for.
+    pub fn open<'a>(&mut self, frame: &'a [u8], out: &mut impl FnMut(&[u8])) -> Opened<'a> {
+        let Ok(header) = ethernet::parse(frame) else { return Opened::Foreign };
         let for_us = header.destination == self.mac || ethernet::is_multicast(header.destination);
         if !for_us || header.vlan_id != self.vlan {
-            return Arrived::Foreign;
+            return Opened::Foreign;
         }
         let payload = frame.get(header.payload_offset..).unwrap_or_default();
         let known = match header.ethertype {
@@ -188,7 +230,13 @@ impl Link {
             ipv6::ETHERTYPE => self.receive_nd(payload, out),
             _ => None,
         };
-        if known.is_some() { Arrived::Neighbour } else { self.datagram(payload) }
+        match header.ethertype {
+            _ if known.is_some() => Opened::Neighbour,
+            ipv4::ETHERTYPE | ipv6::ETHERTYPE => {
+                Opened::Packet { octets: payload, sender: header.source }
+            }
+            _ => Opened::Foreign,
+        }
     }
 
     fn datagram<'a>(&self, packet: &'a [u8]) -> Arrived<'a> {
@@ -241,7 +289,8 @@ impl Link {
         }
     }
 
-    fn has(&self, address: IpAddr) -> bool {
+    /// Whether an address is ours.
+    pub fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|range| range.position(address).is_some())
     }
 

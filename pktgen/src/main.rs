@@ -1,6 +1,8 @@
 //! millrace-pktgen: reads a profile, opens the device, and runs clients and attacks against a server of one's own.
 #![forbid(unsafe_code)]
 
+mod shortcut;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,10 +15,11 @@ use pktgen::client::peer_text;
 use pktgen::device::{self, Device};
 use pktgen::measure::Latency;
 use pktgen::profile::Profile;
-use pktgen::report::{History, Report, percentiles_svg, rates_svg};
+use pktgen::report::{History, Pace, Report, percentiles_svg, rates_svg};
 use pktgen::run::{Run, Told};
 use pktgen::selftest;
 use pktgen::status::Status;
+use pktgen::streams::Captures;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// A load generator that speaks WireGuard. For servers of your own.
@@ -41,6 +44,22 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+    /// Sends synthetic packets alone: those of the flags, or the profile's [[synth]] sections.
+    Synth {
+        #[command(flatten)]
+        packets: Box<shortcut::Packets>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Sends a capture alone.
+    Replay {
+        #[command(flatten)]
+        recording: Box<shortcut::Recording>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Runs a profile's responder alone; with run.secs = 0 until it is stopped.
+    Respond(Running),
     /// Lists the attacks.
     Attacks,
     /// Prints the profile's clients as [[peer]] sections of the server's configuration.
@@ -55,6 +74,9 @@ enum Command {
         /// Seconds for each figure.
         #[arg(long, default_value_t = 1.0)]
         secs: f64,
+        /// Print each figure as a line of JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -196,6 +218,8 @@ struct Running {
     /// Let DPDK log to standard error.
     #[arg(long)]
     verbose: bool,
+    #[command(flatten)]
+    dry: shortcut::Dry,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -214,6 +238,13 @@ fn run(command: &Command) -> Result<u8, Failure> {
     match command {
         Command::Client(running) => generate(&running.choice.read()?, running),
         Command::Attack { name, running } => generate(&alone(name, &running.choice)?, running),
+        Command::Synth { packets, running } => {
+            generate(&shortcut::synth(packets, &running.choice)?, running)
+        }
+        Command::Replay { recording, running } => {
+            generate(&shortcut::replay(recording, &running.choice)?, running)
+        }
+        Command::Respond(running) => generate(&running.choice.read()?.respond()?, running),
         Command::Attacks => {
             for attack in Attack::ALL {
                 say(&format!("{:<24} {}", attack.name(), attack.about()));
@@ -226,13 +257,21 @@ fn run(command: &Command) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Check(choice) => {
-            let clients = choice.read()?.plan.clients;
-            say(&format!("{}: ok, {clients} clients", choice.name()));
+            let profile = choice.read()?;
+            let (clients, streams) = (profile.plan.clients, &profile.streams);
+            let (synths, replays) = (streams.synths.len(), streams.replays.len());
+            let beside = if streams.is_empty() {
+                String::new()
+            } else {
+                format!(", {synths} synthetic streams, {replays} replays")
+            };
+            say(&format!("{}: ok, {clients} clients{beside}", choice.name()));
             Ok(0)
         }
-        Command::SelfTest { core, secs } => {
-            for line in selftest::measure(*core, *secs)? {
-                say(&line);
+        Command::SelfTest { core, secs, json } => {
+            for figure in selftest::measure(*core, *secs)? {
+                let text = if *json { serde_json::to_string(&figure)? } else { figure.line() };
+                say(&text);
             }
             Ok(0)
         }
@@ -249,22 +288,30 @@ fn alone(name: &str, choice: &Choice) -> Result<Profile, Failure> {
     let mut profile = Profile::read(choice.profile.as_deref(), &changes)?;
     profile.plan.clients = 0;
     profile.plan.traffic = None;
+    profile.streams = pktgen::profile::Streams::default();
     profile.enlist()?;
     Ok(profile)
 }
 
 fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
+    if let Some(code) = shortcut::show(profile, &running.dry)? {
+        return Ok(code);
+    }
     // Before anything takes time, so that no signal is missed.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    let captures = Captures::read(profile)?;
+    for remark in captures.remarks(profile) {
+        say_error(&remark);
+    }
     let eal = device::start(&profile.device, running.verbose)?;
     let device = Device::open(&eal, &profile.device.name)?;
-    let run = Run::new(profile, device, &stop);
+    let run = Run::new(profile, captures, device, &stop);
     let (mut status, mut history) = (Status::of_stderr(), History::new());
     let (report, latency) = run.go(&mut |told| {
-        if let Told::Interval(interval) = told {
+        if let Told::Interval(interval, _) = told {
             history.push(interval);
         }
         tell(&told, running.json, &mut status);
@@ -277,11 +324,19 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
 
 fn tell(told: &Told<'_>, json: bool, status: &mut Status<std::io::Stderr>) {
     match told {
-        Told::Interval(interval) if json => {
-            let line = serde_json::json!({ "interval": interval });
+        Told::Interval(interval, streams) if json => {
+            let line = serde_json::json!({ "interval": interval, "streams": streams });
             say(&serde_json::to_string(&line).unwrap_or_default());
         }
-        Told::Interval(interval) => status.line(&interval.line()),
+        Told::Interval(interval, streams) => {
+            let streams: Vec<_> = streams.iter().map(Pace::text).collect();
+            status.line(&[interval.line(), streams.join("  ")].join("  "));
+        }
+        Told::Responder(interval) if json => {
+            let line = serde_json::json!({ "responder": interval });
+            say(&serde_json::to_string(&line).unwrap_or_default());
+        }
+        Told::Responder(interval) => status.line(&interval.line()),
         Told::Connecting { connected, clients, secs } => {
             status.passing(&format!("{secs:7.1} s  {connected} of {clients} clients connected"));
         }

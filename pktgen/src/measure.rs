@@ -9,6 +9,8 @@ pub use latency::{Latency, Percentiles};
 pub use stream::{Arrival, Stream};
 pub use trailer::{TRAILER_LEN, Trailer};
 
+use std::time::Duration;
+
 use serde::Serialize;
 use wireguard::time::Instant;
 
@@ -21,6 +23,8 @@ pub struct Sums {
     pub received: u64,
     /// Sent and not arrived: lost, or still on their way.
     pub missing: u64,
+    /// Sent to where somebody else measures what arrives.
+    pub elsewhere: u64,
     /// Arrivals of a packet that had arrived before.
     pub duplicates: u64,
     /// Arrivals after one with a higher number.
@@ -34,7 +38,7 @@ pub struct Sums {
 impl Sums {
     /// Whether every packet is where it can be: delivered once, or missing.
     pub const fn adds_up(&self) -> bool {
-        self.sent == self.received + self.missing && self.strange == 0
+        self.sent == self.received + self.missing + self.elsewhere && self.strange == 0
     }
 }
 
@@ -43,6 +47,10 @@ impl Sums {
 pub struct Meter {
     streams: Vec<Stream>,
     strange: u64,
+    /// Whether the packets arrive at somebody else.
+    is_elsewhere: bool,
+    /// What the planned times of trailers lack.
+    shift: Duration,
     /// From planned sending to arrival.
     pub latency: Latency,
     /// From planned sending to actual sending.
@@ -50,17 +58,28 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// So many streams, nothing sent.
-    pub fn new(streams: usize) -> Self {
+    /// So many streams, nothing sent. What does not come back because it is measured elsewhere is not missing.
+    pub fn new(streams: usize, is_elsewhere: bool) -> Self {
         let streams = vec![Stream::default(); streams];
-        Self { streams, strange: 0, latency: Latency::new(), lateness: Latency::new() }
+        let (latency, lateness) = (Latency::new(), Latency::new());
+        Self { streams, strange: 0, is_elsewhere, shift: Duration::ZERO, latency, lateness }
     }
 
-    /// The trailer of the stream's next packet, which was planned for `planned` and leaves at `now`.
-    pub fn send(&mut self, stream: u32, planned: Instant, now: Instant) -> Trailer {
+    /// The trailer of the stream's next packet, which is planned for `planned`.
+    pub fn send(&mut self, stream: u32, planned: Instant) -> Trailer {
         let sequence = self.streams.get_mut(stream as usize).map_or(0, Stream::send);
-        self.lateness.record(now.since(planned));
         Trailer { stream, sequence, planned }
+    }
+
+    /// A packet that was planned for `planned` leaves at `now`.
+    pub fn late(&mut self, planned: Instant, now: Instant) {
+        self.lateness.record(now.since(planned));
+    }
+
+    /// The planned times of all trailers are this much before the true ones: they were written before the begin of
+    /// the traffic was known.
+    pub const fn shift(&mut self, shift: Duration) {
+        self.shift = shift;
     }
 
     /// A packet of the stream did not leave after all.
@@ -78,7 +97,9 @@ impl Meter {
         };
         let arrival = stream.receive(trailer.sequence);
         match arrival {
-            Arrival::New | Arrival::Reordered => self.latency.record(now.since(trailer.planned)),
+            Arrival::New | Arrival::Reordered => {
+                self.latency.record(now.since(trailer.planned + self.shift));
+            }
             Arrival::Strange => self.strange += 1,
             Arrival::Duplicate | Arrival::TooOld => {}
         }
@@ -101,6 +122,9 @@ impl Meter {
             sums.reordered += stream.reordered();
             sums.too_old += stream.too_old();
         }
+        if self.is_elsewhere {
+            (sums.elsewhere, sums.missing) = (sums.missing, 0);
+        }
         sums
     }
 }
@@ -111,8 +135,9 @@ mod tests {
 
     #[test]
     fn latency_counts_from_the_planned_moment_not_from_the_late_one() {
-        let mut meter = Meter::new(1);
-        let trailer = meter.send(0, Instant(1_000_000), Instant(9_000_000));
+        let mut meter = Meter::new(1, false);
+        let trailer = meter.send(0, Instant(1_000_000));
+        meter.late(trailer.planned, Instant(9_000_000));
         assert_eq!(meter.received(trailer, Instant(11_000_000)), Arrival::New);
         assert!((9_990_000..=10_010_000).contains(&meter.latency.percentiles().max_ns));
         assert!((7_990_000..=8_010_000).contains(&meter.lateness.percentiles().max_ns));
@@ -120,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_packet_that_was_never_sent_does_not_add_up() {
-        let mut meter = Meter::new(2);
+        let mut meter = Meter::new(2, false);
         let trailer = Trailer { stream: 1, sequence: 0, planned: Instant(0) };
         assert_eq!(meter.received(trailer, Instant(1)), Arrival::Strange);
         assert_eq!(meter.received(Trailer { stream: 2, ..trailer }, Instant(1)), Arrival::Strange);

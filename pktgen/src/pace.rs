@@ -180,8 +180,9 @@ impl Pacer {
             }
         };
         let step = step + self.fraction;
-        self.fraction = step.fract();
-        self.at = Instant(self.at.0.saturating_add(whole(step)));
+        let count = whole(step);
+        self.fraction = step - float(count);
+        self.at = Instant(self.at.0.saturating_add(count));
         if let Pattern::OnOff { on, off } = self.pattern {
             self.skip_silence(on, off);
         }
@@ -205,6 +206,11 @@ pub(crate) fn unit(rng: &mut impl Rng) -> f64 {
 
 #[expect(clippy::cast_precision_loss, reason = "53 bits of nanoseconds are 104 days")]
 fn nanos(count: u128) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "53 bits of nanoseconds are 104 days")]
+const fn float(count: u64) -> f64 {
     count as f64
 }
 

@@ -1,8 +1,9 @@
 //! IP packets, as both the outer and the inner side build and read them: a header before a payload that lies in
 //! place, and back from a packet to its parts with every checksum verified.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use wire::checksum::Sum;
 use wire::{NoRoom, icmp, ipv4, ipv6, udp};
 
 /// Hops that every packet of ours starts with.
@@ -31,17 +32,7 @@ pub fn emit_ip(
     let payload_len = packet.len().checked_sub(ip_header_len(source)).ok_or(NoRoom)?;
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let fields = ipv4::Fields {
-                source,
-                destination,
-                protocol,
-                ttl: hop_limit,
-                tos: 0,
-                identification: 0,
-                dont_fragment: true,
-                payload_len,
-            };
-            ipv4::emit(packet, &fields).map(|_| ())
+            emit_v4(packet, (source, destination), (protocol, hop_limit))
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let fields = ipv6::Fields {
@@ -59,15 +50,65 @@ pub fn emit_ip(
     }
 }
 
+/// The sum of 8 octets that are still in a register. Summing octets right after they were written in other widths
+/// makes the processor wait until they are in the cache.
+pub(crate) fn sum_of(octets: u64) -> Sum {
+    Sum::of(&octets.to_be_bytes())
+}
+
+/// An IPv4 header without options (RFC 791 3.1), which must not be fragmented.
+fn emit_v4(
+    packet: &mut [u8],
+    (source, destination): (Ipv4Addr, Ipv4Addr),
+    (protocol, hop_limit): (u8, u8),
+) -> Result<(), NoRoom> {
+    let len = u16::try_from(packet.len()).map_err(|_| NoRoom)?;
+    let head = (0x4500 << 48) | (u64::from(len) << 32) | 0x4000;
+    let middle =
+        (u64::from(hop_limit) << 56) | (u64::from(protocol) << 48) | u64::from(source.to_bits());
+    let tail = destination.to_bits();
+    let sum = sum_of(head).plus(sum_of(middle)).plus(Sum::of_v4(destination));
+    let middle = middle | (u64::from(sum.finish()) << 32);
+    let header = packet.first_chunk_mut::<{ ipv4::HEADER_LEN }>().ok_or(NoRoom)?;
+    header[..8].copy_from_slice(&head.to_be_bytes());
+    header[8..16].copy_from_slice(&middle.to_be_bytes());
+    header[16..].copy_from_slice(&tail.to_be_bytes());
+    Ok(())
+}
+
+/// The sum of the pseudo header (RFC 768, RFC 8200 8.1); an error for addresses of two families.
+pub(crate) fn pseudo(source: IpAddr, to: IpAddr, protocol: u8, len: u16) -> Result<Sum, NoRoom> {
+    match (source, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => Ok(Sum::pseudo_v4(from, to, protocol, len)),
+        (IpAddr::V6(from), IpAddr::V6(to)) => Ok(Sum::pseudo_v6(from, to, protocol, len)),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(NoRoom),
+    }
+}
+
+/// Writes a UDP header before a payload whose sum, with that of the pseudo header, is `rest`. `len` counts both.
+pub(crate) fn emit_udp_header(header: &mut [u8], ports: udp::Ports, (len, rest): (u16, Sum)) {
+    let fields = (u64::from(ports.source) << 48)
+        | (u64::from(ports.destination) << 32)
+        | (u64::from(len) << 16);
+    // Zero means no checksum (RFC 768).
+    let checksum = match rest.plus(sum_of(fields)).finish() {
+        0 => 0xffff,
+        checksum => checksum,
+    };
+    let octets = (fields | u64::from(checksum)).to_be_bytes();
+    if let Some(place) = header.first_chunk_mut() {
+        *place = octets;
+    }
+}
+
 /// Writes IP and UDP headers before the payload that starts at [`overhead`].
 pub fn emit_udp(packet: &mut [u8], source: SocketAddr, to: SocketAddr) -> Result<(), NoRoom> {
     let datagram = packet.get_mut(ip_header_len(source.ip())..).ok_or(NoRoom)?;
+    let len = u16::try_from(datagram.len()).map_err(|_| NoRoom)?;
+    let (header, payload) = datagram.split_at_mut_checked(udp::HEADER_LEN).ok_or(NoRoom)?;
+    let rest = pseudo(source.ip(), to.ip(), udp::PROTOCOL, len)?.plus(Sum::of(payload));
     let ports = udp::Ports { source: source.port(), destination: to.port() };
-    match (source.ip(), to.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => udp::emit_v4(datagram, ports, from, to)?,
-        (IpAddr::V6(from), IpAddr::V6(to)) => udp::emit_v6(datagram, ports, from, to)?,
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return Err(NoRoom),
-    }
+    emit_udp_header(header, ports, (len, rest));
     emit_ip(packet, (source.ip(), to.ip()), udp::PROTOCOL, HOP_LIMIT)
 }
 
@@ -113,6 +154,8 @@ pub struct Located<'a> {
     pub source: IpAddr,
     /// Its receiver.
     pub destination: IpAddr,
+    /// What its payload is, as an IP protocol number.
+    pub protocol: u8,
     /// The protocol's message.
     pub content: Content,
     /// What lies behind the 8 octets of the UDP or echo header; all of the IP payload of others.
@@ -168,7 +211,8 @@ fn locate(
     };
     let skip = if content == Content::Other { 0 } else { udp::HEADER_LEN };
     let len = header_len + all.len();
-    Some(Located { source, destination, content, payload: all.get(skip..)?, header_len, len })
+    let payload = all.get(skip..)?;
+    Some(Located { source, destination, protocol, content, payload, header_len, len })
 }
 
 fn echo(request: Option<icmp::Echo>, reply: Option<icmp::Echo>) -> Content {

@@ -3,7 +3,12 @@
 mod check;
 mod clients;
 mod file;
+mod responder;
+mod streams;
 mod traffic;
+mod words;
+
+pub use streams::{Hop, Pace, Replay, Streams, Synth};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -73,6 +78,10 @@ pub struct Profile {
     pub times: Times,
     /// Largest share of missing packets that is good, 0..=1; none allows any.
     pub loss_allowed: Option<f64>,
+    /// What stands behind the server, if that is here too.
+    pub responder: Option<crate::responder::Plan>,
+    /// Packets from patterns and captures.
+    pub streams: Streams,
 }
 
 /// What is wrong with a profile, where, and what to do about it.
@@ -126,6 +135,14 @@ impl Profile {
             return Err(Error { path: self.path.clone(), line: None, what });
         }
         Ok(())
+    }
+
+    /// Leaves the clients, their traffic and the attacks out: what remains needs no server.
+    pub fn only_streams(&mut self) {
+        self.plan.clients = 0;
+        (self.plan.traffic, self.plan.hostile) = (None, None);
+        self.plan.hops.clear();
+        self.attacks.clear();
     }
 
     /// The same from a text; `path` is named in errors.

@@ -3,9 +3,12 @@
 
 mod history;
 mod plot;
+pub mod responder;
+mod streams;
 
 pub use history::History;
 pub use plot::{percentiles_svg, rates_svg};
+pub use streams::{Pace, Stream, told_apart};
 
 use std::fmt::Write as _;
 
@@ -59,7 +62,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Serialize)]
 pub struct Attack {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its counts.
     pub tally: barrage::Tally,
     /// How late its frames left.
@@ -99,6 +102,13 @@ pub struct Report {
     pub lateness: Percentiles,
     /// The attacks beside.
     pub attacks: Vec<Attack>,
+    /// What stands behind the server, if that ran here too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responder: Option<responder::Responder>,
+    /// Synthetic streams and replays.
+    pub streams: Vec<Stream>,
+    /// What is counted beside them.
+    pub beside_streams: crate::streams::Tally,
     /// What it amounts to.
     pub verdict: Verdict,
     /// One sentence for each thing that is not as it should be.
@@ -109,7 +119,9 @@ impl Report {
     /// Judges the figures and adds the remarks.
     pub fn judge(&mut self) {
         self.schema = SCHEMA;
-        let found: Vec<_> = self.unreached().into_iter().chain(self.faults()).collect();
+        let behind = self.responder.iter().flat_map(responder::Responder::judge);
+        let found = self.unreached().into_iter().chain(behind).chain(self.faults());
+        let found: Vec<_> = found.chain(self.stream_faults()).collect();
         self.verdict = found.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Good);
         self.remarks = found.into_iter().map(|(_, remark)| remark).collect();
     }
@@ -210,6 +222,22 @@ impl Report {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
+        let has_others = self.clients > 0 || !self.attacks.is_empty() || !self.streams.is_empty();
+        if has_others || self.responder.is_none() {
+            self.write_clients(text)?;
+        }
+        let mut unaccounted = self.tally.unaccounted();
+        if let Some(responder) = &self.responder {
+            responder.write(text)?;
+            unaccounted += responder.unaccounted();
+        }
+        for remark in &self.remarks {
+            writeln!(text, "! {remark}")?;
+        }
+        writeln!(text, "unaccounted  {unaccounted}")
+    }
+
+    fn write_clients(&self, text: &mut String) -> std::fmt::Result {
         let (tally, sums) = (&self.tally, &self.sums);
         let Self { clients, connected, connect_secs, traffic_secs, .. } = self;
         writeln!(
@@ -233,12 +261,23 @@ impl Report {
             tally.without_room,
             tally.owed
         )?;
+        if tally.prepared > 0 {
+            writeln!(text, "sealed       {} packets before the traffic began", tally.prepared)?;
+        }
+        if tally.races > 0 {
+            let Tally { races, won_v4, won_v6, late_answers, .. } = tally;
+            writeln!(
+                text,
+                "races        {races}, won over IPv4 {won_v4}, over IPv6 {won_v6}, late answers {late_answers}"
+            )?;
+        }
         writeln!(text, "received     {} ({:.1} pps)", sums.received, rate(sums.received))?;
         writeln!(
             text,
-            "missing      {} ({:.6} %), duplicates {}, reordered {}, too old {}",
+            "missing      {} ({:.6} %), elsewhere {}, duplicates {}, reordered {}, too old {}",
             sums.missing,
             100.0 * share(sums.missing, sums.sent),
+            sums.elsewhere,
             sums.duplicates,
             sums.reordered,
             sums.too_old
@@ -261,10 +300,10 @@ impl Report {
                 rate(sent)
             )?;
         }
-        for remark in &self.remarks {
-            writeln!(text, "! {remark}")?;
+        for stream in &self.streams {
+            stream.write(text, *traffic_secs)?;
         }
-        writeln!(text, "unaccounted  {}", tally.unaccounted())
+        Ok(())
     }
 }
 
@@ -327,6 +366,9 @@ mod tests {
             latency: Percentiles { p50_ns: 900, p99_9_ns: 1_234_567, ..Percentiles::default() },
             lateness: Percentiles::default(),
             attacks: Vec::new(),
+            responder: None,
+            streams: Vec::new(),
+            beside_streams: crate::streams::Tally::default(),
             verdict: Verdict::Unbalanced,
             remarks: Vec::new(),
         }

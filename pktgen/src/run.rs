@@ -2,23 +2,26 @@
 //! has arrived. One thread, one device.
 
 mod arm;
+mod respond;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dpdk::Mbuf;
 use dpdk::clock::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wireguard::time::Instant;
 
-use crate::attack::{self, Captured};
-use crate::barrage::Barrage;
+use crate::attack::Captured;
+use crate::barrage::{Barrage, Kind};
 use crate::client::{Moment, Swarm, Tally};
 use crate::device::{Burst, Device};
-use crate::link::Link;
 use crate::measure::{Latency, Sums};
 use crate::profile::Profile;
 use crate::report::{self, Interval, Report, Verdict};
+use crate::responder::Responder;
+use crate::streams::{Captures, Streams};
 
 /// How often the sessions are counted while the clients connect.
 const COUNT_EVERY: Duration = Duration::from_millis(5);
@@ -43,8 +46,10 @@ pub enum Told<'a> {
         /// Since the first one called.
         secs: f64,
     },
-    /// An interval of the traffic has passed.
-    Interval(&'a Interval),
+    /// An interval of the traffic has passed; the streams beside the clients, each by its name.
+    Interval(&'a Interval, &'a [report::Pace]),
+    /// An interval of the responder's work has passed.
+    Responder(&'a report::responder::Interval),
 }
 
 /// A run under way.
@@ -53,7 +58,10 @@ pub struct Run<'a> {
     profile: &'a Profile,
     device: Device,
     swarm: Swarm,
-    barrages: Vec<Barrage>,
+    responder: Option<Responder>,
+    streams: Streams,
+    /// The replays' captures, until they begin.
+    captures: Captures,
     captured: Captured,
     clock: Clock,
     /// The Unix time at the clock's zero.
@@ -63,6 +71,8 @@ pub struct Run<'a> {
     end: Instant,
     /// What became of the device before the end, and when, if it went.
     gone: Option<String>,
+    /// What the responder had done by the last interval.
+    told: respond::Counts,
     stop: &'a AtomicBool,
     latency: Latency,
     lateness: Latency,
@@ -70,22 +80,33 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run that has sent nothing yet. It ends early when `stop` becomes true.
-    pub fn new(profile: &'a Profile, device: Device, stop: &'a AtomicBool) -> Self {
+    pub fn new(
+        profile: &'a Profile,
+        captures: Captures,
+        device: Device,
+        stop: &'a AtomicBool,
+    ) -> Self {
         let clock = Clock::calibrate();
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Instant(clock.now_ns());
         let swarm = Swarm::new(profile.plan.clone(), device.mac(), now);
+        let plan = profile.responder.clone();
+        let responder = plan.map(|plan| Responder::new(plan, device.mac(), now));
+        let streams = Streams::new(profile, device.mac(), unix.subsec_nanos());
         Self {
             profile,
             device,
             swarm,
-            barrages: Vec::new(),
+            responder,
+            streams,
+            captures,
             captured: Captured::default(),
             clock,
             unix: unix.saturating_sub(now.since(Instant::ZERO)),
             random: ChaCha20Rng::seed_from_u64(profile.plan.seed ^ 1),
             end: now,
             gone: None,
+            told: respond::Counts::default(),
             stop,
             latency: Latency::new(),
             lateness: Latency::new(),
@@ -95,30 +116,36 @@ impl<'a> Run<'a> {
     /// All of it.
     ///
     /// # Errors
-    /// An attack that cannot be made here, with what it lacks.
+    /// An attack that cannot be made here, with what it lacks; packets that cannot be prepared.
     pub fn go(
         mut self,
         tell: &mut impl FnMut(Told<'_>),
-    ) -> Result<(Report, Latency), attack::Error> {
+    ) -> Result<(Report, Latency), Box<dyn std::error::Error>> {
         let begin = self.now();
         let connected = self.connect(tell);
         let connect_secs = self.now().since(begin).as_secs_f64();
         self.arm()?;
+        let clock = &self.clock;
+        self.swarm.prepare(self.profile.times.traffic, || Instant(clock.now_ns()))?;
         let begin = self.now();
-        if self.swarm.link().is_resolved() {
+        if self.is_resolved() {
             self.swarm.begin(begin);
+            let captures = std::mem::take(&mut self.captures);
+            self.streams.begin(self.profile, captures, begin);
             self.end = begin + self.profile.times.traffic;
             self.limit(self.end);
             self.traffic(begin, tell);
         }
         let end = self.now();
         self.finish(end);
-        let drained = std::mem::take(&mut self.barrages);
         self.wait(self.profile.times.drain);
-        self.barrages = drained;
         self.take_interval();
         let times = (connect_secs, end.since(begin).as_secs_f64());
         Ok((self.report(connected, times), self.latency))
+    }
+
+    fn is_resolved(&self) -> bool {
+        self.swarm.link().is_resolved() && self.streams.is_resolved()
     }
 
     fn now(&self) -> Instant {
@@ -131,23 +158,28 @@ impl<'a> Run<'a> {
         let moment = Moment { now, unix: self.unix + now.since(Instant::ZERO) };
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
-        let Self { device, swarm, barrages, random, captured, .. } = self;
-        for frame in &arrived {
-            for barrage in barrages.iter_mut() {
-                barrage.learn(frame.frame());
-            }
-            swarm.receive(frame.frame(), moment, &mut |frame| {
-                arm::capture(captured, frame);
-                device.put(frame)
-            });
-        }
+        let measures = self.ends_behind();
+        let Self { device, swarm, responder, streams, random, captured, .. } = self;
+        arrived.retain(|frame| {
+            let Some(responder) = responder.as_mut().filter(|r| r.owns(frame.frame())) else {
+                return !streams.receive(frame.frame(), now, &mut |frame| device.put(frame));
+            };
+            let meter = measures.then(|| swarm.meter_mut());
+            responder.receive(frame.frame(), now, meter, &mut |frame| device.put(frame));
+            false
+        });
+        swarm.receive(arrived.iter().map(Mbuf::frame), moment, &mut |frame| {
+            arm::capture(captured, frame);
+            device.put(frame)
+        });
         done += swarm.turn(moment, &mut |frame| {
             arm::capture(captured, frame);
             device.put(frame)
         });
-        for barrage in barrages {
-            done += barrage.turn(now, random, &mut |frame| device.put(frame));
+        if let Some(responder) = responder {
+            done += responder.turn(now, &mut |frame| device.put(frame));
         }
+        done += streams.turn(now, random, &mut |frame| device.put(frame));
         done + device.flush()
     }
 
@@ -182,7 +214,7 @@ impl<'a> Run<'a> {
             count_at = now + COUNT_EVERY;
             let connected = self.swarm.connected(now);
             let are_all = connected == clients as usize && self.swarm.hostile_connected(now);
-            if is_over || (are_all && self.swarm.link().is_resolved()) {
+            if is_over || (are_all && self.is_resolved()) {
                 return connected;
             }
             if now >= tell_at {
@@ -199,7 +231,7 @@ impl<'a> Run<'a> {
         loop {
             self.turn_or_rest();
             let now = self.now();
-            let is_over = now >= self.end || self.is_stopped();
+            let is_over = now >= self.end || self.is_stopped() || self.has_nothing_left();
             if now.since(last.0) < INTERVAL && !is_over {
                 continue;
             }
@@ -207,12 +239,32 @@ impl<'a> Run<'a> {
             let counts = self.counts();
             let interval =
                 self.interval(&counts.since(&last.1), (now.since(begin), now.since(last.0)));
-            tell(Told::Interval(&interval));
+            let rates = self.rates(&counts, &last.1, now.since(last.0));
+            self.tell((&interval, &rates), now.since(last.0), tell);
             if is_over {
                 return;
             }
             last = (now, counts);
         }
+    }
+
+    /// What each stream beside the clients did since the last interval.
+    fn rates(&self, counts: &Counts, before: &Counts, length: Duration) -> Vec<report::Pace> {
+        let secs = length.as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = |now: u64, before: Option<&u64>| {
+            report::share(now.saturating_sub(before.copied().unwrap_or(0)), 1) / secs
+        };
+        let rows = self.streams.barrages().iter().zip(&counts.streams).enumerate();
+        rows.map(|(number, (barrage, [sent, returned]))| {
+            let last = before.streams.get(number);
+            report::Pace {
+                kind: barrage.kind(),
+                name: barrage.name().to_owned(),
+                sent_pps: rate(*sent, last.map(|[sent, _]| sent)),
+                returned_pps: rate(*returned, last.map(|[_, returned]| returned)),
+            }
+        })
+        .collect()
     }
 
     /// What happened since the last one.
@@ -231,10 +283,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Whether only replays were asked for, and all of them are over.
+    fn has_nothing_left(&self) -> bool {
+        self.profile.plan.clients == 0 && self.streams.are_over()
+    }
+
     /// Lets nothing be due later than this.
     fn limit(&mut self, until: Instant) {
         self.swarm.limit(until);
-        self.barrages.iter_mut().for_each(|barrage| barrage.limit(until));
+        self.streams.limit(until);
     }
 
     /// Sends what is due by the end and no more; what cannot be sent within the grace is owed.
@@ -244,12 +301,12 @@ impl<'a> Run<'a> {
             self.turn();
         }
         self.swarm.end(end);
-        self.barrages.iter_mut().for_each(|barrage| barrage.end(end));
+        self.responder.iter_mut().for_each(Responder::end);
+        self.streams.end(end);
     }
 
     fn owed(&self, now: Instant) -> u64 {
-        let attacks: u64 = self.barrages.iter().map(|barrage| barrage.owed(now)).sum();
-        self.swarm.owed(now) + attacks
+        self.swarm.owed(now) + self.streams.owed(now)
     }
 
     fn wait(&mut self, time: Duration) {
@@ -261,9 +318,14 @@ impl<'a> Run<'a> {
 
     fn counts(&self) -> Counts {
         let (tally, now) = (self.swarm.tally(), self.now());
-        let attack = self.barrages.iter().map(|barrage| barrage.tally().sent).sum();
+        let all = self.streams.barrages().iter();
+        let attacks = all.filter(|barrage| barrage.kind() == Kind::Attack);
+        let attack = attacks.map(|barrage| barrage.tally().sent).sum();
         let planned = tally.planned + self.swarm.owed(now);
-        Counts { planned, sent: tally.data_sent, received: tally.data_received, attack }
+        let all = self.streams.barrages().iter().map(Barrage::tally);
+        let streams = all.map(|tally| [tally.sent, tally.returned]).collect();
+        let received = tally.data_received + self.measured_behind();
+        Counts { planned, sent: tally.data_sent, received, attack, streams }
     }
 
     /// The interval's latency and lateness, which move to the whole run's.
@@ -277,13 +339,17 @@ impl<'a> Run<'a> {
         points
     }
 
+    fn unresolved(&self) -> Vec<String> {
+        let mut all = self.swarm.link().unresolved();
+        all.extend(self.streams.unresolved());
+        all.sort_unstable();
+        all.dedup();
+        all.iter().map(ToString::to_string).collect()
+    }
+
     fn report(&self, connected: usize, (connect_secs, traffic_secs): (f64, f64)) -> Report {
         let plan = &self.profile.plan;
-        let attacks = self.barrages.iter().map(|barrage| report::Attack {
-            name: barrage.name(),
-            tally: *barrage.tally(),
-            lateness: barrage.lateness().percentiles(),
-        });
+        let (attacks, streams) = report::told_apart(self.streams.barrages());
         let tally: Tally = *self.swarm.tally();
         let sums: Sums = self.swarm.meter().sums();
         let mut report = Report {
@@ -296,12 +362,15 @@ impl<'a> Run<'a> {
             loss_allowed: self.profile.loss_allowed,
             device_missed: self.device.statistics().missed,
             device_gone: self.gone.clone(),
-            unresolved: unresolved(self.swarm.link()),
+            unresolved: self.unresolved(),
             tally,
             sums,
             latency: self.latency.percentiles(),
             lateness: self.lateness.percentiles(),
-            attacks: attacks.collect(),
+            attacks,
+            streams,
+            beside_streams: self.streams.tally(),
+            responder: self.responder.as_ref().map(report::responder::Responder::of),
             verdict: Verdict::Good,
             remarks: Vec::new(),
         };
@@ -316,19 +385,18 @@ struct Counts {
     sent: u64,
     received: u64,
     attack: u64,
+    /// Sent and returned, of each stream.
+    streams: Vec<[u64; 2]>,
 }
 
 impl Counts {
-    const fn since(&self, before: &Self) -> Self {
+    fn since(&self, before: &Self) -> Self {
         Self {
             planned: self.planned.saturating_sub(before.planned),
             sent: self.sent.saturating_sub(before.sent),
             received: self.received.saturating_sub(before.received),
             attack: self.attack.saturating_sub(before.attack),
+            streams: Vec::new(),
         }
     }
-}
-
-fn unresolved(link: &Link) -> Vec<String> {
-    link.unresolved().iter().map(ToString::to_string).collect()
 }

@@ -21,9 +21,17 @@ impl Sizes {
 
     /// The length of packet number `number`.
     pub fn of(&self, number: u64) -> usize {
+        if let [only] = self.0.as_slice() {
+            return *only;
+        }
         let count = u64::try_from(self.0.len()).unwrap_or(1).max(1);
         let at = usize::try_from(number % count).unwrap_or(0);
         self.0.get(at).copied().unwrap_or(0)
+    }
+
+    /// After how many packets they begin again.
+    pub const fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// The shortest.

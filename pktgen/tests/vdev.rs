@@ -259,6 +259,24 @@ fn a_run_without_a_file_takes_everything_from_flags_and_leaves_its_plots() {
 }
 
 #[test]
+fn wireguard_go_takes_part_in_races_and_takes_what_was_sealed_ahead() {
+    let site = Site::new();
+    let _server = site.serve();
+    let (code, text) =
+        site.run(&["--set", "clients.families=race", "--set", "reconnect.mean_secs=6"]);
+    assert_eq!(code, Some(0), "{text}");
+    is_whole(&text, 1500);
+    let counts = ["races", "won_v6", "won_v4"].map(|count| format!("/report/tally/{count}"));
+    assert_eq!(counts.map(|count| number(&text, &count)), [50, 50, 0], "{text}");
+    assert!(number(&text, "/report/tally/reconnects") > 0, "{text}");
+    let (code, text) = site.run(&["--set", "traffic.aead=prepared"]);
+    assert_eq!(code, Some(0), "{text}");
+    is_whole(&text, 1500);
+    let sent = number(&text, "/report/sums/sent");
+    assert_eq!(number(&text, "/report/tally/prepared"), sent, "{text}");
+}
+
+#[test]
 fn a_server_that_does_not_know_the_clients_is_named_as_the_cause() {
     let site = Site::new();
     let server = WireguardGo::start(&site.server, "wg0", &site.keys, 1);

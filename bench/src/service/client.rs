@@ -41,7 +41,7 @@ pub(super) enum Checksum {
 /// A client with a session.
 #[derive(Debug)]
 pub(super) struct Client {
-    number: u8,
+    number: u32,
     /// Seals what the server opens.
     key: Key,
     /// The index that the server gave.
@@ -50,15 +50,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(number: u8, key: &Key, index: u32, counter: u64) -> Self {
+    pub(super) fn new(number: u32, key: &Key, index: u32, counter: u64) -> Self {
         let mut own = Key::zero();
         own.copy_from(key);
         Self { number, key: own, index, counter }
-    }
-
-    /// Its key, for the AEAD alone.
-    pub(super) fn key(&self) -> &Key {
-        &self.key
     }
 
     /// Makes `packet` a frame from the network with a fresh sealed packet of `len` octets to the kernel.
@@ -89,14 +84,51 @@ impl Client {
     }
 }
 
+/// All clients. Whoever measures takes one after the other.
+#[derive(Debug)]
+pub(super) struct Clients {
+    all: Vec<Client>,
+    turn: usize,
+}
+
+/// As many as stay in the core's cache are taken in turn, so that their counters stay alike; more are taken so that no
+/// prefetcher follows: a prime many apart.
+const IN_TURN: usize = 64;
+const STRIDE: usize = 48_271;
+
+impl Clients {
+    pub(super) const fn new(all: Vec<Client>) -> Self {
+        Self { all, turn: 0 }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The next one.
+    pub(super) fn next(&mut self) -> Option<&mut Client> {
+        let count = self.all.len().max(1);
+        let place =
+            if count <= IN_TURN { self.turn } else { self.turn.wrapping_mul(STRIDE) } % count;
+        self.turn += 1;
+        self.all.get_mut(place)
+    }
+
+    /// The keys, from the first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> + Clone {
+        self.all.iter().map(|client| &client.key)
+    }
+}
+
 /// The inner address of a client.
-pub(super) fn inner_address(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 7, 1, number)
+pub(super) fn inner_address(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(10, 128, 0, 0).to_bits() + number)
 }
 
 /// The outer address and port of a client.
-pub(super) fn outer_address(number: u8) -> SocketAddr {
-    (Ipv4Addr::new(198, 51, 100, number), 40_000 + u16::from(number)).into()
+pub(super) fn outer_address(number: u32) -> SocketAddr {
+    // Of the addresses set aside for benchmarks (RFC 2544 C.2.2).
+    (Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + number), 40_000).into()
 }
 
 /// The counter of the data message in a sealed frame.
@@ -106,7 +138,7 @@ pub(super) fn counter(packet: &Mbuf) -> Option<u64> {
 }
 
 /// Makes `packet` a frame from the network with a message of this client's.
-pub(super) fn carry(packet: &mut Mbuf, number: u8, message: &[u8]) -> Result<(), Failure> {
+pub(super) fn carry(packet: &mut Mbuf, number: u32, message: &[u8]) -> Result<(), Failure> {
     write(packet, |octets| {
         octets.get_mut(MESSAGE_AT..MESSAGE_AT + message.len())?.copy_from_slice(message);
         emit_outer(octets, number, message.len(), Checksum::Full)
@@ -137,7 +169,7 @@ fn write(packet: &mut Mbuf, emit: impl FnOnce(&mut [u8]) -> Option<usize>) -> Re
 }
 
 /// Headers before the message of `len` octets that stands at `MESSAGE_AT`; gives the frame's length.
-fn emit_outer(octets: &mut [u8], number: u8, len: usize, checksum: Checksum) -> Option<usize> {
+fn emit_outer(octets: &mut [u8], number: u32, len: usize, checksum: Checksum) -> Option<usize> {
     let SocketAddr::V4(from) = outer_address(number) else { return None };
     let ports = udp::Ports { source: from.port(), destination: LISTEN_PORT };
     let datagram = octets.get_mut(UDP_AT..MESSAGE_AT + len)?;
@@ -152,7 +184,7 @@ fn emit_outer(octets: &mut [u8], number: u8, len: usize, checksum: Checksum) -> 
 }
 
 /// A UDP packet that fills `octets`; whatever stands there is its payload.
-fn emit_inner(octets: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<()> {
+pub(super) fn emit_inner(octets: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<()> {
     let len = octets.len().checked_sub(ipv4::HEADER_LEN)?;
     ipv4::emit(octets, &ip_fields(source, destination, len)).ok()?;
     let ports = udp::Ports { source: 5001, destination: 5001 };

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Plan;
-use super::stages::{LAPS, Laps, without_aead};
+use super::stages::{LAPS, Laps, OPEN_STAGE, SEAL_STAGE, without_aead};
 use super::ways::{FRAME_OVERHEAD, Shape, Way};
 use crate::machine::{Machine, Weather};
 use crate::sample::{Interval, compared, median, p10};
@@ -47,14 +47,19 @@ struct Blocks {
 struct Walk {
     laps: Vec<Blocks>,
     without_aead: Vec<f64>,
+    /// The WireGuard stage of this walk, with its AEAD.
+    wireguard: Vec<f64>,
 }
 
 impl Walk {
     fn new() -> Self {
-        Self { laps: LAPS.map(Blocks::new).into(), without_aead: Vec::new() }
+        let laps = LAPS.map(Blocks::new).into();
+        Self { laps, without_aead: Vec::new(), wireguard: Vec::new() }
     }
 
-    fn add(&mut self, laps: &Laps, packets: u64) {
+    fn add(&mut self, laps: &Laps, stage: std::ops::RangeInclusive<usize>, packets: u64) {
+        let stage = laps.get(stage).unwrap_or_default().iter().sum();
+        self.wireguard.push(per_packet(stage, packets));
         for (blocks, lap) in self.laps.iter_mut().zip(laps) {
             blocks.blocks.push(per_packet(*lap, packets));
         }
@@ -85,8 +90,8 @@ impl Measured {
     /// Adds a block of walks of both kinds: laps, and of how many bursts.
     pub(super) fn walks(&mut self, open: (Laps, u64), seal: (Laps, u64)) {
         let (open_packets, seal_packets) = (self.packets(open.1), self.packets(seal.1));
-        self.open.add(&open.0, open_packets);
-        self.seal.add(&seal.0, seal_packets);
+        self.open.add(&open.0, OPEN_STAGE, open_packets);
+        self.seal.add(&seal.0, SEAL_STAGE, seal_packets);
     }
 
     fn packets(&self, bursts: u64) -> u64 {
@@ -166,7 +171,25 @@ impl Report {
                 "\n{name} without the AEAD is {value:.2} ({low:.2}..{high:.2}) of io-forward."
             )?;
         }
+        self.write_theirs(f, measured)?;
         writeln!(f)
+    }
+
+    /// The WireGuard stage with its AEAD beside what boringtun does for the same packets.
+    fn write_theirs(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
+        for (name, walk, way) in
+            [("open", &measured.open, Way::TheirOpen), ("seal", &measured.seal, Way::TheirSeal)]
+        {
+            let theirs = measured.blocks(way);
+            let Interval { value, low, high } =
+                compared(&walk.wireguard, theirs, |ours, theirs| theirs / ours);
+            let [our_ns, their_ns] = [&walk.wireguard, theirs].map(|blocks| self.ns(p10(blocks)));
+            writeln!(
+                f,
+                "\nwireguard::{name} with its AEAD: {our_ns:.1} ns; boringtun: {their_ns:.1} ns; ratio {value:.2} ({low:.2}..{high:.2})."
+            )?;
+        }
+        Ok(())
     }
 
     fn write_lap(

@@ -21,12 +21,12 @@ use wireguard::time::Instant;
 use wireguard::tunnel::{self, Event, SCRATCH_LEN, Tunnel, Turn};
 
 use super::client::{
-    self, Client, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, MESSAGE_AT, PORT_LINK, SERVER,
+    self, Client, Clients, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, MESSAGE_AT, PORT_LINK, SERVER,
 };
 use crate::Failure;
 
-/// How many clients have a session.
-pub(super) const CLIENTS: u8 = 16;
+/// How many clients have a session with the worker.
+pub(super) const CLIENTS: u32 = 16;
 
 /// The Unix time at the start; handshakes bear it.
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
@@ -45,7 +45,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn draw() -> Self {
+    /// Those of so many clients.
+    pub(super) fn draw(count: u32) -> Self {
         let mut random = Random::from_seed([7; 32]);
         let mut secret = || {
             let mut secret = Secret::zero();
@@ -53,7 +54,7 @@ impl Keys {
             secret
         };
         let server = secret();
-        let clients = (0..CLIENTS).map(|_| secret()).collect();
+        let clients = (0..count).map(|_| secret()).collect();
         Self { server, clients, random }
     }
 
@@ -87,12 +88,12 @@ impl Keys {
             memory: Memory { hugepages: false, megabytes: None, buffers: 1024 },
             ports: vec![port],
             local: Some(local),
-            peers: (0..CLIENTS).zip(&self.clients).map(peer).collect::<Result<_, _>>()?,
+            peers: (0..).zip(&self.clients).map(peer).collect::<Result<_, _>>()?,
         })
     }
 }
 
-fn peer((number, secret): (u8, &Secret)) -> Result<PeerConfig, Failure> {
+fn peer((number, secret): (u32, &Secret)) -> Result<PeerConfig, Failure> {
     Ok(PeerConfig {
         name: format!("client{number}"),
         public_key: *Identity::new(secret.clone()).public(),
@@ -163,18 +164,19 @@ impl Server {
     }
 
     /// Every client's handshake, through the worker's ring and the handshake thread's work.
-    pub(super) fn connect(&mut self, keys: &mut Keys) -> Result<Vec<Client>, Failure> {
+    pub(super) fn connect(&mut self, keys: &mut Keys) -> Result<Clients, Failure> {
         let server = *Identity::new(keys.server.clone()).public();
         let secrets = keys.clients.clone();
-        (0..CLIENTS)
-            .zip(secrets)
-            .map(|(number, secret)| self.handshake(number, secret, server, &mut keys.random))
-            .collect()
+        let mut all = Vec::with_capacity(secrets.len());
+        for (number, secret) in (0..).zip(secrets) {
+            all.push(self.handshake(number, secret, server, &mut keys.random)?);
+        }
+        Ok(Clients::new(all))
     }
 
     fn handshake(
         &mut self,
-        number: u8,
+        number: u32,
         secret: Secret,
         server: [u8; 32],
         random: &mut Random,
@@ -200,7 +202,7 @@ impl Server {
     }
 
     /// Brings a message of a client's to the worker; gives the message that comes back, if one does.
-    fn exchange(&mut self, number: u8, message: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    fn exchange(&mut self, number: u32, message: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         let mut packet = self.pool.allocate().ok_or("the pool is empty")?;
         client::carry(&mut packet, number, message)?;
         let mut packets = Batch::<Mbuf>::new();
@@ -220,7 +222,7 @@ impl Server {
 }
 
 fn tunnel(
-    number: u8,
+    number: u32,
     secret: Secret,
     server: [u8; 32],
     now: Instant,
@@ -234,7 +236,7 @@ fn tunnel(
         endpoint: Some((SERVER, LISTEN_PORT).into()),
         client_id: None,
         persistent: Duration::ZERO,
-        index_base: u32::from(number) << 8,
+        index_base: number << 8,
         mtu: 1420,
     };
     Ok(Tunnel::new(config, now))

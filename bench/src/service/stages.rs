@@ -21,8 +21,8 @@ use dpdk::Mbuf;
 use dpdk::clock::cycles;
 use rand_chacha::rand_core::Rng;
 
-use super::client::{self, Client, SERVER};
-use super::server::{CLIENTS, Keys, START, Server};
+use super::client::{self, Client, Clients, SERVER};
+use super::server::{Keys, START, Server};
 use crate::Failure;
 
 /// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
@@ -44,6 +44,10 @@ pub(super) const LAPS: [&str; 14] = [
 ];
 const AEAD_OPEN: usize = 6;
 const AEAD_SEAL: usize = 11;
+
+/// The stage that opens, and the one that seals, with their AEAD.
+pub(super) const OPEN_STAGE: std::ops::RangeInclusive<usize> = AEAD_OPEN - 1..=AEAD_OPEN + 1;
+pub(super) const SEAL_STAGE: std::ops::RangeInclusive<usize> = AEAD_SEAL - 1..=AEAD_SEAL + 1;
 
 /// Cycles of every lap.
 pub(super) type Laps = [u64; LAPS.len()];
@@ -77,7 +81,7 @@ impl Watch<'_> {
 /// A worker's state and its clients, walked from outside.
 pub(super) struct Stages {
     state: State,
-    pub(super) clients: Vec<Client>,
+    pub(super) clients: Clients,
     notes: Box<[Note]>,
     now: Instant,
     look: u64,
@@ -89,6 +93,7 @@ impl Stages {
         server: &Server,
         keeper: &mut Keeper,
         keys: &mut Keys,
+        count: u32,
     ) -> Result<Self, Failure> {
         let (mut state, now) = (keeper.state(0), START);
         let mut greeting = [server.greeting()?];
@@ -97,15 +102,15 @@ impl Stages {
         pipeline::walk(&mut burst, &mut state, now);
         drop(burst);
         let exchange = keeper.exchange();
-        let clients = (0..CLIENTS)
+        let clients: Vec<Client> = (0..count)
             .map(|number| {
                 let slot = exchange.take_slot(0, 0).ok_or("no free slot")?;
                 let index = state.owner.permutation.index(Place { server: 0, worker: 0, slot });
                 let key = drawn(keys);
                 let install = Install {
-                    peer: u32::from(number),
+                    peer: number,
                     slot,
-                    indices: Indices { local: index, remote: u32::from(number) },
+                    indices: Indices { local: index, remote: number },
                     role: Role::Responder,
                     keys: noise::Keys { send: drawn(keys), receive: copy(&key) },
                     reply: None,
@@ -117,7 +122,7 @@ impl Stages {
             })
             .collect::<Result<_, Failure>>()?;
         let look = (0..1000).map(|_| cycles().abs_diff(cycles())).min().unwrap_or(0);
-        Ok(Self { state, clients, notes, now, look })
+        Ok(Self { state, clients: Clients::new(clients), notes, now, look })
     }
 
     /// Walks the packets from `entry` to their fates, which shall all be `wanted`; gives the laps.

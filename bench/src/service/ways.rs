@@ -9,7 +9,8 @@ use dpdk::clock::cycles;
 use dpdk::{Mbuf, Pool, mbuf};
 use wireguard::aead::{self, Job, TAG_LEN};
 
-use super::client::{self, Checksum, Client, TEXT_AT};
+use super::boringtun::Boringtun;
+use super::client::{self, Checksum, Clients, TEXT_AT};
 use super::server::Server;
 use super::stages::{Laps, Stages};
 use crate::{Failure, allocator};
@@ -33,11 +34,15 @@ pub(super) enum Way {
     Seal,
     /// The AEAD of `Seal` alone.
     AeadSeal,
+    /// boringtun, from datagram to inner packet.
+    TheirOpen,
+    /// boringtun, from inner packet to datagram.
+    TheirSeal,
 }
 
 impl Way {
     /// In the order in which blocks are interleaved: what is compared stands side by side.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Forward,
         Self::Idle,
         Self::Pass,
@@ -46,6 +51,8 @@ impl Way {
         Self::OpenChecked,
         Self::Seal,
         Self::AeadSeal,
+        Self::TheirOpen,
+        Self::TheirSeal,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -58,6 +65,8 @@ impl Way {
             Self::AeadOpen => "bare AEAD, open",
             Self::Seal => "seal",
             Self::AeadSeal => "bare AEAD, seal",
+            Self::TheirOpen => "boringtun, decapsulate",
+            Self::TheirSeal => "boringtun, encapsulate",
         }
     }
 
@@ -66,7 +75,13 @@ impl Way {
         match self {
             Self::Open | Self::OpenChecked => Some(Self::AeadOpen),
             Self::Seal => Some(Self::AeadSeal),
-            Self::Forward | Self::Idle | Self::Pass | Self::AeadOpen | Self::AeadSeal => None,
+            Self::Forward
+            | Self::Idle
+            | Self::Pass
+            | Self::AeadOpen
+            | Self::AeadSeal
+            | Self::TheirOpen
+            | Self::TheirSeal => None,
         }
     }
 }
@@ -81,8 +96,9 @@ pub(super) struct Shape {
 /// A server with its clients, and a walk with clients of its own.
 pub(super) struct Rig {
     pub(super) server: Server,
-    pub(super) clients: Vec<Client>,
+    pub(super) clients: Clients,
     pub(super) stages: Stages,
+    pub(super) boringtun: Boringtun,
     /// Calls of the allocator while time was taken.
     pub(super) allocations: u64,
 }
@@ -94,9 +110,16 @@ const BURSTS: usize = 4;
 impl Rig {
     /// A round of bursts of this way; gives the cycles that they took and how many there were.
     pub(super) fn round(&mut self, way: Way, shape: Shape) -> Result<(u64, u64), Failure> {
+        if matches!(way, Way::TheirOpen | Way::TheirSeal) {
+            let theirs = &mut self.boringtun;
+            let run = if way == Way::TheirOpen { Boringtun::open } else { Boringtun::seal };
+            return Ok((run(theirs, shape)?, 1));
+        }
         let pool = &self.server.pool;
         let mut bursts = round(|| match way {
-            Way::Forward | Way::Idle | Way::Pass | Way::Seal => plain(pool, &self.clients, shape),
+            Way::Forward | Way::Idle | Way::Pass | Way::Seal | Way::TheirOpen | Way::TheirSeal => {
+                plain(pool, &mut self.clients, shape)
+            }
             Way::Open | Way::AeadOpen | Way::AeadSeal => {
                 sealed(pool, &mut self.clients, shape, Checksum::None)
             }
@@ -112,6 +135,8 @@ impl Rig {
                 Way::Seal => self.seal(packets),
                 Way::AeadOpen => self.aead(packets, shape, aead::open)?,
                 Way::AeadSeal => self.aead(packets, shape, aead::seal)?,
+                // Those made no frames.
+                Way::TheirOpen | Way::TheirSeal => 0,
             };
             if packets.len() != shape.burst {
                 return Err(
@@ -166,11 +191,11 @@ impl Rig {
         run: fn(&mut [Job<'_>]),
     ) -> Result<u64, Failure> {
         let mut jobs = ArrayVec::<Job<'_>, BURST_LEN_MAX>::new();
-        for (packet, client) in packets.iter_mut().zip(self.clients.iter().cycle()) {
+        for (packet, key) in packets.iter_mut().zip(self.clients.keys().cycle()) {
             let counter = client::counter(packet).ok_or("a frame is too short")?;
             let text = packet.start() + TEXT_AT;
             let text = packet.octets_mut().get_mut(text..).unwrap_or_default();
-            jobs.extend(Job::new(client.key(), counter, text, shape.len));
+            jobs.extend(Job::new(key, counter, text, shape.len));
         }
         let taken = timed(&mut self.allocations, || run(&mut jobs));
         if jobs.len() == shape.burst && jobs.iter().all(Job::accepted) {
@@ -189,7 +214,8 @@ impl Rig {
 
     /// The laps of a round that is sealed.
     pub(super) fn seal_laps(&mut self, shape: Shape) -> Result<(Laps, u64), Failure> {
-        let bursts = round(|| plain(&self.server.pool, &self.stages.clients, shape))?;
+        let (pool, clients) = (&self.server.pool, &mut self.stages.clients);
+        let bursts = round(|| plain(pool, clients, shape))?;
         self.laps(bursts, Entry::Local, Fate::Transmit(0))
     }
 
@@ -231,24 +257,22 @@ fn timed(allocations: &mut u64, work: impl FnOnce()) -> u64 {
 /// Fresh sealed frames of all clients in turn.
 fn sealed(
     pool: &Pool,
-    clients: &mut [Client],
+    clients: &mut Clients,
     shape: Shape,
     checksum: Checksum,
 ) -> Result<Batch<Mbuf>, Failure> {
     let mut packets = fresh(pool, shape)?;
-    // As many from each, so that all counters stay alike.
-    for (number, packet) in packets.iter_mut().enumerate() {
-        let place = number % clients.len().max(1);
-        clients.get_mut(place).ok_or("there is no client")?.seal(packet, shape.len, checksum)?;
+    for packet in &mut packets {
+        clients.next().ok_or("there is no client")?.seal(packet, shape.len, checksum)?;
     }
     Ok(packets)
 }
 
 /// Frames of the kernel's to all clients in turn, each as long as a sealed packet's inner one.
-fn plain(pool: &Pool, clients: &[Client], shape: Shape) -> Result<Batch<Mbuf>, Failure> {
+fn plain(pool: &Pool, clients: &mut Clients, shape: Shape) -> Result<Batch<Mbuf>, Failure> {
     let mut packets = fresh(pool, shape)?;
-    for (packet, client) in packets.iter_mut().zip(clients.iter().cycle()) {
-        client.address(packet, shape.len)?;
+    for packet in &mut packets {
+        clients.next().ok_or("there is no client")?.address(packet, shape.len)?;
     }
     Ok(packets)
 }

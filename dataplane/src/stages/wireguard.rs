@@ -49,11 +49,21 @@ pub fn open_by(
     (counters, now): (&Counters, Instant),
     aead: impl FnOnce(&mut [Job<'_>]),
 ) {
+    let are_many = sessions.are_many();
+    if are_many {
+        burst.undecided().filter(is_sealed).for_each(|frame| prefetch_session(frame, sessions));
+    }
     burst.pass(
         |frame| {
             if frame.note.kind == Kind::Sealed { check(frame, sessions, now) } else { Ok(()) }
         },
     );
+    if are_many {
+        // The AEAD gives them time to come.
+        burst.undecided().filter(is_sealed).for_each(|frame| {
+            sessions.prefetch_owner(frame.note.slot);
+        });
+    }
     let verdicts = open_all(burst, sessions, aead);
     for (frame, accepted) in burst.undecided().filter(is_sealed).zip(verdicts) {
         match accept(frame, accepted, sessions, routes, now) {
@@ -69,6 +79,13 @@ pub fn open_by(
 
 fn is_sealed(frame: &&mut Frame<'_>) -> bool {
     frame.note.kind == Kind::Sealed
+}
+
+#[inline]
+fn prefetch_session(frame: &Frame<'_>, sessions: &Sessions) {
+    if let Ok((header, _)) = DataHeader::ref_from_prefix(frame.data()) {
+        sessions.prefetch_receiving(frame.note.slot, header.counter.get());
+    }
 }
 
 /// What can be known before the tag is: is there a session, is it young enough, is the counter new.
@@ -235,6 +252,9 @@ pub fn seal_by(
     (counters, now): (&Counters, Instant),
     aead: impl FnOnce(&mut [Job<'_>]),
 ) {
+    if sessions.are_many() {
+        prefetch_peers(burst, sessions, site);
+    }
     burst.pass(|frame| match (frame.note.kind, frame.note.next_hop) {
         (Kind::Inner, NextHop::Client(number)) => {
             let local = local_number(number, site.workers);
@@ -247,6 +267,21 @@ pub fn seal_by(
     });
     seal_all(burst, sessions, aead);
     burst.pass(|frame| if is_ready(&frame) { finish(frame, site) } else { Ok(()) });
+}
+
+/// A peer names its session, so its lines have to be there before those of the session can be asked for.
+fn prefetch_peers(burst: &mut Burst<'_>, sessions: &Sessions, site: &Site) {
+    let local = |frame: &Frame<'_>| match (frame.note.kind, frame.note.next_hop) {
+        (Kind::Inner, NextHop::Client(number)) => Some(local_number(number, site.workers)),
+        _ => None,
+    };
+    burst
+        .undecided()
+        .filter_map(|frame| local(frame))
+        .for_each(|peer| sessions.prefetch_peer(peer));
+    burst.undecided().filter_map(|frame| local(frame)).for_each(|peer| {
+        sessions.prefetch_sending(peer);
+    });
 }
 
 fn is_ready(frame: &&mut Frame<'_>) -> bool {

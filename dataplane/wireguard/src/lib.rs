@@ -17,6 +17,7 @@ pub mod keyring;
 pub mod limits;
 pub mod message;
 pub mod noise;
+pub mod prefetch;
 pub mod replay;
 pub mod secret;
 pub mod session;

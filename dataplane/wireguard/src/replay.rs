@@ -2,6 +2,7 @@
 //! of words of which the newest may be partly ahead, so that sliding clears whole words.
 
 use crate::limits::WINDOW_WORDS;
+use crate::prefetch::prefetch;
 
 /// A window over `64 * WORDS` counters, of which `64 * (WORDS - 1)` behind the greatest are always
 /// judged exactly. `WORDS` is a power of two; a client simulator may take fewer.
@@ -29,6 +30,14 @@ impl<const WORDS: usize> Window<WORDS> {
     /// A window that has seen nothing.
     pub const fn new() -> Self {
         Self { next: 0, words: [0; WORDS] }
+    }
+
+    /// Begins to fetch what [`Self::check`] and [`Self::commit`] of this counter touch.
+    pub(crate) fn prefetch(&self, counter: u64) {
+        prefetch(&self.next);
+        if let Some(word) = self.words.get(Self::place(counter)) {
+            prefetch(word);
+        }
     }
 
     /// Whether a counter may still come: neither seen nor too old. Cheap, and no proof: commit

@@ -7,6 +7,7 @@ use crate::limits::{
     REKEY_ON_RECEIVE_TIME, WINDOW_WORDS,
 };
 use crate::noise::Keys;
+use crate::prefetch::prefetch;
 use crate::replay::Window;
 use crate::time::Instant;
 
@@ -135,6 +136,21 @@ impl<const WORDS: usize> Session<WORDS> {
     /// When the handshake ended.
     pub const fn established_at(&self) -> Instant {
         self.established_at
+    }
+
+    /// Begins to fetch what opening a packet with this counter touches: keys, times, and its part of the window.
+    #[inline]
+    pub fn prefetch_receiving(&self, counter: u64) {
+        prefetch(&self.receive);
+        prefetch(&self.established_at);
+        self.window.prefetch(counter);
+    }
+
+    /// Begins to fetch what sealing a packet touches.
+    #[inline]
+    pub fn prefetch_sending(&self) {
+        prefetch(&self.send);
+        prefetch(&self.established_at);
     }
 
     /// The key that seals.

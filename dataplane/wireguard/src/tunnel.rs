@@ -7,6 +7,7 @@
 
 mod batch;
 mod handshake;
+mod race;
 
 pub use batch::{Incoming, Outgoing, Ticket};
 
@@ -134,6 +135,7 @@ pub struct Tunnel<const WORDS: usize = WINDOW_WORDS> {
     peer: PeerKeys,
     pending: Option<Pending>,
     jar: Jar,
+    rival: Option<Box<race::Rival>>,
     /// The label of the last initiation admitted, and when that was.
     admitted: Tai64n,
     admitted_at: Instant,
@@ -159,6 +161,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
             peer: config.peer,
             pending: None,
             jar: Jar::new(),
+            rival: None,
             admitted: Tai64n([0; 12]),
             admitted_at: Instant::NEVER,
             staged: VecDeque::new(),
@@ -215,6 +218,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         if actions.give_up() {
             self.staged.clear();
             self.pending = None;
+            self.withdraw_rival();
             emit(Event::GaveUp);
         }
         if actions.keepalive() {
@@ -301,7 +305,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         if len > INNER_LEN_MAX || turn.scratch.len() < DATA_HEADER_LEN + len + TAILROOM {
             return Err(Refused::TooLong);
         }
-        let Outgoing { key, header, to } = self.reserve(turn.now)?;
+        let Outgoing { key, header, to, .. } = self.reserve(turn.now)?;
         let (head, text) = turn.scratch.split_at_mut(DATA_HEADER_LEN);
         head.copy_from_slice(header.as_bytes());
         let (body, rest) = text.split_at_mut(inner.len());
@@ -361,6 +365,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         let retired = self.ring.clear();
         self.retire(retired, None);
         self.pending = None;
+        self.withdraw_rival();
     }
 }
 

@@ -26,8 +26,17 @@ struct Slot {
     counter: u64,
     text_len: usize,
     number: u32,
+    is_answer: bool,
     source: SocketAddr,
     to: SocketAddr,
+}
+
+/// Whose a frame is.
+#[derive(Clone, Copy)]
+pub(super) struct Parcel {
+    pub(super) number: u32,
+    /// An answer of the responder, not a packet of the plan.
+    pub(super) is_answer: bool,
 }
 
 /// Up to [`BATCH_LEN`] packets.
@@ -45,6 +54,7 @@ impl Batch {
             counter: 0,
             text_len: 0,
             number: 0,
+            is_answer: false,
             source: nowhere,
             to: nowhere,
         };
@@ -53,6 +63,10 @@ impl Batch {
 
     pub(super) const fn is_full(&self) -> bool {
         self.len == BATCH_LEN
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
     }
 
     /// Takes a packet of client `number` from its place: `fill` writes the inner packet of `inner_len` octets.
@@ -66,6 +80,7 @@ impl Batch {
         let Some(slot) = self.slots.get_mut(self.len) else { return };
         slot.text_len = padded_len(inner_len, usize::from(mtu));
         (slot.number, slot.source, slot.to) = (number, source, outgoing.to);
+        slot.is_answer = false;
         slot.counter = outgoing.header.counter.get();
         slot.key.copy_from(outgoing.key);
         let text = slot.octets.get_mut(MESSAGE_AT..TEXT_AT + slot.text_len).unwrap_or_default();
@@ -77,8 +92,22 @@ impl Batch {
         self.len += 1;
     }
 
-    /// Seals what is there, puts the outer headers on, and gives each frame to `send` with its client.
-    pub(super) fn flush(&mut self, link: &Link, mut send: impl FnMut(u32, Option<&[u8]>)) {
+    /// Takes an answer of the responder, a whole inner packet.
+    pub(super) fn push_answer(
+        &mut self,
+        from: (u32, SocketAddr),
+        outgoing: &Outgoing<'_>,
+        (inner, mtu): (&[u8], u16),
+    ) {
+        let at = self.len;
+        self.push(from, outgoing, (inner.len(), mtu), |place| place.copy_from_slice(inner));
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.is_answer = true;
+        }
+    }
+
+    /// Seals what is there, puts the outer headers on, and gives each frame to `send` with whose it is.
+    pub(super) fn flush(&mut self, link: &Link, mut send: impl FnMut(Parcel, Option<&[u8]>)) {
         let slots = self.slots.get_mut(..self.len).unwrap_or_default();
         // Jobs borrow their slots, so the list of them lives only here.
         let mut jobs: ArrayVec<Job<'_>, BATCH_LEN> = slots
@@ -96,7 +125,8 @@ impl Batch {
             let end = MESSAGE_AT + DATA_LEN_MIN + slot.text_len;
             let frame = slot.octets.get_mut(begin..end).unwrap_or_default();
             let is_whole = link.enclose(frame, slot.source, slot.to);
-            send(slot.number, is_whole.then_some(&*frame));
+            let parcel = Parcel { number: slot.number, is_answer: slot.is_answer };
+            send(parcel, is_whole.then_some(&*frame));
         }
         self.len = 0;
     }

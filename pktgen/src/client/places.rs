@@ -1,53 +1,97 @@
-//! Where the clients are: each has an outer address and port of its own, and may leave it for another.
+//! Where the clients are: each has an outer address and port of its own, or one of each family, and may leave it for
+//! another.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::plan::{Plan, RoamKind};
+use super::plan::{Families, Plan, RoamKind};
 use crate::link::Range;
 
 /// Ports that one address offers at most, counted from the first.
 const PORT_MAX: u16 = u16::MAX;
 
-/// The outer address of every member.
+/// The outer addresses of every member.
 #[derive(Debug)]
 pub struct Places {
     ranges: Vec<Range>,
     first_port: u16,
+    /// Places of one member.
+    width: usize,
+    /// The places of all members, a member's own side by side.
     of: Vec<SocketAddr>,
+    /// Which of its places each member uses.
+    used: Vec<u8>,
     by: HashMap<SocketAddr, u32>,
 }
 
 impl Places {
-    /// The first places of a plan's clients: families in turn, addresses of a family in turn, then the next port.
+    /// The first places of a plan's clients: addresses of a family in turn, then the next port. A client has one in
+    /// each row if the families race, else the rows are taken in turn.
     pub(super) fn new(plan: &Plan) -> Self {
-        let families = u32::try_from(plan.outer.len()).unwrap_or(1).max(1);
-        let place = |number: u32| {
-            let range = plan.outer.get((number % families) as usize)?;
-            let nth = number / families;
+        let rows = u32::try_from(plan.outer.len()).unwrap_or(1).max(1);
+        let (width, members) = match plan.families {
+            Families::Alternate => (1, rows),
+            Families::Race(_) => (plan.outer.len().max(1), 1),
+        };
+        let place = |row: usize, nth: u32| {
+            let range = plan.outer.get(row)?;
             let port = u32::from(plan.first_port) + nth / range.count.max(1);
             Some(SocketAddr::new(range.at(nth), u16::try_from(port).unwrap_or(PORT_MAX)))
         };
-        let of: Vec<SocketAddr> = (0..plan.members()).filter_map(place).collect();
+        let of: Vec<SocketAddr> = (0..plan.members())
+            .flat_map(|number| {
+                let first = (number % members) as usize;
+                (first..first + width).filter_map(move |row| place(row, number / members))
+            })
+            .collect();
         let by = HashMap::with_capacity(of.len());
-        Self { ranges: plan.outer.clone(), first_port: plan.first_port, of, by }
+        let used = vec![0; plan.members() as usize];
+        Self { ranges: plan.outer.clone(), first_port: plan.first_port, width, of, used, by }
     }
 
-    /// The member begins to use its place.
+    /// The member begins to use its places.
     pub(super) fn settle(&mut self, number: u32) {
-        let place = self.of(number);
-        self.by.insert(place, number);
+        let Self { of, by, width, .. } = self;
+        let own = of.chunks(*width).nth(number as usize).unwrap_or_default();
+        by.extend(own.iter().map(|&place| (place, number)));
     }
 
-    /// Where a member is.
+    /// Where a member is: from where it sends data.
     pub fn of(&self, number: u32) -> SocketAddr {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.of.get(number as usize).copied().unwrap_or(nowhere)
+        let used = self.used.get(number as usize).copied().unwrap_or(0);
+        self.of.get(number as usize * self.width + usize::from(used)).copied().unwrap_or(nowhere)
+    }
+
+    /// From where a member sends to an address of this family.
+    pub fn facing(&self, number: u32, is_ipv4: bool) -> SocketAddr {
+        let own = self.own(number).iter().find(|place| place.is_ipv4() == is_ipv4);
+        own.copied().unwrap_or_else(|| self.of(number))
+    }
+
+    /// Whether this is one of a member's places.
+    pub fn holds(&self, number: u32, place: SocketAddr) -> bool {
+        self.own(number).contains(&place)
     }
 
     /// Who is there.
     pub fn who(&self, place: SocketAddr) -> Option<u32> {
         self.by.get(&place).copied()
+    }
+
+    /// The member uses its place of this family from now on.
+    pub(super) fn choose(&mut self, number: u32, is_ipv4: bool) {
+        let own = self.own(number).iter().position(|place| place.is_ipv4() == is_ipv4);
+        let place =
+            own.and_then(|row| u8::try_from(row).ok()).zip(self.used.get_mut(number as usize));
+        if let Some((row, used)) = place {
+            *used = row;
+        }
+    }
+
+    fn own(&self, number: u32) -> &[SocketAddr] {
+        let first = number as usize * self.width;
+        self.of.get(first..first + self.width).unwrap_or_default()
     }
 
     /// Moves a member to a place where nobody is; false when there is none near.
@@ -56,7 +100,8 @@ impl Places {
         let Some(place) = self.vacant(before, kind) else { return false };
         self.by.remove(&before);
         self.by.insert(place, number);
-        if let Some(slot) = self.of.get_mut(number as usize) {
+        let used = self.used.get(number as usize).copied().unwrap_or(0);
+        if let Some(slot) = self.of.get_mut(number as usize * self.width + usize::from(used)) {
             *slot = place;
         }
         true

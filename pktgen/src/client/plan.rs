@@ -9,7 +9,8 @@ use wireguard::message::{ClientId, DATA_LEN_MIN, padded_len};
 use wireguard::time::Instant;
 
 use super::lend::Hostile;
-use crate::link::{Range, Setup};
+use super::template;
+use crate::link::{HEAD_LEN_MAX, Range, Setup};
 use crate::measure::TRAILER_LEN;
 use crate::pace::{Pacer, Pattern, Rate};
 use crate::packet;
@@ -40,6 +41,15 @@ pub enum Kind {
     Ping,
     /// UDP to the discard port: measured where it arrives, which is known only between clients.
     OneWay,
+    /// TCP segments with running sequence numbers, no connection behind them: measured where they arrive.
+    Tcp,
+}
+
+impl Kind {
+    /// Whether what is sent comes back.
+    pub const fn returns(self) -> bool {
+        matches!(self, Self::Echo | Self::Ping)
+    }
 }
 
 /// Whom they send to.
@@ -47,8 +57,64 @@ pub enum Kind {
 pub enum Target {
     /// An inner address behind the server.
     Host(IpAddr),
+    /// Addresses behind the server, packet by packet.
+    Hosts(Range),
     /// The next client, the last to the first.
     Clients,
+}
+
+/// Ports in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The first.
+    pub first: u16,
+    /// The last, not below the first.
+    pub last: u16,
+}
+
+impl Ports {
+    /// How many.
+    pub fn count(self) -> u32 {
+        u32::from(self.last.saturating_sub(self.first)) + 1
+    }
+
+    /// Port number `number` of the row, which starts again at its end.
+    pub fn at(self, number: u32) -> u16 {
+        let offset = u16::try_from(number % self.count()).unwrap_or(0);
+        self.first.saturating_add(offset)
+    }
+}
+
+/// How addresses and ports of a row follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// One after the other; ports go on when the addresses begin again.
+    #[default]
+    Incremental,
+    /// As the seed has it.
+    Random,
+}
+
+/// Which addresses and ports a packet takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spread {
+    /// Ports that the packets go to; the kind's own if none.
+    pub ports: Option<Ports>,
+    /// Ports that the packets come from; one for each client if none.
+    pub source_ports: Option<Ports>,
+    /// Of addresses and ports.
+    pub order: Order,
+}
+
+/// When the packets of the plan are sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sealing {
+    /// As they leave.
+    #[default]
+    Live,
+    /// Before the traffic begins, into so many octets of memory.
+    Prepared(u64),
 }
 
 /// The traffic of all clients together.
@@ -56,8 +122,14 @@ pub enum Target {
 pub struct Traffic {
     /// What.
     pub kind: Kind,
+    /// The control bits of TCP segments; none for SYN on a client's first and PSH with ACK on all others.
+    pub flags: Option<u8>,
     /// Whom to.
     pub target: Target,
+    /// To and from which ports.
+    pub spread: Spread,
+    /// When it is sealed.
+    pub sealing: Sealing,
     /// From which of the client's inner addresses.
     pub family: Family,
     /// Lengths of the inner packets, [`Traffic::inner_len_min`]..=[`INNER_LEN_MAX`].
@@ -66,16 +138,18 @@ pub struct Traffic {
     pub rate: Rate,
     /// How it is spread.
     pub pattern: Pattern,
+    /// Whether the packets arrive where nobody of this run sees them.
+    pub is_measured_elsewhere: bool,
 }
 
 impl Traffic {
     /// Octets of the shortest inner packet that has room for the trailer.
-    pub const fn inner_len_min(family: Family) -> usize {
+    pub const fn inner_len_min(kind: Kind, family: Family) -> usize {
         let any = match family {
             Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
-        packet::overhead(any) + TRAILER_LEN
+        packet::ip_header_len(any) + template::header_len(kind) + TRAILER_LEN
     }
 }
 
@@ -89,7 +163,7 @@ pub enum RoamKind {
     Address,
 }
 
-/// When clients move.
+/// When clients do something, counted from the begin of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoamTime {
     /// All of them, one after the other within `spread`, first `after` the traffic begins and then `every` so often;
@@ -115,36 +189,36 @@ pub struct Roam {
     pub time: RoamTime,
 }
 
-impl Roam {
-    /// The plan of moves, from the moment that traffic begins.
+impl RoamTime {
+    /// The plan, from the moment that traffic begins.
     pub(super) fn pacer(self, clients: u32, now: Instant) -> Pacer {
         let per = |time: Duration| {
             Rate::Packets(f64::from(clients) / time.as_secs_f64().max(f64::MIN_POSITIVE))
         };
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        match self.time {
-            RoamTime::Random(mean) => Pacer::new(per(mean), Pattern::Poisson, now),
-            RoamTime::Waves { after, spread, every } if every.is_zero() => {
+        match self {
+            Self::Random(mean) => Pacer::new(per(mean), Pattern::Poisson, now),
+            Self::Waves { after, spread, every } if every.is_zero() => {
                 Pacer::new(per(spread), Pattern::Constant, now + after)
             }
-            RoamTime::Waves { after, spread, every } => {
+            Self::Waves { after, spread, every } => {
                 let off = nanos(every.saturating_sub(spread));
                 Pacer::new(per(spread), Pattern::OnOff { on: nanos(spread), off }, now + after)
             }
         }
     }
 
-    /// Whether this many moves were all.
+    /// Whether this many were all.
     pub(super) fn ends(self, planned: u64, clients: u32) -> bool {
-        let once = matches!(self.time, RoamTime::Waves { every: Duration::ZERO, .. });
+        let once = matches!(self, Self::Waves { every: Duration::ZERO, .. });
         once && planned >= clients.into()
     }
 
-    /// Who moves as number `moved`.
-    pub(super) fn who(self, moved: u32, clients: u32, rng: &mut impl Rng) -> u32 {
-        match self.time {
-            RoamTime::Waves { .. } => moved % clients.max(1),
-            RoamTime::Random(_) => rng.next_u32() % clients.max(1),
+    /// Whose turn is number `turn`.
+    pub(super) fn who(self, turn: u32, clients: u32, rng: &mut impl Rng) -> u32 {
+        match self {
+            Self::Waves { .. } => turn % clients.max(1),
+            Self::Random(_) => rng.next_u32() % clients.max(1),
         }
     }
 }
@@ -158,6 +232,17 @@ pub enum ClientIds {
     From(u32),
 }
 
+/// Over which outer family clients call, where both are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Families {
+    /// Each client has one: they take the rows in turn.
+    #[default]
+    Alternate,
+    /// Each client has both: it calls over IPv6, and so much later over IPv4 as well; the first answer wins
+    /// (RFC 8305 5).
+    Race(Duration),
+}
+
 /// A swarm.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -167,8 +252,10 @@ pub struct Plan {
     pub clients: u32,
     /// The 802.1Q tag of the outer link.
     pub vlan: Option<u16>,
-    /// Outer addresses, one row per family that is used; clients take the rows in turn.
+    /// Outer addresses, one row per family that is used.
     pub outer: Vec<Range>,
+    /// Which row a client takes.
+    pub families: Families,
     /// The lowest outer port.
     pub first_port: u16,
     /// The server, one endpoint per row of `outer`, in its order.
@@ -196,6 +283,8 @@ pub struct Plan {
     pub mtu: u16,
     /// Moves, if any.
     pub roam: Option<Roam>,
+    /// Handshakes beside those that the protocol asks for, if any.
+    pub reconnect: Option<RoamTime>,
     /// Traffic, if any.
     pub traffic: Option<Traffic>,
     /// Whether one client more connects and then turns hostile, and what it knows.
@@ -209,6 +298,7 @@ impl Plan {
     }
 
     /// The inner address of a client.
+    #[inline]
     pub fn inner(&self, number: u32, family: Family) -> IpAddr {
         match family {
             Family::V4 => Ipv4Addr::from_bits(self.inner_v4.to_bits().wrapping_add(number)).into(),
@@ -218,10 +308,21 @@ impl Plan {
         }
     }
 
-    /// The server's endpoint for a client.
+    /// The server's endpoint that a client calls first.
     pub fn server(&self, number: u32) -> Option<SocketAddr> {
-        let families = u32::try_from(self.servers.len()).unwrap_or(1).max(1);
-        self.servers.get((number % families) as usize).copied()
+        match self.families {
+            Families::Alternate => {
+                let families = u32::try_from(self.servers.len()).unwrap_or(1).max(1);
+                self.servers.get((number % families) as usize).copied()
+            }
+            Families::Race(_) => self.server_of(Family::V6).or_else(|| self.server_of(Family::V4)),
+        }
+    }
+
+    /// The server's endpoint of an outer family.
+    pub fn server_of(&self, family: Family) -> Option<SocketAddr> {
+        let is_ipv4 = family == Family::V4;
+        self.servers.iter().find(|server| server.is_ipv4() == is_ipv4).copied()
     }
 
     /// The id that a client sends, if it sends one.
@@ -240,6 +341,11 @@ impl Plan {
         let tagged = self.vlan.map_or(ethernet::HEADER_LEN, |_| ethernet::TAGGED_HEADER_LEN);
         let outer = self.outer.first().map_or(0, |range| packet::overhead(range.first));
         tagged + outer + DATA_LEN_MIN + padded_len(inner_len, usize::from(self.mtu))
+    }
+
+    /// The same, whichever outer family.
+    pub(super) fn frame_len_max(&self, inner_len: usize) -> usize {
+        HEAD_LEN_MAX + DATA_LEN_MIN + padded_len(inner_len, usize::from(self.mtu))
     }
 
     /// The outer link of these clients.

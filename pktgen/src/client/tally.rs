@@ -113,6 +113,18 @@ pub struct Tally {
     pub forgotten: u64,
     /// Times that a client moved.
     pub moves: u64,
+    /// Packets of the plan that were sealed before the traffic began.
+    pub prepared: u64,
+    /// Handshakes that were begun because the plan said so.
+    pub reconnects: u64,
+    /// Races between the outer families that were begun.
+    pub races: u64,
+    /// Races that the answer over IPv4 has won.
+    pub won_v4: u64,
+    /// Races that the answer over IPv6 has won.
+    pub won_v6: u64,
+    /// Of the handshake messages that were taken: answers to the loser of a race.
+    pub late_answers: u64,
 }
 
 impl Tally {
@@ -123,6 +135,13 @@ impl Tally {
             *kind(self) += 1;
         } else {
             self.frames_unsent += 1;
+        }
+    }
+
+    /// Counts what became of a datagram that no other count has.
+    pub(super) fn judge(&mut self, verdict: Result<(), Refused>) {
+        if let Err(refused) = verdict {
+            self.refused.count(refused);
         }
     }
 

@@ -7,6 +7,10 @@ use dataplane::testing::server::{LOCAL, Options, Place, Server, WIRE};
 use dataplane::testing::{START, packets, site, unix};
 use wire::ethernet;
 
+mod bursts;
+mod pool;
+mod races;
+
 use super::*;
 use crate::link::Range;
 use crate::packet;
@@ -16,7 +20,7 @@ use crate::size::Sizes;
 const MAC: Mac = [2, 0, 0, 0, 9, 9];
 const STEP: Duration = Duration::from_millis(1);
 
-fn plan(clients: u32) -> Plan {
+pub(crate) fn plan(clients: u32) -> Plan {
     Plan {
         seed: 7,
         clients,
@@ -37,16 +41,29 @@ fn plan(clients: u32) -> Plan {
         keepalive: Duration::ZERO,
         connects_per_sec: 20_000.0,
         mtu: 1420,
+        families: Families::Alternate,
         roam: None,
         hostile: None,
+        reconnect: None,
         traffic: None,
     }
 }
 
 fn traffic(kind: Kind, target: Target, family: Family, rate: f64) -> Traffic {
-    let sizes = Sizes::list(&[76, 300, 1420]).unwrap();
+    let sizes = Sizes::list(&[84, 300, 1420]).unwrap();
     let (rate, pattern) = (Rate::Packets(rate), Pattern::Constant);
-    Traffic { kind, target, family, sizes, rate, pattern }
+    Traffic {
+        kind,
+        flags: None,
+        target,
+        spread: Spread::default(),
+        sealing: Sealing::Live,
+        family,
+        sizes,
+        rate,
+        pattern,
+        is_measured_elsewhere: !kind.returns() && target != Target::Clients,
+    }
 }
 
 /// The swarm, a server that knows it, and the cable between them.
@@ -58,6 +75,21 @@ struct World {
     lose_every: u64,
     frames: u64,
     lost: u64,
+    /// Outer families whose datagrams the cable does not carry: IPv4, IPv6.
+    dead: [bool; 2],
+    /// How long the server's datagrams of each family are on their way.
+    slow: [Duration; 2],
+    /// What is on its way to the swarm, and when it is there.
+    under_way: Vec<(Instant, Vec<u8>)>,
+}
+
+/// Which family a frame's datagram is of; none for other frames.
+fn family(frame: &[u8]) -> Option<usize> {
+    match frame {
+        [_, _, _, _, _, _, _, _, _, _, _, _, 0x08, 0x00, ip @ ..] => (ip[9] == 17).then_some(0),
+        [_, _, _, _, _, _, _, _, _, _, _, _, 0x86, 0xdd, ip @ ..] => (ip[6] == 17).then_some(1),
+        _ => None,
+    }
 }
 
 impl World {
@@ -68,7 +100,17 @@ impl World {
         }
         let server = Server::with(&text, Options { queue_len: 8192, ..Options::default() });
         let swarm = Swarm::new(plan, MAC, START);
-        Self { now: START, server, swarm, lose_every: 0, frames: 0, lost: 0 }
+        Self {
+            now: START,
+            server,
+            swarm,
+            lose_every: 0,
+            frames: 0,
+            lost: 0,
+            dead: [false; 2],
+            slow: [Duration::ZERO; 2],
+            under_way: Vec::new(),
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -92,28 +134,46 @@ impl World {
         {}
         loop {
             for frame in std::mem::take(&mut frames) {
-                if !self.is_lost() {
+                if !self.is_dead(&frame) && !self.is_lost() {
                     self.server.put(WIRE, &frame);
                 }
             }
             self.server.settle(self.now);
             let left = self.server.take();
-            if left.is_empty() {
-                break;
-            }
+            let is_quiet = left.is_empty();
             for (place, frame) in left {
                 match place {
                     Place::Local { .. } => self.kernel(&frame),
-                    Place::Wire { .. } | Place::Kernel { .. } if self.is_lost() => {}
                     Place::Wire { .. } | Place::Kernel { .. } => {
-                        self.swarm.receive(&frame, moment, &mut |frame| {
-                            frames.push(frame.to_vec());
-                            true
-                        });
+                        if !self.is_dead(&frame) && !self.is_lost() {
+                            let delay = family(&frame).map_or(Duration::ZERO, |at| self.slow[at]);
+                            self.under_way.push((self.now + delay, frame));
+                        }
                     }
                 }
             }
+            let (due, later) = std::mem::take(&mut self.under_way)
+                .into_iter()
+                .partition(|(at, _)| *at <= self.now);
+            self.under_way = later;
+            if is_quiet && due.is_empty() {
+                break;
+            }
+            self.deliver(&due, &mut frames);
         }
+    }
+
+    /// Everything at once, as a device gives it.
+    fn deliver(&mut self, due: &[(Instant, Vec<u8>)], frames: &mut Vec<Vec<u8>>) {
+        let moment = self.moment();
+        self.swarm.receive(due.iter().map(|(_, frame)| frame.as_slice()), moment, &mut |frame| {
+            frames.push(frame.to_vec());
+            true
+        });
+    }
+
+    fn is_dead(&self, frame: &[u8]) -> bool {
+        family(frame).is_some_and(|at| self.dead[at])
     }
 
     /// The host behind the server answers as our responder does.
@@ -155,7 +215,7 @@ impl World {
 
 #[test]
 fn every_kind_of_traffic_arrives_whole_over_both_outer_families() {
-    let host = |family| match family {
+    let host = |inner| match inner {
         Family::V4 => Target::Host(site::LOCAL_V4.into()),
         Family::V6 => Target::Host(site::LOCAL_V6.into()),
     };
@@ -166,6 +226,7 @@ fn every_kind_of_traffic_arrives_whole_over_both_outer_families() {
             (Kind::Echo, Target::Clients),
             (Kind::Ping, Target::Clients),
             (Kind::OneWay, Target::Clients),
+            (Kind::Tcp, Target::Clients),
         ] {
             let mut plan = plan(6);
             plan.traffic = Some(traffic(kind, target, family, 1000.0));

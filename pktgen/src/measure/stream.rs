@@ -73,6 +73,19 @@ impl Stream {
         Arrival::Reordered
     }
 
+    /// A packet of this number has arrived, of a stream that somebody else sends: all numbers up to it count as sent.
+    /// A stream whose first arrival is within the window is taken to have begun at 0, another one to begin there.
+    pub fn observe(&mut self, sequence: u64) -> Arrival {
+        if sequence == u64::MAX {
+            return Arrival::Strange;
+        }
+        if self.given == 0 && sequence >= WINDOW {
+            self.withdrawn = sequence;
+        }
+        self.given = self.given.max(sequence + 1);
+        self.receive(sequence)
+    }
+
     /// Packets sent.
     pub const fn sent(&self) -> u64 {
         self.given - self.withdrawn

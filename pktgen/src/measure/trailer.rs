@@ -43,6 +43,11 @@ impl Trailer {
         wire.write_to_suffix(payload).is_ok()
     }
 
+    /// The same as three words, from the first octet to the last, for who sums them before they are written.
+    pub(crate) fn words(self) -> [u64; 3] {
+        [(u64::from(MAGIC) << 32) | u64::from(self.stream), self.sequence, self.planned.0]
+    }
+
     /// Reads it from the end of a payload.
     pub fn read(payload: &[u8]) -> Option<Self> {
         let (_, wire) = Wire::ref_from_suffix(payload).ok()?;
@@ -64,6 +69,7 @@ mod tests {
         let trailer = Trailer { stream: 7, sequence: 258, planned: Instant(3) };
         let mut payload = [b'x'; 25];
         assert!(trailer.write(&mut payload));
+        assert_eq!(payload[1..], *trailer.words().map(u64::to_be_bytes).as_flattened());
         assert_eq!(payload, golden);
         assert_eq!(Trailer::read(&golden), Some(trailer));
     }

@@ -10,11 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use toml::Spanned;
 
 use super::file::{Assault, Device as DeviceFile, File, Hostile as HostileFile, Run, Spacing};
+use super::streams::{Streams, Surroundings};
 use super::{Device, Error, Profile, Times};
 use crate::attack::Attack;
 use crate::client::{Hostile, Plan};
 use crate::link::Range;
 use crate::pace::{Pattern, Rate};
+use crate::responder;
 
 /// The longest time that a profile may name, seconds: a year.
 const SECS_MAX: f64 = 365.0 * 86_400.0;
@@ -27,14 +29,19 @@ pub(super) struct Source<'a> {
     has_lines: bool,
     /// What every rate is multiplied by.
     factor: f64,
+    /// Where one-way traffic may end.
+    pub(super) responder: Option<responder::Plan>,
 }
 
 /// Checks a text.
 pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profile, Error> {
-    let mut source = Source { text, path, has_lines, factor: 1.0 };
+    let mut source = Source { text, path, has_lines, factor: 1.0, responder: None };
     let file: File = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
     source.factor = source.positive(&file.run.factor, "run.factor")?;
+    source.whole(&file)?;
+    let ends = (file.seed, source.vlan(&file.device)?);
+    source.responder = file.responder.as_ref().map(|r| source.responder(r, ends)).transpose()?;
     let outer = source.outer(&file)?;
     let plan = Plan {
         seed: file.seed,
@@ -42,6 +49,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         vlan: source.vlan(&file.device)?,
         servers: source.servers(&file, &outer)?,
         hops: source.hops(&file, &outer)?,
+        families: source.families(&file.clients, &outer)?,
         outer,
         first_port: *file.clients.first_port.get_ref(),
         routers: file.clients.routers.clone(),
@@ -55,7 +63,8 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         mtu: source.mtu(&file.clients)?,
         roam: file.roam.as_ref().map(|roam| source.roam(roam, &file)).transpose()?,
         hostile: None,
-        traffic: file.traffic.as_ref().map(|t| source.traffic(t, &file.clients)).transpose()?,
+        reconnect: file.reconnect.as_ref().map(|times| source.reconnect(times)).transpose()?,
+        traffic: file.traffic.as_ref().map(|t| source.traffic(t, &file)).transpose()?,
     };
     let mut profile = Profile {
         path: path.to_owned(),
@@ -65,14 +74,20 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
         attacks: file.attack.iter().map(|a| source.assault(a)).collect::<Result<_, _>>()?,
         times: source.times(&file.run)?,
         loss_allowed: file.run.loss_allowed,
+        responder: None,
+        streams: Streams::default(),
     };
+    let around = Surroundings { device: &file.device, plan: &profile.plan };
+    profile.streams = source.streams((&file.synth, &file.replay), &around)?;
+    profile.responder = source.responder;
     profile.enlist()?;
+    profile.apart()?;
     Ok(profile)
 }
 
 /// The text with changes applied to it; comments are lost.
 pub(super) fn changed(text: &str, path: &Path, changes: &[String]) -> Result<String, Error> {
-    let source = Source { text, path, has_lines: true, factor: 1.0 };
+    let source = Source { text, path, has_lines: true, factor: 1.0, responder: None };
     let mut table: toml::Table = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
     for change in changes {
@@ -105,6 +120,42 @@ impl Source<'_> {
         let has_line = self.has_lines && *span != (0..0);
         let line = has_line.then(|| before.matches('\n').count() + 1);
         Error { path: self.path.to_owned(), line, what: what.into() }
+    }
+
+    /// Sections that need each other. Without clients, streams need no server.
+    fn whole(&self, file: &File) -> Result<(), Error> {
+        let missing = |what: &str| Err(self.error(&(0..0), what));
+        let streams = file.synth.len() + file.replay.len() + file.attack.len();
+        if file.clients.is_absent() && file.responder.is_none() && streams == 0 {
+            return missing(
+                "the profile has neither [clients] with their [server], nor a [responder], nor [[synth]], [[replay]] or [[attack]]; add what should run",
+            );
+        }
+        if !file.clients.is_absent() && file.server.is_absent() {
+            return missing("[clients] without [server]: give its public_key and endpoints");
+        }
+        if file.clients.is_absent() && (file.traffic.is_some() || file.roam.is_some()) {
+            return missing(
+                "[traffic] and [roam] are of [clients], which is missing; [[synth]] and [[replay]] need none",
+            );
+        }
+        if !file.attack.is_empty() && file.server.is_absent() {
+            return missing("[[attack]] without [server]: give its public_key and endpoints");
+        }
+        if !file.attack.is_empty()
+            && file.clients.is_absent()
+            && file.device.addresses.get_ref().is_empty()
+        {
+            return missing(
+                "[[attack]] without [clients]: set device.addresses, so that the server can be found on the link",
+            );
+        }
+        Ok(())
+    }
+
+    /// A path of the profile, which counts from where that is.
+    pub(super) fn beside(&self, path: &Path) -> std::path::PathBuf {
+        self.path.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
     fn device(&self, device: &DeviceFile) -> Result<Device, Error> {
@@ -156,6 +207,10 @@ impl Source<'_> {
     }
 
     fn public_key(&self, text: &Spanned<String>) -> Result<[u8; 32], Error> {
+        if text.span() == (0..0) {
+            // No section, so nobody to speak to.
+            return Ok([0; 32]);
+        }
         let octets = STANDARD.decode(text.get_ref().trim()).ok();
         octets.and_then(|octets| octets.try_into().ok()).ok_or_else(|| {
             let what = "server.public_key is not base64 of 32 octets; `wg pubkey` makes it from the server's private key";

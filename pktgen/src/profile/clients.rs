@@ -1,18 +1,28 @@
 //! The `[clients]` and `[roam]` sections: who the clients are, where, and how they move.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range as Span;
+use std::time::Duration;
 
 use toml::Spanned;
 
 use super::Error;
 use super::check::Source;
-use super::file::{Clients, File, Roam as RoamFile};
-use crate::client::{CLIENTS_MAX, ClientIds, INNER_LEN_MAX, Roam, RoamKind, RoamTime};
+use super::file::{Clients, Families as FamiliesFile, File, Roam as RoamFile, Times};
+use crate::client::{CLIENTS_MAX, ClientIds, Families, INNER_LEN_MAX, Roam, RoamKind, RoamTime};
 use crate::link::Range;
+
+/// From the call over IPv6 to that over IPv4, milliseconds (RFC 8305 5).
+const RACE_DELAY_MS: u32 = 250;
+/// A handshake that nobody answers is repeated after five seconds.
+const RACE_DELAY_MAX_MS: u32 = 4999;
 
 impl Source<'_> {
     /// Rows of outer addresses: `192.0.2.10+40` is the first and how many.
     pub(super) fn outer(&self, file: &File) -> Result<Vec<Range>, Error> {
+        if file.clients.is_absent() {
+            return self.device_rows(file);
+        }
         let texts = &file.clients.addresses;
         let rows = texts.get_ref().iter().map(|text| {
             let (first, count) = text.split_once('+').unwrap_or((text, "1"));
@@ -27,6 +37,9 @@ impl Source<'_> {
         });
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let families = rows.iter().filter(|row| row.first.is_ipv4()).count();
+        if file.clients.is_absent() {
+            return Ok(rows);
+        }
         if rows.is_empty() || families > 1 || rows.len() - families > 1 {
             let what = "clients.addresses has to name one row, or one of each family";
             return Err(self.error(&texts.span(), what));
@@ -48,7 +61,9 @@ impl Source<'_> {
             return Err(self.error(&span, what));
         }
         let ports = u64::from(u16::MAX - *clients.first_port.get_ref()) + 1;
-        let share = u64::from(count).div_ceil(outer.len().max(1) as u64);
+        let races = clients.families.as_ref().is_some_and(|f| *f.get_ref() == FamiliesFile::Race);
+        let rows = if races { 1 } else { outer.len().max(1) as u64 };
+        let share = u64::from(count).div_ceil(rows);
         // One port more on each address, so that everybody can move.
         match outer.iter().find(|row| share > u64::from(row.count) * (ports - 1)) {
             Some(row) => {
@@ -107,27 +122,66 @@ impl Source<'_> {
                 "roam.kind = \"address\" needs rows of two addresses or more in clients.addresses";
             return Err(self.error(&span, what));
         }
-        let time = match (roam.mean_secs, roam.spread_secs) {
-            (Some(mean), None) if mean > 0.0 => {
-                RoamTime::Random(self.secs(&span, mean, "roam.mean_secs")?)
-            }
+        let time = self.schedule(&span, roam.times(), "roam")?;
+        Ok(Roam { kind: roam.kind, time })
+    }
+
+    pub(super) fn reconnect(&self, times: &Spanned<Times>) -> Result<RoamTime, Error> {
+        self.schedule(&times.span(), *times.get_ref(), "reconnect")
+    }
+
+    /// When something happens to all clients: at random, or in waves.
+    fn schedule(&self, span: &Span<usize>, times: Times, name: &str) -> Result<RoamTime, Error> {
+        let secs = |secs: f64, field: &str| self.secs(span, secs, &format!("{name}.{field}"));
+        let time = match (times.mean_secs, times.spread_secs) {
+            (Some(mean), None) if mean > 0.0 => RoamTime::Random(secs(mean, "mean_secs")?),
             (None, Some(spread)) if spread > 0.0 => RoamTime::Waves {
-                after: self.secs(&span, roam.after_secs, "roam.after_secs")?,
-                spread: self.secs(&span, spread, "roam.spread_secs")?,
-                every: self.secs(&span, roam.every_secs, "roam.every_secs")?,
+                after: secs(times.after_secs, "after_secs")?,
+                spread: secs(spread, "spread_secs")?,
+                every: secs(times.every_secs, "every_secs")?,
             },
             _ => {
-                let what =
-                    "roam needs either mean_secs (at random) or spread_secs (in waves), above 0";
-                return Err(self.error(&span, what));
+                let what = format!(
+                    "{name} needs either mean_secs (at random) or spread_secs (in waves), above 0"
+                );
+                return Err(self.error(span, what));
             }
         };
         match time {
             RoamTime::Waves { spread, every, .. } if !every.is_zero() && every <= spread => {
-                let what = "roam.every_secs has to be more than spread_secs, or 0 for one wave";
-                Err(self.error(&span, what))
+                let what =
+                    format!("{name}.every_secs has to be more than spread_secs, or 0 for one wave");
+                Err(self.error(span, what))
             }
-            RoamTime::Waves { .. } | RoamTime::Random(_) => Ok(Roam { kind: roam.kind, time }),
+            RoamTime::Waves { .. } | RoamTime::Random(_) => Ok(time),
+        }
+    }
+
+    /// Over which family the clients call.
+    pub(super) fn families(&self, clients: &Clients, outer: &[Range]) -> Result<Families, Error> {
+        let choice = clients.families.as_ref();
+        let races = choice.is_some_and(|choice| *choice.get_ref() == FamiliesFile::Race);
+        match (&clients.race_delay_ms, choice) {
+            (Some(delay), _) if !races => {
+                let what = "clients.race_delay_ms needs clients.families = \"race\"";
+                Err(self.error(&delay.span(), what))
+            }
+            (_, Some(choice)) if races && outer.len() < 2 => {
+                let what = "clients.families = \"race\" needs a row of each family in clients.addresses, and both server.endpoints";
+                Err(self.error(&choice.span(), what))
+            }
+            (Some(delay), _) if *delay.get_ref() > RACE_DELAY_MAX_MS => {
+                let what = format!(
+                    "clients.race_delay_ms = {} is outside 0 to {RACE_DELAY_MAX_MS}: after that a handshake is repeated",
+                    delay.get_ref()
+                );
+                Err(self.error(&delay.span(), what))
+            }
+            (delay, _) if races => {
+                let delay = delay.as_ref().map_or(RACE_DELAY_MS, |delay| *delay.get_ref());
+                Ok(Families::Race(Duration::from_millis(delay.into())))
+            }
+            _ => Ok(Families::Alternate),
         }
     }
 }

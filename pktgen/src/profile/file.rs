@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::client::{Family, Kind, RoamKind};
+use super::responder::Responder;
+use super::streams::{ReplayFile, SynthFile};
+use crate::client::{Family, Kind, Order, RoamKind};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,12 +15,20 @@ pub(super) struct File {
     #[serde(default = "one")]
     pub(super) seed: u64,
     pub(super) device: Device,
+    #[serde(default)]
     pub(super) server: Server,
+    #[serde(default)]
     pub(super) clients: Clients,
+    pub(super) responder: Option<Responder>,
     pub(super) roam: Option<Spanned<Roam>>,
+    pub(super) reconnect: Option<Spanned<Times>>,
     pub(super) traffic: Option<Traffic>,
     #[serde(default)]
     pub(super) attack: Vec<Assault>,
+    #[serde(default)]
+    pub(super) synth: Vec<SynthFile>,
+    #[serde(default)]
+    pub(super) replay: Vec<ReplayFile>,
     #[serde(default)]
     pub(super) hostile: Hostile,
     #[serde(default)]
@@ -41,6 +51,14 @@ pub(super) struct Device {
     pub(super) vlan: Option<Spanned<u16>>,
     #[serde(default)]
     pub(super) sleep: bool,
+    #[serde(default = "nowhere")]
+    pub(super) addresses: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(super) gateways: Vec<IpAddr>,
+}
+
+fn nowhere() -> Spanned<Vec<String>> {
+    Spanned::new(0..0, Vec::new())
 }
 
 fn megabytes() -> u32 {
@@ -75,6 +93,55 @@ pub(super) struct Clients {
     pub(super) connects_per_sec: Spanned<f64>,
     #[serde(default = "mtu")]
     pub(super) mtu: Spanned<u16>,
+    pub(super) families: Option<Spanned<Families>>,
+    pub(super) race_delay_ms: Option<Spanned<u32>>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Families {
+    Alternate,
+    Race,
+}
+
+/// A profile without the section.
+impl Default for Server {
+    fn default() -> Self {
+        let public_key = Spanned::new(0..0, String::new());
+        Self { public_key, endpoints: Spanned::new(0..0, Vec::new()), gateways: Vec::new() }
+    }
+}
+
+impl Server {
+    pub(super) fn is_absent(&self) -> bool {
+        self.public_key.span() == (0..0)
+    }
+}
+
+/// A profile without the section.
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            count: Spanned::new(0..0, 0),
+            addresses: nowhere(),
+            first_port: first_port(),
+            inner: Spanned::new(0..0, Vec::new()),
+            routers: Vec::new(),
+            preshared: false,
+            client_id: None,
+            keepalive_secs: 0,
+            connects_per_sec: connects_per_sec(),
+            mtu: mtu(),
+            families: None,
+            race_delay_ms: None,
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn is_absent(&self) -> bool {
+        self.count.span() == (0..0)
+    }
 }
 
 fn first_port() -> Spanned<u16> {
@@ -101,6 +168,25 @@ pub(super) struct Roam {
     pub(super) every_secs: f64,
 }
 
+impl Roam {
+    pub(super) fn times(&self) -> Times {
+        let Self { mean_secs, after_secs, spread_secs, every_secs, .. } = *self;
+        Times { mean_secs, after_secs, spread_secs, every_secs }
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the file's own names, each with its unit")]
+pub(super) struct Times {
+    pub(super) mean_secs: Option<f64>,
+    #[serde(default)]
+    pub(super) after_secs: f64,
+    pub(super) spread_secs: Option<f64>,
+    #[serde(default)]
+    pub(super) every_secs: f64,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Traffic {
@@ -112,6 +198,27 @@ pub(super) struct Traffic {
     pub(super) rate: Spanned<String>,
     #[serde(default)]
     pub(super) pattern: Spacing,
+    pub(super) ports: Option<Spanned<Ports>>,
+    pub(super) source_ports: Option<Spanned<Ports>>,
+    #[serde(default)]
+    pub(super) order: Order,
+    pub(super) flags: Option<Spanned<String>>,
+    pub(super) aead: Option<Spanned<Aead>>,
+    pub(super) pool_megabytes: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Ports {
+    One(i64),
+    Row(String),
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Aead {
+    Live,
+    Prepared,
 }
 
 fn v4() -> Family {

@@ -1,7 +1,8 @@
 //! Profiles: a whole one, and every mistake with its place and remedy.
 
 use super::*;
-use crate::client::{ClientIds, Kind, RoamTime, Target};
+use crate::client::{ClientIds, Families, Kind, Order, Ports, RoamTime, Sealing, Target};
+use crate::link::Range;
 use crate::pace::{Pattern, Rate};
 
 const GOOD: &str = r#"seed = 9
@@ -127,7 +128,6 @@ fn every_mistake_names_its_line_and_what_to_write() {
         ("[100, 1400]", "[]", 21, "imix"),
         ("\"10.7.0.1\"", "\"fd07::1\"", 20, "traffic.family"),
         ("\"10.7.0.1\"", "\"server\"", 20, "\"clients\""),
-        ("\"echo\"", "\"one-way\"", 20, "\"echo\""),
         ("{ bursts = 8 }", "{ bursts = 0 }", 22, "send nothing"),
         ("dos_mac1", "dos_mac3", 25, "millrace-pktgen attacks"),
         ("1Mpps", "fast", 26, "20kpps"),
@@ -140,4 +140,71 @@ fn every_mistake_names_its_line_and_what_to_write() {
         assert!(error.starts_with(&format!("p.toml:{line}: ")), "{bad}: {error}");
         assert!(error.contains(words), "{bad}: {error}");
     }
+}
+
+#[test]
+fn families_race_and_clients_reconnect_when_the_file_says_so() {
+    let race = ["clients.families=race", "reconnect.mean_secs=30"];
+    let plan = parse(GOOD, &race).unwrap().plan;
+    assert_eq!(plan.families, Families::Race(Duration::from_millis(250)));
+    assert_eq!(plan.reconnect, Some(RoamTime::Random(Duration::from_secs(30))));
+    let first = plan.server(1).unwrap();
+    assert!(first.is_ipv6(), "{first}");
+    let plan = parse(GOOD, &[race[0], "clients.race_delay_ms=0"]).unwrap().plan;
+    assert_eq!(plan.families, Families::Race(Duration::ZERO));
+    assert_eq!(parse(GOOD, &[]).unwrap().plan.families, Families::Alternate);
+}
+
+#[test]
+fn segments_rows_and_pools_are_read() {
+    let changes = [
+        "traffic.kind=tcp",
+        "traffic.to=198.51.100.0+256",
+        "traffic.ports=1024..65535",
+        "traffic.source_ports=2000",
+        "traffic.order=random",
+        "traffic.flags=syn,ack",
+    ];
+    let traffic = parse(GOOD, &changes).unwrap().plan.traffic.unwrap();
+    let row = Range { first: "198.51.100.0".parse().unwrap(), count: 256 };
+    assert_eq!((traffic.kind, traffic.target), (Kind::Tcp, Target::Hosts(row)));
+    assert_eq!(traffic.spread.ports, Some(Ports { first: 1024, last: 65_535 }));
+    assert_eq!(traffic.spread.source_ports, Some(Ports { first: 2000, last: 2000 }));
+    assert_eq!((traffic.spread.order, traffic.flags), (Order::Random, Some(0x12)));
+    assert!(traffic.is_measured_elsewhere);
+
+    let text = GOOD.replace("[roam]\nkind = \"port\"\nspread_secs = 1\nevery_secs = 60\n", "");
+    let traffic = parse(&text, &["traffic.aead=prepared"]).unwrap().plan.traffic.unwrap();
+    assert_eq!(traffic.sealing, Sealing::Prepared(1 << 30));
+}
+
+#[test]
+fn every_mistake_about_families_rows_and_pools_names_its_remedy() {
+    let bare = GOOD.replace("[roam]\nkind = \"port\"\nspread_secs = 1\nevery_secs = 60\n", "");
+    let cases: [(&[&str], &str); 15] = [
+        (&["clients.race_delay_ms=100"], "clients.families = \"race\""),
+        (&["clients.families=race", "clients.race_delay_ms=5000"], "outside 0 to 4999"),
+        (
+            &["clients.families=race", "clients.addresses=[\"192.0.2.10+20\"]"],
+            "a row of each family",
+        ),
+        (&["reconnect.spread_secs=0"], "reconnect needs either mean_secs"),
+        (&["reconnect.spread_secs=9", "reconnect.every_secs=8"], "more than spread_secs"),
+        (&["traffic.ports=7"], "use \"one-way\" or \"tcp\""),
+        (&["traffic.kind=tcp", "traffic.ports=9..8"], "1024..65535"),
+        (&["traffic.kind=tcp", "traffic.ports=0..8"], "1024..65535"),
+        (&["traffic.kind=tcp", "traffic.source_ports=1..65536"], "1024..65535"),
+        (&["traffic.kind=tcp", "traffic.flags=X"], "write them like"),
+        (&["traffic.flags=syn"], "traffic.kind = \"tcp\""),
+        (&["traffic.to=198.51.100.0+0"], "198.51.100.0+256"),
+        (&["traffic.pool_megabytes=1"], "traffic.aead = \"prepared\""),
+        (&["traffic.aead=prepared", "run.secs=101"], "lower run.secs"),
+        (&["traffic.aead=prepared", "traffic.to=clients"], "\"one-way\""),
+    ];
+    for (changes, words) in cases {
+        let error = parse(&bare, changes).unwrap_err().to_string();
+        assert!(error.contains(words), "{changes:?}: {error}");
+    }
+    let error = parse(GOOD, &["traffic.aead=prepared"]).unwrap_err().to_string();
+    assert!(error.contains("leave [roam] and [reconnect] out"), "{error}");
 }

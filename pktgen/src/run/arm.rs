@@ -27,7 +27,10 @@ impl Run<'_> {
             let own = own.map(|address| std::net::SocketAddr::new(address, scene.own_port));
             Ok(Barrage::new(builder, own, (assault.rate, assault.pattern), now))
         });
-        self.barrages = made.collect::<Result<_, _>>()?;
+        let made: Vec<Barrage> = made.collect::<Result<_, _>>()?;
+        for attack in made {
+            self.streams.push(attack);
+        }
         Ok(())
     }
 

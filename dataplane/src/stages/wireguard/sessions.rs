@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use rand_chacha::rand_core::Rng;
 use wireguard::keyring::{Keyring, Retired};
 use wireguard::message::ClientId;
+use wireguard::prefetch::prefetch;
 use wireguard::session::{Role, Session};
 use wireguard::time::Instant;
 use wireguard::timers::{Rearm, Timers};
@@ -18,7 +19,7 @@ use crate::handshake::Random;
 use crate::limiter::Limiter;
 use crate::limits::{
     JOBS_OWN_MAX, OWN_INITIATION_RETRY, OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND,
-    OWN_PER_TURN, TIMERS_PER_TURN,
+    OWN_PER_TURN, PREFETCH_FROM, TIMERS_PER_TURN,
 };
 use crate::packet::Address;
 use crate::site::{global_number, keeper_thread};
@@ -150,6 +151,47 @@ impl Sessions {
     #[inline]
     pub(super) fn session_mut(&mut self, slot: u32) -> Option<&mut Session> {
         self.slots.get_mut(slot as usize)
+    }
+
+    /// Whether there are so many that the core's caches do not hold them.
+    pub(super) fn are_many(&self) -> bool {
+        self.peers.len() > PREFETCH_FROM
+    }
+
+    /// Begins to fetch what opening a packet on this slot touches before its tag is known.
+    #[inline]
+    pub(super) fn prefetch_receiving(&self, slot: u32, counter: u64) {
+        if let Some((session, owner)) =
+            self.slots.get(slot as usize).zip(self.owners.get(slot as usize))
+        {
+            session.prefetch_receiving(counter);
+            prefetch(owner);
+        }
+    }
+
+    /// Begins to fetch the peer whose session a slot holds.
+    #[inline]
+    pub(super) fn prefetch_owner(&self, slot: u32) {
+        if let Some(local) = self.owner(slot) {
+            self.prefetch_peer(local);
+        }
+    }
+
+    /// Begins to fetch a peer.
+    #[inline]
+    pub(super) fn prefetch_peer(&self, local: u32) {
+        if let Some(peer) = self.peers.get(local as usize) {
+            prefetch(peer);
+        }
+    }
+
+    /// Begins to fetch the session that sends to a peer.
+    #[inline]
+    pub(super) fn prefetch_sending(&self, local: u32) {
+        let slot = self.peers.get(local as usize).and_then(|peer| peer.keyring.current());
+        if let Some(session) = slot.and_then(|slot| self.session(slot)) {
+            session.prefetch_sending();
+        }
     }
 
     /// The peer whose session a slot holds.

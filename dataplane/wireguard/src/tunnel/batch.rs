@@ -20,6 +20,8 @@ pub struct Outgoing<'a> {
     pub header: DataHeader,
     /// The destination of the datagram.
     pub to: SocketAddr,
+    /// Whether [`Tunnel::deadline`] may be nearer than before.
+    pub rearm: Rearm,
 }
 
 /// What opens one packet.
@@ -62,16 +64,17 @@ impl<const WORDS: usize> Tunnel<WORDS> {
     pub fn outgoing(&mut self, now: Instant) -> Result<Outgoing<'_>, Refused> {
         // The counter comes first: without a session nothing was sent.
         let Outgoing { header, to, .. } = self.reserve(now)?;
-        let _: Rearm = self.timers.sent_data(now);
+        let mut rearm = self.timers.sent_data(now);
         if self.rekey_due(now) {
-            let _: Rearm = self.timers.request(now);
+            rearm = self.timers.request(now);
         }
         let vacant = Refused::Session(session::Refused::Vacant);
         let key = self.slot(self.ring.current()).ok_or(vacant)?.send_key();
-        Ok(Outgoing { key, header, to })
+        Ok(Outgoing { key, header, to, rearm })
     }
 
     /// Takes the next counter of the current session.
+    #[inline]
     pub(super) fn reserve(&mut self, now: Instant) -> Result<Outgoing<'_>, Refused> {
         let vacant = Refused::Session(session::Refused::Vacant);
         let to = self.endpoint.ok_or(Refused::NoEndpoint)?;
@@ -79,7 +82,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         let session = self.sessions.get_mut(slot as usize).ok_or(vacant)?;
         let counter = session.reserve(now).map_err(Refused::Session)?;
         let header = DataHeader::new(self.client_id, session.remote_index(), counter);
-        Ok(Outgoing { key: session.send_key(), header, to })
+        Ok(Outgoing { key: session.send_key(), header, to, rearm: Rearm::No })
     }
 
     /// The key for a data message, if it is worth opening.

@@ -29,6 +29,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         let made = initiate(&self.identity, &self.peer, index, label, random(turn.rng));
         let (Some(to), Ok((mut message, pending))) = (self.endpoint, made) else { return };
         self.pending = Some(pending);
+        self.withdraw_rival();
         self.transmit_stamped(message.as_mut_bytes(), to, turn.now, emit);
         self.timers.initiated(turn.now, jitter(turn.rng));
     }
@@ -72,15 +73,18 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         let id = core::mem::take(&mut message.client_id);
         let remote = message.sender_index.get();
         admit(&self.identity, message.as_bytes(), (source, id), turn, emit)?;
-        let pending = self.pending.as_ref().ok_or(Refused::Invalid)?;
+        let index = message.receiver_index.get();
+        let pending = self.rival_pending(index).or(self.pending.as_ref());
+        let pending = pending.ok_or(Refused::Invalid)?;
         let keys =
             pending.complete(&self.identity, &self.peer, &message).map_err(|_| Refused::Invalid)?;
-        let index = pending.local_index();
-        self.pending = None;
+        let decides = self.decides(index);
         self.install(&keys, Role::Initiator, Indices { local: index, remote }, turn.now);
         self.timers.confirmed();
         self.timers.received_any(turn.now);
-        self.heard(source, id);
+        if decides {
+            self.heard(source, id);
+        }
         emit(Event::Established(Role::Initiator));
         if !self.flush(turn, emit) {
             self.keepalive(turn, emit);
@@ -91,7 +95,9 @@ impl<const WORDS: usize> Tunnel<WORDS> {
     /// Keeps a cookie for the next retransmission. It proves nothing about where the peer is.
     pub(super) fn receive_cookie(&mut self, datagram: &[u8], now: Instant) -> Result<(), Refused> {
         let reply = CookieReply::ref_from_bytes(datagram).map_err(|_| Refused::Malformed)?;
-        self.jar.receive(self.peer.checker(), reply, now).map_err(|_| Refused::Invalid)
+        let own = self.jar.receive(self.peer.checker(), reply, now);
+        own.or_else(|invalid| self.receive_rival_cookie(reply, now).ok_or(invalid))
+            .map_err(|_| Refused::Invalid)
     }
 
     /// Refuses a replayed initiation and a flood of true ones (5.1).
@@ -124,11 +130,12 @@ impl<const WORDS: usize> Tunnel<WORDS> {
     }
 
     /// An index of ours that no session and no pending handshake has.
-    fn fresh_index(&mut self) -> u32 {
+    pub(super) fn fresh_index(&mut self) -> u32 {
         loop {
             let index = self.index_base.wrapping_add(u32::from(self.index_next));
             self.index_next = self.index_next.wrapping_add(1);
-            let pending = self.pending.as_ref().is_some_and(|p| p.local_index() == index);
+            let pending = self.pending.as_ref().is_some_and(|p| p.local_index() == index)
+                || self.rival_pending(index).is_some();
             let used = self.sessions.iter().any(|s| s.is_live() && s.local_index() == index);
             if !pending && !used {
                 return index;
@@ -177,7 +184,7 @@ fn admit<R: CryptoRng>(
 }
 
 /// 32 fresh random octets.
-fn random(rng: &mut impl CryptoRng) -> Secret {
+pub(super) fn random(rng: &mut impl CryptoRng) -> Secret {
     let mut secret = Secret::zero();
     rng.fill_bytes(secret.octets_mut());
     secret
