@@ -8,11 +8,10 @@
 //! - the dataplane comes back and makes new regions; control sees by [`Attachment::standing`] that the old ones
 //!   are given up or replaced, attaches anew and sends a snapshot.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use crate::counters::{self, Page};
-use crate::directory::{Directory, Place};
+use crate::directory::{Directory, Lock, Place};
 use crate::error::{Error, What};
 use crate::header::{Header, Kind, Refusal};
 use crate::limits::{BLOCKS_MAX, COMMAND_SLOTS, COUNTERS_MAX, EVENT_SLOTS};
@@ -57,7 +56,7 @@ pub struct Owner {
     directory: Directory,
     regions: [Region; 3],
     // Last, so that nobody takes the role before the regions are given up.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What the dataplane works with.
@@ -99,13 +98,15 @@ impl Dataplane {
             make(Kind::Counters, page.sizes(), page.words())?,
         ];
         let [down, up, counted] = &regions;
-        Ok(Self {
-            commands: Consumer::attach(down.memory(), commands)
-                .map_err(|_| wrong(Kind::Commands))?,
-            events: Producer::attach(up.memory(), events).map_err(|_| wrong(Kind::Events))?,
-            counters: Page::new(counted.memory(), page).map_err(|_| wrong(Kind::Counters))?,
-            owner: Owner { directory, regions, _lock: lock },
-        })
+        // Our sides first: what control says as soon as it can attach shall not be lost.
+        let commands =
+            Consumer::attach(down.memory(), commands).map_err(|_| wrong(Kind::Commands))?;
+        let events = Producer::attach(up.memory(), events).map_err(|_| wrong(Kind::Events))?;
+        let counters = Page::new(counted.memory(), page).map_err(|_| wrong(Kind::Counters))?;
+        for region in &regions {
+            region.publish(&directory)?;
+        }
+        Ok(Self { owner: Owner { directory, regions, _lock: lock }, commands, events, counters })
     }
 }
 
@@ -129,7 +130,7 @@ impl Drop for Owner {
 pub struct Attachment {
     directory: Directory,
     regions: Vec<Region>,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl Attachment {

@@ -93,12 +93,11 @@ impl Directory {
         Ok(file)
     }
 
-    /// Takes the lock of a role for as long as the file given is open. The kernel lets go of it when a
-    /// process ends, however it ends.
-    pub(crate) fn lock(&self, role: &str) -> Result<File, Error> {
+    /// Takes the lock of a role. The kernel lets go of it when a process ends, however it ends.
+    pub(crate) fn lock(&self, role: &str) -> Result<Lock, Error> {
         let file = self.open_file(role, OFlags::RDWR | OFlags::CREATE)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Lock(file)),
             Err(Errno::WOULDBLOCK) => Err(Error::new(&self.path_of(role), What::Busy)),
             Err(errno) => Err(Error::new(&self.path_of(role), What::System("lock it", errno))),
         }
@@ -122,6 +121,17 @@ impl Directory {
     pub(crate) fn holds(&self, name: &str, identity: (u64, u64)) -> bool {
         rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|found| (found.st_dev, found.st_ino) == identity)
+    }
+}
+
+/// The lock of a role, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that is between fork and exec has a copy of it.
+        drop(flock(&self.0, FlockOperation::Unlock));
     }
 }
 

@@ -55,8 +55,7 @@ pub enum Standing {
 }
 
 impl Region {
-    /// Makes a region of `words` words in the place of what has its name. The name is given when all is
-    /// written, so that nobody ever opens half a region.
+    /// Makes a region of `words` words, which has no name yet, so that nobody ever opens half a region.
     pub(crate) fn create(
         directory: &Directory,
         (kind, sizes): (Kind, [u64; 2]),
@@ -83,8 +82,13 @@ impl Region {
         }
         memory.store(0, MAGIC, Ordering::Release);
         let identity = identity(&file).map_err(|errno| fail("look at it", errno))?;
-        directory.rename(&draft, kind.name())?;
         Ok(Self { memory, header, file, identity })
+    }
+
+    /// Gives a region that was made its name: from here on others attach.
+    pub(crate) fn publish(&self, directory: &Directory) -> Result<(), Error> {
+        let name = self.header.kind.name();
+        directory.rename(&format!("{name}.new"), name)
     }
 
     /// Attaches to a region that is in use.

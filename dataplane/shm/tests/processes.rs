@@ -204,7 +204,8 @@ fn a_control_killed_at_any_moment_leaves_whole_transactions_alone() {
     for seed in 0..KILLS {
         let other = Other::start("control", &root, seed * 1_000_000 + 1);
         let epoch = seed + 1;
-        let mut polls = scatter(seed) % 400;
+        // At least one, so that each control has begun its epoch.
+        let mut polls = 1 + scatter(seed) % 400;
         while polls > 0 {
             assert!(Instant::now() < end, "seed {seed}: nobody writes");
             let received = reader.poll(1 + (scatter(polls) % 9) as usize);
