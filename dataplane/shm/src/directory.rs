@@ -131,7 +131,7 @@ pub(crate) struct Lock(File);
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file is not enough: a child that is between fork and exec has a copy of it.
-        drop(flock(&self.0, FlockOperation::Unlock));
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 
