@@ -1,0 +1,148 @@
+//! What control and dataplane say to each other: commands down, events up, as fixed runs of words.
+//!
+//! Encoding fills a run of words; decoding checks every octet of one and gives a value that nothing needs to
+//! check again, or a [`Malformed`] with its name. Unused octets must be zero, so that they can get a meaning
+//! later without being mistaken. Numbers are in this machine's byte order: both sides are on it.
+//!
+//! | kinds | what |
+//! |---|---|
+//! | 1..=3 | begin, commit, abort of a transaction |
+//! | 16..=18 | peers |
+//! | 32..=33 | routes |
+//! | 48..=49 | next hops |
+//! | 64..=79 | tenants, to come |
+//! | 80..=95 | rules, to come |
+//! | 256.. | events |
+
+mod address;
+mod command;
+mod event;
+
+use std::fmt;
+
+pub use command::{COMMAND_WORDS, Command, Item, NextHop, Peer, Scope, TooManyAddresses};
+pub use event::{EVENT_WORDS, Event};
+
+use crate::layout;
+
+/// Version of the messages' meaning; their shape is hashed apart.
+pub const VERSION: u32 = 1;
+
+/// A hash over the shape of all messages.
+pub const SHAPE: u64 = {
+    let hash = layout::number(layout::EMPTY, command::SHAPE);
+    let hash = layout::number(hash, event::SHAPE);
+    layout::number(hash, address::SHAPE)
+};
+
+/// A `WireGuard` public key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicKey(pub [u8; 32]);
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicKey(..)")
+    }
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Its kind has no meaning.
+    Kind(u16),
+    /// Octets without a meaning are not zero.
+    Reserved,
+    /// An address family other than 4 and 6.
+    Family(u8),
+    /// A prefix longer than its family's addresses.
+    PrefixLen(u8),
+    /// A prefix with bits beyond its length.
+    HostBits,
+    /// A public key of zeros.
+    Key,
+    /// More addresses than fit the message.
+    AddressCount(u8),
+    /// An endpoint without a port.
+    Port,
+    /// A flag other than 0 and 1.
+    Flag(u8),
+    /// A scope other than snapshot and delta.
+    Scope(u8),
+    /// A next hop of no known kind.
+    NextHop(u8),
+    /// A tunnel between addresses of different families.
+    Families,
+    /// A reason that has no name.
+    Reason(u16),
+}
+
+impl Malformed {
+    /// A number for an [`Event::Refused`].
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Kind(_) => 1,
+            Self::Reserved => 2,
+            Self::Family(_) => 3,
+            Self::PrefixLen(_) => 4,
+            Self::HostBits => 5,
+            Self::Key => 6,
+            Self::AddressCount(_) => 7,
+            Self::Port => 8,
+            Self::Flag(_) => 9,
+            Self::Scope(_) => 10,
+            Self::NextHop(_) => 11,
+            Self::Families => 12,
+            Self::Reason(_) => 13,
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind(kind) => write!(f, "messages of kind {kind} are not known here"),
+            Self::Reserved => f.write_str("octets that must be zero are not"),
+            Self::Family(family) => write!(f, "an address family is 4 or 6, not {family}"),
+            Self::PrefixLen(len) => write!(f, "no prefix of its family is {len} bits long"),
+            Self::HostBits => f.write_str("a prefix has bits set beyond its length"),
+            Self::Key => f.write_str("a public key is all zeros"),
+            Self::AddressCount(count) => write!(f, "{count} addresses do not fit one message"),
+            Self::Port => f.write_str("an endpoint has no port"),
+            Self::Flag(flag) => write!(f, "a flag is 0 or 1, not {flag}"),
+            Self::Scope(scope) => write!(f, "a transaction has no scope {scope}"),
+            Self::NextHop(kind) => write!(f, "next hops of kind {kind} are not known here"),
+            Self::Families => f.write_str("a tunnel's two addresses are of different families"),
+            Self::Reason(reason) => write!(f, "there is no reason with number {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// A flag octet.
+fn flag(octet: u8) -> Result<bool, Malformed> {
+    match octet {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Malformed::Flag(other)),
+    }
+}
+
+/// Octets that have no meaning yet.
+fn reserved(octets: &[u8]) -> Result<(), Malformed> {
+    if octets.iter().all(|octet| *octet == 0) { Ok(()) } else { Err(Malformed::Reserved) }
+}
+
+/// A key that can be one.
+fn public_key(octets: &[u8; 32]) -> Result<PublicKey, Malformed> {
+    if *octets == [0; 32] { Err(Malformed::Key) } else { Ok(PublicKey(*octets)) }
+}
+
+/// The kind of a message, its first two octets.
+fn kind<const N: usize>(words: &[u64; N]) -> u16 {
+    let [low, high, ..] = words.first().copied().unwrap_or(0).to_ne_bytes();
+    u16::from_ne_bytes([low, high])
+}
+
+#[cfg(test)]
+mod tests;

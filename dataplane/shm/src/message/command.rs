@@ -1,0 +1,265 @@
+//! Commands: what control tells the dataplane, 176 octets each.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
+
+use super::address::{Address, Endpoint, Prefix, put_all, read_all};
+use super::{Malformed, PublicKey, flag, kind, public_key, reserved};
+use crate::layout::{self, wire};
+use crate::limits::ADDRESSES_PER_PEER_MAX;
+
+/// Words of a command.
+pub const COMMAND_WORDS: usize = 22;
+
+/// A command as it travels.
+type Words = [u64; COMMAND_WORDS];
+
+const BEGIN: u16 = 1;
+const COMMIT: u16 = 2;
+const ABORT: u16 = 3;
+const PEER: u16 = 16;
+const PEER_ADDRESSES: u16 = 17;
+const PEER_REMOVE: u16 = 18;
+const ROUTE: u16 = 32;
+const ROUTE_REMOVE: u16 = 33;
+const NEXT_HOP: u16 = 48;
+const NEXT_HOP_REMOVE: u16 = 49;
+
+/// Prefixes in a peer's first message, and in each that continues it.
+const PEER_PREFIXES: usize = 4;
+const MORE_PREFIXES: usize = 7;
+
+wire! {
+    /// Begin, commit and abort.
+    struct BoundaryWire {
+        kind: u16,
+        scope: u8,
+        reserved: [u8; 5],
+        id: u64,
+        count: u64,
+        digest: u64,
+        rest: [u8; 144],
+    }
+
+    /// A peer with the first of its prefixes; `more` says that a continuation follows.
+    struct PeerWire {
+        kind: u16,
+        more: u8,
+        prefix_count: u8,
+        client_id: [u8; 3],
+        reserved: u8,
+        keepalive_s: u16,
+        endpoint: Endpoint,
+        rest: [u8; 10],
+        public_key: [u8; 32],
+        preshared_key: [u8; 32],
+        prefixes: [Prefix; PEER_PREFIXES],
+    }
+
+    /// More prefixes of the peer before.
+    struct PeerAddressesWire {
+        kind: u16,
+        more: u8,
+        prefix_count: u8,
+        public_key: [u8; 32],
+        prefixes: [Prefix; MORE_PREFIXES],
+        rest: [u8; 14],
+    }
+
+    /// The end of a peer.
+    struct PeerRemoveWire {
+        kind: u16,
+        public_key: [u8; 32],
+        rest: [u8; 142],
+    }
+
+    /// A route or its end.
+    struct RouteWire {
+        kind: u16,
+        reserved: [u8; 2],
+        next_hop: u32,
+        prefix: Prefix,
+        rest: [u8; 150],
+    }
+
+    /// A next hop or its end.
+    struct NextHopWire {
+        kind: u16,
+        hop: u8,
+        flags: u8,
+        id: u32,
+        number: u32,
+        local: Address,
+        remote: Address,
+        public_key: [u8; 32],
+        rest: [u8; 98],
+    }
+}
+
+/// The shapes in this file, hashed.
+pub(super) const SHAPE: u64 = {
+    let hash = layout::number(layout::EMPTY, BoundaryWire::SHAPE);
+    let hash = layout::number(hash, PeerWire::SHAPE);
+    let hash = layout::number(hash, PeerAddressesWire::SHAPE);
+    let hash = layout::number(hash, PeerRemoveWire::SHAPE);
+    let hash = layout::number(hash, RouteWire::SHAPE);
+    layout::number(hash, NextHopWire::SHAPE)
+};
+
+/// What a transaction's items stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All there is: what is not among them goes.
+    Snapshot,
+    /// Changes to what there is.
+    Delta,
+}
+
+/// A client.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its public key, by which it is known.
+    pub public_key: PublicKey,
+    /// The preshared key; zeros when there is none.
+    pub preshared_key: Secret,
+    /// Its client id; zeros when its client has none.
+    pub client_id: ClientId,
+    /// Where it is reached before it has spoken.
+    pub endpoint: Option<SocketAddr>,
+    /// Interval of unasked keepalives, in whole seconds up to 65535.
+    pub persistent_keepalive: Option<Duration>,
+    /// Its inner prefixes, at most [`ADDRESSES_PER_PEER_MAX`].
+    pub allowed_ips: Vec<IpNet>,
+}
+
+impl fmt::Debug for Peer {
+    /// Neither keys nor the client id nor addresses: this may end in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("allowed_ips", &self.allowed_ips.len()).finish_non_exhaustive()
+    }
+}
+
+/// Where routes lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// Nowhere, with an ICMP error.
+    Reject,
+    /// This machine's kernel.
+    Local,
+    /// A peer, in the tunnel.
+    Client(PublicKey),
+    /// A GRE tunnel (RFC 2784, RFC 2890).
+    Gre {
+        /// Our end.
+        local: IpAddr,
+        /// The other end, of the same family.
+        remote: IpAddr,
+        /// The key, when the tunnel has one.
+        key: Option<u32>,
+        /// Whether checksums are sent.
+        checksum: bool,
+    },
+    /// The Internet, from here.
+    Direct,
+    /// The Internet, from another data centre.
+    Via {
+        /// Its number.
+        centre: u32,
+        /// The machine of it that takes our packets.
+        remote: IpAddr,
+    },
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A peer, new or changed.
+    Peer(Box<Peer>),
+    /// A peer no more.
+    PeerRemove(PublicKey),
+    /// A route, new or changed.
+    Route {
+        /// To where.
+        prefix: IpNet,
+        /// The id of its next hop.
+        next_hop: u32,
+    },
+    /// A route no more.
+    RouteRemove(IpNet),
+    /// A next hop, new or changed.
+    NextHop {
+        /// By which routes name it.
+        id: u32,
+        /// What it is.
+        hop: NextHop,
+    },
+    /// A next hop no more.
+    NextHopRemove(u32),
+}
+
+/// A message from control, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A transaction begins.
+    Begin {
+        /// Its number, chosen by control.
+        id: u64,
+        /// What its items stand for.
+        scope: Scope,
+    },
+    /// It is complete.
+    Commit {
+        /// The number that it began with.
+        id: u64,
+        /// How many messages its items took.
+        count: u64,
+        /// The digest over them.
+        digest: u64,
+    },
+    /// It shall not be.
+    Abort {
+        /// The number that it began with.
+        id: u64,
+    },
+    /// A change; with `more`, a peer whose prefixes go on in the next message.
+    Item {
+        /// The change.
+        item: Item,
+        /// Whether [`Command::Addresses`] follows.
+        more: bool,
+    },
+    /// Further prefixes of the peer in the message before.
+    Addresses {
+        /// Whose.
+        public_key: PublicKey,
+        /// Which.
+        allowed_ips: Vec<IpNet>,
+        /// Whether there are yet more.
+        more: bool,
+    },
+}
+
+/// A peer has more prefixes than [`ADDRESSES_PER_PEER_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyAddresses(pub usize);
+
+impl fmt::Display for TooManyAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count) = self;
+        write!(
+            f,
+            "a peer has {count} inner prefixes, and at most {ADDRESSES_PER_PEER_MAX} are taken; \
+             merge some of them"
+        )
+    }
+}
+
+impl std::error::Error for TooManyAddresses {}
+
+mod decode;
+mod encode;

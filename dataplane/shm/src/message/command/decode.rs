@@ -1,0 +1,131 @@
+//! Words to commands: every octet is checked here, once.
+
+use std::time::Duration;
+
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
+use zerocopy::{IntoBytes, transmute_ref};
+
+use super::encode::hop;
+use super::{
+    ABORT, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command, Item, Malformed, NEXT_HOP,
+    NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER, PEER_ADDRESSES, PEER_REMOVE, Peer,
+    PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE, ROUTE_REMOVE, RouteWire, Scope, Words,
+    flag, kind, public_key, read_all, reserved,
+};
+
+impl Command {
+    /// Reads a message.
+    pub fn decode(words: &[u64; COMMAND_WORDS]) -> Result<Self, Malformed> {
+        match kind(words) {
+            BEGIN | COMMIT | ABORT => boundary(words),
+            PEER => peer(words),
+            PEER_ADDRESSES => addresses(words),
+            kind => item(kind, words).map(|item| Self::Item { item, more: false }),
+        }
+    }
+}
+
+fn item(kind: u16, words: &Words) -> Result<Item, Malformed> {
+    match kind {
+        PEER_REMOVE => {
+            let wire: &PeerRemoveWire = transmute_ref!(words);
+            reserved(&wire.rest)?;
+            public_key(&wire.public_key).map(Item::PeerRemove)
+        }
+        ROUTE | ROUTE_REMOVE => route(transmute_ref!(words)),
+        NEXT_HOP | NEXT_HOP_REMOVE => next_hop(transmute_ref!(words)),
+        other => Err(Malformed::Kind(other)),
+    }
+}
+
+fn boundary(words: &Words) -> Result<Command, Malformed> {
+    let wire: &BoundaryWire = transmute_ref!(words);
+    let &BoundaryWire { id, count, digest, .. } = wire;
+    reserved(&wire.reserved)?;
+    reserved(&wire.rest)?;
+    match wire.kind {
+        COMMIT => reserved(&[wire.scope]).map(|()| Command::Commit { id, count, digest }),
+        _ if (count, digest) != (0, 0) => Err(Malformed::Reserved),
+        BEGIN => match wire.scope {
+            scope if scope == Scope::Snapshot.code() => Ok(Scope::Snapshot),
+            scope if scope == Scope::Delta.code() => Ok(Scope::Delta),
+            other => Err(Malformed::Scope(other)),
+        }
+        .map(|scope| Command::Begin { id, scope }),
+        _ => reserved(&[wire.scope]).map(|()| Command::Abort { id }),
+    }
+}
+
+fn peer(words: &Words) -> Result<Command, Malformed> {
+    let wire: &PeerWire = transmute_ref!(words);
+    reserved(&[wire.reserved])?;
+    reserved(&wire.rest)?;
+    let mut preshared_key = Secret::zero();
+    preshared_key.octets_mut().copy_from_slice(&wire.preshared_key);
+    let peer = Peer {
+        public_key: public_key(&wire.public_key)?,
+        preshared_key,
+        client_id: ClientId(wire.client_id),
+        endpoint: wire.endpoint.read()?,
+        persistent_keepalive: Some(wire.keepalive_s)
+            .filter(|seconds| *seconds != 0)
+            .map(|seconds| Duration::from_secs(seconds.into())),
+        allowed_ips: read_all(&wire.prefixes, wire.prefix_count)?,
+    };
+    Ok(Command::Item { item: Item::Peer(Box::new(peer)), more: flag(wire.more)? })
+}
+
+fn addresses(words: &Words) -> Result<Command, Malformed> {
+    let wire: &PeerAddressesWire = transmute_ref!(words);
+    reserved(&wire.rest)?;
+    Ok(Command::Addresses {
+        public_key: public_key(&wire.public_key)?,
+        allowed_ips: read_all(&wire.prefixes, wire.prefix_count)?,
+        more: flag(wire.more)?,
+    })
+}
+
+fn route(wire: &RouteWire) -> Result<Item, Malformed> {
+    reserved(&wire.reserved)?;
+    reserved(&wire.rest)?;
+    let prefix = wire.prefix.required()?;
+    match wire.kind {
+        ROUTE => Ok(Item::Route { prefix, next_hop: wire.next_hop }),
+        _ => reserved(&wire.next_hop.to_ne_bytes()).map(|()| Item::RouteRemove(prefix)),
+    }
+}
+
+fn next_hop(wire: &NextHopWire) -> Result<Item, Malformed> {
+    let item = match wire.kind {
+        NEXT_HOP => Item::NextHop { id: wire.id, hop: hop_of(wire)? },
+        _ => Item::NextHopRemove(wire.id),
+    };
+    // A next hop has fields that belong to other kinds of it: what it does not name must be zero. Writing
+    // it again and comparing says that for each kind without saying it twice.
+    let mut again = Vec::with_capacity(1);
+    item.encode(&mut again).map_err(|_| Malformed::Reserved)?;
+    match again.first() {
+        Some(words) if words.as_bytes() == wire.as_bytes() => Ok(item),
+        _ => Err(Malformed::Reserved),
+    }
+}
+
+fn hop_of(wire: &NextHopWire) -> Result<NextHop, Malformed> {
+    match wire.hop {
+        hop::REJECT => Ok(NextHop::Reject),
+        hop::LOCAL => Ok(NextHop::Local),
+        hop::CLIENT => public_key(&wire.public_key).map(NextHop::Client),
+        hop::GRE => {
+            let (local, remote) = (wire.local.required()?, wire.remote.required()?);
+            if local.is_ipv4() != remote.is_ipv4() {
+                return Err(Malformed::Families);
+            }
+            let key = (wire.flags & hop::KEY != 0).then_some(wire.number);
+            Ok(NextHop::Gre { local, remote, key, checksum: wire.flags & hop::CHECKSUM != 0 })
+        }
+        hop::DIRECT => Ok(NextHop::Direct),
+        hop::VIA => Ok(NextHop::Via { centre: wire.number, remote: wire.remote.required()? }),
+        other => Err(Malformed::NextHop(other)),
+    }
+}

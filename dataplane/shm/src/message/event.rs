@@ -1,0 +1,202 @@
+//! Events: what the dataplane tells control, 112 octets each.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use zerocopy::{transmute_mut, transmute_ref};
+
+use super::address::Endpoint;
+use super::{Malformed, PublicKey, kind, public_key, reserved};
+use crate::layout::{self, wire};
+use crate::transaction::Reason;
+
+/// Words of an event.
+pub const EVENT_WORDS: usize = 14;
+
+/// An event as it travels.
+type Words = [u64; EVENT_WORDS];
+
+const APPLIED: u16 = 256;
+const REFUSED: u16 = 257;
+const DESYNCHRONISED: u16 = 258;
+const HEARTBEAT: u16 = 259;
+const LOST: u16 = 260;
+const HANDSHAKE: u16 = 272;
+const ENDPOINT_MOVED: u16 = 273;
+const PEER_EXPIRED: u16 = 274;
+
+wire! {
+    /// What became of a transaction, and what concerns the rings.
+    struct NoticeWire {
+        kind: u16,
+        reason: u16,
+        detail: u16,
+        reserved: [u8; 2],
+        id: u64,
+        number: u64,
+        rest: [u8; 88],
+    }
+
+    /// What concerns a peer.
+    struct PeerEventWire {
+        kind: u16,
+        reserved: [u8; 2],
+        endpoint: Endpoint,
+        at_ns: u64,
+        public_key: [u8; 32],
+        rest: [u8; 48],
+    }
+}
+
+/// The shapes in this file, hashed.
+pub(super) const SHAPE: u64 =
+    layout::number(layout::number(layout::EMPTY, NoticeWire::SHAPE), PeerEventWire::SHAPE);
+
+/// A message from the dataplane. Times are since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A transaction is in force.
+    Applied {
+        /// Its number.
+        id: u64,
+        /// How many messages its items took.
+        count: u64,
+    },
+    /// A transaction has changed nothing.
+    Refused {
+        /// Its number; 0 when an item came without a beginning.
+        id: u64,
+        /// Why.
+        reason: Reason,
+        /// The number of the offending message among its items, from 0.
+        item: u64,
+        /// With [`Reason::Malformed`], [`Malformed::code`]; else 0.
+        detail: u16,
+    },
+    /// The dataplane finds the commands ring corrupt and waits for control to attach again.
+    Desynchronised,
+    /// The dataplane lives.
+    Heartbeat {
+        /// Its time.
+        at: Duration,
+        /// The number of the last transaction in force, 0 before the first: tells a control that has come
+        /// back what there is.
+        transaction: u64,
+    },
+    /// So many events found the ring full and are lost.
+    Lost(u64),
+    /// A peer has completed a handshake.
+    Handshake {
+        /// Which.
+        public_key: PublicKey,
+        /// From where.
+        endpoint: SocketAddr,
+        /// When.
+        at: Duration,
+    },
+    /// A peer speaks from elsewhere.
+    EndpointMoved {
+        /// Which.
+        public_key: PublicKey,
+        /// From where.
+        endpoint: SocketAddr,
+        /// Since when.
+        at: Duration,
+    },
+    /// A peer's last session is too old to be used.
+    PeerExpired {
+        /// Which.
+        public_key: PublicKey,
+        /// Since when.
+        at: Duration,
+    },
+}
+
+impl Event {
+    /// Writes a message.
+    pub fn encode(&self) -> [u64; EVENT_WORDS] {
+        match *self {
+            Self::Applied { id, count } => notice(APPLIED, (0, 0), [id, count]),
+            Self::Refused { id, reason, item, detail } => {
+                notice(REFUSED, (reason.code(), detail), [id, item])
+            }
+            Self::Desynchronised => notice(DESYNCHRONISED, (0, 0), [0, 0]),
+            Self::Heartbeat { at, transaction } => {
+                notice(HEARTBEAT, (0, 0), [transaction, nanoseconds(at)])
+            }
+            Self::Lost(count) => notice(LOST, (0, 0), [0, count]),
+            Self::Handshake { public_key, endpoint, at } => {
+                of_peer(HANDSHAKE, public_key, Some(endpoint), at)
+            }
+            Self::EndpointMoved { public_key, endpoint, at } => {
+                of_peer(ENDPOINT_MOVED, public_key, Some(endpoint), at)
+            }
+            Self::PeerExpired { public_key, at } => of_peer(PEER_EXPIRED, public_key, None, at),
+        }
+    }
+
+    /// Reads a message: every octet is checked here, once.
+    pub fn decode(words: &[u64; EVENT_WORDS]) -> Result<Self, Malformed> {
+        let event = match kind(words) {
+            HANDSHAKE | ENDPOINT_MOVED | PEER_EXPIRED => read_peer(transmute_ref!(words)),
+            _ => read_notice(transmute_ref!(words)),
+        }?;
+        // What an event does not name must be zero; writing it again says so for each kind.
+        if event.encode() == *words { Ok(event) } else { Err(Malformed::Reserved) }
+    }
+}
+
+fn notice(kind: u16, (reason, detail): (u16, u16), [id, number]: [u64; 2]) -> Words {
+    let mut words = [0; EVENT_WORDS];
+    let wire: &mut NoticeWire = transmute_mut!(&mut words);
+    wire.kind = kind;
+    wire.reason = reason;
+    wire.detail = detail;
+    wire.id = id;
+    wire.number = number;
+    words
+}
+
+fn of_peer(kind: u16, key: PublicKey, endpoint: Option<SocketAddr>, at: Duration) -> Words {
+    let mut words = [0; EVENT_WORDS];
+    let wire: &mut PeerEventWire = transmute_mut!(&mut words);
+    wire.kind = kind;
+    wire.endpoint = Endpoint::from(endpoint);
+    wire.at_ns = nanoseconds(at);
+    wire.public_key = key.0;
+    words
+}
+
+fn read_notice(wire: &NoticeWire) -> Result<Event, Malformed> {
+    let &NoticeWire { kind, reason, detail, id, number, .. } = wire;
+    reserved(&wire.rest)?;
+    Ok(match kind {
+        APPLIED => Event::Applied { id, count: number },
+        REFUSED => {
+            let reason = Reason::from_code(reason).ok_or(Malformed::Reason(reason))?;
+            Event::Refused { id, reason, item: number, detail }
+        }
+        DESYNCHRONISED => Event::Desynchronised,
+        HEARTBEAT => Event::Heartbeat { at: Duration::from_nanos(number), transaction: id },
+        LOST => Event::Lost(number),
+        other => return Err(Malformed::Kind(other)),
+    })
+}
+
+fn read_peer(wire: &PeerEventWire) -> Result<Event, Malformed> {
+    reserved(&wire.rest)?;
+    let public_key = public_key(&wire.public_key)?;
+    let at = Duration::from_nanos(wire.at_ns);
+    Ok(match wire.kind {
+        HANDSHAKE => Event::Handshake { public_key, endpoint: wire.endpoint.required()?, at },
+        ENDPOINT_MOVED => {
+            Event::EndpointMoved { public_key, endpoint: wire.endpoint.required()?, at }
+        }
+        _ => Event::PeerExpired { public_key, at },
+    })
+}
+
+/// Nanoseconds, up to the year 2554.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

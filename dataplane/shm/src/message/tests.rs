@@ -1,0 +1,264 @@
+//! Messages: every one is read as it was written, and every fault has its name.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use proptest::prelude::*;
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
+
+use super::*;
+use crate::transaction::Reason;
+
+fn key() -> impl Strategy<Value = PublicKey> {
+    any::<[u8; 32]>().prop_map(|octets| PublicKey(octets.map(|octet| octet | 1)))
+}
+
+fn net() -> impl Strategy<Value = IpNet> {
+    (any::<IpAddr>(), 0_u8..=128).prop_map(|(address, len)| {
+        let max = if address.is_ipv4() { 32 } else { 128 };
+        IpNet::new(address, len % (max + 1)).unwrap().trunc()
+    })
+}
+
+fn endpoint() -> impl Strategy<Value = SocketAddr> {
+    (any::<IpAddr>(), 1..=u16::MAX).prop_map(|(address, port)| SocketAddr::new(address, port))
+}
+
+fn time() -> impl Strategy<Value = Duration> {
+    any::<u64>().prop_map(Duration::from_nanos)
+}
+
+pub(crate) fn peer() -> impl Strategy<Value = Peer> {
+    let nets = prop::collection::vec(net(), 0..=crate::limits::ADDRESSES_PER_PEER_MAX);
+    let seconds = prop::option::of(1_u16..);
+    (key(), any::<[u8; 32]>(), any::<[u8; 3]>(), prop::option::of(endpoint()), seconds, nets)
+        .prop_map(|(public_key, preshared_key, client_id, endpoint, seconds, allowed_ips)| Peer {
+            public_key,
+            preshared_key: Secret::new(preshared_key),
+            client_id: ClientId(client_id),
+            endpoint,
+            persistent_keepalive: seconds.map(|seconds| Duration::from_secs(seconds.into())),
+            allowed_ips,
+        })
+}
+
+fn hop() -> impl Strategy<Value = NextHop> {
+    let gre = (any::<bool>(), any::<[u8; 16]>(), any::<[u8; 16]>());
+    prop_oneof![
+        Just(NextHop::Reject),
+        Just(NextHop::Local),
+        Just(NextHop::Direct),
+        key().prop_map(NextHop::Client),
+        (any::<u32>(), any::<IpAddr>())
+            .prop_map(|(centre, remote)| NextHop::Via { centre, remote }),
+        (gre, any::<Option<u32>>(), any::<bool>()).prop_map(
+            |((v6, local, remote), key, checksum)| {
+                let address = |octets: [u8; 16]| match octets {
+                    octets if v6 => IpAddr::from(octets),
+                    [a, b, c, d, ..] => IpAddr::from([a, b, c, d]),
+                };
+                NextHop::Gre { local: address(local), remote: address(remote), key, checksum }
+            }
+        ),
+    ]
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    prop_oneof![
+        peer().prop_map(|peer| Item::Peer(Box::new(peer))),
+        key().prop_map(Item::PeerRemove),
+        (net(), any::<u32>()).prop_map(|(prefix, next_hop)| Item::Route { prefix, next_hop }),
+        net().prop_map(Item::RouteRemove),
+        (any::<u32>(), hop()).prop_map(|(id, hop)| Item::NextHop { id, hop }),
+        any::<u32>().prop_map(Item::NextHopRemove),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let reason = prop::sample::select(Reason::ALL);
+    let refused = (any::<u64>(), reason, any::<u64>(), any::<u16>());
+    prop_oneof![
+        (any::<u64>(), any::<u64>()).prop_map(|(id, count)| Event::Applied { id, count }),
+        refused.prop_map(|(id, reason, item, detail)| Event::Refused { id, reason, item, detail }),
+        Just(Event::Desynchronised),
+        any::<u64>().prop_map(Event::Lost),
+        (time(), any::<u64>()).prop_map(|(at, transaction)| Event::Heartbeat { at, transaction }),
+        (key(), endpoint(), time()).prop_map(|(public_key, endpoint, at)| Event::Handshake {
+            public_key,
+            endpoint,
+            at
+        }),
+        (key(), endpoint(), time()).prop_map(|(public_key, endpoint, at)| Event::EndpointMoved {
+            public_key,
+            endpoint,
+            at
+        }),
+        (key(), time()).prop_map(|(public_key, at)| Event::PeerExpired { public_key, at }),
+    ]
+}
+
+/// What the collector does with continuations, done simply.
+fn read_back(messages: &[[u64; COMMAND_WORDS]]) -> Result<Item, Malformed> {
+    let mut whole = None;
+    for message in messages {
+        match Command::decode(message)? {
+            Command::Item { item, .. } => whole = Some(item),
+            Command::Addresses { allowed_ips, public_key, .. } => {
+                let Some(Item::Peer(peer)) = &mut whole else { return Err(Malformed::Reserved) };
+                assert_eq!(peer.public_key, public_key);
+                peer.allowed_ips.extend(allowed_ips);
+            }
+            boundary @ (Command::Begin { .. } | Command::Commit { .. } | Command::Abort { .. }) => {
+                panic!("{boundary:?} is no item")
+            }
+        }
+    }
+    Ok(whole.unwrap())
+}
+
+proptest! {
+    #[test]
+    fn every_item_is_read_as_it_was_written(item in item()) {
+        let mut messages = Vec::new();
+        item.encode(&mut messages).unwrap();
+        prop_assert_eq!(messages.len(), item.message_count().unwrap());
+        prop_assert_eq!(read_back(&messages), Ok(item));
+    }
+
+    #[test]
+    fn every_event_is_read_as_it_was_written(event in event()) {
+        prop_assert_eq!(Event::decode(&event.encode()), Ok(event));
+    }
+
+    #[test]
+    fn an_item_with_an_octet_changed_is_another_one_or_refused(
+        item in item(), at in 0_usize..COMMAND_WORDS * 8, flip in 1_u8..,
+    ) {
+        let mut messages = Vec::new();
+        item.encode(&mut messages).unwrap();
+        let word = &mut messages[0][at / 8];
+        let mut octets = word.to_ne_bytes();
+        octets[at % 8] ^= flip;
+        *word = u64::from_ne_bytes(octets);
+        // A message that was taken is what would be written for it: nothing was passed over.
+        match Command::decode(&messages[0]) {
+            Ok(Command::Item { item: Item::Peer(_), .. } | Command::Addresses { .. }) | Err(_) => {}
+            Ok(Command::Item { item, .. }) => {
+                let mut again = Vec::new();
+                item.encode(&mut again).unwrap();
+                prop_assert_eq!(again[0], messages[0]);
+            }
+            Ok(_) => {}
+        }
+    }
+
+    #[test]
+    fn anything_is_read_or_refused(
+        mut words in any::<[u64; COMMAND_WORDS]>(),
+        kind in prop::sample::select(vec![0_u16, 1, 2, 3, 16, 17, 18, 32, 33, 48, 49, 64, 80, 256, 272]),
+        zeros in 0_usize..COMMAND_WORDS,
+    ) {
+        words[zeros..].fill(0);
+        words[0] = words[0] & !0xffff | u64::from(kind);
+        if let Ok(event) = Event::decode(words.first_chunk().unwrap()) {
+            prop_assert_eq!(Some(&event.encode()), words.first_chunk());
+        }
+        if let Ok(Command::Item { item, .. }) = Command::decode(&words) {
+            prop_assert_eq!(item.message_count(), Ok(1));
+        }
+    }
+}
+
+fn words(item: &Item) -> [u64; COMMAND_WORDS] {
+    let mut messages = Vec::new();
+    item.encode(&mut messages).unwrap();
+    messages[0]
+}
+
+fn with(mut words: [u64; COMMAND_WORDS], at: usize, octet: u8) -> Result<Command, Malformed> {
+    let mut octets = words[at / 8].to_ne_bytes();
+    octets[at % 8] = octet;
+    words[at / 8] = u64::from_ne_bytes(octets);
+    Command::decode(&words)
+}
+
+#[test]
+fn each_fault_has_its_name() {
+    let route = words(&Item::Route { prefix: "10.0.0.0/8".parse().unwrap(), next_hop: 3 });
+    // The prefix stands at octet 8: address, family, length.
+    assert_eq!(with(route, 24, 5), Err(Malformed::Family(5)));
+    assert_eq!(with(route, 24, 0), Err(Malformed::Reserved));
+    assert_eq!(with(route, 25, 33), Err(Malformed::PrefixLen(33)));
+    assert_eq!(with(route, 9, 1), Err(Malformed::HostBits));
+    assert_eq!(with(route, 12, 1), Err(Malformed::Reserved));
+    assert_eq!(with(route, 175, 1), Err(Malformed::Reserved));
+    assert_eq!(with(route, 0, 99), Err(Malformed::Kind(99)));
+    assert_eq!(with(route, 0, 33), Err(Malformed::Reserved), "a removal has no next hop");
+    let key = PublicKey([1; 32]);
+    let hop = words(&Item::NextHop { id: 1, hop: NextHop::Client(key) });
+    assert_eq!(with(hop, 2, 9), Err(Malformed::NextHop(9)));
+    assert_eq!(with(hop, 3, 1), Err(Malformed::Reserved));
+    let (local, remote) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    let gre = NextHop::Gre { local, remote, key: None, checksum: false };
+    assert_eq!(with(words(&Item::NextHop { id: 1, hop: gre }), 28, 6), Err(Malformed::Families));
+    assert_eq!(with(Command::begin(1, Scope::Delta), 2, 3), Err(Malformed::Scope(3)));
+    let nobody = words(&Item::PeerRemove(PublicKey([0; 32])));
+    assert_eq!(Command::decode(&nobody), Err(Malformed::Key));
+}
+
+#[test]
+fn each_fault_of_a_peer_has_its_name() {
+    let endpoint = Some("192.0.2.1:9".parse().unwrap());
+    let peer = Peer {
+        public_key: PublicKey([7; 32]),
+        preshared_key: Secret::zero(),
+        client_id: ClientId::ZERO,
+        endpoint,
+        persistent_keepalive: None,
+        allowed_ips: vec!["10.0.0.1/32".parse().unwrap()],
+    };
+    let words = words(&Item::Peer(Box::new(peer)));
+    assert_eq!(with(words, 2, 2), Err(Malformed::Flag(2)));
+    assert_eq!(with(words, 3, 5), Err(Malformed::AddressCount(5)));
+    assert_eq!(with(words, 3, 0), Err(Malformed::Reserved), "an address that is not counted");
+    assert_eq!(with(words, 3, 2), Err(Malformed::Family(0)), "a count without an address");
+    assert_eq!(with(words, 7, 1), Err(Malformed::Reserved));
+    assert_eq!(with(words, 10, 0), Err(Malformed::Port));
+}
+
+#[test]
+fn nothing_printed_holds_a_key_or_a_client_id() {
+    let peer = Peer {
+        public_key: PublicKey([0xab; 32]),
+        preshared_key: Secret::new([0xcd; 32]),
+        client_id: ClientId([0xef; 3]),
+        endpoint: None,
+        persistent_keepalive: None,
+        allowed_ips: Vec::new(),
+    };
+    let event = Event::PeerExpired { public_key: peer.public_key, at: Duration::ZERO };
+    let printed = format!("{:?} {event:?}", Item::Peer(Box::new(peer)));
+    for secret in ["171", "205", "239", "ab", "cd", "ef"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}
+
+#[test]
+fn a_peer_with_too_many_prefixes_is_not_written() {
+    let net: IpNet = "10.0.0.1/32".parse().unwrap();
+    let mut peer = Peer {
+        public_key: PublicKey([7; 32]),
+        preshared_key: Secret::zero(),
+        client_id: ClientId::ZERO,
+        endpoint: None,
+        persistent_keepalive: None,
+        allowed_ips: vec![net; 128],
+    };
+    assert_eq!(Item::Peer(Box::new(peer.clone())).message_count(), Ok(19));
+    peer.allowed_ips.push(net);
+    let mut messages = Vec::new();
+    let refused = Item::Peer(Box::new(peer)).encode(&mut messages);
+    assert_eq!((refused, messages.len()), (Err(TooManyAddresses(129)), 0));
+}

@@ -1,0 +1,165 @@
+//! Transactions: changes that are applied whole or not at all.
+//!
+//! A transaction is a beginning, items, and a commit that says how many messages the items took and gives a
+//! digest over them. The [`Writer`] puts it into the commands ring as room comes; the [`Collector`] gathers
+//! it on the other side, bounded, and gives it out only when all of it is there and agrees. Whatever else
+//! happens is a [`Refusal`] with a named, counted [`Reason`]; what was gathered is forgotten, and the rest of
+//! that transaction is passed over until something begins or ends.
+//!
+//! The digest guards against accidents (a lost, doubled or torn message), not against a control that lies:
+//! that one can write a right digest under wrong items. What it writes is checked item by item anyway.
+
+mod collector;
+pub(crate) mod digest;
+mod reader;
+mod writer;
+
+use std::fmt;
+
+pub use collector::{Collector, Step};
+pub use reader::{Reader, Received};
+pub use writer::{WriteError, Writer};
+
+use crate::message::{Item, Malformed, Scope};
+
+/// A transaction that is complete and agrees with its digest.
+#[derive(Debug)]
+pub struct Transaction {
+    /// The number that control gave it.
+    pub id: u64,
+    /// What its items stand for.
+    pub scope: Scope,
+    /// How many messages its items took.
+    pub count: u64,
+    /// The changes, in order.
+    pub items: Vec<Item>,
+}
+
+/// A transaction that is not applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its number; 0 when an item came without a beginning.
+    pub id: u64,
+    /// Why.
+    pub reason: Reason,
+    /// The number of the offending message among its items, from 0.
+    pub item: u64,
+    /// With [`Reason::Malformed`], what is wrong.
+    pub malformed: Option<Malformed>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, reason, item, malformed } = self;
+        write!(f, "transaction {id} is refused at item {item}: {reason}")?;
+        malformed.map_or(Ok(()), |malformed| write!(f, " ({malformed})"))
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $counter:literal, $sentence:literal;)+) => {
+        /// Why a transaction is refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name = $code,)+
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Its number in an event.
+            pub const fn code(self) -> u16 {
+                self as u16
+            }
+
+            /// The reason with a number.
+            pub const fn from_code(code: u16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
+            /// Its name as a counter.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $counter,)+
+                }
+            }
+        }
+
+        impl fmt::Display for Reason {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$name => $sentence,)+
+                })
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A message of no known kind.
+    UnknownKind = 1, "unknown_kind", "a message is of no kind known here; use one version on both sides";
+    /// A message of a known kind with a wrong content.
+    Malformed = 2, "malformed", "a message has a wrong content; mend what control was told";
+    /// The digest over the items is another one than the commit says.
+    Digest = 3, "digest", "the items are not those that were committed; send it again";
+    /// There were more or fewer items than the commit says.
+    Count = 4, "count", "items are missing or too many; send it again";
+    /// Another transaction began before this one ended.
+    NestedBegin = 5, "nested_begin", "another one began before it ended; commit or abort each";
+    /// A message came outside of any transaction.
+    ItemOutside = 6, "item_outside", "an item, commit or abort came without a beginning; begin first";
+    /// More items than the dataplane gathers.
+    TooLarge = 7, "too_large", "it has more items than are taken; split it";
+    /// Control has changed its mind.
+    Aborted = 8, "aborted", "control has aborted it";
+    /// Control ended in the middle of it.
+    ProducerDied = 9, "producer_died", "control ended in the middle of it; send it again";
+    /// A commit or an abort of another transaction than the one that is open.
+    OtherTransaction = 10, "other_transaction", "its end names another transaction; send it again";
+    /// A peer's further addresses did not follow, or followed another peer.
+    Continuation = 11, "continuation", "a peer's further addresses are not where they belong; send it again";
+    /// A peer has more addresses than are taken.
+    TooManyAddresses = 12, "too_many_addresses", "a peer has more addresses than are taken; merge them";
+    /// Well-formed and complete, but no tables can be built from it.
+    Unbuildable = 13, "unbuildable", "no tables can be built from it; see the dataplane's log";
+    /// The ring was corrupt in the middle of it.
+    Desynchronised = 14, "desynchronised", "the commands ring was corrupt; attach again and send it again";
+}
+
+/// How often each [`Reason`] occurred.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals([u64; Reason::ALL.len()]);
+
+impl Refusals {
+    /// How often this one did.
+    pub fn count(&self, reason: Reason) -> u64 {
+        self.place(reason).and_then(|place| self.0.get(place)).copied().unwrap_or(0)
+    }
+
+    /// Counts one; for refusals that the caller pronounces, such as [`Reason::Unbuildable`].
+    pub fn add(&mut self, reason: Reason) {
+        if let Some(place) = self.place(reason)
+            && let Some(counter) = self.0.get_mut(place)
+        {
+            *counter = counter.wrapping_add(1);
+        }
+    }
+
+    /// All together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    #[expect(clippy::unused_self, reason = "belongs to the type that it indexes")]
+    fn place(&self, reason: Reason) -> Option<usize> {
+        Reason::ALL.iter().position(|other| *other == reason)
+    }
+}
+
+#[cfg(test)]
+mod tests;

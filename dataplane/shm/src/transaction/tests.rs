@@ -1,0 +1,301 @@
+//! Transactions: each reason to refuse one is provoked, and nothing of a refused one comes out.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
+
+use super::*;
+use crate::memory::private;
+use crate::message::{COMMAND_WORDS, Command, Peer, PublicKey};
+use crate::ring::{Consumer, Corrupt, Geometry, Producer};
+
+type Words = Arc<[AtomicU64]>;
+type Raw = Producer<Words, COMMAND_WORDS>;
+
+const ITEMS_MAX: usize = 8;
+
+fn sides(slots: u32) -> (Words, Raw, Reader<Words>) {
+    let geometry = Geometry::new(slots).unwrap();
+    let memory = private(geometry.words());
+    let producer = Producer::attach(memory.clone(), geometry).unwrap();
+    let consumer = Consumer::attach(memory.clone(), geometry).unwrap();
+    (memory, producer, Reader::new(consumer, ITEMS_MAX))
+}
+
+fn route(number: u32) -> Item {
+    Item::Route { prefix: format!("10.0.{number}.0/24").parse().unwrap(), next_hop: number }
+}
+
+fn peer(prefixes: usize) -> Item {
+    Item::Peer(Box::new(Peer {
+        public_key: PublicKey([7; 32]),
+        preshared_key: Secret::new([9; 32]),
+        client_id: ClientId::ZERO,
+        endpoint: None,
+        persistent_keepalive: None,
+        allowed_ips: vec!["10.0.0.1/32".parse().unwrap(); prefixes],
+    }))
+}
+
+fn words(item: &Item) -> Vec<[u64; COMMAND_WORDS]> {
+    let mut messages = Vec::new();
+    item.encode(&mut messages).unwrap();
+    messages
+}
+
+/// What a sequence of messages leads to: applied numbers and refusals.
+fn outcomes(messages: &[[u64; COMMAND_WORDS]]) -> (Vec<u64>, Vec<Refusal>) {
+    let (_, mut producer, mut reader) = sides(64);
+    assert_eq!(producer.push_batch(messages), Ok(messages.len()));
+    drain(&mut reader)
+}
+
+fn drain(reader: &mut Reader<Words>) -> (Vec<u64>, Vec<Refusal>) {
+    let (mut applied, mut refused) = (Vec::new(), Vec::new());
+    while let Some(received) = reader.poll(64) {
+        match received {
+            Received::Transaction(transaction) => applied.push(transaction.id),
+            Received::Refused(refusal) => refused.push(refusal),
+            Received::Corrupt(corrupt) => panic!("{corrupt}"),
+        }
+    }
+    let counted: u64 = refused.iter().map(|_| 1).sum();
+    assert_eq!(reader.refusals().total(), counted, "each refusal is counted");
+    for refusal in &refused {
+        assert!(reader.refusals().count(refusal.reason) > 0);
+    }
+    (applied, refused)
+}
+
+fn refused(id: u64, reason: Reason, item: u64) -> (Vec<u64>, Vec<Refusal>) {
+    (Vec::new(), vec![Refusal { id, reason, item, malformed: None }])
+}
+
+fn digest(id: u64, items: &[Item]) -> u64 {
+    let mut digest = digest::Digest::new(id, Scope::Delta);
+    items.iter().flat_map(words).for_each(|message| digest.add(&message));
+    digest.value()
+}
+
+#[test]
+fn a_transaction_comes_whole() {
+    let (_, producer, mut reader) = sides(64);
+    let mut writer = Writer::new(producer);
+    writer.begin(5, Scope::Snapshot).unwrap();
+    assert_eq!(writer.begin(6, Scope::Snapshot), Err(WriteError::Open));
+    for item in [route(1), peer(20), Item::NextHopRemove(4)] {
+        writer.item(&item).unwrap();
+    }
+    assert!(reader.poll(64).is_none(), "not before it is committed");
+    writer.commit().unwrap();
+    let Some(Received::Transaction(transaction)) = reader.poll(64) else { panic!() };
+    assert_eq!((transaction.id, transaction.scope, transaction.count), (5, Scope::Snapshot, 6));
+    assert_eq!(transaction.items, [route(1), peer(20), Item::NextHopRemove(4)]);
+    assert_eq!(writer.commit(), Err(WriteError::NotOpen));
+    assert_eq!(writer.item(&route(1)), Err(WriteError::NotOpen));
+    assert_eq!(writer.abort(), Err(WriteError::NotOpen));
+}
+
+#[test]
+fn an_empty_snapshot_is_a_transaction() {
+    let (_, producer, mut reader) = sides(4);
+    let mut writer = Writer::new(producer);
+    writer.begin(1, Scope::Snapshot).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(drain(&mut reader), (vec![1], vec![]));
+}
+
+#[test]
+fn a_full_ring_takes_all_messages_of_an_item_or_none() {
+    let (_, producer, mut reader) = sides(4);
+    let mut writer = Writer::new(producer);
+    writer.begin(1, Scope::Delta).unwrap();
+    writer.item(&route(1)).unwrap();
+    assert_eq!(writer.item(&peer(20)), Err(WriteError::Full));
+    assert!(reader.poll(64).is_none());
+    writer.item(&peer(20)).unwrap();
+    assert_eq!(writer.commit(), Err(WriteError::Full));
+    assert!(reader.poll(64).is_none());
+    writer.commit().unwrap();
+    assert_eq!(drain(&mut reader), (vec![1], vec![]));
+}
+
+#[test]
+fn refuses_a_wrong_digest() {
+    let (one, two) = (words(&route(1))[0], words(&route(2))[0]);
+    let digest = digest(1, &[route(1), route(2)]);
+    let commit = Command::commit(1, 2, digest);
+    let begin = Command::begin(1, Scope::Delta);
+    assert_eq!(outcomes(&[begin, one, two, commit]), (vec![1], vec![]));
+    assert_eq!(outcomes(&[begin, two, one, commit]), refused(1, Reason::Digest, 2));
+    assert_eq!(outcomes(&[begin, one, one, commit]), refused(1, Reason::Digest, 2));
+    let snapshot = Command::begin(1, Scope::Snapshot);
+    assert_eq!(outcomes(&[snapshot, one, two, commit]), refused(1, Reason::Digest, 2));
+}
+
+#[test]
+fn refuses_a_wrong_count() {
+    let one = words(&route(1))[0];
+    let commit = Command::commit(1, 2, digest(1, &[route(1)]));
+    let all = [Command::begin(1, Scope::Delta), one, commit];
+    assert_eq!(outcomes(&all), refused(1, Reason::Count, 1));
+}
+
+#[test]
+fn refuses_what_another_beginning_cuts_short_and_takes_the_other() {
+    let one = words(&route(1))[0];
+    let all = [
+        Command::begin(1, Scope::Delta),
+        one,
+        Command::begin(2, Scope::Delta),
+        one,
+        Command::commit(2, 1, digest(2, &[route(1)])),
+    ];
+    let (_, refusals) = refused(1, Reason::NestedBegin, 1);
+    assert_eq!(outcomes(&all), (vec![2], refusals));
+}
+
+#[test]
+fn refuses_what_stands_outside_once() {
+    let one = words(&route(1))[0];
+    assert_eq!(outcomes(&[one, one, one]), refused(0, Reason::ItemOutside, 0));
+    assert_eq!(outcomes(&[Command::commit(1, 0, 0)]), refused(0, Reason::ItemOutside, 0));
+    assert_eq!(outcomes(&[Command::abort(1)]), refused(0, Reason::ItemOutside, 0));
+}
+
+#[test]
+fn refuses_more_items_than_are_gathered() {
+    let one = words(&route(1))[0];
+    let items = [route(1), route(1), route(1), route(1), route(1), route(1), route(1), route(1)];
+    let mut all = vec![Command::begin(1, Scope::Delta)];
+    all.extend([one; ITEMS_MAX]);
+    let whole = [all.as_slice(), &[Command::commit(1, 8, digest(1, &items))]].concat();
+    assert_eq!(outcomes(&whole), (vec![1], vec![]));
+    all.extend([one, one, Command::commit(1, 10, 0)]);
+    assert_eq!(outcomes(&all), refused(1, Reason::TooLarge, 8));
+}
+
+#[test]
+fn an_abort_leaves_nothing() {
+    let one = words(&route(1))[0];
+    let all = [Command::begin(1, Scope::Delta), one, Command::abort(1)];
+    assert_eq!(outcomes(&all), refused(1, Reason::Aborted, 1));
+    let all = [Command::begin(1, Scope::Delta), one, Command::abort(2)];
+    assert_eq!(outcomes(&all), refused(1, Reason::OtherTransaction, 1));
+    let all = [Command::begin(1, Scope::Delta), one, Command::commit(2, 1, 0)];
+    assert_eq!(outcomes(&all), refused(1, Reason::OtherTransaction, 1));
+}
+
+#[test]
+fn a_malformed_item_refuses_the_whole_and_what_follows_is_passed_over() {
+    let one = words(&route(1))[0];
+    let mut broken = one;
+    broken[COMMAND_WORDS - 1] = 1;
+    let mut unknown = one;
+    unknown[0] = 99;
+    for (bad, reason, malformed) in [
+        (broken, Reason::Malformed, Malformed::Reserved),
+        (unknown, Reason::UnknownKind, Malformed::Kind(99)),
+    ] {
+        let begin = Command::begin(1, Scope::Delta);
+        let next = Command::commit(2, 1, digest(2, &[route(1)]));
+        let (applied, refusals) = outcomes(&[
+            begin,
+            one,
+            bad,
+            bad,
+            one,
+            Command::commit(1, 3, 0),
+            Command::begin(2, Scope::Delta),
+            one,
+            next,
+        ]);
+        assert_eq!(applied, [2]);
+        assert_eq!(refusals, [Refusal { id: 1, reason, item: 1, malformed: Some(malformed) }]);
+    }
+}
+
+#[test]
+fn continuations_stand_where_they_belong() {
+    let begin = Command::begin(1, Scope::Delta);
+    let messages = words(&peer(20));
+    let [first, second, third, ..] = messages[..] else { panic!() };
+    let stranger = {
+        let Item::Peer(mut stranger) = peer(20) else { panic!() };
+        stranger.public_key = PublicKey([8; 32]);
+        words(&Item::Peer(stranger))[1]
+    };
+    let wrong = |item| refused(1, Reason::Continuation, item);
+    assert_eq!(outcomes(&[begin, second]), wrong(0));
+    assert_eq!(outcomes(&[begin, first, words(&route(1))[0]]), wrong(1));
+    assert_eq!(outcomes(&[begin, first, stranger]), wrong(1));
+    assert_eq!(outcomes(&[begin, first, Command::commit(1, 1, 0)]), wrong(1));
+    assert_eq!(outcomes(&[begin, words(&route(1))[0], third]), wrong(1));
+}
+
+#[test]
+fn a_peer_cannot_grow_without_end() {
+    let mut collector = Collector::new(usize::MAX);
+    let messages = words(&peer(20));
+    assert!(matches!(collector.take(&Command::begin(1, Scope::Delta)), Step::Gathered));
+    assert!(matches!(collector.take(&messages[0]), Step::Gathered));
+    let refusal = (0..100).find_map(|_| match collector.take(&messages[1]) {
+        Step::Refused(refusal) => Some(refusal),
+        Step::Gathered | Step::Complete(_) => None,
+    });
+    let expected = Refusal { id: 1, reason: Reason::TooManyAddresses, item: 18, malformed: None };
+    assert_eq!(refusal, Some(expected));
+}
+
+#[test]
+fn a_producer_that_died_in_the_middle_is_noticed_with_and_without_a_word_of_the_next() {
+    for speaks in [true, false] {
+        let (memory, producer, mut reader) = sides(64);
+        let mut writer = Writer::new(producer);
+        writer.begin(1, Scope::Delta).unwrap();
+        writer.item(&route(1)).unwrap();
+        drop(writer);
+        assert_eq!(drain(&mut reader), (vec![], vec![]), "it may yet come");
+        let producer = Producer::attach(memory, Geometry::new(64).unwrap()).unwrap();
+        let mut writer = Writer::new(producer);
+        if speaks {
+            writer.begin(2, Scope::Delta).unwrap();
+            writer.commit().unwrap();
+        }
+        let (applied, refusals) = drain(&mut reader);
+        assert_eq!(applied, if speaks { vec![2] } else { vec![] });
+        assert_eq!(refusals, refused(1, Reason::ProducerDied, 1).1);
+    }
+}
+
+#[test]
+fn a_corrupt_ring_is_told_once_and_forsakes_what_was_open() {
+    let (memory, producer, mut reader) = sides(4);
+    let mut writer = Writer::new(producer);
+    writer.begin(1, Scope::Delta).unwrap();
+    assert!(reader.poll(64).is_none());
+    let head = crate::header::HEADER_WORDS;
+    memory[head].store(99, std::sync::atomic::Ordering::Relaxed);
+    let Some(Received::Refused(refusal)) = reader.poll(64) else { panic!() };
+    assert_eq!((refusal.id, refusal.reason), (1, Reason::Desynchronised));
+    assert!(matches!(reader.poll(64), Some(Received::Corrupt(Corrupt::Beyond))));
+    assert!(reader.poll(64).is_none() && reader.poll(64).is_none());
+    writer.restart();
+    writer.begin(2, Scope::Delta).unwrap();
+    writer.commit().unwrap();
+    let Some(Received::Transaction(transaction)) = reader.poll(64) else { panic!() };
+    assert_eq!(transaction.id, 2);
+}
+
+#[test]
+fn every_reason_has_its_own_number_and_name() {
+    let names: std::collections::HashSet<_> =
+        Reason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(names.len(), Reason::ALL.len());
+    for reason in Reason::ALL {
+        assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+    }
+    assert_eq!(Reason::from_code(0), None);
+}
