@@ -79,7 +79,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_(dev_probe|dev_remove|eth_from_rings|eth_dev_.*|eth_rx_queue_setup|eth_tx_queue_setup)",
     "rte_eth_(macaddr_get|promiscuous_enable|allmulticast_enable|link_get_nowait|stats_get)",
     "rte_eth_call_(rx|tx)_callbacks",
-    "rte_pktmbuf_(pool_create|alloc|alloc_bulk|free|free_bulk)",
+    "rte_pktmbuf_(alloc|alloc_bulk|free|free_bulk)",
     "rte_mempool_(free|avail_count|cache_flush|default_cache)",
     "rte_ring_(create|free|count|enqueue_burst|sp_enqueue_burst|sc_dequeue_burst)",
 ];

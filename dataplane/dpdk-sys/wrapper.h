@@ -10,6 +10,7 @@
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
 #include <rte_version.h>
@@ -44,6 +45,13 @@ static const uint16_t MBUF_HEADROOM = RTE_PKTMBUF_HEADROOM;
 
 /* `rte_errno` is a macro over thread-local storage, which Rust cannot name. */
 int millrace_errno(void);
+
+/*
+ * A pool of `count` mbufs with `room` octets each, as rte_pktmbuf_pool_create() makes it, but packed where there are no
+ * hugepages: DPDK puts no object across a page border there, so each would begin a page of its own, and the same octets of
+ * all packets would fall into one set of the core's first cache. NULL and rte_errno on failure.
+ */
+struct rte_mempool *millrace_pool_create(const char *name, unsigned count, unsigned cache, uint16_t room);
 
 /* A stream whose octets go to `write`, to be given to rte_openlog_stream(); NULL when out of memory. */
 FILE *millrace_log_stream(void (*write)(const char *octets, size_t len));

@@ -69,11 +69,8 @@ impl Pool {
                 )
             })?;
         let cache = CACHE_MAX.min(count / 4);
-        // SAFETY: the name ends in a zero octet; -1 lets DPDK choose the memory's socket; the rest
-        // are plain sizes.
-        let pool = unsafe {
-            dpdk_sys::rte_pktmbuf_pool_create(c_name.as_ptr(), count, cache, 0, size, -1)
-        };
+        // SAFETY: the name ends in a zero octet; the rest are plain sizes.
+        let pool = unsafe { dpdk_sys::millrace_pool_create(c_name.as_ptr(), count, cache, size) };
         let pool = NonNull::new(pool).ok_or_else(|| {
             let reason = format!(
                 "no pool {name:?} of {count} buffers of {room} octets: {}",

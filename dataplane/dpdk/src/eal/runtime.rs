@@ -83,7 +83,7 @@ impl Runtime {
             return;
         }
         lock(&self.buried).retain(|buried| {
-            // SAFETY: the pool came from rte_pktmbuf_pool_create and has not been freed, as it is
+            // SAFETY: the pool came from millrace_pool_create and has not been freed, as it is
             // still on the list.
             let full =
                 unsafe { dpdk_sys::rte_mempool_avail_count(buried.pool.as_ptr()) } == buried.count;
