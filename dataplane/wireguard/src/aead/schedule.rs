@@ -308,6 +308,10 @@ impl Walk {
         self.at = 0;
         self.number += 1;
         let ended = |all: &u32| *all as usize <= self.number;
+        // The first has most blocks: texts that are alike end together.
+        if self.blocks.first().is_none_or(ended) {
+            self.live = 0;
+        }
         while self.blocks.get(self.live.wrapping_sub(1)).is_some_and(ended) {
             self.live -= 1;
         }
