@@ -82,7 +82,7 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     };
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
-        let sorted = if schedule::lens(slice, &mut lens) {
+        let sorted = if schedule::lens(slice, &mut lens).alike {
             &schedule::IN_ORDER
         } else {
             &schedule::longest_first(&lens, slice.len())

@@ -71,7 +71,7 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
-    if schedule::one_by_one(jobs, &COSTS) || schedule::any_too_long(jobs) {
+    if schedule::one_by_one(jobs, &COSTS) {
         // For up to three blocks shorter registers are faster.
         if jobs.iter().all(|job| job.len <= 128) {
             avx2::lone::run::<SEAL>(jobs);
@@ -92,7 +92,12 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     };
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
-        let sorted = if schedule::lens(slice, &mut lens) {
+        let likeness = schedule::lens(slice, &mut lens);
+        if likeness.too_long {
+            lone::run::<SEAL>(slice);
+            continue;
+        }
+        let sorted = if likeness.alike {
             &schedule::IN_ORDER
         } else {
             &schedule::longest_first(&lens, slice.len())
