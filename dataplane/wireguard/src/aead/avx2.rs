@@ -20,7 +20,8 @@ mod poly;
 use core::arch::x86_64::*;
 
 use super::chunk::{Chunk, Tags};
-use super::schedule::{self, Blocks, Costs, LIST_LEN, SLICE_LEN, Walk};
+use super::costs::Costs;
+use super::schedule::{self, Blocks, LIST_LEN, SLICE_LEN, Walk};
 use super::{Job, poly1305};
 use chacha::{Keys, ROW_LEN};
 use poly::Lanes;

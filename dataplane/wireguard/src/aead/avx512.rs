@@ -29,8 +29,9 @@ use core::ops::Range;
 use super::Job;
 use super::avx2;
 use super::chunk::{Chunk, Tags};
+use super::costs::{self, Costs};
 use super::poly1305;
-use super::schedule::{self, Blocks, CHUNK_LEN, Costs, LIST_LEN, SLICE_LEN, Walk};
+use super::schedule::{self, Blocks, CHUNK_LEN, LIST_LEN, SLICE_LEN, Walk};
 use chacha::Keys;
 use one_time::OneTimeKeys;
 use poly::{Lanes, Text};
@@ -71,7 +72,7 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
-    if schedule::one_by_one(jobs, &COSTS) {
+    if costs::one_by_one(jobs, &COSTS) {
         // For up to three blocks shorter registers are faster.
         if jobs.iter().all(|job| job.len <= 128) {
             avx2::lone::run::<SEAL>(jobs);
