@@ -9,6 +9,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod chunk;
+#[cfg(target_arch = "x86_64")]
+mod costs;
 mod implementation;
 #[cfg(target_arch = "x86_64")]
 mod poly1305;

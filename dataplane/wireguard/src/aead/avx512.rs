@@ -29,8 +29,9 @@ use core::ops::Range;
 use super::Job;
 use super::avx2;
 use super::chunk::{Chunk, Tags};
+use super::costs::{self, Costs};
 use super::poly1305;
-use super::schedule::{self, Blocks, CHUNK_LEN, Costs, LIST_LEN, SLICE_LEN, Walk};
+use super::schedule::{self, Blocks, CHUNK_LEN, LIST_LEN, SLICE_LEN, Walk};
 use chacha::Keys;
 use one_time::OneTimeKeys;
 use poly::{Lanes, Text};
@@ -71,7 +72,7 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
-    if schedule::one_by_one(jobs, &COSTS) || schedule::any_too_long(jobs) {
+    if costs::one_by_one(jobs, &COSTS) {
         // For up to three blocks shorter registers are faster.
         if jobs.iter().all(|job| job.len <= 128) {
             avx2::lone::run::<SEAL>(jobs);
@@ -92,7 +93,12 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     };
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
-        let sorted = if schedule::lens(slice, &mut lens) {
+        let likeness = schedule::lens(slice, &mut lens);
+        if likeness.too_long {
+            lone::run::<SEAL>(slice);
+            continue;
+        }
+        let sorted = if likeness.alike {
             &schedule::IN_ORDER
         } else {
             &schedule::longest_first(&lens, slice.len())
@@ -101,9 +107,13 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
         while !order.is_empty() {
             let count = schedule::chunk_len(order, &lens);
             let Some((now, later)) = order.split_at_checked(count) else { break };
-            bench.chunk.load(slice, now);
-            let accepted = if SEAL { bench.seal() } else { bench.open() };
-            schedule::judge(slice, now, accepted);
+            bench.chunk.load(slice, now, SEAL);
+            if SEAL {
+                bench.seal();
+            } else {
+                let accepted = bench.open();
+                schedule::judge(slice, now, accepted);
+            }
             order = later;
         }
     }
@@ -142,7 +152,9 @@ impl Rows {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
     fn clear(&mut self, keys: Range<usize>, stash: usize) {
-        self.keys = self.keys.max(keys.end);
+        if !keys.is_empty() {
+            self.keys = self.keys.max(keys.end);
+        }
         self.stash = self.stash.max(stash);
         let zero = _mm512_setzero_si512();
         let (rows, others) = self.all.split_at_mut(CHUNK_LEN);
@@ -181,14 +193,13 @@ impl Bench<'_> {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-    fn seal(&mut self) -> u32 {
+    fn seal(&mut self) {
         self.start();
         let (taken, wanted) = self.first_blocks(0);
         self.first_pass(taken, wanted);
         self.passes();
         self.find_tags();
         self.chunk.write(self.tags);
-        u32::MAX
     }
 
     /// Which packets were right, one bit for each.

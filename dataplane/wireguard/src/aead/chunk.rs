@@ -31,10 +31,10 @@ impl Chunk {
         }
     }
 
-    /// Takes the jobs at these positions, at least one.
+    /// Takes the jobs at these positions, at least one, and notes `accepted` in them.
     // Not inlined: with AVX-512 the compiler would gather, which is slower than one load at a time.
     #[inline(never)]
-    pub(super) fn load(&mut self, jobs: &mut [Job<'_>], order: &[u8]) {
+    pub(super) fn load(&mut self, jobs: &mut [Job<'_>], order: &[u8], accepted: bool) {
         self.count = order.len().min(CHUNK_LEN);
         let places = self.texts.iter_mut().zip(&mut self.lens);
         let places = places.zip(&mut self.keys).zip(&mut self.counters);
@@ -44,6 +44,7 @@ impl Chunk {
                 *len = job.len;
                 *key = job.key.octets().as_ptr();
                 *counter = job.counter;
+                job.accepted = accepted;
             }
         }
         let (last, rest) = (self.count - 1, self.count..self.count + 16);

@@ -34,18 +34,28 @@ const CHUNK_OCTETS: usize = 24 * 1024;
 /// Octets of a block of `ChaCha20`.
 pub(super) const BLOCK_LEN: usize = 64;
 
-/// Notes the lengths of up to [`SLICE_LEN`] jobs and says whether they are all alike.
+/// What jobs have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Likeness {
+    /// All have the same length.
+    pub(super) alike: bool,
+    /// One is too long for lanes, see [`LEN_MAX`].
+    pub(super) too_long: bool,
+}
+
+/// Notes the lengths of up to [`SLICE_LEN`] jobs and says what they have in common.
 // Not inlined, here and below: where AVX-512 is enabled the compiler would gather and scatter, which
 // is slower than one access at a time.
 #[inline(never)]
-pub(super) fn lens(jobs: &[Job<'_>], lens: &mut [usize; SLICE_LEN]) -> bool {
+pub(super) fn lens(jobs: &[Job<'_>], lens: &mut [usize; SLICE_LEN]) -> Likeness {
     let first = jobs.first().map_or(0, |job| job.len);
-    let mut differences = 0;
+    let (mut differences, mut longest) = (0, 0);
     for (len, job) in lens.iter_mut().zip(jobs) {
         *len = job.len;
         differences |= job.len ^ first;
+        longest = longest.max(job.len);
     }
-    differences == 0
+    Likeness { alike: differences == 0, too_long: longest > LEN_MAX }
 }
 
 /// Tells the jobs at these positions whether their bit is set.
@@ -56,46 +66,6 @@ pub(super) fn judge(jobs: &mut [Job<'_>], order: &[u8], accepted: u32) {
             job.accepted = accepted >> (bit % 32) & 1 == 1;
         }
     }
-}
-
-/// Batches from this length on are always done side by side.
-const SIDE_BY_SIDE: usize = 8;
-/// Cycles that a chunk costs besides its blocks and tags.
-const CHUNK_COST: usize = 450;
-
-/// Cycles of a pass of so many blocks.
-const fn pass_cost(blocks: usize) -> usize {
-    match blocks {
-        0 => 0,
-        1..=4 => 370,
-        5..=8 => 450,
-        9..=12 => 650,
-        13..=16 => 690,
-        17..=20 => 800,
-        21..=24 => 940,
-        _ => blocks.div_ceil(32) * 1200,
-    }
-}
-
-/// Whether jobs are done faster one after the other than side by side.
-#[inline(always)]
-pub(super) fn one_by_one(jobs: &[Job<'_>], costs: &Costs) -> bool {
-    if jobs.len() < 3 || jobs.len() >= SIDE_BY_SIDE {
-        return jobs.len() < 3;
-    }
-    let (mut alone, mut blocks, mut tags, mut longest) = (0, 0, 0, 0);
-    for job in jobs {
-        let own = 1 + job.len.div_ceil(BLOCK_LEN);
-        alone += pass_cost(own);
-        tags += costs.alone(job.len);
-        blocks += own;
-        longest = longest.max(job.len);
-    }
-    let together = CHUNK_COST
-        + blocks / 32 * pass_cost(32)
-        + pass_cost(blocks % 32)
-        + tags.min(price(costs.single, longest));
-    alone + tags < together
 }
 
 /// The longest text that [`longest_first`] can tell from longer ones: far more than a datagram has.
@@ -308,6 +278,10 @@ impl Walk {
         self.at = 0;
         self.number += 1;
         let ended = |all: &u32| *all as usize <= self.number;
+        // The first has most blocks: texts that are alike end together.
+        if self.blocks.first().is_none_or(ended) {
+            self.live = 0;
+        }
         while self.blocks.get(self.live.wrapping_sub(1)).is_some_and(ended) {
             self.live -= 1;
         }
@@ -346,69 +320,6 @@ impl Walk {
     }
 }
 
-/// What authentication costs, in cycles: a part for each call and one for each 16 octets.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Costs {
-    /// One packet, block by block.
-    pub(super) narrow: (usize, usize),
-    /// One packet, its blocks in lanes.
-    pub(super) wide: (usize, usize),
-    /// As many packets as one register has lanes.
-    pub(super) single: (usize, usize),
-    /// Twice as many.
-    pub(super) double: (usize, usize),
-    /// How many packets one register holds.
-    pub(super) lanes: usize,
-}
-
-#[inline(always)]
-const fn price((call, step): (usize, usize), len: usize) -> usize {
-    call + step * (len.div_ceil(16) + 1)
-}
-
-impl Costs {
-    /// Whether one packet is authenticated faster with its blocks in lanes than block by block.
-    #[inline(always)]
-    pub(super) const fn prefers_wide(&self, len: usize) -> bool {
-        price(self.wide, len) < price(self.narrow, len)
-    }
-
-    #[inline(always)]
-    fn alone(&self, len: usize) -> usize {
-        price(self.wide, len).min(price(self.narrow, len))
-    }
-
-    /// How many of the longest packets of a chunk are better authenticated one by one; the others
-    /// fill lanes in their order.
-    #[inline(always)]
-    pub(super) fn alone_count(&self, lens: &[usize]) -> usize {
-        let pair = 2 * self.lanes;
-        let (first, last) = (lens.first(), lens.last());
-        if lens.len().is_multiple_of(pair) && first == last {
-            return 0;
-        }
-        let (mut best, mut lowest) = (0, usize::MAX);
-        let mut alone = 0;
-        for count in 0..=lens.len() {
-            let rest = lens.get(count..).unwrap_or_default();
-            let mut cost = alone;
-            for group in rest.chunks(pair) {
-                let longest = group.first().copied().unwrap_or_default();
-                let how = if group.len() > self.lanes { self.double } else { self.single };
-                cost += price(how, longest);
-            }
-            if cost < lowest {
-                (best, lowest) = (count, cost);
-            }
-            alone += rest.first().map_or(0, |len| self.alone(*len));
-            if alone >= lowest {
-                break;
-            }
-        }
-        best
-    }
-}
-
 /// How many blocks the next pass makes when so many are left: 32 or 16 in lanes, the others in rows.
 #[inline(always)]
 pub(super) const fn pass_len(left: usize) -> usize {
@@ -420,5 +331,15 @@ pub(super) const fn pass_len(left: usize) -> usize {
         9..=12 => 12,
         5..=8 => 8,
         _ => 4,
+    }
+}
+
+/// As [`pass_len`] for the blocks of one packet, of which the last two may be made as a pair.
+#[inline(always)]
+pub(super) const fn lone_pass_len(left: usize) -> usize {
+    match left {
+        17..=18 => 18,
+        9..=10 => 10,
+        _ => pass_len(left),
     }
 }

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::schedule::{BLOCK_LEN, pass_len};
+use super::super::schedule::{BLOCK_LEN, lone_pass_len};
 use super::super::{Job, TAG_LEN, poly1305};
 use super::COSTS;
 use super::chacha;
@@ -12,7 +12,7 @@ use super::stream::{self, LONE_LEN, Stream};
 use super::wide::wide;
 
 /// Opens or seals every job.
-#[inline]
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 pub(super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     let mut rows = [MaybeUninit::uninit(); LONE_LEN];
@@ -33,7 +33,7 @@ fn one<const SEAL: bool>(job: &mut Job<'_>, rows: &mut Stream) -> usize {
     let (text, len) = (job.octets.as_mut_ptr(), job.len);
     let key = job.key.octets().as_ptr();
     let all = 1 + len.div_ceil(BLOCK_LEN);
-    let used = pass_len(all);
+    let used = lone_pass_len(all);
     // SAFETY: the key has 32 octets. A pass writes as many rows as it makes, at least `used` of all;
     // each block of text and what follows it lie in the job's octets, and so does the tag.
     unsafe {
@@ -68,7 +68,7 @@ fn one<const SEAL: bool>(job: &mut Job<'_>, rows: &mut Stream) -> usize {
 unsafe fn add_rest(job: &mut Job<'_>, mut number: usize, all: usize, rows: &mut Stream) {
     let text = job.octets.as_mut_ptr();
     while number < all {
-        let len = pass_len(all - number);
+        let len = lone_pass_len(all - number);
         #[expect(clippy::cast_possible_truncation, reason = "no datagram has so many blocks")]
         // SAFETY: the caller's promise.
         unsafe {

@@ -79,16 +79,21 @@ pub(super) fn two_sets(one: &mut [__m512i; 16], other: &mut [__m512i; 16]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 pub(super) fn one_set(words: &mut [__m512i; 16]) {
-    mixed_sets::<0>(words, &mut []);
+    mixed_sets(words, &mut [], &mut []);
 }
 
-/// The rounds over one set of 16 blocks and `SETS` sets of four in rows, which fill the gaps that
-/// the latency of the larger set leaves.
+/// Two blocks in the halves of four registers, one for each row of the state. Costs half of four
+/// blocks where wide registers are worked on in two parts.
+pub(super) type Pair = [__m256i; 4];
+
+/// The rounds over one set of 16 blocks, `SETS` sets of four in rows, and `PAIRS` pairs, which fill
+/// the gaps that the latency of the larger set leaves.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn mixed_sets<const SETS: usize>(
+pub(super) fn mixed_sets<const SETS: usize, const PAIRS: usize>(
     words: &mut [__m512i; 16],
     sets: &mut [[__m512i; 4]; SETS],
+    pairs: &mut [Pair; PAIRS],
 ) {
     let [w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15] = *words;
     let (mut a, mut b) = ([w0, w1, w2, w3], [w4, w5, w6, w7]);
@@ -96,9 +101,11 @@ pub(super) fn mixed_sets<const SETS: usize>(
     for _ in 0..10 {
         four_quarters(&mut a, &mut b, &mut c, &mut d);
         half_double_round(sets, true);
+        pair_round(pairs, true);
         (b, c, d) = ([b[1], b[2], b[3], b[0]], [c[2], c[3], c[0], c[1]], [d[3], d[0], d[1], d[2]]);
         four_quarters(&mut a, &mut b, &mut c, &mut d);
         half_double_round(sets, false);
+        pair_round(pairs, false);
         (b, c, d) = ([b[3], b[0], b[1], b[2]], [c[2], c[3], c[0], c[1]], [d[1], d[2], d[3], d[0]]);
     }
     let ([a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]) = (a, b, c, d);
@@ -151,13 +158,18 @@ fn row_quarter(row: &mut [__m512i; 4]) {
 }
 
 /// The rounds over `SETS` sets of four blocks, which lie in the quarters of four registers, one for
-/// each row of the state. Least latency for few blocks.
+/// each row of the state, and `PAIRS` pairs. Least latency for few blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn row_sets<const SETS: usize>(sets: &mut [[__m512i; 4]; SETS]) {
+pub(super) fn row_sets<const SETS: usize, const PAIRS: usize>(
+    sets: &mut [[__m512i; 4]; SETS],
+    pairs: &mut [Pair; PAIRS],
+) {
     for _ in 0..10 {
         half_double_round(sets, true);
+        pair_round(pairs, true);
         half_double_round(sets, false);
+        pair_round(pairs, false);
     }
 }
 
@@ -176,5 +188,36 @@ fn half_double_round<const SETS: usize>(sets: &mut [[__m512i; 4]; SETS], columns
             (_mm512_shuffle_epi32::<0x39>(*a), _mm512_shuffle_epi32::<0x93>(*c))
         };
         *d = _mm512_shuffle_epi32::<0x4e>(*d);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn pair_quarter(pair: &mut Pair) {
+    let [mut a, mut b, mut c, mut d] = *pair;
+    a = _mm256_add_epi32(a, b);
+    d = _mm256_rol_epi32::<16>(_mm256_xor_si256(d, a));
+    c = _mm256_add_epi32(c, d);
+    b = _mm256_rol_epi32::<12>(_mm256_xor_si256(b, c));
+    a = _mm256_add_epi32(a, b);
+    d = _mm256_rol_epi32::<8>(_mm256_xor_si256(d, a));
+    c = _mm256_add_epi32(c, d);
+    b = _mm256_rol_epi32::<7>(_mm256_xor_si256(b, c));
+    *pair = [a, b, c, d];
+}
+
+/// As `half_double_round`, over pairs.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn pair_round<const PAIRS: usize>(pairs: &mut [Pair; PAIRS], columns: bool) {
+    for pair in pairs {
+        pair_quarter(pair);
+        let [a, _, c, d] = pair;
+        (*a, *c) = if columns {
+            (_mm256_shuffle_epi32::<0x93>(*a), _mm256_shuffle_epi32::<0x39>(*c))
+        } else {
+            (_mm256_shuffle_epi32::<0x39>(*a), _mm256_shuffle_epi32::<0x93>(*c))
+        };
+        *d = _mm256_shuffle_epi32::<0x4e>(*d);
     }
 }

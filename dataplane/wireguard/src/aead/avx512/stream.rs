@@ -4,7 +4,8 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::chacha::{CONSTANTS, add, constants, row_blocks};
-use super::{rounds, transpose};
+use super::rounds::{self, Pair};
+use super::transpose;
 
 /// Most blocks that [`blocks`] makes at once.
 pub(super) const LONE_LEN: usize = 32;
@@ -12,7 +13,7 @@ pub(super) const LONE_LEN: usize = 32;
 /// The key stream of one packet.
 pub(super) type Stream = [MaybeUninit<__m512i>; LONE_LEN];
 
-/// Blocks of one packet from `number` on; `len` is 4, 8, 12, 16, 20, 24 or 32.
+/// Blocks of one packet from `number` on; `len` is 4, 8, 10, 12, 16, 18, 20, 24 or 32.
 ///
 /// # Safety
 ///
@@ -40,8 +41,9 @@ pub(super) unsafe fn blocks(
                 note(to, 0, &transpose::blocks(&a));
                 note(to, 16, &transpose::blocks(&b));
             }
-            24 => lone_mixed::<2>(key, counter, number, to),
-            20 => lone_mixed::<1>(key, counter, number, to),
+            24 => lone_mixed::<2, 0>(key, counter, number, to),
+            20 => lone_mixed::<1, 0>(key, counter, number, to),
+            18 => lone_mixed::<0, 1>(key, counter, number, to),
             16 => {
                 let state = lone_state(key, counter, number);
                 let mut words = state;
@@ -49,16 +51,17 @@ pub(super) unsafe fn blocks(
                 add(&mut words, &state);
                 note(to, 0, &transpose::blocks(&words));
             }
-            12 => lone_rows::<3>(key, counter, number, to),
-            8 => lone_rows::<2>(key, counter, number, to),
-            _ => lone_rows::<1>(key, counter, number, to),
+            12 => lone_rows::<3, 0>(key, counter, number, to),
+            10 => lone_rows::<2, 1>(key, counter, number, to),
+            8 => lone_rows::<2, 0>(key, counter, number, to),
+            _ => lone_rows::<1, 0>(key, counter, number, to),
         }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-unsafe fn lone_mixed<const SETS: usize>(
+unsafe fn lone_mixed<const SETS: usize, const PAIRS: usize>(
     key: *const u8,
     counter: u64,
     number: u32,
@@ -68,26 +71,65 @@ unsafe fn lone_mixed<const SETS: usize>(
     unsafe {
         let state = lone_state(key, counter, number);
         let row_state = lone_row_states::<SETS>(key, counter, number.wrapping_add(16));
-        let (mut words, mut sets) = (state, row_state);
-        rounds::mixed_sets(&mut words, &mut sets);
+        let pair_state = pair_states::<PAIRS>(key, counter, number.wrapping_add(16));
+        let (mut words, mut sets, mut pairs) = (state, row_state, pair_state);
+        rounds::mixed_sets(&mut words, &mut sets, &mut pairs);
         add(&mut words, &state);
         note(to, 0, &transpose::blocks(&words));
-        for (set, (words, state)) in sets.iter().zip(&row_state).enumerate() {
-            note(to, 16 + 4 * set, &row_blocks(words, state));
-        }
+        note_rows(to, 16, (&sets, &row_state), (&pairs, &pair_state));
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-unsafe fn lone_rows<const SETS: usize>(key: *const u8, counter: u64, number: u32, to: &mut Stream) {
+unsafe fn lone_rows<const SETS: usize, const PAIRS: usize>(
+    key: *const u8,
+    counter: u64,
+    number: u32,
+    to: &mut Stream,
+) {
     // SAFETY: the caller's promise.
-    let row_state = unsafe { lone_row_states::<SETS>(key, counter, number) };
-    let mut sets = row_state;
-    rounds::row_sets(&mut sets);
-    for (set, (words, state)) in sets.iter().zip(&row_state).enumerate() {
-        note(to, 4 * set, &row_blocks(words, state));
+    let (row_state, pair_state) = unsafe {
+        let after = u32::try_from(4 * SETS).unwrap_or_default();
+        let pairs = pair_states::<PAIRS>(key, counter, number.wrapping_add(after));
+        (lone_row_states::<SETS>(key, counter, number), pairs)
+    };
+    let (mut sets, mut pairs) = (row_state, pair_state);
+    rounds::row_sets(&mut sets, &mut pairs);
+    note_rows(to, 0, (&sets, &row_state), (&pairs, &pair_state));
+}
+
+/// Notes sets of four blocks, then pairs, of which the rows after the rounds and before are given.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn note_rows<const SETS: usize, const PAIRS: usize>(
+    to: &mut Stream,
+    from: usize,
+    (sets, set_states): (&[[__m512i; 4]; SETS], &[[__m512i; 4]; SETS]),
+    (pairs, pair_states): (&[Pair; PAIRS], &[Pair; PAIRS]),
+) {
+    for (set, (words, state)) in sets.iter().zip(set_states).enumerate() {
+        note(to, from + 4 * set, &row_blocks(words, state));
     }
+    for (pair, (words, state)) in pairs.iter().zip(pair_states).enumerate() {
+        note(to, from + 4 * SETS + 2 * pair, &pair_blocks(words, state));
+    }
+}
+
+/// Two blocks from their rows after the rounds and before.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn pair_blocks(words: &Pair, state: &Pair) -> [__m512i; 2] {
+    let mut sums = *words;
+    for (sum, first) in sums.iter_mut().zip(state) {
+        *sum = _mm256_add_epi32(*sum, *first);
+    }
+    let [a, b, c, d] = sums;
+    let whole = |low, high| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+    [
+        whole(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x20>(c, d)),
+        whole(_mm256_permute2x128_si256::<0x31>(a, b), _mm256_permute2x128_si256::<0x31>(c, d)),
+    ]
 }
 
 #[inline]
@@ -137,6 +179,24 @@ unsafe fn lone_row_states<const SETS: usize>(
     for state in &mut states {
         *state = [constants(), _mm512_broadcast_i32x4(one), _mm512_broadcast_i32x4(other), last];
         last = _mm512_add_epi32(last, _mm512_broadcast_i32x4(_mm_setr_epi32(4, 0, 0, 0)));
+    }
+    states
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn pair_states<const PAIRS: usize>(
+    key: *const u8,
+    counter: u64,
+    number: u32,
+) -> [Pair; PAIRS] {
+    let mut states = [[_mm256_setzero_si256(); 4]; PAIRS];
+    // SAFETY: the caller's promise.
+    let [four] = unsafe { lone_row_states::<1>(key, counter, number) };
+    let [constants, one, other, mut last] = four.map(|row| _mm512_castsi512_si256(row));
+    for state in &mut states {
+        *state = [constants, one, other, last];
+        last = _mm256_add_epi32(last, _mm256_broadcastsi128_si256(_mm_setr_epi32(2, 0, 0, 0)));
     }
     states
 }
