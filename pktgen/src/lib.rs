@@ -20,6 +20,7 @@ pub mod streams;
 pub mod rehearsal;
 pub mod report;
 pub mod status;
+pub mod stop;
 #[cfg(feature = "dpdk")]
 pub mod device;
 #[cfg(feature = "dpdk")]

@@ -8,7 +8,6 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use options::{Choice, Fields, Running};
@@ -21,8 +20,10 @@ use pktgen::report::{History, Report, percentiles_svg, rates_svg};
 use pktgen::run::{Run, Told};
 use pktgen::selftest;
 use pktgen::status::Status;
+use pktgen::stop::Stop;
 use pktgen::streams::Captures;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use wireguard::aead::Implementation;
 
 /// A load generator that speaks WireGuard. For servers of your own.
@@ -184,7 +185,7 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
         return Err("server.public_key is all zeros, which is nobody's: put the server's there, or give --server KEY".into());
     }
     // Before anything takes time, so that no signal is missed.
-    let (stop, stopped) = (signals()?, signals()?);
+    let stop = signals()?;
     let captures = Captures::read(profile)?;
     for remark in captures.remarks(profile) {
         say_error(&remark);
@@ -208,7 +209,7 @@ fn generate(profile: &Profile, running: &Running) -> Result<u8, Failure> {
         tell(&told, running.json, &mut status);
     })?;
     status.end();
-    told_stop(&stopped);
+    told_stop(&stop);
     conclude(&report, running)?;
     plot(running, &latency, &history)?;
     Ok(report.verdict as u8)
@@ -281,22 +282,20 @@ fn say_error(text: &str) {
     writeln!(io::stderr(), "{text}").unwrap_or_default();
 }
 
-/// What SIGINT and SIGTERM set.
-fn signals() -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
+/// What SIGINT and SIGTERM ask for, from now on.
+fn signals() -> io::Result<Arc<Stop>> {
+    let (stop, mut signals) = (Arc::new(Stop::new()), Signals::new([SIGINT, SIGTERM])?);
+    let asked = Arc::clone(&stop);
+    std::thread::spawn(move || signals.forever().for_each(|_| asked.ask()));
     Ok(stop)
 }
 
 /// Says whether a signal came before the end; the exit code of what had only its time to fill.
-fn told_stop(stopped: &AtomicBool) -> u8 {
-    let was_stopped = stopped.load(Ordering::Relaxed);
-    if was_stopped {
+fn told_stop(stop: &Stop) -> u8 {
+    if stop.is_asked() {
         say_error("stopped by a signal; the figures are those until then");
     }
-    if was_stopped { 2 } else { 0 }
+    if stop.is_asked() { 2 } else { 0 }
 }
 
 fn figure_secs(text: &str) -> Result<f64, String> {

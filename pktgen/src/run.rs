@@ -5,7 +5,6 @@ mod arm;
 mod interval;
 mod respond;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dpdk::Mbuf;
@@ -22,6 +21,7 @@ use crate::measure::{Latency, Sums};
 use crate::profile::Profile;
 use crate::report::{self, Interval, Report, Verdict};
 use crate::responder::Responder;
+use crate::stop::Stop;
 use crate::streams::{Captures, Streams};
 
 /// How often the sessions are counted while the clients connect.
@@ -79,19 +79,14 @@ pub struct Run<'a> {
     measured_behind: u64,
     /// What the responder had done by the last interval.
     told: respond::Counts,
-    stop: &'a AtomicBool,
+    stop: &'a Stop,
     latency: Latency,
     lateness: Latency,
 }
 
 impl<'a> Run<'a> {
-    /// A run that has sent nothing yet. It ends early when `stop` becomes true.
-    pub fn new(
-        profile: &'a Profile,
-        captures: Captures,
-        device: Device,
-        stop: &'a AtomicBool,
-    ) -> Self {
+    /// A run that has sent nothing yet. It ends early when that is asked for.
+    pub fn new(profile: &'a Profile, captures: Captures, device: Device, stop: &'a Stop) -> Self {
         let clock = Clock::calibrate();
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Instant(clock.now_ns());
@@ -212,7 +207,7 @@ impl<'a> Run<'a> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.gone.is_some() || self.stop.load(Ordering::Relaxed)
+        self.gone.is_some() || self.stop.is_asked()
     }
 
     /// Looks after the device, which may go at any time.
@@ -303,9 +298,8 @@ impl<'a> Run<'a> {
 
     /// Takes what is still on its way. Whoever has stopped the traffic gets this as well; who stops once more does not.
     fn wait(&mut self, time: Duration) {
-        self.stop.store(false, Ordering::Relaxed);
         let until = self.now() + time;
-        while self.now() < until && !self.stop.load(Ordering::Relaxed) {
+        while self.now() < until && !self.stop.is_urged() {
             self.turn_or_rest();
         }
     }

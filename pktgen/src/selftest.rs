@@ -6,7 +6,6 @@ mod course;
 mod far_end;
 mod swarm;
 
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dpdk::Eal;
@@ -16,6 +15,7 @@ use serde::Serialize;
 use crate::attack::{Attack, Builder, Link, ROOM, Scene};
 use crate::device::{Burst, Device, Error, start};
 use crate::profile;
+use crate::stop::Stop;
 use course::{Course, Task};
 
 /// Octets of the frames, without check sequence: the shortest that Ethernet has.
@@ -58,11 +58,11 @@ impl Figure {
     }
 }
 
-/// Measures about `secs` seconds for each figure, or until `stop` becomes true, each at least once.
+/// Measures about `secs` seconds for each figure, or until `stop` is asked for, each at least once.
 ///
 /// # Errors
 /// When the devices without hardware do not open.
-pub fn measure(core: Option<usize>, secs: f64, stop: &AtomicBool) -> Result<Vec<Figure>, Error> {
+pub fn measure(core: Option<usize>, secs: f64, stop: &Stop) -> Result<Vec<Figure>, Error> {
     let device = |name: &str| profile::Device {
         name: name.to_owned(),
         core,

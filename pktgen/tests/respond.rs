@@ -252,8 +252,13 @@ fn a_second_signal_ends_a_run_that_still_waits_for_what_is_on_its_way() {
     let mut line = String::new();
     running.lines.read_line(&mut line).unwrap();
     kill_process(pid, Signal::INT).unwrap();
-    let status = running.child.wait().unwrap();
-    assert_eq!(status.code(), Some(130));
+    let mut status = None;
+    lab::until("the end of the wait", 20, || {
+        status = running.child.try_wait().unwrap();
+        status.is_some()
+    });
+    // With or without a keepalive that nobody has answered by then.
+    assert!(matches!(status.and_then(|status| status.code()), Some(0 | 2)), "{status:?}");
 }
 
 #[test]

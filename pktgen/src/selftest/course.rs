@@ -1,12 +1,12 @@
 //! Tasks in turn, block by block, until the time is over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dpdk::clock::Clock;
 
 use super::{Figure, GOAL_OF_AEAD, GOALS};
 use crate::report::share;
+use crate::stop::Stop;
 
 /// What is measured.
 pub(super) trait Task {
@@ -52,7 +52,7 @@ impl<'t> Course<'t> {
     }
 
     /// At least one block of each task, and no more after `stop`.
-    pub(super) fn run(mut self, time: Duration, stop: &AtomicBool) -> Vec<Figure> {
+    pub(super) fn run(mut self, time: Duration, stop: &Stop) -> Vec<Figure> {
         let begin = self.clock.now_ns();
         loop {
             for lane in &mut self.lanes {
@@ -65,7 +65,7 @@ impl<'t> Course<'t> {
                 }
             }
             let is_over = Duration::from_nanos(self.clock.now_ns() - begin) >= time;
-            if is_over || stop.load(Ordering::Relaxed) {
+            if is_over || stop.is_asked() {
                 break;
             }
         }
