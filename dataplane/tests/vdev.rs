@@ -354,3 +354,19 @@ fn check_tells_a_good_configuration_from_a_bad_one() {
         assert_eq!(said.contains("10.7.0.2/33"), !wanted, "the message quotes the mistake: {said}");
     }
 }
+
+#[test]
+fn an_aead_that_is_none_ends_the_start_and_one_that_is_wished_for_serves() {
+    let site = Site::new();
+    let path = site.server.file("dataplane.toml", &site.config(AF_PACKET).text());
+    let mut command = site.server.command(env!("CARGO_BIN_EXE_millrace-dataplane"));
+    command.args(["--config", &path]).env("MILLRACE_AEAD", "sse9");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("MILLRACE_AEAD=sse9"), "{said}");
+    let mut command = site.server.command(env!("CARGO_BIN_EXE_millrace-dataplane"));
+    command.args(["--config", &path]).env("MILLRACE_AEAD", "portable").env("RUST_LOG", "info");
+    let mut process = Process::start("dataplane", command);
+    until("it forwards with what was asked for", 60, || process.mentions("AEAD portable") == 1);
+    process.stop(Signal::TERM);
+}

@@ -142,7 +142,7 @@ impl<const WORDS: usize> Session<WORDS> {
     #[inline]
     pub fn prefetch_receiving(&self, counter: u64) {
         prefetch(&self.receive);
-        prefetch(&self.established_at);
+        // Times and state share the line with the window's first word.
         self.window.prefetch(counter);
     }
 
