@@ -105,7 +105,7 @@ fn walk(state: &mut State, peers: &[u32], now: Instant) -> [Vec<End>; 3] {
         // A peer that spoofs: its packets bear its neighbour's address.
         let source = inner_v4(if number % 5 == 4 { number + 1 } else { number });
         let inner = packets::Ip::new(source, LOCAL_V4).udp(1, 2, &number.to_be_bytes());
-        assert_eq!(note.ip.read(&inner).map(|source| source.v4()), Ok(Some(source)));
+        assert_eq!(note.ip.read(&inner), Ok(source.into()));
         (note, inner)
     };
     let packets: Vec<_> = peers.iter().map(ready).collect();
