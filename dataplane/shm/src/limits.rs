@@ -1,6 +1,6 @@
 //! Every capacity of the border, with its reason.
 
-/// Slots of the commands ring: 780 KiB, half a millisecond of work for the keeper, so that a snapshot
+/// Slots of the commands ring: 772 KiB, half a millisecond of work for the keeper, so that a snapshot
 /// of a million routes is never kept waiting by either side's scheduling alone.
 pub const COMMAND_SLOTS: u32 = 4096;
 

@@ -138,12 +138,12 @@ pub struct Refusals([u64; Reason::ALL.len()]);
 impl Refusals {
     /// How often this one did.
     pub fn count(&self, reason: Reason) -> u64 {
-        self.place(reason).and_then(|place| self.0.get(place)).copied().unwrap_or(0)
+        Self::place(reason).and_then(|place| self.0.get(place)).copied().unwrap_or(0)
     }
 
     /// Counts one; for refusals that the caller pronounces, such as [`Reason::Unbuildable`].
     pub fn add(&mut self, reason: Reason) {
-        if let Some(place) = self.place(reason)
+        if let Some(place) = Self::place(reason)
             && let Some(counter) = self.0.get_mut(place)
         {
             *counter = counter.wrapping_add(1);
@@ -155,8 +155,7 @@ impl Refusals {
         self.0.iter().sum()
     }
 
-    #[expect(clippy::unused_self, reason = "belongs to the type that it indexes")]
-    fn place(&self, reason: Reason) -> Option<usize> {
+    fn place(reason: Reason) -> Option<usize> {
         Reason::ALL.iter().position(|other| *other == reason)
     }
 }

@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("allocates_in_bulk_all_or_nothing", bulk),
     ("moves_the_frame_within_the_buffer_only", range),
     ("lends_headroom_and_tailroom_too", whole_buffer),
+    ("packs_buffers_closer_than_pages", packed),
     ("knows_nothing_of_checksums_in_a_fresh_buffer", checksums),
     ("keeps_a_dropped_pool_until_its_last_buffer_is_home", buried_pool),
     ("refuses_a_second_pool_of_the_same_name", same_name),
@@ -78,6 +79,19 @@ fn whole_buffer(eal: &Eal) -> Outcome {
         (1, 64, 64),
         "buffers do not reach into their headers"
     );
+    Ok(())
+}
+
+/// With a page each, the same octets of all packets would fall into one set of the first cache. Where the
+/// pool's memory is in several pieces, there is a gap between them.
+fn packed(eal: &Eal) -> Outcome {
+    const PAGE: usize = 4096;
+    let pool = pool(eal, 63);
+    let all: Vec<Mbuf> = std::iter::from_fn(|| pool.allocate()).collect();
+    let mut places: Vec<usize> = all.iter().map(|mbuf| mbuf.octets().as_ptr().addr()).collect();
+    places.sort_unstable();
+    let apart = places.windows(2).filter(|pair| pair[1] - pair[0] >= PAGE).count();
+    assert!(apart < places.len() / 4, "{apart} of {} lie a page apart", places.len());
     Ok(())
 }
 

@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     ("leaves_the_unsent_rest_in_order", rest),
     ("zeroes_the_tag_of_a_received_packet", tag),
     ("hands_out_each_queue_once_and_keeps_the_port_open_for_it", queue_once),
+    ("opens_a_device_with_fewer_queues_where_that_is_allowed", fewer),
     ("lets_a_queue_move_to_another_thread", moves),
     ("opens_a_device_again_after_it_was_closed", again),
     ("reads_and_writes_capture_files", files),
@@ -127,6 +128,21 @@ fn queue_once(eal: &Eal) -> Outcome {
     let error =
         Port::open(eal, "net_null1", &Settings::default(), &[&pool]).expect_err("still open");
     assert!(error.reason().contains("open already"), "{error}");
+    Ok(())
+}
+
+/// With a pool for each queue that was wished for, and with one for all.
+fn fewer(eal: &Eal) -> Outcome {
+    let pool = pool(eal, 1023);
+    let settings = Settings { queues: 17, fewer_queues: true, ..Settings::default() };
+    for pools in [vec![&pool; 17], vec![&pool]] {
+        let port = Port::open(eal, "net_ring7", &settings, &pools).expect("a port");
+        assert_eq!((port.capabilities().queues, port.capabilities().queues_max), (16, 16));
+        assert!(port.take_queue(15).is_some() && port.take_queue(16).is_none());
+    }
+    let enough = Settings { queues: 2, ..settings };
+    let port = Port::open(eal, "net_ring7", &enough, &[&pool]).expect("a port");
+    assert_eq!(port.capabilities().queues, 2, "no more than were wished for");
     Ok(())
 }
 

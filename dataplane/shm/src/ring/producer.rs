@@ -3,10 +3,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{
-    CONSUMER_EPOCH, Corrupt, Faults, Geometry, HEAD, PRODUCER_EPOCH, SLOT_HEADER_WORDS, TAIL,
-    TooShort,
-};
+use super::{CONSUMER_EPOCH, Corrupt, Faults, Geometry, HEAD, PRODUCER_EPOCH, TAIL, TooShort};
 use crate::memory::{Memory, Word};
 
 /// Why a message was not taken.
@@ -189,7 +186,7 @@ impl<M: Memory, const N: usize> Producer<M, N> {
         let free = self.geometry.capacity() - self.used();
         for offset in 0..free {
             let slot = self.geometry.slot(self.head.wrapping_add(offset));
-            for word in self.memory.run(slot, SLOT_HEADER_WORDS + N) {
+            for word in self.memory.run(slot, Geometry::<N>::STRIDE) {
                 word.store(0, Relaxed);
             }
         }

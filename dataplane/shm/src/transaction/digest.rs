@@ -16,11 +16,7 @@ pub(crate) struct Digest {
 impl Digest {
     /// The digest of no items; number and scope are part of it.
     pub(crate) fn new(id: u64, scope: Scope) -> Self {
-        let scope = match scope {
-            Scope::Snapshot => 1,
-            Scope::Delta => 2,
-        };
-        Self { hasher: SipHasher13::new_with_keys(id, scope), count: 0 }
+        Self { hasher: SipHasher13::new_with_keys(id, scope.code().into()), count: 0 }
     }
 
     /// Adds a message.

@@ -23,7 +23,8 @@ pub(super) mod hop {
 }
 
 impl Scope {
-    pub(super) const fn code(self) -> u8 {
+    /// Its number in a message and in the digest.
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Snapshot => 1,
             Self::Delta => 2,
