@@ -43,10 +43,9 @@ pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Opens every job, see [`super::open`]; false when this processor cannot, or a text is
-/// too long for lanes.
+/// Opens every job, see [`super::open`]; false when this processor cannot.
 pub(super) fn open(jobs: &mut [Job<'_>]) -> bool {
-    let able = available() && !schedule::any_too_long(jobs);
+    let able = available();
     if able {
         // SAFETY: the feature is there.
         unsafe { run::<false>(jobs) };
@@ -54,10 +53,9 @@ pub(super) fn open(jobs: &mut [Job<'_>]) -> bool {
     able
 }
 
-/// Seals every job, see [`super::seal`]; false when this processor cannot, or a text is
-/// too long for lanes.
+/// Seals every job, see [`super::seal`]; false when this processor cannot.
 pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
-    let able = available() && !schedule::any_too_long(jobs);
+    let able = available();
     if able {
         // SAFETY: the feature is there.
         unsafe { run::<true>(jobs) };
@@ -68,8 +66,10 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 #[target_feature(enable = "avx2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     // Few packets do not fill lanes, least of all when one is long and the others wait for it.
-    let longest = jobs.iter().map(|job| job.len).max().unwrap_or(0);
-    let uneven = || longest > 300 && jobs.iter().any(|job| 2 * job.len < longest);
+    let uneven = || {
+        let longest = jobs.iter().map(|job| job.len).max().unwrap_or(0);
+        longest > 300 && jobs.iter().any(|job| 2 * job.len < longest)
+    };
     if jobs.len() < 3 || jobs.len() < 6 && uneven() {
         return lone::run::<SEAL>(jobs);
     }
@@ -83,7 +83,12 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     };
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
-        let sorted = if schedule::lens(slice, &mut lens).alike {
+        let likeness = schedule::lens(slice, &mut lens);
+        if likeness.too_long {
+            lone::run::<SEAL>(slice);
+            continue;
+        }
+        let sorted = if likeness.alike {
             &schedule::IN_ORDER
         } else {
             &schedule::longest_first(&lens, slice.len())
