@@ -13,6 +13,10 @@ pub fn prefetch<T>(place: &T) {
         fetch(first.wrapping_add(offset));
         offset += LINE_LEN;
     }
+    // What does not begin with a line may end in one more.
+    if align_of::<T>() < LINE_LEN && size_of::<T>() > align_of::<T>() {
+        fetch(first.wrapping_add(size_of::<T>() - 1));
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
