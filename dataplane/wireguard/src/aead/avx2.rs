@@ -21,9 +21,9 @@ use core::arch::x86_64::*;
 
 use super::chunk::{Chunk, Tags};
 use super::costs::Costs;
-use super::schedule::{self, Blocks, LIST_LEN, SLICE_LEN, Walk};
+use super::schedule::{self, BLOCK_LEN, Blocks, LIST_LEN, SLICE_LEN, Walk};
 use super::{Job, poly1305};
-use chacha::{Keys, ROW_LEN};
+use chacha::Keys;
 use poly::Lanes;
 
 /// Packets of a chunk: their keys fill the lanes of one register.
@@ -79,7 +79,7 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
         blocks: &mut Blocks::new(),
         tags: &mut [[0; LIST_LEN]; 2],
         keys: &mut Keys::new(),
-        rows: &mut Rows([[0; ROW_LEN]; ROWS]),
+        rows: &mut Rows([[0; BLOCK_LEN]; ROWS]),
     };
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
@@ -111,10 +111,9 @@ const STASH: usize = 2 * PACKETS;
 const DUMP: usize = STASH + PACKETS;
 const ROWS: usize = DUMP + 1;
 
-/// Room for blocks that are no text.
-/// Rows are aligned, so that keys are read at once.
+/// Room for blocks that are no text. Rows are aligned, so that keys are read at once.
 #[repr(align(64))]
-struct Rows([[u8; ROW_LEN]; ROWS]);
+struct Rows([[u8; BLOCK_LEN]; ROWS]);
 
 impl Rows {
     fn at(&mut self, row: usize) -> *mut u8 {
@@ -145,7 +144,7 @@ impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn seal(&mut self) {
-        self.rows.0 = [[0; ROW_LEN]; ROWS];
+        self.rows.0 = [[0; BLOCK_LEN]; ROWS];
         self.start();
         self.passes();
         self.find_tags();
@@ -156,7 +155,7 @@ impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn open(&mut self) -> u32 {
-        self.rows.0 = [[0; ROW_LEN]; ROWS];
+        self.rows.0 = [[0; BLOCK_LEN]; ROWS];
         let count = self.chunk.count;
         self.start();
         // The first pass makes block 0 of every packet, and puts by what else it has room for.
@@ -253,8 +252,8 @@ impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn wipe(&mut self) {
-        self.rows.0 = [[0; ROW_LEN]; ROWS];
+        self.rows.0 = [[0; BLOCK_LEN]; ROWS];
         self.keys.wipe();
-        chacha::keep(self.rows);
+        zeroize::optimization_barrier(self.rows);
     }
 }

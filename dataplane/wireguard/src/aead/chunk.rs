@@ -5,8 +5,8 @@
     reason = "counts are those of a chunk, at most the lists' length"
 )]
 
-use super::schedule::{CHUNK_LEN, LIST_LEN};
 use super::Job;
+use super::schedule::{CHUNK_LEN, LIST_LEN};
 
 /// Up to 32 packets, the longest first. Entries behind the last repeat it, for lanes without a packet,
 /// all but the counters, as what such a lane makes goes nowhere.

@@ -34,6 +34,9 @@ const CHUNK_OCTETS: usize = 24 * 1024;
 /// Octets of a block of `ChaCha20`.
 pub(super) const BLOCK_LEN: usize = 64;
 
+/// The first words of the state of every block (RFC 8439 2.3): "expand 32-byte k".
+pub(super) const CONSTANTS: [i32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
+
 /// What jobs have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Likeness {

@@ -4,9 +4,9 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::super::chunk::{bears_tag, write_tag};
-use super::super::schedule::BLOCK_LEN;
+use super::super::schedule::{BLOCK_LEN, CONSTANTS};
 use super::super::{Job, poly1305};
-use super::chacha::{self, CONSTANTS, pass_len};
+use super::chacha::{self, pass_len};
 
 /// Blocks of key stream in two halves each.
 type Stream = [[__m256i; 2]; 8];
@@ -21,7 +21,7 @@ pub(in super::super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
         one::<SEAL>(job, &mut rows);
     }
     rows = zero;
-    chacha::keep(&mut rows);
+    zeroize::optimization_barrier(&rows);
 }
 
 #[inline]

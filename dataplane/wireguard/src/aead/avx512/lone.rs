@@ -24,7 +24,7 @@ pub(super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     for row in rows.iter_mut().take(used) {
         row.write(_mm512_setzero_si512());
     }
-    chacha::keep(&mut rows);
+    zeroize::optimization_barrier(&rows);
 }
 
 /// Opens or seals one job and says how many rows it used.
