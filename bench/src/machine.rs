@@ -15,7 +15,7 @@ use crate::sample::{median, p10};
 pub(crate) struct Machine {
     cpu: String,
     vectors: Vec<&'static str>,
-    pub(crate) tsc_hz: u64,
+    tsc_hz: u64,
     kernel: String,
     command_line: String,
     mitigations: String,
@@ -62,6 +62,12 @@ impl Machine {
             core,
             arguments: std::env::args().collect(),
         }
+    }
+
+    /// Nanoseconds of so many cycles.
+    #[expect(clippy::cast_precision_loss, reason = "a rate below 2^52")]
+    pub(crate) fn ns(&self, cycles: f64) -> f64 {
+        cycles * 1e9 / self.tsc_hz as f64
     }
 }
 

@@ -54,6 +54,12 @@ pub(crate) fn compared(ours: &[f64], theirs: &[f64], combine: fn(f64, f64) -> f6
     Interval { value, low: quantile(draws.clone(), 0.025), high: quantile(draws, 0.975) }
 }
 
+/// Cycles of each of so many packets.
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
+pub(crate) fn per_packet(cycles: u64, packets: u64) -> f64 {
+    cycles as f64 / packets.max(1) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Plan, Size};
 use crate::machine::{Machine, Weather};
-use crate::sample::p10;
+use crate::sample::{p10, per_packet};
 
 /// The layout of the JSON; raised when a field changes its meaning.
 const SCHEMA: u32 = 1;
@@ -49,10 +49,9 @@ impl Row {
     }
 
     /// Adds a block of the contestant at this place.
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
     pub(super) fn add(&mut self, place: usize, cycles: u64, packets: usize) {
         if let Some(one) = self.contestants.get_mut(place) {
-            one.blocks.push(cycles as f64 / packets.max(1) as f64);
+            one.blocks.push(per_packet(cycles, packets as u64));
         }
     }
 
@@ -89,29 +88,24 @@ impl Report {
         Self { schema: SCHEMA, plan, machine, before, after, disturbances, rows }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a rate below 2^52")]
-    fn ns(&self, cycles: f64) -> f64 {
-        cycles * 1e9 / self.machine.tsc_hz as f64
-    }
-
     fn write_row(&self, f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
         let Row { size, batch, keys, .. } = row;
         write!(f, "| {} | {size} | {batch} | {keys} |", if row.seal { "seal" } else { "open" })?;
         for ours in row.ours() {
             let figure = p10(&ours.blocks);
             let best = row.best(ours.name.ends_with("avx2"));
-            write!(f, " {:.1} |", self.ns(figure))?;
+            write!(f, " {:.1} |", self.machine.ns(figure))?;
             match best {
                 Some((_, least)) => write!(f, " {:.2} |", least / figure)?,
                 None => write!(f, " |")?,
             }
         }
         match row.best(false) {
-            Some((name, least)) => write!(f, " {:.1} {name} |", self.ns(least))?,
+            Some((name, least)) => write!(f, " {:.1} {name} |", self.machine.ns(least))?,
             None => write!(f, " |")?,
         }
         for other in row.contestants.iter().filter(|one| !one.ours()) {
-            write!(f, " {:.1} |", self.ns(p10(&other.blocks)))?;
+            write!(f, " {:.1} |", self.machine.ns(p10(&other.blocks)))?;
         }
         writeln!(f)
     }

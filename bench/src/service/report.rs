@@ -8,7 +8,7 @@ use super::Plan;
 use super::stages::{LAPS, Laps, OPEN_STAGE, SEAL_STAGE, without_aead};
 use super::ways::{FRAME_OVERHEAD, Shape, Way};
 use crate::machine::{Machine, Weather};
-use crate::sample::{Interval, compared, median, p10};
+use crate::sample::{Interval, compared, median, p10, per_packet};
 
 /// The layout of the JSON; raised when a field changes its meaning.
 const SCHEMA: u32 = 1;
@@ -104,11 +104,6 @@ impl Measured {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
-fn per_packet(cycles: u64, packets: u64) -> f64 {
-    cycles as f64 / packets.max(1) as f64
-}
-
 impl Report {
     pub(super) fn new(
         plan: Plan,
@@ -118,12 +113,6 @@ impl Report {
     ) -> Self {
         let disturbances = after.disturbances(&before);
         Self { schema: SCHEMA, plan, machine, before, after, disturbances, measured }
-    }
-
-    /// Nanoseconds of so many cycles.
-    #[expect(clippy::cast_precision_loss, reason = "a rate below 2^52")]
-    fn ns(&self, cycles: f64) -> f64 {
-        cycles * 1e9 / self.machine.tsc_hz as f64
     }
 
     fn write_ways(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
@@ -137,14 +126,19 @@ impl Report {
             let above = way.floor().map(|floor| {
                 let above = compared(blocks, measured.blocks(floor), |ours, theirs| ours - theirs);
                 let Interval { value, low, high } = above;
-                format!("{:.1} ({:.1}..{:.1})", self.ns(value), self.ns(low), self.ns(high))
+                format!(
+                    "{:.1} ({:.1}..{:.1})",
+                    self.machine.ns(value),
+                    self.machine.ns(low),
+                    self.machine.ns(high)
+                )
             });
             writeln!(
                 f,
                 "| {} | {cycles:.1} | {:.1} | {:.1} | {:.2} ({:.2}..{:.2}) | {} |",
                 way.name(),
                 median(blocks),
-                self.ns(cycles),
+                self.machine.ns(cycles),
                 ratio.value,
                 ratio.low,
                 ratio.high,
@@ -183,7 +177,8 @@ impl Report {
             let theirs = measured.blocks(way);
             let Interval { value, low, high } =
                 compared(&walk.wireguard, theirs, |ours, theirs| theirs / ours);
-            let [our_ns, their_ns] = [&walk.wireguard, theirs].map(|blocks| self.ns(p10(blocks)));
+            let [our_ns, their_ns] =
+                [&walk.wireguard, theirs].map(|blocks| self.machine.ns(p10(blocks)));
             writeln!(
                 f,
                 "\nwireguard::{name} with its AEAD: {our_ns:.1} ns; boringtun: {their_ns:.1} ns; ratio {value:.2} ({low:.2}..{high:.2})."
@@ -203,8 +198,8 @@ impl Report {
         writeln!(
             f,
             "| {name} | {open:.1} | {:.1} | {seal:.1} | {:.1} |",
-            self.ns(open),
-            self.ns(seal)
+            self.machine.ns(open),
+            self.machine.ns(seal)
         )
     }
 }

@@ -13,6 +13,10 @@ pub fn prefetch<T>(place: &T) {
     for offset in (0..lead + size_of::<T>()).step_by(LINE_LEN) {
         fetch(begin.wrapping_sub(lead).wrapping_add(offset));
     }
+    // What does not begin with a line may end in one more.
+    if align_of::<T>() < LINE_LEN && size_of::<T>() > align_of::<T>() {
+        fetch(first.wrapping_add(size_of::<T>() - 1));
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -21,9 +21,9 @@ use core::arch::x86_64::*;
 
 use super::chunk::{Chunk, Tags};
 use super::costs::Costs;
-use super::schedule::{self, Blocks, LIST_LEN, SLICE_LEN, Walk};
+use super::schedule::{self, BLOCK_LEN, Blocks, LIST_LEN, SLICE_LEN, Walk};
 use super::{Job, poly1305};
-use chacha::{Keys, ROW_LEN};
+use chacha::Keys;
 use poly::Lanes;
 
 /// Packets of a chunk: their keys fill the lanes of one register.
@@ -43,10 +43,9 @@ pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Opens every job, see [`super::open`]; false when this processor cannot, or a text is
-/// too long for lanes.
+/// Opens every job, see [`super::open`]; false when this processor cannot.
 pub(super) fn open(jobs: &mut [Job<'_>]) -> bool {
-    let able = available() && !schedule::any_too_long(jobs);
+    let able = available();
     if able {
         // SAFETY: the feature is there.
         unsafe { run::<false>(jobs) };
@@ -54,10 +53,9 @@ pub(super) fn open(jobs: &mut [Job<'_>]) -> bool {
     able
 }
 
-/// Seals every job, see [`super::seal`]; false when this processor cannot, or a text is
-/// too long for lanes.
+/// Seals every job, see [`super::seal`]; false when this processor cannot.
 pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
-    let able = available() && !schedule::any_too_long(jobs);
+    let able = available();
     if able {
         // SAFETY: the feature is there.
         unsafe { run::<true>(jobs) };
@@ -68,8 +66,10 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 #[target_feature(enable = "avx2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     // Few packets do not fill lanes, least of all when one is long and the others wait for it.
-    let longest = jobs.iter().map(|job| job.len).max().unwrap_or(0);
-    let uneven = || longest > 300 && jobs.iter().any(|job| 2 * job.len < longest);
+    let uneven = || {
+        let longest = jobs.iter().map(|job| job.len).max().unwrap_or(0);
+        longest > 300 && jobs.iter().any(|job| 2 * job.len < longest)
+    };
     if jobs.len() < 3 || jobs.len() < 6 && uneven() {
         return lone::run::<SEAL>(jobs);
     }
@@ -79,11 +79,16 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
         blocks: &mut Blocks::new(),
         tags: &mut [[0; LIST_LEN]; 2],
         keys: &mut Keys::new(),
-        rows: &mut Rows([[0; ROW_LEN]; ROWS]),
+        rows: &mut Rows([[0; BLOCK_LEN]; ROWS]),
     };
     let mut lens = [0; SLICE_LEN];
     for slice in jobs.chunks_mut(SLICE_LEN) {
-        let sorted = if schedule::lens(slice, &mut lens).alike {
+        let likeness = schedule::lens(slice, &mut lens);
+        if likeness.too_long {
+            lone::run::<SEAL>(slice);
+            continue;
+        }
+        let sorted = if likeness.alike {
             &schedule::IN_ORDER
         } else {
             &schedule::longest_first(&lens, slice.len())
@@ -106,10 +111,9 @@ const STASH: usize = 2 * PACKETS;
 const DUMP: usize = STASH + PACKETS;
 const ROWS: usize = DUMP + 1;
 
-/// Room for blocks that are no text.
-/// Rows are aligned, so that keys are read at once.
+/// Room for blocks that are no text. Rows are aligned, so that keys are read at once.
 #[repr(align(64))]
-struct Rows([[u8; ROW_LEN]; ROWS]);
+struct Rows([[u8; BLOCK_LEN]; ROWS]);
 
 impl Rows {
     fn at(&mut self, row: usize) -> *mut u8 {
@@ -140,7 +144,7 @@ impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn seal(&mut self) {
-        self.rows.0 = [[0; ROW_LEN]; ROWS];
+        self.rows.0 = [[0; BLOCK_LEN]; ROWS];
         self.start();
         self.passes();
         self.find_tags();
@@ -151,7 +155,7 @@ impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn open(&mut self) -> u32 {
-        self.rows.0 = [[0; ROW_LEN]; ROWS];
+        self.rows.0 = [[0; BLOCK_LEN]; ROWS];
         let count = self.chunk.count;
         self.start();
         // The first pass makes block 0 of every packet, and puts by what else it has room for.
@@ -248,8 +252,8 @@ impl Bench<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn wipe(&mut self) {
-        self.rows.0 = [[0; ROW_LEN]; ROWS];
+        self.rows.0 = [[0; BLOCK_LEN]; ROWS];
         self.keys.wipe();
-        chacha::keep(self.rows);
+        zeroize::optimization_barrier(self.rows);
     }
 }

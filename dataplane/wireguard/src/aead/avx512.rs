@@ -336,8 +336,8 @@ impl Bench<'_> {
         for from in (0..self.keys.used()).step_by(8) {
             self.one_time.clear(from);
         }
-        chacha::keep(self.keys);
-        chacha::keep(self.one_time);
-        chacha::keep(self.rows);
+        zeroize::optimization_barrier(self.keys);
+        zeroize::optimization_barrier(self.one_time);
+        zeroize::optimization_barrier(self.rows);
     }
 }

@@ -5,10 +5,11 @@
     reason = "counts are those of a chunk, at most the lists' length"
 )]
 
+use super::Job;
 use super::schedule::{CHUNK_LEN, LIST_LEN};
-use super::{Job, TAG_LEN};
 
-/// Up to 32 packets, the longest first. Entries behind the last repeat it, for lanes without a packet.
+/// Up to 32 packets, the longest first. Entries behind the last repeat it, for lanes without a packet,
+/// all but the counters, as what such a lane makes goes nowhere.
 pub(super) struct Chunk {
     pub(super) count: usize,
     pub(super) texts: [*mut u8; LIST_LEN],
@@ -61,9 +62,8 @@ impl Chunk {
         let [low, high] = tags;
         let places = self.texts.iter().zip(&self.lens).zip(low.iter().zip(high));
         for ((text, len), (low, high)) in places.take(self.count) {
-            let tag = (u128::from(*high) << 64 | u128::from(*low)).to_le_bytes();
             // SAFETY: a job has room for the tag behind its text.
-            unsafe { text.add(*len).cast::<[u8; TAG_LEN]>().write(tag) };
+            unsafe { write_tag(*text, *len, [*low, *high]) };
         }
     }
 
@@ -75,12 +75,32 @@ impl Chunk {
         let mut accepted = 0;
         for (packet, ((text, len), (low, high))) in places.take(self.count).enumerate() {
             // SAFETY: a job has a tag behind its text.
-            let theirs =
-                u128::from_le_bytes(unsafe { text.add(*len).cast::<[u8; TAG_LEN]>().read() });
-            // All bits are compared, whatever the first ones say.
-            let equal = (u128::from(*high) << 64 | u128::from(*low)) ^ theirs == 0;
-            accepted |= u32::from(equal) << packet;
+            let right = unsafe { bears_tag(*text, *len, [*low, *high]) };
+            accepted |= u32::from(right) << packet;
         }
         accepted
     }
+}
+
+/// Writes a tag behind a text.
+///
+/// # Safety
+///
+/// The text of `len` octets and 16 octets behind it can be written.
+#[inline]
+pub(super) unsafe fn write_tag(text: *mut u8, len: usize, tag: [u64; 2]) {
+    // SAFETY: the caller's promise.
+    unsafe { text.add(len).cast::<[u64; 2]>().write_unaligned(tag) };
+}
+
+/// Whether this tag lies behind a text. All bits are compared, whatever the first ones say.
+///
+/// # Safety
+///
+/// The text of `len` octets and 16 octets behind it can be read.
+#[inline]
+pub(super) unsafe fn bears_tag(text: *const u8, len: usize, [low, high]: [u64; 2]) -> bool {
+    // SAFETY: the caller's promise.
+    let theirs = unsafe { text.add(len).cast::<[u64; 2]>().read_unaligned() };
+    (low ^ theirs[0]) | (high ^ theirs[1]) == 0
 }

@@ -34,12 +34,15 @@ const CHUNK_OCTETS: usize = 24 * 1024;
 /// Octets of a block of `ChaCha20`.
 pub(super) const BLOCK_LEN: usize = 64;
 
+/// The first words of the state of every block (RFC 8439 2.3): "expand 32-byte k".
+pub(super) const CONSTANTS: [i32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
+
 /// What jobs have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Likeness {
     /// All have the same length.
     pub(super) alike: bool,
-    /// One is too long for lanes, see [`LEN_MAX`].
+    /// One is too long for lanes, see [`LEN_MAX`]: then they are done one by one.
     pub(super) too_long: bool,
 }
 
@@ -69,13 +72,7 @@ pub(super) fn judge(jobs: &mut [Job<'_>], order: &[u8], accepted: u32) {
 }
 
 /// The longest text that [`longest_first`] can tell from longer ones: far more than a datagram has.
-pub(super) const LEN_MAX: usize = 16 * 1021;
-
-/// Whether a text is too long for lanes. Whoever makes such packets does them one by one.
-#[inline(never)]
-pub(super) fn any_too_long(jobs: &[Job<'_>]) -> bool {
-    jobs.iter().any(|job| job.len > LEN_MAX)
-}
+const LEN_MAX: usize = 16 * 1021;
 
 /// Positions of the longest texts first; a list of up to [`SLICE_LEN`], of at most [`LEN_MAX`] each.
 #[inline(always)]

@@ -4,7 +4,7 @@ use super::{Event, Refused, Tunnel, Turn, jitter};
 use crate::cookie::Checker;
 use crate::limits::INITIATIONS_PER_SECOND;
 use crate::message::{ClientId, CookieReply, Initiation, Response, put_client_id};
-use crate::noise::{Identity, Keys, identify, initiate};
+use crate::noise::{Identity, Keys, Pending, identify, initiate};
 use crate::secret::Secret;
 use crate::session::{Indices, Role};
 use crate::time::{Instant, Tai64n};
@@ -24,14 +24,22 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         turn: &mut Turn<'_, R>,
         emit: &mut impl FnMut(Event<'_>),
     ) {
-        let index = self.fresh_index();
-        let label = Tai64n::new(turn.unix.as_secs(), turn.unix.subsec_nanos());
-        let made = initiate(&self.identity, &self.peer, index, label, random(turn.rng));
-        let (Some(to), Ok((mut message, pending))) = (self.endpoint, made) else { return };
+        let made = self.initiation(turn);
+        let (Some(to), Some((mut message, pending))) = (self.endpoint, made) else { return };
         self.pending = Some(pending);
         self.withdraw_rival();
         self.transmit_stamped(message.as_mut_bytes(), to, turn.now, emit);
         self.timers.initiated(turn.now, jitter(turn.rng));
+    }
+
+    /// A fresh initiation, labelled with the time.
+    pub(super) fn initiation<R: CryptoRng>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+    ) -> Option<(Initiation, Pending)> {
+        let index = self.fresh_index();
+        let label = Tai64n::new(turn.unix.as_secs(), turn.unix.subsec_nanos());
+        initiate(&self.identity, &self.peer, index, label, random(turn.rng)).ok()
     }
 
     /// Answers an initiation.
@@ -130,7 +138,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
     }
 
     /// An index of ours that no session and no pending handshake has.
-    pub(super) fn fresh_index(&mut self) -> u32 {
+    fn fresh_index(&mut self) -> u32 {
         loop {
             let index = self.index_base.wrapping_add(u32::from(self.index_next));
             self.index_next = self.index_next.wrapping_add(1);
@@ -184,7 +192,7 @@ fn admit<R: CryptoRng>(
 }
 
 /// 32 fresh random octets.
-pub(super) fn random(rng: &mut impl CryptoRng) -> Secret {
+fn random(rng: &mut impl CryptoRng) -> Secret {
     let mut secret = Secret::zero();
     rng.fill_bytes(secret.octets_mut());
     secret

@@ -8,12 +8,11 @@ use core::net::SocketAddr;
 use rand_core::CryptoRng;
 use zerocopy::IntoBytes;
 
-use super::handshake::random;
 use super::{Event, Tunnel, Turn};
 use crate::cookie::Jar;
 use crate::message::{CookieReply, put_client_id};
-use crate::noise::{Pending, initiate};
-use crate::time::{Instant, Tai64n};
+use crate::noise::Pending;
+use crate::time::Instant;
 
 /// The second handshake, and the cookie of its address.
 #[derive(Debug)]
@@ -36,7 +35,8 @@ impl<const WORDS: usize> Tunnel<WORDS> {
     }
 
     /// Sends a second initiation, to `to`, beside the one that is pending; without one it does nothing. It is not
-    /// repeated: what follows after 5 s goes to [`Tunnel::endpoint`] alone.
+    /// repeated: what follows after 5 s goes to [`Tunnel::endpoint`] alone. Within 17 ms of the first it may bear the
+    /// same label (see [`Tai64n`](crate::time::Tai64n)); then the peer answers only the one that reaches it first.
     pub fn race<R: CryptoRng>(
         &mut self,
         to: SocketAddr,
@@ -46,10 +46,7 @@ impl<const WORDS: usize> Tunnel<WORDS> {
         if self.pending.is_none() {
             return;
         }
-        let index = self.fresh_index();
-        let label = Tai64n::new(turn.unix.as_secs(), turn.unix.subsec_nanos());
-        let made = initiate(&self.identity, &self.peer, index, label, random(turn.rng));
-        let Ok((mut message, pending)) = made else { return };
+        let Some((mut message, pending)) = self.initiation(turn) else { return };
         let rival =
             self.rival.get_or_insert_with(|| Box::new(Rival { pending: None, jar: Jar::new() }));
         rival.pending = Some(pending);

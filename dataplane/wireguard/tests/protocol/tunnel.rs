@@ -121,6 +121,36 @@ fn roams_on_authentic_data_only() {
 }
 
 #[test]
+fn where_only_the_second_call_is_answered_there_the_peer_is() {
+    let mut world = World::new(Options::default());
+    world.link.loss = 1000;
+    world.send(0, &inner(1, 40)).unwrap();
+    world.link.loss = 0;
+    world.ends[1].address = "198.51.100.9:9".parse().unwrap();
+    world.run(Duration::from_millis(30));
+    world.race(0, world.ends[1].address);
+    world.run(SECOND);
+    assert_eq!(world.ends[0].tunnel.endpoint(), Some(world.ends[1].address));
+    assert_eq!(world.ends[1].delivered, [inner(1, 40)]);
+}
+
+#[test]
+fn a_late_answer_to_the_second_call_gives_a_session_but_moves_no_peer() {
+    let mut world = World::new(Options::default());
+    world.link.delay = Duration::from_millis(100);
+    let (first, second) = (world.ends[1].address, "198.51.100.9:9".parse().unwrap());
+    world.send(0, &inner(1, 40)).unwrap();
+    world.run(Duration::from_millis(30));
+    world.race(0, second);
+    // The first call lands at the one address, the second at the other.
+    world.run(Duration::from_millis(80));
+    world.ends[1].address = second;
+    world.run(SECOND);
+    assert_eq!(world.ends[0].established.len(), 2);
+    assert_eq!(world.ends[0].tunnel.endpoint(), Some(first));
+}
+
+#[test]
 fn a_tunnel_without_an_endpoint_says_so() {
     let mut world = World::new(Options::default());
     assert_eq!(world.send(1, &inner(1, 40)), Err(Refused::NoEndpoint));

@@ -120,6 +120,11 @@ impl World {
         self.with(end, |tunnel, turn, mut emit| tunnel.send(packet, turn, &mut emit))
     }
 
+    /// Calls the peer of an end at another address, beside the call that is pending.
+    pub(crate) fn race(&mut self, end: usize, to: SocketAddr) {
+        self.with(end, |tunnel, turn, mut emit| tunnel.race(to, turn, &mut emit));
+    }
+
     /// Hands `octets` to an end as if they came from `from`.
     pub(crate) fn inject(
         &mut self,

@@ -1,17 +1,10 @@
 //! Passes of `ChaCha20` over eight blocks in lanes, or over two, four or six in rows.
 
-use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::super::chunk::Chunk;
-use super::super::schedule::Blocks;
+use super::super::schedule::{Blocks, CONSTANTS};
 use super::PACKETS;
-
-/// Octets of a block.
-pub(super) const ROW_LEN: usize = 64;
-
-/// "expand 32-byte k".
-pub(super) const CONSTANTS: [i32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
 
 /// How many blocks the next pass makes when so many are left.
 pub(super) const fn pass_len(left: usize) -> usize {
@@ -20,15 +13,6 @@ pub(super) const fn pass_len(left: usize) -> usize {
         5 | 6 => 6,
         3 | 4 => 4,
         _ => 2,
-    }
-}
-
-/// Tells the compiler that somebody reads `value`, so that what was written to it counts.
-#[inline]
-pub(super) fn keep<T>(value: &mut T) {
-    // SAFETY: the code is empty.
-    unsafe {
-        asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags));
     }
 }
 
@@ -81,7 +65,7 @@ impl Keys {
     /// Overwrites what is secret.
     pub(super) fn wipe(&mut self) {
         self.words = [[0; PACKETS]; 10];
-        keep(self);
+        zeroize::optimization_barrier(self);
     }
 
     /// Makes `len` blocks (2, 4, 6 or 8) and adds each to its place.

@@ -3,9 +3,10 @@
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-use super::super::schedule::BLOCK_LEN;
-use super::super::{Job, TAG_LEN, poly1305};
-use super::chacha::{self, CONSTANTS, pass_len};
+use super::super::chunk::{bears_tag, write_tag};
+use super::super::schedule::{BLOCK_LEN, CONSTANTS};
+use super::super::{Job, poly1305};
+use super::chacha::{self, pass_len};
 
 /// Blocks of key stream in two halves each.
 type Stream = [[__m256i; 2]; 8];
@@ -20,7 +21,7 @@ pub(in super::super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
         one::<SEAL>(job, &mut rows);
     }
     rows = zero;
-    chacha::keep(&mut rows);
+    zeroize::optimization_barrier(&rows);
 }
 
 #[inline]
@@ -38,12 +39,11 @@ fn one<const SEAL: bool>(job: &mut Job<'_>, rows: &mut Stream) {
             add(text, rows, 1..used.min(all));
             add_rest(job, used, all, rows);
             let tag = poly1305::tag(&one_time, core::slice::from_raw_parts(text, len));
-            text.add(len).cast::<[u64; 2]>().write_unaligned(tag);
+            write_tag(text, len, tag);
             job.accepted = true;
         } else {
             let tag = poly1305::tag(&one_time, core::slice::from_raw_parts(text, len));
-            let theirs = text.add(len).cast::<[u64; TAG_LEN / 8]>().read_unaligned();
-            job.accepted = (tag[0] ^ theirs[0]) | (tag[1] ^ theirs[1]) == 0;
+            job.accepted = bears_tag(text, len, tag);
             if job.accepted {
                 add(text, rows, 1..used.min(all));
                 add_rest(job, used, all, rows);

@@ -4,7 +4,7 @@
 use core::arch::x86_64::*;
 
 use super::super::poly1305::CLAMP;
-use super::chacha::ROW_LEN;
+use super::super::schedule::BLOCK_LEN;
 
 /// Four numbers modulo 2^130 - 5.
 type Limbs = [__m256i; 5];
@@ -165,7 +165,8 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
             let mut keys = [zero; 4];
             for (lane, key) in keys.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                *key = unsafe { _mm256_loadu_si256(rows.add(ROW_LEN * (4 * group + lane)).cast()) };
+                *key =
+                    unsafe { _mm256_loadu_si256(rows.add(BLOCK_LEN * (4 * group + lane)).cast()) };
             }
             let [low, high, pad_low, pad_high] = transposed(&keys);
             let low = _mm256_and_si256(low, _mm256_set1_epi64x(CLAMP[0].cast_signed()));

@@ -1,29 +1,16 @@
 //! Passes of `ChaCha20` over blocks of many packets: initial states out of transposed keys, rounds,
 //! and the key stream added to where each block belongs.
 
-use core::arch::asm;
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::super::chunk::Chunk;
-use super::super::schedule::{Blocks, CHUNK_LEN};
+use super::super::schedule::{Blocks, CHUNK_LEN, CONSTANTS};
 use super::one_time::OneTimeKeys;
 use super::{rounds, transpose};
 
-/// "expand 32-byte k".
-pub(super) const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
-
 /// Words of the state that differ from packet to packet: the key, and the counter in the nonce.
 const OWN: usize = 10;
-
-/// Tells the compiler that somebody reads `value`, so that what was written to it counts.
-#[inline]
-pub(super) fn keep<T>(value: &mut T) {
-    // SAFETY: the code is empty.
-    unsafe {
-        asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags));
-    }
-}
 
 /// The keys and counters of a chunk: transposed, and where the rows are.
 pub(super) struct Keys {
@@ -183,7 +170,7 @@ impl Keys {
             }
             _mm512_loadu_si512(blocks.number.as_ptr().add(from).cast())
         };
-        let [a, b, c, d] = CONSTANTS.map(u32::cast_signed);
+        let [a, b, c, d] = CONSTANTS;
         let [k0, k1, k2, k3, k4, k5, k6, k7, low, high] = own;
         let (a, b) = (_mm512_set1_epi32(a), _mm512_set1_epi32(b));
         let (c, d) = (_mm512_set1_epi32(c), _mm512_set1_epi32(d));
@@ -254,7 +241,7 @@ unsafe fn row_states<const SETS: usize>(
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 pub(super) fn constants() -> __m512i {
-    let [a, b, c, d] = CONSTANTS.map(u32::cast_signed);
+    let [a, b, c, d] = CONSTANTS;
     _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))
 }
 

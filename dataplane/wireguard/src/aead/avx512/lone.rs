@@ -3,8 +3,9 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
+use super::super::chunk::{bears_tag, write_tag};
 use super::super::schedule::{BLOCK_LEN, lone_pass_len};
-use super::super::{Job, TAG_LEN, poly1305};
+use super::super::{Job, poly1305};
 use super::COSTS;
 use super::chacha;
 use super::poly::Text;
@@ -23,7 +24,7 @@ pub(super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     for row in rows.iter_mut().take(used) {
         row.write(_mm512_setzero_si512());
     }
-    chacha::keep(&mut rows);
+    zeroize::optimization_barrier(&rows);
 }
 
 /// Opens or seals one job and says how many rows it used.
@@ -43,12 +44,11 @@ fn one<const SEAL: bool>(job: &mut Job<'_>, rows: &mut Stream) -> usize {
             add(text, rows, 1..used.min(all));
             add_rest(job, used, all, rows);
             let tag = tag(&one_time, Text { start: text, len });
-            text.add(len).cast::<[u64; 2]>().write_unaligned(tag);
+            write_tag(text, len, tag);
             job.accepted = true;
         } else {
             let tag = tag(&one_time, Text { start: text, len });
-            let theirs = text.add(len).cast::<[u64; TAG_LEN / 8]>().read_unaligned();
-            job.accepted = (tag[0] ^ theirs[0]) | (tag[1] ^ theirs[1]) == 0;
+            job.accepted = bears_tag(text, len, tag);
             if job.accepted {
                 add(text, rows, 1..used.min(all));
                 add_rest(job, used, all, rows);

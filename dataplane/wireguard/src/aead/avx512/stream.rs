@@ -3,7 +3,8 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::chacha::{CONSTANTS, add, constants, row_blocks};
+use super::super::schedule::CONSTANTS;
+use super::chacha::{add, constants, row_blocks};
 use super::rounds::{self, Pair};
 use super::transpose;
 
@@ -145,7 +146,7 @@ fn note<const N: usize>(to: &mut Stream, from: usize, rows: &[__m512i; N]) {
 unsafe fn lone_state(key: *const u8, counter: u64, number: u32) -> [__m512i; 16] {
     let mut state = [_mm512_setzero_si512(); 16];
     for (word, constant) in state.iter_mut().zip(CONSTANTS) {
-        *word = _mm512_set1_epi32(constant.cast_signed());
+        *word = _mm512_set1_epi32(constant);
     }
     for word in 0..8 {
         // SAFETY: the caller's promise.
