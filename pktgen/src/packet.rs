@@ -149,7 +149,7 @@ pub enum Content {
 }
 
 /// A packet that was read and found whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Located<'a> {
     /// Its sender.
     pub source: IpAddr,

@@ -99,8 +99,8 @@ pub struct Tunnel {
 /// What came through a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inside<'a> {
-    /// A packet of the tenant's.
-    Packet(&'a [u8]),
+    /// A packet of the tenant's, and what was read of it.
+    Packet(&'a [u8], Located<'a>),
     /// The server's keepalive: this packet wants to go back to it.
     Keepalive(&'a [u8]),
     /// The answer to a keepalive of ours.
@@ -180,7 +180,7 @@ impl Tunnel {
             self.tally.keepalives_received += 1;
             return Ok(Inside::Keepalive(octets));
         }
-        Ok(Inside::Packet(octets))
+        Ok(Inside::Packet(octets, inner))
     }
 
     /// Whether an inner address is the tenant's.
