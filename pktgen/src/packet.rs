@@ -7,7 +7,7 @@ use wire::checksum::Sum;
 use wire::{NoRoom, icmp, ipv4, ipv6, udp};
 
 /// Hops that every packet of ours starts with.
-const HOP_LIMIT: u8 = 64;
+pub(crate) const HOP_LIMIT: u8 = 64;
 
 /// Octets of the IP header of an address's family.
 pub const fn ip_header_len(address: IpAddr) -> usize {
