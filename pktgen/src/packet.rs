@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use wire::checksum::Sum;
-use wire::{NoRoom, icmp, ipv4, ipv6, udp};
+use wire::{NoRoom, ethernet, icmp, ipv4, ipv6, udp};
 
 /// Hops that every packet of ours starts with.
 pub(crate) const HOP_LIMIT: u8 = 64;
@@ -165,6 +165,13 @@ pub struct Located<'a> {
     pub header_len: usize,
     /// Octets of the packet; the frame may have padding behind them.
     pub len: usize,
+}
+
+/// Reads the packet in an Ethernet frame, as [`read`].
+pub fn in_frame(frame: &[u8]) -> Option<Located<'_>> {
+    let header = ethernet::parse(frame).ok()?;
+    let is_ip = matches!(header.ethertype, ipv4::ETHERTYPE | ipv6::ETHERTYPE);
+    read(frame.get(header.payload_offset..).filter(|_| is_ip)?)
 }
 
 /// Reads a packet and verifies all checksums of what [`Content`] names; none when it is broken or a fragment.

@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         });
         let mut put = |frame: &[u8]| {
             if let Some(captured) = captured {
-                arm::capture(captured, frame);
+                captured.keep(frame);
             }
             device.put(frame)
         };
