@@ -4,10 +4,23 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use wire::checksum::Sum;
+use wire::tcp::Flags;
 use wire::{NoRoom, ethernet, icmp, ipv4, ipv6, udp};
 
 /// Hops that every packet of ours starts with.
 pub(crate) const HOP_LIMIT: u8 = 64;
+
+/// The control bits of TCP (RFC 9293 3.1), by the names that people write.
+pub(crate) const CONTROL_BITS: [(Flags, &str); 8] = [
+    (Flags::SYN, "syn"),
+    (Flags::FIN, "fin"),
+    (Flags::RST, "rst"),
+    (Flags::PSH, "psh"),
+    (Flags::ACK, "ack"),
+    (Flags::URG, "urg"),
+    (Flags::ECE, "ece"),
+    (Flags::CWR, "cwr"),
+];
 
 /// Octets of the IP header of an address's family.
 pub const fn ip_header_len(address: IpAddr) -> usize {
