@@ -67,11 +67,7 @@ impl Barrage {
         if !builder.attack().learns() {
             return;
         }
-        let packet = wire::ethernet::parse(frame)
-            .ok()
-            .and_then(|header| frame.get(header.payload_offset..))
-            .and_then(packet::read);
-        if let Some(packet) = packet
+        if let Some(packet) = packet::in_frame(frame)
             && let Content::Udp(ports) = packet.content
             && own.contains(&SocketAddr::new(packet.destination, ports.destination))
         {

@@ -3,6 +3,7 @@
 mod upper;
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use wire::ethernet::{self, Mac};
 use wire::{Malformed, arp, ipv4, ipv6};
@@ -38,15 +39,6 @@ pub fn frame(octets: &[u8]) -> Vec<String> {
         rest = inner;
     }
     lines.push("more VLAN tags than are followed".to_owned());
-    lines
-}
-
-/// The layers of an IP packet.
-pub fn packet(octets: &[u8]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let is_v6 = octets.first().is_some_and(|first| first >> 4 == 6);
-    let kind = if is_v6 { ipv6::ETHERTYPE } else { ipv4::ETHERTYPE };
-    payload_of(kind, octets, &mut lines, 0);
     lines
 }
 
@@ -90,14 +82,9 @@ fn v4(octets: &[u8], lines: &mut Vec<String>, depth: usize) {
     lines.push(format!(
         "IPv4 {source} > {destination}, ttl {ttl}{class}{fragment}, length {len}{checksum}"
     ));
-    let ends = (source.into(), destination.into());
-    let payload = octets.get(located.payload_offset..located.total_len()).unwrap_or_default();
-    below(
-        &Below { protocol, ends, payload, is_whole: !located.is_fragment() },
-        located.is_later_fragment(),
-        lines,
-        depth,
-    );
+    let (ends, place) = ((source.into(), destination.into()), located.payload_offset..len);
+    let part = (located.is_fragment(), located.is_later_fragment());
+    below(octets, (protocol, ends, place), part, lines, depth);
 }
 
 fn v6(octets: &[u8], lines: &mut Vec<String>, depth: usize) {
@@ -113,14 +100,9 @@ fn v6(octets: &[u8], lines: &mut Vec<String>, depth: usize) {
     lines.push(format!(
         "IPv6 {source} > {destination}, hops {hop_limit}{class}{fragment}, length {len}"
     ));
-    let ends = (source.into(), destination.into());
-    let payload = octets.get(located.payload_offset..located.total_len()).unwrap_or_default();
-    below(
-        &Below { protocol, ends, payload, is_whole: !located.is_fragment() },
-        located.is_later_fragment(),
-        lines,
-        depth,
-    );
+    let (ends, place) = ((source.into(), destination.into()), located.payload_offset..len);
+    let part = (located.is_fragment(), located.is_later_fragment());
+    below(octets, (protocol, ends, place), part, lines, depth);
 }
 
 /// What an IP header carries.
@@ -132,11 +114,20 @@ struct Below<'a> {
     is_whole: bool,
 }
 
-fn below(below: &Below<'_>, is_later: bool, lines: &mut Vec<String>, depth: usize) {
+/// What lies at this place of a packet, which is a fragment, and a later one, or neither.
+fn below(
+    octets: &[u8],
+    (protocol, ends, place): (u8, (IpAddr, IpAddr), Range<usize>),
+    (is_fragment, is_later): (bool, bool),
+    lines: &mut Vec<String>,
+    depth: usize,
+) {
+    let payload = octets.get(place).unwrap_or_default();
     if is_later {
-        lines.push(format!("{} octets of protocol {}", below.payload.len(), below.protocol));
+        lines.push(format!("{} octets of protocol {protocol}", payload.len()));
     } else if depth < DEPTH_MAX {
-        upper::decode(below, lines, depth + 1);
+        let below = Below { protocol, ends, payload, is_whole: !is_fragment };
+        upper::decode(&below, lines, depth + 1);
     } else {
         lines.push("packets within packets, deeper than are followed".to_owned());
     }

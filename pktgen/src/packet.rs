@@ -4,10 +4,23 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use wire::checksum::Sum;
-use wire::{NoRoom, icmp, ipv4, ipv6, udp};
+use wire::tcp::Flags;
+use wire::{NoRoom, ethernet, icmp, ipv4, ipv6, udp};
 
 /// Hops that every packet of ours starts with.
-const HOP_LIMIT: u8 = 64;
+pub(crate) const HOP_LIMIT: u8 = 64;
+
+/// The control bits of TCP (RFC 9293 3.1), by the names that people write.
+pub(crate) const CONTROL_BITS: [(Flags, &str); 8] = [
+    (Flags::SYN, "syn"),
+    (Flags::FIN, "fin"),
+    (Flags::RST, "rst"),
+    (Flags::PSH, "psh"),
+    (Flags::ACK, "ack"),
+    (Flags::URG, "urg"),
+    (Flags::ECE, "ece"),
+    (Flags::CWR, "cwr"),
+];
 
 /// Octets of the IP header of an address's family.
 pub const fn ip_header_len(address: IpAddr) -> usize {
@@ -149,7 +162,7 @@ pub enum Content {
 }
 
 /// A packet that was read and found whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Located<'a> {
     /// Its sender.
     pub source: IpAddr,
@@ -165,6 +178,13 @@ pub struct Located<'a> {
     pub header_len: usize,
     /// Octets of the packet; the frame may have padding behind them.
     pub len: usize,
+}
+
+/// Reads the packet in an Ethernet frame, as [`read`].
+pub fn in_frame(frame: &[u8]) -> Option<Located<'_>> {
+    let header = ethernet::parse(frame).ok()?;
+    let is_ip = matches!(header.ethertype, ipv4::ETHERTYPE | ipv6::ETHERTYPE);
+    read(frame.get(header.payload_offset..).filter(|_| is_ip)?)
 }
 
 /// Reads a packet and verifies all checksums of what [`Content`] names; none when it is broken or a fragment.

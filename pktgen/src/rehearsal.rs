@@ -6,15 +6,13 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wire::ethernet::{self, Mac};
 use wire::{ipv4, ipv6};
-use wireguard::message::{self, Kind};
 use wireguard::time::Instant;
 
-use crate::attack::{self, Builder, Scene};
+use crate::attack::{self, Builder, Captured, Scene};
 use crate::barrage::Barrage;
 use crate::client::{Moment, Swarm, inner_packets};
 use crate::decode;
 use crate::link::{Link, Range, Setup};
-use crate::packet;
 use crate::profile::Profile;
 use crate::streams::{Captures, Streams};
 
@@ -69,7 +67,7 @@ impl Part {
 /// The first `count` frames of the clients and of every stream. `unix` is the time that initiations bear.
 pub fn rehearse(profile: &Profile, captures: Captures, count: usize, unix: Duration) -> Vec<Part> {
     let mut parts = Vec::new();
-    let mut rehearsal = Rehearsal { profile, count, unix, initiation: None };
+    let mut rehearsal = Rehearsal { profile, count, unix, captured: Captured::default() };
     if profile.plan.clients > 0 {
         parts.push(rehearsal.handshakes());
         parts.extend(rehearsal.traffic());
@@ -82,8 +80,8 @@ struct Rehearsal<'a> {
     profile: &'a Profile,
     count: usize,
     unix: Duration,
-    /// The first initiation, for attacks that replay one.
-    initiation: Option<Vec<u8>>,
+    /// What the clients have sent, for attacks that replay it.
+    captured: Captured,
 }
 
 impl Rehearsal<'_> {
@@ -104,7 +102,7 @@ impl Rehearsal<'_> {
                 true
             });
             for frame in &sent {
-                self.keep_initiation(frame);
+                self.captured.keep(frame);
                 let mut answers = Vec::new();
                 neighbour.receive(frame, &mut |answer| answers.push(answer.to_vec()));
                 swarm.receive(answers.iter().map(Vec::as_slice), moment, &mut |_| true);
@@ -116,16 +114,6 @@ impl Rehearsal<'_> {
         let title =
             "clients, up to the first handshakes; neighbours' answers are made up".to_owned();
         Part { title, shown }
-    }
-
-    fn keep_initiation(&mut self, frame: &[u8]) {
-        let located =
-            ethernet::parse(frame).ok().and_then(|header| frame.get(header.payload_offset..));
-        if let Some(located) = located.and_then(packet::read)
-            && message::kind(located.payload) == Ok(Kind::Initiation)
-        {
-            self.initiation.get_or_insert_with(|| located.payload.to_vec());
-        }
     }
 
     /// The first packets of the traffic as they are before they are sealed: a session needs the server.
@@ -183,7 +171,7 @@ impl Rehearsal<'_> {
         let plan = &self.profile.plan;
         let link = attack::Link { server: THEIRS, station: OURS, vlan: plan.vlan };
         let mut scene = Scene::before(link, plan.server_public, &plan.servers, plan.seed);
-        scene.captured.initiation.clone_from(&self.initiation);
+        scene.captured.clone_from(&self.captured);
         scene
     }
 }

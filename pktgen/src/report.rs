@@ -238,6 +238,11 @@ pub fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { ratio(part, whole) }
 }
 
+/// A count of so many seconds as a rate.
+pub fn per_sec(count: u64, secs: f64) -> f64 {
+    ratio(count, 1) / secs.max(f64::MIN_POSITIVE)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "figures for people, of at most 53 bits")]
 fn ratio(count: u64, unit: u64) -> f64 {
     count as f64 / unit as f64

@@ -9,7 +9,7 @@ pub mod origin;
 mod sink;
 mod tally;
 
-pub use echo::{ECHO_PORT, answer};
+pub use echo::{ECHO_PORT, answer, asks};
 pub use sink::Sums;
 pub use tally::Tally;
 
@@ -233,8 +233,7 @@ impl Responder {
                     self.outlet.send(via, answer, Sent::KeepaliveAnswer, out);
                 }
             }
-            Ok((index, Inside::Packet(octets))) => {
-                let packet = packet::read(octets)?;
+            Ok((index, Inside::Packet(octets, packet))) => {
                 if tunnels.at(index).is_some_and(|tunnel| tunnel.has(packet.destination)) {
                     let via = Via { mac, tunnel: Some(index) };
                     return self.serve((octets, &packet), via, now, out);
@@ -266,7 +265,7 @@ impl Responder {
             }
             return None;
         }
-        if echo::answer(octets, answer) {
+        if echo::answer(octets, packet, answer) {
             outlet.tally.echoes += 1;
             outlet.send(via, answer, Sent::Answer, out);
             return None;

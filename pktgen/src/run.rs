@@ -15,7 +15,7 @@ use wireguard::aead::Implementation;
 use wireguard::time::Instant;
 
 use crate::attack::Captured;
-use crate::client::{Moment, Swarm, Tally};
+use crate::client::{Swarm, Tally};
 use crate::device::{Burst, Device};
 use crate::measure::{Latency, Sums};
 use crate::profile::Profile;
@@ -163,8 +163,8 @@ impl<'a> Run<'a> {
 
     /// Takes what has come and does what is due. Returns how much that was.
     fn turn(&mut self) -> usize {
-        let now = Instant(self.clock.now_ns());
-        let moment = Moment { now, unix: self.unix + now.since(Instant::ZERO) };
+        let moment = self.moment();
+        let now = moment.now;
         let mut arrived = Burst::new();
         let mut done = self.device.receive(&mut arrived);
         let ends_behind = self.ends_behind();
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         });
         let mut put = |frame: &[u8]| {
             if let Some(captured) = captured {
-                arm::capture(captured, frame);
+                captured.keep(frame);
             }
             device.put(frame)
         };

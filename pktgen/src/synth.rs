@@ -14,7 +14,7 @@ use rand_chacha::rand_core::SeedableRng;
 use wire::checksum::Sum;
 use wire::ethernet::{self, Mac};
 use wire::tcp::Flags;
-use wire::{gre, icmp, ipv4, ipv6, tcp, udp};
+use wire::{gre, icmp, tcp, udp};
 
 pub use field::{Addresses, Order, Ports};
 
@@ -257,12 +257,7 @@ impl Synth {
 
 /// The trailer of a frame that has come back: whole, with right checksums, whatever its addresses became.
 pub fn returned(frame: &[u8]) -> Option<Trailer> {
-    let header = ethernet::parse(frame).ok()?;
-    if !matches!(header.ethertype, ipv4::ETHERTYPE | ipv6::ETHERTYPE) {
-        return None;
-    }
-    let located = packet::read(frame.get(header.payload_offset..)?)?;
-    Trailer::read(located.payload)
+    Trailer::read(packet::in_frame(frame)?.payload)
 }
 
 /// Whether both are of one family.

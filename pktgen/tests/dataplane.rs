@@ -5,7 +5,6 @@
 #![cfg(feature = "dpdk")]
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
     reason = "a test stops at its first broken assumption"
@@ -17,12 +16,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use lab::dataplane::{Counters, Dataplane};
+use lab::generator::{cabled, command, number, report, told};
 use lab::keys::Keys;
-use lab::namespace::{Namespace, cable};
+use lab::namespace::Namespace;
 use pktgen::attack::{Attack, Knowledge};
-use serde_json::Value;
 
-const GENERATOR: &str = env!("CARGO_BIN_EXE_millrace-pktgen");
 /// Rings that ride out a machine that is busy with other things.
 const DEVICE: &str = "net_af_packet0,framecnt=4096";
 
@@ -35,12 +33,10 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let site = Self { server: Namespace::new(), client: Namespace::new(), keys: Keys::new() };
-        cable((&site.server, "outer"), (&site.client, "eth0"));
-        // Both ends belong to the programs: the kernels behind them must keep silent.
-        site.server.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
-        site.client.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
-        site
+        let (server, client) = cabled(&[]);
+        // Both ends belong to programs.
+        server.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
+        Self { server, client, keys: Keys::new() }
     }
 
     /// What every run of the generator has in common.
@@ -71,27 +67,16 @@ impl Site {
         )
     }
 
-    /// Runs the generator with a profile; the exit status, the report, and everything that it said.
-    fn generate(&self, profile: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
-        let path = self.client.file("profile.toml", profile);
-        let mut command = self.client.command(GENERATOR);
-        let output = command.args(arguments).args(["--profile", &path]).output().unwrap();
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let report = text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
-        let report = report.map_or(Value::Null, |line| line["report"].clone());
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        (output.status.code(), report, text)
+    /// Runs the generator with a profile; the exit status and all that was printed.
+    fn generate(&self, profile: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        told(&mut command(&self.client, profile, arguments))
     }
 
     fn peers(&self, profile: &str, arguments: &[&str]) -> String {
-        let (code, _, text) = self.generate(profile, &[&["peers"], arguments].concat());
+        let (code, text) = self.generate(profile, &[&["peers"], arguments].concat());
         assert_eq!(code, Some(0), "{text}");
         text
     }
-}
-
-fn number(report: &Value, path: &str) -> u64 {
-    report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path}: {report}"))
 }
 
 /// Clients and seconds of traffic.
@@ -117,9 +102,10 @@ fn clients_keep_their_sessions_and_lose_nothing_while_all_of_them_move_within_a_
     )
     .unwrap();
     let server = site.serve(&site.peers(&profile, &[]));
-    let (code, report, text) = site.generate(&profile, &["client", "--json"]);
-    println!("{clients} clients, {secs} s: {report}");
+    let (code, text) = site.generate(&profile, &["client", "--json"]);
     assert_eq!(code, Some(0), "{text}");
+    let report = report(&text);
+    println!("{clients} clients, {secs} s: {report}");
     assert_eq!(number(&report, "/connected"), u64::from(clients), "{text}");
     assert_eq!(number(&report, "/tally/moves"), u64::from(clients), "{text}");
     for zero in ["sums/missing", "sums/strange", "tally/misdelivered", "tally/owed"] {
@@ -201,9 +187,9 @@ fn every_attack_that_this_site_allows_is_counted_by_the_server_under_its_name() 
         let drain = if attack.name() == "link_unresolved" { "4" } else { "0.1" };
         let drain = format!("run.drain_secs={drain}");
         let arguments = ["attack", attack.name(), "--json", "--set", &drain];
-        let (code, report, text) = site.generate(&profile, &arguments);
+        let (code, text) = site.generate(&profile, &arguments);
         assert_eq!(code, Some(0), "{attack}: {text}");
-        let sent = number(&report, "/attacks/0/tally/sent");
+        let sent = number(&report(&text), "/attacks/0/tally/sent");
         let counted = dropped(&server.counters(), *attack) - before;
         println!("{attack}: {counted} of {sent}");
         let is_inside = attack.knowledge() == Knowledge::Session;

@@ -3,6 +3,7 @@
 #![cfg(feature = "dpdk")]
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a test stops at its first broken assumption"
 )]
@@ -14,7 +15,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use lab::namespace::{Namespace, cable};
+use lab::generator::{PROGRAM, cabled};
 use lab::process::Process;
 use rustix::process::Signal;
 
@@ -34,7 +35,7 @@ const NOWHERE: &[&str] = &[
 ];
 
 fn generator(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-pktgen"));
+    let mut command = Command::new(PROGRAM);
     command.args(arguments);
     command
 }
@@ -56,7 +57,7 @@ fn wrong_input_ends_with_1_and_names_the_field_and_the_remedy() {
         (&["client", "--nonsense"], "--nonsense"),
         (&["client"], "--device net_af_packet0,iface=eth0"),
         (&["client", "--profile", "/dev/zero"], "longer than 16777216 octets"),
-        (&["client", "--profile", env!("CARGO_BIN_EXE_millrace-pktgen")], "no profile"),
+        (&["client", "--profile", PROGRAM], "no profile"),
         (&["client", "--profile", PROFILE], "server.public_key is all zeros"),
         (
             &["check", "--profile", PROFILE, "--rate", "0"],
@@ -149,10 +150,9 @@ fn a_self_test_that_is_stopped_leaves_nothing_behind() {
 
 #[test]
 fn an_interface_that_is_down_or_shared_or_lacks_its_driver_is_named() {
-    let (ours, theirs) = (Namespace::new(), Namespace::new());
-    cable((&ours, "eth0"), (&theirs, "eth1"));
+    let (_theirs, ours) = cabled(&[]);
     let run = |device: &str, secs: &str| {
-        let mut command = ours.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
+        let mut command = ours.command(PROGRAM);
         command.args(NOWHERE).args(["--rate", "10pps", "--secs", secs]);
         command.args(["--device", device]);
         command

@@ -12,18 +12,14 @@
 mod lab;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::Stdio;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use lab::generator::{PROGRAM, cabled, command, end, report, serve, told};
 use lab::keys::Keys;
-use lab::namespace::{Namespace, cable};
-use lab::wireguard_go::WireguardGo;
-use pktgen::client::Family;
-use pktgen::profile::Profile;
-use rustix::process::{Pid, Signal, kill_process};
-use wireguard::noise;
+use lab::namespace::Namespace;
+use lab::process::Process;
+use rustix::process::Signal;
+use serde_json::Value;
 
 const PROFILE: &str = r#"seed = 3
 [device]
@@ -112,49 +108,28 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let site = Self { neighbour: Namespace::new(), own: Namespace::new() };
-        cable((&site.neighbour, "outer"), (&site.own, "eth0"));
-        site.own.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
-        site.neighbour.run("ip addr add 198.51.100.1/24 dev outer");
-        site.neighbour.run("ip addr add 2001:db8:f::1/64 dev outer nodad");
+        let (neighbour, own) = cabled(&["198.51.100.1/24", "2001:db8:f::1/64"]);
         // Keepalives that carry their answer look like packets from oneself.
-        site.neighbour.run("sysctl -qw net.ipv4.conf.all.accept_local=1");
-        site
+        neighbour.run("sysctl -qw net.ipv4.conf.all.accept_local=1");
+        Self { neighbour, own }
     }
 
-    fn respond(&self, profile: &str) -> Running {
-        let path = self.own.file("profile.toml", profile);
-        let mut command = self.own.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
-        command.args(["respond", "--json", "--profile", &path]).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut first = String::new();
-        lines.read_line(&mut first).unwrap();
-        assert!(first.starts_with("{\"responder\""), "runs: {first}");
-        Running { child, lines }
+    fn respond(&self, profile: &str) -> Process {
+        let run = Process::start("pktgen", command(&self.own, profile, &["respond", "--json"]));
+        lab::until("the responder runs", 20, || run.mentions("{\"responder\"") > 0);
+        run
     }
 }
 
-/// A responder under way.
-struct Running {
-    child: Child,
-    lines: BufReader<ChildStdout>,
+/// Ends a responder as its operator does: the exit status and the report.
+fn stop(run: Process) -> (Option<i32>, Value) {
+    run.signal(Signal::INT);
+    let (code, text) = end(run, 20);
+    (code, report(&text))
 }
 
-impl Running {
-    /// Ends it as its operator does: the exit status and the report.
-    fn stop(mut self) -> (Option<i32>, serde_json::Value) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::INT).unwrap();
-        let last = self.lines.lines().map(Result::unwrap).last().unwrap_or_default();
-        let code = self.child.wait().unwrap().code();
-        (code, serde_json::from_str(&last).unwrap_or_else(|error| panic!("{error}: {last}")))
-    }
-}
-
-fn number(report: &serde_json::Value, path: &str) -> u64 {
-    let found = report.pointer(&format!("/report/responder/{path}"));
-    found.and_then(serde_json::Value::as_u64).unwrap_or_else(|| panic!("{path}: {report}"))
+fn number(report: &Value, path: &str) -> u64 {
+    lab::generator::number(report, &format!("/responder/{path}"))
 }
 
 #[test]
@@ -167,7 +142,7 @@ fn ping_reaches_every_host_in_both_families() {
         let said = site.neighbour.run(&format!("ping {option} -c 5 -i 0.1 -s 1400 -W 5 {host}"));
         assert!(said.contains(" 0% packet loss"), "{said}");
     }
-    let (_, report) = running.stop();
+    let (_, report) = stop(running);
     assert_eq!(number(&report, "tally/echoes"), 15);
 }
 
@@ -189,7 +164,7 @@ fn curl_fetches_twenty_at_once_and_echoes_a_million_octets() {
     let twice =
         site.neighbour.run("curl -sS -v -m 9 http://198.51.100.10/ http://198.51.100.10/bytes/3");
     assert!(twice.contains("Re-using existing connection"), "{twice}");
-    let (_, report) = running.stop();
+    let (_, report) = stop(running);
     assert_eq!(number(&report, "origin/requests"), 23);
     assert_eq!(number(&report, "origin/closed"), 22, "{report}");
     assert!(number(&report, "origin/live_max") > 1, "at once: {report}");
@@ -217,7 +192,7 @@ fn a_ping_through_gre_is_answered_as_a_raw_socket_and_tcpdump_understand_it() {
     for words in ["GREv0", "key=0x7", "203.0.113.5 > 192.0.2.77: ICMP echo reply", "seq 5", "sum"] {
         assert!(seen.contains(words), "{words}: {seen}");
     }
-    let (_, report) = running.stop();
+    let (_, report) = stop(running);
     assert_eq!(number(&report, "tally/echoes"), 1);
     assert_eq!(number(&report, "tally/gre_key"), 0);
 }
@@ -229,7 +204,7 @@ fn keepalives_go_both_ways_with_a_router_that_only_forwards() {
     let script = site.neighbour.file("keepalives.py", KEEPALIVES);
     let said = site.neighbour.run(&format!("python3 {script}"));
     assert!(said.contains("both ways"), "{said}");
-    let (_, report) = running.stop();
+    let (_, report) = stop(running);
     assert!(number(&report, "tunnels/0/tally/keepalives_received") >= 5, "{report}");
 }
 
@@ -237,7 +212,7 @@ fn keepalives_go_both_ways_with_a_router_that_only_forwards() {
 fn lost_keepalives_end_with_their_own_exit_code() {
     let site = Site::new();
     let running = site.respond(PROFILE);
-    let (code, report) = running.stop();
+    let (code, report) = stop(running);
     assert_eq!(code, Some(2), "{report}");
     assert!(number(&report, "tunnels/0/tally/keepalives_lost") > 0, "{report}");
 }
@@ -245,20 +220,15 @@ fn lost_keepalives_end_with_their_own_exit_code() {
 #[test]
 fn a_second_signal_ends_a_run_that_still_waits_for_what_is_on_its_way() {
     let site = Site::new();
-    let mut running = site.respond(&format!("{PROFILE}drain_secs = 600\n"));
-    let pid = Pid::from_child(&running.child);
-    kill_process(pid, Signal::INT).unwrap();
-    // The interval that it ended; a signal that came before would have been one with the first.
-    let mut line = String::new();
-    running.lines.read_line(&mut line).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
-    let mut status = None;
-    lab::until("the end of the wait", 20, || {
-        status = running.child.try_wait().unwrap();
-        status.is_some()
-    });
+    let running = site.respond(&format!("{PROFILE}drain_secs = 600\n"));
+    let lines = running.output().len();
+    running.signal(Signal::INT);
+    // The interval that it ended.
+    lab::until("an interval", 20, || running.output().len() > lines);
+    running.signal(Signal::INT);
+    let (code, text) = end(running, 20);
     // With or without a keepalive that nobody has answered by then.
-    assert!(matches!(status.and_then(|status| status.code()), Some(0 | 2)), "{status:?}");
+    assert!(matches!(code, Some(0 | 2)), "{text}");
 }
 
 #[test]
@@ -266,8 +236,7 @@ fn a_profile_without_a_responder_is_named() {
     let site = Site::new();
     let own = &site.own;
     let path = own.file("none.toml", "[device]\nname = \"net_null0\"\n");
-    let (good, text) =
-        own.attempt(&format!("{} respond --profile {path}", env!("CARGO_BIN_EXE_millrace-pktgen")));
+    let (good, text) = own.attempt(&format!("{PROGRAM} respond --profile {path}"));
     assert!(!good && text.contains("[responder]"), "{text}");
 }
 
@@ -294,27 +263,17 @@ loss_allowed = 0.0
 fn one_way_traffic_of_clients_is_measured_where_it_leaves_the_server() {
     let site = Site::new();
     let keys = Keys::new();
-    let server = WireguardGo::start(&site.neighbour, "wg0", &keys, 1);
-    server.set("listen-port 51820");
     site.neighbour.run("sysctl -qw net.ipv4.ip_forward=1");
     let (behind, _) = PROFILE.split_once("[run]").unwrap();
     let (behind, _) = behind.split_once("[[responder.gre]]").unwrap();
     let profile = format!("{behind}{CLIENTS}").replace("KEY", &keys.public_text());
-    let plan = Profile::parse(&profile, Path::new("test.toml"), &[]).unwrap().plan;
-    for number in 0..plan.clients {
-        let public = STANDARD.encode(noise::public(&pktgen::client::keys(&plan, number).0));
-        let inner = plan.inner(number, Family::V4);
-        server.set(&format!("peer {public} allowed-ips {inner}/32"));
-    }
-    let path = site.own.file("both.toml", &profile);
-    let mut command = site.own.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
-    let output = command.args(["client", "--json", "--profile", &path]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{text}");
-    let sums = |name: &str| report["report"]["sums"][name].as_u64().unwrap();
+    let _server = serve(&site.neighbour, &keys, &profile);
+    let (code, text) = told(&mut command(&site.own, &profile, &["client", "--json"]));
+    assert_eq!(code, Some(0), "{text}");
+    let report = report(&text);
+    let sums = |name: &str| report["sums"][name].as_u64().unwrap();
     assert!(sums("received") > 1400, "{text}");
     assert_eq!((sums("missing"), sums("strange")), (0, 0), "{text}");
     assert_eq!(number(&report, "tally/measured"), sums("received"), "each of them came here");
-    assert!(report["report"]["latency"]["p50_ns"].as_u64().unwrap() > 0, "{text}");
+    assert!(report["latency"]["p50_ns"].as_u64().unwrap() > 0, "{text}");
 }

@@ -11,11 +11,13 @@
 #[expect(dead_code, reason = "the other tests on devices use all of it")]
 mod lab;
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use lab::namespace::{Namespace, cable};
-use rustix::process::{Pid, Signal, kill_process};
+use lab::generator::{PROGRAM, answer_all_pings, cabled, command, end, number, report, told};
+use lab::namespace::Namespace;
+use lab::process::Process;
+use rustix::process::Signal;
 
 const PROFILE: &str = r#"seed = 3
 [device]
@@ -64,21 +66,13 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let site = Self { kernel: Namespace::new(), generator: Namespace::new() };
-        cable((&site.kernel, "outer"), (&site.generator, "eth0"));
-        site.generator.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
-        site.kernel.run("ip addr add 192.0.2.1/24 dev outer");
-        site.kernel.run("ip addr add 2001:db8::1/64 dev outer nodad");
-        let limits =
-            "net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000 net.ipv6.icmp.ratelimit=0";
-        site.kernel.run(&format!("sysctl -qw {limits}"));
-        site
+        let (kernel, generator) = cabled(&["192.0.2.1/24", "2001:db8::1/64"]);
+        answer_all_pings(&kernel);
+        Self { kernel, generator }
     }
 
     fn run(&self, profile: &str, arguments: &[&str]) -> (Option<i32>, String) {
-        let path = self.generator.file("profile.toml", profile);
-        let mut command = self.generator.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
-        told(command.args(arguments).args(["--profile", &path]))
+        told(&mut command(&self.generator, profile, arguments))
     }
 
     /// Echo requests that the kernel has taken, checksums and all.
@@ -89,24 +83,6 @@ impl Site {
         let column = names.split_whitespace().position(|name| name == "InEchos").unwrap();
         values.split_whitespace().nth(column).unwrap().parse().unwrap()
     }
-}
-
-fn told(command: &mut Command) -> (Option<i32>, String) {
-    let output = command.output().unwrap();
-    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.push_str(&String::from_utf8_lossy(&output.stderr));
-    (output.status.code(), text)
-}
-
-fn report(text: &str) -> serde_json::Value {
-    let line = text.lines().find(|line| line.starts_with("{\"report\"")).unwrap_or("{}");
-    let value: serde_json::Value = serde_json::from_str(line).unwrap();
-    value.get("report").cloned().unwrap_or_else(|| panic!("no report: {text}"))
-}
-
-fn number(report: &serde_json::Value, path: &str) -> u64 {
-    let found = report.pointer(path).and_then(serde_json::Value::as_u64);
-    found.unwrap_or_else(|| panic!("{path}: {report}"))
 }
 
 #[test]
@@ -201,7 +177,7 @@ fn tcpdump_finds_every_checksum_of_a_dry_run_right() {
     let (profile, file) = (folder.join("profile.toml"), folder.join("dry.pcap"));
     // No such device: none is opened.
     std::fs::write(&profile, format!("{PROFILE}{PINGS}").replace("eth0", "nothing")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-pktgen"));
+    let mut command = Command::new(PROGRAM);
     command.args(["client", "--dry-run=50", "--pcap"]).arg(&file).arg("--profile").arg(&profile);
     let (code, text) = told(&mut command);
     assert_eq!(code, Some(0), "{text}");
@@ -241,26 +217,22 @@ fn an_attack_without_the_session_that_it_needs_is_said_in_a_report_of_what_ran()
     assert!(number(&report, "/streams/0/sums/received") > 1000, "the rest ran: {text}");
     let (code, text) = site.run(&profile, &["attack", "route_none", "--json"]);
     assert_eq!(code, Some(2), "{text}");
-    assert!(self::report(&text)["traffic_secs"].as_f64().unwrap() < 1.0, "it ends: {text}");
+    assert!(
+        lab::generator::report(&text)["traffic_secs"].as_f64().unwrap() < 1.0,
+        "it ends: {text}"
+    );
 }
 
 #[test]
 fn a_run_that_is_stopped_while_it_connects_tells_what_was_achieved() {
     let site = Site::new();
     let profile = format!("{PROFILE}connect_secs = 60\n{CALLERS}");
-    let path = site.generator.file("profile.toml", &profile);
-    let mut command = site.generator.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
-    command.args(["client", "--json", "--profile", &path]).stdout(Stdio::piped());
-    let child = command.spawn().unwrap();
+    let run = Process::start("pktgen", command(&site.generator, &profile, &["client", "--json"]));
     // The kernel knows the callers' station as soon as the first has asked for it.
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while !site.kernel.run("ip neigh show dev outer").contains("192.0.2.1") {
-        assert!(std::time::Instant::now() < deadline, "nobody calls");
-    }
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{text}");
+    lab::until("a call", 20, || site.kernel.run("ip neigh show dev outer").contains("192.0.2.1"));
+    run.signal(Signal::INT);
+    let (code, text) = end(run, 20);
+    assert_eq!(code, Some(2), "{text}");
     let report = report(&text);
     assert!(number(&report, "/tally/handshakes_sent") <= 5, "{text}");
     assert!(report["connect_secs"].as_f64().unwrap() < 30.0, "{text}");

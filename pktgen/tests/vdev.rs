@@ -10,18 +10,11 @@
 
 mod lab;
 
-use std::fmt::Write as _;
-use std::path::Path;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use lab::generator::{PROGRAM, answer_all_pings, cabled, command, end, report, serve, told};
 use lab::keys::Keys;
-use lab::namespace::{Namespace, cable};
+use lab::namespace::Namespace;
 use lab::process::Process;
 use lab::wireguard_go::WireguardGo;
-use pktgen::client::{Family, keys};
-use pktgen::profile::Profile;
-use wireguard::noise;
 
 const PROFILE: &str = r#"seed = 3
 [device]
@@ -57,41 +50,17 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let site = Self { server: Namespace::new(), client: Namespace::new(), keys: Keys::new() };
-        cable((&site.server, "outer"), (&site.client, "eth0"));
-        // The generator owns the addresses: the kernel behind the same cable must keep silent.
-        site.client.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
-        site.server.run("ip addr add 192.0.2.1/24 dev outer");
-        site.server.run("ip addr add 2001:db8::1/64 dev outer nodad");
-        // Fifty clients may ask at once.
-        site.server.run("sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000");
-        site
+        let (server, client) = cabled(&["192.0.2.1/24", "2001:db8::1/64"]);
+        answer_all_pings(&server);
+        Self { server, client, keys: Keys::new() }
     }
 
     fn profile(&self) -> String {
         PROFILE.replace("KEY", &self.keys.public_text())
     }
 
-    /// wireguard-go as `10.7.0.1`, which knows every client of the profile.
     fn serve(&self) -> WireguardGo<'_> {
-        let server = WireguardGo::start(&self.server, "wg0", &self.keys, 1);
-        server.set("listen-port 51820");
-        let plan = Profile::parse(&self.profile(), Path::new("test.toml"), &[]).unwrap().plan;
-        let mut text = String::new();
-        for number in 0..plan.clients {
-            let (private, preshared) = keys(&plan, number);
-            let public = STANDARD.encode(noise::public(&private));
-            let preshared = STANDARD.encode(preshared.octets());
-            let [v4, v6] = [Family::V4, Family::V6].map(|family| plan.inner(number, family));
-            writeln!(
-                text,
-                "[Peer]\nPublicKey = {public}\nPresharedKey = {preshared}\nAllowedIPs = {v4}/32, {v6}/128"
-            )
-            .unwrap();
-        }
-        let path = self.server.file("peers.conf", &text);
-        self.server.run(&format!("wg addconf wg0 {path}"));
-        server
+        serve(&self.server, &self.keys, &self.profile())
     }
 
     /// Runs the profile with these arguments; the exit status and what was printed.
@@ -100,31 +69,20 @@ impl Site {
     }
 
     fn generate(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let path = self.client.file("profile.toml", &self.profile());
-        let mut command = self.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
-        command.args(arguments).args(["--profile", &path]);
-        let output = command.output().unwrap();
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        (output.status.code(), text)
+        told(&mut command(&self.client, &self.profile(), arguments))
     }
 }
 
-/// A number of the report, by its path.
+/// A number of the report in what a run printed.
 fn number(text: &str, path: &str) -> u64 {
-    let line = text.lines().rev().find(|line| line.starts_with("{\"report\"")).unwrap_or("{}");
-    let report: serde_json::Value = serde_json::from_str(line).unwrap();
-    report
-        .pointer(path)
-        .and_then(serde_json::Value::as_u64)
-        .unwrap_or_else(|| panic!("{path}: {text}"))
+    lab::generator::number(&report(text), path)
 }
 
 fn is_whole(text: &str, at_least: u64) {
-    assert_eq!(number(text, "/report/connected"), 50, "{text}");
-    assert!(number(text, "/report/sums/received") >= at_least, "{text}");
+    assert_eq!(number(text, "/connected"), 50, "{text}");
+    assert!(number(text, "/sums/received") >= at_least, "{text}");
     for zero in ["sums/missing", "sums/strange", "tally/misdelivered", "tally/refused/tag"] {
-        assert_eq!(number(text, &format!("/report/{zero}")), 0, "{zero}: {text}");
+        assert_eq!(number(text, &format!("/{zero}")), 0, "{zero}: {text}");
     }
 }
 
@@ -169,25 +127,17 @@ fn wireguard_go_follows_all_clients_as_they_move() {
         ]);
         assert_eq!(code, Some(0), "{text}");
         is_whole(&text, 1500);
-        assert_eq!(number(&text, "/report/tally/moves"), 50);
+        assert_eq!(number(&text, "/tally/moves"), 50);
     }
 }
 
 /// The report of a run whose device is taken away while it sends.
 fn cut(site: &Site, how: &str) -> (Option<i32>, String) {
-    let path = site.client.file("profile.toml", &site.profile());
-    let mut command = site.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
-    command.args(["client", "--json", "--secs", "60", "--profile", &path]);
-    let mut run = Process::start("pktgen", command);
+    let arguments = ["client", "--json", "--secs", "60"];
+    let run = Process::start("pktgen", command(&site.client, &site.profile(), &arguments));
     lab::until("traffic", 30, || run.mentions("\"interval\"") > 1);
     site.client.run(how);
-    let mut status = None;
-    lab::until("the run ends by itself", 10, || {
-        status = run.ended();
-        status.is_some()
-    });
-    lab::until("the report", 5, || run.mentions("{\"report\"") > 0);
-    (status.unwrap().code(), run.output().join("\n"))
+    end(run, 10)
 }
 
 #[test]
@@ -197,7 +147,7 @@ fn a_device_that_vanishes_ends_the_run_with_a_sentence_and_what_was_achieved() {
     let (code, text) = cut(&site, "ip link del eth0");
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("the interface eth0 behind the device is gone after"), "{text}");
-    assert!(number(&text, "/report/sums/received") > 100, "{text}");
+    assert!(number(&text, "/sums/received") > 100, "{text}");
 }
 
 #[test]
@@ -207,8 +157,7 @@ fn a_rate_that_cannot_be_reached_is_said_and_never_stretched() {
     let (code, text) = site.run(&["--rate", "20Mpps", "--secs", "0.5", "--sizes", "1400"]);
     assert!(matches!(code, Some(2 | 3)), "{text}");
     assert!(text.contains("the rate is too high"), "{text}");
-    let (planned, owed) =
-        (number(&text, "/report/tally/planned"), number(&text, "/report/tally/owed"));
+    let (planned, owed) = (number(&text, "/tally/planned"), number(&text, "/tally/owed"));
     assert!((9_990_000..=10_010_000).contains(&(planned + owed)), "{text}");
 }
 
@@ -218,7 +167,7 @@ fn a_run_without_a_file_takes_everything_from_flags_and_leaves_its_plots() {
     let _server = site.serve();
     let key = site.keys.public_text();
     let [latency, rate] = ["latency", "rate"].map(|name| format!("/run/lab/{name}.svg"));
-    let mut command = site.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
+    let mut command = site.client.command(PROGRAM);
     command.args(["client", "--device", "net_af_packet0,iface=eth0", "--set", "device.sleep=true"]);
     command.args([
         "--server",
@@ -266,14 +215,14 @@ fn wireguard_go_takes_part_in_races_and_takes_what_was_sealed_ahead() {
         site.run(&["--set", "clients.families=race", "--set", "reconnect.mean_secs=6"]);
     assert_eq!(code, Some(0), "{text}");
     is_whole(&text, 1500);
-    let counts = ["races", "won_v6", "won_v4"].map(|count| format!("/report/tally/{count}"));
+    let counts = ["races", "won_v6", "won_v4"].map(|count| format!("/tally/{count}"));
     assert_eq!(counts.map(|count| number(&text, &count)), [50, 50, 0], "{text}");
-    assert!(number(&text, "/report/tally/reconnects") > 0, "{text}");
+    assert!(number(&text, "/tally/reconnects") > 0, "{text}");
     let (code, text) = site.run(&["--set", "traffic.aead=prepared"]);
     assert_eq!(code, Some(0), "{text}");
     is_whole(&text, 1500);
-    let sent = number(&text, "/report/sums/sent");
-    assert_eq!(number(&text, "/report/tally/prepared"), sent, "{text}");
+    let sent = number(&text, "/sums/sent");
+    assert_eq!(number(&text, "/tally/prepared"), sent, "{text}");
 }
 
 #[test]
@@ -293,7 +242,7 @@ fn nobody_on_the_link_is_named_as_the_cause() {
     let (code, text) = site.run(&["--set", "run.connect_secs=0.5", "--set", "run.secs=0.2"]);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("nobody on the link says where 192.0.2.1"), "{text}");
-    assert_eq!(number(&text, "/report/connected"), 0);
+    assert_eq!(number(&text, "/connected"), 0);
 }
 
 #[test]
@@ -318,7 +267,7 @@ fn an_attack_runs_alone_at_its_rate_and_leaves_the_clients_of_others_alone() {
         "run.secs=2",
     ]);
     assert_eq!(code, Some(0), "{text}");
-    let sent = number(&text, "/report/attacks/0/tally/sent");
+    let sent = number(&text, "/attacks/0/tally/sent");
     assert!((950..=1001).contains(&sent), "{text}");
     assert_eq!(server.initiations_received(), 0, "nobody that the server knows has called");
     let received = site.server.run("cat /sys/class/net/outer/statistics/rx_packets");
@@ -329,20 +278,11 @@ fn an_attack_runs_alone_at_its_rate_and_leaves_the_clients_of_others_alone() {
 fn good_traffic_beside_an_attack_is_counted_apart() {
     let site = Site::new();
     let _server = site.serve();
-    let path = site.client.file(
-        "beside.toml",
-        &format!("{}[[attack]]\nname = \"replay\"\nrate = \"300pps\"\n", site.profile()),
-    );
-    let mut command = site.client.command(env!("CARGO_BIN_EXE_millrace-pktgen"));
-    let output = command.args(["client", "--json", "--profile", &path]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let profile = format!("{}[[attack]]\nname = \"replay\"\nrate = \"300pps\"\n", site.profile());
+    let (_, text) = told(&mut command(&site.client, &profile, &["client", "--json"]));
     is_whole(&text, 1500);
-    assert!(number(&text, "/report/attacks/0/tally/sent") > 1000, "{text}");
-    assert_eq!(
-        number(&text, "/report/sums/duplicates"),
-        0,
-        "nothing replayed came through: {text}"
-    );
+    assert!(number(&text, "/attacks/0/tally/sent") > 1000, "{text}");
+    assert_eq!(number(&text, "/sums/duplicates"), 0, "nothing replayed came through: {text}");
 }
 
 #[test]

@@ -7,11 +7,11 @@ const LINE_LEN: usize = 64;
 /// Begins to fetch every line of it.
 #[inline]
 pub fn prefetch<T>(place: &T) {
-    let begin = core::ptr::from_ref(place).cast::<i8>();
-    // From the start of its first line: what begins in the middle of one reaches into one more.
-    let lead = begin.addr() % LINE_LEN;
-    for offset in (0..lead + size_of::<T>()).step_by(LINE_LEN) {
-        fetch(begin.wrapping_sub(lead).wrapping_add(offset));
+    let first = core::ptr::from_ref(place).cast::<i8>();
+    let mut offset = 0;
+    while offset < size_of::<T>() {
+        fetch(first.wrapping_add(offset));
+        offset += LINE_LEN;
     }
     // What does not begin with a line may end in one more.
     if align_of::<T>() < LINE_LEN && size_of::<T>() > align_of::<T>() {

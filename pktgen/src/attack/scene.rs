@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use wire::ethernet::Mac;
 use wireguard::index::Permutation;
+use wireguard::message::{self, Kind};
 use wireguard::secret::Secret;
+
+use crate::packet;
 
 /// The last link before the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +96,9 @@ impl Scene {
     }
 }
 
+/// Data messages that are kept for attacks that replay.
+const DATAGRAMS_MAX: usize = 64;
+
 /// Messages seen on the wire, from their first octet on.
 #[derive(Clone, Debug, Default)]
 pub struct Captured {
@@ -102,6 +108,25 @@ pub struct Captured {
     pub initiation: Option<Vec<u8>>,
     /// A receiver index that this server once gave out and that has ended.
     pub dead_index: Option<u32>,
+}
+
+impl Captured {
+    /// Keeps what a frame carries, if it is one of the first messages of a kind that attacks replay.
+    pub fn keep(&mut self, frame: &[u8]) {
+        if self.datagrams.len() >= DATAGRAMS_MAX && self.initiation.is_some() {
+            return;
+        }
+        let Some(located) = packet::in_frame(frame) else { return };
+        match message::kind(located.payload) {
+            Ok(Kind::Data) if self.datagrams.len() < DATAGRAMS_MAX => {
+                self.datagrams.push(located.payload.to_vec());
+            }
+            Ok(Kind::Initiation) if self.initiation.is_none() => {
+                self.initiation = Some(located.payload.to_vec());
+            }
+            Ok(Kind::Data | Kind::Initiation | Kind::Response | Kind::CookieReply) | Err(_) => {}
+        }
+    }
 }
 
 /// A registered client that turns hostile, with a live session.

@@ -12,7 +12,7 @@ use wireguard::time::Instant;
 
 use super::batch::{BATCH_LEN, Batch};
 use super::plan::{Sealing, Traffic};
-use super::{Swarm, Tally, traffic};
+use super::{Swarm, traffic};
 use crate::measure::Meter;
 use crate::pace::Pacer;
 
@@ -280,19 +280,9 @@ impl Swarm {
                 continue;
             }
             meter.late(planned, now);
-            leave(number, out(frame), tally, meter);
+            traffic::leave(number, out(frame), tally, meter);
         }
         BATCH_LEN
-    }
-}
-
-fn leave(number: u32, is_sent: bool, tally: &mut Tally, meter: &mut Meter) {
-    if is_sent {
-        tally.frames_sent += 1;
-        tally.data_sent += 1;
-    } else {
-        tally.without_room += 1;
-        meter.withdraw(number);
     }
 }
 

@@ -14,7 +14,7 @@ use super::pool::Pool;
 use super::{Moment, Shared, Swarm, race, template};
 use crate::link::Arrived;
 use crate::measure::Trailer;
-use crate::packet::{self, Content};
+use crate::packet::{self, Content, Located};
 use crate::responder;
 
 impl Swarm {
@@ -148,8 +148,8 @@ impl Swarm {
             self.shared.tally.keepalives_received += 1;
             return Ok(());
         }
-        if deliver(&mut self.shared, number, inner, moment)? == Wants::Answer
-            && responder::answer(inner, &mut self.answer)
+        if let Some(request) = deliver(&mut self.shared, number, inner, moment)?
+            && responder::answer(inner, &request, &mut self.answer)
         {
             self.reply(number, moment, out);
         }
@@ -182,41 +182,27 @@ impl Swarm {
     }
 }
 
-/// Whether an inner packet asks the responder for an answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wants {
-    Nothing,
-    Answer,
-}
-
-/// An inner packet has come for the client.
-fn deliver(
+/// An inner packet has come for the client; given back if it asks the responder for an answer.
+fn deliver<'a>(
     shared: &mut Shared,
     number: u32,
-    octets: &[u8],
+    octets: &'a [u8],
     moment: Moment,
-) -> Result<Wants, Refused> {
+) -> Result<Option<Located<'a>>, Refused> {
     let Shared { plan, tally, meter, .. } = shared;
     let inner = packet::read(octets).ok_or(Refused::Inner)?;
     let family = if inner.destination.is_ipv4() { Family::V4 } else { Family::V6 };
     if plan.inner(number, family) != inner.destination {
         tally.misdelivered += 1;
-        return Ok(Wants::Nothing);
+        return Ok(None);
+    }
+    if responder::asks(&inner) {
+        tally.requests_received += 1;
+        return Ok(Some(inner));
     }
     let measured = match inner.content {
-        Content::EchoRequest(_) => {
-            tally.requests_received += 1;
-            return Ok(Wants::Answer);
-        }
-        Content::Udp(ports)
-            if ports.destination == responder::ECHO_PORT
-                && ports.source != responder::ECHO_PORT =>
-        {
-            tally.requests_received += 1;
-            return Ok(Wants::Answer);
-        }
         Content::Udp(_) | Content::EchoReply(_) => true,
-        Content::Other => template::is_tcp(octets, &inner),
+        Content::EchoRequest(_) | Content::Other => template::is_tcp(octets, &inner),
     };
     // A client of another run, or this one's in a run before, may have sent to the same address.
     let trailer = Trailer::read(inner.payload).filter(|_| measured);
@@ -227,7 +213,7 @@ fn deliver(
         }
         None => tally.other_inner += 1,
     }
-    Ok(Wants::Nothing)
+    Ok(None)
 }
 
 impl Shared {

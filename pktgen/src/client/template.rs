@@ -9,8 +9,6 @@ use super::plan::Kind;
 use crate::measure::{TRAILER_LEN, Trailer};
 use crate::packet::{self, Located, sum_of};
 
-/// Hops that every packet of ours starts with.
-const HOP_LIMIT: u8 = 64;
 /// The window of every segment: nothing flows back that it would hold up.
 const WINDOW: u16 = 0xffff;
 /// The type of an echo request over IPv4 (RFC 792) and IPv6 (RFC 4443 4.1).
@@ -77,7 +75,7 @@ pub(super) fn write(
         Kind::Tcp => write_tcp(header, flow, rest),
         Kind::Ping => write_ping(header, source, trailer, rest),
     }
-    packet::emit_ip(inner, (source, to), protocol, HOP_LIMIT)
+    packet::emit_ip(inner, (source, to), protocol, packet::HOP_LIMIT)
 }
 
 /// A header without options (RFC 9293 3.1).

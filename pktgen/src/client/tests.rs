@@ -180,7 +180,9 @@ impl World {
     fn kernel(&mut self, frame: &[u8]) {
         let header = ethernet::parse(frame).unwrap();
         let mut answer = Vec::new();
-        if responder::answer(&frame[header.payload_offset..], &mut answer) {
+        let inner = &frame[header.payload_offset..];
+        let located = packet::read(inner);
+        if located.is_some_and(|located| responder::answer(inner, &located, &mut answer)) {
             self.server.put(LOCAL, &packets::from_local(&answer));
         }
     }

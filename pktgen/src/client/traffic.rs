@@ -10,8 +10,8 @@ use wireguard::timers::Rearm;
 use super::batch::{Batch, Parcel};
 use super::plan::{Kind, Order, Plan, Spread, Target, Traffic};
 use super::template::{self, Flow};
-use super::{Moment, Shared, Swarm};
-use crate::measure::{TRAILER_LEN, Trailer};
+use super::{Moment, Shared, Swarm, Tally};
+use crate::measure::{Meter, TRAILER_LEN, Trailer};
 use crate::pace::Pacer;
 use crate::responder::ECHO_PORT;
 
@@ -111,14 +111,21 @@ impl Swarm {
             let is_sent = frame.is_some_and(&mut *out);
             if is_answer {
                 tally.transmit(is_sent, |tally| &mut tally.answers_sent);
-            } else if is_sent {
-                tally.frames_sent += 1;
-                tally.data_sent += 1;
             } else {
-                tally.without_room += 1;
-                meter.withdraw(number);
+                leave(number, is_sent, tally, meter);
             }
         });
+    }
+}
+
+/// Counts a packet of the plan whose frame was made.
+pub(super) fn leave(number: u32, is_sent: bool, tally: &mut Tally, meter: &mut Meter) {
+    if is_sent {
+        tally.frames_sent += 1;
+        tally.data_sent += 1;
+    } else {
+        tally.without_room += 1;
+        meter.withdraw(number);
     }
 }
 

@@ -99,6 +99,15 @@ fn every_attack_is_decoded_and_faults_are_named() {
     }
 }
 
+/// The layers of octets that claim to be an IP packet.
+fn packet(octets: &[u8]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let is_v6 = octets.first().is_some_and(|first| first >> 4 == 6);
+    let kind = if is_v6 { ipv6::ETHERTYPE } else { ipv4::ETHERTYPE };
+    payload_of(kind, octets, &mut lines, 0);
+    lines
+}
+
 proptest! {
     #[test]
     fn any_octets_have_lines(octets in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -92,22 +92,12 @@ fn wireguard(payload: &[u8]) -> Option<String> {
 }
 
 fn segment(below: &Below<'_>) -> String {
-    const NAMES: [(tcp::Flags, &str); 8] = [
-        (tcp::Flags::SYN, "syn"),
-        (tcp::Flags::FIN, "fin"),
-        (tcp::Flags::RST, "rst"),
-        (tcp::Flags::PSH, "psh"),
-        (tcp::Flags::ACK, "ack"),
-        (tcp::Flags::URG, "urg"),
-        (tcp::Flags::ECE, "ece"),
-        (tcp::Flags::CWR, "cwr"),
-    ];
     let located = match tcp::parse(below.payload) {
         Ok(located) => located,
         Err(why) => return broken("TCP", why),
     };
-    let set = NAMES.iter().filter(|(flag, _)| located.flags.has(*flag)).map(|(_, name)| *name);
-    let flags = set.collect::<Vec<_>>().join(",");
+    let set = packet::CONTROL_BITS.iter().filter(|(bit, _)| located.flags.has(*bit));
+    let flags = set.map(|(_, name)| *name).collect::<Vec<_>>().join(",");
     let tcp::Located { source_port, destination_port, sequence_number, .. } = located;
     let tcp::Located { acknowledgment_number, window, payload_len, .. } = located;
     format!(

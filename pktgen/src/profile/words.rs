@@ -7,18 +7,8 @@ use super::Error;
 use super::check::Source;
 use super::file::Sizes as SizesFile;
 use crate::link::Range;
+use crate::packet::CONTROL_BITS;
 use crate::size::Sizes;
-
-const CONTROL_BITS: [(&str, Flags); 8] = [
-    ("fin", Flags::FIN),
-    ("syn", Flags::SYN),
-    ("rst", Flags::RST),
-    ("psh", Flags::PSH),
-    ("ack", Flags::ACK),
-    ("urg", Flags::URG),
-    ("ece", Flags::ECE),
-    ("cwr", Flags::CWR),
-];
 
 impl Source<'_> {
     /// Rows of addresses: `198.51.100.10+16` is the first and how many.
@@ -61,7 +51,7 @@ impl Source<'_> {
         let Some(text) = text else { return Ok(None) };
         let mut flags = 0;
         for part in text.get_ref().split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let Some((_, flag)) = CONTROL_BITS.iter().find(|(known, _)| *known == part) else {
+            let Some((flag, _)) = CONTROL_BITS.iter().find(|(_, known)| *known == part) else {
                 let what = format!("{name}: \"{part}\" is none; write them like \"syn,ack\"");
                 return Err(self.error(&text.span(), what));
             };

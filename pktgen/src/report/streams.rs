@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::table::per_sec;
-use super::{Attack, Report, Verdict, points, share};
+use super::{Attack, Report, Verdict, per_sec, points, share};
 use crate::barrage::{Barrage, Kind, Tally};
 use crate::measure::{Percentiles, Sums};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Attack, Report, points, ratio, share, time};
+use super::{Attack, Report, per_sec, points, share, time};
 use crate::barrage;
 use crate::client::Tally;
 
@@ -115,8 +115,4 @@ impl Attack {
             time(self.lateness.p99_9_ns)
         )
     }
-}
-
-pub(super) fn per_sec(count: u64, secs: f64) -> f64 {
-    ratio(count, 1) / secs.max(f64::MIN_POSITIVE)
 }

@@ -5,22 +5,26 @@ use std::net::IpAddr;
 
 use wire::{icmp, udp};
 
-use crate::packet::{self, Content};
+use crate::packet::{Content, Located};
 
 /// The port on which UDP is echoed (RFC 862).
 pub const ECHO_PORT: u16 = 7;
 
-/// The answer to an inner packet, written into `answer`; false when it wants none, and `answer` is empty then.
-pub fn answer(inner: &[u8], answer: &mut Vec<u8>) -> bool {
-    answer.clear();
-    let Some(located) = packet::read(inner) else { return false };
-    let is_echo = match located.content {
+/// Whether a packet asks for its echo.
+pub const fn asks(packet: &Located<'_>) -> bool {
+    match packet.content {
         Content::EchoRequest(_) => true,
         // Two echo services would send to each other for ever.
         Content::Udp(ports) => ports.destination == ECHO_PORT && ports.source != ECHO_PORT,
         Content::EchoReply(_) | Content::Other => false,
-    };
-    if !is_echo {
+    }
+}
+
+/// The answer to `inner`, which was read as `located`, written into `answer`; false when it wants none, and `answer` is
+/// empty then.
+pub fn answer(inner: &[u8], located: &Located<'_>, answer: &mut Vec<u8>) -> bool {
+    answer.clear();
+    if !asks(located) {
         return false;
     }
     answer.extend_from_slice(inner.get(..located.len).unwrap_or_default());
@@ -59,8 +63,13 @@ fn swap_ports(datagram: &mut [u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet;
     use std::net::SocketAddr;
     use wire::icmp::Echo;
+
+    fn answered(inner: &[u8], reply: &mut Vec<u8>) -> bool {
+        packet::read(inner).is_some_and(|located| answer(inner, &located, reply))
+    }
 
     fn ends(v6: bool, port: u16) -> (SocketAddr, SocketAddr) {
         let hosts: (IpAddr, IpAddr) = if v6 {
@@ -78,7 +87,7 @@ mod tests {
             let mut request = vec![b'e'; 99];
             packet::emit_udp(&mut request, from, to).unwrap();
             let mut reply = Vec::new();
-            assert!(answer(&request, &mut reply));
+            assert!(answered(&request, &mut reply));
             let back = packet::read(&reply).unwrap();
             assert_eq!((back.source, back.destination), (to.ip(), from.ip()));
             let ports = udp::Ports { source: ECHO_PORT, destination: 4000 };
@@ -87,10 +96,10 @@ mod tests {
 
             let echo = Echo { identifier: 1, sequence: 2 };
             packet::emit_echo(&mut request, from.ip(), to.ip(), echo).unwrap();
-            assert!(answer(&request, &mut reply));
+            assert!(answered(&request, &mut reply));
             let back = packet::read(&reply).unwrap();
             assert_eq!((back.source, back.content), (to.ip(), Content::EchoReply(echo)));
-            assert!(!answer(&reply.clone(), &mut reply), "an answer is not answered");
+            assert!(!answered(&reply.clone(), &mut reply), "an answer is not answered");
         }
     }
 
@@ -100,11 +109,11 @@ mod tests {
         let (from, to) = ends(false, 53);
         let mut packet = vec![0; 60];
         packet::emit_udp(&mut packet, from, to).unwrap();
-        assert!(!answer(&packet, &mut reply));
+        assert!(!answered(&packet, &mut reply));
         let loop_end: SocketAddr = "10.7.0.2:7".parse().unwrap();
         packet::emit_udp(&mut packet, loop_end, ends(false, ECHO_PORT).1).unwrap();
-        assert!(!answer(&packet, &mut reply), "two echo services would never end");
-        assert!(!answer(&[0; 3], &mut reply));
+        assert!(!answered(&packet, &mut reply), "two echo services would never end");
+        assert!(!answered(&[0; 3], &mut reply));
         assert!(reply.is_empty());
     }
 }

@@ -19,8 +19,6 @@ use crate::packet::{self, Located};
 const PROTOCOL_NONE: u16 = 0;
 /// How long a keepalive waits for a neighbour to be found.
 const POSTPONED: Duration = Duration::from_millis(20);
-/// Hops that our outer packets start with.
-const HOP_LIMIT: u8 = 64;
 
 /// What the tenant's router does wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,8 +97,8 @@ pub struct Tunnel {
 /// What came through a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inside<'a> {
-    /// A packet of the tenant's.
-    Packet(&'a [u8]),
+    /// A packet of the tenant's, and what was read of it.
+    Packet(&'a [u8], Located<'a>),
     /// The server's keepalive: this packet wants to go back to it.
     Keepalive(&'a [u8]),
     /// The answer to a keepalive of ours.
@@ -149,7 +147,7 @@ impl Tunnel {
         let body = outer.get_mut(packet::ip_header_len(self.plan.local)..).ok_or(NoRoom)?;
         gre::emit(body, &fields)?;
         let source = if self.plan.faults.source { next(self.plan.local) } else { self.plan.local };
-        packet::emit_ip(outer, (source, self.plan.remote), gre::PROTOCOL, HOP_LIMIT)?;
+        packet::emit_ip(outer, (source, self.plan.remote), gre::PROTOCOL, packet::HOP_LIMIT)?;
         self.next_sequence = self.next_sequence.wrapping_add(u32::from(self.plan.sequence));
         self.tally.packets_sent += 1;
         Ok(())
@@ -180,7 +178,7 @@ impl Tunnel {
             self.tally.keepalives_received += 1;
             return Ok(Inside::Keepalive(octets));
         }
-        Ok(Inside::Packet(octets))
+        Ok(Inside::Packet(octets, inner))
     }
 
     /// Whether an inner address is the tenant's.
@@ -208,7 +206,7 @@ impl Tunnel {
         let ip_len = packet::ip_header_len(remote);
         let mut answer = vec![0; ip_len + fields.header_len()];
         gre::emit(answer.get_mut(ip_len..).unwrap_or_default(), &fields)?;
-        packet::emit_ip(&mut answer, (remote, local), gre::PROTOCOL, HOP_LIMIT)?;
+        packet::emit_ip(&mut answer, (remote, local), gre::PROTOCOL, packet::HOP_LIMIT)?;
         Ok(answer)
     }
 

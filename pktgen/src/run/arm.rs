@@ -2,16 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use wireguard::message::{self, Kind};
 use wireguard::time::Instant;
 
 use super::Run;
-use crate::attack::{self, Attack, Builder, Captured, Scene};
+use crate::attack::{self, Attack, Builder, Scene};
 use crate::barrage::Barrage;
 use crate::client::Moment;
 
-/// Data messages that are captured for attacks that replay.
-const CAPTURED_MAX: usize = 64;
 /// Sessions that follow one before the server forgets it: one becomes its previous session, the other its current.
 const SUCCESSORS: usize = 2;
 
@@ -90,28 +87,5 @@ impl Run<'_> {
     pub(super) fn moment(&self) -> Moment {
         let now: Instant = self.now();
         Moment { now, unix: self.unix + now.since(Instant::ZERO) }
-    }
-}
-
-/// Keeps the first messages that the clients send, for attacks that replay.
-pub(super) fn capture(captured: &mut Captured, frame: &[u8]) {
-    if captured.datagrams.len() >= CAPTURED_MAX && captured.initiation.is_some() {
-        return;
-    }
-    let Some(located) = wire::ethernet::parse(frame)
-        .ok()
-        .and_then(|header| frame.get(header.payload_offset..))
-        .and_then(crate::packet::read)
-    else {
-        return;
-    };
-    match message::kind(located.payload) {
-        Ok(Kind::Data) if captured.datagrams.len() < CAPTURED_MAX => {
-            captured.datagrams.push(located.payload.to_vec());
-        }
-        Ok(Kind::Initiation) if captured.initiation.is_none() => {
-            captured.initiation = Some(located.payload.to_vec());
-        }
-        Ok(Kind::Data | Kind::Initiation | Kind::Response | Kind::CookieReply) | Err(_) => {}
     }
 }

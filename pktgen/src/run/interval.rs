@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Run;
 use crate::barrage::{Barrage, Kind};
 use crate::measure::Percentiles;
-use crate::report::{Interval, Pace, share};
+use crate::report::{Interval, Pace, per_sec};
 
 /// Counts whose differences make the rates of an interval.
 #[derive(Debug, Default)]
@@ -26,8 +26,8 @@ struct Stream {
 }
 
 /// A count per second of an interval of this length.
-fn rate(after: u64, before: u64, length: Duration) -> f64 {
-    share(after.saturating_sub(before), 1) / length.as_secs_f64().max(f64::MIN_POSITIVE)
+pub(super) fn rate(after: u64, before: u64, length: Duration) -> f64 {
+    per_sec(after.saturating_sub(before), length.as_secs_f64())
 }
 
 impl Run<'_> {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Run, Told};
+use super::{Run, Told, interval};
 use crate::client::{Kind, Target};
-use crate::report::share;
 use crate::report::{self, Interval, Pace};
 
 /// Counts whose differences make the rates of an interval.
@@ -42,8 +41,7 @@ impl Run<'_> {
             sent: tally.frames_sent,
             requests: origin.requests,
         };
-        let secs = length.as_secs_f64().max(f64::MIN_POSITIVE);
-        let rate = |now: u64, before: u64| share(now.saturating_sub(before), 1) / secs;
+        let rate = |now, before| interval::rate(now, before, length);
         tell(Told::Responder(&report::responder::Interval {
             at_secs: interval.at_secs,
             received_pps: rate(counts.received, self.told.received),

@@ -16,6 +16,7 @@ use crate::client::{Moment, Target, Traffic};
 use crate::device::Error;
 use crate::link::{Arrived, Link, Range, Setup};
 use crate::pace::{Pattern, Rate};
+use crate::packet;
 use crate::responder;
 use crate::size::Sizes;
 
@@ -135,7 +136,8 @@ impl FarEnd {
         // What is refused gets no answer, which the self-test would notice: nothing would be counted.
         let _: Result<(), _> = tunnel.receive(payload, source, &mut turn, &mut emit);
         let _ = emit;
-        if responder::answer(&inner, &mut answer) {
+        let located = packet::read(&inner);
+        if located.is_some_and(|located| responder::answer(&inner, &located, &mut answer)) {
             let mut emit = |event: Event<'_>| {
                 if let Event::Transmit { octets, to } = event {
                     out.push((octets.to_vec(), to));

@@ -124,11 +124,11 @@ impl Task for Sending<'_> {
         if let Some(device) = self.device {
             super::take_back(&mut device.borrow_mut());
         }
-        let Some(left) = self.pooled.filter(|&left| left < BLOCK) else {
-            self.pooled = self.pooled.map(|left| left - BLOCK);
+        let Some(left) = self.pooled else { return };
+        if left >= BLOCK {
+            self.pooled = Some(left - BLOCK);
             return;
-        };
-        let _ = left;
+        }
         self.swarm.end(self.now);
         // A pool that does not fit would send nothing, and a figure without packets is none.
         let _: Result<(), _> = self.swarm.prepare(Duration::from_nanos(POOLED), || self.now);

@@ -8,6 +8,7 @@ use wireguard::time::Instant;
 
 use super::*;
 use crate::packet::{Content, Located};
+use wire::{ipv4, ipv6};
 
 const STATIONS: Stations = Stations { source: [2, 0, 0, 0, 0, 1], to: [2, 0, 0, 0, 0, 9] };
 

@@ -1,5 +1,8 @@
 //! The laboratory of the dataplane's tests on real devices, as far as the generator needs it.
 
+#[allow(dead_code, reason = "not every test runs it")]
+pub(crate) mod generator;
+
 #[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/dataplane.rs"]
 pub(crate) mod dataplane;
@@ -25,7 +28,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn dataplane_path() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
     PATH.get_or_init(|| {
-        let generator = std::path::Path::new(env!("CARGO_BIN_EXE_millrace-pktgen"));
+        let generator = std::path::Path::new(generator::PROGRAM);
         let is_release = generator.parent().is_some_and(|folder| folder.ends_with("release"));
         let profile = if is_release { "release" } else { "dev" };
         let target = generator.parent().and_then(|folder| folder.parent()).unwrap();
