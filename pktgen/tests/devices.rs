@@ -1,4 +1,4 @@
-//! The generator on other devices than a packet socket: a tap into the kernel, and shared memory into the dataplane.
+//! The generator on other devices than a packet socket: a tap into the kernel, shared memory into the dataplane, capture files.
 //! Needs root and the programs of `scripts/setup`.
 #![cfg(feature = "dpdk")]
 #![expect(
@@ -79,4 +79,26 @@ fn shared_memory_reaches_the_dataplane_without_a_kernel_between() {
     // The clients are beyond the interface, not on its link.
     is_whole(start(&namespace, &text));
     dataplane.stop();
+}
+
+#[test]
+fn a_capture_file_takes_every_frame_and_gives_them_all_back() {
+    let namespace = Namespace::new();
+    let synth = |device: &str| {
+        let text = format!(
+            "[device]\nname = \"{device}\"\nsleep = true\n\
+             [[synth]]\nsource = \"192.0.2.1+9\"\ndestination = \"198.51.100.1\"\nlink = \"02:00:00:00:00:09\"\n\
+             sizes = [60, 1500]\nrate = \"1kpps\"\nmeasure = false\n[run]\nsecs = 0.5\n"
+        );
+        let run = command(&namespace, &text, &["synth", "--json"]);
+        let (code, text) = end(Process::start("pktgen", run), 30);
+        assert_eq!(code, Some(0), "{text}");
+        report(&text)
+    };
+    let sent = number(&synth("net_pcap0,tx_pcap=/run/lab/one.pcap"), "/streams/0/tally/sent");
+    assert!((500..=501).contains(&sent), "{sent}");
+    let listed = namespace.run("tcpdump -nr /run/lab/one.pcap");
+    assert_eq!(listed.lines().filter(|line| line.contains("198.51.100.1.7")).count() as u64, sent);
+    let both = synth("net_pcap0,rx_pcap=/run/lab/one.pcap,tx_pcap=/run/lab/two.pcap");
+    assert_eq!(number(&both, "/frames/received"), sent);
 }

@@ -1,7 +1,7 @@
 //! Every capacity of the border, with its reason.
 
-/// Slots of the commands ring: 772 KiB, half a millisecond of work for the keeper, so that a snapshot
-/// of a million routes is never kept waiting by either side's scheduling alone.
+/// Slots of the commands ring: 772 KiB, so that a snapshot of a million routes is never kept waiting by either side's
+/// scheduling alone.
 pub const COMMAND_SLOTS: u32 = 4096;
 
 /// Slots of the events ring: a burst of handshakes of one second at a few threads' full rate.
