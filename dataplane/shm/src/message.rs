@@ -7,6 +7,7 @@
 //! | kinds | what |
 //! |---|---|
 //! | 1..=3 | begin, commit, abort of a transaction |
+//! | 4 | survey: tell the states of all peers |
 //! | 16..=18 | peers |
 //! | 32..=33 | routes |
 //! | 48..=49 | next hops |
@@ -26,7 +27,7 @@ pub use event::{EVENT_WORDS, Event};
 use crate::layout;
 
 /// Version of the messages' meaning; their shape is hashed apart.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A hash over the shape of all messages.
 pub const SHAPE: u64 = {

@@ -195,6 +195,7 @@ fn outcome(received: Received) -> Outcome {
             Outcome::Applied(transaction.id, transaction.items)
         }
         Received::Refused(refusal) => Outcome::Refused(refusal.id, refusal.reason),
+        Received::Survey(id) => panic!("nobody asked for survey {id}"),
         Received::Corrupt(corrupt) => panic!("{corrupt}"),
     }
 }

@@ -156,6 +156,7 @@ fn dataplane(place: &Place, generation: u64, end: Instant) {
                 Event::Applied { id: transaction.id, count: transaction.count }
             }
             Some(Received::Refused(refusal)) => panic!("{refusal}"),
+            Some(Received::Survey(id)) => Event::Surveyed { id },
             Some(Received::Corrupt(corrupt)) => panic!("{corrupt}"),
             None => {
                 yield_now();
@@ -189,6 +190,7 @@ impl Seen {
                 assert_eq!(refusal.reason, Reason::ProducerDied, "{refusal}");
                 self.died += 1;
             }
+            Received::Survey(id) => panic!("nobody asked for survey {id}"),
             Received::Corrupt(corrupt) => panic!("{corrupt}"),
         }
     }

@@ -144,7 +144,7 @@ fn refuses_what_is_not_this_builds_region() {
     for (word, value, refusal) in [
         (0, 0, Refusal::NotARegion),
         (1, 9 << 32 | 1, Refusal::Version(9)),
-        (1, 1 << 32 | 2, Refusal::Kind(2)),
+        (1, u64::from(shm::message::VERSION) << 32 | 2, Refusal::Kind(2)),
         (2, 0, Refusal::Layout),
         (3, 1 << 40, Refusal::Length(1 << 40, dataplane_len(&place))),
         (4, 12345, Refusal::Owner(12345)),

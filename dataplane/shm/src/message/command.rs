@@ -22,6 +22,7 @@ type Words = [u64; COMMAND_WORDS];
 const BEGIN: u16 = 1;
 const COMMIT: u16 = 2;
 const ABORT: u16 = 3;
+const SURVEY: u16 = 4;
 const PEER: u16 = 16;
 const PEER_ADDRESSES: u16 = 17;
 const PEER_REMOVE: u16 = 18;
@@ -35,7 +36,7 @@ const PEER_PREFIXES: usize = 4;
 const MORE_PREFIXES: usize = 7;
 
 wire! {
-    /// Begin, commit and abort.
+    /// Begin, commit and abort; and a survey, which belongs to no transaction.
     struct BoundaryWire {
         kind: u16,
         scope: u8,
@@ -224,6 +225,11 @@ pub enum Command {
     /// It shall not be.
     Abort {
         /// The number that it began with.
+        id: u64,
+    },
+    /// The states of all peers shall be told, whatever transaction is open.
+    Survey {
+        /// Its number, chosen by control.
         id: u64,
     },
     /// A change; with `more`, a peer whose prefixes go on in the next message.

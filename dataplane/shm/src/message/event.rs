@@ -21,9 +21,12 @@ const REFUSED: u16 = 257;
 const DESYNCHRONISED: u16 = 258;
 const HEARTBEAT: u16 = 259;
 const LOST: u16 = 260;
+const SURVEYED: u16 = 261;
+const SERVER: u16 = 262;
 const HANDSHAKE: u16 = 272;
 const ENDPOINT_MOVED: u16 = 273;
 const PEER_EXPIRED: u16 = 274;
+const PEER_STATE: u16 = 275;
 
 wire! {
     /// What became of a transaction, and what concerns the rings.
@@ -44,13 +47,27 @@ wire! {
         endpoint: Endpoint,
         at_ns: u64,
         public_key: [u8; 32],
-        rest: [u8; 48],
+        received: u64,
+        sent: u64,
+        rest: [u8; 32],
+    }
+
+    /// Who the dataplane is.
+    struct ServerWire {
+        kind: u16,
+        listen_port: u16,
+        peers_max: u32,
+        public_key: [u8; 32],
+        rest: [u8; 72],
     }
 }
 
 /// The shapes in this file, hashed.
-pub(super) const SHAPE: u64 =
-    layout::number(layout::number(layout::EMPTY, NoticeWire::SHAPE), PeerEventWire::SHAPE);
+pub(super) const SHAPE: u64 = {
+    let hash = layout::number(layout::EMPTY, NoticeWire::SHAPE);
+    let hash = layout::number(hash, PeerEventWire::SHAPE);
+    layout::number(hash, ServerWire::SHAPE)
+};
 
 /// A message from the dataplane. Times are since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +127,34 @@ pub enum Event {
         /// Since when.
         at: Duration,
     },
+    /// How a peer stands, as a survey found it. Peers that have never been heard of and have no endpoint are not
+    /// told.
+    PeerState {
+        /// Which.
+        public_key: PublicKey,
+        /// Where it is.
+        endpoint: Option<SocketAddr>,
+        /// When its last session began; zero when there was none.
+        handshake: Duration,
+        /// Octets of its packets that were accepted, from outer message to outer message, since it was added.
+        received: u64,
+        /// Octets of the messages to it.
+        sent: u64,
+    },
+    /// A survey is complete: all its [`Event::PeerState`]s were told before.
+    Surveyed {
+        /// The number that control gave it.
+        id: u64,
+    },
+    /// Who the dataplane is; the first thing that a control is told.
+    Server {
+        /// Its public key.
+        public_key: PublicKey,
+        /// Where it listens.
+        listen_port: u16,
+        /// How many peers it has room for.
+        peers_max: u32,
+    },
 }
 
 impl Event {
@@ -126,19 +171,31 @@ impl Event {
             }
             Self::Lost(count) => notice(LOST, (0, 0), [0, count]),
             Self::Handshake { public_key, endpoint, at } => {
-                of_peer(HANDSHAKE, public_key, Some(endpoint), at)
+                of_peer(HANDSHAKE, public_key, (Some(endpoint), at), [0, 0])
             }
             Self::EndpointMoved { public_key, endpoint, at } => {
-                of_peer(ENDPOINT_MOVED, public_key, Some(endpoint), at)
+                of_peer(ENDPOINT_MOVED, public_key, (Some(endpoint), at), [0, 0])
             }
-            Self::PeerExpired { public_key, at } => of_peer(PEER_EXPIRED, public_key, None, at),
+            Self::PeerExpired { public_key, at } => {
+                of_peer(PEER_EXPIRED, public_key, (None, at), [0, 0])
+            }
+            Self::PeerState { public_key, endpoint, handshake, received, sent } => {
+                of_peer(PEER_STATE, public_key, (endpoint, handshake), [received, sent])
+            }
+            Self::Surveyed { id } => notice(SURVEYED, (0, 0), [id, 0]),
+            Self::Server { public_key, listen_port, peers_max } => {
+                server(public_key, listen_port, peers_max)
+            }
         }
     }
 
     /// Reads a message: every octet is checked here, once.
     pub fn decode(words: &[u64; EVENT_WORDS]) -> Result<Self, Malformed> {
         let event = match kind(words) {
-            HANDSHAKE | ENDPOINT_MOVED | PEER_EXPIRED => read_peer(transmute_ref!(words)),
+            HANDSHAKE | ENDPOINT_MOVED | PEER_EXPIRED | PEER_STATE => {
+                read_peer(transmute_ref!(words))
+            }
+            SERVER => read_server(transmute_ref!(words)),
             _ => read_notice(transmute_ref!(words)),
         }?;
         // What an event does not name must be zero; writing it again says so for each kind.
@@ -157,12 +214,29 @@ fn notice(kind: u16, (reason, detail): (u16, u16), [id, number]: [u64; 2]) -> Wo
     words
 }
 
-fn of_peer(kind: u16, key: PublicKey, endpoint: Option<SocketAddr>, at: Duration) -> Words {
+fn of_peer(
+    kind: u16,
+    key: PublicKey,
+    (endpoint, at): (Option<SocketAddr>, Duration),
+    [received, sent]: [u64; 2],
+) -> Words {
     let mut words = [0; EVENT_WORDS];
     let wire: &mut PeerEventWire = transmute_mut!(&mut words);
     wire.kind = kind;
     wire.endpoint = Endpoint::from(endpoint);
     wire.at_ns = nanoseconds(at);
+    wire.public_key = key.0;
+    wire.received = received;
+    wire.sent = sent;
+    words
+}
+
+fn server(key: PublicKey, listen_port: u16, peers_max: u32) -> Words {
+    let mut words = [0; EVENT_WORDS];
+    let wire: &mut ServerWire = transmute_mut!(&mut words);
+    wire.kind = SERVER;
+    wire.listen_port = listen_port;
+    wire.peers_max = peers_max;
     wire.public_key = key.0;
     words
 }
@@ -179,6 +253,7 @@ fn read_notice(wire: &NoticeWire) -> Result<Event, Malformed> {
         DESYNCHRONISED => Event::Desynchronised,
         HEARTBEAT => Event::Heartbeat { at: Duration::from_nanos(number), transaction: id },
         LOST => Event::Lost(number),
+        SURVEYED => Event::Surveyed { id },
         other => return Err(Malformed::Kind(other)),
     })
 }
@@ -192,8 +267,20 @@ fn read_peer(wire: &PeerEventWire) -> Result<Event, Malformed> {
         ENDPOINT_MOVED => {
             Event::EndpointMoved { public_key, endpoint: wire.endpoint.required()?, at }
         }
+        PEER_STATE => Event::PeerState {
+            public_key,
+            endpoint: wire.endpoint.read()?,
+            handshake: at,
+            received: wire.received,
+            sent: wire.sent,
+        },
         _ => Event::PeerExpired { public_key, at },
     })
+}
+
+fn read_server(wire: &ServerWire) -> Result<Event, Malformed> {
+    let &ServerWire { listen_port, peers_max, .. } = wire;
+    Ok(Event::Server { public_key: public_key(&wire.public_key)?, listen_port, peers_max })
 }
 
 /// Nanoseconds, up to the year 2554.

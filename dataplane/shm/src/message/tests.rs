@@ -96,6 +96,19 @@ fn event() -> impl Strategy<Value = Event> {
             at
         }),
         (key(), time()).prop_map(|(public_key, at)| Event::PeerExpired { public_key, at }),
+        any::<u64>().prop_map(|id| Event::Surveyed { id }),
+        (key(), any::<u16>(), any::<u32>()).prop_map(|(public_key, listen_port, peers_max)| {
+            Event::Server { public_key, listen_port, peers_max }
+        }),
+        (key(), prop::option::of(endpoint()), time(), any::<[u64; 2]>()).prop_map(
+            |(public_key, endpoint, handshake, [received, sent])| Event::PeerState {
+                public_key,
+                endpoint,
+                handshake,
+                received,
+                sent
+            }
+        ),
     ]
 }
 
@@ -110,9 +123,10 @@ fn read_back(messages: &[[u64; COMMAND_WORDS]]) -> Result<Item, Malformed> {
                 assert_eq!(peer.public_key, public_key);
                 peer.allowed_ips.extend(allowed_ips);
             }
-            boundary @ (Command::Begin { .. } | Command::Commit { .. } | Command::Abort { .. }) => {
-                panic!("{boundary:?} is no item")
-            }
+            other @ (Command::Begin { .. }
+            | Command::Commit { .. }
+            | Command::Abort { .. }
+            | Command::Survey { .. }) => panic!("{other:?} is no item"),
         }
     }
     Ok(whole.unwrap())

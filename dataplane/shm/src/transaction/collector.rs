@@ -16,6 +16,8 @@ pub enum Step {
     Complete(Transaction),
     /// A transaction is refused.
     Refused(Refusal),
+    /// The states of all peers are asked for, under this number. An open transaction goes on.
+    Survey(u64),
 }
 
 /// Gathers transactions.
@@ -90,6 +92,10 @@ impl Collector {
     pub fn take(&mut self, message: &[u64; COMMAND_WORDS]) -> Step {
         match (Command::decode(message), std::mem::replace(&mut self.state, State::Idle)) {
             (Ok(Command::Begin { id, scope }), before) => self.begin(id, scope, before),
+            (Ok(Command::Survey { id }), before) => {
+                self.state = before;
+                Step::Survey(id)
+            }
             (Ok(Command::Commit { id, count, digest }), State::Open(open)) => {
                 self.commit(*open, id, count, digest)
             }
@@ -187,7 +193,10 @@ impl Collector {
                 open.continue_peer(public_key, &allowed_ips, more).err()
             }
             // These were taken care of above.
-            Command::Begin { .. } | Command::Commit { .. } | Command::Abort { .. } => None,
+            Command::Begin { .. }
+            | Command::Commit { .. }
+            | Command::Abort { .. }
+            | Command::Survey { .. } => None,
         };
         if let Some(reason) = wrong {
             return self.skip(&open, reason, None);

@@ -14,6 +14,8 @@ pub enum Received {
     Transaction(Transaction),
     /// A transaction that is not applied, to tell control.
     Refused(Refusal),
+    /// Control asks for the states of all peers, under this number.
+    Survey(u64),
     /// The ring is corrupt, to tell control; told once.
     Corrupt(Corrupt),
 }
@@ -72,6 +74,7 @@ impl<M: Memory> Reader<M> {
                     received.push_back(Received::Transaction(transaction));
                 }
                 Step::Refused(refusal) => received.push_back(Received::Refused(refusal)),
+                Step::Survey(id) => received.push_back(Received::Survey(id)),
             }
         });
         match taken {

@@ -58,6 +58,7 @@ fn drain(reader: &mut Reader<Words>) -> (Vec<u64>, Vec<Refusal>) {
         match received {
             Received::Transaction(transaction) => applied.push(transaction.id),
             Received::Refused(refusal) => refused.push(refusal),
+            Received::Survey(_) => {}
             Received::Corrupt(corrupt) => panic!("{corrupt}"),
         }
     }
@@ -96,6 +97,20 @@ fn a_transaction_comes_whole() {
     assert_eq!(writer.commit(), Err(WriteError::NotOpen));
     assert_eq!(writer.item(&route(1)), Err(WriteError::NotOpen));
     assert_eq!(writer.abort(), Err(WriteError::NotOpen));
+}
+
+#[test]
+fn a_survey_is_no_part_of_the_transaction_that_it_falls_into() {
+    let (_, producer, mut reader) = sides(64);
+    let mut writer = Writer::new(producer);
+    writer.survey(8).unwrap();
+    writer.begin(5, Scope::Delta).unwrap();
+    writer.item(&route(1)).unwrap();
+    writer.survey(9).unwrap();
+    writer.commit().unwrap();
+    assert!(matches!(reader.poll(64), Some(Received::Survey(8))));
+    assert!(matches!(reader.poll(64), Some(Received::Survey(9))));
+    assert_eq!(drain(&mut reader), (vec![5], vec![]));
 }
 
 #[test]
@@ -243,7 +258,7 @@ fn a_peer_cannot_grow_without_end() {
     assert!(matches!(collector.take(&messages[0]), Step::Gathered));
     let refusal = (0..100).find_map(|_| match collector.take(&messages[1]) {
         Step::Refused(refusal) => Some(refusal),
-        Step::Gathered | Step::Complete(_) => None,
+        Step::Gathered | Step::Complete(_) | Step::Survey(_) => None,
     });
     let expected = Refusal { id: 1, reason: Reason::TooManyAddresses, item: 18, malformed: None };
     assert_eq!(refusal, Some(expected));

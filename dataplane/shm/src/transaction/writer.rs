@@ -116,6 +116,11 @@ impl<M: Memory> Writer<M> {
         Ok(())
     }
 
+    /// Asks for the states of all peers, also while a transaction is open.
+    pub fn survey(&mut self, id: u64) -> Result<(), WriteError> {
+        Ok(self.ring.push(&Command::survey(id))?)
+    }
+
     /// Begins a new epoch; what was open is lost.
     pub fn restart(&mut self) {
         self.open = None;

@@ -10,15 +10,15 @@ use super::encode::hop;
 use super::{
     ABORT, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command, Item, Malformed, NEXT_HOP,
     NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER, PEER_ADDRESSES, PEER_REMOVE, Peer,
-    PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE, ROUTE_REMOVE, RouteWire, Scope, Words,
-    flag, kind, public_key, read_all, reserved,
+    PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE, ROUTE_REMOVE, RouteWire, SURVEY, Scope,
+    Words, flag, kind, public_key, read_all, reserved,
 };
 
 impl Command {
     /// Reads a message.
     pub fn decode(words: &[u64; COMMAND_WORDS]) -> Result<Self, Malformed> {
         match kind(words) {
-            BEGIN | COMMIT | ABORT => boundary(words),
+            BEGIN | COMMIT | ABORT | SURVEY => boundary(words),
             PEER => peer(words),
             PEER_ADDRESSES => addresses(words),
             kind => item(kind, words).map(|item| Self::Item { item, more: false }),
@@ -53,6 +53,7 @@ fn boundary(words: &Words) -> Result<Command, Malformed> {
             other => Err(Malformed::Scope(other)),
         }
         .map(|scope| Command::Begin { id, scope }),
+        SURVEY => reserved(&[wire.scope]).map(|()| Command::Survey { id }),
         _ => reserved(&[wire.scope]).map(|()| Command::Abort { id }),
     }
 }

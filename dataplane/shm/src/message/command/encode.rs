@@ -6,7 +6,7 @@ use super::{
     ABORT, ADDRESSES_PER_PEER_MAX, Address, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command,
     Endpoint, Item, MORE_PREFIXES, NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER,
     PEER_ADDRESSES, PEER_PREFIXES, PEER_REMOVE, Peer, PeerAddressesWire, PeerRemoveWire, PeerWire,
-    Prefix, ROUTE, ROUTE_REMOVE, RouteWire, Scope, TooManyAddresses, Words, put_all,
+    Prefix, ROUTE, ROUTE_REMOVE, RouteWire, SURVEY, Scope, TooManyAddresses, Words, put_all,
 };
 
 /// The octets of [`NextHopWire::hop`].
@@ -46,6 +46,11 @@ impl Command {
     /// The words of an abort.
     pub fn abort(id: u64) -> [u64; COMMAND_WORDS] {
         boundary(ABORT, 0, [id, 0, 0])
+    }
+
+    /// The words of a survey.
+    pub fn survey(id: u64) -> [u64; COMMAND_WORDS] {
+        boundary(SURVEY, 0, [id, 0, 0])
     }
 }
 
