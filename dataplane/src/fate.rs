@@ -121,6 +121,8 @@ reasons! {
     EgressLoop = "egress_loop",
     /// For this machine, but there is no `[local]` interface.
     EgressNoLocal = "egress_no_local",
+    /// For a client that was removed meanwhile.
+    SealNoPeer = "seal_no_peer",
     /// The peer has no known endpoint.
     SealNoEndpoint = "seal_no_endpoint",
     /// The session may not send any more and a new one is not there yet.
