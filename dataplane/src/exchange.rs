@@ -221,7 +221,7 @@ impl Exchange {
     /// Gives a worker's sheet back to the keeper.
     pub fn surveyed(&self, worker: usize, survey: Box<Survey>) {
         // There is a place for each worker's one sheet.
-        let _ = self.surveys.push((worker, survey));
+        drop(self.surveys.push((worker, survey)));
     }
 
     /// The next sheet that has come back, and whose.

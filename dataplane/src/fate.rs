@@ -111,6 +111,8 @@ reasons! {
     WireguardEcn = "wireguard_ecn",
     /// No route to the inner destination.
     RouteNone = "route_none",
+    /// A route that leads nowhere by somebody's will.
+    RouteRejected = "route_rejected",
     /// The hop limit is used up.
     RouteHopLimit = "route_hop_limit",
     /// An inner destination that is not forwarded (multicast, broadcast, loopback, unspecified).

@@ -109,6 +109,7 @@ impl Keeper {
         let mut random = Random::from_seed(start.seed);
         let (workers, threads) = (config.workers.len(), config.handshake_threads);
         let local: Vec<_> = config.local.iter().flat_map(|local| local.addresses.clone()).collect();
+        let directory = directory(config, &mut random);
         let tables =
             Tables::new(&local, config.peers_max, random.next_u64()).map_err(Error::Routes)?;
         let room = room(config.peers_max, workers, threads)?;
@@ -116,7 +117,7 @@ impl Keeper {
         random.fill_bytes(cookie_master.octets_mut());
         Ok(Self {
             site: Arc::new(site),
-            directory: Arc::new(directory(config, &mut random)),
+            directory: Arc::new(directory),
             routes: tables.rib.publish(),
             tables,
             installation: None,

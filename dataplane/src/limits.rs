@@ -98,6 +98,12 @@ pub const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
 /// Peers that a server has room for unless configured.
 pub const PEERS_MAX: u32 = 65_536;
 
+/// Peers that a server may be given room for: as many as there are client ids.
+pub const PEERS_LIMIT: u32 = 1 << 24;
+
+/// The name of a dataplane that is the only one on its machine.
+pub const INSTANCE: &str = "main";
+
 /// Timers that a worker serves in one turn; the rest follow in the next.
 pub const TIMERS_PER_TURN: usize = 64;
 

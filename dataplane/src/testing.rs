@@ -7,6 +7,7 @@
 pub mod client;
 pub mod memory;
 pub mod packets;
+pub mod roll;
 pub mod scene;
 pub mod server;
 pub mod site;

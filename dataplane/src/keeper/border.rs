@@ -13,7 +13,9 @@ use super::survey::Surveys;
 use super::tables::Refused;
 use crate::counters::Counters;
 use crate::exchange::News;
-use crate::limits::{COMMANDS_PER_TURN, COUNTERS_INTERVAL, HEARTBEAT_INTERVAL, NEWS_PER_TURN_KEEPER};
+use crate::limits::{
+    COMMANDS_PER_TURN, COUNTERS_INTERVAL, HEARTBEAT_INTERVAL, NEWS_PER_TURN_KEEPER,
+};
 
 /// The keeper's own counters, which stand behind those of the other threads.
 const OWN: [&str; 6] =
@@ -52,7 +54,8 @@ impl<M: Memory + Clone> Border<M> {
         page: &mut Page<M>,
         (workers, threads): (usize, usize),
     ) -> Result<Self, LayoutError> {
-        let names: Vec<String> = Counters::names().map(std::borrow::Cow::into_owned).chain(own_names()).collect();
+        let names: Vec<String> =
+            Counters::names().map(std::borrow::Cow::into_owned).chain(own_names()).collect();
         let blocks: Vec<String> = (0..workers)
             .map(|worker| format!("worker{worker}"))
             .chain((0..threads).map(|thread| format!("handshake{thread}")))
@@ -201,7 +204,8 @@ fn own_names() -> impl Iterator<Item = String> {
 
 /// What control is told of it; nothing of a peer that is no more.
 fn event(news: &News, keeper: &Keeper) -> Option<Event> {
-    let key = |number| keeper.directory.registry.by_number(number).map(|peer| PublicKey(peer.public_key));
+    let key =
+        |number| keeper.directory.registry.by_number(number).map(|peer| PublicKey(peer.public_key));
     let unix = |at| keeper.wall.unix(at);
     Some(match *news {
         News::Handshake(number, endpoint, at) => Event::Handshake {

@@ -118,15 +118,16 @@ impl Installation {
 
     /// Whether everybody has done what was handed out.
     fn is_taken(&self) -> bool {
-        Arc::strong_count(&self.token) == 1
-            && self.former.as_ref().is_none_or(|former| Arc::strong_count(former) == 1)
+        match self.step {
+            Step::Peers | Step::Removals | Step::Done => Arc::strong_count(&self.token) == 1,
+            Step::Routes => {
+                self.former.as_ref().is_none_or(|former| Arc::strong_count(former) == 1)
+            }
+        }
     }
 
     fn publish(&mut self, exchange: &Exchange) {
-        let Some(routes) = self.routes.take() else {
-            self.former = None;
-            return;
-        };
+        let Some(routes) = self.routes.take() else { return };
         self.tasks = (0..exchange.workers())
             .map(|worker| Task::Worker(worker, Order::Routes(Arc::clone(&routes))))
             .collect();
@@ -134,7 +135,8 @@ impl Installation {
 
     fn end(&mut self, exchange: &Exchange) {
         let (workers, threads) = (exchange.workers(), exchange.threads());
-        self.tasks = orders(self.removed.iter().map(|number| (*number, None)), workers, &self.token);
+        self.tasks =
+            orders(self.removed.iter().map(|number| (*number, None)), workers, &self.token);
         self.tasks.extend(self.removed.iter().map(|number| {
             let thread = keeper_thread(*number, workers, threads);
             Task::Thread(thread, Job::Forget(*number, Arc::clone(&self.token)))

@@ -50,10 +50,10 @@ impl Changes {
             let is_there = match item {
                 Item::Peer(peer) => changes.name(at, peer.public_key, Some(peer)),
                 Item::PeerRemove(key) => {
-                    let is_there = changes
-                        .peers
-                        .get(&key)
-                        .map_or_else(|| registry.by_key(&key.0).is_some(), |(_, peer)| peer.is_some());
+                    let is_there = changes.peers.get(&key).map_or_else(
+                        || registry.by_key(&key.0).is_some(),
+                        |(_, peer)| peer.is_some(),
+                    );
                     changes.name(at, key, None) && is_there
                 }
                 Item::Route { prefix, next_hop } => {
@@ -118,8 +118,8 @@ impl Changes {
         for key in &self.named {
             match self.peers.remove(key) {
                 Some((at, Some(peer))) => {
-                    let setup = setup(&peer, scene)
-                        .map_err(|obstacle| Refused { item: at, obstacle })?;
+                    let setup =
+                        setup(&peer, scene).map_err(|obstacle| Refused { item: at, obstacle })?;
                     let number = numbers.get(key).copied().unwrap_or(u32::MAX);
                     set.push((number, *peer, setup));
                 }
@@ -232,7 +232,8 @@ impl Changes {
         registry: &Registry,
         (numbers, values): (&HashMap<PublicKey, u32>, &HashMap<u32, NextHop>),
     ) -> Result<Vec<Change>, Refused> {
-        let mut claims = Claims { tables, given_up: self.given_up(tables, registry), made: ByNet::default() };
+        let mut claims =
+            Claims { tables, given_up: self.given_up(tables, registry), made: ByNet::default() };
         for key in &self.named {
             let (Some((at, Some(peer))), Some(number)) = (self.peers.get(key), numbers.get(key))
             else {

@@ -8,7 +8,7 @@ use shm::message::{Event, PublicKey};
 
 use super::Keeper;
 use crate::exchange::{Order, Standing, Survey};
-use crate::limits::{SURVEYS_MAX, SURVEY_ROWS};
+use crate::limits::{SURVEY_ROWS, SURVEYS_MAX};
 
 /// The surveys that are asked for, and the one that is made.
 #[derive(Debug, Default)]
@@ -64,7 +64,8 @@ impl Surveys {
     fn begin(&mut self, keeper: &Keeper) {
         self.forget_late(keeper);
         self.answered = std::mem::take(&mut self.asked);
-        self.ready = (0..keeper.exchange.workers()).map(|worker| (worker, Box::default())).collect();
+        self.ready =
+            (0..keeper.exchange.workers()).map(|worker| (worker, Box::default())).collect();
     }
 
     fn hand_out(&mut self, keeper: &Keeper) -> usize {

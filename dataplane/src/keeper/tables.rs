@@ -95,11 +95,7 @@ impl Tables {
     }
 
     /// What a transaction comes to.
-    pub(super) fn plan(
-        &self,
-        transaction: Transaction,
-        scene: Scene<'_>,
-    ) -> Result<Plan, Refused> {
+    pub(super) fn plan(&self, transaction: Transaction, scene: Scene<'_>) -> Result<Plan, Refused> {
         Changes::gather(self, transaction, scene.registry)?.plan(self, scene)
     }
 

@@ -77,6 +77,7 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     frame.note.next_hop = router.routes.lookup(destination);
     match frame.note.next_hop {
         NextHop::None => Err(Refused::Because(Why::NoRoute)),
+        NextHop::Reject => Err(Refused::Because(Why::Rejected)),
         NextHop::Local if is_link_business(frame) => {
             Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)))
         }
@@ -99,6 +100,7 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
     frame.note.next_hop = router.routes.lookup(frame.note.ip.destination);
     match frame.note.next_hop {
         NextHop::None => Err(Fate::Drop(DropReason::RouteNone)),
+        NextHop::Reject => Err(Fate::Drop(DropReason::RouteRejected)),
         NextHop::Local => Ok(()),
         NextHop::Client(number) => hand_over(frame, number, router),
     }
