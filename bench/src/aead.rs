@@ -9,8 +9,8 @@ use clap::Args;
 use dpdk::clock::Clock;
 use serde::Serialize;
 
-use crate::{Failure, pin};
 use crate::machine::{Machine, Weather};
+use crate::{Failure, pin};
 use contestants::{Contestant, Outcome};
 use frames::{Frames, SIZE_MAX};
 pub(crate) use report::Report;

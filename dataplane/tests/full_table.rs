@@ -93,7 +93,8 @@ fn agree(routes: &Routes, model: &Model, addresses: impl Iterator<Item = IpAddr>
 fn borders_and_random_addresses_of_the_full_table_lead_where_a_walk_leads() {
     if !Path::new(internet::DATABASE).exists() {
         // Not `println`, which a test that passes keeps to itself.
-        let missing = "skipped: full_table: libloc-database is not installed, so nothing was tested";
+        let missing =
+            "skipped: full_table: libloc-database is not installed, so nothing was tested";
         writeln!(std::io::stderr(), "{missing}").unwrap();
         return;
     }

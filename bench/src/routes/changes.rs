@@ -67,8 +67,12 @@ pub(super) fn measure(
         let peer = at % plan.hosts.max(1);
         let step = |gone| match kind {
             Kind::Prefix4 | Kind::Prefix6 => Step::one(route(at), gone),
-            Kind::Host4 => Step::one(Some((host(table::host4(peer).into()), NextHop::Client(peer))), gone),
-            Kind::Host6 => Step::one(Some((host(table::host6(peer).into()), NextHop::Client(peer))), gone),
+            Kind::Host4 => {
+                Step::one(Some((host(table::host4(peer).into()), NextHop::Client(peer))), gone)
+            }
+            Kind::Host6 => {
+                Step::one(Some((host(table::host6(peer).into()), NextHop::Client(peer))), gone)
+            }
             Kind::Peer => Step::peer(gone),
             Kind::Redirect => Step::redirect(at % plan.next_hops, gone),
         };

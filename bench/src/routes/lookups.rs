@@ -96,7 +96,8 @@ fn addresses(set: Set, prefixes: &Snapshot, plan: &Plan) -> Vec<Address> {
         prefixes.iter().map(|(net, _)| *net).filter(|net| net.addr().is_ipv4() == is_v4).collect();
     let mut draw = || nets.get(random.next_u64() as usize % nets.len().max(1)).copied();
     let drawn: Vec<IpNet> = (0..count).filter_map(|_| draw()).collect();
-    let drawn: Vec<Address> = drawn.into_iter().map(|net| within(net, &mut random).into()).collect();
+    let drawn: Vec<Address> =
+        drawn.into_iter().map(|net| within(net, &mut random).into()).collect();
     drawn.into_iter().cycle().take(MANY).collect()
 }
 
@@ -116,7 +117,9 @@ fn hosts(set: Set, plan: &Plan, random: &mut ChaCha8Rng) -> Vec<Address> {
 
 fn within(net: IpNet, random: &mut ChaCha8Rng) -> IpAddr {
     match net {
-        IpNet::V4(net) => (net.network().to_bits() | random.next_u32() & net.hostmask().to_bits()).to_be_bytes().into(),
+        IpNet::V4(net) => (net.network().to_bits() | random.next_u32() & net.hostmask().to_bits())
+            .to_be_bytes()
+            .into(),
         IpNet::V6(net) => {
             let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
             (net.network().to_bits() | bits & net.hostmask().to_bits()).to_be_bytes().into()

@@ -83,7 +83,10 @@ impl Report {
         let ms = |share| self.machine.ns(quantile(builds.clone(), share)) / 1e6;
         let mib = |octets: usize| octets as f64 / f64::from(1 << 20);
         let each = |octets: usize| octets as f64 / f64::from((*hosts).max(1));
-        writeln!(f, "\n{prefixes4} IPv4 and {prefixes6} IPv6 prefixes, {hosts} hosts of each family.\n")?;
+        writeln!(
+            f,
+            "\n{prefixes4} IPv4 and {prefixes6} IPv6 prefixes, {hosts} hosts of each family.\n"
+        )?;
         writeln!(f, "| what | figure |\n|---|---|")?;
         writeln!(
             f,
@@ -107,7 +110,10 @@ impl Report {
     }
 
     fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nOne change until the new version is there, and freeing the one before, microseconds: median, 99th percentile.\n")?;
+        writeln!(
+            f,
+            "\nOne change until the new version is there, and freeing the one before, microseconds: median, 99th percentile.\n"
+        )?;
         writeln!(f, "| change | takes away | puts back | frees |\n|---|---|---|---|")?;
         for Changes { kind, insert, remove, free } in &self.figures.changes {
             write!(f, "| {} |", change_name(*kind))?;

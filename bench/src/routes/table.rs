@@ -73,8 +73,11 @@ fn net6(random: &mut ChaCha8Rng) -> Option<IpNet> {
     let len = length(&LENGTHS6, random);
     let region = [0x2001_u128, 0x2400, 0x2600, 0x2800, 0x2a00, 0x2c00];
     let region = region.get(random.next_u32() as usize % region.len())? << 112;
-    let (allocation, rest) = (u128::from(random.next_u32() % 20_000), u128::from(random.next_u32()));
-    Ipv6Net::new((region | allocation << 96 | rest << 64).into(), len).ok().map(|net| net.trunc().into())
+    let (allocation, rest) =
+        (u128::from(random.next_u32() % 20_000), u128::from(random.next_u32()));
+    Ipv6Net::new((region | allocation << 96 | rest << 64).into(), len)
+        .ok()
+        .map(|net| net.trunc().into())
 }
 
 /// Peers' IPv4 addresses, one after the other.
