@@ -176,6 +176,11 @@ impl Keeper {
         self.installation.is_none()
     }
 
+    /// The public key of the peer with a number.
+    pub fn key_of(&self, number: u32) -> Option<[u8; 32]> {
+        self.directory.registry.by_number(number).map(|peer| peer.public_key)
+    }
+
     /// The rings between threads.
     pub fn exchange(&self) -> Arc<Exchange> {
         Arc::clone(&self.exchange)

@@ -89,6 +89,15 @@ pub const NEWS_PER_TURN_KEEPER: usize = 256;
 /// Surveys that control may ask for while one is made.
 pub const SURVEYS_MAX: usize = 16;
 
+/// How long the keeper rests when nothing is to be done; control's changes wait that much longer.
+pub const KEEPER_REST: Duration = Duration::from_micros(200);
+
+/// How long it waits before it looks again whether workers have taken what it gave them.
+pub const KEEPER_HASTE: Duration = Duration::from_micros(20);
+
+/// How often it looks whether its shared memory is still whole.
+pub const STANDING_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How often control hears that the dataplane lives.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -5,6 +5,7 @@
 //! of this module panic where the dataplane itself would count a drop.
 
 pub mod client;
+pub mod control;
 pub mod internet;
 pub mod memory;
 pub mod packets;

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use shm::message::Item;
 use wireguard::time::Instant;
 
+use super::control::{Private, Regions};
 use super::memory::{Buffer, Buffers, End, Memory};
 use super::{START, roll, site, unix};
 use crate::config::Config;
 use crate::counters::{Counters, Totals};
 use crate::exchange::Exchange;
 use crate::handshake::Handshaker;
-use crate::keeper::{Keeper, Start};
+use crate::keeper::{Border, Keeper, Start};
 use crate::limits::HAND_OVER_LEN;
 use crate::site::Site;
 use crate::worker::{Queues, Wire, Worker};
@@ -79,6 +80,8 @@ impl Default for Options {
 pub struct Server {
     /// The keeper of all tables.
     pub keeper: Keeper,
+    /// Its border to a control, once [`Self::open_border`] has made one.
+    pub border: Option<Border<Private>>,
     /// The workers, by number.
     pub workers: Vec<Worker<Memory>>,
     /// The handshake threads, by number.
@@ -136,7 +139,18 @@ impl Server {
             .collect();
         let outside = Buffers::new(16 * options.queue_len);
         let ends = links.ends;
-        Self { keeper, workers, handshakers, exchange, outside, pools, slots, counters, ends }
+        Self {
+            keeper,
+            border: None,
+            workers,
+            handshakers,
+            exchange,
+            outside,
+            pools,
+            slots,
+            counters,
+            ends,
+        }
     }
 
     /// The far end of a queue. Panics when there is none.
@@ -176,10 +190,20 @@ impl Server {
 
     /// The keeper's turn, every worker's, then every handshake thread's; gives how much was done.
     pub fn turn(&mut self, now: Instant) -> usize {
-        self.keeper.turn();
+        match &mut self.border {
+            Some(border) => _ = border.turn(&mut self.keeper, now),
+            None => _ = self.keeper.turn(),
+        }
         let moved: usize = self.workers.iter_mut().map(|worker| worker.turn(now)).sum();
         let handshakers = self.handshakers.iter_mut();
         moved + handshakers.map(|thread| thread.turn(now, JOBS_PER_TURN)).sum::<usize>()
+    }
+
+    /// Makes the border to a control; gives the memory that one attaches to.
+    pub fn open_border(&mut self) -> Regions {
+        let (regions, border) = Regions::new(self.workers.len(), self.handshakers.len());
+        self.border = Some(border);
+        regions
     }
 
     /// Changes what control has told, and waits until everybody has taken it. Panics when it is refused.
