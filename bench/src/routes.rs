@@ -56,6 +56,9 @@ pub(crate) struct Plan {
 /// Routes with their next hops.
 type Snapshot = Vec<(IpNet, NextHop)>;
 
+/// Prefixes of the transactions.
+const TRANSACTIONS: [usize; 6] = [100, 1_000, 4_000, 10_000, 30_000, 100_000];
+
 const SEED: u64 = 0x7ab1_e5ee;
 
 impl Plan {
@@ -93,13 +96,21 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
     let before = Weather::observe();
     let prefixes = table::prefixes(&plan)?;
     let mut figures = Figures::of(&prefixes, &plan);
+    let mut with_hosts = prefixes.clone();
+    with_hosts.extend(table::hosts4(plan.hosts).chain(table::hosts6(plan.hosts)));
     for _ in 0..plan.builds {
         figures.builds.push(build(&prefixes)?);
+        figures.builds_with_hosts.push(build(&with_hosts)?);
     }
+    drop(with_hosts);
     let (mut rib, weights) = weigh(&prefixes, &plan)?;
     figures.weights = weights;
     for kind in Kind::ALL {
         figures.changes.push(changes::measure(kind, &mut rib, &prefixes, &plan)?);
+    }
+    for count in TRANSACTIONS.into_iter().filter(|count| *count <= prefixes.len()) {
+        let found = changes::transactions(count, &mut rib, &prefixes, &plan)?;
+        figures.transactions.push(found);
     }
     for set in Set::ALL {
         figures.lookups.push(lookups::measure(set, &rib.publish(), &prefixes, &plan));
@@ -109,12 +120,13 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
 }
 
 /// Cycles from the snapshot to the published version.
-fn build(prefixes: &Snapshot) -> Result<u64, Failure> {
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
+fn build(prefixes: &Snapshot) -> Result<f64, Failure> {
     let start = cycles();
     let mut rib = Rib::new(SEED);
     rib.load(prefixes).map_err(|error| format!("{error:?}"))?;
     let routes = rib.publish();
-    let taken = cycles() - start;
+    let taken = (cycles() - start) as f64;
     drop(std::hint::black_box(routes));
     Ok(taken)
 }

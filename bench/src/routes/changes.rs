@@ -133,3 +133,35 @@ fn timed(
     free.push((cycles() - start) as f64);
     Ok(taken)
 }
+
+/// Cycles of transactions with so many prefixes, drawn from the whole table.
+#[derive(Debug, Serialize)]
+pub(super) struct Transactions {
+    pub(super) changes: usize,
+    pub(super) insert: Vec<f64>,
+    pub(super) remove: Vec<f64>,
+}
+
+/// Takes many prefixes away at once and puts them back.
+pub(super) fn transactions(
+    changes: usize,
+    rib: &mut Rib,
+    prefixes: &Snapshot,
+    plan: &Plan,
+) -> Result<Transactions, Failure> {
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    let mut found = Transactions { changes, insert: Vec::new(), remove: Vec::new() };
+    let mut version = rib.publish();
+    for _ in 0..plan.builds {
+        let start = random.next_u32() as usize % prefixes.len().max(1);
+        // An odd stride over the table: no two alike, and all parts of it.
+        let stride = (prefixes.len() / changes.max(1)).max(1) | 1;
+        let drawn = prefixes.iter().cycle().skip(start).step_by(stride).take(changes);
+        let back: Vec<_> = drawn.map(|(net, next_hop)| (*net, Some(*next_hop))).collect();
+        let away = back.iter().map(|(net, _)| (*net, None)).collect();
+        let mut free = Vec::new();
+        found.remove.push(timed(rib, &Step::Change(away), &mut version, &mut free)?);
+        found.insert.push(timed(rib, &Step::Change(back), &mut version, &mut free)?);
+    }
+    Ok(found)
+}

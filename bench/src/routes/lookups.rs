@@ -94,7 +94,7 @@ fn addresses(set: Set, prefixes: &Snapshot, plan: &Plan) -> Vec<Address> {
     };
     let nets: Vec<IpNet> =
         prefixes.iter().map(|(net, _)| *net).filter(|net| net.addr().is_ipv4() == is_v4).collect();
-    let mut draw = || nets.get(random.next_u64() as usize % nets.len().max(1)).copied();
+    let mut draw = || nets.get(random.next_u32() as usize % nets.len().max(1)).copied();
     let drawn: Vec<IpNet> = (0..count).filter_map(|_| draw()).collect();
     let drawn: Vec<Address> =
         drawn.into_iter().map(|net| within(net, &mut random).into()).collect();
@@ -111,7 +111,9 @@ fn hosts(set: Set, plan: &Plan, random: &mut ChaCha8Rng) -> Vec<Address> {
             let free = 0x1_0000 - (plan.hosts - first);
             (0..MANY).map(|_| table::host4(plan.hosts + peer() % free).into()).collect()
         }
-        _ => (0..MANY).map(|_| table::host4(peer()).into()).collect(),
+        Set::Random4 | Set::Hot4 | Set::Random6 | Set::Hot6 | Set::Host4 => {
+            (0..MANY).map(|_| table::host4(peer()).into()).collect()
+        }
     }
 }
 

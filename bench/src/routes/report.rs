@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::changes::{Changes, Kind};
+use super::changes::{Changes, Kind, Transactions};
 use super::lookups::{Rate, Set};
 use super::{Plan, Snapshot};
 use crate::machine::{Machine, Weather};
@@ -44,9 +44,11 @@ pub(super) struct Figures {
     prefixes4: usize,
     prefixes6: usize,
     hosts: u32,
-    pub(super) builds: Vec<u64>,
+    pub(super) builds: Vec<f64>,
+    pub(super) builds_with_hosts: Vec<f64>,
     pub(super) weights: Weights,
     pub(super) changes: Vec<Changes>,
+    pub(super) transactions: Vec<Transactions>,
     pub(super) lookups: Vec<Rate>,
 }
 
@@ -58,8 +60,10 @@ impl Figures {
             prefixes6: prefixes.len() - prefixes4,
             hosts: plan.hosts,
             builds: Vec::new(),
+            builds_with_hosts: Vec::new(),
             weights: Weights::default(),
             changes: Vec::new(),
+            transactions: Vec::new(),
             lookups: Vec::new(),
         }
     }
@@ -78,9 +82,8 @@ impl Report {
 
     #[expect(clippy::cast_precision_loss, reason = "octets and cycles far below 2^52")]
     fn write_sizes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures { prefixes4, prefixes6, hosts, builds, weights, .. } = &self.figures;
-        let builds: Vec<f64> = builds.iter().map(|cycles| *cycles as f64).collect();
-        let ms = |share| self.machine.ns(quantile(builds.clone(), share)) / 1e6;
+        let Figures { prefixes4, prefixes6, hosts, builds, builds_with_hosts, weights, .. } =
+            &self.figures;
         let mib = |octets: usize| octets as f64 / f64::from(1 << 20);
         let each = |octets: usize| octets as f64 / f64::from((*hosts).max(1));
         writeln!(
@@ -88,14 +91,15 @@ impl Report {
             "\n{prefixes4} IPv4 and {prefixes6} IPv6 prefixes, {hosts} hosts of each family.\n"
         )?;
         writeln!(f, "| what | figure |\n|---|---|")?;
-        writeln!(
-            f,
-            "| prefixes from snapshot to published, least, middle, greatest of {} | {:.0} {:.0} {:.0} ms |",
-            builds.len(),
-            ms(0.0),
-            ms(0.5),
-            ms(1.0)
-        )?;
+        for (what, builds) in [("prefixes", builds), ("prefixes and hosts", builds_with_hosts)] {
+            let ms = |share| self.machine.ns(quantile(builds.clone(), share)) / 1e6;
+            let (least, middle, greatest) = (ms(0.0), ms(0.5), ms(1.0));
+            writeln!(
+                f,
+                "| {what} from snapshot to published, least, middle, greatest of {} | {least:.0} {middle:.0} {greatest:.0} ms |",
+                builds.len()
+            )?;
+        }
         writeln!(f, "| memory without any route | {:.1} KiB |", weights.empty as f64 / 1024.0)?;
         writeln!(f, "| memory of the prefixes | {:.1} MiB |", mib(weights.prefixes))?;
         for (family, octets) in [("IPv4", weights.hosts4), ("IPv6", weights.hosts6)] {
@@ -120,6 +124,23 @@ impl Report {
             for times in [remove, insert, free] {
                 let us = |share| self.machine.ns(quantile(times.clone(), share)) / 1e3;
                 write!(f, " {:.1} {:.1} |", us(0.5), us(0.99))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn write_transactions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\nPrefixes all over the table in one transaction, milliseconds: least, middle.\n"
+        )?;
+        writeln!(f, "| prefixes | takes away | puts back |\n|---|---|---|")?;
+        for Transactions { changes, insert, remove } in &self.figures.transactions {
+            write!(f, "| {changes} |")?;
+            for times in [remove, insert] {
+                let ms = |share| self.machine.ns(quantile(times.clone(), share)) / 1e6;
+                write!(f, " {:.2} {:.2} |", ms(0.0), ms(0.5))?;
             }
             writeln!(f)?;
         }
@@ -169,6 +190,7 @@ impl fmt::Display for Report {
         }
         self.write_sizes(f)?;
         self.write_changes(f)?;
+        self.write_transactions(f)?;
         self.write_lookups(f)
     }
 }

@@ -68,7 +68,7 @@ fn net4(random: &mut ChaCha8Rng) -> Option<IpNet> {
     Ipv4Net::new(bits.into(), len).ok().map(|net| net.trunc().into())
 }
 
-/// In a few /12 of 2000::/3, and dense within some /32 of them.
+/// In a few /16 of `2000::/3`, and dense within some /32 of them.
 fn net6(random: &mut ChaCha8Rng) -> Option<IpNet> {
     let len = length(&LENGTHS6, random);
     let region = [0x2001_u128, 0x2400, 0x2600, 0x2800, 0x2a00, 0x2c00];

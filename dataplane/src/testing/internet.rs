@@ -77,7 +77,7 @@ impl Database<'_> {
             let network = self.word(at + 8)?;
             if network != NO_NETWORK {
                 let origin = self.word(networks + network * NETWORK_LEN + 4)?;
-                origins.extend(prefix(bits, len).zip(u32::try_from(origin).ok().filter(is_known)));
+                origins.extend(prefix(bits, len).zip(known(origin)));
             }
             for bit in [1_u8, 0] {
                 let child = self.word(at + 4 * usize::from(bit))?;
@@ -90,9 +90,9 @@ impl Database<'_> {
     }
 }
 
-/// Whether the autonomous system is one.
-fn is_known(origin: &u32) -> bool {
-    *origin != 0
+/// The autonomous system, if it is one.
+fn known(origin: usize) -> Option<u32> {
+    u32::try_from(origin).ok().filter(|origin| *origin != 0)
 }
 
 /// IPv4 stands where RFC 4291 2.5.5.2 maps it.
@@ -112,7 +112,7 @@ fn mapped(address: Ipv4Addr, len: u8) -> Option<IpNet> {
 mod tests {
     use super::*;
 
-    /// A database of the two prefixes 10.0.0.0/8 of AS 7 and 8000::/1 of AS 9, and one of no known origin.
+    /// A database of the two prefixes 10.0.0.0/8 of AS 7 and `8000::/1` of AS 9, and one of no known origin.
     fn database() -> Vec<u8> {
         let mut octets = MAGIC.to_vec();
         octets.resize(1000, 0);

@@ -14,8 +14,8 @@ use super::next_hops::{NextHops, Unbuildable};
 use super::prefixes::{Prefix, Prefixes};
 use super::table::{Routes, halves};
 
-/// From this many changes on, and from a quarter of the prefixes, tables are built anew: painting one prefix
-/// costs about as much as building four.
+/// From this many changes on, and from a sixteenth of the prefixes, tables are built anew: painting one prefix
+/// takes as long as building some twenty.
 const ANEW_FROM: usize = 4096;
 
 /// A prefix and its next hop; none to remove it.
@@ -122,7 +122,7 @@ impl Rib {
     /// Makes all of these changes in their order, or none.
     pub fn change(&mut self, changes: &[Change]) -> Result<(), Unbuildable> {
         let prefixes = self.prefixes4.len() + self.prefixes6.len();
-        let anew = changes.len() >= ANEW_FROM && changes.len() >= prefixes / 4;
+        let anew = changes.len() >= ANEW_FROM && changes.len() >= prefixes / 16;
         let tables = if anew { Tables::Wait } else { Tables::Follow };
         let mut done: Vec<Change> = Vec::with_capacity(changes.len());
         let mut made = Ok(());

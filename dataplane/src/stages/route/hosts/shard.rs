@@ -8,15 +8,16 @@ use crate::table::Key;
 
 type Row<K> = Option<(K, NextHop)>;
 
-/// Rows and their count follow the entries: seven of eight rows at most are taken.
+/// The count of rows follows that of the entries: seven of eight rows at most are taken.
 #[derive(Clone, Debug)]
 pub(super) struct Shard<K> {
     rows: Arc<[Row<K>]>,
+    len: usize,
 }
 
 impl<K> Default for Shard<K> {
     fn default() -> Self {
-        Self { rows: Arc::new([]) }
+        Self { rows: Arc::new([]), len: 0 }
     }
 }
 
@@ -40,7 +41,7 @@ const fn behind(row: usize, rows: usize) -> usize {
 impl<K: Key> Shard<K> {
     /// An empty shard with rows for so many entries.
     pub(super) fn for_count(count: usize) -> Self {
-        Self { rows: vec![None; rows_for(count)].into() }
+        Self { rows: vec![None; rows_for(count)].into(), len: 0 }
     }
 
     #[inline]
@@ -71,10 +72,6 @@ impl<K: Key> Shard<K> {
         self.rows.iter().flatten().copied()
     }
 
-    fn len(&self) -> usize {
-        self.rows.iter().flatten().count()
-    }
-
     /// Sets the next hop of a key; gives back the one before.
     pub(super) fn insert(
         &mut self,
@@ -86,20 +83,25 @@ impl<K: Key> Shard<K> {
             let row = Arc::make_mut(&mut self.rows).get_mut(row)?;
             return row.replace((key, next_hop)).map(|(_, before)| before);
         }
-        let count = self.len() + 1;
-        if count * 8 > self.rows.len() * 7 {
-            let grown = Self::for_count(count);
-            let old = std::mem::replace(self, grown);
-            old.iter().for_each(|entry| place(Arc::make_mut(&mut self.rows), entry, seed));
+        if (self.len + 1) * 8 > self.rows.len() * 7 {
+            self.resize(self.len + 1, seed);
         }
         place(Arc::make_mut(&mut self.rows), (key, next_hop), seed);
+        self.len += 1;
         None
+    }
+
+    /// Makes the rows anew, for so many entries.
+    fn resize(&mut self, count: usize, seed: u64) {
+        let mut rows = vec![None; rows_for(count)];
+        self.iter().for_each(|entry| place(&mut rows, entry, seed));
+        self.rows = rows.into();
     }
 
     /// Takes a key out; what stands behind it moves closer to its home.
     pub(super) fn remove(&mut self, key: K, hash: u64, seed: u64) {
         let Some(mut gap) = self.find(key, hash, seed) else { return };
-        let count = self.len() - 1;
+        self.len -= 1;
         let rows = Arc::make_mut(&mut self.rows);
         let len = rows.len();
         loop {
@@ -114,10 +116,8 @@ impl<K: Key> Shard<K> {
             }
             gap = next;
         }
-        if count * 2 < len && rows_for(count) < len {
-            let shrunk = Self::for_count(count);
-            let old = std::mem::replace(self, shrunk);
-            old.iter().for_each(|entry| place(Arc::make_mut(&mut self.rows), entry, seed));
+        if self.len * 2 < len && rows_for(self.len) < len {
+            self.resize(self.len, seed);
         }
     }
 }
@@ -175,7 +175,7 @@ mod tests {
                 shard.remove(key, hash, 3);
             }
             count = target;
-            assert_eq!(shard.len(), count);
+            assert_eq!((shard.len, shard.iter().count()), (count, count));
             let rows = shard.rows.len();
             assert!(count * 8 <= rows * 7 && rows <= 2 * count + 2, "{count} in {rows}");
         }
