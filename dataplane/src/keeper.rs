@@ -37,7 +37,7 @@ use crate::wall::WallClock;
 
 use install::{Installation, Progress};
 use plan::setup_of;
-use tables::{Scene, Tables};
+use tables::{Entered, Scene, Tables};
 
 pub use border::Border;
 pub use tables::Refused;
@@ -140,18 +140,21 @@ impl Keeper {
         Ok(())
     }
 
-    /// Begins to install a transaction; all of it, or nothing and why. Not before the one before is done.
+    /// Begins to install a transaction; all of it, or nothing and why.
+    ///
+    /// # Panics
+    /// When the one before is not done.
     pub fn begin(&mut self, transaction: Transaction) -> Result<(), Refused> {
         assert!(self.installation.is_none(), "one transaction after the other");
         let plan = self.tables.plan(transaction, scene(&self.site, &self.directory))?;
         let routes_change = !plan.changes.is_empty();
-        let (set, removed) = self.tables.enter(plan, &self.directory.registry)?;
+        let Entered { set, gone } = self.tables.enter(plan, &self.directory.registry)?;
         let routes = routes_change.then(|| {
             let routes = self.tables.rib.publish();
             let former = std::mem::replace(&mut self.routes, Arc::clone(&routes));
             (routes, former)
         });
-        self.installation = Some(Installation::new(set, routes, removed, &self.exchange));
+        self.installation = Some(Installation::new(set, routes, gone, &self.exchange));
         Ok(())
     }
 

@@ -1,5 +1,9 @@
 //! The peers as keeper and handshake threads know them: by key and by number. The keeper writes, handshake threads
 //! read; no worker ever waits here.
+#![expect(
+    clippy::disallowed_types,
+    reason = "handshake threads and the keeper take these locks, never a worker"
+)]
 
 use std::borrow::Borrow;
 use std::collections::HashSet;

@@ -35,7 +35,7 @@ impl Surveys {
     pub(super) fn turn<M: Memory>(&mut self, keeper: &Keeper, events: &mut Teller<M>) -> usize {
         if self.answered.is_empty() {
             if self.asked.is_empty() {
-                self.forget_late(keeper);
+                forget_late(keeper);
                 return 0;
             }
             self.begin(keeper);
@@ -56,13 +56,8 @@ impl Surveys {
         done
     }
 
-    /// Sheets of a survey whose control is gone.
-    fn forget_late(&self, keeper: &Keeper) {
-        while keeper.exchange.next_survey().is_some() {}
-    }
-
     fn begin(&mut self, keeper: &Keeper) {
-        self.forget_late(keeper);
+        forget_late(keeper);
         self.answered = std::mem::take(&mut self.asked);
         self.ready =
             (0..keeper.exchange.workers()).map(|worker| (worker, Box::default())).collect();
@@ -71,12 +66,13 @@ impl Surveys {
     fn hand_out(&mut self, keeper: &Keeper) -> usize {
         let mut done = 0;
         for (worker, sheet) in std::mem::take(&mut self.ready) {
-            match keeper.exchange.order_or(worker, Order::Survey(sheet)) {
-                Some(Order::Survey(sheet)) => self.ready.push((worker, sheet)),
-                _ => {
-                    self.out += 1;
-                    done += 1;
-                }
+            if let Some(Order::Survey(sheet)) =
+                keeper.exchange.order_or(worker, Order::Survey(sheet))
+            {
+                self.ready.push((worker, sheet));
+            } else {
+                self.out += 1;
+                done += 1;
             }
         }
         done
@@ -98,6 +94,11 @@ impl Surveys {
             self.ready.push((worker, sheet));
         }
     }
+}
+
+/// Sheets of a survey whose control is gone.
+fn forget_late(keeper: &Keeper) {
+    while keeper.exchange.next_survey().is_some() {}
 }
 
 fn event(standing: &Standing, keeper: &Keeper) -> Option<Event> {

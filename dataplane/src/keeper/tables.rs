@@ -9,6 +9,7 @@ use shm::message::{self, NextHop as Hop};
 use shm::transaction::{Obstacle, Transaction};
 use wireguard::noise::Identity;
 
+use super::Setup;
 use super::numbers::Numbers;
 use super::plan::{Changes, Plan};
 use crate::registry::{Peer, Registry};
@@ -53,8 +54,9 @@ impl Hasher for Fold {
 
     fn write_u64(&mut self, word: u64) {
         let product = u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xa076_1d64_78bd_642f;
-        let [a, b, c, d, e, f, g, h, rest @ ..] = product.to_le_bytes();
-        self.0 = u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from_le_bytes(rest);
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+        let (low, high) = (product as u64, (product >> 64) as u64);
+        self.0 = low ^ high;
     }
 
     fn write_isize(&mut self, number: isize) {
@@ -81,6 +83,15 @@ pub(super) struct Scene<'a> {
     pub(super) registry: &'a Registry,
 }
 
+/// What workers have to learn of a plan that was entered.
+#[derive(Debug)]
+pub(super) struct Entered {
+    /// Numbers of peers that are new or set up anew.
+    pub(super) set: Vec<(u32, Setup)>,
+    /// Numbers of those that go.
+    pub(super) gone: Vec<u32>,
+}
+
 impl Tables {
     /// This machine's own inner addresses, and room for so many peers.
     pub(super) fn new(local: &[IpNet], peers_max: u32, seed: u64) -> Result<Self, Unbuildable> {
@@ -99,13 +110,8 @@ impl Tables {
         Changes::gather(self, transaction, scene.registry)?.plan(self, scene)
     }
 
-    /// Enters a plan; all of it or, where the routes do not fit, nothing. Gives the peers that are set up anew and
-    /// the numbers of those that go.
-    pub(super) fn enter(
-        &mut self,
-        plan: Plan,
-        registry: &Registry,
-    ) -> Result<(Vec<(u32, super::Setup)>, Vec<u32>), Refused> {
+    /// Enters a plan; all of it or, where the routes do not fit, nothing.
+    pub(super) fn enter(&mut self, plan: Plan, registry: &Registry) -> Result<Entered, Refused> {
         let Plan { set, removed, changes, routes, hops, count } = plan;
         self.rib.change(&changes).map_err(|error| Refused {
             item: count,
@@ -132,7 +138,7 @@ impl Tables {
             self.enter_peer(number, peer, registry);
             (number, setup)
         });
-        Ok((set.collect(), gone))
+        Ok(Entered { set: set.collect(), gone })
     }
 
     fn enter_route(&mut self, net: IpNet, hop: Option<u32>) {

@@ -2,6 +2,7 @@
 //! peers by control; here they become the transaction that control would send.
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     clippy::missing_panics_doc,
     reason = "a test's text is right, or the test is wrong"
 )]

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use shm::message::{COMMAND_WORDS, Command, Event, Item, Scope};
 use shm::transaction::Reason;
 
-use super::{Stage, key, peer};
+use super::stage::{Stage, key, peer};
 
 fn stage() -> Stage {
     let mut stage = Stage::new(8, 2);
@@ -100,7 +100,7 @@ fn octets_of_any_kind_are_refused_and_no_packet_is_lost() {
         for _ in 0..30 {
             let mut messages = vec![[0; COMMAND_WORDS]; 1 + (dice.next_u64() % 8) as usize];
             for message in &mut messages {
-                message.iter_mut().for_each(|word| *word = dice.next_u64());
+                message.fill_with(|| dice.next_u64());
                 // Some get further than their kind.
                 if dice.next_u64() % 2 == 0 {
                     message[0] = dice.next_u64() % 64;
@@ -120,7 +120,7 @@ fn indices_that_run_backwards_are_told_and_a_new_control_mends_them() {
         let mut dice = ChaCha20Rng::seed_from_u64(seed);
         let mut stage = stage();
         for ring in [stage.regions.commands.clone(), stage.regions.events.clone()] {
-            for _ in 0..1 + dice.next_u64() % 6 {
+            for _ in 0..=dice.next_u64() % 6 {
                 // The words before the slots are the rings' own.
                 let at = (dice.next_u64() % 256) as usize;
                 ring[at].store(dice.next_u64() >> (dice.next_u64() % 64), Ordering::Relaxed);

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use shm::message::{Event, Item, NextHop, PublicKey, Scope};
 use shm::transaction::{Obstacle, Reason};
 
-use super::{Stage, key, peer};
+use super::stage::{Stage, key, peer};
 
 /// What stands before each transaction: peers 0 and 1, a next hop to peer 1 and a route there.
 fn stage(obstacle: Obstacle) -> Stage {

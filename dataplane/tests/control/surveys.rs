@@ -5,7 +5,7 @@ use std::time::Duration;
 use dataplane::testing::site;
 use shm::message::{Event, Item, PublicKey};
 
-use super::{Stage, key, peer};
+use super::stage::{Stage, key, peer};
 
 /// The states that a survey finds, by key.
 fn survey(stage: &mut Stage, id: u64) -> Vec<(PublicKey, Duration, [u64; 2])> {
@@ -76,7 +76,9 @@ fn one_that_nobody_hears_ends_with_its_control() {
     let mut stage = Stage::new(3000, 1);
     for first in (0..3000).step_by(100) {
         let mut peers: Vec<_> = (first..first + 100).map(site::peer).collect();
-        peers.iter_mut().for_each(|peer| peer.endpoint = Some(site::outer_v4(0)));
+        for peer in &mut peers {
+            peer.endpoint = Some(site::outer_v4(0));
+        }
         let items: Vec<_> = peers.into_iter().map(|peer| Item::Peer(Box::new(peer))).collect();
         stage.change(&items);
     }
