@@ -1,100 +1,33 @@
 //! The sessions and peers that one worker owns: their slots, keys in use, timers and endpoints.
 
+mod peer;
+mod told;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use rand_chacha::rand_core::Rng;
-use wireguard::keyring::{Keyring, Retired};
-use wireguard::message::{ClientId, INITIATION_LEN, RESPONSE_LEN};
+use wireguard::keyring::Retired;
+use wireguard::message::{INITIATION_LEN, RESPONSE_LEN};
 use wireguard::prefetch::prefetch;
 use wireguard::session::{Role, Session};
 use wireguard::time::Instant;
-use wireguard::timers::{Rearm, Timers};
+use wireguard::timers::Rearm;
 use wireguard::wheel::Wheel;
 
-use crate::exchange::{Exchange, Install, Job, Message, News, Standing, Survey};
+use crate::exchange::{Exchange, Install, Job, Message, News};
 use crate::frame::Endpoint;
 use crate::handshake::Random;
 use crate::limiter::Limiter;
 use crate::limits::{
     JOBS_OWN_MAX, OWN_INITIATION_RETRY, OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND,
-    OWN_PER_TURN, PREFETCH_FROM, SURVEY_STEP, TIMERS_PER_TURN,
+    OWN_PER_TURN, PREFETCH_FROM, TIMERS_PER_TURN,
 };
-use crate::packet::Address;
-use crate::site::{global_number, keeper_thread};
+use crate::site::keeper_thread;
 
-/// A peer as its worker knows it.
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) keyring: Keyring,
-    pub(super) timers: Timers,
-    pub(super) endpoint: Option<Endpoint>,
-    pub(super) client_id: ClientId,
-    /// The peer's number on the server, which routes name.
-    pub(super) number: u32,
-    /// The last source that the routes have shown to be this peer's, while these routes hold.
-    proven: Address,
-    proven_by: u32,
-    /// Octets of accepted messages, and of messages to it.
-    pub(super) received: u64,
-    pub(super) sent: u64,
-    /// When its last handshake was complete; [`Instant::NEVER`] before the first.
-    handshake_at: Instant,
-    /// When the wheel will ask for this peer; never later than its timers' deadline.
-    armed: Instant,
-    /// It stands in the list of those that are ready.
-    ready: bool,
-    /// There is such a peer; else the place is free.
-    known: bool,
-}
-
-impl Peer {
-    /// A free place.
-    const fn vacant(number: u32) -> Self {
-        Self {
-            keyring: Keyring::new(),
-            timers: Timers::new(),
-            endpoint: None,
-            client_id: ClientId::ZERO,
-            number,
-            proven: Address::UNSPECIFIED,
-            proven_by: 0,
-            received: 0,
-            sent: 0,
-            handshake_at: Instant::NEVER,
-            armed: Instant::NEVER,
-            ready: false,
-            known: false,
-        }
-    }
-
-    fn standing(&self) -> Standing {
-        Standing {
-            number: self.number,
-            endpoint: self.endpoint,
-            handshake_at: Some(self.handshake_at).filter(|at| at.is_armed()),
-            received: self.received,
-            sent: self.sent,
-        }
-    }
-
-    /// Whether there is such a peer.
-    pub(super) const fn is_known(&self) -> bool {
-        self.known
-    }
-
-    /// The routes `epoch` have shown that a source is this peer's.
-    #[inline]
-    pub(super) fn prove(&mut self, source: Address, epoch: u32) {
-        (self.proven, self.proven_by) = (source, epoch);
-    }
-
-    #[inline]
-    pub(super) fn has_proven(&self, source: Address, epoch: u32) -> bool {
-        self.proven == source && self.proven_by == epoch
-    }
-}
+pub(super) use peer::Peer;
+pub use peer::Setup;
 
 /// A peer that has got a session that sends.
 #[derive(Clone, Copy, Debug)]
@@ -112,17 +45,6 @@ pub struct Due {
     pub keepalives: ArrayVec<u32, OWN_PER_TURN>,
     /// Peers that did not answer: what waits for them is lost.
     pub given_up: ArrayVec<u32, OWN_PER_TURN>,
-}
-
-/// How a peer is set up.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Where it is reached from now on; none leaves it where it is.
-    pub endpoint: Option<Endpoint>,
-    /// Interval of unasked keepalives; zero for none.
-    pub persistent: Duration,
-    /// Its client id, until it shows one.
-    pub client_id: ClientId,
 }
 
 /// What a worker has room for; nothing is touched before it is used.
@@ -187,65 +109,6 @@ impl Sessions {
             room,
             exchange,
         }
-    }
-
-    /// A peer is new, or set up anew: its sessions and what it has shown of itself stay. Nothing where there is no
-    /// room, which the keeper knows.
-    pub fn set(&mut self, local: u32, setup: &Setup, now: Instant) {
-        while self.peers.len() <= local as usize && self.peers.len() < self.room.peers as usize {
-            let next = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
-            let number = global_number(next, self.worker, self.exchange.workers());
-            // Within the capacity, so this does not allocate.
-            self.peers.push(Peer::vacant(number));
-        }
-        let Some(peer) = self.peers.get_mut(local as usize) else { return };
-        if !peer.known {
-            peer.known = true;
-            peer.client_id = setup.client_id;
-        }
-        peer.endpoint = setup.endpoint.or(peer.endpoint);
-        if peer.timers.persistent() != setup.persistent {
-            let _ = peer.timers.set_persistent(setup.persistent, now);
-        }
-        self.rearm(local);
-    }
-
-    /// A peer is no more: its sessions end now.
-    pub fn remove(&mut self, local: u32) {
-        let Some(peer) = self.peers.get_mut(local as usize) else { return };
-        let retired = peer.keyring.clear();
-        // It may stand in the list of those that are ready, where nothing comes of it.
-        *peer = Peer { ready: peer.ready, ..Peer::vacant(peer.number) };
-        self.retire(retired);
-        self.wheel.cancel(local);
-    }
-
-    /// There are other routes: what the former ones have proven counts no more.
-    pub fn routes_changed(&mut self) {
-        self.routes_epoch = self.routes_epoch.wrapping_add(1);
-    }
-
-    /// Which routes hold.
-    #[inline]
-    pub(super) const fn routes_epoch(&self) -> u32 {
-        self.routes_epoch
-    }
-
-    /// Writes peers that have anything to tell on a sheet, a bounded number of them.
-    pub fn survey(&self, sheet: &mut Survey) {
-        let from = sheet.from as usize;
-        let rest = self.peers.get(from..).unwrap_or_default();
-        for peer in rest.iter().take(SURVEY_STEP) {
-            if sheet.rows.is_full() {
-                break;
-            }
-            sheet.from += 1;
-            let standing = peer.standing();
-            if standing.endpoint.is_some() || standing.received != 0 || standing.sent != 0 {
-                sheet.rows.push(standing);
-            }
-        }
-        sheet.done = sheet.from as usize >= self.peers.len();
     }
 
     /// The session in a slot.
