@@ -1,0 +1,11 @@
+//! millrace's control process as a library: what the dataplane shall know, where that comes from, and everybody
+//! who asks.
+//!
+//! - [`model`]: the book of peers, next hops and routes, and every rule that a change must obey;
+//! - [`desk`]: the one place where the book is changed, and the way to it for everybody else;
+//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it.
+#![forbid(unsafe_code)]
+
+pub mod desk;
+pub mod live;
+pub mod model;
