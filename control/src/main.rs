@@ -73,12 +73,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
     if let Some(rival) = Desk::rival(&config.place) {
         return Err(rival.into());
     }
+    let unreadable = PanicSentence::begin(config.state.join("state.redb"));
     let keep = Keep::open(&config.state)?;
     let listener = api::listen(&config.socket).map_err(|error| {
         let socket = config.socket.display();
         format!("{socket}: cannot be listened to ({error}); set `socket` to a path that may be")
     })?;
     let desk = Desk::open(config.place.clone(), keep)?;
+    drop(unreadable);
     let kept = desk.book().counts();
     log::info!("begins with {} peers and {} routes as they were kept", kept.peers, kept.routes);
     let source = config.directory.clone().map(|directory| {
@@ -101,6 +103,27 @@ async fn serve(config: Config) -> Result<(), Failure> {
     // What a later start would take for a dead control's anyway.
     drop(std::fs::remove_file(&config.socket));
     Ok(())
+}
+
+/// The store panics at some files that are damaged. While this is there, a panic ends the program with a sentence.
+struct PanicSentence;
+
+impl PanicSentence {
+    fn begin(path: PathBuf) -> Self {
+        std::panic::set_hook(Box::new(move |panic| {
+            let what = panic.payload_as_str().unwrap_or("it is damaged");
+            let refused = control::keep::damaged(&path, &what);
+            drop(writeln!(io::stderr(), "millrace-control: {refused}"));
+            std::process::exit(1);
+        }));
+        Self
+    }
+}
+
+impl Drop for PanicSentence {
+    fn drop(&mut self) {
+        drop(std::panic::take_hook());
+    }
 }
 
 fn reread(follower: Option<&Follower>) {
