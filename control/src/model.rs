@@ -1,0 +1,204 @@
+//! What the dataplane shall know: peers, next hops and routes, as one book.
+//!
+//! Two layers are one book: what sources declare, and what was made at run time and is kept. Each thing knows its
+//! [`Origin`]. A book is a value: a clone costs nothing and stays as it is.
+
+mod apply;
+mod book;
+mod declaration;
+mod difference;
+pub mod key;
+mod lookup;
+mod refused;
+mod tree;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+pub use shm::message::{NextHop as Hop, PublicKey};
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
+
+pub use apply::Limits;
+pub use book::{Book, Counts, LOCAL, REJECT};
+pub(crate) use declaration::BY_SOURCE;
+pub use declaration::Declaration;
+pub(crate) use difference::peer_message;
+pub use difference::{Difference, Touched};
+pub use lookup::Decision;
+pub use refused::{Cause, Refused};
+pub use tree::{Iter, Tree};
+
+/// Who has put something into the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A source declares it, at this place.
+    Declared(Place),
+    /// The command line, at run time.
+    Cli,
+    /// `WireGuard`'s own tools, at run time.
+    Uapi,
+    /// Registration over HTTP.
+    Registration,
+}
+
+impl Origin {
+    /// Whether a source declares it; else it was made at run time and is kept.
+    pub fn is_declared(self) -> bool {
+        matches!(self, Self::Declared(_))
+    }
+}
+
+/// A line of a source's file. [`Book::place`] writes it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Which of the [`Book::files`].
+    pub file: u16,
+    /// The line, from 1; 0 when it is about the file as a whole.
+    pub line: u32,
+}
+
+/// A client.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its public key, by which it is known.
+    pub public_key: PublicKey,
+    /// The name that people call it by; unique.
+    pub name: Option<Arc<str>>,
+    /// The preshared key, if there is one; never zeros.
+    pub preshared_key: Option<Box<Secret>>,
+    /// Its client id; zeros when it has none; else unique.
+    pub client_id: ClientId,
+    /// Where it is reached before it has spoken.
+    pub endpoint: Option<SocketAddr>,
+    /// Seconds between unasked keepalives; 0 for none.
+    pub persistent_keepalive: u16,
+    /// Its inner prefixes, without host bits, each held by no one else.
+    pub allowed_ips: Box<[IpNet]>,
+    /// Who has put it into the book. What makes a [`Change`] at run time need not care: the desk sets it.
+    pub origin: Origin,
+}
+
+impl Peer {
+    /// A peer with nothing but its key.
+    pub fn new(public_key: PublicKey) -> Self {
+        Self {
+            public_key,
+            name: None,
+            preshared_key: None,
+            client_id: ClientId::ZERO,
+            endpoint: None,
+            persistent_keepalive: 0,
+            allowed_ips: Box::default(),
+            origin: Origin::Cli,
+        }
+    }
+
+    /// What to call it in messages: its name, or the beginning of its key.
+    pub fn title(&self) -> String {
+        self.name.as_deref().map_or_else(|| key::title(&self.public_key), str::to_owned)
+    }
+
+    /// Whether it says the same, whoever says it.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.is_same_to_dataplane(other)
+    }
+
+    /// Whether the dataplane would see no difference.
+    pub fn is_same_to_dataplane(&self, other: &Self) -> bool {
+        self.public_key == other.public_key
+            && self.preshared_key == other.preshared_key
+            && self.client_id == other.client_id
+            && self.endpoint == other.endpoint
+            && self.persistent_keepalive == other.persistent_keepalive
+            && self.allowed_ips == other.allowed_ips
+    }
+}
+
+impl fmt::Debug for Peer {
+    /// Neither keys nor the client id nor addresses: this may end in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Where routes lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// By which routes name it in sources and commands.
+    pub name: Arc<str>,
+    /// By which routes name it in the book; given by the book, and never changed while the name is there.
+    pub id: u32,
+    /// What it is.
+    pub hop: Hop,
+    /// Who has put it into the book.
+    pub origin: Origin,
+}
+
+/// A prefix that leads somewhere else than to the peer that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The [`NextHop::id`].
+    pub next_hop: u32,
+    /// Who has put it into the book.
+    pub origin: Origin,
+}
+
+/// One change of the book. Those of one call are judged together: it does not matter in which order an address moves
+/// from one peer to another.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A peer that must not be there yet.
+    AddPeer(Peer),
+    /// A peer, new or in the place of the one with its key.
+    PutPeer(Peer),
+    /// A peer that must be there, no more.
+    RemovePeer(PublicKey),
+    /// A route that must not be there yet.
+    AddRoute(RouteTo),
+    /// A route, new or in the place of the one with its prefix.
+    PutRoute(RouteTo),
+    /// A route that must be there, no more.
+    RemoveRoute(IpNet),
+    /// A next hop that must not be there yet.
+    AddNextHop(HopNamed),
+    /// A next hop, new or in the place of the one with its name.
+    PutNextHop(HopNamed),
+    /// A next hop that must be there and that no route uses, no more.
+    RemoveNextHop(Arc<str>),
+    /// Something of the caller's own that is kept with the rest, in the same moment, and is no part of the book:
+    /// [`Desk::records`](crate::desk::Desk::records) reads it back, also after a restart.
+    Record {
+        /// Its key. Begin it with the caller's name and a slash.
+        key: Box<[u8]>,
+        /// Its value; none removes it.
+        value: Option<Box<[u8]>>,
+    },
+}
+
+/// A route as it is asked for.
+#[derive(Clone, Debug)]
+pub struct RouteTo {
+    /// To where.
+    pub prefix: IpNet,
+    /// The name of its next hop.
+    pub next_hop: Arc<str>,
+    /// As with [`Peer::origin`].
+    pub origin: Origin,
+}
+
+/// A next hop as it is asked for.
+#[derive(Clone, Debug)]
+pub struct HopNamed {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is.
+    pub hop: Hop,
+    /// As with [`Peer::origin`].
+    pub origin: Origin,
+}
+
+#[cfg(test)]
+mod tests;

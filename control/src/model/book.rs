@@ -1,0 +1,204 @@
+//! The book: everything the dataplane shall know, and the ways to find something in it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::tree::Tree;
+use super::{Hop, NextHop, Origin, Peer, Place, PublicKey, Route};
+
+/// The id of the next hop `reject`, which is always there.
+pub const REJECT: u32 = 0;
+
+/// The id of the next hop `local`, which is always there.
+pub const LOCAL: u32 = 1;
+
+/// The first id of a next hop that is made.
+const FIRST_ID: u32 = 2;
+
+/// Everything the dataplane shall know. A clone costs nothing and stays as it is.
+///
+/// Lists are read in the order of their keys, in parts: `book.peers_after(Some(&last)).take(1000)`.
+#[derive(Clone, Debug)]
+pub struct Book {
+    pub(super) peers: Tree<PublicKey, Arc<Peer>>,
+    pub(super) names: Tree<Arc<str>, PublicKey>,
+    pub(super) client_ids: Tree<[u8; 3], PublicKey>,
+    pub(super) allowed: Tree<IpNet, PublicKey>,
+    pub(super) routes: Tree<IpNet, Route>,
+    pub(super) hops: Tree<u32, Arc<NextHop>>,
+    pub(super) hop_names: Tree<Arc<str>, u32>,
+    /// How many routes name a next hop.
+    pub(super) uses: Tree<u32, u32>,
+    /// Which next hops lead to a peer.
+    pub(super) hops_to: Tree<(PublicKey, u32), ()>,
+    pub(super) declared: Counts,
+    /// Messages of a snapshot.
+    pub(super) messages: u64,
+    pub(super) files: Arc<Vec<Arc<str>>>,
+    pub(super) id_last: u32,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Peers.
+    pub peers: usize,
+    /// Routes, without the prefixes that peers hold.
+    pub routes: usize,
+    /// Next hops, with `local` and `reject`.
+    pub next_hops: usize,
+}
+
+impl Default for Book {
+    /// The book that says nothing yet.
+    fn default() -> Self {
+        let mut book = Self {
+            peers: Tree::default(),
+            names: Tree::default(),
+            client_ids: Tree::default(),
+            allowed: Tree::default(),
+            routes: Tree::default(),
+            hops: Tree::default(),
+            hop_names: Tree::default(),
+            uses: Tree::default(),
+            hops_to: Tree::default(),
+            declared: Counts::default(),
+            messages: 0,
+            files: Arc::default(),
+            id_last: FIRST_ID - 1,
+        };
+        for (id, name, hop) in [(REJECT, "reject", Hop::Reject), (LOCAL, "local", Hop::Local)] {
+            let name: Arc<str> = name.into();
+            book.hop_names.insert(Arc::clone(&name), id);
+            book.hops.insert(id, Arc::new(NextHop { name, id, hop, origin: Origin::Cli }));
+            book.messages += 1;
+        }
+        book
+    }
+}
+
+impl Book {
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        Counts { peers: self.peers.len(), routes: self.routes.len(), next_hops: self.hops.len() }
+    }
+
+    /// How much of it sources declare.
+    pub fn declared(&self) -> Counts {
+        self.declared
+    }
+
+    /// How many messages a snapshot of it takes in the commands ring, without beginning and commit.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// A peer by its key.
+    pub fn peer(&self, key: &PublicKey) -> Option<&Arc<Peer>> {
+        self.peers.get(key)
+    }
+
+    /// A peer by its name.
+    pub fn peer_named(&self, name: &str) -> Option<&Arc<Peer>> {
+        self.peers.get(self.names.get(name)?)
+    }
+
+    /// A peer by its client id, which is not zeros.
+    pub fn peer_with_client_id(&self, id: [u8; 3]) -> Option<&Arc<Peer>> {
+        self.peers.get(self.client_ids.get(&id)?)
+    }
+
+    /// The peer that holds exactly this prefix.
+    pub fn holder(&self, prefix: &IpNet) -> Option<&Arc<Peer>> {
+        self.peers.get(self.allowed.get(prefix)?)
+    }
+
+    /// The peer that holds exactly this address as a single one.
+    pub fn holder_of(&self, address: IpAddr) -> Option<&Arc<Peer>> {
+        self.holder(&IpNet::from(address))
+    }
+
+    /// Peers in the order of their keys, from the first behind `after` on.
+    pub fn peers_after(&self, after: Option<&PublicKey>) -> impl Iterator<Item = &Arc<Peer>> {
+        after.map_or_else(|| self.peers.iter(), |key| self.peers.after(key)).map(|(_, peer)| peer)
+    }
+
+    /// Prefixes that peers hold, in order, from the first behind `after` on: a pool of addresses finds its free ones
+    /// between them.
+    pub fn allowed_after(
+        &self,
+        after: Option<&IpNet>,
+    ) -> impl Iterator<Item = (&IpNet, &PublicKey)> {
+        after.map_or_else(|| self.allowed.iter(), |prefix| self.allowed.after(prefix))
+    }
+
+    /// The route of exactly this prefix.
+    pub fn route(&self, prefix: &IpNet) -> Option<&Route> {
+        self.routes.get(prefix)
+    }
+
+    /// Routes in the order of their prefixes (IPv4 first), from the first behind `after` on.
+    pub fn routes_after(&self, after: Option<&IpNet>) -> impl Iterator<Item = (&IpNet, &Route)> {
+        after.map_or_else(|| self.routes.iter(), |prefix| self.routes.after(prefix))
+    }
+
+    /// A next hop by its id.
+    pub fn next_hop(&self, id: u32) -> Option<&Arc<NextHop>> {
+        self.hops.get(&id)
+    }
+
+    /// A next hop by its name.
+    pub fn next_hop_named(&self, name: &str) -> Option<&Arc<NextHop>> {
+        self.hops.get(self.hop_names.get(name)?)
+    }
+
+    /// All next hops in the order of their ids; there are few.
+    pub fn next_hops(&self) -> impl Iterator<Item = &Arc<NextHop>> {
+        self.hops.iter().map(|(_, hop)| hop)
+    }
+
+    /// How many routes name a next hop.
+    pub fn uses(&self, id: u32) -> u32 {
+        self.uses.get(&id).copied().unwrap_or(0)
+    }
+
+    /// The files of sources that a [`Place`] may name.
+    pub fn files(&self) -> &[Arc<str>] {
+        &self.files
+    }
+
+    /// The number of a file, for a [`Place`]; a new one if need be. None when there are too many.
+    pub fn file(&mut self, name: &str) -> Option<u16> {
+        let found = self.files.iter().position(|file| **file == *name);
+        let at = found.unwrap_or_else(|| {
+            Arc::make_mut(&mut self.files).push(name.into());
+            self.files.len() - 1
+        });
+        u16::try_from(at).ok()
+    }
+
+    /// Where something comes from, in words: `peers.toml:12`, or who made it at run time.
+    pub fn place(&self, origin: Origin) -> String {
+        match origin {
+            Origin::Declared(Place { file, line }) => {
+                let file = self.files.get(usize::from(file)).map_or("a source", |file| &**file);
+                if line == 0 { file.to_owned() } else { format!("{file}:{line}") }
+            }
+            Origin::Cli => "made with `millrace`".to_owned(),
+            Origin::Uapi => "made with `wg`".to_owned(),
+            Origin::Registration => "registered".to_owned(),
+        }
+    }
+
+    /// An id for a new next hop.
+    pub(super) fn next_id(&mut self) -> u32 {
+        loop {
+            self.id_last = self.id_last.checked_add(1).unwrap_or(FIRST_ID);
+            if !self.hops.contains(&self.id_last) {
+                return self.id_last;
+            }
+        }
+    }
+}

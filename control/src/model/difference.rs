@@ -1,0 +1,242 @@
+//! What lies between two books, and the items that bring the dataplane from one to the other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use shm::message::{self, Item};
+use std::time::Duration;
+use wireguard::secret::Secret;
+
+use super::apply::messages_of;
+use super::tree::Tree;
+use super::{Book, NextHop, Peer, PublicKey, Route, key};
+
+/// What changes may have changed.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
+    peers: BTreeSet<PublicKey>,
+    routes: BTreeSet<IpNet>,
+    next_hops: BTreeSet<u32>,
+}
+
+impl Touched {
+    /// Adds what other changes have touched.
+    pub fn merge(&mut self, other: Self) {
+        self.peers.extend(other.peers);
+        self.routes.extend(other.routes);
+        self.next_hops.extend(other.next_hops);
+    }
+
+    /// The peers' keys, in order.
+    pub fn peers(&self) -> impl Iterator<Item = &PublicKey> {
+        self.peers.iter()
+    }
+
+    /// The routes' prefixes, in order.
+    pub fn routes(&self) -> impl Iterator<Item = &IpNet> {
+        self.routes.iter()
+    }
+
+    /// The next hops' ids, in order.
+    pub fn next_hops(&self) -> impl Iterator<Item = &u32> {
+        self.next_hops.iter()
+    }
+
+    pub(super) fn peer(&mut self, key: PublicKey) {
+        self.peers.insert(key);
+    }
+
+    pub(super) fn route(&mut self, prefix: IpNet) {
+        self.routes.insert(prefix);
+    }
+
+    pub(super) fn next_hop(&mut self, id: u32) {
+        self.next_hops.insert(id);
+    }
+}
+
+/// Items from one book to another, in the order in which they are sent: what frees comes before what takes, what is
+/// named before what names it.
+#[derive(Clone, Debug, Default)]
+pub struct Difference {
+    /// Routes that go.
+    pub routes_removed: Vec<IpNet>,
+    /// Peers that go.
+    pub peers_removed: Vec<PublicKey>,
+    /// Peers that come or change.
+    pub peers: Vec<Arc<Peer>>,
+    /// Next hops that come or change.
+    pub next_hops: Vec<Arc<NextHop>>,
+    /// Routes that come or change.
+    pub routes: Vec<(IpNet, Route)>,
+    /// Next hops that go.
+    pub next_hops_removed: Vec<u32>,
+}
+
+impl Difference {
+    /// Between two books, where only what was touched can differ.
+    pub fn of_touched(from: &Book, to: &Book, touched: &Touched) -> Self {
+        let mut difference = Self::default();
+        for key in &touched.peers {
+            difference.add_peer(*key, from.peers.get(key), to.peers.get(key));
+        }
+        for prefix in &touched.routes {
+            difference.add_route(*prefix, from.routes.get(prefix), to.routes.get(prefix));
+        }
+        for id in &touched.next_hops {
+            difference.add_next_hop(*id, from.hops.get(id), to.hops.get(id));
+        }
+        difference
+    }
+
+    /// Between any two books.
+    pub fn between(from: &Book, to: &Book) -> Self {
+        let mut difference = Self::default();
+        merge(&from.peers, &to.peers, |key, old, new| difference.add_peer(*key, old, new));
+        merge(&from.routes, &to.routes, |prefix, old, new| difference.add_route(*prefix, old, new));
+        merge(&from.hops, &to.hops, |id, old, new| difference.add_next_hop(*id, old, new));
+        difference
+    }
+
+    /// Whether the dataplane would see none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many things differ.
+    pub fn len(&self) -> usize {
+        self.routes_removed.len()
+            + self.peers_removed.len()
+            + self.peers.len()
+            + self.next_hops.len()
+            + self.routes.len()
+            + self.next_hops_removed.len()
+    }
+
+    /// As items of a transaction.
+    pub fn items(&self) -> impl Iterator<Item = Item> {
+        (0..self.len()).filter_map(|at| self.item(at))
+    }
+
+    /// The item at a place, so that whoever sends them may stop and go on.
+    pub fn item(&self, at: usize) -> Option<Item> {
+        let Self { routes_removed, peers_removed, peers, next_hops, routes, next_hops_removed } =
+            self;
+        let mut at = at;
+        // Whether the place is in a list of this length; else it is behind it.
+        let mut within = |len: usize| {
+            let place = at;
+            at = at.wrapping_sub(len);
+            (place < len).then_some(place)
+        };
+        if let Some(place) = within(routes_removed.len()) {
+            return routes_removed.get(place).copied().map(Item::RouteRemove);
+        }
+        if let Some(place) = within(peers_removed.len()) {
+            return peers_removed.get(place).copied().map(Item::PeerRemove);
+        }
+        if let Some(place) = within(peers.len()) {
+            return peers.get(place).map(|peer| Item::Peer(Box::new(peer_message(peer))));
+        }
+        if let Some(place) = within(next_hops.len()) {
+            return next_hops.get(place).map(|hop| Item::NextHop { id: hop.id, hop: hop.hop });
+        }
+        if let Some(place) = within(routes.len()) {
+            let (prefix, route) = routes.get(place)?;
+            return Some(Item::Route { prefix: *prefix, next_hop: route.next_hop });
+        }
+        next_hops_removed.get(within(next_hops_removed.len())?).copied().map(Item::NextHopRemove)
+    }
+
+    /// What a message of the transaction is about, counted as the dataplane counts: a peer with many prefixes takes
+    /// several.
+    pub fn title(&self, message: u64) -> Option<String> {
+        let mut left = message;
+        (0..self.len()).find_map(|at| {
+            let item = self.item(at)?;
+            let (title, messages) = match &item {
+                Item::Peer(peer) => (
+                    format!("peer {}", key::title(&peer.public_key)),
+                    messages_of(&peer.allowed_ips),
+                ),
+                Item::PeerRemove(key) => (format!("peer {}", key::title(key)), 1),
+                Item::Route { prefix, .. } | Item::RouteRemove(prefix) => {
+                    (format!("route {prefix}"), 1)
+                }
+                Item::NextHop { id, .. } | Item::NextHopRemove(id) => (format!("next hop {id}"), 1),
+            };
+            if left < messages {
+                return Some(title);
+            }
+            left -= messages;
+            None
+        })
+    }
+
+    fn add_peer(&mut self, key: PublicKey, from: Option<&Arc<Peer>>, to: Option<&Arc<Peer>>) {
+        match (from, to) {
+            (Some(_), None) => self.peers_removed.push(key),
+            (None, Some(new)) => self.peers.push(Arc::clone(new)),
+            (Some(old), Some(new)) if !Arc::ptr_eq(old, new) && !old.is_same_to_dataplane(new) => {
+                self.peers.push(Arc::clone(new));
+            }
+            _ => {}
+        }
+    }
+
+    fn add_route(&mut self, prefix: IpNet, from: Option<&Route>, to: Option<&Route>) {
+        match (from, to) {
+            (Some(_), None) => self.routes_removed.push(prefix),
+            (None, Some(new)) => self.routes.push((prefix, *new)),
+            (Some(old), Some(new)) if old.next_hop != new.next_hop => {
+                self.routes.push((prefix, *new));
+            }
+            _ => {}
+        }
+    }
+
+    fn add_next_hop(&mut self, id: u32, from: Option<&Arc<NextHop>>, to: Option<&Arc<NextHop>>) {
+        match (from, to) {
+            (Some(_), None) => self.next_hops_removed.push(id),
+            (None, Some(new)) => self.next_hops.push(Arc::clone(new)),
+            (Some(old), Some(new)) if old.hop != new.hop => self.next_hops.push(Arc::clone(new)),
+            _ => {}
+        }
+    }
+}
+
+/// Walks two trees together, in the order of their keys.
+fn merge<K: Ord, V>(
+    one: &Tree<K, V>,
+    other: &Tree<K, V>,
+    mut each: impl FnMut(&K, Option<&V>, Option<&V>),
+) {
+    let (mut left, mut right) = (one.iter().peekable(), other.iter().peekable());
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (Some((key, _)), Some((other, _))) => key.cmp(other),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (None, None) => return,
+        };
+        let from = if order.is_le() { left.next() } else { None };
+        let to = if order.is_ge() { right.next() } else { None };
+        if let Some((key, _)) = from.or(to) {
+            each(key, from.map(|(_, value)| value), to.map(|(_, value)| value));
+        }
+    }
+}
+
+/// A peer as the dataplane is told of it.
+pub(crate) fn peer_message(peer: &Peer) -> message::Peer {
+    message::Peer {
+        public_key: peer.public_key,
+        preshared_key: peer.preshared_key.as_deref().cloned().unwrap_or(Secret::zero()),
+        client_id: peer.client_id,
+        endpoint: peer.endpoint,
+        persistent_keepalive: (peer.persistent_keepalive != 0)
+            .then(|| Duration::from_secs(peer.persistent_keepalive.into())),
+        allowed_ips: peer.allowed_ips.to_vec(),
+    }
+}
