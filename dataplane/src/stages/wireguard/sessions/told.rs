@@ -34,7 +34,9 @@ impl Sessions {
         let Some(peer) = self.peers.get_mut(local as usize) else { return };
         let retired = peer.keyring.clear();
         // It may stand in the list of those that are ready, where nothing comes of it.
-        *peer = Peer { ready: peer.ready, ..Peer::vacant(peer.number) };
+        let ready = peer.ready;
+        *peer = Peer::vacant(peer.number);
+        peer.ready = ready;
         self.retire(retired);
         self.wheel.cancel(local);
     }
