@@ -112,7 +112,7 @@ impl Changes {
         let numbers = self.numbers(tables, scene.registry)?;
         let values = self.values(tables, scene, &numbers)?;
         self.check_uses(tables)?;
-        let changes = self.prefixes(tables, scene.registry, (&numbers, &values))?;
+        let changes = self.prefixes(tables, scene, (&numbers, &values))?;
         let mut set = Vec::new();
         let mut removed = Vec::new();
         for key in &self.named {
@@ -188,7 +188,6 @@ impl Changes {
             };
             let value = match hop {
                 Hop::Reject => Ok(NextHop::Reject),
-                Hop::Local if scene.site.local.is_none() => Err(Obstacle::NoLocal),
                 Hop::Local => Ok(NextHop::Local),
                 Hop::Client(key) => client(key).map(NextHop::Client).ok_or(Obstacle::NoPeer),
                 Hop::Gre { .. } | Hop::Direct | Hop::Via { .. } => Err(Obstacle::NoEgress),
@@ -229,11 +228,20 @@ impl Changes {
     fn prefixes(
         &self,
         tables: &Tables,
-        registry: &Registry,
+        scene: Scene<'_>,
         (numbers, values): (&HashMap<PublicKey, u32>, &HashMap<u32, NextHop>),
     ) -> Result<Vec<Change>, Refused> {
-        let mut claims =
-            Claims { tables, given_up: self.given_up(tables, registry), made: ByNet::default() };
+        // A next hop to this machine that no route uses does no harm where there is no way to it.
+        let leads = |hop: &u32| match values.get(hop).copied() {
+            None => Err(Obstacle::NoNextHop),
+            Some(NextHop::Local) if scene.site.local.is_none() => Err(Obstacle::NoLocal),
+            Some(value) => Ok(value),
+        };
+        let mut claims = Claims {
+            tables,
+            given_up: self.given_up(tables, scene.registry),
+            made: ByNet::default(),
+        };
         for key in &self.named {
             let (Some((at, Some(peer))), Some(number)) = (self.peers.get(key), numbers.get(key))
             else {
@@ -245,8 +253,7 @@ impl Changes {
         }
         for (net, (at, hop)) in &self.routes {
             let Some(hop) = hop else { continue };
-            let value = values.get(hop).copied();
-            let value = value.ok_or(Refused { item: *at, obstacle: Obstacle::NoNextHop })?;
+            let value = leads(hop).map_err(|obstacle| Refused { item: *at, obstacle })?;
             claims.claim(*net, *at, value)?;
         }
         // Routes that stay, to a next hop that leads elsewhere from now on.
@@ -254,7 +261,8 @@ impl Changes {
         if self.hops.values().any(|(_, hop)| hop.is_some()) {
             let stay = tables.routes.iter().filter(|(net, _)| !self.routes.contains_key(net));
             for (net, hop) in stay.filter(|(_, hop)| moved(hop)) {
-                let value = values.get(hop).copied().unwrap_or(NextHop::Reject);
+                let at = self.hops.get(hop).map_or(self.count, |(at, _)| *at);
+                let value = leads(hop).map_err(|obstacle| Refused { item: at, obstacle })?;
                 claims.made.insert(*net, value);
             }
         }

@@ -72,7 +72,7 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
         Obstacle::NextHopInUse => (vec![peer(2), Item::NextHopRemove(1)], 1),
         Obstacle::NoPeer => (vec![hop(NextHop::Client(key(2)))], 0),
         Obstacle::NoEgress => (vec![hop(NextHop::Reject), hop(NextHop::Direct)], 1),
-        Obstacle::NoLocal => (vec![hop(NextHop::Local)], 0),
+        Obstacle::NoLocal => (vec![hop(NextHop::Local), route("203.0.113.0/24", 2)], 1),
         Obstacle::TooManyLongPrefixes => {
             let nets = (0..=0x8000_u32).map(|at| {
                 let base = u32::from_be_bytes([203, 0, 0, 0]) + (at << 8);
