@@ -3,10 +3,12 @@
 //!
 //! - [`model`]: the book of peers, next hops and routes, and every rule that a change must obey;
 //! - [`desk`]: the one place where the book is changed, and the way to it for everybody else;
+//! - [`config`]: the daemon's own configuration;
 //! - [`live`]: what is known of each peer beside the book, as the dataplane tells it.
 //! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod desk;
 pub mod live;
 pub mod model;

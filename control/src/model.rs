@@ -5,6 +5,7 @@
 
 mod apply;
 mod book;
+pub(crate) mod declaration;
 mod difference;
 pub mod key;
 mod lookup;
@@ -21,7 +22,8 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 pub use apply::Limits;
-pub use book::{Book, LOCAL, REJECT};
+pub use book::{Book, Counts, LOCAL, REJECT};
+pub use declaration::Declaration;
 pub use difference::{Difference, Touched};
 pub use lookup::Decision;
 pub use refused::{Cause, Refused};

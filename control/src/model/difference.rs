@@ -115,18 +115,37 @@ impl Difference {
 
     /// As items of a transaction.
     pub fn items(&self) -> impl Iterator<Item = Item> {
-        let peers = self.peers.iter().map(|peer| Item::Peer(Box::new(peer_message(peer))));
-        let next_hops = self.next_hops.iter().map(|hop| Item::NextHop { id: hop.id, hop: hop.hop });
-        let routes = self
-            .routes
-            .iter()
-            .map(|(prefix, route)| Item::Route { prefix: *prefix, next_hop: route.next_hop });
-        let gone = self.routes_removed.iter().copied().map(Item::RouteRemove);
-        gone.chain(self.peers_removed.iter().copied().map(Item::PeerRemove))
-            .chain(peers)
-            .chain(next_hops)
-            .chain(routes)
-            .chain(self.next_hops_removed.iter().copied().map(Item::NextHopRemove))
+        (0..self.len()).filter_map(|at| self.item(at))
+    }
+
+    /// The item at a place, so that whoever sends them may stop and go on.
+    pub fn item(&self, at: usize) -> Option<Item> {
+        let Self { routes_removed, peers_removed, peers, next_hops, routes, next_hops_removed } =
+            self;
+        let mut at = at;
+        // Whether the place is in a list of this length; else it is behind it.
+        let mut within = |len: usize| {
+            let place = at;
+            at = at.wrapping_sub(len);
+            (place < len).then_some(place)
+        };
+        if let Some(place) = within(routes_removed.len()) {
+            return routes_removed.get(place).copied().map(Item::RouteRemove);
+        }
+        if let Some(place) = within(peers_removed.len()) {
+            return peers_removed.get(place).copied().map(Item::PeerRemove);
+        }
+        if let Some(place) = within(peers.len()) {
+            return peers.get(place).map(|peer| Item::Peer(Box::new(peer_message(peer))));
+        }
+        if let Some(place) = within(next_hops.len()) {
+            return next_hops.get(place).map(|hop| Item::NextHop { id: hop.id, hop: hop.hop });
+        }
+        if let Some(place) = within(routes.len()) {
+            let (prefix, route) = routes.get(place)?;
+            return Some(Item::Route { prefix: *prefix, next_hop: route.next_hop });
+        }
+        next_hops_removed.get(within(next_hops_removed.len())?).copied().map(Item::NextHopRemove)
     }
 
     fn add_peer(&mut self, key: PublicKey, from: Option<&Arc<Peer>>, to: Option<&Arc<Peer>>) {

@@ -1,0 +1,122 @@
+//! What sources declare, all of it at one moment, and what of the book is to be changed for it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::{Book, Cause, Change, HopNamed, Origin, Peer, Place, Refused, RouteTo};
+
+/// All that a source declares. Origins are [`Origin::Declared`], their files numbers into `files`.
+#[derive(Clone, Debug, Default)]
+pub struct Declaration {
+    /// The names of its files.
+    pub files: Vec<String>,
+    /// Peers.
+    pub peers: Vec<Peer>,
+    /// Next hops.
+    pub next_hops: Vec<HopNamed>,
+    /// Routes.
+    pub routes: Vec<RouteTo>,
+}
+
+impl Declaration {
+    /// The changes that make it the declared layer of a book. Files get their numbers in the book.
+    pub fn changes(mut self, book: &mut Book) -> Result<Vec<Change>, Refused> {
+        self.number(book)?;
+        let peers = distinct(
+            book,
+            &self.peers,
+            |peer| (&peer.public_key, peer.origin),
+            |peer| format!("public_key: peer {}", peer.title()),
+        )?;
+        let hops = distinct(
+            book,
+            &self.next_hops,
+            |hop| (&*hop.name, hop.origin),
+            |hop| format!("name: next hop {}", hop.name),
+        )?;
+        let routes = distinct(
+            book,
+            &self.routes,
+            |route| (&route.prefix, route.origin),
+            |route| format!("prefix: route {}", route.prefix),
+        )?;
+        let gone = book
+            .peers
+            .iter()
+            .filter(|(key, peer)| peer.origin.is_declared() && !peers.contains_key(key));
+        let mut changes: Vec<Change> = gone.map(|(key, _)| Change::RemovePeer(*key)).collect();
+        let gone = book
+            .routes
+            .iter()
+            .filter(|(prefix, route)| route.origin.is_declared() && !routes.contains_key(prefix));
+        changes.extend(gone.map(|(prefix, _)| Change::RemoveRoute(*prefix)));
+        let gone = book.hop_names.iter().filter(|(name, id)| {
+            let declared = book.hops.get(id).is_some_and(|hop| hop.origin.is_declared());
+            declared && !hops.contains_key(&***name)
+        });
+        let hops_gone: Vec<Arc<str>> = gone.map(|(name, _)| Arc::clone(name)).collect();
+        drop((peers, hops, routes));
+        // What names follows what is named, and goes before it.
+        let new = self.peers.into_iter().filter(|peer| !is_there(book, peer)).map(Change::PutPeer);
+        changes.extend(new);
+        changes.extend(self.next_hops.into_iter().map(Change::PutNextHop));
+        let new = self.routes.into_iter().filter(|route| !leads_there(book, route));
+        changes.extend(new.map(Change::PutRoute));
+        changes.extend(hops_gone.into_iter().map(Change::RemoveNextHop));
+        Ok(changes)
+    }
+
+    /// From numbers of our own files to the book's.
+    fn number(&mut self, book: &mut Book) -> Result<(), Refused> {
+        let mut numbers = Vec::new();
+        for name in &self.files {
+            numbers.push(book.file(name).ok_or_else(|| {
+                Refused::new(Cause::Full, "more than 65536 files were declared; restart control")
+            })?);
+        }
+        let renumber = |origin: &mut Origin| {
+            if let Origin::Declared(place) = origin {
+                place.file = numbers.get(usize::from(place.file)).copied().unwrap_or_default();
+            }
+        };
+        self.peers.iter_mut().for_each(|peer| renumber(&mut peer.origin));
+        self.next_hops.iter_mut().for_each(|hop| renumber(&mut hop.origin));
+        self.routes.iter_mut().for_each(|route| renumber(&mut route.origin));
+        Ok(())
+    }
+}
+
+fn is_there(book: &Book, peer: &Peer) -> bool {
+    let old = book.peers.get(&peer.public_key);
+    old.is_some_and(|old| old.origin == peer.origin && old.says_the_same(peer))
+}
+
+fn leads_there(book: &Book, wanted: &RouteTo) -> bool {
+    book.routes.get(&wanted.prefix).is_some_and(|old| {
+        let hop = book.hops.get(&old.next_hop);
+        old.origin == wanted.origin && hop.is_some_and(|hop| hop.name == wanted.next_hop)
+    })
+}
+
+/// All by their keys, if no two have the same.
+fn distinct<'a, T, K: Hash + Eq + ?Sized>(
+    book: &Book,
+    all: &'a [T],
+    key: impl Fn(&'a T) -> (&'a K, Origin),
+    title: impl Fn(&T) -> String,
+) -> Result<HashMap<&'a K, Origin>, Refused> {
+    let mut seen = HashMap::with_capacity(all.len());
+    for one in all {
+        let (key, origin) = key(one);
+        if let Some(other) = seen.insert(key, origin) {
+            let other = book.place(other);
+            let what = format!("{} is there already ({other}); keep one of them", title(one));
+            return Err(Refused::new(Cause::Conflict, what).at(book.place(origin)));
+        }
+    }
+    Ok(seen)
+}
+
+/// The origin of what a source's change concerns as a whole.
+pub(crate) const BY_SOURCE: Origin = Origin::Declared(Place { file: 0, line: 0 });
