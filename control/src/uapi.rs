@@ -15,13 +15,14 @@ mod socket;
 mod wrong;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use wireguard::secret::Secret;
 
+use crate::config::Wireguard;
 use crate::desk::Desk;
 use conversation::{Common, Conversation};
 use socket::Socket;
@@ -51,18 +52,6 @@ impl Default for Bounds {
     }
 }
 
-/// How to be found by `wg`.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The name by which `wg` knows this server.
-    pub interface: String,
-    /// Where `wg` looks for sockets, which is `/var/run/wireguard`; others are for tests.
-    pub directory: PathBuf,
-    /// The file of the server's private key, if `wg` shall show it and the public one: the protocol has no word for
-    /// a public key of the server.
-    pub private_key_file: Option<PathBuf>,
-}
-
 /// Why `wg` cannot be served: where, what, and what to do about it.
 #[derive(Debug)]
 pub struct Error(String);
@@ -90,9 +79,9 @@ pub struct Listener {
 }
 
 /// Makes the socket, so that whoever starts control is told at once if that cannot be. Within a tokio runtime only.
-pub fn listen(settings: &Settings) -> Result<Listener, Error> {
-    let private_key = settings.private_key_file.as_deref().map(own::read_key).transpose()?;
-    let socket = Socket::listen(&settings.directory, &settings.interface)?;
+pub fn listen(config: &Wireguard) -> Result<Listener, Error> {
+    let private_key = config.private_key_file.as_deref().map(own::read_key).transpose()?;
+    let socket = Socket::listen(&config.directory, &config.interface)?;
     let private_key = private_key.map(Arc::new);
     Ok(Listener { socket, private_key, bounds: Bounds::default() })
 }

@@ -103,12 +103,7 @@ impl Plan<'_> {
         Ok(peer)
     }
 
-    fn give(
-        &mut self,
-        key: PublicKey,
-        held: &mut Vec<IpNet>,
-        net: IpNet,
-    ) -> Result<(), Refused> {
+    fn give(&mut self, key: PublicKey, held: &mut Vec<IpNet>, net: IpNet) -> Result<(), Refused> {
         if held.contains(&net) {
             return Ok(());
         }

@@ -247,9 +247,21 @@ mod tests {
     /// Lines that are nearly right, so that arbitrary ones get beyond the first comparison.
     fn nearly_a_line() -> impl Strategy<Value = Vec<u8>> {
         let keys = prop::sample::select(vec![
-            "private_key", "listen_port", "fwmark", "replace_peers", "public_key", "remove",
-            "update_only", "preshared_key", "endpoint", "persistent_keepalive_interval",
-            "replace_allowed_ips", "allowed_ip", "protocol_version", "errno", "",
+            "private_key",
+            "listen_port",
+            "fwmark",
+            "replace_peers",
+            "public_key",
+            "remove",
+            "update_only",
+            "preshared_key",
+            "endpoint",
+            "persistent_keepalive_interval",
+            "replace_allowed_ips",
+            "allowed_ip",
+            "protocol_version",
+            "errno",
+            "",
         ]);
         let values = prop_oneof![
             "true|1|0|65535|-?[0-9.]{1,15}/[0-9]{1,3}|-?[0-9a-f:]{2,20}/[0-9]{1,3}",
