@@ -3,13 +3,18 @@
 //!
 //! - [`model`]: the book of peers, next hops and routes, and every rule that a change must obey;
 //! - [`desk`]: the one place where the book is changed, and the way to it for everybody else;
+//! - [`keep`]: what survives a restart;
 //! - [`config`]: the daemon's own configuration;
-//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it.
-//! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book.
+//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
+//! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
+//! - [`testing`]: a dataplane of its own thread that tests can see into.
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod dataplane;
 pub mod desk;
+pub mod keep;
 pub mod live;
 pub mod model;
+pub mod testing;
 pub mod uapi;
