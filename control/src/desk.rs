@@ -202,6 +202,13 @@ impl Desk {
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
+    /// The same for a thread that waits; not for tasks.
+    pub fn declare_now(&self, declaration: Declaration) -> Result<Applied, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::declare(declaration, answer))?;
+        answered.blocking_recv().unwrap_or_else(|_| Err(ended()))
+    }
+
     /// Whether a declaration could be the declared layer, and what it would differ for the dataplane. Changes nothing.
     pub fn check_declaration(
         &self,

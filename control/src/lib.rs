@@ -3,6 +3,7 @@
 //!
 //! - [`model`]: the book of peers, next hops and routes, and every rule that a change must obey;
 //! - [`desk`]: the one place where the book is changed, and the way to it for everybody else;
+//! - [`source`]: what declares parts of the book, and is followed;
 //! - [`keep`]: what survives a restart;
 //! - [`config`]: the daemon's own configuration;
 //! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
@@ -16,5 +17,6 @@ pub mod desk;
 pub mod keep;
 pub mod live;
 pub mod model;
+pub mod source;
 pub mod testing;
 pub mod uapi;
