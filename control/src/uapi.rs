@@ -47,7 +47,7 @@ impl Default for Bounds {
             connections: 32,
             requests_len: 512 << 20,
             idle: Duration::from_secs(30),
-            request: Duration::from_secs(120),
+            request: Duration::from_mins(2),
         }
     }
 }

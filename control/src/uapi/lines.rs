@@ -87,7 +87,7 @@ mod tests {
             let writer = tokio::spawn(async move {
                 tokio::io::AsyncWriteExt::write_all(&mut to, &octets).await.unwrap();
             });
-            let mut lines = Lines::new(from, Duration::from_secs(60));
+            let mut lines = Lines::new(from, Duration::from_mins(1));
             let mut all = Vec::new();
             loop {
                 match lines.next().await.unwrap() {

@@ -91,6 +91,10 @@ fn bind(
     path: &Path,
 ) -> std::io::Result<(UnixListener, (u64, u64))> {
     let private = directory.join(format!(".{interface}.{}", std::process::id()));
+    // One of a process that died here and had our number.
+    if private.exists() {
+        fs::remove_dir_all(&private)?;
+    }
     DirBuilder::new().mode(0o700).create(&private)?;
     let unmoved = private.join("s");
     let bound = UnixListener::bind(&unmoved).and_then(|listener| {
@@ -128,6 +132,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("wg9.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        fs::create_dir(directory.path().join(format!(".wg9.{}", std::process::id()))).unwrap();
         let socket = listen(directory.path()).unwrap();
         let refused = listen(directory.path()).unwrap_err().to_string();
         assert!(refused.contains("wg9.sock: is served by another process; stop that"), "{refused}");

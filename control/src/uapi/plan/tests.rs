@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -164,8 +165,10 @@ fn a_request_with_one_fault_changes_nothing() {
     let route =
         RouteTo { prefix: net("10.9.0.0/16"), next_hop: "local".into(), origin: Origin::Cli };
     book.apply(Origin::Cli, &[Change::AddRoute(route)], &Limits::default()).unwrap();
-    let many: String =
-        (0..=ADDRESSES_PER_PEER_MAX).map(|at| format!("allowed_ip=10.1.0.{at}/32\n")).collect();
+    let mut many = String::new();
+    for at in 0..=ADDRESSES_PER_PEER_MAX {
+        writeln!(many, "allowed_ip=10.1.0.{at}/32").unwrap();
+    }
     let cases = [
         (named(2) + "allowed_ip=10.9.0.0/16\n", Cause::Conflict),
         (named(2) + "endpoint=192.0.2.1:0\n", Cause::Invalid),
