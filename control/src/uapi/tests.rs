@@ -1,3 +1,5 @@
+//! Claims about connections: what is answered, what changes nothing, what is bounded.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 

@@ -1,3 +1,5 @@
+//! Claims about what requests make of books.
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
