@@ -5,15 +5,20 @@
 //! - [`desk`]: the one place where the book is changed, and the way to it for everybody else;
 //! - [`source`]: what declares parts of the book, and is followed;
 //! - [`keep`]: what survives a restart;
+//! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
 //! - [`config`]: the daemon's own configuration;
 //! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
 //! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
 //! - [`testing`]: a dataplane of its own thread that tests can see into.
 #![forbid(unsafe_code)]
 
+pub mod api;
+pub mod cli;
 pub mod config;
+pub mod counters;
 mod dataplane;
 pub mod desk;
+pub mod drops;
 pub mod keep;
 pub mod live;
 pub mod model;
