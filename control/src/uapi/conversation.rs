@@ -22,6 +22,9 @@ use crate::model::Origin;
 /// Octets of an answer that are written at a time.
 const PAGE_LEN: usize = 256 * 1024;
 
+// A page with room made for a peer never grows.
+const _: () = assert!(show::PEER_LEN_MAX <= PAGE_LEN);
+
 /// Peers of an answer whose state is looked up at a time.
 const PEERS_AT_A_TIME: usize = 512;
 
