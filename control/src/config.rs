@@ -38,6 +38,9 @@ pub struct Wireguard {
     /// The directory of the sockets that `wg` looks into; others are for tests.
     #[serde(default = "var_run")]
     pub directory: PathBuf,
+    /// The file of the server's private key, if `wg` shall show it and the public one: its protocol has no word for
+    /// a public key of the server.
+    pub private_key_file: Option<PathBuf>,
 }
 
 fn var_run() -> PathBuf {
@@ -103,7 +106,7 @@ impl Config {
         let root = file.shared_memory.as_deref().unwrap_or(Path::new("/dev/shm"));
         let place = Place::beneath(root, name)
             .map_err(|error| source.error(&file.instance.span(), &error.to_string()))?;
-        let beside = |path: PathBuf| source.path.with_file_name("").join(path);
+        let beside = |path: PathBuf| source.beside(path);
         Ok(Self {
             place,
             directory: file.directory.map(beside),
@@ -133,6 +136,11 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// A path that is relative to the file's own directory.
+    fn beside(&self, path: PathBuf) -> PathBuf {
+        self.path.with_file_name("").join(path)
+    }
+
     fn error(&self, span: &Range<usize>, what: &str) -> Error {
         let path = self.path.display();
         if *span == (0..0) {
@@ -144,7 +152,8 @@ impl Text<'_> {
 
     fn wireguard(&self, section: Spanned<Wireguard>) -> Result<Wireguard, Error> {
         let span = section.span();
-        let section = section.into_inner();
+        let mut section = section.into_inner();
+        section.private_key_file = section.private_key_file.map(|path| self.beside(path));
         let name = &section.interface;
         let fits = (1..=INTERFACE_NAME_LEN_MAX).contains(&name.len())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
@@ -177,6 +186,9 @@ mod tests {
         let config = parse("directory = \"control.d\"\nstate = \"/srv/state\"").unwrap();
         assert_eq!(config.directory.unwrap(), Path::new("/etc/millrace/control.d"));
         assert_eq!(config.state, Path::new("/srv/state"));
+        let config = parse("[wireguard]\ninterface = \"wg0\"\nprivate_key_file = \"key\"").unwrap();
+        let key = config.wireguard.unwrap().private_key_file;
+        assert_eq!(key.unwrap(), Path::new("/etc/millrace/key"));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! - [`keep`]: what survives a restart;
 //! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
 //! - [`config`]: the daemon's own configuration;
-//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it.
+//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
+//! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
 //! - [`testing`]: a dataplane of its own thread that tests can see into.
 #![forbid(unsafe_code)]
 
@@ -23,3 +24,4 @@ pub mod live;
 pub mod model;
 pub mod source;
 pub mod testing;
+pub mod uapi;

@@ -14,7 +14,9 @@ use control::desk::Desk;
 use control::keep::Keep;
 use control::model::{Book, Limits};
 use control::source::{Directory, Follower, Source as _};
+use control::uapi;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// millrace's control: feeds the dataplane with peers and routes, and answers those who ask.
 #[derive(Debug, Parser)]
@@ -79,6 +81,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let socket = config.socket.display();
         format!("{socket}: cannot be listened to ({error}); set `socket` to a path that may be")
     })?;
+    let wireguard = config.wireguard.as_ref().map(uapi::listen).transpose()?;
     let desk = Desk::open(config.place.clone(), keep)?;
     drop(unreadable);
     let kept = desk.book().counts();
@@ -90,6 +93,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let counters = Counters::new(config.place.clone());
     let api = Arc::new(Api { instance: config.instance, desk: desk.clone(), source, counters });
     tokio::spawn(api.serve(listener));
+    let mut tools = JoinSet::new();
+    if let Some(listener) = wireguard {
+        tools.spawn(listener.serve(desk.clone()));
+    }
     say("ready")?;
     loop {
         tokio::select! {
@@ -99,6 +106,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         }
     }
     log::info!("stopping");
+    tools.shutdown().await;
     desk.end().await;
     // What a later start would take for a dead control's anyway.
     drop(std::fs::remove_file(&config.socket));
