@@ -9,5 +9,8 @@
 
 pub mod config;
 pub mod desk;
+pub mod http;
 pub mod live;
+pub mod metrics;
 pub mod model;
+pub mod register;
