@@ -4,7 +4,9 @@
 //! and only what it has put in force becomes the book that readers see. Readers take the book as it is and keep it
 //! as long as they like: it is a value.
 
+mod batch;
 mod owner;
+mod surveys;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,8 +16,14 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot};
 
+use shm::Place;
+
+use crate::dataplane::Link;
+use crate::keep::{Error, Keep, Scribe};
 use crate::live::Lives;
-use crate::model::{Book, Cause, Change, Difference, Limits, Origin, PublicKey, Refused};
+use crate::model::{
+    BY_SOURCE, Book, Cause, Change, Declaration, Difference, Limits, Origin, PublicKey, Refused,
+};
 use owner::{Owner, Request};
 
 /// Requests that wait for the desk; more are refused, so that a flood costs no memory.
@@ -109,9 +117,38 @@ struct Shared {
     notices: broadcast::Sender<Notice>,
 }
 
+impl Shared {
+    fn book(&self) -> Book {
+        self.book.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, book: Book) {
+        let mut place = self.book.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *place, book);
+        // Readers do not wait until what was replaced is gone.
+        drop(place);
+        drop(before);
+    }
+}
+
 impl Desk {
+    /// The desk of a dataplane, with what was kept. Waits for no dataplane: it is attached to when it comes.
+    pub fn open(place: Place, keep: Keep) -> Result<Self, Error> {
+        let book = keep.book()?;
+        Ok(Self::begin(book, Some(Link::new(place)), Some(keep)))
+    }
+
+    /// A desk whose book is kept in memory alone. For tests.
+    pub fn forgetful(place: Place, book: Book) -> Self {
+        Self::begin(book, Some(Link::new(place)), None)
+    }
+
     /// A desk without a dataplane: every change is in force at once. For tests.
     pub fn detached(book: Book) -> Self {
+        Self::begin(book, None, None)
+    }
+
+    fn begin(book: Book, link: Option<Link>, keep: Option<Keep>) -> Self {
         let (requests, waiting) = sync_channel(REQUESTS_MAX);
         let shared = Arc::new(Shared {
             book: RwLock::new(book),
@@ -120,9 +157,14 @@ impl Desk {
             lives: Lives::default(),
             notices: broadcast::Sender::new(NOTICES_MAX),
         });
-        let owner = Owner::new(Arc::clone(&shared), waiting);
+        let owner = Owner::new(Arc::clone(&shared), waiting, link, Scribe::begin(keep));
         std::thread::spawn(move || owner.run());
         Self { requests, shared }
+    }
+
+    /// Another control that has the dataplane of a place already.
+    pub fn rival(place: &Place) -> Option<shm::Error> {
+        Link::is_taken(place)
     }
 
     /// Makes all of the changes or none. Comes back when the dataplane has put them in force, or at once when none
@@ -141,7 +183,7 @@ impl Desk {
     {
         let (keep, kept) = oneshot::channel();
         let (answer, answered) = oneshot::channel();
-        let decide = Box::new(move |book: &Book| {
+        let decide = Box::new(move |book: &mut Book| {
             let (changes, more) = decide(book)?;
             // Nobody waits any more for what cannot be given: the request was dropped.
             drop(keep.send(more));
@@ -151,6 +193,33 @@ impl Desk {
         let applied = answered.await.unwrap_or_else(|_| Err(ended()))?;
         let more = kept.await.map_err(|_| ended())?;
         Ok((applied, more))
+    }
+
+    /// Makes a declaration the declared layer, whole or not at all.
+    pub async fn declare(&self, declaration: Declaration) -> Result<Applied, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::declare(declaration, answer))?;
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// The same for a thread that waits; not for tasks.
+    pub fn declare_now(&self, declaration: Declaration) -> Result<Applied, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::declare(declaration, answer))?;
+        answered.blocking_recv().unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Whether a declaration could be the declared layer, and what it would differ for the dataplane. Changes nothing.
+    pub fn check_declaration(
+        &self,
+        declaration: Declaration,
+    ) -> Result<(Book, Difference), Refused> {
+        let book = self.book();
+        let mut candidate = book.clone();
+        let changes = declaration.changes(&mut candidate)?;
+        let touched = candidate.apply(BY_SOURCE, &changes, &self.limits())?;
+        let difference = Difference::of_touched(&book, &candidate, &touched);
+        Ok((candidate, difference))
     }
 
     /// Whether changes would be made, and what they would differ for the dataplane. Changes nothing.
@@ -163,7 +232,7 @@ impl Desk {
 
     /// The book as it is now, at no cost.
     pub fn book(&self) -> Book {
-        self.shared.book.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.book()
     }
 
     /// What the dataplane takes.
@@ -191,6 +260,21 @@ impl Desk {
     /// How desk and dataplane stand.
     pub fn status(&self) -> Status {
         self.shared.status.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is wrong with the source, or that nothing is.
+    pub fn set_source_trouble(&self, trouble: Option<String>) {
+        let mut status = self.shared.status.write().unwrap_or_else(PoisonError::into_inner);
+        status.source_trouble = trouble;
+    }
+
+    /// Ends in order: what is on its way is answered, and everything is on disk when this comes back.
+    pub async fn end(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.send(Request::End(answer)).is_ok() {
+            // The thread may have ended before.
+            drop(answered.await);
+        }
     }
 
     /// The records ([`Change::Record`]) whose keys begin with `prefix`, in order. For the start of whoever made them.

@@ -3,14 +3,24 @@
 //!
 //! - [`model`]: the book of peers, next hops and routes, and every rule that a change must obey;
 //! - [`desk`]: the one place where the book is changed, and the way to it for everybody else;
+//! - [`source`]: what declares parts of the book, and is followed;
+//! - [`keep`]: what survives a restart;
 //! - [`config`]: the daemon's own configuration;
-//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it.
+//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
+//! - [`register`]: clients that make their own peers, over HTTP;
+//! - [`metrics`]: how everything stands, as `OpenMetrics`;
+//! - [`http`]: connections of strangers, bounded;
+//! - [`testing`]: a dataplane of its own thread that tests can see into.
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod dataplane;
 pub mod desk;
 pub mod http;
+pub mod keep;
 pub mod live;
 pub mod metrics;
 pub mod model;
 pub mod register;
+pub mod source;
+pub mod testing;

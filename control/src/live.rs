@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::RwLock;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
+
+use shm::message::Event;
 
 use crate::model::PublicKey;
 
@@ -50,13 +52,56 @@ impl Lives {
         self.len() == 0
     }
 
-    /// Lets events and surveys write, many for one lock.
-    pub(crate) fn write<T>(&self, change: impl FnOnce(&mut HashMap<PublicKey, Live>) -> T) -> T {
-        // What is here is no more than a copy: one that a panic has left half written is as good as before.
-        change(&mut self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner))
+    /// Takes in what events say, all for one lock.
+    pub(crate) fn hear(&self, events: &[Event]) {
+        let of_peer = |event: &Event| {
+            matches!(
+                event,
+                Event::Handshake { .. } | Event::EndpointMoved { .. } | Event::PeerState { .. }
+            )
+        };
+        if !events.iter().any(of_peer) {
+            return;
+        }
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            match *event {
+                Event::Handshake { public_key, endpoint, at } => {
+                    let live = peers.entry(public_key).or_default();
+                    live.endpoint = Some(endpoint);
+                    live.handshake = at;
+                }
+                Event::EndpointMoved { public_key, endpoint, .. } => {
+                    peers.entry(public_key).or_default().endpoint = Some(endpoint);
+                }
+                Event::PeerState { public_key, endpoint, handshake, received, sent } => {
+                    peers.insert(public_key, Live { endpoint, handshake, received, sent });
+                }
+                Event::Applied { .. }
+                | Event::Refused { .. }
+                | Event::Desynchronised
+                | Event::Heartbeat { .. }
+                | Event::Lost(_)
+                | Event::PeerExpired { .. }
+                | Event::Surveyed { .. }
+                | Event::Server { .. } => {}
+            }
+        }
+    }
+
+    /// Forgets peers that are no more.
+    pub(crate) fn forget<'a>(&self, keys: impl Iterator<Item = &'a PublicKey>) {
+        let mut keys = keys.peekable();
+        if keys.peek().is_none() {
+            return;
+        }
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            peers.remove(key);
+        }
     }
 
     fn read<T>(&self, look: impl FnOnce(&HashMap<PublicKey, Live>) -> T) -> T {
-        look(&self.peers.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        look(&self.peers.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -5,7 +5,7 @@
 
 mod apply;
 mod book;
-pub(crate) mod declaration;
+mod declaration;
 mod difference;
 pub mod key;
 mod lookup;
@@ -23,7 +23,9 @@ use wireguard::secret::Secret;
 
 pub use apply::Limits;
 pub use book::{Book, Counts, LOCAL, REJECT};
+pub(crate) use declaration::BY_SOURCE;
 pub use declaration::Declaration;
+pub(crate) use difference::peer_message;
 pub use difference::{Difference, Touched};
 pub use lookup::Decision;
 pub use refused::{Cause, Refused};

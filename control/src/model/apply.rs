@@ -339,7 +339,7 @@ impl Applying<'_> {
                 return Err(self.wrong(Cause::Conflict, peer.origin, "allowed_ips", what));
             }
         }
-        self.book.messages += messages_of(&peer);
+        self.book.messages += messages_of(&peer.allowed_ips);
         self.book.declared.peers += usize::from(peer.origin.is_declared());
         self.touched.peer(key);
         self.book.peers.insert(key, peer);
@@ -366,7 +366,7 @@ impl Applying<'_> {
         for net in &peer.allowed_ips {
             self.book.allowed.remove(net);
         }
-        self.book.messages -= messages_of(peer);
+        self.book.messages -= messages_of(&peer.allowed_ips);
         self.book.declared.peers -= usize::from(peer.origin.is_declared());
         self.book.peers.remove(&key);
     }
@@ -562,7 +562,7 @@ fn wrong_prefix(net: &IpNet) -> Option<String> {
 }
 
 /// Messages that a peer takes in the ring: four prefixes fit the first, seven each further one.
-pub(super) fn messages_of(peer: &Peer) -> u64 {
-    let more = peer.allowed_ips.len().saturating_sub(4);
+pub(super) fn messages_of(allowed_ips: &[IpNet]) -> u64 {
+    let more = allowed_ips.len().saturating_sub(4);
     1 + more.div_ceil(7) as u64
 }

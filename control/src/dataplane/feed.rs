@@ -1,0 +1,119 @@
+//! Items in the order in which they are sent, made one by one: a snapshot of a million peers is never there twice.
+
+use std::vec::IntoIter;
+
+use ipnet::IpNet;
+use shm::message::Item;
+
+use crate::model::{Book, Difference, PublicKey, peer_message};
+
+/// Entries that are taken from the book at a time.
+const PART_LEN: usize = 512;
+
+/// What a transaction says.
+pub(crate) struct Feed {
+    source: Source,
+    /// Items that come next.
+    part: IntoIter<Item>,
+    /// The one that found no room.
+    back: Option<Item>,
+    end: bool,
+}
+
+enum Source {
+    Peers(Book, Option<PublicKey>),
+    NextHops(Book),
+    Routes(Book, Option<IpNet>),
+    Delta(Difference, usize),
+    End,
+}
+
+impl Feed {
+    /// All that is in a book.
+    pub(crate) fn snapshot(book: Book) -> Self {
+        Self::of(Source::Peers(book, None))
+    }
+
+    /// Changes.
+    pub(crate) fn delta(difference: Difference) -> Self {
+        Self::of(Source::Delta(difference, 0))
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, part: Vec::new().into_iter(), back: None, end: false }
+    }
+
+    /// The next item; none at the end.
+    pub(crate) fn next(&mut self) -> Option<Item> {
+        if let Some(item) = self.back.take() {
+            return Some(item);
+        }
+        loop {
+            if let Some(item) = self.part.next() {
+                return Some(item);
+            }
+            if matches!(self.source, Source::End) {
+                self.end = true;
+                return None;
+            }
+            self.part = self.source.part().into_iter();
+        }
+    }
+
+    /// Takes an item back that found no room.
+    pub(crate) fn put_back(&mut self, item: Item) {
+        self.back = Some(item);
+    }
+
+    /// Whether [`Feed::next`] has given none.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.end
+    }
+}
+
+impl Source {
+    /// The next items; steps on to what follows when there are no more of a kind.
+    fn part(&mut self) -> Vec<Item> {
+        match self {
+            Self::Peers(book, last) => {
+                let peers: Vec<_> =
+                    book.peers_after(last.as_ref()).take(PART_LEN).cloned().collect();
+                match peers.last() {
+                    Some(peer) => *last = Some(peer.public_key),
+                    None => *self = Self::NextHops(std::mem::take(book)),
+                }
+                peers.iter().map(|peer| Item::Peer(Box::new(peer_message(peer)))).collect()
+            }
+            Self::NextHops(book) => {
+                let hops = book.next_hops().map(|hop| Item::NextHop { id: hop.id, hop: hop.hop });
+                let hops = hops.collect();
+                *self = Self::Routes(std::mem::take(book), None);
+                hops
+            }
+            Self::Routes(book, last) => {
+                let routes = book.routes_after(last.as_ref()).take(PART_LEN);
+                let items: Vec<Item> = routes
+                    .map(|(prefix, route)| Item::Route {
+                        prefix: *prefix,
+                        next_hop: route.next_hop,
+                    })
+                    .collect();
+                match items.last() {
+                    Some(Item::Route { prefix, .. }) => *last = Some(*prefix),
+                    _ => *self = Self::End,
+                }
+                items
+            }
+            Self::Delta(difference, at) => {
+                let items: Vec<Item> =
+                    (*at..).map_while(|at| difference.item(at)).take(PART_LEN).collect();
+                *at += items.len();
+                if items.is_empty() {
+                    *self = Self::End;
+                }
+                items
+            }
+            Self::End => Vec::new(),
+        }
+    }
+}

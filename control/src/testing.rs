@@ -1,0 +1,318 @@
+//! A dataplane for tests: takes transactions through real shared memory into tables that the test sees, answers them,
+//! and misbehaves when it is told to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use shm::attach::Sizes;
+use shm::counters::Block;
+use shm::events::Teller;
+use shm::limits::ITEMS_MAX;
+use shm::mapping::Mapping;
+use shm::message::{Event, Item, NextHop, Peer, PublicKey, Scope};
+use shm::transaction::{Reader, Reason, Received, Transaction};
+use shm::{Dataplane, Error, Place};
+
+use crate::model::{Book, peer_message};
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// From one heartbeat to the next.
+const HEARTBEAT: Duration = Duration::from_millis(20);
+
+/// What the dataplane knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Peers.
+    pub peers: HashMap<PublicKey, Peer>,
+    /// Next hops.
+    pub next_hops: BTreeMap<u32, NextHop>,
+    /// Routes.
+    pub routes: BTreeMap<IpNet, u32>,
+    /// The last transaction in force.
+    pub transaction: u64,
+    /// How many snapshots were put in force.
+    pub snapshots: u64,
+    /// How many deltas.
+    pub deltas: u64,
+    /// How many surveys were answered.
+    pub surveys: u64,
+}
+
+impl Tables {
+    /// Whether they say what a book says.
+    pub fn agree_with(&self, book: &Book) -> bool {
+        let counts = book.counts();
+        counts.peers == self.peers.len()
+            && counts.routes == self.routes.len()
+            && counts.next_hops == self.next_hops.len()
+            && book
+                .peers_after(None)
+                .all(|peer| self.peers.get(&peer.public_key) == Some(&peer_message(peer)))
+            && book.next_hops().all(|hop| self.next_hops.get(&hop.id) == Some(&hop.hop))
+            && book
+                .routes_after(None)
+                .all(|(prefix, route)| self.routes.get(prefix) == Some(&route.next_hop))
+    }
+
+    fn apply(&mut self, transaction: Transaction) {
+        if transaction.scope == Scope::Snapshot {
+            self.peers.clear();
+            self.next_hops.clear();
+            self.routes.clear();
+            self.snapshots += 1;
+        } else {
+            self.deltas += 1;
+        }
+        for item in transaction.items {
+            match item {
+                Item::Peer(peer) => drop(self.peers.insert(peer.public_key, *peer)),
+                Item::PeerRemove(key) => drop(self.peers.remove(&key)),
+                Item::Route { prefix, next_hop } => drop(self.routes.insert(prefix, next_hop)),
+                Item::RouteRemove(prefix) => drop(self.routes.remove(&prefix)),
+                Item::NextHop { id, hop } => drop(self.next_hops.insert(id, hop)),
+                Item::NextHopRemove(id) => drop(self.next_hops.remove(&id)),
+            }
+        }
+        self.transaction = transaction.id;
+    }
+
+    /// What no tables could be built from: entries that name what is not there.
+    fn is_sound(&self) -> bool {
+        let client = |hop: &NextHop| match hop {
+            NextHop::Client(key) => self.peers.contains_key(key),
+            NextHop::Reject
+            | NextHop::Local
+            | NextHop::Gre { .. }
+            | NextHop::Direct
+            | NextHop::Via { .. } => true,
+        };
+        self.routes.values().all(|id| self.next_hops.contains_key(id))
+            && self.next_hops.values().all(client)
+    }
+}
+
+/// What the test has the dataplane do.
+#[derive(Debug, Default)]
+struct Orders {
+    stop: AtomicBool,
+    stall: AtomicBool,
+    /// Transactions to refuse.
+    refuse: AtomicU64,
+    /// Peers whose transactions are refused.
+    hated: Mutex<Option<PublicKey>>,
+}
+
+/// The dataplane, in a thread of its own.
+#[derive(Debug)]
+pub struct FakeDataplane {
+    tables: Arc<Mutex<Tables>>,
+    orders: Arc<Orders>,
+    events: Sender<Event>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FakeDataplane {
+    /// Begins in a place, with rings of ordinary size.
+    pub fn start(place: &Place) -> Result<Self, Error> {
+        Self::start_with(place, Sizes::default())
+    }
+
+    /// The same with rings of another size.
+    pub fn start_with(place: &Place, sizes: Sizes) -> Result<Self, Error> {
+        let generation = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs() ^ u64::from(now.subsec_nanos()));
+        let dataplane = Dataplane::create(place, sizes, generation)?;
+        let (tables, orders) = (Arc::<Mutex<Tables>>::default(), Arc::<Orders>::default());
+        let (events, told) = channel();
+        let running =
+            Running { tables: Arc::clone(&tables), orders: Arc::clone(&orders), told, dataplane };
+        let thread = Some(std::thread::spawn(move || running.run()));
+        Ok(Self { tables, orders, events, thread })
+    }
+
+    /// What it knows now.
+    pub fn tables(&self) -> Tables {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until what it knows fulfils a condition; false when that does not come to be.
+    pub fn wait_for(&self, condition: impl Fn(&Tables) -> bool) -> bool {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if condition(&self.tables.lock().unwrap_or_else(PoisonError::into_inner)) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        false
+    }
+
+    /// Refuses so many of the next transactions as unbuildable.
+    pub fn refuse(&self, count: u64) {
+        self.orders.refuse.store(count, Ordering::Relaxed);
+    }
+
+    /// Refuses all transactions with this peer.
+    pub fn hate(&self, key: PublicKey) {
+        *self.orders.hated.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    }
+
+    /// Takes nothing from the ring any more, or does so again.
+    pub fn stall(&self, stalled: bool) {
+        self.orders.stall.store(stalled, Ordering::Relaxed);
+    }
+
+    /// Tells an event.
+    pub fn tell(&self, event: Event) {
+        // A dataplane that has ended tells nothing.
+        drop(self.events.send(event));
+    }
+}
+
+impl Drop for FakeDataplane {
+    fn drop(&mut self) {
+        self.orders.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+struct Running {
+    tables: Arc<Mutex<Tables>>,
+    orders: Arc<Orders>,
+    told: Receiver<Event>,
+    dataplane: Dataplane,
+}
+
+/// Names that the counters page of the real dataplane has too.
+const COUNTERS: [&str; 4] = ["received", "transmitted", "dropped", "drop.parse_truncated"];
+
+impl Running {
+    fn run(self) {
+        let Self { tables, orders, told, dataplane } = self;
+        let Dataplane { owner: _owner, commands, events, mut counters } = dataplane;
+        let blocks = counters.lay_out(&COUNTERS, &["worker0", "keeper"]).unwrap_or_default();
+        let (mut reader, mut teller) = (Reader::new(commands, ITEMS_MAX), Teller::new(events));
+        let (mut met, mut beaten) = (0, Instant::now());
+        while !orders.stop.load(Ordering::Relaxed) {
+            count(&blocks);
+            for event in told.try_iter() {
+                teller.tell(&event);
+            }
+            let epoch = teller.ring().consumer_epoch();
+            if epoch != met && epoch != 0 {
+                met = epoch;
+                let public_key = PublicKey([0xee; 32]);
+                let server = Event::Server { public_key, listen_port: 51820, peers_max: 1 << 21 };
+                teller.tell(&server);
+            }
+            if beaten.elapsed() > HEARTBEAT {
+                beaten = Instant::now();
+                let transaction = tables.lock().unwrap_or_else(PoisonError::into_inner).transaction;
+                teller.tell(&Event::Heartbeat { at: Duration::from_secs(1), transaction });
+            }
+            let received =
+                if orders.stall.load(Ordering::Relaxed) { None } else { reader.poll(256) };
+            match received {
+                Some(received) => take(received, &tables, &orders, &mut teller),
+                None => std::thread::sleep(Duration::from_micros(20)),
+            }
+        }
+    }
+}
+
+fn count(blocks: &[Block<Arc<Mapping>>]) {
+    for block in blocks {
+        block.add(0, 2);
+        block.add(1, 1);
+        block.add(2, 1);
+        block.add(3, 1);
+    }
+}
+
+fn take(
+    received: Received,
+    tables: &Mutex<Tables>,
+    orders: &Orders,
+    teller: &mut Teller<Arc<Mapping>>,
+) {
+    match received {
+        Received::Transaction(transaction) => {
+            let (id, count) = (transaction.id, transaction.count);
+            let event = match weigh(transaction, tables, orders) {
+                Ok(()) => Event::Applied { id, count },
+                Err(reason) => Event::Refused { id, reason, item: 0, detail: 0 },
+            };
+            teller.tell(&event);
+        }
+        Received::Refused(refusal) => {
+            let detail = refusal.malformed.map_or(0, shm::message::Malformed::code);
+            let (id, reason, item) = (refusal.id, refusal.reason, refusal.item);
+            teller.tell(&Event::Refused { id, reason, item, detail });
+        }
+        Received::Survey(id) => {
+            let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+            tables.surveys += 1;
+            for peer in tables.peers.values() {
+                teller.tell(&Event::PeerState {
+                    public_key: peer.public_key,
+                    endpoint: Some(([192, 0, 2, 1], 1000).into()),
+                    handshake: Duration::from_secs(7),
+                    received: 100,
+                    sent: 200,
+                });
+            }
+            teller.tell(&Event::Surveyed { id });
+        }
+        Received::Corrupt(_) => drop(teller.tell(&Event::Desynchronised)),
+    }
+}
+
+fn weigh(transaction: Transaction, tables: &Mutex<Tables>, orders: &Orders) -> Result<(), Reason> {
+    let refused = orders.refuse.load(Ordering::Relaxed);
+    if refused > 0 {
+        orders.refuse.store(refused - 1, Ordering::Relaxed);
+        return Err(Reason::Unbuildable);
+    }
+    let hated = *orders.hated.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_hated = |item: &Item| match item {
+        Item::Peer(peer) => Some(peer.public_key) == hated,
+        Item::PeerRemove(_)
+        | Item::Route { .. }
+        | Item::RouteRemove(_)
+        | Item::NextHop { .. }
+        | Item::NextHopRemove(_) => false,
+    };
+    if hated.is_some() && transaction.items.iter().any(is_hated) {
+        return Err(Reason::Unbuildable);
+    }
+    let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+    let large = transaction.items.len() > 4096;
+    if large {
+        // Nothing is copied for the test of what is too large to be one.
+        tables.apply(transaction);
+        return Ok(());
+    }
+    let before = tables.clone();
+    tables.apply(transaction);
+    if tables.is_sound() {
+        return Ok(());
+    }
+    *tables = before;
+    Err(Reason::Unbuildable)
+}
+
+/// A place of shared memory beneath a directory of the test's own.
+pub fn place_beneath(root: &Path) -> Result<Place, Error> {
+    Place::beneath(root, "test")
+}
