@@ -104,7 +104,7 @@ impl Text {
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         // Writing into a string does not fail.
-        drop(writeln!(self.text, "{line}"));
+        let _ = writeln!(self.text, "{line}");
     }
 }
 

@@ -1,4 +1,6 @@
 //! curl as an HTTP client that nobody here wrote.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 use std::process::Stdio;
 
@@ -33,6 +35,11 @@ pub(crate) struct Curl {
 impl Curl {
     pub(crate) fn new(base: String) -> Self {
         Self { base }
+    }
+
+    /// Before each path.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
