@@ -87,11 +87,6 @@ impl Link {
         self.trouble.as_deref()
     }
 
-    /// Whether a transaction is on its way.
-    pub(crate) fn is_sending(&self) -> bool {
-        self.attached.as_ref().is_some_and(|attached| attached.sending.is_some())
-    }
-
     /// Begins a transaction; the one before it must be settled.
     pub(crate) fn send(&mut self, id: u64, scope: Scope, feed: Feed, now: Instant) {
         if let Some(attached) = &mut self.attached {

@@ -22,7 +22,7 @@ use crate::dataplane::Link;
 use crate::keep::{Error, Keep, Scribe};
 use crate::live::Lives;
 use crate::model::{
-    BY_SOURCE, Book, Cause, Change, Declaration, Difference, Limits, Origin, PublicKey, Refused,
+    Book, Cause, Change, Declaration, Difference, Limits, Origin, PublicKey, Refused,
 };
 use owner::{Owner, Request};
 
@@ -216,8 +216,7 @@ impl Desk {
     ) -> Result<(Book, Difference), Refused> {
         let book = self.book();
         let mut candidate = book.clone();
-        let changes = declaration.changes(&mut candidate)?;
-        let touched = candidate.apply(BY_SOURCE, &changes, &self.limits())?;
+        let touched = candidate.declare(declaration, &self.limits())?;
         let difference = Difference::of_touched(&book, &candidate, &touched);
         Ok((candidate, difference))
     }

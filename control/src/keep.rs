@@ -245,6 +245,11 @@ fn unusable(error: &dyn fmt::Display) -> String {
     )
 }
 
+/// The error of a file that the store cannot even call damaged.
+pub fn damaged(path: &Path, what: &dyn fmt::Display) -> Error {
+    Error { path: path.to_owned(), what: unusable(what) }
+}
+
 /// A refusal because of the disk.
 fn unwritten(path: &Path, error: &redb::Error) -> Refused {
     let what = format!(

@@ -5,6 +5,7 @@
 //! - [`desk`]: the one place where the book is changed, and the way to it for everybody else;
 //! - [`source`]: what declares parts of the book, and is followed;
 //! - [`keep`]: what survives a restart;
+//! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
 //! - [`config`]: the daemon's own configuration;
 //! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
 //! - [`register`]: clients that make their own peers, over HTTP;
@@ -13,9 +14,13 @@
 //! - [`testing`]: a dataplane of its own thread that tests can see into.
 #![forbid(unsafe_code)]
 
+pub mod api;
+pub mod cli;
 pub mod config;
+pub mod counters;
 mod dataplane;
 pub mod desk;
+pub mod drops;
 pub mod http;
 pub mod keep;
 pub mod live;

@@ -1,4 +1,145 @@
 //! millrace-control: keeps the book and feeds the dataplane until it is told to stop.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use control::api::{self, Api};
+use control::config::Config;
+use control::counters::Counters;
+use control::desk::Desk;
+use control::keep::Keep;
+use control::model::{Book, Limits};
+use control::source::{Directory, Follower, Source as _};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// millrace's control: feeds the dataplane with peers and routes, and answers those who ask.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the configuration and what its directory declares, and end; prints what is wrong, where, and the remedy.
+    #[arg(long)]
+    check: bool,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    // Sockets and files are this user's alone from their first moment.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody left to tell when this fails.
+            drop(writeln!(io::stderr(), "millrace-control: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let config = Config::read(&options.config)?;
+    if options.check {
+        return check(&options.config.display().to_string(), &config);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config))
+}
+
+/// Reads what the directory declares, and judges it by itself.
+fn check(path: &str, config: &Config) -> Result<(), Failure> {
+    let mut book = Book::default();
+    if let Some(directory) = &config.directory {
+        let declaration = Directory::new(directory.clone()).read()?;
+        book.declare(declaration, &Limits::default())?;
+    }
+    let declared = book.declared();
+    say(&format!("{path}: ok, {} peers, {} routes", declared.peers, declared.routes))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    // First of all, so that none is missed.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    if let Some(rival) = Desk::rival(&config.place) {
+        return Err(rival.into());
+    }
+    let unreadable = PanicSentence::begin(config.state.join("state.redb"));
+    let keep = Keep::open(&config.state)?;
+    let listener = api::listen(&config.socket).map_err(|error| {
+        let socket = config.socket.display();
+        format!("{socket}: cannot be listened to ({error}); set `socket` to a path that may be")
+    })?;
+    let desk = Desk::open(config.place.clone(), keep)?;
+    drop(unreadable);
+    let kept = desk.book().counts();
+    log::info!("begins with {} peers and {} routes as they were kept", kept.peers, kept.routes);
+    let source = config.directory.clone().map(|directory| {
+        (directory.clone(), Follower::begin(Directory::new(directory), desk.clone()))
+    });
+    let follower = source.as_ref().map(|(_, follower)| follower.clone());
+    let counters = Counters::new(config.place.clone());
+    let api = Arc::new(Api { instance: config.instance, desk: desk.clone(), source, counters });
+    tokio::spawn(api.serve(listener));
+    say("ready")?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reread(follower.as_ref()),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    log::info!("stopping");
+    desk.end().await;
+    // What a later start would take for a dead control's anyway.
+    drop(std::fs::remove_file(&config.socket));
+    Ok(())
+}
+
+/// The store panics at some files that are damaged. While this is there, a panic ends the program with a sentence.
+struct PanicSentence;
+
+impl PanicSentence {
+    fn begin(path: PathBuf) -> Self {
+        std::panic::set_hook(Box::new(move |panic| {
+            let what = panic.payload_as_str().unwrap_or("it is damaged");
+            let refused = control::keep::damaged(&path, &what);
+            drop(writeln!(io::stderr(), "millrace-control: {refused}"));
+            std::process::exit(1);
+        }));
+        Self
+    }
+}
+
+impl Drop for PanicSentence {
+    fn drop(&mut self) {
+        drop(std::panic::take_hook());
+    }
+}
+
+fn reread(follower: Option<&Follower>) {
+    let Some(follower) = follower.cloned() else { return };
+    tokio::spawn(async move {
+        match follower.reread().await {
+            Ok(_) => log::info!("the directory was read again"),
+            // The follower has said what is wrong, unless it said so before.
+            Err(refused) => log::warn!("the directory was read again: {refused}"),
+        }
+    });
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
+}

@@ -3,6 +3,7 @@
 //! A source that is broken or gone changes nothing: the declared layer stays as it was last good, and the status says
 //! what is wrong.
 
+mod copy;
 mod file;
 mod watch;
 
@@ -15,7 +16,9 @@ use tokio::sync::oneshot;
 
 use crate::desk::{Applied, Desk};
 use crate::model::{Cause, Declaration, Refused};
+pub(crate) use copy::copy;
 pub use file::Directory;
+pub(crate) use file::routes_of;
 
 /// Something that declares.
 pub trait Source: Send + 'static {

@@ -1,4 +1,8 @@
 //! millrace: the command line of millrace-control.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    control::cli::main()
+}

@@ -423,7 +423,7 @@ impl Owner {
         // Everything is on disk before anybody hears that this is the end.
         self.scribe = Scribe::begin(None);
         if let Some((answer, _)) = self.ending.take() {
-            drop(answer.send(()));
+            let _ended = answer.send(());
         }
         true
     }

@@ -36,8 +36,7 @@ impl Surveys {
         if attached {
             self.waiting.push(answer);
         } else {
-            // Whoever asked may have gone meanwhile, here and below.
-            drop(answer.send(false));
+            tell(answer, false);
         }
     }
 
@@ -100,14 +99,19 @@ impl Surveys {
     /// The dataplane is gone.
     pub(super) fn give_up(&mut self) {
         self.end(false);
-        self.waiting.drain(..).for_each(|answer| drop(answer.send(false)));
+        self.waiting.drain(..).for_each(|answer| tell(answer, false));
         self.missed = false;
     }
 
     fn end(&mut self, answered: bool) {
         self.attempts = 0;
         if let Some(flying) = self.flying.take() {
-            flying.asked.into_iter().for_each(|answer| drop(answer.send(answered)));
+            flying.asked.into_iter().for_each(|answer| tell(answer, answered));
         }
     }
+}
+
+/// Whoever asked may have gone meanwhile.
+fn tell(answer: oneshot::Sender<bool>, answered: bool) {
+    let _told = answer.send(answered);
 }

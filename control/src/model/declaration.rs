@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::{Book, Cause, Change, HopNamed, Origin, Peer, Place, Refused, RouteTo};
+use super::{
+    Book, Cause, Change, HopNamed, Limits, Origin, Peer, Place, Refused, RouteTo, Touched,
+};
 
 /// All that a source declares. Origins are [`Origin::Declared`], their files numbers into `files`.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +19,21 @@ pub struct Declaration {
     pub next_hops: Vec<HopNamed>,
     /// Routes.
     pub routes: Vec<RouteTo>,
+}
+
+impl Book {
+    /// Makes a declaration the declared layer, whole or not at all.
+    pub fn declare(
+        &mut self,
+        declaration: Declaration,
+        limits: &Limits,
+    ) -> Result<Touched, Refused> {
+        let mut book = self.clone();
+        let changes = declaration.changes(&mut book)?;
+        let touched = book.apply(BY_SOURCE, &changes, limits)?;
+        *self = book;
+        Ok(touched)
+    }
 }
 
 impl Declaration {

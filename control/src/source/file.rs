@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 use super::{Source, Wake, watch};
-use crate::model::{Cause, Declaration, Refused};
+use crate::model::{Cause, Declaration, Refused, RouteTo};
 use section::Reading;
 
 /// Octets of one file; a larger one is a mistake.
@@ -62,6 +62,13 @@ impl Source for Directory {
     fn watch(&self, wakes: SyncSender<Wake>) {
         watch::begin(self.0.clone(), wakes);
     }
+}
+
+/// The routes of a bulk table, as they are said at run time.
+pub(crate) fn routes_of(path: &Path) -> Result<Vec<RouteTo>, Refused> {
+    let mut routes = Vec::new();
+    table::read(&text_of(path)?, path, 0, &mut routes)?;
+    Ok(routes)
 }
 
 /// The text of a file.

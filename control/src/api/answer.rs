@@ -1,0 +1,262 @@
+//! What each request of the command line does.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+
+use super::message::{Answer, CountersShown, RouteShown, StatusShown};
+use super::{Api, Lines, Request, read, show};
+use crate::model::{Book, Cause, Change, Declaration, Origin, PublicKey, Refused, RouteTo, key};
+use crate::source::{Directory, Source as _, routes_of};
+
+/// Entries that are looked up for one chunk of an answer.
+const CHUNK: usize = 512;
+
+/// Lines of a difference that are told.
+const LINES_MAX: usize = 10_000;
+
+/// Why an answer is none.
+pub(super) enum Failure {
+    Refused(Refused),
+    Connection(io::Error),
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl Api {
+    /// Puts the lines of an answer out; says whether what was asked for still waits for a dataplane.
+    pub(super) async fn answer(
+        &self,
+        request: Request,
+        lines: &mut Lines,
+    ) -> Result<bool, Failure> {
+        match request {
+            Request::PeerAdd(text) => {
+                let peer = read::peer(&text)?;
+                self.change(move |_| Ok(vec![Change::AddPeer(peer)])).await
+            }
+            Request::PeerRemove { peer } => {
+                self.change(move |book| Ok(vec![Change::RemovePeer(read::key_of(book, &peer)?)]))
+                    .await
+            }
+            Request::PeerList => self.peer_list(lines).await,
+            Request::PeerShow { peer } => self.peer_show(&peer, lines).await,
+            Request::RouteAdd { prefix, next_hop } => {
+                let prefix = read::prefix("prefix", &prefix)?;
+                let next_hop = next_hop.into();
+                let route = RouteTo { prefix, next_hop, origin: Origin::Cli };
+                self.change(move |_| Ok(vec![Change::AddRoute(route)])).await
+            }
+            Request::RouteRemove { prefix } => {
+                let prefix = read::prefix("prefix", &prefix)?;
+                self.change(move |_| Ok(vec![Change::RemoveRoute(prefix)])).await
+            }
+            Request::RouteLookup { address } => {
+                let book = self.desk.book();
+                let decision = book.lookup(address).ok_or_else(|| {
+                    let what =
+                        format!("no route leads to {address}; add one, or a peer that has it");
+                    Refused::new(Cause::Unknown, what)
+                })?;
+                lines.put(&Answer::Route(show::decision(&book, &decision))).await?;
+                Ok(false)
+            }
+            Request::RouteList => self.route_list(lines).await,
+            Request::RouteLoad { file, replace } => self.route_load(file.into(), replace).await,
+            Request::NextHopAdd(text) => {
+                self.change(move |book| Ok(vec![Change::AddNextHop(read::next_hop(book, &text)?)]))
+                    .await
+            }
+            Request::NextHopRemove { name } => {
+                self.change(move |_| Ok(vec![Change::RemoveNextHop(name.into())])).await
+            }
+            Request::NextHopList => {
+                let book = self.desk.book();
+                for hop in book.next_hops() {
+                    lines.put(&Answer::NextHop(show::next_hop(&book, hop))).await?;
+                }
+                Ok(false)
+            }
+            Request::Status => {
+                lines.put(&Answer::Status(Box::new(self.status()))).await?;
+                Ok(false)
+            }
+            Request::Counters => self.show_counters(lines).await,
+            Request::Check { directory } => self.difference(directory.into(), 0, lines).await,
+            Request::Diff { directory } => {
+                self.difference(directory.into(), LINES_MAX, lines).await
+            }
+            Request::Apply { directory } => self.apply(directory.into()).await,
+        }
+    }
+
+    async fn change(
+        &self,
+        decide: impl FnOnce(&Book) -> Result<Vec<Change>, Refused> + Send + 'static,
+    ) -> Result<bool, Failure> {
+        let edit = self.desk.edit(Origin::Cli, move |book| Ok((decide(book)?, ())));
+        let (applied, ()) = edit.await?;
+        Ok(applied.pending)
+    }
+
+    async fn peer_list(&self, lines: &mut Lines) -> Result<bool, Failure> {
+        // Without an answer, what is known is shown.
+        self.desk.survey().await;
+        let book = self.desk.book();
+        let mut last: Option<PublicKey> = None;
+        loop {
+            let peers: Vec<_> = book.peers_after(last.as_ref()).take(CHUNK).cloned().collect();
+            let Some(end) = peers.last() else { return Ok(false) };
+            last = Some(end.public_key);
+            let lives = self.desk.lives().of_all(peers.iter().map(|peer| &peer.public_key));
+            for (peer, live) in peers.iter().zip(lives) {
+                lines.put(&Answer::Peer(show::peer(&book, peer, live))).await?;
+            }
+        }
+    }
+
+    async fn peer_show(&self, peer: &str, lines: &mut Lines) -> Result<bool, Failure> {
+        let book = self.desk.book();
+        let key = read::key_of(&book, peer)?;
+        self.desk.survey().await;
+        if let Some(peer) = book.peer(&key) {
+            let mut shown = show::peer(&book, peer, self.desk.lives().of(&key));
+            let id = peer.client_id.0;
+            shown.client_id = (id != [0; 3]).then(|| key::encode(&id));
+            lines.put(&Answer::Peer(shown)).await?;
+        }
+        Ok(false)
+    }
+
+    async fn route_list(&self, lines: &mut Lines) -> Result<bool, Failure> {
+        let book = self.desk.book();
+        let mut last: Option<IpNet> = None;
+        loop {
+            let routes: Vec<_> = book
+                .routes_after(last.as_ref())
+                .take(CHUNK)
+                .map(|(prefix, route)| (*prefix, *route))
+                .collect();
+            let Some((end, _)) = routes.last() else { return Ok(false) };
+            last = Some(*end);
+            for (prefix, route) in &routes {
+                let next_hop = book.next_hop(route.next_hop).map(|hop| hop.name.to_string());
+                let origin = book.place(route.origin);
+                let shown = RouteShown { prefix: prefix.to_string(), next_hop, peer: None, origin };
+                lines.put(&Answer::Route(shown)).await?;
+            }
+        }
+    }
+
+    /// Makes the routes of a file routes that are kept; with `replace`, those of earlier commands go.
+    async fn route_load(&self, file: PathBuf, replace: bool) -> Result<bool, Failure> {
+        let routes = blocking(move || routes_of(&file)).await?;
+        self.change(move |book| {
+            let mut changes = Vec::with_capacity(routes.len());
+            if replace {
+                let loaded: HashSet<&IpNet> = routes.iter().map(|route| &route.prefix).collect();
+                let gone = book.routes_after(None).filter(|(prefix, route)| {
+                    route.origin == Origin::Cli && !loaded.contains(prefix)
+                });
+                changes.extend(gone.map(|(prefix, _)| Change::RemoveRoute(*prefix)));
+            }
+            changes.extend(routes.into_iter().map(Change::PutRoute));
+            Ok(changes)
+        })
+        .await
+    }
+
+    fn status(&self) -> StatusShown {
+        let (status, book) = (self.desk.status(), self.desk.book());
+        let mut shown = StatusShown {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: self.instance.clone(),
+            attached: status.attached,
+            trouble: status.trouble,
+            source: self.source.as_ref().map(|(directory, _)| directory.display().to_string()),
+            source_trouble: status.source_trouble,
+            public_key: status.server.map(|server| key::encode(&server.public_key.0)),
+            listen_port: status.server.map(|server| server.listen_port),
+            peers_max: status.server.map(|server| server.peers_max),
+            transaction: status.transaction,
+            applied: status.applied,
+            refused: status.refused,
+            events_lost: status.lost,
+            ..StatusShown::default()
+        };
+        shown.count(book.counts(), book.declared());
+        shown
+    }
+
+    async fn show_counters(&self, lines: &mut Lines) -> Result<bool, Failure> {
+        let table = self.counters.read().map_err(|what| Refused::new(Cause::Dataplane, what))?;
+        let values = (0..table.blocks.len()).map(|block| table.block(block).to_vec()).collect();
+        let shm::counters::Table { epoch, counters, blocks, .. } = table;
+        let shown = CountersShown { epoch, counters, blocks, values };
+        lines.put(&Answer::Counters(shown)).await?;
+        Ok(false)
+    }
+
+    async fn difference(
+        &self,
+        directory: PathBuf,
+        lines_max: usize,
+        lines: &mut Lines,
+    ) -> Result<bool, Failure> {
+        let desk = self.desk.clone();
+        let shown = blocking(move || {
+            let declaration = declaration_of(&directory)?;
+            let from = desk.book();
+            let (to, difference) = desk.check_declaration(declaration)?;
+            Ok(show::difference(&from, &to, &difference, lines_max))
+        })
+        .await?;
+        lines.put(&Answer::Difference(shown)).await?;
+        Ok(false)
+    }
+
+    /// Makes what a directory declares the declared layer, by way of the directory that is followed.
+    async fn apply(&self, directory: PathBuf) -> Result<bool, Failure> {
+        let Some((own, follower)) = &self.source else {
+            let what = "control follows no directory; set `directory` in its configuration";
+            return Err(Refused::new(Cause::Invalid, what).into());
+        };
+        let (desk, own) = (self.desk.clone(), own.clone());
+        blocking(move || {
+            if std::fs::canonicalize(&directory).ok() == std::fs::canonicalize(&own).ok() {
+                return Ok(());
+            }
+            // Judged before anything is copied; the places of what is wrong are those of the new files.
+            let check = desk.check_declaration(declaration_of(&directory)?);
+            drop(check?);
+            crate::source::copy(&directory, &own)
+        })
+        .await?;
+        Ok(follower.reread().await?.pending)
+    }
+}
+
+fn declaration_of(directory: &Path) -> Result<Declaration, Refused> {
+    Directory::new(directory.to_owned()).read()
+}
+
+/// Runs what reads files or judges a million entries where it keeps no task waiting.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Refused::new(Cause::Ended, "control is ending; try again")))
+}

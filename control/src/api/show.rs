@@ -1,0 +1,113 @@
+//! What is in the book, as it is shown.
+
+use super::message::{DifferenceShown, HopText, PeerShown, RouteShown};
+use crate::live::Live;
+use crate::model::{Book, Decision, Difference, Hop, NextHop, Peer, key};
+
+pub(super) fn peer(book: &Book, peer: &Peer, live: Option<Live>) -> PeerShown {
+    let live = live.unwrap_or_default();
+    PeerShown {
+        public_key: key::encode(&peer.public_key.0),
+        name: peer.name.as_deref().map(str::to_owned),
+        allowed_ips: peer.allowed_ips.to_vec(),
+        endpoint: live.endpoint.or(peer.endpoint),
+        persistent_keepalive: peer.persistent_keepalive,
+        preshared_key: peer.preshared_key.is_some(),
+        client_id: None,
+        handshake: live.handshake.as_secs(),
+        received: live.received,
+        sent: live.sent,
+        origin: book.place(peer.origin),
+    }
+}
+
+pub(super) fn next_hop(book: &Book, hop: &NextHop) -> HopText {
+    let shown = HopText {
+        name: hop.name.to_string(),
+        uses: book.uses(hop.id),
+        origin: if hop.id > crate::model::LOCAL { book.place(hop.origin) } else { "always".into() },
+        ..HopText::default()
+    };
+    match hop.hop {
+        Hop::Reject => HopText { kind: "reject".into(), ..shown },
+        Hop::Local => HopText { kind: "local".into(), ..shown },
+        Hop::Direct => HopText { kind: "direct".into(), ..shown },
+        Hop::Client(key) => {
+            let peer = book.peer(&key).and_then(|peer| peer.name.as_deref().map(str::to_owned));
+            let peer = Some(peer.unwrap_or_else(|| key::encode(&key.0)));
+            HopText { kind: "client".into(), peer, ..shown }
+        }
+        Hop::Gre { local, remote, key, checksum } => HopText {
+            kind: "gre".into(),
+            local: Some(local),
+            remote: Some(remote),
+            key,
+            checksum,
+            ..shown
+        },
+        Hop::Via { centre, remote } => {
+            HopText { kind: "via".into(), centre: Some(centre), remote: Some(remote), ..shown }
+        }
+    }
+}
+
+pub(super) fn decision(book: &Book, decision: &Decision) -> RouteShown {
+    match decision {
+        Decision::Peer { prefix, peer } => RouteShown {
+            prefix: prefix.to_string(),
+            next_hop: None,
+            peer: Some(
+                peer.name.as_deref().map_or_else(|| key::encode(&peer.public_key.0), str::to_owned),
+            ),
+            origin: book.place(peer.origin),
+        },
+        Decision::Route { prefix, route, next_hop } => RouteShown {
+            prefix: prefix.to_string(),
+            next_hop: Some(next_hop.name.to_string()),
+            peer: None,
+            origin: book.place(route.origin),
+        },
+    }
+}
+
+/// A line for each of at most `max` changes.
+pub(super) fn difference(
+    from: &Book,
+    to: &Book,
+    difference: &Difference,
+    max: usize,
+) -> DifferenceShown {
+    let mark = |old: bool| if old { '~' } else { '+' };
+    let peers = difference.peers.iter().map(|peer| {
+        format!("{} peer {}", mark(from.peer(&peer.public_key).is_some()), peer.title())
+    });
+    let peers_removed = difference.peers_removed.iter().map(|key| {
+        format!("- peer {}", from.peer(key).map_or_else(|| key::title(key), |peer| peer.title()))
+    });
+    let hops = difference
+        .next_hops
+        .iter()
+        .map(|hop| format!("{} next hop {}", mark(from.next_hop(hop.id).is_some()), hop.name));
+    let hops_removed = difference
+        .next_hops_removed
+        .iter()
+        .filter_map(|id| Some(format!("- next hop {}", from.next_hop(*id)?.name)));
+    let routes = difference.routes.iter().filter_map(|(prefix, route)| {
+        let hop = &to.next_hop(route.next_hop)?.name;
+        Some(format!("{} route {prefix} to {hop}", mark(from.route(prefix).is_some())))
+    });
+    let routes_removed = difference.routes_removed.iter().map(|prefix| format!("- route {prefix}"));
+    let lines = peers_removed
+        .chain(peers)
+        .chain(hops_removed)
+        .chain(hops)
+        .chain(routes_removed)
+        .chain(routes)
+        .take(max);
+    let declared = to.declared();
+    DifferenceShown {
+        declared: [declared.peers, declared.routes, declared.next_hops],
+        lines: lines.collect(),
+        changes: difference.len(),
+    }
+}

@@ -1,0 +1,209 @@
+//! The commands and their arguments.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Looks at millrace and changes it.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, infer_subcommands = true)]
+pub(super) struct Arguments {
+    /// The socket of millrace-control.
+    #[arg(long, global = true, value_name = "PATH", env = "MILLRACE_SOCKET")]
+    pub(super) socket: Option<PathBuf>,
+    /// The configuration of millrace-control, for its socket.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "socket")]
+    pub(super) config: Option<PathBuf>,
+    /// The instance, for its usual socket.
+    #[arg(long, global = true, value_name = "NAME", default_value = "main")]
+    pub(super) instance: String,
+    /// Lines of JSON instead of tables.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Clients.
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Routes of inner packets.
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// Where routes lead.
+    #[command(subcommand)]
+    NextHop(HopCommand),
+    /// How control and dataplane stand.
+    Status,
+    /// What the dataplane counts.
+    Counters {
+        /// Again every second, with rates, until interrupted.
+        #[arg(long)]
+        watch: bool,
+        /// Each thread in a column of its own.
+        #[arg(long)]
+        threads: bool,
+    },
+    /// Why packets are lost, how often, and what to do about it.
+    Drops {
+        /// Those that do not occur as well.
+        #[arg(long)]
+        all: bool,
+        /// Over how long the rate is measured.
+        #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+        seconds: f64,
+    },
+    /// Says whether a directory could be the declared configuration.
+    Check {
+        /// The directory of *.toml.
+        directory: PathBuf,
+    },
+    /// Shows what a directory would change.
+    Diff {
+        /// The directory of *.toml.
+        directory: PathBuf,
+    },
+    /// Makes a directory the declared configuration: control's own directory becomes its copy.
+    Apply {
+        /// The directory of *.toml; control's own is read again.
+        directory: PathBuf,
+    },
+    /// Prints the completion script of a shell.
+    Completion {
+        /// Which.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PeerCommand {
+    /// Adds a peer.
+    Add(Box<PeerAdd>),
+    /// Removes a peer.
+    Remove {
+        /// Its key or name.
+        peer: String,
+    },
+    /// Shows all peers.
+    List,
+    /// Shows one peer.
+    Show {
+        /// Its key or name.
+        peer: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PeerAdd {
+    /// Its public key, as `wg pubkey` prints it.
+    pub(super) public_key: String,
+    /// A name to call it by.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Its inner addresses and prefixes.
+    #[arg(long, value_name = "PREFIX,..", value_delimiter = ',')]
+    pub(super) allowed_ips: Vec<String>,
+    /// Where it is reached before it has spoken.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) endpoint: Option<SocketAddr>,
+    /// A file with a second secret, as `wg genpsk` prints it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) preshared_key_file: Option<PathBuf>,
+    /// Seconds between unasked keepalives.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(super) persistent_keepalive: u16,
+    /// Three octets in base64.
+    #[arg(long, value_name = "ID")]
+    pub(super) client_id: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RouteCommand {
+    /// Adds a route.
+    Add {
+        /// To where.
+        prefix: String,
+        /// The name of its next hop: local, reject, or one that was added.
+        next_hop: String,
+    },
+    /// Removes a route.
+    Remove {
+        /// Its prefix.
+        prefix: String,
+    },
+    /// Says which route or peer decides about an address.
+    Lookup {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Shows all routes.
+    List,
+    /// Adds the routes of a file: PREFIX NEXT_HOP a line.
+    Load {
+        /// The file.
+        file: PathBuf,
+        /// Removes the routes of earlier commands that are not in the file.
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HopCommand {
+    /// Adds a next hop.
+    Add {
+        /// The name by which routes name it.
+        name: String,
+        #[command(subcommand)]
+        kind: HopKind,
+    },
+    /// Removes a next hop that no route uses.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Shows all next hops.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HopKind {
+    /// This machine's kernel.
+    Local,
+    /// Nowhere, with an ICMP error.
+    Reject,
+    /// The Internet, from here.
+    Direct,
+    /// A peer.
+    Client {
+        /// Its key or name.
+        peer: String,
+    },
+    /// A GRE tunnel.
+    Gre {
+        /// Our end.
+        #[arg(long)]
+        local: IpAddr,
+        /// The other end.
+        #[arg(long)]
+        remote: IpAddr,
+        /// The key, when the tunnel has one.
+        #[arg(long)]
+        key: Option<u32>,
+        /// Sends checksums.
+        #[arg(long)]
+        checksum: bool,
+    },
+    /// The Internet, from another data centre.
+    Via {
+        /// Its number.
+        #[arg(long)]
+        centre: u32,
+        /// The machine of it that takes our packets.
+        #[arg(long)]
+        remote: IpAddr,
+    },
+}

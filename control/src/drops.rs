@@ -1,0 +1,79 @@
+//! Why packets are lost, in words: what has happened and what to do, as in the table of `dataplane/README.md`.
+//!
+//! `scripts/tidy` compares the two, so that a reason has one text.
+
+/// A reason to lose a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drop {
+    /// Its name: the dataplane counts it as `drop.NAME`.
+    pub name: &'static str,
+    /// What has happened.
+    pub what: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// The reason with a name; none when the dataplane is of another version than this table.
+pub fn find(name: &str) -> Option<&'static Drop> {
+    DROPS.iter().find(|drop| drop.name == name)
+}
+
+const fn row(name: &'static str, what: &'static str, remedy: &'static str) -> Drop {
+    Drop { name, what, remedy }
+}
+
+/// All reasons, in the order of the packet's way.
+#[rustfmt::skip]
+pub const DROPS: &[Drop] = &[
+    row("parse_segmented", "a frame in several buffers, or without room for the AEAD behind it", "lower the device's MTU to the configured one"),
+    row("parse_truncated", "shorter than its headers", "look for a faulty sender or cable"),
+    row("parse_foreign_station", "for another link address", "normal on a hub or mirror port"),
+    row("parse_vlan", "tag missing, unexpected, wrong or stacked", "compare `vlan` with the switch port"),
+    row("parse_neighbour_message", "ARP or neighbour discovery that breaks its RFC", "somebody on the link is faulty or hostile"),
+    row("parse_ip_version", "version field and Ethernet type disagree", "faulty sender"),
+    row("parse_ip_header_length", "impossible header length", "faulty or hostile sender"),
+    row("parse_ip_total_length", "length field beyond the frame or below the header", "faulty or hostile sender"),
+    row("parse_ip_checksum", "wrong IPv4 header checksum", "faulty link; on virtual devices turn transmit offload off"),
+    row("parse_ip_extension", "too many, misplaced or deprecated IPv6 extension headers", "hostile or exotic sender"),
+    row("parse_ip_source", "source that cannot be: multicast, loopback, unspecified, our own; an IPv6 packet with an IPv4-mapped address", "spoofing, or our address used twice"),
+    row("parse_foreign_address", "to an address that is not ours", "check routing towards this server, and `addresses`"),
+    row("parse_fragment", "a fragmented UDP datagram", "lower the client's MTU to 1420"),
+    row("parse_udp_length", "UDP length impossible or not the packet's", "faulty or hostile sender"),
+    row("parse_udp_checksum", "wrong UDP checksum, or none over IPv6", "faulty link; on virtual devices turn transmit offload off"),
+    row("parse_no_kernel", "nothing of ours, and the port has no `kernel` interface", "add `kernel = \"NAME\"` if the kernel shall have it"),
+    row("dos_message", "to the WireGuard port, but no WireGuard message", "scanners; obfuscating clients send such junk too"),
+    row("dos_mac1", "made without our public key", "a client with an outdated server key, or a flood"),
+    row("steer_foreign_server", "index of another server, or a random one", "old sessions after a restart; else noise"),
+    row("steer_foreign_worker", "index of a worker that this server does not have", "as above"),
+    row("wireguard_unknown_index", "no session with this index", "a client that has not noticed a restart; it heals by itself"),
+    row("wireguard_expired", "session older than 180 s or out of messages", "a client that does not rekey"),
+    row("wireguard_replay", "counter seen before, or too old", "duplicated or strongly reordered packets, or an attack"),
+    row("wireguard_tag", "does not authenticate", "damage or forgery"),
+    row("wireguard_inner", "no whole IP packet inside", "faulty client"),
+    row("wireguard_source", "inner source is not this client's", "compare `allowed_ips` with the client's addresses"),
+    row("wireguard_ecn", "congestion marked outside, and the packet cannot carry the mark", "normal under congestion"),
+    row("route_none", "no route to the inner destination", "add the prefix to a peer or to `[local]`"),
+    row("route_hop_limit", "hop limit used up", "traceroute does this; else a loop"),
+    row("route_destination", "inner multicast, broadcast or link-local destination", "normal: hosts announce themselves"),
+    row("egress_too_big", "too large for the path to the client, and no error could be sent", "lower the sender's MTU"),
+    row("egress_loop", "from the kernel's inner interface back to it", "remove the kernel's route for that prefix through the tap"),
+    row("egress_no_local", "for this machine, without `[local]`", "add `[local]`"),
+    row("seal_no_endpoint", "for a client that has never spoken and has no `endpoint`", "normal until it connects"),
+    row("seal_exhausted", "the session may not send any more", "heals with the handshake under way"),
+    row("link_no_route", "no on-link prefix and no gateway for the outer destination", "add a gateway of that family"),
+    row("link_table_full", "more neighbours than the table holds", "split the link; see `limits.rs`"),
+    row("link_unresolved", "the next hop did not answer ARP or neighbour solicitation", "check gateway, VLAN and cabling"),
+    row("hold_full", "too many packets wait for this session or neighbour", "normal while a client is away"),
+    row("hold_expired", "no session came in time", "the client is away"),
+    row("handshake_full", "more handshakes than the threads can do", "more `handshake_threads`; see `cookies`"),
+    row("handshake_invalid", "a handshake message that does not open", "a wrong preshared key, or forgery"),
+    row("handshake_unknown_peer", "a key that is no peer's", "add the peer, or ignore"),
+    row("handshake_replay", "initiation not newer than the last", "replay, or a client whose clock went back"),
+    row("handshake_flood", "one peer initiates more than 50 times a second", "faulty client"),
+    row("handshake_unexpected", "answer to nothing we asked", "late or duplicated answers; else noise"),
+    row("handshake_no_index", "no free receiver index on the peer's worker", "too many sessions at once; more workers"),
+    row("transmit_full", "the device's transmit queue is full", "link overloaded or down"),
+    row("kernel_full", "the kernel's interface takes no more", "the local server is too slow, or the tap is down"),
+    row("hand_over_full", "the ring to another worker is full", "that worker is overloaded"),
+    row("stopped", "held or under way when the program stopped", "normal"),
+];
