@@ -15,11 +15,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use serde::Deserialize;
-use shm::{Place, Viewer};
+use shm::Place;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::config::Metrics;
+use crate::counters::Counters;
 use crate::desk::{Desk, Notice};
 use crate::http::{Error, Server};
 use crate::register;
@@ -27,14 +28,6 @@ use text::{Kind, Text};
 
 /// What the answer says that it is (`OpenMetrics` 1.0, "Protocol Negotiation").
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The `[metrics]` section.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Where to listen. Whoever may connect there may read.
-    pub listen: SocketAddr,
-}
 
 /// Events, counted as they come.
 #[derive(Debug, Default)]
@@ -48,7 +41,7 @@ struct Events {
 
 struct Sources {
     desk: Desk,
-    place: Place,
+    counters: Counters,
     registration: Option<Arc<register::Counters>>,
     events: Events,
 }
@@ -67,12 +60,13 @@ pub async fn open(
     desk: Desk,
     place: Place,
     registration: Option<Arc<register::Counters>>,
-    config: &Config,
+    config: &Metrics,
 ) -> Result<Service, Error> {
     let server = Server::bind(config.listen, None).await?;
     let address = server.address().map_err(|error| Error(format!("[metrics] listen: {error}")))?;
     let notices = desk.subscribe();
-    let sources = Arc::new(Sources { desk, place, registration, events: Events::default() });
+    let counters = Counters::new(place);
+    let sources = Arc::new(Sources { desk, counters, registration, events: Events::default() });
     tokio::spawn(count(notices, Arc::clone(&sources)));
     let router = Router::new().route("/metrics", get(metrics)).with_state(sources);
     Ok(Service { server, address, router })
@@ -125,10 +119,8 @@ impl Sources {
         self.events(&mut text);
         self.registration(&mut text);
         // A dataplane that is not there, or is about to be, has no counters to show.
-        if let Ok(mut viewer) = Viewer::attach(&self.place)
-            && let Ok(table) = viewer.counters.read()
-        {
-            page::write(&mut text, table);
+        if let Ok(table) = self.counters.read() {
+            page::write(&mut text, &table);
         }
         text.end()
     }

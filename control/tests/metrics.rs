@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use control::config::Metrics;
 use control::desk::Desk;
-use control::metrics::{self, Config};
+use control::metrics;
 use control::model::{Book, Change, Origin, Peer, PublicKey};
 use control::register;
 use control::testing::{FakeDataplane, place_beneath};
@@ -35,7 +36,7 @@ impl Edge {
         place: Place,
         registration: Option<Arc<register::Counters>>,
     ) -> Self {
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap() };
+        let config = Metrics { listen: "127.0.0.1:0".parse().unwrap() };
         let service = metrics::open(desk, place, registration, &config).await.unwrap();
         let curl = Curl::new(format!("http://{}", service.address()));
         Self { curl, serving: tokio::spawn(service.serve()) }
