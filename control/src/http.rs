@@ -38,7 +38,7 @@ const HEADERS_MAX: usize = 64;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// After this a connection takes no further request: whoever holds slots must come again for them.
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
+const CONNECTION_AGE_MAX: Duration = Duration::from_mins(1);
 
 /// For the request that is under way then.
 const LAST_REQUEST_TIME: Duration = Duration::from_secs(15);

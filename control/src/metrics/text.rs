@@ -36,9 +36,9 @@ impl Kind {
 /// A text under way.
 #[derive(Debug, Default)]
 pub(super) struct Text {
-    text: String,
+    written: String,
     /// The name that samples of the family at hand bear; empty when the family is left out.
-    sample: String,
+    bearing: String,
     /// Names of families and of samples that are taken.
     names: HashSet<String>,
 }
@@ -58,12 +58,12 @@ impl Text {
     fn begin(&mut self, name: &str, kind: Kind, unit: Option<&str>, help: &str) {
         let sample = format!("{name}{}", kind.suffix());
         if self.names.contains(name) || self.names.contains(&sample) {
-            self.sample.clear();
+            self.bearing.clear();
             return;
         }
         self.names.insert(name.to_owned());
         self.names.insert(sample.clone());
-        self.sample = sample;
+        self.bearing = sample;
         self.line(format_args!("# TYPE {name} {}", kind.name()));
         if let Some(unit) = unit {
             self.line(format_args!("# UNIT {name} {unit}"));
@@ -84,27 +84,27 @@ impl Text {
     /// The text with its end mark.
     pub(super) fn end(mut self) -> String {
         self.line(format_args!("# EOF"));
-        self.text
+        self.written
     }
 
     fn put(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        if self.sample.is_empty() {
+        if self.bearing.is_empty() {
             return;
         }
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
-        let sample = std::mem::take(&mut self.sample);
+        let name = std::mem::take(&mut self.bearing);
         if labels.is_empty() {
-            self.line(format_args!("{sample} {value}"));
+            self.line(format_args!("{name} {value}"));
         } else {
-            self.line(format_args!("{sample}{{{}}} {value}", labels.join(",")));
+            self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
         }
-        self.sample = sample;
+        self.bearing = name;
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         // Writing into a string does not fail.
-        let _ = writeln!(self.text, "{line}");
+        let _ = writeln!(self.written, "{line}");
     }
 }
 

@@ -134,14 +134,12 @@ impl IntoResponse for Fault {
         let (status, code, message) = self.answer();
         let body = json!({ "success": false, "errors": [{ "code": code, "message": message }] });
         let mut response = (status, Json(body)).into_response();
-        let later = match self {
-            Self::Often(wait) => Some(wait.as_secs() + 1),
-            Self::Unavailable => Some(LATER),
-            _ => None,
-        };
         let headers = response.headers_mut();
-        if let Some(seconds) = later {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if let Self::Often(wait) = self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        }
+        if self == Self::Unavailable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(LATER));
         }
         if self == Self::Token {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -69,8 +69,7 @@ impl Table {
     }
 
     fn places(hash: u64) -> [usize; ROWS] {
-        let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
-        [[a, b], [c, d], [e, f], [g, h]].map(|pair| usize::from(u16::from_le_bytes(pair)))
+        [0, 16, 32, 48].map(|shift| usize::try_from(hash >> shift & 0xffff).unwrap_or(0))
     }
 
     fn full_at(&self, hash: u64) -> u64 {
@@ -202,7 +201,7 @@ mod tests {
             counts in (1_u32..6, 1_u32..12, 1_u32..24),
             key in any::<[u8; 16]>(),
         ) {
-            let period = Duration::from_nanos(12_000);
+            let period = Duration::from_micros(12);
             let rate = |count| Rate::new(count, period);
             let interval = |count: u32| 12_000 / u64::from(count);
             let (source, near, total) = counts;
@@ -230,7 +229,7 @@ mod tests {
         #[test]
         fn a_crowd_gives_nobody_more(sources in proptest::collection::vec(0_u32..40, 1..800)) {
             let many = Rate::new(1_000_000, Duration::from_secs(1));
-            let rates = Rates { source: Rate::new(3, Duration::from_secs(60)), neighbourhood: many, total: many };
+            let rates = Rates { source: Rate::new(3, Duration::from_mins(1)), neighbourhood: many, total: many };
             let mut limiter = Limiter::new(rates, &[1; 16]);
             // Rows so short that all buckets are shared.
             limiter.sources.rows.truncate(1);
@@ -249,8 +248,8 @@ mod tests {
     #[test]
     fn a_flood_from_everywhere_leaves_room_for_the_rest() {
         let rates = Rates {
-            source: Rate::new(30, Duration::from_secs(60)),
-            neighbourhood: Rate::new(300, Duration::from_secs(60)),
+            source: Rate::new(30, Duration::from_mins(1)),
+            neighbourhood: Rate::new(300, Duration::from_mins(1)),
             total: Rate::new(1000, Duration::from_secs(1)),
         };
         let mut limiter = Limiter::new(rates, &[9; 16]);

@@ -72,14 +72,12 @@ impl Numbers {
     ) -> Option<usize> {
         for _ in 0..TRIES {
             let found = self.free_from(0, self.next).or_else(|| self.free_from(0, 0))?;
-            match holder(found) {
-                Some(further) => self.next = further.max(found + 1),
-                None => {
-                    self.next = found + 1;
-                    self.take(found);
-                    return Some(found);
-                }
-            }
+            let Some(further) = holder(found) else {
+                self.next = found + 1;
+                self.take(found);
+                return Some(found);
+            };
+            self.next = further.max(found + 1);
         }
         None
     }

@@ -54,19 +54,19 @@ async fn serve(
     Extension(Source(source)): Extension<Source>,
     request: Request,
 ) -> Response {
-    let target = target(request.uri().path()).map(|id| id.map(str::to_owned));
+    let target = target(request.uri().path());
     let (operation, answer) = match (request.method().clone(), target) {
-        (_, None) => (Operation::Other, Err(Fault::Unknown)),
-        (Method::POST, Some(None)) => {
+        (_, Target::Nothing) => (Operation::Other, Err(Fault::Unknown)),
+        (Method::POST, Target::All) => {
             (Operation::Register, service.register(source, request).await)
         }
-        (Method::GET, Some(Some(id))) => {
+        (Method::GET, Target::One(id)) => {
             (Operation::Show, service.show(source, &id, request.headers()))
         }
-        (Method::PATCH, Some(Some(id))) => {
+        (Method::PATCH, Target::One(id)) => {
             (Operation::Alter, service.alter(source, &id, request).await)
         }
-        (Method::DELETE, Some(Some(id))) => {
+        (Method::DELETE, Target::One(id)) => {
             (Operation::Remove, service.remove(source, &id, request.headers().clone()).await)
         }
         _ => (Operation::Other, Err(Fault::Method)),
@@ -82,21 +82,33 @@ async fn serve(
     response
 }
 
-/// `/reg` or `/reg/{id}`, alone or behind a version such as `/v0a4471`: the id, if there is one.
-fn target(path: &str) -> Option<Option<&str>> {
-    let path = path.strip_prefix('/')?;
+/// What a path names.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    /// `/reg`.
+    All,
+    /// `/reg/{id}`.
+    One(String),
+    Nothing,
+}
+
+/// Reads a path, alone or behind a version such as `/v0a4471`.
+fn target(path: &str) -> Target {
+    let path = path.strip_prefix('/').unwrap_or_default();
     let path = match path.strip_prefix("v0a").and_then(|rest| rest.split_once('/')) {
-        Some((build, rest)) => {
-            let digits = build.bytes().all(|octet| octet.is_ascii_digit());
-            ((1..=BUILD_LEN_MAX).contains(&build.len()) && digits).then_some(rest)?
-        }
+        Some((build, rest)) if is_build(build) => rest,
+        Some(_) => return Target::Nothing,
         None => path,
     };
     match path.split_once('/') {
-        None => (path == "reg").then_some(None),
-        Some(("reg", id)) => (!id.is_empty() && !id.contains('/')).then_some(Some(id)),
-        Some(_) => None,
+        None if path == "reg" => Target::All,
+        Some(("reg", id)) if !id.is_empty() && !id.contains('/') => Target::One(id.to_owned()),
+        None | Some(_) => Target::Nothing,
     }
+}
+
+fn is_build(text: &str) -> bool {
+    (1..=BUILD_LEN_MAX).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 impl Service {
@@ -173,8 +185,8 @@ mod tests {
     #[test]
     fn paths_mean_the_same_with_and_without_a_version() {
         for prefix in ["", "/v0a737", "/v0a4471"] {
-            assert_eq!(target(&format!("{prefix}/reg")), Some(None));
-            assert_eq!(target(&format!("{prefix}/reg/some-id")), Some(Some("some-id")));
+            assert_eq!(target(&format!("{prefix}/reg")), Target::All);
+            assert_eq!(target(&format!("{prefix}/reg/some-id")), Target::One("some-id".into()));
         }
         let bad = [
             "",
@@ -191,7 +203,7 @@ mod tests {
             "//reg",
         ];
         for path in bad {
-            assert_eq!(target(path), None, "{path}");
+            assert_eq!(target(path), Target::Nothing, "{path}");
         }
     }
 }

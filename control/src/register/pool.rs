@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(all.iter().map(|given| given.client_id).collect::<HashSet<_>>().len(), 254);
         assert!(all.iter().all(|given| given.client_id != 0 && given.client_id < 1 << 24));
         let one = all[7];
-        assert_eq!(one.ipv6.to_bits() as u32 & 0xff_ffff, one.client_id);
+        assert_eq!(one.ipv6.to_bits() & 0xff_ffff, one.client_id.into());
         pool.give_back(one.client_id, one.ipv4);
         let again = pool.give(&book).unwrap();
         assert_eq!(again.ipv4, one.ipv4);

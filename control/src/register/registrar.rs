@@ -239,14 +239,11 @@ struct Lease {
 impl Lease {
     fn take(registrar: Arc<Registrar>, book: &Book) -> Result<Self, Refused> {
         let given = registrar.state().pool.give(book);
-        match given {
-            Some(given) => Ok(Self { registrar, given, kept: false }),
-            None => {
-                let what = "no addresses or client ids are left; enlarge the pools of [register]";
-                log::warn!("a registration is refused: {what}");
-                Err(Refused::new(Cause::Full, what))
-            }
-        }
+        let Some(given) = given else {
+            let what = "no addresses or client ids are left; enlarge the pools of [register]";
+            return Err(Refused::new(Cause::Full, what));
+        };
+        Ok(Self { registrar, given, kept: false })
     }
 
     fn keep(mut self) {

@@ -1,6 +1,6 @@
 //! What names a registration, and what proves that it is one's own.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use blake2::{Blake2s256, Digest as _};
 use wireguard::secret::Secret;
@@ -71,7 +71,11 @@ impl Token {
 
     /// As it is given to the client, once.
     pub(super) fn text(&self) -> String {
-        self.0.octets().iter().map(|octet| format!("{octet:02x}")).collect()
+        self.0.octets().iter().fold(String::with_capacity(64), |mut text, octet| {
+            // Writing into a string does not fail.
+            let _ = write!(text, "{octet:02x}");
+            text
+        })
     }
 
     /// Reads the value of an `Authorization` header.

@@ -1,6 +1,11 @@
 //! curl as an HTTP client that nobody here wrote.
 #![allow(dead_code, reason = "each test file uses its part")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
 
 use std::process::Stdio;
 
