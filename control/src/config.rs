@@ -10,6 +10,8 @@ use serde::Deserialize;
 use shm::Place;
 use toml::Spanned;
 
+use crate::register;
+
 /// The configuration, checked.
 #[derive(Debug)]
 pub struct Config {
@@ -27,6 +29,8 @@ pub struct Config {
     pub wireguard: Option<Wireguard>,
     /// `OpenMetrics` over HTTP, if it is served.
     pub metrics: Option<Metrics>,
+    /// Registration over HTTP, if it is served.
+    pub register: Option<register::Config>,
 }
 
 /// The `[wireguard]` section.
@@ -66,6 +70,7 @@ struct File {
     socket: Option<PathBuf>,
     wireguard: Option<Spanned<Wireguard>>,
     metrics: Option<Metrics>,
+    register: Option<Spanned<register::Config>>,
 }
 
 fn main() -> Spanned<String> {
@@ -114,6 +119,7 @@ impl Config {
             socket: file.socket.map_or_else(|| default_socket(name), beside),
             wireguard: file.wireguard.map(|section| source.wireguard(section)).transpose()?,
             metrics: file.metrics,
+            register: file.register.map(|section| source.register(section)).transpose()?,
             instance: name.clone(),
         })
     }
@@ -148,6 +154,12 @@ impl Text<'_> {
         }
         let line = self.text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
         Error(format!("{path}:{line}: {what}"))
+    }
+
+    fn register(&self, section: Spanned<register::Config>) -> Result<register::Config, Error> {
+        let checked = section.get_ref().check();
+        checked.map_err(|what| self.error(&section.span(), &what))?;
+        Ok(section.into_inner().beside(&self.path.with_file_name("")))
     }
 
     fn wireguard(&self, section: Spanned<Wireguard>) -> Result<Wireguard, Error> {
@@ -189,6 +201,11 @@ mod tests {
         let config = parse("[wireguard]\ninterface = \"wg0\"\nprivate_key_file = \"key\"").unwrap();
         let key = config.wireguard.unwrap().private_key_file;
         assert_eq!(key.unwrap(), Path::new("/etc/millrace/key"));
+        let section = "[register]\nlisten = \"[::]:1\"\nipv4 = \"10.0.0.0/8\"\nipv6 = \"fd00::/64\"\nhost = \"a\"";
+        let tls = "tls = { certificate = \"a.pem\", private_key = \"/b.pem\" }";
+        let tls = parse(&format!("{section}\n{tls}")).unwrap().register.unwrap().tls.unwrap();
+        assert_eq!(tls.certificate, Path::new("/etc/millrace/a.pem"));
+        assert_eq!(tls.private_key, Path::new("/b.pem"));
     }
 
     #[test]
@@ -198,6 +215,10 @@ mod tests {
             ("\n\nhurry = true", "/etc/millrace/control.toml:3: unknown field"),
             ("\n[wireguard]\ninterface = \"a/b\"", "/etc/millrace/control.toml:2: \"a/b\" is no"),
             ("[metrics]\nlisten = \"here\"", "/etc/millrace/control.toml:2: invalid socket"),
+            (
+                "\n[register]\nlisten = \"[::]:1\"\nipv4 = \"10.0.0.0/31\"\nipv6 = \"fd00::/64\"\nhost = \"a\"",
+                "/etc/millrace/control.toml:2: ipv4: 10.0.0.0/31 is no pool",
+            ),
         ];
         for (text, expected) in cases {
             let said = parse(text).unwrap_err();

@@ -12,7 +12,9 @@ use control::config::Config;
 use control::counters::Counters;
 use control::desk::Desk;
 use control::keep::Keep;
+use control::metrics;
 use control::model::{Book, Limits};
+use control::register;
 use control::source::{Directory, Follower, Source as _};
 use control::uapi;
 use tokio::signal::unix::{SignalKind, signal};
@@ -90,6 +92,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         (directory.clone(), Follower::begin(Directory::new(directory), desk.clone()))
     });
     let follower = source.as_ref().map(|(_, follower)| follower.clone());
+    serve_http(&config, &desk).await?;
     let counters = Counters::new(config.place.clone());
     let api = Arc::new(Api { instance: config.instance, desk: desk.clone(), source, counters });
     tokio::spawn(api.serve(listener));
@@ -110,6 +113,24 @@ async fn serve(config: Config) -> Result<(), Failure> {
     desk.end().await;
     // What a later start would take for a dead control's anyway.
     drop(std::fs::remove_file(&config.socket));
+    Ok(())
+}
+
+/// Registration and metrics, as far as the configuration has them.
+async fn serve_http(config: &Config, desk: &Desk) -> Result<(), Failure> {
+    let mut registration = None;
+    if let Some(section) = &config.register {
+        let service = register::open(desk.clone(), section.clone()).await?;
+        log::info!("clients register at {}", service.address());
+        registration = Some(service.counters());
+        tokio::spawn(service.serve());
+    }
+    if let Some(section) = &config.metrics {
+        let place = config.place.clone();
+        let service = metrics::open(desk.clone(), place, registration, section).await?;
+        log::info!("metrics are at http://{}/metrics", service.address());
+        tokio::spawn(service.serve());
+    }
     Ok(())
 }
 
