@@ -215,7 +215,8 @@ mod tests {
         let (mut keys, mut outside) = (0, 0);
         for seed in 0..100_u64 {
             let mut shard = Shard::<u32>::default();
-            for key in 0..250_u32 {
+            for number in 0..250_u64 {
+                let key = u32::try_from(number.hash(!seed) >> 32).unwrap();
                 shard.insert(key, NextHop::Local, (key.hash(seed), seed));
             }
             let rows = shard.rows.len();
