@@ -597,6 +597,19 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_that_does_not_fit_leaves_the_routes_as_they_are() {
+        let mut rib = full(100);
+        let before = state(&rib);
+        let routes: Vec<_> = (0..32_768)
+            .map(|n| (net4_of(0x0b00_0000 + (n << 8), 24), NextHop::Client(n)))
+            .collect();
+        assert_eq!(rib.load(&routes), Err(Unbuildable::TooManyNextHops));
+        assert_eq!(state(&rib), before);
+        assert_eq!(rib.load(&routes[1..]), Ok(()));
+        assert_eq!(rib.len(), 32_767);
+    }
+
+    #[test]
     fn a_failed_transaction_leaves_no_prefix_with_an_id_that_was_given_back() {
         let mut rib = full(32_766);
         // Now two ids lead to the same client; what is put back gets the second one.
