@@ -2,6 +2,7 @@
 
 mod aead;
 mod allocator;
+mod control;
 mod machine;
 mod routes;
 mod sample;
@@ -38,6 +39,8 @@ enum Measure {
     Aead(aead::Plan),
     /// The routes: time to build, to change and to look up, and memory, with a table as large as the Internet's.
     Routes(routes::Plan),
+    /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
+    Control(control::Plan),
 }
 
 /// Why a measurement failed: a sentence for the person who asked for it.
@@ -58,6 +61,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Service(plan) => tell(&service::run(plan, options.verbose)?, options),
         Measure::Aead(plan) => tell(&aead::run(plan)?, options),
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
+        Measure::Control(plan) => tell(&control::run(plan)?, options),
     }
 }
 

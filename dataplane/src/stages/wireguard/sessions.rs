@@ -56,6 +56,9 @@ pub struct Room {
     pub peers: u32,
 }
 
+/// Octets of a peer with its worker, however idle it is.
+pub const PEER_ROW_LEN: usize = size_of::<Peer>();
+
 /// All sessions and peers of one worker.
 pub struct Sessions {
     /// Up to the greatest slot that was ever in use.
