@@ -10,6 +10,8 @@ use serde::Deserialize;
 use shm::Place;
 use toml::Spanned;
 
+use crate::register;
+
 /// The configuration, checked.
 #[derive(Debug)]
 pub struct Config {
@@ -27,6 +29,8 @@ pub struct Config {
     pub wireguard: Option<Wireguard>,
     /// `OpenMetrics` over HTTP, if it is served.
     pub metrics: Option<Metrics>,
+    /// Registration over HTTP, if it is served.
+    pub register: Option<register::Config>,
 }
 
 /// The `[wireguard]` section.
@@ -38,6 +42,9 @@ pub struct Wireguard {
     /// The directory of the sockets that `wg` looks into; others are for tests.
     #[serde(default = "var_run")]
     pub directory: PathBuf,
+    /// The file of the server's private key, if `wg` shall show it and the public one: its protocol has no word for
+    /// a public key of the server.
+    pub private_key_file: Option<PathBuf>,
 }
 
 fn var_run() -> PathBuf {
@@ -63,6 +70,7 @@ struct File {
     socket: Option<PathBuf>,
     wireguard: Option<Spanned<Wireguard>>,
     metrics: Option<Metrics>,
+    register: Option<Spanned<register::Config>>,
 }
 
 fn main() -> Spanned<String> {
@@ -103,7 +111,7 @@ impl Config {
         let root = file.shared_memory.as_deref().unwrap_or_else(|| Path::new("/dev/shm"));
         let place = Place::beneath(root, name)
             .map_err(|error| source.error(&file.instance.span(), &error.to_string()))?;
-        let beside = |path: PathBuf| source.path.with_file_name("").join(path);
+        let beside = |path: PathBuf| source.beside(path);
         Ok(Self {
             place,
             directory: file.directory.map(beside),
@@ -111,6 +119,7 @@ impl Config {
             socket: file.socket.map_or_else(|| default_socket(name), beside),
             wireguard: file.wireguard.map(|section| source.wireguard(section)).transpose()?,
             metrics: file.metrics,
+            register: file.register.map(|section| source.register(section)).transpose()?,
             instance: name.clone(),
         })
     }
@@ -133,6 +142,11 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// A path that is relative to the file's own directory.
+    fn beside(&self, path: PathBuf) -> PathBuf {
+        self.path.with_file_name("").join(path)
+    }
+
     fn error(&self, span: &Range<usize>, what: &str) -> Error {
         let path = self.path.display();
         if *span == (0..0) {
@@ -142,9 +156,16 @@ impl Text<'_> {
         Error(format!("{path}:{line}: {what}"))
     }
 
+    fn register(&self, section: Spanned<register::Config>) -> Result<register::Config, Error> {
+        let checked = section.get_ref().check();
+        checked.map_err(|what| self.error(&section.span(), &what))?;
+        Ok(section.into_inner().beside(&self.path.with_file_name("")))
+    }
+
     fn wireguard(&self, section: Spanned<Wireguard>) -> Result<Wireguard, Error> {
         let span = section.span();
-        let section = section.into_inner();
+        let mut section = section.into_inner();
+        section.private_key_file = section.private_key_file.map(|path| self.beside(path));
         let name = &section.interface;
         let fits = (1..=INTERFACE_NAME_LEN_MAX).contains(&name.len())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
@@ -177,6 +198,14 @@ mod tests {
         let config = parse("directory = \"control.d\"\nstate = \"/srv/state\"").unwrap();
         assert_eq!(config.directory.unwrap(), Path::new("/etc/millrace/control.d"));
         assert_eq!(config.state, Path::new("/srv/state"));
+        let config = parse("[wireguard]\ninterface = \"wg0\"\nprivate_key_file = \"key\"").unwrap();
+        let key = config.wireguard.unwrap().private_key_file;
+        assert_eq!(key.unwrap(), Path::new("/etc/millrace/key"));
+        let section = "[register]\nlisten = \"[::]:1\"\nipv4 = \"10.0.0.0/8\"\nipv6 = \"fd00::/64\"\nhost = \"a\"";
+        let tls = "tls = { certificate = \"a.pem\", private_key = \"/b.pem\" }";
+        let tls = parse(&format!("{section}\n{tls}")).unwrap().register.unwrap().tls.unwrap();
+        assert_eq!(tls.certificate, Path::new("/etc/millrace/a.pem"));
+        assert_eq!(tls.private_key, Path::new("/b.pem"));
     }
 
     #[test]
@@ -186,6 +215,10 @@ mod tests {
             ("\n\nhurry = true", "/etc/millrace/control.toml:3: unknown field"),
             ("\n[wireguard]\ninterface = \"a/b\"", "/etc/millrace/control.toml:2: \"a/b\" is no"),
             ("[metrics]\nlisten = \"here\"", "/etc/millrace/control.toml:2: invalid socket"),
+            (
+                "\n[register]\nlisten = \"[::]:1\"\nipv4 = \"10.0.0.0/31\"\nipv6 = \"fd00::/64\"\nhost = \"a\"",
+                "/etc/millrace/control.toml:2: ipv4: 10.0.0.0/31 is no pool",
+            ),
         ];
         for (text, expected) in cases {
             let said = parse(text).unwrap_err();

@@ -7,7 +7,11 @@
 //! - [`keep`]: what survives a restart;
 //! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
 //! - [`config`]: the daemon's own configuration;
-//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it.
+//! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
+//! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
+//! - [`register`]: clients that make their own peers, over HTTP;
+//! - [`metrics`]: how everything stands, as `OpenMetrics`;
+//! - [`http`]: connections of strangers, bounded;
 //! - [`testing`]: a dataplane of its own thread that tests can see into.
 #![forbid(unsafe_code)]
 
@@ -18,8 +22,12 @@ pub mod counters;
 mod dataplane;
 pub mod desk;
 pub mod drops;
+pub mod http;
 pub mod keep;
 pub mod live;
+pub mod metrics;
 pub mod model;
+pub mod register;
 pub mod source;
 pub mod testing;
+pub mod uapi;

@@ -12,9 +12,13 @@ use control::config::Config;
 use control::counters::Counters;
 use control::desk::Desk;
 use control::keep::Keep;
+use control::metrics;
 use control::model::{Book, Limits};
+use control::register;
 use control::source::{Directory, Follower, Source as _};
+use control::uapi;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// millrace's control: feeds the dataplane with peers and routes, and answers those who ask.
 #[derive(Debug, Parser)]
@@ -79,6 +83,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let socket = config.socket.display();
         format!("{socket}: cannot be listened to ({error}); set `socket` to a path that may be")
     })?;
+    let wireguard = config.wireguard.as_ref().map(uapi::listen).transpose()?;
     let desk = Desk::open(config.place.clone(), keep)?;
     drop(unreadable);
     let kept = desk.book().counts();
@@ -87,9 +92,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
         (directory.clone(), Follower::begin(Directory::new(directory), desk.clone()))
     });
     let follower = source.as_ref().map(|(_, follower)| follower.clone());
+    serve_http(&config, &desk).await?;
     let counters = Counters::new(config.place.clone());
     let api = Arc::new(Api { instance: config.instance, desk: desk.clone(), source, counters });
     tokio::spawn(api.serve(listener));
+    let mut tools = JoinSet::new();
+    if let Some(listener) = wireguard {
+        tools.spawn(listener.serve(desk.clone()));
+    }
     say("ready")?;
     loop {
         tokio::select! {
@@ -99,9 +109,28 @@ async fn serve(config: Config) -> Result<(), Failure> {
         }
     }
     log::info!("stopping");
+    tools.shutdown().await;
     desk.end().await;
     // What a later start would take for a dead control's anyway.
     drop(std::fs::remove_file(&config.socket));
+    Ok(())
+}
+
+/// Registration and metrics, as far as the configuration has them.
+async fn serve_http(config: &Config, desk: &Desk) -> Result<(), Failure> {
+    let mut registration = None;
+    if let Some(section) = &config.register {
+        let service = register::open(desk.clone(), section.clone()).await?;
+        log::info!("clients register at {}", service.address());
+        registration = Some(service.counters());
+        tokio::spawn(service.serve());
+    }
+    if let Some(section) = &config.metrics {
+        let place = config.place.clone();
+        let service = metrics::open(desk.clone(), place, registration, section).await?;
+        log::info!("metrics are at http://{}/metrics", service.address());
+        tokio::spawn(service.serve());
+    }
     Ok(())
 }
 
