@@ -9,8 +9,8 @@ use clap::Args;
 use dpdk::clock::Clock;
 use serde::Serialize;
 
-use crate::Failure;
 use crate::machine::{Machine, Weather};
+use crate::{Failure, pin};
 use contestants::{Contestant, Outcome};
 use frames::{Frames, SIZE_MAX};
 pub(crate) use report::Report;
@@ -111,16 +111,6 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
     }
     let after = Weather::observe();
     Ok(Report::new(plan, machine, (before, after), rows))
-}
-
-/// Keeps this thread on one core.
-fn pin(core: usize) -> Result<(), Failure> {
-    let ids = core_affinity::get_core_ids().unwrap_or_default();
-    let id = ids.into_iter().find(|id| id.id == core);
-    match id.map(core_affinity::set_for_current) {
-        Some(true) => Ok(()),
-        _ => Err(format!("--core {core}: this process may not run there").into()),
-    }
 }
 
 /// One size and batch: every contestant seals and then opens the same packets, in turns.

@@ -3,6 +3,7 @@
 mod aead;
 mod allocator;
 mod machine;
+mod routes;
 mod sample;
 mod service;
 
@@ -35,6 +36,8 @@ enum Measure {
     Service(service::Plan),
     /// Nanoseconds per packet of the AEAD alone, each implementation of ours against every library at hand.
     Aead(aead::Plan),
+    /// The routes: time to build, to change and to look up, and memory, with a table as large as the Internet's.
+    Routes(routes::Plan),
 }
 
 /// Why a measurement failed: a sentence for the person who asked for it.
@@ -54,6 +57,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     match &options.measure {
         Measure::Service(plan) => tell(&service::run(plan, options.verbose)?, options),
         Measure::Aead(plan) => tell(&aead::run(plan)?, options),
+        Measure::Routes(plan) => tell(&routes::run(plan)?, options),
     }
 }
 
@@ -65,4 +69,14 @@ fn tell(report: &(impl Display + Serialize), options: &Options) -> Result<(), Fa
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
+}
+
+/// Keeps this thread on one core.
+fn pin(core: usize) -> Result<(), Failure> {
+    let ids = core_affinity::get_core_ids().unwrap_or_default();
+    let id = ids.into_iter().find(|id| id.id == core);
+    match id.map(core_affinity::set_for_current) {
+        Some(true) => Ok(()),
+        _ => Err(format!("--core {core}: this process may not run there").into()),
+    }
 }

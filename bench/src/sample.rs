@@ -25,13 +25,14 @@ pub(crate) fn median(blocks: &[f64]) -> f64 {
     quantile(blocks.to_vec(), 0.5)
 }
 
+/// The value below which this share of the values lies; 0 for none.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     reason = "a share of a small count"
 )]
-fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+pub(crate) fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let place = (values.len().saturating_sub(1) as f64 * share).round() as usize;
     values.get(place).copied().unwrap_or(0.0)

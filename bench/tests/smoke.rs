@@ -55,3 +55,21 @@ fn refuses_a_batch_beyond_a_burst() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--batches takes 1 to 64"));
 }
+
+#[test]
+fn builds_changes_and_looks_up_routes() {
+    let output = bench(&["routes", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("17000 IPv4 and 3000 IPv6 prefixes, 10000 hosts"), "{said}");
+    assert!(said.contains("| peer with both addresses |"), "{said}");
+    assert!(said.contains("| IPv6, random peers |"), "{said}");
+}
+
+#[test]
+fn names_the_table_that_is_missing() {
+    let output = bench(&["routes", "--table", "/nowhere/location.db"]).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/location.db"));
+}

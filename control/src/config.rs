@@ -42,6 +42,9 @@ pub struct Wireguard {
     /// The directory of the sockets that `wg` looks into; others are for tests.
     #[serde(default = "var_run")]
     pub directory: PathBuf,
+    /// The file of the server's private key, if `wg` shall show it and the public one: its protocol has no word for
+    /// a public key of the server.
+    pub private_key_file: Option<PathBuf>,
 }
 
 fn var_run() -> PathBuf {
@@ -105,10 +108,10 @@ impl Config {
         let file: File = toml::from_str(text)
             .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
         let name = file.instance.get_ref();
-        let root = file.shared_memory.as_deref().unwrap_or(Path::new("/dev/shm"));
+        let root = file.shared_memory.as_deref().unwrap_or_else(|| Path::new("/dev/shm"));
         let place = Place::beneath(root, name)
             .map_err(|error| source.error(&file.instance.span(), &error.to_string()))?;
-        let beside = |path: PathBuf| source.path.with_file_name("").join(path);
+        let beside = |path: PathBuf| source.beside(path);
         Ok(Self {
             place,
             directory: file.directory.map(beside),
@@ -139,6 +142,11 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// A path that is relative to the file's own directory.
+    fn beside(&self, path: PathBuf) -> PathBuf {
+        self.path.with_file_name("").join(path)
+    }
+
     fn error(&self, span: &Range<usize>, what: &str) -> Error {
         let path = self.path.display();
         if *span == (0..0) {
@@ -156,7 +164,8 @@ impl Text<'_> {
 
     fn wireguard(&self, section: Spanned<Wireguard>) -> Result<Wireguard, Error> {
         let span = section.span();
-        let section = section.into_inner();
+        let mut section = section.into_inner();
+        section.private_key_file = section.private_key_file.map(|path| self.beside(path));
         let name = &section.interface;
         let fits = (1..=INTERFACE_NAME_LEN_MAX).contains(&name.len())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
@@ -189,6 +198,9 @@ mod tests {
         let config = parse("directory = \"control.d\"\nstate = \"/srv/state\"").unwrap();
         assert_eq!(config.directory.unwrap(), Path::new("/etc/millrace/control.d"));
         assert_eq!(config.state, Path::new("/srv/state"));
+        let config = parse("[wireguard]\ninterface = \"wg0\"\nprivate_key_file = \"key\"").unwrap();
+        let key = config.wireguard.unwrap().private_key_file;
+        assert_eq!(key.unwrap(), Path::new("/etc/millrace/key"));
         let section = "[register]\nlisten = \"[::]:1\"\nipv4 = \"10.0.0.0/8\"\nipv6 = \"fd00::/64\"\nhost = \"a\"";
         let tls = "tls = { certificate = \"a.pem\", private_key = \"/b.pem\" }";
         let tls = parse(&format!("{section}\n{tls}")).unwrap().register.unwrap().tls.unwrap();

@@ -8,6 +8,7 @@
 //! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
 //! - [`config`]: the daemon's own configuration;
 //! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
+//! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
 //! - [`register`]: clients that make their own peers, over HTTP;
 //! - [`metrics`]: how everything stands, as `OpenMetrics`;
 //! - [`http`]: connections of strangers, bounded;
@@ -29,3 +30,4 @@ pub mod model;
 pub mod register;
 pub mod source;
 pub mod testing;
+pub mod uapi;

@@ -16,7 +16,9 @@ use control::metrics;
 use control::model::{Book, Limits};
 use control::register;
 use control::source::{Directory, Follower, Source as _};
+use control::uapi;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// millrace's control: feeds the dataplane with peers and routes, and answers those who ask.
 #[derive(Debug, Parser)]
@@ -81,6 +83,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let socket = config.socket.display();
         format!("{socket}: cannot be listened to ({error}); set `socket` to a path that may be")
     })?;
+    let wireguard = config.wireguard.as_ref().map(uapi::listen).transpose()?;
     let desk = Desk::open(config.place.clone(), keep)?;
     drop(unreadable);
     let kept = desk.book().counts();
@@ -93,6 +96,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let counters = Counters::new(config.place.clone());
     let api = Arc::new(Api { instance: config.instance, desk: desk.clone(), source, counters });
     tokio::spawn(api.serve(listener));
+    let mut tools = JoinSet::new();
+    if let Some(listener) = wireguard {
+        tools.spawn(listener.serve(desk.clone()));
+    }
     say("ready")?;
     loop {
         tokio::select! {
@@ -102,6 +109,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         }
     }
     log::info!("stopping");
+    tools.shutdown().await;
     desk.end().await;
     // What a later start would take for a dead control's anyway.
     drop(std::fs::remove_file(&config.socket));

@@ -5,12 +5,10 @@ mod file;
 mod key;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ipnet::IpNet;
-use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 /// Everything the dataplane was told, checked as a whole.
@@ -32,8 +30,10 @@ pub struct Config {
     pub ports: Vec<PortConfig>,
     /// The kernel's interface for inner packets.
     pub local: Option<LocalConfig>,
-    /// The clients.
-    pub peers: Vec<PeerConfig>,
+    /// The name by which control finds this dataplane.
+    pub instance: String,
+    /// How many peers there is room for.
+    pub peers_max: u32,
 }
 
 /// What a worker does when nothing comes.
@@ -85,25 +85,6 @@ pub struct LocalConfig {
     pub interface: String,
     /// Inner addresses and prefixes that are delivered to it.
     pub addresses: Vec<IpNet>,
-}
-
-/// One client.
-#[derive(Debug)]
-pub struct PeerConfig {
-    /// Its name in logs.
-    pub name: String,
-    /// Its public key.
-    pub public_key: [u8; 32],
-    /// The preshared key; zeros when there is none.
-    pub preshared_key: Secret,
-    /// Its inner addresses and prefixes.
-    pub allowed_ips: Vec<IpNet>,
-    /// Where it is reached before it has spoken.
-    pub endpoint: Option<SocketAddr>,
-    /// Interval of unasked keepalives.
-    pub persistent_keepalive: Option<Duration>,
-    /// Its client id, echoed by us when it initiates with it.
-    pub client_id: ClientId,
 }
 
 /// What is wrong with a configuration, where, and what to do about it.

@@ -42,6 +42,21 @@ macro_rules! counters {
             drops: [Counter; DropReason::COUNT],
         }
 
+        impl Counters {
+            /// The names of all of them, in the order of [`Counters::values`].
+            pub fn names() -> impl Iterator<Item = std::borrow::Cow<'static, str>> {
+                let fields = [$(stringify!($field),)+];
+                let drops = DropReason::ALL.iter().map(|reason| format!("drop.{}", reason.name()).into());
+                fields.into_iter().map(Into::into).chain(drops)
+            }
+
+            /// All values, at one moment more or less.
+            pub fn values(&self) -> impl Iterator<Item = u64> {
+                let fields = [$(self.$field.value(),)+];
+                fields.into_iter().chain(self.drops.iter().map(Counter::value))
+            }
+        }
+
         impl Default for Counters {
             fn default() -> Self {
                 Self { $($field: Counter::default(),)+ drops: [const { Counter(AtomicU64::new(0)) }; DropReason::COUNT] }

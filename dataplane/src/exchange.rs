@@ -1,15 +1,20 @@
 //! The rings between workers and handshake threads, and what travels in them. All are bounded; none waits.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
 use wireguard::message::{ClientId, INITIATION_LEN};
 use wireguard::noise::{Identified, Keys};
 use wireguard::session::{Indices, Role};
+use wireguard::time::Instant;
 
 use crate::frame::Endpoint;
-use crate::limits::{JOBS_MAX, ORDERS_MAX};
+use crate::limits::{JOBS_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_SPARE, SURVEY_ROWS};
 use crate::neighbours::{Heard, Name};
+use crate::stages::route::Routes;
+use crate::stages::wireguard::sessions::Setup;
 
 /// A handshake message with its path, in either direction.
 #[derive(Clone, Debug)]
@@ -44,11 +49,16 @@ pub enum Job {
     Arrived(Message),
     /// An initiation whose sender another thread has found out and this one keeps.
     Identified(Box<(Identified, Message)>),
-    /// Begin a handshake with this peer (its number in the configuration).
+    /// Begin a handshake with this peer (its number on the server).
     Initiate(u32, Endpoint),
     /// Forget the handshake under way with this peer.
     Abandon(u32),
+    /// The peer is no more: forget all of it, then let the token go.
+    Forget(u32, Token),
 }
+
+/// Held by an order until it is carried out: who waits for that counts the holders.
+pub type Token = Arc<()>;
 
 /// Work for a worker.
 #[derive(Debug)]
@@ -59,6 +69,50 @@ pub enum Order {
     Send(u32, Message),
     /// Another worker has heard of a neighbour.
     Learned(Name, Heard),
+    /// Peers of this worker (their numbers on it) are new, changed, or, without a setup, no more. Then the
+    /// token goes.
+    Peers(Box<[(u32, Option<Setup>)]>, Token),
+    /// Other routes than before. The keeper keeps the old ones, so that no worker has to free them.
+    Routes(Arc<Routes>),
+    /// How do the peers stand.
+    Survey(Box<Survey>),
+}
+
+/// What workers tell the keeper; all of it may be lost when the ring is full.
+#[derive(Debug)]
+pub enum News {
+    /// A handshake with this peer is complete.
+    Handshake(u32, Endpoint, Instant),
+    /// This peer speaks from elsewhere.
+    Moved(u32, Endpoint, Instant),
+    /// All sessions of this peer have ended.
+    Expired(u32, Instant),
+}
+
+/// A sheet that goes to a worker empty and comes back with the states of some of its peers.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The first peer to look at, a number on the worker; the next one afterwards.
+    pub from: u32,
+    /// Whether all peers were looked at.
+    pub done: bool,
+    /// Those that were ever heard of or have an endpoint.
+    pub rows: ArrayVec<Standing, SURVEY_ROWS>,
+}
+
+/// How a peer stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Its number on the server.
+    pub number: u32,
+    /// Where it is.
+    pub endpoint: Option<Endpoint>,
+    /// When its last session began.
+    pub handshake_at: Option<Instant>,
+    /// Octets of accepted messages.
+    pub received: u64,
+    /// Octets of messages to it.
+    pub sent: u64,
 }
 
 /// A new session.
@@ -89,24 +143,57 @@ pub struct Exchange {
     orders: Vec<ArrayQueue<Order>>,
     /// Free session slots by worker and thread: thread `t` of `n` hands out the slots `s` with `s % n == t`,
     /// so that the index in a response tells which thread waits for it.
-    slots: Vec<Vec<ArrayQueue<u32>>>,
+    slots: Vec<Vec<Slots>>,
     /// For each worker's slots, whether a handshake thread waits for a message under its index. So an answer
     /// to nothing costs a glance, not a place in a thread's ring.
     expected: Vec<Box<[AtomicBool]>>,
+    news: ArrayQueue<News>,
+    /// Sheets that come back, at most one for each worker.
+    surveys: ArrayQueue<(usize, Box<Survey>)>,
+}
+
+/// The free session slots of one worker that one thread hands out. Slots that were never used come last, so that
+/// a worker touches no more memory than it needs; those that were rest before they are used again.
+#[derive(Debug)]
+struct Slots {
+    used: ArrayQueue<u32>,
+    /// The next that was never used; only its thread takes from here.
+    fresh: AtomicU32,
+    step: u32,
+    end: u32,
+}
+
+impl Slots {
+    fn new(thread: usize, threads: usize, slots: u32) -> Self {
+        let step = u32::try_from(threads).unwrap_or(u32::MAX);
+        Self {
+            used: ArrayQueue::new((slots / step + 1) as usize),
+            fresh: AtomicU32::new(u32::try_from(thread).unwrap_or(u32::MAX)),
+            step,
+            end: slots,
+        }
+    }
+
+    fn take(&self) -> Option<u32> {
+        let fresh = self.fresh.load(Ordering::Relaxed);
+        if fresh < self.end && self.used.len() <= SLOTS_SPARE {
+            self.fresh.store(fresh + self.step, Ordering::Relaxed);
+            return Some(fresh);
+        }
+        self.used.pop()
+    }
+
+    fn count(&self) -> usize {
+        let fresh = self.end.saturating_sub(self.fresh.load(Ordering::Relaxed));
+        self.used.len() + fresh.div_ceil(self.step) as usize
+    }
 }
 
 impl Exchange {
     /// Rings for so many workers and threads, with `slots` session slots for each worker. First in, first
     /// out: a retired slot rests as long as the spare ones last.
     pub fn new(workers: usize, threads: usize, slots: u32) -> Self {
-        let free = |thread: usize| {
-            let queue = ArrayQueue::new((slots as usize / threads + 1).max(1));
-            for slot in (0..slots).filter(|slot| *slot as usize % threads == thread) {
-                // The queue holds all slots of its thread.
-                let _ = queue.push(slot);
-            }
-            queue
-        };
+        let free = |thread: usize| Slots::new(thread, threads.max(1), slots);
         Self {
             jobs: (0..threads).map(|_| ArrayQueue::new(JOBS_MAX)).collect(),
             orders: (0..workers).map(|_| ArrayQueue::new(ORDERS_MAX)).collect(),
@@ -114,7 +201,32 @@ impl Exchange {
             expected: (0..workers)
                 .map(|_| (0..slots).map(|_| AtomicBool::default()).collect())
                 .collect(),
+            news: ArrayQueue::new(NEWS_MAX),
+            surveys: ArrayQueue::new(workers.max(1)),
         }
+    }
+
+    /// Tells the keeper; false when it is lost.
+    pub fn tell(&self, news: News) -> bool {
+        // A client that moves with every packet shall not drown what others tell.
+        let quiet = !matches!(news, News::Moved(..)) || self.news.len() < NEWS_MAX / 2;
+        quiet && self.news.push(news).is_ok()
+    }
+
+    /// What the keeper is told next.
+    pub fn next_news(&self) -> Option<News> {
+        self.news.pop()
+    }
+
+    /// Gives a worker's sheet back to the keeper.
+    pub fn surveyed(&self, worker: usize, survey: Box<Survey>) {
+        // There is a place for each worker's one sheet.
+        drop(self.surveys.push((worker, survey)));
+    }
+
+    /// The next sheet that has come back, and whose.
+    pub fn next_survey(&self) -> Option<(usize, Box<Survey>)> {
+        self.surveys.pop()
     }
 
     /// How many handshake threads there are.
@@ -132,6 +244,14 @@ impl Exchange {
         self.jobs.get(thread).is_some_and(|queue| queue.push(job).is_ok())
     }
 
+    /// Gives a thread work; gives it back when its ring is full.
+    pub fn submit_or(&self, thread: usize, job: Job) -> Option<Job> {
+        match self.jobs.get(thread) {
+            Some(queue) => queue.push(job).err(),
+            None => Some(job),
+        }
+    }
+
     /// Jobs that wait for a thread.
     pub fn jobs_waiting(&self, thread: usize) -> usize {
         self.jobs.get(thread).map_or(0, ArrayQueue::len)
@@ -145,6 +265,14 @@ impl Exchange {
     /// Gives a worker an order; false when its ring is full.
     pub fn order(&self, worker: usize, order: Order) -> bool {
         self.orders.get(worker).is_some_and(|queue| queue.push(order).is_ok())
+    }
+
+    /// Gives a worker an order; gives it back when its ring is full.
+    pub fn order_or(&self, worker: usize, order: Order) -> Option<Order> {
+        match self.orders.get(worker) {
+            Some(queue) => queue.push(order).err(),
+            None => Some(order),
+        }
     }
 
     /// Gives a worker an order that can be done without; false when its ring is half full, so that the rest
@@ -161,7 +289,7 @@ impl Exchange {
 
     /// Takes a free session slot of a worker for a thread.
     pub fn take_slot(&self, worker: usize, thread: usize) -> Option<u32> {
-        self.slots.get(worker)?.get(thread)?.pop()
+        self.slots.get(worker)?.get(thread)?.take()
     }
 
     /// Gives a slot back.
@@ -169,8 +297,8 @@ impl Exchange {
         if let Some(queues) = self.slots.get(worker)
             && let Some(queue) = queues.get(slot as usize % queues.len().max(1))
         {
-            // Its place was freed when it was taken.
-            let _ = queue.push(slot);
+            // There is a place for every slot.
+            let _ = queue.used.push(slot);
         }
     }
 
@@ -191,7 +319,7 @@ impl Exchange {
 
     /// Free slots of a worker.
     pub fn slots_free(&self, worker: usize) -> usize {
-        self.slots.get(worker).map_or(0, |queues| queues.iter().map(ArrayQueue::len).sum())
+        self.slots.get(worker).map_or(0, |queues| queues.iter().map(Slots::count).sum())
     }
 }
 
@@ -210,6 +338,17 @@ mod tests {
         }
         exchange.free_slot(1, 7);
         assert_eq!((exchange.take_slot(1, 0), exchange.take_slot(1, 1)), (None, Some(7)));
+    }
+
+    #[test]
+    fn what_was_never_used_is_taken_before_what_has_not_rested() {
+        let exchange = Exchange::new(1, 1, 2 + u32::try_from(SLOTS_SPARE).unwrap());
+        for slot in 0..=u32::try_from(SLOTS_SPARE).unwrap() {
+            assert_eq!(exchange.take_slot(0, 0), Some(slot));
+            exchange.free_slot(0, slot);
+        }
+        assert_eq!(exchange.take_slot(0, 0), Some(0), "it has rested");
+        assert_eq!(exchange.slots_free(0), 1 + SLOTS_SPARE);
     }
 
     #[test]

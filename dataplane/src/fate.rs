@@ -111,6 +111,8 @@ reasons! {
     WireguardEcn = "wireguard_ecn",
     /// No route to the inner destination.
     RouteNone = "route_none",
+    /// A route that leads nowhere by somebody's will.
+    RouteRejected = "route_rejected",
     /// The hop limit is used up.
     RouteHopLimit = "route_hop_limit",
     /// An inner destination that is not forwarded (multicast, broadcast, loopback, unspecified).
@@ -121,6 +123,8 @@ reasons! {
     EgressLoop = "egress_loop",
     /// For this machine, but there is no `[local]` interface.
     EgressNoLocal = "egress_no_local",
+    /// For a client that was removed meanwhile.
+    SealNoPeer = "seal_no_peer",
     /// The peer has no known endpoint.
     SealNoEndpoint = "seal_no_endpoint",
     /// The session may not send any more and a new one is not there yet.

@@ -23,23 +23,18 @@ use crate::counters::Counters;
 use crate::exchange::{Exchange, Install, Job, Message, Order};
 use crate::fate::DropReason;
 use crate::limiter::Limiter;
+use crate::registry::{Peer, Registry};
 use crate::site::{local_number, owner};
 use crate::wall::WallClock;
 
 /// Random octets; seeded by the caller, so that the same seed gives the same run.
 pub type Random = rand_chacha::ChaCha20Rng;
 
-/// A peer as the handshake threads know it.
-#[derive(Debug)]
-pub struct Peer {
-    /// Its keys.
-    pub keys: PeerKeys,
-    /// The id that we send with our initiations until it has shown one.
-    pub client_id: ClientId,
-}
-
-/// The moving part of a peer's handshakes.
+/// The moving part of a peer's handshakes; made at the first of them, so that a peer that never comes costs no
+/// key agreement.
 struct Row {
+    peer: Arc<Peer>,
+    keys: Arc<PeerKeys>,
     newest: Tai64n,
     /// The limit of its initiations (5.1).
     gate: Limiter,
@@ -51,15 +46,13 @@ struct Row {
     client_id: ClientId,
 }
 
-/// What all handshake threads share, read-only.
+/// What all handshake threads share.
 #[derive(Debug)]
 pub struct Directory {
     /// Our static key.
     pub identity: Identity,
-    /// The peers, by number in the configuration.
-    pub peers: Vec<Peer>,
-    /// Peer numbers by public key.
-    pub numbers: HashMap<[u8; 32], u32>,
+    /// The peers.
+    pub registry: Registry,
     /// How receiver indices are made.
     pub permutation: Permutation,
     /// This server's number in the fleet.
@@ -141,6 +134,7 @@ impl Handshaker {
             }
             Job::Initiate(peer, endpoint) => return self.initiate(peer, endpoint, now),
             Job::Abandon(peer) => return self.abandon(peer),
+            Job::Forget(peer, _token) => return self.forget(peer),
         };
         match outcome {
             Ok(Ended::Here) => self.counters.consumed.add(1),
@@ -207,9 +201,10 @@ impl Handshaker {
 
     /// A slot may have come back to use since then: an index that stands for something newer stays.
     fn forget_index(&mut self, number: u32, (index, slot): (u32, u32)) {
-        let row = self.row(number);
-        let newer = row.pending.as_ref().is_some_and(|(pending, _)| pending.local_index() == index)
-            || row.answered.is_some_and(|(answered, _)| answered == index);
+        let newer = self.rows.get(&number).is_some_and(|row| {
+            row.pending.as_ref().is_some_and(|(pending, _)| pending.local_index() == index)
+                || row.answered.is_some_and(|(answered, _)| answered == index)
+        });
         if newer || self.waiting.get(&index) != Some(&number) {
             return;
         }
@@ -217,17 +212,52 @@ impl Handshaker {
         self.exchange.expect(owner(number, self.exchange.workers()), slot, false);
     }
 
-    fn row(&mut self, number: u32) -> &mut Row {
-        let client_id =
-            self.directory.peers.get(number as usize).map_or(ClientId::ZERO, |peer| peer.client_id);
-        self.rows.entry(number).or_insert_with(|| Row {
-            newest: Tai64n::default(),
-            gate: Limiter::new(INITIATIONS_PER_SECOND, INITIATIONS_PER_SECOND),
-            jar: Jar::new(),
-            pending: None,
-            answered: None,
-            client_id,
-        })
+    /// The row of a peer as it is known now; none when there is no such peer, or when its key is of low order, so
+    /// that anybody could agree with it.
+    fn row(&mut self, number: u32) -> Option<&mut Row> {
+        let Some(peer) = self.directory.registry.by_number(number) else {
+            self.forget(number);
+            return None;
+        };
+        match self.rows.get(&number) {
+            Some(row) if Arc::ptr_eq(&row.peer, &peer) => {}
+            Some(row) if row.peer.public_key == peer.public_key => self.renew(number, peer)?,
+            Some(_) | None => {
+                self.forget(number);
+                let keys = self.keys_of(&peer)?;
+                self.rows.insert(number, Row::new(peer, keys));
+            }
+        }
+        self.rows.get_mut(&number)
+    }
+
+    /// The peer was told anew: what it has shown of itself stays.
+    fn renew(&mut self, number: u32, peer: Arc<Peer>) -> Option<()> {
+        let row = self.rows.get(&number)?;
+        if row.peer.preshared_key == peer.preshared_key {
+            self.rows.get_mut(&number)?.peer = peer;
+            return Some(());
+        }
+        let keys = self.keys_of(&peer)?;
+        let row = self.rows.get_mut(&number)?;
+        (row.peer, row.keys) = (peer, keys);
+        // What was begun with the old key cannot end with the new one.
+        self.abandon(number);
+        Some(())
+    }
+
+    fn keys_of(&self, peer: &Peer) -> Option<Arc<PeerKeys>> {
+        let preshared = peer.preshared_key.as_deref().cloned().unwrap_or_else(Secret::zero);
+        PeerKeys::new(&self.directory.identity, peer.public_key, preshared).ok().map(Arc::new)
+    }
+
+    /// Everything about a peer that is no more.
+    fn forget(&mut self, number: u32) {
+        self.abandon(number);
+        let Some(row) = self.rows.remove(&number) else { return };
+        if let Some(answered) = row.answered {
+            self.forget_index(number, answered);
+        }
     }
 
     fn index(&self, worker: usize, slot: u32) -> u32 {
@@ -243,6 +273,22 @@ impl Handshaker {
         let mut secret = Secret::zero();
         self.random.fill_bytes(secret.octets_mut());
         secret
+    }
+}
+
+impl Row {
+    fn new(peer: Arc<Peer>, keys: Arc<PeerKeys>) -> Self {
+        let client_id = peer.client_id;
+        Self {
+            peer,
+            keys,
+            newest: Tai64n::default(),
+            gate: Limiter::new(INITIATIONS_PER_SECOND, INITIATIONS_PER_SECOND),
+            jar: Jar::new(),
+            pending: None,
+            answered: None,
+            client_id,
+        }
     }
 }
 

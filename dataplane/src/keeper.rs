@@ -1,70 +1,69 @@
-//! The keeper: builds every table of the dataplane from its configuration, aside, before workers see them.
+//! The keeper: holds the master tables, builds what workers look at aside, and gives it to them without stopping
+//! anybody.
 
-use std::collections::HashMap;
+mod border;
+mod install;
+mod numbers;
+mod plan;
+mod survey;
+mod tables;
+
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use shm::transaction::Transaction;
 use wireguard::cookie::Secrets;
 use wireguard::index::{Layout, Permutation};
-use wireguard::noise::{Identity, PeerKeys};
+use wireguard::noise::Identity;
 use wireguard::secret::Secret;
 use wireguard::time::Instant;
 
-use crate::config::{Config, PeerConfig};
+use crate::config::Config;
 use crate::counters::Counters;
 use crate::exchange::Exchange;
-use crate::handshake::{Directory, Handshaker, Peer, Random};
+use crate::handshake::{Directory, Handshaker, Random};
 use crate::limits::{SLOTS_PER_PEER, SLOTS_SPARE};
 use crate::neighbours::Neighbours;
 use crate::pipeline::State;
-use crate::site::{Site, owner};
+use crate::registry::Registry;
+use crate::site::{Site, local_number, owner};
 use crate::stages::dos::Defence;
-use crate::stages::route::{Limits, NextHop, Routes, Unbuildable};
+use crate::stages::route::{Limits, Routes, Unbuildable};
 use crate::stages::steer::Owner;
-use crate::stages::wireguard::sessions::{Sessions, Setup};
+use crate::stages::wireguard::sessions::{Room, Sessions, Setup};
 use crate::wall::WallClock;
+
+use install::{Installation, Progress};
+use plan::setup_of;
+use tables::{Entered, Scene, Tables};
+
+pub use border::Border;
+pub use tables::Refused;
 
 /// Why tables could not be built from a configuration that is well-formed.
 #[derive(Debug)]
 pub enum Error {
-    /// A peer's public key is of low order: anybody could agree with it.
-    WeakKey(String),
-    /// A peer has the server's own public key.
-    OwnKey(String),
-    /// The routes do not fit their table.
+    /// This machine's own inner addresses do not fit the routes.
     Routes(Unbuildable),
     /// More peers than receiver indices.
-    TooManyPeers(usize),
-    /// No port leads to a peer's endpoint.
-    Unreachable(String, SocketAddr),
+    TooManyPeers(u32),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WeakKey(name) => {
-                write!(f, "the public key of {name} is no usable key; make one with `wg pubkey`")
-            }
-            Self::OwnKey(name) => {
-                write!(f, "the public key of {name} is this server's own; name the client's")
-            }
-            Self::Unreachable(name, endpoint) => write!(
-                f,
-                "no port leads to endpoint {endpoint} of {name}; add an address or gateway of its family"
-            ),
             Self::Routes(Unbuildable::TooManyLongPrefixes) => f.write_str(
-                "allowed_ips hold more than 32768 different /24 with longer prefixes in them",
+                "local.addresses hold more than 32768 different /24 with longer prefixes in them",
             ),
-            Self::Routes(Unbuildable::TooManyNextHops) => f.write_str(
-                "more than 32767 peers have prefixes wider than one address in allowed_ips",
-            ),
-            Self::TooManyPeers(count) => {
-                write!(f, "{count} peers need more receiver indices than there are; add workers")
+            Self::Routes(Unbuildable::TooManyNextHops) => {
+                f.write_str("local.addresses hold too many prefixes; merge them")
             }
+            Self::TooManyPeers(count) => write!(
+                f,
+                "{count} peers need more receiver indices than there are; lower capacity.peers or add workers"
+            ),
         }
     }
 }
@@ -87,10 +86,13 @@ pub struct Start {
 pub struct Keeper {
     site: Arc<Site>,
     directory: Arc<Directory>,
+    tables: Tables,
     routes: Arc<Routes>,
+    /// The transaction under way.
+    installation: Option<Installation>,
     exchange: Arc<Exchange>,
-    setups: Vec<Vec<Setup>>,
-    slots: u32,
+    room: Room,
+    peers_max: u32,
     counters: Vec<Arc<Counters>>,
     cookie_master: Secret,
     wall: Arc<WallClock>,
@@ -102,35 +104,84 @@ pub struct Keeper {
 const SERVER: u8 = 0;
 
 impl Keeper {
-    /// Builds all tables.
+    /// A server that knows itself and nobody else yet.
     pub fn new(config: &Config, site: Site, start: Start) -> Result<Self, Error> {
         let mut random = Random::from_seed(start.seed);
-        let workers = config.workers.len();
-        let directory = directory(config, &mut random)?;
-        let routes = Routes::build(&routes(config), random.next_u64()).map_err(Error::Routes)?;
-        let mut setups = vec![Vec::new(); workers];
-        for (number, peer) in (0_u32..).zip(&config.peers) {
-            if let Some(setups) = setups.get_mut(owner(number, workers)) {
-                setups.push(setup(peer, &site)?);
-            }
-        }
-        let slots = slots_for(config.peers.len(), workers, config.handshake_threads)?;
+        let (workers, threads) = (config.workers.len(), config.handshake_threads);
+        let local: Vec<_> = config.local.iter().flat_map(|local| local.addresses.clone()).collect();
+        let directory = directory(config, &mut random);
+        let tables =
+            Tables::new(&local, config.peers_max, random.next_u64()).map_err(Error::Routes)?;
+        let room = room(config.peers_max, workers, threads)?;
         let mut cookie_master = Secret::zero();
         random.fill_bytes(cookie_master.octets_mut());
-        let threads = config.handshake_threads;
         Ok(Self {
             site: Arc::new(site),
             directory: Arc::new(directory),
-            routes: Arc::new(routes),
-            exchange: Arc::new(Exchange::new(workers, threads, slots)),
-            setups,
-            slots,
+            routes: tables.rib.publish(),
+            tables,
+            installation: None,
+            exchange: Arc::new(Exchange::new(workers, threads, room.slots)),
+            room,
+            peers_max: config.peers_max,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
             cookie_master,
             wall: Arc::new(WallClock::new(start.unix, start.now)),
             random,
             start,
         })
+    }
+
+    /// Enters a transaction before the first worker is there.
+    pub fn load(&mut self, transaction: Transaction) -> Result<(), Refused> {
+        let plan = self.tables.plan(transaction, scene(&self.site, &self.directory))?;
+        self.tables.enter(plan, &self.directory.registry)?;
+        self.routes = self.tables.rib.publish();
+        Ok(())
+    }
+
+    /// Begins to install a transaction; all of it, or nothing and why.
+    ///
+    /// # Panics
+    /// When the one before is not done.
+    pub fn begin(&mut self, transaction: Transaction) -> Result<(), Refused> {
+        assert!(self.installation.is_none(), "one transaction after the other");
+        let plan = self.tables.plan(transaction, scene(&self.site, &self.directory))?;
+        let routes_change = !plan.changes.is_empty();
+        let Entered { set, gone } = self.tables.enter(plan, &self.directory.registry)?;
+        let routes = routes_change.then(|| {
+            let routes = self.tables.rib.publish();
+            let former = std::mem::replace(&mut self.routes, Arc::clone(&routes));
+            (routes, former)
+        });
+        self.installation = Some(Installation::new(set, routes, gone, &self.exchange));
+        Ok(())
+    }
+
+    /// Goes on with the transaction under way; true when it is in force from now on.
+    pub fn turn(&mut self) -> bool {
+        let Some(installation) = &mut self.installation else { return false };
+        match installation.turn(&self.exchange) {
+            Progress::Waiting => false,
+            Progress::InForce => true,
+            Progress::Done => {
+                for number in installation.removed.drain(..) {
+                    self.tables.numbers.release(number);
+                }
+                self.installation = None;
+                false
+            }
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.installation.is_none()
+    }
+
+    /// The public key of the peer with a number.
+    pub fn key_of(&self, number: u32) -> Option<[u8; 32]> {
+        self.directory.registry.by_number(number).map(|peer| peer.public_key)
     }
 
     /// The rings between threads.
@@ -150,21 +201,12 @@ impl Keeper {
 
     /// Session slots of each worker.
     pub fn slots(&self) -> u32 {
-        self.slots
+        self.room.slots
     }
 
-    /// The state of worker number `worker`.
+    /// The state of worker number `worker`, before it starts.
     pub fn state(&mut self, worker: usize) -> State {
         let now = self.start.now;
-        let setups = self.setups.get(worker).map(Vec::as_slice).unwrap_or_default();
-        let sessions_random = Random::from_rng(&mut self.random);
-        let sessions = Sessions::new(
-            worker,
-            self.slots,
-            setups,
-            Arc::clone(&self.exchange),
-            (sessions_random, now),
-        );
         let secrets = Secrets::new(self.cookie_master.clone(), self.start.unix);
         State {
             site: Arc::clone(&self.site),
@@ -176,6 +218,7 @@ impl Keeper {
                 worker: u8::try_from(worker).unwrap_or(u8::MAX),
                 workers: self.site.workers,
             },
+            sessions: self.sessions(worker, now),
             neighbours: Neighbours::new(self.random.next_u64(), now),
             defence: Defence::new(
                 secrets,
@@ -184,10 +227,24 @@ impl Keeper {
                 Arc::clone(&self.directory),
                 Arc::clone(&self.exchange),
             ),
-            sessions,
             limits: Limits::default(),
             seed: self.random.next_u64(),
         }
+    }
+
+    /// A worker's sessions, with the peers that it owns by now.
+    fn sessions(&mut self, worker: usize, now: Instant) -> Sessions {
+        let random = Random::from_rng(&mut self.random);
+        let mut sessions =
+            Sessions::new(worker, self.room, Arc::clone(&self.exchange), (random, now));
+        let workers = self.site.workers;
+        self.directory.registry.for_each(|peer| {
+            if owner(peer.number, workers) == worker {
+                let setup = setup_of(peer, &self.site);
+                sessions.set(local_number(peer.number, workers), &setup, now);
+            }
+        });
+        sessions
     }
 
     /// The state of handshake thread number `thread`.
@@ -209,58 +266,32 @@ impl Keeper {
     }
 }
 
-fn directory(config: &Config, random: &mut Random) -> Result<Directory, Error> {
-    let identity = Identity::new(config.private_key.clone());
-    let mut peers = Vec::with_capacity(config.peers.len());
-    let mut numbers = HashMap::with_capacity(config.peers.len());
-    for (number, peer) in (0_u32..).zip(&config.peers) {
-        if peer.public_key == *identity.public() {
-            return Err(Error::OwnKey(peer.name.clone()));
-        }
-        let keys = PeerKeys::new(&identity, peer.public_key, peer.preshared_key.clone())
-            .map_err(|_| Error::WeakKey(peer.name.clone()))?;
-        numbers.insert(peer.public_key, number);
-        peers.push(Peer { keys, client_id: peer.client_id });
-    }
+const fn scene<'a>(site: &'a Site, directory: &'a Directory) -> Scene<'a> {
+    Scene { site, identity: &directory.identity, registry: &directory.registry }
+}
+
+fn directory(config: &Config, random: &mut Random) -> Directory {
     let mut key = [0; 8];
     random.fill_bytes(&mut key);
-    Ok(Directory {
-        identity,
-        peers,
-        numbers,
+    Directory {
+        identity: Identity::new(config.private_key.clone()),
+        registry: Registry::default(),
         permutation: Permutation::new(key, Layout::default()),
         server: SERVER,
-    })
+    }
 }
 
-fn routes(config: &Config) -> Vec<(IpNet, NextHop)> {
-    let local = config.local.iter().flat_map(|local| &local.addresses);
-    let clients = (0_u32..).zip(&config.peers).flat_map(|(number, peer)| {
-        peer.allowed_ips.iter().map(move |net| (*net, NextHop::Client(number)))
-    });
-    // Our own address within a prefix stays ours, whatever prefix a client has around it.
-    let own = local.clone().map(|net| (IpNet::from(net.addr()), NextHop::Local));
-    local.map(|net| (*net, NextHop::Local)).chain(clients).chain(own).collect()
-}
-
-fn setup(peer: &PeerConfig, site: &Site) -> Result<Setup, Error> {
-    let path = |endpoint| {
-        site.path_to(endpoint).ok_or_else(|| Error::Unreachable(peer.name.clone(), endpoint))
-    };
-    Ok(Setup {
-        endpoint: peer.endpoint.map(path).transpose()?,
-        persistent: peer.persistent_keepalive.unwrap_or_default(),
-        client_id: peer.client_id,
-    })
-}
-
-/// Slots for the peers of the fullest worker: as many for each handshake thread as its fullest one needs,
-/// with some to rest.
-fn slots_for(peers: usize, workers: usize, threads: usize) -> Result<u32, Error> {
-    let per_thread = peers.div_ceil(workers.max(1)).div_ceil(threads.max(1));
-    let slots = (per_thread * SLOTS_PER_PEER + SLOTS_SPARE) * threads;
-    u32::try_from(slots)
-        .ok()
-        .filter(|slots| u64::from(*slots) <= Layout::default().slot_count())
-        .ok_or(Error::TooManyPeers(peers))
+/// Room for the peers of the fullest worker, and slots for their sessions: as many for each handshake thread as its
+/// fullest one needs, with some to rest, if there are so many indices.
+fn room(peers_max: u32, workers: usize, threads: usize) -> Result<Room, Error> {
+    let peers = (peers_max as usize).div_ceil(workers.max(1));
+    let slots = (peers.div_ceil(threads.max(1)) * SLOTS_PER_PEER + SLOTS_SPARE) * threads;
+    let there_are = Layout::default().slot_count();
+    let slots = u32::try_from(slots as u64).unwrap_or(u32::MAX);
+    let slots = u32::try_from(u64::from(slots).min(there_are)).unwrap_or(u32::MAX);
+    // One session for each peer is the least.
+    if peers as u64 > u64::from(slots) {
+        return Err(Error::TooManyPeers(peers_max));
+    }
+    Ok(Room { slots, peers: u32::try_from(peers).unwrap_or(u32::MAX) })
 }

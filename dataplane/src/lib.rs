@@ -20,6 +20,7 @@ pub mod table;
 pub mod exchange;
 pub mod handshake;
 pub mod keeper;
+pub mod registry;
 pub mod counters;
 pub mod limiter;
 pub mod wall;

@@ -67,6 +67,52 @@ pub const ORDERS_PER_TURN: usize = 32;
 /// below it the asking costs more than the waiting.
 pub const PREFETCH_FROM: usize = 512;
 
+/// What workers have told the keeper and it has not heard yet: a burst of handshakes of one second at a few threads'
+/// full rate.
+pub const NEWS_MAX: usize = 16_384;
+
+/// Peers in one order to a worker: some ten microseconds of one turn.
+pub const PEERS_PER_ORDER: usize = 128;
+
+/// Peers on one sheet of a survey.
+pub const SURVEY_ROWS: usize = 128;
+
+/// Peers that a worker looks at in one turn of a survey, most of which may have nothing to tell.
+pub const SURVEY_STEP: usize = 512;
+
+/// Messages from control that the keeper reads before it looks at anything else.
+pub const COMMANDS_PER_TURN: usize = 1024;
+
+/// What workers have told that the keeper passes on before it looks at anything else.
+pub const NEWS_PER_TURN_KEEPER: usize = 256;
+
+/// Surveys that control may ask for while one is made.
+pub const SURVEYS_MAX: usize = 16;
+
+/// How long the keeper rests when nothing is to be done; control's changes wait that much longer.
+pub const KEEPER_REST: Duration = Duration::from_micros(200);
+
+/// How long it waits before it looks again whether workers have taken what it gave them.
+pub const KEEPER_HASTE: Duration = Duration::from_micros(20);
+
+/// How often it looks whether its shared memory is still whole.
+pub const STANDING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often control hears that the dataplane lives.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How old the counters that control sees may be.
+pub const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Peers that a server has room for unless configured.
+pub const PEERS_MAX: u32 = 65_536;
+
+/// Peers that a server may be given room for: as many as there are client ids.
+pub const PEERS_LIMIT: u32 = 1 << 24;
+
+/// The name of a dataplane that is the only one on its machine.
+pub const INSTANCE: &str = "main";
+
 /// Timers that a worker serves in one turn; the rest follow in the next.
 pub const TIMERS_PER_TURN: usize = 64;
 

@@ -1,5 +1,5 @@
-//! millrace-dataplane: reads its configuration, opens the devices, runs one worker per core and the
-//! handshake threads until it is told to stop.
+//! millrace-dataplane: reads its configuration, opens the devices, runs one worker per core, the handshake
+//! threads and the keeper until it is told to stop.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "the clock and the idle policy are the binary's")]
 
@@ -15,13 +15,15 @@ use dataplane::config::{Config, Idle};
 use dataplane::counters::{Counters, Totals};
 use dataplane::device::{self, Devices, Dpdk};
 use dataplane::handshake::Handshaker;
-use dataplane::keeper::{Keeper, Start};
-use dataplane::limits::{IDLE_SLEEP, IDLE_TURNS};
+use dataplane::keeper::{Border, Keeper, Start};
+use dataplane::limits::{IDLE_SLEEP, IDLE_TURNS, KEEPER_HASTE, KEEPER_REST, STANDING_INTERVAL};
 use dataplane::site::Site;
 use dataplane::wall::WallClock;
 use dataplane::worker::Worker;
 use dpdk::clock::Clock;
 use dpdk::{Eal, lcore};
+use shm::mapping::Mapping;
+use shm::region::Standing;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use wireguard::aead::Implementation;
@@ -62,10 +64,10 @@ fn run(options: &Options) -> Result<(), Failure> {
         return Err(refused.into());
     }
     if options.check {
-        // The tables are built as well: keys that no peer can have and routes that do not fit show here.
+        // The tables are built as well: addresses that do not fit them show here.
         let links = vec![[0; 6]; config.ports.len()];
         Keeper::new(&config, Site::new(&config, &links, Some([0; 6])), start_now(Instant::ZERO)?)?;
-        say(&format!("{}: ok, {} peers", options.config.display(), config.peers.len()));
+        say(&format!("{}: ok", options.config.display()));
         return Ok(());
     }
     // Before any thread is made, so that none misses them.
@@ -75,14 +77,17 @@ fn run(options: &Options) -> Result<(), Failure> {
     let clock = Arc::new(Clock::calibrate());
     let start = start_now(Instant(clock.now_ns()))?;
     let mut keeper = Keeper::new(&config, devices.site(&config), start)?;
-    let server = Server::start(&eal, &config, &devices, &mut keeper, &clock)?;
-    let (peers, workers, aead) =
-        (config.peers.len(), config.workers.len(), Implementation::chosen());
-    log::info!("forwarding for {peers} peers with {workers} workers, AEAD {aead}");
+    let border = Shared::open(&config, start)?;
+    let counters = keeper.counters().to_vec();
+    let mut server = Server::start(&eal, &config, &devices, &mut keeper, &clock)?;
+    server.keep(keeper, border, &eal, &clock)?;
+    let (workers, aead, instance) =
+        (config.workers.len(), Implementation::chosen(), &config.instance);
+    log::info!("forwarding with {workers} workers, AEAD {aead}; control attaches to {instance}");
     say("ready");
-    attend(signals, &devices, keeper.counters());
+    attend(signals, &devices, &counters);
     server.stop()?;
-    let table = Totals::of(keeper.counters().iter().map(Arc::as_ref)).to_string();
+    let table = Totals::of(counters.iter().map(Arc::as_ref)).to_string();
     let report = devices.report();
     let missing = devices.close();
     say(&format!("{table}{report}buffers_missing {missing}"));
@@ -111,11 +116,31 @@ fn unix_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The shared memory through which control speaks to us.
+struct Shared {
+    border: Border<Arc<Mapping>>,
+    // Last: whoever is attached sees the regions given up when this goes.
+    owner: shm::attach::Owner,
+}
+
+impl Shared {
+    fn open(config: &Config, start: Start) -> Result<Self, Failure> {
+        let place = shm::Place::of(&config.instance)?;
+        let generation = u64::try_from(start.unix.as_nanos()).unwrap_or(u64::MAX);
+        let shm::Dataplane { owner, commands, events, mut counters } =
+            shm::Dataplane::create(&place, shm::attach::Sizes::default(), generation)?;
+        let threads = (config.workers.len(), config.handshake_threads);
+        let border = Border::new((commands, events), &mut counters, threads)?;
+        Ok(Self { border, owner })
+    }
+}
+
 /// The running threads.
 struct Server {
     stop: Arc<AtomicBool>,
     workers: Vec<lcore::JoinHandle<()>>,
     handshakers: Vec<std::thread::JoinHandle<Handshaker>>,
+    keeper: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
@@ -128,7 +153,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let barrier = Arc::new(Barrier::new(config.workers.len()));
-        let mut server = Self { stop, workers: Vec::new(), handshakers: Vec::new() };
+        let mut server = Self { stop, workers: Vec::new(), handshakers: Vec::new(), keeper: None };
         for thread in 0..config.handshake_threads {
             let handshaker = keeper.handshaker(thread);
             let (stop, clock, wall) = (Arc::clone(&server.stop), Arc::clone(clock), keeper.wall());
@@ -150,6 +175,20 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts the keeper's thread.
+    fn keep(
+        &mut self,
+        keeper: Keeper,
+        shared: Shared,
+        eal: &Eal,
+        clock: &Arc<Clock>,
+    ) -> Result<(), Failure> {
+        let (stop, clock, eal) = (Arc::clone(&self.stop), Arc::clone(clock), eal.clone());
+        let work = move || keep(keeper, shared, &eal, &stop, &clock);
+        self.keeper = Some(std::thread::Builder::new().name("keeper".to_owned()).spawn(work)?);
+        Ok(())
+    }
+
     /// Ends all threads: workers first, so that nothing new comes to the handshake threads.
     fn stop(self) -> Result<(), Failure> {
         self.stop.store(true, Ordering::Relaxed);
@@ -161,6 +200,9 @@ impl Server {
             self.handshakers.into_iter().map(std::thread::JoinHandle::join).collect();
         for mut state in states.map_err(|_| "a handshake thread has ended by a panic")? {
             state.close();
+        }
+        if let Some(keeper) = self.keeper {
+            keeper.join().map_err(|_| "the keeper has ended by a panic")?;
         }
         Ok(())
     }
@@ -219,6 +261,34 @@ fn handshakes(
         }
     }
     state
+}
+
+/// The keeper's life. Without its shared memory it goes on for the transaction that is under way.
+fn keep(mut keeper: Keeper, shared: Shared, eal: &Eal, stop: &AtomicBool, clock: &Clock) {
+    if let Err(error) = lcore::pin(eal, None) {
+        log::warn!("the keeper stays on the main core: {error}");
+    }
+    let mut shared = Some(shared);
+    let mut look_at = Instant::ZERO;
+    while !stop.load(Ordering::Relaxed) {
+        let now = Instant(clock.now_ns());
+        if now >= look_at {
+            look_at = now + STANDING_INTERVAL;
+            if shared.as_ref().is_some_and(|shared| shared.owner.standing() == Standing::Cut) {
+                log::error!(
+                    "the shared memory was cut short: no control can attach any more; restart to mend it"
+                );
+                shared = None;
+            }
+        }
+        let done = match &mut shared {
+            Some(shared) => shared.border.turn(&mut keeper, now),
+            None => usize::from(keeper.turn()),
+        };
+        if done == 0 {
+            std::thread::sleep(if keeper.is_idle() { KEEPER_REST } else { KEEPER_HASTE });
+        }
+    }
 }
 
 /// A line for the person or script that started us. A closed pipe is no reason to stop forwarding.

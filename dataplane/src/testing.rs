@@ -5,8 +5,11 @@
 //! of this module panic where the dataplane itself would count a drop.
 
 pub mod client;
+pub mod control;
+pub mod internet;
 pub mod memory;
 pub mod packets;
+pub mod roll;
 pub mod scene;
 pub mod server;
 pub mod site;

@@ -16,6 +16,7 @@ use crate::held::Held;
 use crate::limits::{JOBS_UNDER_LOAD, ORDERS_PER_TURN, OWN_PER_TURN};
 use crate::pipeline::{self, State};
 use crate::port::{Batch, Io, Queue};
+use crate::stages::wireguard::sessions::Setup;
 
 use settle::Outgoing;
 
@@ -110,11 +111,34 @@ impl<I: Io> Worker<I> {
                     self.state.counters.sessions.add(1);
                     self.messages.extend(self.state.sessions.install(*install, now));
                 }
-                Order::Send(_, message) => self.messages.push(message),
+                Order::Send(local, message) => {
+                    self.state.sessions.sent_message(local, message.octets().len());
+                    self.messages.push(message);
+                }
                 Order::Learned(name, heard) => self.state.neighbours.learn(name, heard, now),
+                Order::Peers(peers, _token) => self.change_peers(&peers, now),
+                Order::Routes(routes) => {
+                    self.state.routes = routes;
+                    self.state.sessions.routes_changed();
+                }
+                Order::Survey(mut sheet) => {
+                    self.state.sessions.survey(&mut sheet);
+                    self.exchange.surveyed(worker, sheet);
+                }
             }
         }
         ORDERS_PER_TURN
+    }
+
+    fn change_peers(&mut self, peers: &[(u32, Option<Setup>)], now: Instant) {
+        for (local, setup) in peers {
+            if let Some(setup) = setup {
+                self.state.sessions.set(*local, setup, now);
+            } else {
+                self.state.sessions.remove(*local);
+                self.lose(Waiting::Peer(*local), DropReason::SealNoPeer);
+            }
+        }
     }
 
     /// One burst from one queue, all the way.

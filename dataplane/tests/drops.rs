@@ -81,11 +81,13 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::WireguardSource
         | Why::WireguardEcn
         | Why::RouteNone
+        | Why::RouteRejected
         | Why::RouteHopLimit
         | Why::RouteDestination
         | Why::EgressTooBig
         | Why::EgressLoop
         | Why::EgressNoLocal
+        | Why::SealNoPeer
         | Why::SealNoEndpoint => inner::provoke(reason, scene),
         Why::DosMessage
         | Why::DosMac1

@@ -343,15 +343,18 @@ fn stops_cleanly_in_the_middle_of_a_transfer() {
 fn check_tells_a_good_configuration_from_a_bad_one() {
     let namespace = Namespace::new();
     let keys = Keys::new();
-    let peers = vec![Peer::new(&Keys::new(), 2)];
-    let good = Config::new(&keys, Port::wan("net_null0"), peers).text();
-    let bad = good.replace("10.7.0.2/32", "10.7.0.2/33");
+    let good = Config::new(&keys, Port::wan("net_null0"), Vec::new()).text();
+    let bad = good.replace("192.0.2.1/24", "192.0.2.1/33");
     let binary = env!("CARGO_BIN_EXE_millrace-dataplane");
     for (text, wanted) in [(good, true), (bad, false)] {
         let path = namespace.file("dataplane.toml", &text);
         let (accepted, said) = namespace.attempt(&format!("{binary} --config {path} --check"));
         assert_eq!(accepted, wanted, "{said}");
-        assert_eq!(said.contains("10.7.0.2/33"), !wanted, "the message quotes the mistake: {said}");
+        assert_eq!(
+            said.contains("192.0.2.1/33"),
+            !wanted,
+            "the message quotes the mistake: {said}"
+        );
     }
 }
 

@@ -1,19 +1,22 @@
 //! The server under measurement: a real worker on real DPDK rings, with tables from a real keeper, and the
 //! other end of every ring.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataplane::config::{Config, Idle, LocalConfig, Memory, PeerConfig, PortConfig};
+use dataplane::config::{Config, Idle, LocalConfig, Memory, PortConfig};
 use dataplane::counters::Totals;
 use dataplane::device::Dpdk;
 use dataplane::handshake::{Handshaker, Random};
 use dataplane::keeper::{Keeper, Start};
 use dataplane::port::Batch;
 use dataplane::site::Site;
+use dataplane::testing::roll;
 use dataplane::worker::{Queues, Wire, Worker};
 use dpdk::{Eal, Mbuf, Pool, Queue, vdev};
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use shm::message::{Peer, PublicKey};
 use wireguard::message::ClientId;
 use wireguard::noise::{Identity, PeerKeys};
 use wireguard::secret::Secret;
@@ -62,7 +65,12 @@ impl Keys {
     pub(super) fn keeper(&self) -> Result<Keeper, Failure> {
         let config = self.config()?;
         let site = Site::new(&config, &[PORT_LINK], Some(KERNEL_LINK));
-        Ok(Keeper::new(&config, site, Start { seed: [8; 32], now: START, unix: UNIX })?)
+        let start = Start { seed: [8; 32], now: START, unix: UNIX };
+        let mut keeper = Keeper::new(&config, site, start)?;
+        let peers = (0..).zip(&self.clients).map(|(number, secret)| peer(number, secret));
+        let peers = roll::snapshot(peers);
+        keeper.load(peers).map_err(|refused| format!("{refused:?}"))?;
+        Ok(keeper)
     }
 
     fn config(&self) -> Result<Config, Failure> {
@@ -88,21 +96,21 @@ impl Keys {
             memory: Memory { hugepages: false, megabytes: None, buffers: 1024 },
             ports: vec![port],
             local: Some(local),
-            peers: (0..).zip(&self.clients).map(peer).collect::<Result<_, _>>()?,
+            instance: "bench".to_owned(),
+            peers_max: u32::try_from(self.clients.len())?,
         })
     }
 }
 
-fn peer((number, secret): (u32, &Secret)) -> Result<PeerConfig, Failure> {
-    Ok(PeerConfig {
-        name: format!("client{number}"),
-        public_key: *Identity::new(secret.clone()).public(),
+fn peer(number: u32, secret: &Secret) -> Peer {
+    Peer {
+        public_key: PublicKey(*Identity::new(secret.clone()).public()),
         preshared_key: Secret::zero(),
-        allowed_ips: vec![format!("{}/32", client::inner_address(number)).parse()?],
+        allowed_ips: vec![IpAddr::from(client::inner_address(number)).into()],
         endpoint: None,
         persistent_keepalive: None,
         client_id: ClientId::ZERO,
-    })
+    }
 }
 
 /// The worker and what surrounds it.

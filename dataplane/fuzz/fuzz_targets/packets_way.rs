@@ -6,13 +6,13 @@ use dataplane::burst::Burst;
 use dataplane::config::Config;
 use dataplane::fate::Fate;
 use dataplane::frame::{Entry, Frame, Note};
-use dataplane::keeper::{Keeper, Start};
+use dataplane::keeper::Start;
 use dataplane::limits::{DATA_ROOM, HEADROOM};
 use dataplane::pipeline::{self, State};
 use dataplane::site::Site;
+use dataplane::testing::roll;
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
-use std::path::Path;
 use std::time::Duration;
 use wireguard::time::Instant;
 
@@ -49,10 +49,9 @@ thread_local! {
 }
 
 fn state() -> State {
-    let config = Config::parse(CONFIG, Path::new("fuzz.toml")).unwrap();
-    let site = Site::new(&config, &[[2, 0, 0, 0, 0, 1]; 2], Some([2, 0, 0, 0, 0, 9]));
+    let site = |config: &Config| Site::new(config, &[[2, 0, 0, 0, 0, 1]; 2], Some([2, 0, 0, 0, 0, 9]));
     let start = Start { seed: [7; 32], now: Instant::ZERO, unix: Duration::from_secs(1_700_000_000) };
-    Keeper::new(&config, site, start).unwrap().state(0)
+    roll::keeper(CONFIG, site, start).1.state(0)
 }
 
 const ENTRIES: [Entry; 8] = [

@@ -32,6 +32,12 @@ impl<M: Memory> Teller<M> {
         told
     }
 
+    /// How many events there is room for now.
+    pub fn room(&mut self) -> usize {
+        let untold = usize::from(self.untold > 0);
+        self.ring.free().map_or(0, |free| free.saturating_sub(untold))
+    }
+
     /// Events lost so far.
     pub fn lost(&self) -> u64 {
         self.lost

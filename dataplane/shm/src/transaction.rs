@@ -56,16 +56,18 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// An enumeration each of whose values has a number in events, a name as a counter and a sentence for people.
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $counter:literal, $sentence:literal;)+) => {
-        /// Why a transaction is refused.
+    ($(#[doc = $title:literal])+ $type:ident:
+     $($(#[doc = $doc:literal])+ $name:ident = $code:literal, $counter:literal, $sentence:literal;)+) => {
+        $(#[doc = $title])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u16)]
-        pub enum Reason {
+        pub enum $type {
             $($(#[doc = $doc])+ $name = $code,)+
         }
 
-        impl Reason {
+        impl $type {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
@@ -90,7 +92,7 @@ macro_rules! reasons {
             }
         }
 
-        impl fmt::Display for Reason {
+        impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self {
                     $(Self::$name => $sentence,)+
@@ -101,6 +103,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// Why a transaction is refused.
+    Reason:
     /// A message of no known kind.
     UnknownKind = 1, "unknown_kind", "a message is of no kind known here; use one version on both sides";
     /// A message of a known kind with a wrong content.
@@ -126,9 +130,38 @@ reasons! {
     /// A peer has more addresses than are taken.
     TooManyAddresses = 12, "too_many_addresses", "a peer has more addresses than are taken; merge them";
     /// Well-formed and complete, but no tables can be built from it.
-    Unbuildable = 13, "unbuildable", "no tables can be built from it; see the dataplane's log";
+    Unbuildable = 13, "unbuildable", "no tables can be built from it";
     /// The ring was corrupt in the middle of it.
     Desynchronised = 14, "desynchronised", "the commands ring was corrupt; attach again and send it again";
+}
+
+reasons! {
+    /// Why no tables can be built from a transaction: the detail of [`Reason::Unbuildable`].
+    Obstacle:
+    /// More peers than there are places.
+    TooManyPeers = 1, "too_many_peers", "there are more peers than places for them; raise capacity.peers of the dataplane";
+    /// The server's own key as a peer's.
+    OwnKey = 2, "own_key", "a peer has the server's own public key; name the client's";
+    /// No port leads to an endpoint.
+    Unreachable = 3, "unreachable", "no port leads to a peer's endpoint; add an address or gateway of its family";
+    /// A prefix that somebody else has.
+    PrefixTaken = 4, "prefix_taken", "a prefix is another peer's, another route's or this machine's own; take it from one of them";
+    /// A route to a next hop that is not there.
+    NoNextHop = 5, "no_next_hop", "a route leads to a next hop that is not there; add the next hop first";
+    /// A next hop goes to which routes lead.
+    NextHopInUse = 6, "next_hop_in_use", "routes lead to a next hop that shall go; change them first";
+    /// A next hop to a peer that is not there.
+    NoPeer = 7, "no_peer", "a next hop leads to a peer that is not there; add the peer, or change the next hop";
+    /// A next hop of a kind that this dataplane has no egress for.
+    NoEgress = 8, "no_egress", "this dataplane has no egress for a next hop of this kind; take reject, local or client";
+    /// A next hop to this machine, which has no interface for inner packets.
+    NoLocal = 9, "no_local", "a next hop leads to this machine, whose dataplane has no [local] interface; add it";
+    /// Too many different /24 with longer prefixes in them.
+    TooManyLongPrefixes = 10, "too_many_long_prefixes", "more than 32768 different /24 have longer prefixes in them; merge some";
+    /// Too many different next hops of prefixes wider than one address.
+    TooManyNextHops = 11, "too_many_next_hops", "prefixes wider than one address lead to more than 32767 different peers and next hops; merge some";
+    /// A removal of what is not there.
+    NotThere = 12, "not_there", "what shall go is not there; attach again and send a snapshot";
 }
 
 /// How often each [`Reason`] occurred.

@@ -4,16 +4,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
-use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 use zeroize::Zeroizing;
 
-use super::file::{File, Local, Peer, Port};
-use super::{Config, Error, LocalConfig, Memory, PeerConfig, PortConfig, key};
+use super::file::{File, Local, Port};
+use super::{Config, Error, LocalConfig, Memory, PortConfig, key};
 use crate::limits;
 
 /// Longest name of a kernel interface (IFNAMSIZ less its end mark).
@@ -50,15 +48,11 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
             .map(|port| source.port(port.get_ref()))
             .collect::<Result<_, _>>()?,
         local: file.local.as_ref().map(|local| source.local(local.get_ref())).transpose()?,
-        peers: file
-            .peer
-            .iter()
-            .enumerate()
-            .map(|(number, peer)| source.peer(number, peer.get_ref()))
-            .collect::<Result<_, _>>()?,
+        instance: source.instance(file.instance.as_ref())?,
+        peers_max: source.peers_max(file.capacity.peers.as_ref())?,
     };
+    source.no_peers(&file)?;
     source.ports_differ(&file)?;
-    source.peers_differ(&file)?;
     Ok(config)
 }
 
@@ -273,50 +267,32 @@ impl Source<'_> {
         })
     }
 
-    fn peer(&self, number: usize, peer: &Peer) -> Result<PeerConfig, Error> {
-        let public_key = key::decode(peer.public_key.get_ref()).ok_or_else(|| {
-            self.error(
-                &peer.public_key.span(),
-                "public_key is not base64 of 32 octets; `wg pubkey` prints such keys",
-            )
-        })?;
-        let preshared_key = self
-            .secret(peer.preshared_key.as_ref(), peer.preshared_key_file.as_ref(), "preshared_key")?
-            .unwrap_or(Secret::zero());
-        Ok(PeerConfig {
-            name: peer.name.clone().unwrap_or_else(|| format!("peer {}", number + 1)),
-            public_key,
-            preshared_key,
-            allowed_ips: self.allowed_ips(peer)?,
-            endpoint: peer.endpoint.as_ref().map(|endpoint| *endpoint.get_ref()),
-            persistent_keepalive: peer
-                .persistent_keepalive
-                .filter(|seconds| *seconds != 0)
-                .map(|seconds| Duration::from_secs(u64::from(seconds))),
-            client_id: self.client_id(peer.client_id.as_ref())?,
-        })
-    }
-
-    fn allowed_ips(&self, peer: &Peer) -> Result<Vec<IpNet>, Error> {
-        let mut nets = Vec::new();
-        for text in &peer.allowed_ips {
-            let net = self.net(text)?;
-            if net != net.trunc() {
-                return Err(self.error(
-                    &text.span(),
-                    format!("{net} has bits behind its prefix; write {}", net.trunc()),
-                ));
-            }
-            nets.push(net);
+    fn instance(&self, name: Option<&Spanned<String>>) -> Result<String, Error> {
+        let Some(name) = name else { return Ok(limits::INSTANCE.to_owned()) };
+        match shm::Place::of(name.get_ref()) {
+            Ok(_) => Ok(name.get_ref().clone()),
+            Err(error) => Err(self.error(&name.span(), format!("instance: {error}"))),
         }
-        Ok(nets)
     }
 
-    fn client_id(&self, id: Option<&Spanned<String>>) -> Result<ClientId, Error> {
-        let Some(id) = id else { return Ok(ClientId::ZERO) };
-        key::decode(id.get_ref())
-            .map(ClientId)
-            .ok_or_else(|| self.error(&id.span(), "client_id is not base64 of 3 octets"))
+    fn peers_max(&self, peers: Option<&Spanned<u32>>) -> Result<u32, Error> {
+        let Some(peers) = peers else { return Ok(limits::PEERS_MAX) };
+        match *peers.get_ref() {
+            count @ 1..=limits::PEERS_LIMIT => Ok(count),
+            count => Err(self.error(
+                &peers.span(),
+                format!("capacity.peers = {count} is outside 1 to {}", limits::PEERS_LIMIT),
+            )),
+        }
+    }
+
+    /// Peers come through control, so that they can change while packets flow.
+    fn no_peers(&self, file: &File) -> Result<(), Error> {
+        let Some(peers) = &file.peer else { return Ok(()) };
+        Err(self.error(
+            &peers.span(),
+            "[[peer]] sections belong into a file of control's directory; see control/README.md",
+        ))
     }
 
     /// No two ports share a name, a device or an address.
@@ -348,35 +324,6 @@ impl Source<'_> {
                 if let Some(other) = seen.insert(claim.clone(), format!("port {}", port.name)) {
                     let what = format!("{claim} of port {} is {other}'s already", port.name);
                     return Err(self.error(&span, what));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// No two peers share a key or a prefix, and none takes an address of `[local]`.
-    fn peers_differ(&self, file: &File) -> Result<(), Error> {
-        let mut keys = HashMap::new();
-        let mut nets = HashMap::new();
-        for text in file.local.iter().flat_map(|local| &local.get_ref().addresses) {
-            let net = self.net(text)?;
-            for net in [net.trunc(), IpNet::from(net.addr())] {
-                nets.insert(net, "[local]".to_owned());
-            }
-        }
-        for (number, peer) in file.peer.iter().map(Spanned::get_ref).enumerate() {
-            let name = peer.name.clone().unwrap_or_else(|| format!("peer {}", number + 1));
-            // As octets: blanks around a key do not make another of it.
-            let public_key = key::decode::<32>(peer.public_key.get_ref());
-            if let Some(other) = keys.insert(public_key, name.clone()) {
-                let what = format!("public_key of {name} is {other}'s already");
-                return Err(self.error(&peer.public_key.span(), what));
-            }
-            for text in &peer.allowed_ips {
-                let net = self.net(text)?;
-                if let Some(other) = nets.insert(net, name.clone()) {
-                    let what = format!("allowed_ips: {net} of {name} is {other}'s already");
-                    return Err(self.error(&text.span(), what));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The shape of the file, before its meaning is checked.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -24,8 +24,17 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) port: Vec<Spanned<Port>>,
     pub(super) local: Option<Spanned<Local>>,
+    /// Only to say where peers belong.
+    pub(super) peer: Option<Spanned<toml::Value>>,
+    pub(super) instance: Option<Spanned<String>>,
     #[serde(default)]
-    pub(super) peer: Vec<Spanned<Peer>>,
+    pub(super) capacity: Capacity,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Capacity {
+    pub(super) peers: Option<Spanned<u32>>,
 }
 
 fn one() -> Spanned<usize> {
@@ -73,17 +82,4 @@ pub(super) struct Port {
 pub(super) struct Local {
     pub(super) interface: Spanned<String>,
     pub(super) addresses: Vec<Spanned<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Peer {
-    pub(super) name: Option<String>,
-    pub(super) public_key: Spanned<String>,
-    pub(super) preshared_key: Option<Spanned<String>>,
-    pub(super) preshared_key_file: Option<Spanned<String>>,
-    pub(super) allowed_ips: Vec<Spanned<String>>,
-    pub(super) endpoint: Option<Spanned<SocketAddr>>,
-    pub(super) persistent_keepalive: Option<u16>,
-    pub(super) client_id: Option<Spanned<String>>,
 }

@@ -12,12 +12,6 @@ device = "net_ring0"
 addresses = ["192.0.2.1/24", "2001:db8::1/64"]
 "#;
 
-const PEER: &str = r#"
-[[peer]]
-public_key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
-allowed_ips = ["10.7.0.2/32"]
-"#;
-
 fn parse(text: &str) -> Result<Config, Error> {
     Config::parse(text, Path::new("test.toml"))
 }
@@ -39,13 +33,11 @@ fn takes_a_minimal_file_and_a_full_one() {
     assert_eq!((config.listen_port, config.ports.len(), config.mtu()), (51820, 1, 1500));
     let config = parse(&format!(
         "{HEAD}gateways = [\"192.0.2.254\", \"fe80::1\"]\nvlan = 7\nmtu = 1400\nkernel = \"wan0\"\n\
-         [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\"]\n{PEER}name = \"a\"\n\
-         endpoint = \"192.0.2.9:51820\"\npersistent_keepalive = 25\nclient_id = \"AQID\"\n"
+         [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\"]\n\
+         [capacity]\npeers = 1000000\n"
     ))
     .unwrap();
-    let peer = config.peers.first().unwrap();
-    assert_eq!(peer.client_id, ClientId([1, 2, 3]));
-    assert_eq!(peer.persistent_keepalive, Some(Duration::from_secs(25)));
+    assert_eq!((config.peers_max, config.instance.as_str()), (1_000_000, "main"));
     assert_eq!(config.ports.first().unwrap().vlan, Some(7));
 }
 
@@ -53,31 +45,16 @@ fn takes_a_minimal_file_and_a_full_one() {
 fn names_the_line_of_a_bad_key() {
     let error = refused_head("yAnz5", "!");
     assert!(error.starts_with("test.toml:2: private_key is not base64"), "{error}");
-    let error = refused("[[peer]]\npublic_key = \"short\"\nallowed_ips = []\n");
-    assert!(error.starts_with("test.toml:10: public_key is not base64"), "{error}");
-    let error = refused(&format!("{PEER}client_id = \"AQIDBA==\"\n"));
-    assert!(error.contains("client_id is not base64 of 3 octets"), "{error}");
 }
 
 #[test]
-fn names_the_line_of_overlapping_addresses() {
-    let other = PEER.replace("xTIBA5", "yTIBA5");
-    let error = refused(&format!("{PEER}{other}"));
-    assert!(
-        error.contains("test.toml:16: allowed_ips: 10.7.0.2/32 of peer 2 is peer 1's"),
-        "{error}"
-    );
-    let error = refused(&format!("{PEER}{PEER}"));
-    assert!(error.contains("public_key of peer 2 is peer 1's already"), "{error}");
-    let local = "[local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.2\"]\n";
-    assert!(refused(&format!("{local}{PEER}")).contains("is [local]'s already"));
-    let own = local.replace("10.7.0.2", "10.7.0.2/24");
-    assert!(refused(&format!("{own}{PEER}")).contains("is [local]'s already"), "within a prefix");
-    let blank = PEER.replace("Dg=\"", "Dg= \"").replace("10.7.0.2", "10.7.0.3");
-    assert!(
-        refused(&format!("{PEER}{blank}")).contains("is peer 1's already"),
-        "a blank is no other key"
-    );
+fn says_where_peers_belong() {
+    let error = refused("[[peer]]\npublic_key = \"any\"\n");
+    assert!(error.contains("belong into a file of control's directory"), "{error}");
+}
+
+#[test]
+fn names_the_port_of_overlapping_devices_and_addresses() {
     let port = HEAD.split("workers = [0]\n").nth(1).unwrap();
     assert!(refused(port).contains("device net_ring0 of port wan is port wan's already"));
     assert!(refused(&port.replace("net_ring0", "net_ring1")).contains("address 192.0.2.1"));
@@ -104,6 +81,8 @@ fn says_what_each_value_may_be() {
         ("net_ring0", "", "device is empty"),
         ("192.0.2.1/24", "192.0.2/24", "\"192.0.2/24\" is no IP address"),
         ("192.0.2.1/24", "224.0.0.1/24", "multicast"),
+        ("[0]", "[0]\ncapacity.peers = 0", "capacity.peers = 0 is outside 1 to 16777216"),
+        ("[0]", "[0]\ninstance = \"../x\"", "instance: "),
     ] {
         let error = refused_head(from, to);
         assert!(error.contains(said), "{error}");
@@ -123,7 +102,6 @@ fn says_what_each_value_may_be() {
     ] {
         assert!(refused(tail).contains(said), "{}", refused(tail));
     }
-    assert!(refused(&PEER.replace("10.7.0.2/32", "10.7.0.2/24")).contains("write 10.7.0.0/24"));
     assert!(
         parse("listen_port = 1\nworkers = [0]\n").unwrap_err().to_string().contains("private_key")
     );

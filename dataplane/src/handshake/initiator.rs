@@ -8,7 +8,7 @@ use wireguard::session::{Indices, Role};
 use wireguard::time::{Instant, Tai64n};
 use zerocopy::IntoBytes;
 
-use super::{Ended, Established, Handshaker};
+use super::{Ended, Established, Handshaker, Row};
 use crate::exchange::{Message, Order};
 use crate::fate::DropReason;
 use crate::frame::Endpoint;
@@ -18,8 +18,7 @@ impl Handshaker {
     /// Makes an initiation and lets the peer's worker send it. A failure is silent here: the worker's
     /// timer asks again.
     pub(super) fn initiate(&mut self, number: u32, endpoint: Endpoint, now: Instant) {
-        let directory = Arc::clone(&self.directory);
-        let Some(peer) = directory.peers.get(number as usize) else { return };
+        let Some(keys) = self.row(number).map(|row| Arc::clone(&row.keys)) else { return };
         self.abandon(number);
         let workers = self.exchange.workers();
         let worker = owner(number, workers);
@@ -33,13 +32,16 @@ impl Handshaker {
         let stamp = Tai64n::new(unix.as_secs(), unix.subsec_nanos());
         let ephemeral = self.secret();
         let Ok((mut initiation, pending)) =
-            initiate(&directory.identity, &peer.keys, local_index, stamp, ephemeral)
+            initiate(&self.directory.identity, &keys, local_index, stamp, ephemeral)
         else {
             self.exchange.free_slot(worker, slot);
             return;
         };
-        let row = self.row(number);
-        row.jar.stamp(peer.keys.checker(), initiation.as_mut_bytes(), now);
+        let Some(row) = self.rows.get_mut(&number) else {
+            self.exchange.free_slot(worker, slot);
+            return;
+        };
+        row.jar.stamp(keys.checker(), initiation.as_mut_bytes(), now);
         row.pending = Some((pending, slot));
         let client_id = row.client_id;
         self.await_index(number, (local_index, slot));
@@ -53,7 +55,10 @@ impl Handshaker {
 
     /// Forgets the initiation under way.
     pub(super) fn abandon(&mut self, number: u32) {
-        let Some((pending, slot)) = self.row(number).pending.take() else { return };
+        let Some((pending, slot)) = self.rows.get_mut(&number).and_then(|row| row.pending.take())
+        else {
+            return;
+        };
         self.forget_index(number, (pending.local_index(), slot));
         self.exchange.free_slot(owner(number, self.exchange.workers()), slot);
     }
@@ -67,11 +72,10 @@ impl Handshaker {
         let local_index = response.receiver_index.get();
         let number = *self.waiting.get(&local_index).ok_or(DropReason::HandshakeUnexpected)?;
         let directory = Arc::clone(&self.directory);
-        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
-        let row = self.row(number);
+        let row = self.row(number).ok_or(DropReason::HandshakeUnexpected)?;
         let (pending, slot) = row.pending.as_ref().ok_or(DropReason::HandshakeUnexpected)?;
         let keys = pending
-            .complete(&directory.identity, &peer.keys, response)
+            .complete(&directory.identity, &row.keys, response)
             .map_err(|_| DropReason::HandshakeInvalid)?;
         let slot = *slot;
         row.pending = None;
@@ -92,12 +96,9 @@ impl Handshaker {
             .waiting
             .get(&reply.receiver_index.get())
             .ok_or(DropReason::HandshakeUnexpected)?;
-        let directory = Arc::clone(&self.directory);
-        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnexpected)?;
-        self.row(number)
-            .jar
-            .receive(peer.keys.checker(), reply, now)
-            .map_err(|_| DropReason::HandshakeInvalid)?;
+        let row = self.row(number).ok_or(DropReason::HandshakeUnexpected)?;
+        let Row { jar, keys, .. } = row;
+        jar.receive(keys.checker(), reply, now).map_err(|_| DropReason::HandshakeInvalid)?;
         Ok(Ended::Here)
     }
 }

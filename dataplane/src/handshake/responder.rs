@@ -20,11 +20,12 @@ impl Handshaker {
         message: &Message,
         now: Instant,
     ) -> Result<Ended, DropReason> {
-        let number = *self
+        let number = self
             .directory
-            .numbers
-            .get(identified.initiator())
-            .ok_or(DropReason::HandshakeUnknownPeer)?;
+            .registry
+            .by_key(identified.initiator())
+            .ok_or(DropReason::HandshakeUnknownPeer)?
+            .number;
         let workers = self.exchange.workers();
         let thread = keeper_thread(number, workers, self.exchange.threads());
         if thread == self.thread {
@@ -44,10 +45,9 @@ impl Handshaker {
         message: &Message,
         now: Instant,
     ) -> Result<Ended, DropReason> {
-        let directory = Arc::clone(&self.directory);
-        let peer = directory.peers.get(number as usize).ok_or(DropReason::HandshakeUnknownPeer)?;
-        let admitted = identified.admit(&peer.keys).map_err(|_| DropReason::HandshakeInvalid)?;
-        let row = self.row(number);
+        let row = self.row(number).ok_or(DropReason::HandshakeUnknownPeer)?;
+        let keys = Arc::clone(&row.keys);
+        let admitted = identified.admit(&keys).map_err(|_| DropReason::HandshakeInvalid)?;
         if admitted.timestamp() <= row.newest {
             return Err(DropReason::HandshakeReplay);
         }
@@ -63,22 +63,25 @@ impl Handshaker {
         let local_index = self.index(worker, slot);
         let remote_index = admitted.remote_index();
         let ephemeral = self.secret();
-        let answer = admitted.respond(&peer.keys, local_index, ephemeral);
-        let Ok((mut response, keys)) = answer else {
+        let answer = admitted.respond(&keys, local_index, ephemeral);
+        let (Ok((mut response, session_keys)), Some(row)) = (answer, self.rows.get_mut(&number))
+        else {
             self.exchange.free_slot(worker, slot);
             return Err(DropReason::HandshakeInvalid);
         };
-        self.row(number).jar.stamp(peer.keys.checker(), response.as_mut_bytes(), now);
+        row.jar.stamp(keys.checker(), response.as_mut_bytes(), now);
         self.await_cookie(number, (local_index, slot));
         let reply = Message::new(response.as_bytes(), message.endpoint, message.client_id);
         let indices = Indices { local: local_index, remote: remote_index };
-        let session = Established { role: Role::Responder, slot, indices, keys, reply };
+        let session =
+            Established { role: Role::Responder, slot, indices, keys: session_keys, reply };
         self.install(number, session, message)
     }
 
     /// An initiator under load may answer our response with a cookie (5.3), which the next response bears.
     fn await_cookie(&mut self, number: u32, answered: (u32, u32)) {
-        if let Some(before) = self.row(number).answered.replace(answered) {
+        let row = self.rows.get_mut(&number);
+        if let Some(before) = row.and_then(|row| row.answered.replace(answered)) {
             self.forget_index(number, before);
         }
         self.await_index(number, answered);

@@ -1,9 +1,14 @@
 //! Stage 6, route: where does an inner packet go. A router's duties are here: hop limits, sizes, errors.
 
+mod grid;
+mod hosts;
 mod icmp;
 mod lpm4;
 mod lpm6;
 mod next_hop;
+mod next_hops;
+mod prefixes;
+mod rib;
 mod table;
 
 use wire::{ipv4, ipv6};
@@ -17,9 +22,9 @@ use crate::packet::{Address, is_no_source};
 use crate::site::{Site, owner};
 
 pub use icmp::Limits;
-pub use lpm4::{Lpm4, Unbuildable};
-pub use lpm6::Lpm6;
 pub use next_hop::NextHop;
+pub use next_hops::Unbuildable;
+pub use rib::{Change, Rib};
 pub use table::Routes;
 
 use icmp::Why;
@@ -72,6 +77,7 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     frame.note.next_hop = router.routes.lookup(destination);
     match frame.note.next_hop {
         NextHop::None => Err(Refused::Because(Why::NoRoute)),
+        NextHop::Reject => Err(Refused::Because(Why::Rejected)),
         NextHop::Local if is_link_business(frame) => {
             Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)))
         }
@@ -94,6 +100,7 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
     frame.note.next_hop = router.routes.lookup(frame.note.ip.destination);
     match frame.note.next_hop {
         NextHop::None => Err(Fate::Drop(DropReason::RouteNone)),
+        NextHop::Reject => Err(Fate::Drop(DropReason::RouteRejected)),
         NextHop::Local => Ok(()),
         NextHop::Client(number) => hand_over(frame, number, router),
     }

@@ -164,8 +164,9 @@ fn accept(
     if frame.is_empty() {
         return Err(Fate::Consumed);
     }
+    let epoch = sessions.routes_epoch();
     let peer = sessions.peer_mut(local).ok_or(unknown)?;
-    unwrap_inner(frame, peer, routes)
+    unwrap_inner(frame, peer, (routes, epoch))
 }
 
 /// Moves session, endpoint and timers on.
@@ -177,10 +178,10 @@ fn authentic(
     now: Instant,
 ) -> Option<()> {
     let peer = sessions.peer_mut(local)?;
-    let moved = peer.endpoint != Some(frame.note.endpoint);
-    if moved {
-        peer.endpoint = Some(frame.note.endpoint);
-    }
+    let before = peer.endpoint.replace(frame.note.endpoint);
+    let moved = before != Some(frame.note.endpoint);
+    peer.received += (frame.len() + DATA_HEADER_LEN + TAG_LEN) as u64;
+    let number = peer.number;
     let rearm = if frame.is_empty() {
         peer.timers.received_any(now);
         Rearm::No
@@ -191,9 +192,11 @@ fn authentic(
     if confirmed {
         peer.timers.confirmed();
         sessions.retire(retired);
-        sessions.announce(local, false);
+        sessions.announce(local, false, now);
     }
-    sessions.roamed += u64::from(moved);
+    if moved {
+        sessions.moved(number, frame.note.endpoint, now);
+    }
     sessions.rearm_if(rearm, local);
     Some(())
 }
@@ -201,13 +204,17 @@ fn authentic(
 /// The inner packet must be whole and its source the peer's own (cryptokey routing, and exact: the address
 /// must lead back to this peer, not to one with a longer prefix).
 #[inline]
-fn unwrap_inner(frame: &mut Frame<'_>, peer: &mut Peer, routes: &Routes) -> Result<(), Fate> {
+fn unwrap_inner(
+    frame: &mut Frame<'_>,
+    peer: &mut Peer,
+    (routes, epoch): (&Routes, u32),
+) -> Result<(), Fate> {
     let source = frame.read_ip().map_err(|_| drop(DropReason::WireguardInner))?;
-    if peer.proven != Some(source) {
+    if !peer.has_proven(source, epoch) {
         if is_no_source(source) || routes.lookup(source) != NextHop::Client(peer.number) {
             return Err(drop(DropReason::WireguardSource));
         }
-        peer.proven = Some(source);
+        peer.prove(source, epoch);
     }
     frame.set_len(frame.note.ip.len.into())?;
     frame.note.kind = Kind::Inner;
@@ -346,7 +353,8 @@ fn sent(
     sessions: &mut Sessions,
     now: Instant,
 ) -> Result<ClientId, Fate> {
-    let peer = sessions.peer_mut(local).ok_or(drop(DropReason::SealNoEndpoint))?;
+    let peer = sessions.peer_mut(local).ok_or(drop(DropReason::SealNoPeer))?;
+    peer.sent += (frame.len() + DATA_HEADER_LEN + TAG_LEN) as u64;
     frame.note.endpoint = peer.endpoint.ok_or(drop(DropReason::SealNoEndpoint))?;
     let client_id = peer.client_id;
     if keepalive {
@@ -360,7 +368,9 @@ fn sent(
 
 #[cold]
 fn without_session(local: u32, sessions: &mut Sessions, now: Instant) -> Fate {
-    let Some(peer) = sessions.peer_mut(local) else { return drop(DropReason::SealNoEndpoint) };
+    let Some(peer) = sessions.peer_mut(local).filter(|peer| peer.is_known()) else {
+        return drop(DropReason::SealNoPeer);
+    };
     if peer.endpoint.is_none() {
         return drop(DropReason::SealNoEndpoint);
     }

@@ -6,18 +6,19 @@
     reason = "a test's world stops at its first broken assumption"
 )]
 
-use std::path::Path;
 use std::sync::Arc;
 
+use shm::message::Item;
 use wireguard::time::Instant;
 
+use super::control::{Private, Regions};
 use super::memory::{Buffer, Buffers, End, Memory};
-use super::{START, site, unix};
+use super::{START, roll, site, unix};
 use crate::config::Config;
 use crate::counters::{Counters, Totals};
 use crate::exchange::Exchange;
 use crate::handshake::Handshaker;
-use crate::keeper::{Keeper, Start};
+use crate::keeper::{Border, Keeper, Start};
 use crate::limits::HAND_OVER_LEN;
 use crate::site::Site;
 use crate::worker::{Queues, Wire, Worker};
@@ -77,6 +78,10 @@ impl Default for Options {
 /// The server and the far ends of all its queues.
 #[derive(Debug)]
 pub struct Server {
+    /// The keeper of all tables.
+    pub keeper: Keeper,
+    /// Its border to a control, once [`Self::open_border`] has made one.
+    pub border: Option<Border<Private>>,
     /// The workers, by number.
     pub workers: Vec<Worker<Memory>>,
     /// The handshake threads, by number.
@@ -105,19 +110,18 @@ impl Server {
         Self::with(text, Options { seed, ..Options::default() })
     }
 
-    /// A server with the configuration `text`. Panics where a real one would not start.
+    /// A server with the configuration and peers of `text`, see [`roll`]. Panics where a real one would not start.
     pub fn with(text: &str, options: Options) -> Self {
-        let config =
-            Config::parse(text, Path::new("memory.toml")).unwrap_or_else(|error| panic!("{error}"));
-        let links: Vec<_> = (0..).take(config.ports.len()).map(site::port_link).collect();
-        let server_site = Site::new(&config, &links, options.local.then_some(site::KERNEL));
         let mut seed = [0; 32];
         if let Some(place) = seed.first_chunk_mut() {
             *place = options.seed.to_le_bytes();
         }
         let start = Start { seed, now: options.now, unix: unix(options.now) };
-        let mut keeper =
-            Keeper::new(&config, server_site, start).unwrap_or_else(|error| panic!("{error}"));
+        let site = |config: &Config| {
+            let links: Vec<_> = (0..).take(config.ports.len()).map(site::port_link).collect();
+            Site::new(config, &links, options.local.then_some(site::KERNEL))
+        };
+        let (config, mut keeper) = roll::keeper(text, site, start);
         let mut links = Links::new(&config, options);
         let exchange = keeper.exchange();
         let counters = keeper.counters().to_vec();
@@ -135,7 +139,18 @@ impl Server {
             .collect();
         let outside = Buffers::new(16 * options.queue_len);
         let ends = links.ends;
-        Self { workers, handshakers, exchange, outside, pools, slots, counters, ends }
+        Self {
+            keeper,
+            border: None,
+            workers,
+            handshakers,
+            exchange,
+            outside,
+            pools,
+            slots,
+            counters,
+            ends,
+        }
     }
 
     /// The far end of a queue. Panics when there is none.
@@ -173,17 +188,35 @@ impl Server {
         taken
     }
 
-    /// Every worker's turn, then every handshake thread's; gives how much was done.
+    /// The keeper's turn, every worker's, then every handshake thread's; gives how much was done.
     pub fn turn(&mut self, now: Instant) -> usize {
+        match &mut self.border {
+            Some(border) => _ = border.turn(&mut self.keeper, now),
+            None => _ = self.keeper.turn(),
+        }
         let moved: usize = self.workers.iter_mut().map(|worker| worker.turn(now)).sum();
         let handshakers = self.handshakers.iter_mut();
         moved + handshakers.map(|thread| thread.turn(now, JOBS_PER_TURN)).sum::<usize>()
     }
 
+    /// Makes the border to a control; gives the memory that one attaches to.
+    pub fn open_border(&mut self) -> Regions {
+        let (regions, border) = Regions::new(self.workers.len(), self.handshakers.len());
+        self.border = Some(border);
+        regions
+    }
+
+    /// Changes what control has told, and waits until everybody has taken it. Panics when it is refused.
+    pub fn change(&mut self, items: Vec<Item>, now: Instant) {
+        let begun = self.keeper.begin(roll::delta(items));
+        begun.unwrap_or_else(|refused| panic!("{refused:?}"));
+        self.settle(now);
+    }
+
     /// Turns until nothing moves any more, so that no ring holds anything.
     pub fn settle(&mut self, now: Instant) {
         for _ in 0..TURNS_MAX {
-            if self.turn(now) == 0 {
+            if self.turn(now) == 0 && self.keeper.is_idle() {
                 return;
             }
         }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use shm::message::{self, PublicKey};
+use wireguard::message::ClientId;
 use wireguard::noise;
 use wireguard::secret::Secret;
 
@@ -112,6 +114,8 @@ pub struct Plan {
     pub gateways: Vec<IpAddr>,
     /// The peers, by number.
     pub peers: Vec<Peer>,
+    /// Room for peers; for those above and no more without it.
+    pub peers_max: Option<u32>,
 }
 
 impl Plan {
@@ -120,7 +124,15 @@ impl Plan {
     pub fn new(peers: usize) -> Self {
         let peers = vec![Peer::default(); peers];
         let gateways = vec![GATEWAY_V4.into(), GATEWAY_V6.into()];
-        Self { workers: 1, handshake_threads: 1, vlan: None, kernel: true, gateways, peers }
+        Self {
+            workers: 1,
+            handshake_threads: 1,
+            vlan: None,
+            kernel: true,
+            gateways,
+            peers,
+            peers_max: None,
+        }
     }
 
     /// The configuration file.
@@ -136,6 +148,9 @@ impl Plan {
         writeln!(text, "private_key = \"{}\"", STANDARD.encode(SERVER_SECRET))?;
         writeln!(text, "listen_port = {LISTEN_PORT}\nworkers = {workers:?}")?;
         writeln!(text, "handshake_threads = {}", self.handshake_threads)?;
+        if let Some(peers) = self.peers_max {
+            writeln!(text, "capacity.peers = {peers}")?;
+        }
         writeln!(text, "[[port]]\nname = \"wan\"\ndevice = \"memory0\"")?;
         writeln!(text, "addresses = [\"{SERVER_V4}/24\", \"{SERVER_V6}/64\"]")?;
         let gateways: Vec<_> = self.gateways.iter().map(ToString::to_string).collect();
@@ -152,6 +167,21 @@ impl Plan {
             "addresses = [\"{LOCAL_V4}/32\", \"10.8.0.0/24\", \"{LOCAL_V6}/128\", \"fd08::/64\"]"
         )?;
         (0..).zip(&self.peers).try_for_each(|(number, peer)| peer.write(number, text))
+    }
+}
+
+/// What control would tell of client number `number`.
+pub fn peer(number: u32) -> message::Peer {
+    message::Peer {
+        public_key: PublicKey(noise::public(&secret(number))),
+        preshared_key: Secret::zero(),
+        client_id: ClientId::ZERO,
+        endpoint: None,
+        persistent_keepalive: None,
+        allowed_ips: vec![
+            IpAddr::from(inner_v4(number)).into(),
+            IpAddr::from(inner_v6(number)).into(),
+        ],
     }
 }
 

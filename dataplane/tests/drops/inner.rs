@@ -10,12 +10,14 @@ use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::scene::Scene;
 use dataplane::testing::server::{LOCAL, WIRE};
 use dataplane::testing::site;
+use shm::message::{Item, NextHop, PublicKey};
 use wire::ecn::Ecn;
 use wireguard::index::Place;
 use wireguard::message::{ClientId, DATA_LEN_MIN, DataHeader};
+use wireguard::noise;
 use zerocopy::IntoBytes;
 
-use super::SILENT;
+use super::{ABSENT, SILENT};
 
 /// Longer than any session lives.
 const PAST: Duration = Duration::from_secs(181);
@@ -57,6 +59,13 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
             scene.send(0, &Ip::new(site::inner_v4(1), site::LOCAL_V4).echo(1, b""));
         }
         Why::RouteNone => scene.send(0, &to([203, 0, 113, 1].into()).error(b"none")),
+        Why::RouteRejected => {
+            let prefix = "203.0.113.0/24".parse().unwrap();
+            let route = Item::Route { prefix, next_hop: 1 };
+            let hop = Item::NextHop { id: 1, hop: NextHop::Reject };
+            scene.server.change(vec![route, hop], scene.now);
+            scene.send(0, &to([203, 0, 113, 1].into()).error(b"none"));
+        }
         Why::RouteHopLimit => {
             scene.send(0, &Ip { hop_limit: 1, ..to(site::inner_v4(1)) }.error(b"none"));
         }
@@ -66,6 +75,12 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
             local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(0)).error(&[0; 1452]));
         }
         Why::EgressLoop => local(scene, &Ip::new(site::LOCAL_V4, site::BEHIND_V4).echo(1, b"")),
+        Why::SealNoPeer => {
+            local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(ABSENT)).echo(1, b""));
+            scene.settle();
+            let key = PublicKey(noise::public(&site::secret(ABSENT)));
+            scene.server.change(vec![Item::PeerRemove(key)], scene.now);
+        }
         Why::SealNoEndpoint => {
             local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(SILENT)).echo(1, b""));
         }

@@ -1,9 +1,12 @@
-//! The dataplane as its operator runs it: a configuration file, a process, signals and the counters it prints.
+//! The dataplane and its control as their operator runs them: files, two processes, signals, and the counters that the
+//! dataplane prints.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
+use super::control::Control;
 use super::keys::Keys;
 use super::namespace::Namespace;
 use super::process::Process;
@@ -41,7 +44,7 @@ impl Peer {
             .keepalive
             .map_or(String::new(), |seconds| format!("persistent_keepalive = {seconds}\n"));
         format!(
-            "[[peer]]\nname = \"host {host}\"\npublic_key = \"{}\"\n\
+            "[[peer]]\nname = \"host-{host}\"\npublic_key = \"{}\"\n\
              allowed_ips = [\"10.7.0.{host}/32\", \"fd00:7::{host:x}/128\"]\n{endpoint}{keepalive}",
             self.keys.public_text()
         )
@@ -87,34 +90,54 @@ impl Config {
 
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
-            "private_key = \"{}\"\nlisten_port = 51820\nworkers = {:?}\nhandshake_threads = 1\nidle = \"sleep\"\n\
+            "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = {:?}\nhandshake_threads = 1\nidle = \"sleep\"\n\
              [memory]\nhugepages = false\nmegabytes = 128\n\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n",
+            instance(),
             self.keys.secret_text(),
             self.workers,
         );
         self.ports.iter().for_each(|port| text += &port.text());
-        self.peers.iter().for_each(|peer| text += &peer.text());
         text
+    }
+
+    /// What control is told to declare.
+    pub(crate) fn declared(&self) -> String {
+        self.peers.iter().map(Peer::text).collect()
     }
 }
 
 /// The printed table, by name.
 pub(crate) type Counters = BTreeMap<String, u64>;
 
-/// A running dataplane.
+/// A name for the shared memory of one dataplane, which all namespaces see.
+fn instance() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("lab-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A running dataplane with its control.
 pub(crate) struct Dataplane {
     process: Process,
+    pub(crate) instance: String,
+    pub(crate) control: Option<Control>,
 }
 
 impl Dataplane {
     /// Starts it in the namespace and waits until it forwards; gives the inner interface its addresses.
     pub(crate) fn start(namespace: &Namespace, config: &Config) -> Self {
-        Self::start_text(namespace, &config.text())
+        Self::start_text(namespace, &config.text(), &config.declared())
     }
 
-    /// The same with the text of a configuration.
-    pub(crate) fn start_text(namespace: &Namespace, config: &str) -> Self {
+    /// The same with the texts of a configuration and of what control declares.
+    pub(crate) fn start_text(namespace: &Namespace, config: &str, declared: &str) -> Self {
+        let mut dataplane = Self::alone(namespace, config);
+        dataplane.control = Some(Control::start(namespace, &dataplane.instance, declared));
+        dataplane
+    }
+
+    /// Without a control.
+    pub(crate) fn alone(namespace: &Namespace, config: &str) -> Self {
         let path = namespace.file("dataplane.toml", config);
         let mut command = namespace.command(super::dataplane_path());
         command.args(["--config", &path]).env("RUST_LOG", "info");
@@ -127,7 +150,9 @@ impl Dataplane {
         namespace.run("ip addr add 10.7.0.1/24 dev inner0");
         namespace.run("ip addr add fd00:7::1/64 dev inner0 nodad");
         namespace.run("ip link set inner0 mtu 1420 up");
-        Self { process }
+        let named = config.lines().find_map(|line| line.strip_prefix("instance = "));
+        let instance = named.unwrap_or("main").trim_matches('"').to_owned();
+        Self { process, instance, control: None }
     }
 
     fn tables(&self) -> usize {
@@ -149,6 +174,9 @@ impl Dataplane {
 
     /// Stops it as an operator does, and wants a clean end with every packet accounted for.
     pub(crate) fn stop(mut self) -> Counters {
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
         let status = self.process.stop(Signal::TERM);
         assert_eq!(status.code(), Some(0), "exit status");
         let counters = counters(&self.process.output());

@@ -4,6 +4,7 @@
 //! memory file system that dies with the namespace.
 
 pub(crate) mod boringtun;
+pub(crate) mod control;
 pub(crate) mod dataplane;
 pub(crate) mod icmp;
 pub(crate) mod keys;
@@ -18,6 +19,11 @@ use std::time::{Duration, Instant};
 /// The program under test.
 pub(crate) fn dataplane_path() -> &'static str {
     env!("CARGO_BIN_EXE_millrace-dataplane")
+}
+
+/// The program beside which others are built.
+pub(crate) fn program_path() -> &'static str {
+    dataplane_path()
 }
 
 /// Waits until the condition holds; fails the test with `what` after `seconds`.

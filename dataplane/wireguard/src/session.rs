@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn everything_but_the_bitmap_lies_in_two_cache_lines() {
         assert!(core::mem::offset_of!(Session, window) <= 128 - 8);
-        assert_eq!(size_of::<Session>(), 1152);
+        assert_eq!(size_of::<Session>(), 1024);
         assert_eq!(size_of::<Session<16>>(), 256);
     }
 

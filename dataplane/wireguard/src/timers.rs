@@ -118,6 +118,11 @@ impl Timers {
         Rearm::Yes
     }
 
+    /// The persistent keepalive, zero for off.
+    pub const fn persistent(&self) -> Duration {
+        self.persistent
+    }
+
     /// A packet with data was sent. Implies [`Timers::sent_any`].
     pub fn sent_data(&mut self, now: Instant) -> Rearm {
         self.sent_any(now);

@@ -1,5 +1,6 @@
-//! A hierarchical timing wheel for a fixed set of keys, one entry per key, with intrusive lists in
-//! arrays that are allocated once. Scheduling and cancelling cost O(1), expiry is bounded per call.
+//! A hierarchical timing wheel for a bounded set of keys, one entry per key, with intrusive lists in
+//! arrays that are allocated once; memory of keys that were never scheduled is not touched. Scheduling and
+//! cancelling cost O(1), expiry is bounded per call.
 //!
 //! A tick is 2^20 ns, about a millisecond. Level `l` has 64 slots of `64^l` ticks. An entry lies on
 //! the level of the highest 6-bit group in which its tick differs from the present one, so it
@@ -26,7 +27,9 @@ struct Entry {
 /// The wheel over keys `0..capacity`. It owns 24 octets per key.
 #[derive(Debug)]
 pub struct Wheel {
-    entries: Box<[Entry]>,
+    /// Up to the greatest key that was ever scheduled.
+    entries: Vec<Entry>,
+    capacity: usize,
     heads: [u32; LEVELS * SLOTS],
     /// One bit per slot that is not empty.
     occupied: [u64; LEVELS],
@@ -41,9 +44,9 @@ impl Wheel {
     /// When `capacity` is `u32::MAX` or more.
     pub fn new(capacity: usize, now: Instant) -> Self {
         assert!(u32::try_from(capacity).is_ok_and(|count| count != NONE), "keys are 32 bits");
-        let idle = Entry { tick: 0, next: NONE, previous: NONE, list: IDLE };
         Self {
-            entries: vec![idle; capacity].into_boxed_slice(),
+            entries: Vec::with_capacity(capacity),
+            capacity,
             heads: [NONE; LEVELS * SLOTS],
             occupied: [0; LEVELS],
             present: now.0 >> TICK_SHIFT,
@@ -56,6 +59,11 @@ impl Wheel {
         if !self.cancel(key) {
             return false;
         }
+        let idle = Entry { tick: 0, next: NONE, previous: NONE, list: IDLE };
+        if self.entries.len() <= key as usize {
+            // Within the capacity, so this does not allocate.
+            self.entries.resize(key as usize + 1, idle);
+        }
         // Rounded up, so that nothing fires early.
         let tick = deadline.0.div_ceil(1 << TICK_SHIFT);
         self.link(key, tick);
@@ -64,7 +72,9 @@ impl Wheel {
 
     /// Removes `key`, scheduled or not. False when the key is not below the capacity.
     pub fn cancel(&mut self, key: u32) -> bool {
-        let Some(entry) = self.entries.get_mut(key as usize) else { return false };
+        let Some(entry) = self.entries.get_mut(key as usize) else {
+            return (key as usize) < self.capacity;
+        };
         let Entry { next, previous, list, .. } = *entry;
         if list == IDLE {
             return true;
@@ -264,6 +274,16 @@ mod tests {
         let mut wheel = Wheel::new(1, Instant::ZERO);
         assert!(wheel.schedule(0, Instant::ZERO) && !wheel.schedule(1, Instant::ZERO));
         assert!(!wheel.cancel(u32::MAX) && !wheel.is_scheduled(u32::MAX));
+    }
+
+    #[test]
+    fn keys_may_come_in_any_order() {
+        let mut wheel = Wheel::new(9, Instant::ZERO);
+        assert!(wheel.cancel(8) && !wheel.is_scheduled(8));
+        assert!(wheel.schedule(7, Instant(TICK)) && wheel.schedule(2, Instant(TICK)));
+        let mut fired = Vec::new();
+        assert!(!wheel.expire(Instant(TICK), 9, |key| fired.push(key)));
+        assert_eq!(fired, [2, 7]);
     }
 
     #[test]

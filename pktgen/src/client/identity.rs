@@ -34,7 +34,7 @@ pub fn peer_text(plan: &Plan, number: u32) -> String {
     let public = STANDARD.encode(noise::public(&private));
     let [v4, v6] = [Family::V4, Family::V6].map(|family| plan.inner(number, family));
     let mut text = format!(
-        "[[peer]]\nname = \"pktgen {number}\"\npublic_key = \"{public}\"\n\
+        "[[peer]]\nname = \"pktgen-{number}\"\npublic_key = \"{public}\"\n\
          allowed_ips = [\"{v4}/32\", \"{v6}/128\"]\n"
     );
     if plan.preshared {

@@ -4,6 +4,9 @@
 pub(crate) mod generator;
 
 #[allow(dead_code, reason = "others use the rest")]
+#[path = "../../../dataplane/tests/lab/control.rs"]
+pub(crate) mod control;
+#[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/dataplane.rs"]
 pub(crate) mod dataplane;
 #[path = "../../../dataplane/tests/lab/keys.rs"]
@@ -47,6 +50,11 @@ pub(crate) fn dataplane_path() -> &'static str {
         assert!(status.success(), "the dataplane does not build");
         generator.with_file_name("millrace-dataplane").to_str().unwrap().to_owned()
     })
+}
+
+/// The program beside which others are built.
+pub(crate) fn program_path() -> &'static str {
+    generator::PROGRAM
 }
 
 /// Waits until the condition holds; fails the test with `what` after `seconds`.

@@ -87,7 +87,8 @@ pub enum Event {
         reason: Reason,
         /// The number of the offending message among its items, from 0.
         item: u64,
-        /// With [`Reason::Malformed`], [`Malformed::code`]; else 0.
+        /// With [`Reason::Malformed`], [`Malformed::code`]; with [`Reason::Unbuildable`], the code of the
+        /// [`Obstacle`](crate::transaction::Obstacle); else 0.
         detail: u16,
     },
     /// The dataplane finds the commands ring corrupt and waits for control to attach again.

@@ -15,6 +15,7 @@ use crate::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     NoRoute,
+    Rejected,
     HopLimit,
     TooBig,
 }
@@ -24,6 +25,7 @@ impl Why {
     const fn reason(self) -> DropReason {
         match self {
             Self::NoRoute => DropReason::RouteNone,
+            Self::Rejected => DropReason::RouteRejected,
             Self::HopLimit => DropReason::RouteHopLimit,
             Self::TooBig => DropReason::EgressTooBig,
         }
@@ -32,6 +34,7 @@ impl Why {
     fn v4(self, mtu: usize) -> icmp::v4::Error {
         match self {
             Self::NoRoute => icmp::v4::Error::NetworkUnreachable,
+            Self::Rejected => icmp::v4::Error::Prohibited,
             Self::HopLimit => icmp::v4::Error::TimeExceeded,
             Self::TooBig => {
                 icmp::v4::Error::FragmentationNeeded { mtu: u16::try_from(mtu).unwrap_or(u16::MAX) }
@@ -42,6 +45,7 @@ impl Why {
     fn v6(self, mtu: usize) -> icmp::v6::Error {
         match self {
             Self::NoRoute => icmp::v6::Error::NoRoute,
+            Self::Rejected => icmp::v6::Error::Prohibited,
             Self::HopLimit => icmp::v6::Error::TimeExceeded,
             Self::TooBig => {
                 icmp::v6::Error::PacketTooBig { mtu: u32::try_from(mtu).unwrap_or(u32::MAX) }
@@ -53,19 +57,20 @@ impl Why {
 /// The limits of ICMP errors, one for each kind: who provokes one kind does not silence another
 /// (RFC 4443 2.4 (f), RFC 1812 4.3.2.8).
 #[derive(Debug)]
-pub struct Limits([Limiter; 3]);
+pub struct Limits([Limiter; 4]);
 
 impl Default for Limits {
     fn default() -> Self {
-        Self([Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST); 3])
+        Self([Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST); 4])
     }
 }
 
 impl Limits {
     fn take(&mut self, why: Why, now: Instant) -> bool {
-        let Self([no_route, hop_limit, too_big]) = self;
+        let Self([no_route, rejected, hop_limit, too_big]) = self;
         match why {
             Why::NoRoute => no_route.take(now),
+            Why::Rejected => rejected.take(now),
             Why::HopLimit => hop_limit.take(now),
             Why::TooBig => too_big.take(now),
         }

@@ -1,102 +1,208 @@
-//! Longest-prefix match for IPv6: the prefixes flattened to disjoint ranges, found by binary search.
+//! Longest-prefix match for IPv6: the prefixes flattened to disjoint ranges, cut into chunks that versions
+//! share, found by binary search.
+
+mod chunk;
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
-use ipnet::Ipv6Net;
+use super::prefixes::{Prefix, Prefixes, Word as _};
+use chunk::{Chunk, RANGES_MAX, Range};
 
-/// A finished table: where each range begins, and the route id that holds from there on (0 is none).
-#[derive(Debug, Default)]
-pub struct Lpm6 {
+/// Ranges of a chunk when many are cut at once: some room, so that the next insertion does not cut again.
+const RANGES_FRESH: usize = RANGES_MAX * 3 / 4;
+
+/// A chunk with fewer ranges takes its neighbour's in, so that removals do not leave crumbs.
+const RANGES_MIN: usize = RANGES_MAX / 4;
+
+/// A finished table. Each range holds from its start to the start of the next one.
+#[derive(Clone, Debug)]
+pub(super) struct Lpm6 {
+    top: Arc<Top>,
+}
+
+/// The chunks in order, and where each begins; the first one begins at the lowest address.
+#[derive(Clone, Debug)]
+struct Top {
     starts: Vec<u128>,
-    ids: Vec<u16>,
+    chunks: Vec<Arc<Chunk>>,
+}
+
+impl Default for Lpm6 {
+    fn default() -> Self {
+        Self::of(&[(0, 0)])
+    }
 }
 
 impl Lpm6 {
-    /// Builds the table from prefixes with their route ids, in any order; of equal prefixes the last wins.
-    pub fn build(routes: &[(Ipv6Net, u16)]) -> Self {
-        let mut sorted: Vec<_> = routes.to_vec();
-        // By address, enclosing prefixes before enclosed ones: a walk over nested intervals.
-        sorted.sort_by_key(|(net, _)| (u128::from(net.network()), net.prefix_len()));
-        let mut table = Self::default();
-        table.mark(0, 0);
-        let mut open: Vec<(u128, u16)> = Vec::new();
-        for (net, id) in sorted {
-            let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
-            table.close(&mut open, Some(first));
-            table.mark(first, id);
-            open.push((last, id));
-        }
-        table.close(&mut open, None);
-        table
+    fn of(ranges: &[Range]) -> Self {
+        let (starts, chunks) = cut(ranges).unzip();
+        Self { top: Arc::new(Top { starts, chunks }) }
     }
 
-    /// Ends every open prefix that lies before `next`; what encloses it holds again behind it.
-    fn close(&mut self, open: &mut Vec<(u128, u16)>, next: Option<u128>) {
-        while let Some((last, _)) = open.last().copied() {
-            if next.is_some_and(|next| last >= next) {
-                return;
-            }
-            open.pop();
-            if let Some(behind) = last.checked_add(1) {
-                self.mark(behind, open.last().map_or(0, |(_, id)| *id));
-            }
-        }
-    }
-
-    fn mark(&mut self, start: u128, id: u16) {
-        if self.starts.last() == Some(&start) {
-            self.starts.pop();
-            self.ids.pop();
-        }
-        if self.ids.last() != Some(&id) {
-            self.starts.push(start);
-            self.ids.push(id);
-        }
+    /// Builds the table of all prefixes.
+    pub(super) fn build(prefixes: &Prefixes<u128>) -> Self {
+        let mut ranges = Vec::with_capacity(prefixes.len() * 2 + 1);
+        prefixes.segments((0, 0), |first, _, id| push(&mut ranges, (first, id)));
+        Self::of(&ranges)
     }
 
     /// The route id of the longest prefix that holds the address; 0 when there is none.
     #[inline]
-    pub fn lookup(&self, address: Ipv6Addr) -> u16 {
-        let bits = u128::from(address);
-        let behind = self.starts.partition_point(|start| *start <= bits);
-        behind.checked_sub(1).and_then(|range| self.ids.get(range)).copied().unwrap_or(0)
+    pub(super) fn lookup(&self, address: Ipv6Addr) -> u16 {
+        let bits = address.to_bits();
+        self.top.chunks.get(self.top.chunk_of(bits)).map_or(0, |chunk| chunk.lookup(bits))
     }
+
+    /// Writes what holds in `prefix` after it was inserted, removed or given another id.
+    pub(super) fn paint(&mut self, prefixes: &Prefixes<u128>, prefix: Prefix<u128>) {
+        let (first, len) = prefix;
+        let behind = first.last_of(len).behind().map(|start| (start, self.lookup(start.into())));
+        let (from, to) = (self.top.chunk_of(first), self.top.chunk_of(first.last_of(len)));
+        let mut ranges = Vec::with_capacity(2 * RANGES_MAX);
+        ranges.extend(self.top.ranges(from).take_while(|(start, _)| *start < first));
+        prefixes.segments(prefix, |first, _, id| push(&mut ranges, (first, id)));
+        // What begins behind `to` begins a chunk of its own.
+        let next = self.top.starts.get(to + 1).copied();
+        if let Some((start, id)) = behind.filter(|(start, _)| Some(*start) != next) {
+            push(&mut ranges, (start, id));
+            let rest = self.top.ranges(to).skip_while(|(found, _)| *found <= start);
+            rest.for_each(|range| push(&mut ranges, range));
+        }
+        Arc::make_mut(&mut self.top).replace((from, to), ranges);
+    }
+}
+
+impl Top {
+    /// The chunk that an address lies in.
+    #[inline]
+    fn chunk_of(&self, bits: u128) -> usize {
+        self.starts.partition_point(|start| *start <= bits).saturating_sub(1)
+    }
+
+    fn ranges(&self, chunk: usize) -> impl Iterator<Item = Range> {
+        self.chunks.get(chunk).into_iter().flat_map(|chunk| chunk.ranges())
+    }
+
+    /// Puts new ranges in place of the chunks `from` to `to`.
+    fn replace(&mut self, (mut from, mut to): (usize, usize), mut ranges: Vec<Range>) {
+        if ranges.len() < RANGES_MIN && to + 1 < self.chunks.len() {
+            to += 1;
+            self.ranges(to).for_each(|range| push(&mut ranges, range));
+        } else if ranges.len() < RANGES_MIN && from > 0 {
+            from -= 1;
+            let mut both: Vec<Range> = self.ranges(from).collect();
+            for range in ranges {
+                push(&mut both, range);
+            }
+            ranges = both;
+        }
+        let (starts, chunks): (Vec<_>, Vec<_>) = cut(&ranges).unzip();
+        self.starts.splice(from..=to, starts);
+        self.chunks.splice(from..=to, chunks);
+    }
+}
+
+/// Neighbours with the same id are one range.
+fn push(ranges: &mut Vec<Range>, range: Range) {
+    if ranges.last().is_none_or(|(_, id)| *id != range.1) {
+        ranges.push(range);
+    }
+}
+
+/// Chunks of about the same length, and where each begins.
+fn cut(ranges: &[Range]) -> impl Iterator<Item = (u128, Arc<Chunk>)> {
+    let pieces = if ranges.len() <= RANGES_MAX { 1 } else { ranges.len().div_ceil(RANGES_FRESH) };
+    ranges
+        .chunks(ranges.len().div_ceil(pieces).max(1))
+        .filter_map(|piece| Some((piece.first()?.0, Arc::new(Chunk::of(piece)))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
-    fn naive(routes: &[(Ipv6Net, u16)], address: Ipv6Addr) -> u16 {
-        let mut best: Option<(u8, u16)> = None;
-        for (net, id) in routes {
-            if net.contains(&address) && best.is_none_or(|(len, _)| net.prefix_len() >= len) {
-                best = Some((net.prefix_len(), *id));
-            }
-        }
-        best.map_or(0, |(_, id)| id)
+    /// The prefixes, one after the other, and the table that follows them.
+    #[derive(Default)]
+    struct Both {
+        prefixes: Prefixes<u128>,
+        table: Lpm6,
     }
 
-    proptest! {
-        #[test]
-        fn finds_what_a_walk_over_all_prefixes_finds(
-            routes in prop::collection::vec((0_u128..4, 0_u128..16, 0_u8..=128, 1_u16..100), 0..40),
-            probes in prop::collection::vec((0_u128..4, 0_u128..16), 30),
-        ) {
-            let address = |high: u128, low: u128| Ipv6Addr::from(high << 126 | low);
-            let routes: Vec<_> = routes.into_iter().map(|(high, low, len, id)| {
-                (Ipv6Net::new(address(high, low), len).unwrap().trunc(), id)
-            }).collect();
-            let table = Lpm6::build(&routes);
-            let random = probes.iter().map(|(high, low)| address(*high, *low));
-            let borders = routes.iter().flat_map(|(net, _)| {
-                let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
-                [first.wrapping_sub(1), first, last, last.wrapping_add(1)].map(Ipv6Addr::from)
-            });
-            for address in random.chain(borders) {
-                prop_assert_eq!(table.lookup(address), naive(&routes, address), "{}", address);
-            }
+    impl Both {
+        fn insert(&mut self, first: u128, len: u8, id: u16) {
+            self.prefixes.insert((first, len), id);
+            self.table.paint(&self.prefixes, (first, len));
         }
+
+        fn remove(&mut self, first: u128, len: u8) {
+            self.prefixes.remove((first, len));
+            self.table.paint(&self.prefixes, (first, len));
+        }
+
+        fn check(&self) {
+            let top = &self.table.top;
+            assert_eq!(top.starts.first(), Some(&0));
+            for (start, chunk) in top.starts.iter().zip(&top.chunks) {
+                let ranges: Vec<_> = chunk.ranges().collect();
+                assert_eq!(ranges.first().map(|(start, _)| start), Some(start));
+                assert!(ranges.is_sorted_by(|(a, _), (b, _)| a < b));
+            }
+            assert!(top.starts.is_sorted_by(|a, b| a < b));
+        }
+    }
+
+    const NET: u128 = 0x2001_0db8 << 96;
+
+    #[test]
+    fn chunks_are_cut_as_prefixes_come_and_joined_as_they_go() {
+        let mut both = Both::default();
+        for subnet in 0..2_000_u128 {
+            // Every second /64, so that the gaps between are ranges as well.
+            both.insert(NET | subnet << 65, 64, 1 + u16::try_from(subnet).unwrap());
+        }
+        both.check();
+        assert!((15..60).contains(&both.table.top.chunks.len()), "{}", both.table.top.chunks.len());
+        for subnet in 0..2_000_u128 {
+            let found = both.table.lookup((NET | subnet << 65 | 5).into());
+            assert_eq!(usize::from(found), 1 + usize::try_from(subnet).unwrap());
+            assert_eq!(both.table.lookup((NET | subnet << 65 | 1 << 64).into()), 0);
+        }
+        for subnet in (0..2_000_u128).rev() {
+            both.remove(NET | subnet << 65, 64);
+        }
+        both.check();
+        assert_eq!(both.table.top.chunks.len(), 1);
+        assert_eq!(both.table.top.ranges(0).collect::<Vec<_>>(), [(0, 0)]);
+    }
+
+    #[test]
+    fn a_prefix_around_many_chunks_leaves_what_lies_within() {
+        let mut both = Both::default();
+        for subnet in 0..2_000_u128 {
+            both.insert(NET | subnet << 65, 64, 1);
+        }
+        both.insert(NET, 32, 2);
+        both.check();
+        for subnet in 0..2_000_u128 {
+            assert_eq!(both.table.lookup((NET | subnet << 65 | 5).into()), 1);
+            assert_eq!(both.table.lookup((NET | subnet << 65 | 1 << 64).into()), 2);
+        }
+        assert_eq!(both.table.lookup((NET - 1).into()), 0);
+        assert_eq!(both.table.lookup((NET + (1 << 96)).into()), 0);
+    }
+
+    #[test]
+    fn a_change_copies_the_chunks_that_it_touches_alone() {
+        let mut both = Both::default();
+        for subnet in 0..2_000_u128 {
+            both.insert(NET | subnet << 65, 64, 1);
+        }
+        let older = both.table.clone();
+        both.insert(NET | 1_000 << 65 | 1 << 64, 64, 3);
+        let kept = older.top.chunks.iter();
+        let kept = kept.filter(|old| both.table.top.chunks.iter().any(|new| Arc::ptr_eq(old, new)));
+        assert_eq!(kept.count(), older.top.chunks.len() - 1);
+        assert_eq!(older.lookup((NET | 1_000 << 65 | 1 << 64).into()), 0);
     }
 }

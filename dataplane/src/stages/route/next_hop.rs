@@ -3,10 +3,12 @@
 /// The next hop of an inner packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NextHop {
-    /// Nowhere.
+    /// Nowhere, as nothing leads there.
     None,
+    /// Nowhere, by somebody's will.
+    Reject,
     /// This machine's kernel, through the `[local]` interface.
     Local,
-    /// A WireGuard client, by its number in the configuration.
+    /// A WireGuard client, by its number on the server.
     Client(u32),
 }

@@ -1,64 +1,38 @@
-//! All routes of inner packets: clients' single addresses by hash, prefixes by longest match. Read-only
-//! once built, shared by all workers.
+//! All routes of inner packets as workers read them: single addresses by hash, prefixes by longest match.
+//! A version never changes; versions share what is alike in both.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::lpm4::{Lpm4, Unbuildable};
+use super::hosts::{Halves, Hosts};
+use super::lpm4::Lpm4;
 use super::lpm6::Lpm6;
 use super::next_hop::NextHop;
+use super::next_hops::Unbuildable;
+use super::rib::Rib;
 use crate::packet::Address;
-use crate::table::Table;
 
-/// The finished routes.
-#[derive(Debug)]
+/// One version of the routes.
+#[derive(Clone, Debug)]
 pub struct Routes {
-    hosts4: Table<u32, NextHop>,
-    hosts6: Table<u128, NextHop>,
-    prefixes4: Lpm4,
-    prefixes6: Lpm6,
-    next_hops: Vec<NextHop>,
+    pub(super) hosts4: Hosts<u32>,
+    pub(super) hosts6: Hosts<Halves>,
+    pub(super) prefixes4: Lpm4,
+    pub(super) prefixes6: Lpm6,
+    /// Where the whole of either family leads: the prefix of length 0 is in no table, so it changes at once.
+    pub(super) default4: NextHop,
+    pub(super) default6: NextHop,
+    pub(super) next_hops: Arc<Vec<NextHop>>,
 }
 
 impl Routes {
-    /// Builds from prefixes with their next hops. Single addresses go to hash tables, which take any number
-    /// of clients; prefixes share 16-bit route ids.
+    /// Builds from prefixes with their next hops; of equal prefixes the last wins.
     pub fn build(routes: &[(IpNet, NextHop)], seed: u64) -> Result<Self, Unbuildable> {
-        let hosts =
-            routes.iter().filter(|(net, _)| net.prefix_len() == net.max_prefix_len()).count();
-        let mut table = Self {
-            hosts4: Table::new(hosts, seed),
-            hosts6: Table::new(hosts, seed),
-            prefixes4: Lpm4::build(&[])?,
-            prefixes6: Lpm6::default(),
-            next_hops: vec![NextHop::None],
-        };
-        let (mut nets4, mut nets6) = (Vec::new(), Vec::new());
-        for (net, next_hop) in routes {
-            match net {
-                IpNet::V4(net) if net.prefix_len() == 32 => {
-                    // The capacity was counted above.
-                    let _ = table.hosts4.insert(u32::from(net.addr()), *next_hop);
-                }
-                IpNet::V6(net) if net.prefix_len() == 128 => {
-                    let _ = table.hosts6.insert(u128::from(net.addr()), *next_hop);
-                }
-                IpNet::V4(net) => nets4.push((net.trunc(), table.id_of(*next_hop)?)),
-                IpNet::V6(net) => nets6.push((net.trunc(), table.id_of(*next_hop)?)),
-            }
-        }
-        table.prefixes4 = Lpm4::build(&nets4)?;
-        table.prefixes6 = Lpm6::build(&nets6);
-        Ok(table)
-    }
-
-    fn id_of(&mut self, next_hop: NextHop) -> Result<u16, Unbuildable> {
-        // Prefixes of one client stand together in the configuration, so the last id usually fits.
-        if self.next_hops.last() != Some(&next_hop) {
-            self.next_hops.push(next_hop);
-        }
-        u16::try_from(self.next_hops.len() - 1).map_err(|_| Unbuildable::TooManyNextHops)
+        let mut rib = Rib::new(seed);
+        rib.load(routes)?;
+        Ok(rib.routes())
     }
 
     /// The next hop of an address.
@@ -72,22 +46,38 @@ impl Routes {
 
     #[inline]
     fn lookup4(&self, address: Ipv4Addr) -> NextHop {
-        self.hosts4
-            .get(u32::from(address))
-            .unwrap_or_else(|| self.next_hop(self.prefixes4.lookup(address)))
+        if let Some(next_hop) = self.hosts4.get(address.to_bits()) {
+            return next_hop;
+        }
+        match self.prefixes4.lookup(address) {
+            0 => self.default4,
+            id => self.next_hop(id),
+        }
     }
 
     #[inline]
     fn lookup6(&self, address: Ipv6Addr) -> NextHop {
-        self.hosts6
-            .get(u128::from(address))
-            .unwrap_or_else(|| self.next_hop(self.prefixes6.lookup(address)))
+        if let Some(next_hop) = self.hosts6.get(halves(address)) {
+            return next_hop;
+        }
+        match self.prefixes6.lookup(address) {
+            0 => self.default6,
+            id => self.next_hop(id),
+        }
     }
 
     #[inline]
     fn next_hop(&self, id: u16) -> NextHop {
         self.next_hops.get(usize::from(id)).copied().unwrap_or(NextHop::None)
     }
+}
+
+/// An IPv6 address as the key of a host.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both halves are kept")]
+pub(super) fn halves(address: Ipv6Addr) -> Halves {
+    let bits = address.to_bits();
+    [(bits >> 64) as u64, bits as u64]
 }
 
 #[cfg(test)]

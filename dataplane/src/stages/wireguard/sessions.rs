@@ -1,19 +1,22 @@
 //! The sessions and peers that one worker owns: their slots, keys in use, timers and endpoints.
 
+mod peer;
+mod told;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use rand_chacha::rand_core::Rng;
-use wireguard::keyring::{Keyring, Retired};
-use wireguard::message::ClientId;
+use wireguard::keyring::Retired;
+use wireguard::message::{INITIATION_LEN, RESPONSE_LEN};
 use wireguard::prefetch::prefetch;
 use wireguard::session::{Role, Session};
 use wireguard::time::Instant;
-use wireguard::timers::{Rearm, Timers};
+use wireguard::timers::Rearm;
 use wireguard::wheel::Wheel;
 
-use crate::exchange::{Exchange, Install, Job, Message};
+use crate::exchange::{Exchange, Install, Job, Message, News};
 use crate::frame::Endpoint;
 use crate::handshake::Random;
 use crate::limiter::Limiter;
@@ -21,25 +24,10 @@ use crate::limits::{
     JOBS_OWN_MAX, OWN_INITIATION_RETRY, OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND,
     OWN_PER_TURN, PREFETCH_FROM, TIMERS_PER_TURN,
 };
-use crate::packet::Address;
-use crate::site::{global_number, keeper_thread};
+use crate::site::keeper_thread;
 
-/// A peer as its worker knows it.
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) keyring: Keyring,
-    pub(super) timers: Timers,
-    pub(super) endpoint: Option<Endpoint>,
-    pub(super) client_id: ClientId,
-    /// The peer's number in the configuration, which routes name.
-    pub(super) number: u32,
-    /// The last source that the routes have shown to be this peer's; a worker's routes never change.
-    pub(super) proven: Option<Address>,
-    /// When the wheel will ask for this peer; never later than its timers' deadline.
-    armed: Instant,
-    /// It stands in the list of those that are ready.
-    ready: bool,
-}
+pub(super) use peer::Peer;
+pub use peer::Setup;
 
 /// A peer that has got a session that sends.
 #[derive(Clone, Copy, Debug)]
@@ -59,22 +47,25 @@ pub struct Due {
     pub given_up: ArrayVec<u32, OWN_PER_TURN>,
 }
 
-/// How a peer is set up, in the order of their numbers on the worker.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Where it is reached before it has spoken.
-    pub endpoint: Option<Endpoint>,
-    /// Interval of unasked keepalives; zero for none.
-    pub persistent: Duration,
-    /// Its client id.
-    pub client_id: ClientId,
+/// What a worker has room for; nothing is touched before it is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Session slots.
+    pub slots: u32,
+    /// Peers.
+    pub peers: u32,
 }
 
 /// All sessions and peers of one worker.
 pub struct Sessions {
-    pub(super) slots: Box<[Session]>,
-    owners: Box<[u32]>,
-    pub(super) peers: Vec<Peer>,
+    /// Up to the greatest slot that was ever in use.
+    slots: Vec<Session>,
+    owners: Vec<u32>,
+    room: Room,
+    /// Up to the greatest number that was ever in use.
+    peers: Vec<Peer>,
+    /// Which routes hold: another number after each change.
+    routes_epoch: u32,
     wheel: Wheel,
     exchange: Arc<Exchange>,
     worker: usize,
@@ -97,49 +88,27 @@ impl std::fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// Empty slots and the peers that this worker owns.
+    /// Empty slots and places for peers.
     pub fn new(
         worker: usize,
-        slots: u32,
-        peers: &[Setup],
+        room: Room,
         exchange: Arc<Exchange>,
         (random, now): (Random, Instant),
     ) -> Self {
-        let mut sessions = Self {
-            slots: (0..slots).map(|_| Session::vacant()).collect(),
-            owners: vec![0; slots as usize].into_boxed_slice(),
-            peers: Vec::with_capacity(peers.len()),
-            wheel: Wheel::new(peers.len(), now),
+        Self {
+            slots: Vec::with_capacity(room.slots as usize),
+            owners: Vec::with_capacity(room.slots as usize),
+            peers: Vec::with_capacity(room.peers as usize),
+            routes_epoch: 1,
+            wheel: Wheel::new(room.peers as usize, now),
             worker,
             random,
             roamed: 0,
-            ready: Vec::with_capacity(peers.len()),
+            ready: Vec::with_capacity(room.peers as usize),
             limiter: Limiter::new(OWN_INITIATIONS_PER_SECOND, OWN_INITIATIONS_BURST),
+            room,
             exchange,
-        };
-        for setup in peers {
-            sessions.add(setup, now);
         }
-        sessions
-    }
-
-    fn add(&mut self, setup: &Setup, now: Instant) {
-        let local = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
-        let mut timers = Timers::new();
-        if !setup.persistent.is_zero() {
-            let _ = timers.set_persistent(setup.persistent, now);
-        }
-        self.peers.push(Peer {
-            keyring: Keyring::new(),
-            timers,
-            endpoint: setup.endpoint,
-            client_id: setup.client_id,
-            number: global_number(local, self.worker, self.exchange.workers()),
-            proven: None,
-            armed: Instant::NEVER,
-            ready: false,
-        });
-        self.rearm(local);
     }
 
     /// The session in a slot.
@@ -205,6 +174,12 @@ impl Sessions {
         self.peers.get_mut(local as usize)
     }
 
+    /// A peer speaks from elsewhere.
+    pub(super) fn moved(&mut self, number: u32, endpoint: Endpoint, now: Instant) {
+        self.roamed += 1;
+        self.exchange.tell(News::Moved(number, endpoint, now));
+    }
+
     /// The slot of the session that sends to a peer, while it may.
     #[inline]
     pub(super) fn sending(&self, local: u32, now: Instant) -> Option<u32> {
@@ -215,12 +190,13 @@ impl Sessions {
     /// Begins the session that a handshake has made; gives the reply to be sent.
     pub fn install(&mut self, install: Install, now: Instant) -> Option<Message> {
         let Install { peer: local, slot, .. } = install;
+        self.touch(slot);
         let (Some(owner), Some(session)) =
             (self.owners.get_mut(slot as usize), self.slots.get_mut(slot as usize))
         else {
             return None;
         };
-        let Some(peer) = self.peers.get_mut(local as usize) else {
+        let Some(peer) = self.peers.get_mut(local as usize).filter(|peer| peer.known) else {
             self.exchange.free_slot(self.worker, slot);
             return None;
         };
@@ -234,24 +210,48 @@ impl Sessions {
         let retired = match install.role {
             Role::Initiator => {
                 peer.timers.confirmed();
+                peer.received += RESPONSE_LEN as u64;
                 peer.keyring.install_initiator(slot)
             }
             Role::Responder => {
                 peer.timers.sent_any(now);
+                peer.received += INITIATION_LEN as u64;
+                peer.sent += RESPONSE_LEN as u64;
                 peer.keyring.install_responder(slot)
             }
         };
         self.retire(retired);
         if install.role == Role::Initiator {
-            self.announce(local, true);
+            self.announce(local, true, now);
         }
         self.rearm(local);
         install.reply
     }
 
-    /// What waits for this peer can go. Each peer stands in the list once, so that it never grows.
-    pub(super) fn announce(&mut self, local: u32, initiated: bool) {
+    /// Makes room up to a slot; slots are issued in ascending order, so this is a step or a few.
+    fn touch(&mut self, slot: u32) {
+        while self.slots.len() <= slot as usize && self.slots.len() < self.room.slots as usize {
+            // Within the capacity, so this does not allocate.
+            self.slots.push(Session::vacant());
+            self.owners.push(0);
+        }
+    }
+
+    /// A handshake message goes to this peer.
+    pub fn sent_message(&mut self, local: u32, len: usize) {
+        if let Some(peer) = self.peers.get_mut(local as usize) {
+            peer.sent += len as u64;
+        }
+    }
+
+    /// A handshake is complete: what waits for this peer can go. Each peer stands in the list once, so that it never
+    /// grows.
+    pub(super) fn announce(&mut self, local: u32, initiated: bool, now: Instant) {
         let Some(peer) = self.peers.get_mut(local as usize) else { return };
+        peer.handshake_at = now;
+        if let Some(endpoint) = peer.endpoint {
+            self.exchange.tell(News::Handshake(peer.number, endpoint, now));
+        }
         if std::mem::replace(&mut peer.ready, true) {
             for ready in self.ready.iter_mut().filter(|ready| ready.peer == local) {
                 ready.initiated |= initiated;
@@ -347,6 +347,7 @@ impl Sessions {
             let retired = peer.keyring.clear();
             self.retire(retired);
             self.abandon(number);
+            self.exchange.tell(News::Expired(number, now));
         }
         if actions.give_up() {
             self.abandon(number);

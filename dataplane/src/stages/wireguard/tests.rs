@@ -1,7 +1,6 @@
 //! What cannot be provoked from outside: a session that has sent nearly 2^64 messages, and tables that are
 //! large.
 
-use std::path::Path;
 use std::time::Duration;
 
 use wireguard::aead::Key;
@@ -14,19 +13,18 @@ use super::*;
 use crate::config::Config;
 use crate::exchange::Install;
 use crate::frame::{Endpoint, Note};
-use crate::keeper::{Keeper, Start};
+use crate::keeper::Start;
 use crate::limits::{DATA_ROOM, HEADROOM, PREFETCH_FROM};
 use crate::pipeline::State;
-use crate::testing::packets;
 use crate::testing::site::{LOCAL_V4, Plan, inner_v4, outer_v4, server};
+use crate::testing::{packets, roll};
 
 /// A worker's state with a session for each of so many peers, begun by us, which sends. Both ways have one
 /// key, so that what it seals it opens.
 fn state(peers: usize, now: Instant) -> State {
-    let config = Config::parse(&Plan::new(peers).text(), Path::new("test.toml")).unwrap();
-    let site = Site::new(&config, &[[2, 0, 0, 0, 0, 1]], Some([2, 0, 0, 0, 0, 2]));
+    let site = |config: &Config| Site::new(config, &[[2, 0, 0, 0, 0, 1]], Some([2, 0, 0, 0, 0, 2]));
     let start = Start { seed: [1; 32], now, unix: Duration::from_secs(1_700_000_000) };
-    let mut keeper = Keeper::new(&config, site, start).unwrap();
+    let (_, mut keeper) = roll::keeper(&Plan::new(peers).text(), site, start);
     let mut state = keeper.state(0);
     for number in 0..u32::try_from(peers).unwrap() {
         let [.., high, low] = number.to_be_bytes();

@@ -335,6 +335,6 @@ proptest! {
 
 #[test]
 fn a_tunnel_is_small() {
-    assert!(size_of::<Tunnel>() <= 3 * 1152 + 1024, "{}", size_of::<Tunnel>());
+    assert!(size_of::<Tunnel>() <= 3 * 1024 + 1024, "{}", size_of::<Tunnel>());
     assert!(size_of::<Tunnel<16>>() <= 3 * 256 + 1024, "{}", size_of::<Tunnel<16>>());
 }

@@ -1,0 +1,350 @@
+//! A transaction against the master tables: what it asks for in the end, whether that can be, and what has to change.
+//! The order of its items does not matter beyond which of two for the same thing comes last.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use shm::message::{Item, NextHop as Hop, Peer, PublicKey, Scope};
+use shm::transaction::{Obstacle, Transaction};
+
+use super::Setup;
+use super::tables::{ByNet, Folding, Refused, Scene, Tables, seconds};
+use crate::registry::{self, Registry};
+use crate::site::Site;
+use crate::stages::route::{Change, NextHop};
+
+/// What is asked for, each with the number of the item that asks; none where something shall go.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    peers: HashMap<PublicKey, (u64, Option<Box<Peer>>)>,
+    /// The peers in the order in which they are named, so that the same transaction gives the same numbers.
+    named: Vec<PublicKey>,
+    routes: ByNet<(u64, Option<u32>)>,
+    hops: BTreeMap<u32, (u64, Option<Hop>)>,
+    /// How many items there are.
+    count: u64,
+}
+
+/// What has to change.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Peers to be told anew with their numbers, and what their workers shall know.
+    pub(super) set: Vec<(u32, Peer, Setup)>,
+    pub(super) removed: Vec<[u8; 32]>,
+    pub(super) changes: Vec<Change>,
+    pub(super) routes: Vec<(IpNet, Option<u32>)>,
+    pub(super) hops: Vec<(u32, Option<Hop>)>,
+    pub(super) count: u64,
+}
+
+impl Changes {
+    /// Reads the items; what a snapshot does not name goes.
+    pub(super) fn gather(
+        tables: &Tables,
+        transaction: Transaction,
+        registry: &Registry,
+    ) -> Result<Self, Refused> {
+        let mut changes = Self { count: transaction.items.len() as u64, ..Self::default() };
+        for (at, item) in (0..).zip(transaction.items) {
+            let is_there = match item {
+                Item::Peer(peer) => changes.name(at, peer.public_key, Some(peer)),
+                Item::PeerRemove(key) => {
+                    let is_there = changes.peers.get(&key).map_or_else(
+                        || registry.by_key(&key.0).is_some(),
+                        |(_, peer)| peer.is_some(),
+                    );
+                    changes.name(at, key, None) && is_there
+                }
+                Item::Route { prefix, next_hop } => {
+                    changes.routes.insert(prefix, (at, Some(next_hop)));
+                    true
+                }
+                Item::RouteRemove(prefix) => changes
+                    .routes
+                    .insert(prefix, (at, None))
+                    .map_or_else(|| tables.routes.contains_key(&prefix), |(_, hop)| hop.is_some()),
+                Item::NextHop { id, hop } => {
+                    changes.hops.insert(id, (at, Some(hop)));
+                    true
+                }
+                Item::NextHopRemove(id) => changes
+                    .hops
+                    .insert(id, (at, None))
+                    .map_or_else(|| tables.hops.contains_key(&id), |(_, hop)| hop.is_some()),
+            };
+            if !is_there {
+                return Err(Refused { item: at, obstacle: Obstacle::NotThere });
+            }
+        }
+        if transaction.scope == Scope::Snapshot {
+            changes.drop_others(tables, registry);
+        }
+        Ok(changes)
+    }
+
+    fn name(&mut self, at: u64, key: PublicKey, peer: Option<Box<Peer>>) -> bool {
+        if self.peers.insert(key, (at, peer)).is_none() {
+            self.named.push(key);
+        }
+        true
+    }
+
+    fn drop_others(&mut self, tables: &Tables, registry: &Registry) {
+        let end = self.count;
+        registry.for_each(|peer| {
+            let key = PublicKey(peer.public_key);
+            if !self.peers.contains_key(&key) {
+                self.name(end, key, None);
+            }
+        });
+        for net in tables.routes.keys() {
+            self.routes.entry(*net).or_insert((end, None));
+        }
+        for id in tables.hops.keys() {
+            self.hops.entry(*id).or_insert((end, None));
+        }
+    }
+
+    /// What has to change, if it can.
+    pub(super) fn plan(mut self, tables: &Tables, scene: Scene<'_>) -> Result<Plan, Refused> {
+        self.drop_unchanged(tables, scene.registry);
+        let numbers = self.numbers(tables, scene.registry)?;
+        let values = self.values(tables, scene, &numbers)?;
+        self.check_uses(tables)?;
+        let changes = self.prefixes(tables, scene, (&numbers, &values))?;
+        let mut set = Vec::new();
+        let mut removed = Vec::new();
+        for key in &self.named {
+            match self.peers.remove(key) {
+                Some((at, Some(peer))) => {
+                    let setup =
+                        setup(&peer, scene).map_err(|obstacle| Refused { item: at, obstacle })?;
+                    let number = numbers.get(key).copied().unwrap_or(u32::MAX);
+                    set.push((number, *peer, setup));
+                }
+                Some((_, None)) => removed.push(key.0),
+                None => {}
+            }
+        }
+        Ok(Plan {
+            set,
+            removed,
+            changes,
+            routes: self.routes.into_iter().map(|(net, (_, hop))| (net, hop)).collect(),
+            hops: self.hops.into_iter().map(|(id, (_, hop))| (id, hop)).collect(),
+            count: self.count,
+        })
+    }
+
+    /// What is as it was needs no change: a snapshot repeats everything.
+    fn drop_unchanged(&mut self, tables: &Tables, registry: &Registry) {
+        self.peers.retain(|key, (_, peer)| match peer {
+            Some(peer) => registry.by_key(&key.0).is_none_or(|before| !is_same(peer, &before)),
+            None => registry.by_key(&key.0).is_some(),
+        });
+        self.routes.retain(|net, (_, hop)| tables.routes.get(net).copied() != *hop);
+        self.hops.retain(|id, (_, hop)| tables.hops.get(id).map(|(hop, _)| *hop) != *hop);
+    }
+
+    /// The numbers of the peers that are to be set up; new ones get those that are free next. Those of peers that go
+    /// are free only later.
+    fn numbers(
+        &self,
+        tables: &Tables,
+        registry: &Registry,
+    ) -> Result<HashMap<PublicKey, u32>, Refused> {
+        let mut free = tables.numbers.upcoming();
+        let mut numbers = HashMap::new();
+        for key in &self.named {
+            let Some((at, Some(_))) = self.peers.get(key) else { continue };
+            let known = registry.by_key(&key.0).map(|peer| peer.number);
+            let number = known
+                .or_else(|| free.next())
+                .ok_or(Refused { item: *at, obstacle: Obstacle::TooManyPeers })?;
+            numbers.insert(*key, number);
+        }
+        Ok(numbers)
+    }
+
+    /// Where each next hop leads that is there in the end.
+    fn values(
+        &self,
+        tables: &Tables,
+        scene: Scene<'_>,
+        numbers: &HashMap<PublicKey, u32>,
+    ) -> Result<HashMap<u32, NextHop>, Refused> {
+        let mut values = HashMap::new();
+        for id in tables.hops.keys().chain(self.hops.keys()) {
+            let (at, hop) = match (self.hops.get(id), tables.hops.get(id)) {
+                (Some((at, Some(hop))), _) => (*at, *hop),
+                (None, Some((hop, _))) => (self.count, *hop),
+                (Some((_, None)), _) | (None, None) => continue,
+            };
+            let client = |key: PublicKey| match self.peers.get(&key) {
+                Some((_, None)) => None,
+                Some((_, Some(_))) => numbers.get(&key).copied(),
+                None => scene.registry.by_key(&key.0).map(|peer| peer.number),
+            };
+            let value = match hop {
+                Hop::Reject => Ok(NextHop::Reject),
+                Hop::Local => Ok(NextHop::Local),
+                Hop::Client(key) => client(key).map(NextHop::Client).ok_or(Obstacle::NoPeer),
+                Hop::Gre { .. } | Hop::Direct | Hop::Via { .. } => Err(Obstacle::NoEgress),
+            };
+            values.insert(*id, value.map_err(|obstacle| Refused { item: at, obstacle })?);
+        }
+        Ok(values)
+    }
+
+    /// No next hop goes while routes lead there.
+    fn check_uses(&self, tables: &Tables) -> Result<(), Refused> {
+        let mut left: HashMap<u32, usize> = HashMap::new();
+        for (id, _) in self.hops.iter().filter(|(_, (_, hop))| hop.is_none()) {
+            left.insert(*id, tables.hops.get(id).map_or(0, |(_, uses)| *uses));
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        for (net, (at, hop)) in &self.routes {
+            if let Some(uses) = tables.routes.get(net).and_then(|before| left.get_mut(before)) {
+                *uses = uses.saturating_sub(1);
+            }
+            if hop.is_some_and(|hop| left.contains_key(&hop)) {
+                return Err(Refused { item: *at, obstacle: Obstacle::NextHopInUse });
+            }
+        }
+        match left.iter().filter(|(_, uses)| **uses > 0).map(|(id, _)| *id).min() {
+            None => Ok(()),
+            Some(id) => {
+                let item = self.hops.get(&id).map_or(self.count, |(at, _)| *at);
+                Err(Refused { item, obstacle: Obstacle::NextHopInUse })
+            }
+        }
+    }
+
+    /// What changes in the routes. A prefix belongs to one peer, one route or this machine: what is claimed must be
+    /// free, or be given up in the same transaction.
+    fn prefixes(
+        &self,
+        tables: &Tables,
+        scene: Scene<'_>,
+        (numbers, values): (&HashMap<PublicKey, u32>, &HashMap<u32, NextHop>),
+    ) -> Result<Vec<Change>, Refused> {
+        // A next hop to this machine that no route uses does no harm where there is no way to it.
+        let leads = |hop: &u32| match values.get(hop).copied() {
+            None => Err(Obstacle::NoNextHop),
+            Some(NextHop::Local) if scene.site.local.is_none() => Err(Obstacle::NoLocal),
+            Some(value) => Ok(value),
+        };
+        let mut claims = Claims {
+            tables,
+            given_up: self.given_up(tables, scene.registry),
+            made: ByNet::default(),
+        };
+        for key in &self.named {
+            let (Some((at, Some(peer))), Some(number)) = (self.peers.get(key), numbers.get(key))
+            else {
+                continue;
+            };
+            for net in &peer.allowed_ips {
+                claims.claim(*net, *at, NextHop::Client(*number))?;
+            }
+        }
+        for (net, (at, hop)) in &self.routes {
+            let Some(hop) = hop else { continue };
+            let value = leads(hop).map_err(|obstacle| Refused { item: *at, obstacle })?;
+            claims.claim(*net, *at, value)?;
+        }
+        // Routes that stay, to a next hop that leads elsewhere from now on.
+        let moved = |hop: &u32| self.hops.get(hop).is_some_and(|(_, hop)| hop.is_some());
+        if self.hops.values().any(|(_, hop)| hop.is_some()) {
+            let stay = tables.routes.iter().filter(|(net, _)| !self.routes.contains_key(net));
+            for (net, hop) in stay.filter(|(_, hop)| moved(hop)) {
+                let at = self.hops.get(hop).map_or(self.count, |(at, _)| *at);
+                let value = leads(hop).map_err(|obstacle| Refused { item: at, obstacle })?;
+                claims.made.insert(*net, value);
+            }
+        }
+        Ok(claims.changes())
+    }
+
+    /// The prefixes of peers and routes that change or go.
+    fn given_up(&self, tables: &Tables, registry: &Registry) -> HashSet<IpNet, Folding> {
+        let mut all = HashSet::default();
+        for key in self.peers.keys() {
+            if let Some(peer) = registry.by_key(&key.0) {
+                all.extend(peer.allowed_ips.iter().copied());
+            }
+        }
+        all.extend(self.routes.keys().filter(|net| tables.routes.contains_key(net)));
+        all
+    }
+}
+
+struct Claims<'a> {
+    tables: &'a Tables,
+    given_up: HashSet<IpNet, Folding>,
+    made: ByNet<NextHop>,
+}
+
+impl Claims<'_> {
+    fn claim(&mut self, net: IpNet, at: u64, value: NextHop) -> Result<(), Refused> {
+        let is_free = self.given_up.contains(&net) || self.tables.rib.get(net).is_none();
+        // A peer may name a prefix twice.
+        let before = self.made.insert(net, value);
+        let is_repeated = before.is_some_and(|before| before != value || !is_client(value));
+        if is_free && !is_repeated {
+            return Ok(());
+        }
+        Err(Refused { item: at, obstacle: Obstacle::PrefixTaken })
+    }
+
+    /// Removals first, so that what they free is there for the others.
+    fn changes(self) -> Vec<Change> {
+        let Self { tables, given_up, made } = self;
+        let gone = given_up.into_iter().filter(|net| !made.contains_key(net));
+        let mut changes: Vec<Change> = gone.map(|net| (net, None)).collect();
+        let new = made.iter().filter(|(net, value)| tables.rib.get(**net) != Some(**value));
+        changes.extend(new.map(|(net, value)| (*net, Some(*value))));
+        changes
+    }
+}
+
+const fn is_client(value: NextHop) -> bool {
+    matches!(value, NextHop::Client(_))
+}
+
+fn is_same(peer: &Peer, before: &registry::Peer) -> bool {
+    let preshared = before.preshared_key.as_deref();
+    peer.client_id == before.client_id
+        && peer.endpoint == before.endpoint
+        && seconds(peer.persistent_keepalive) == before.persistent_s
+        && *peer.allowed_ips == *before.allowed_ips
+        && preshared.map_or_else(|| peer.preshared_key.is_zero(), |key| *key == peer.preshared_key)
+}
+
+/// What a worker shall know of a peer from the start.
+pub(super) fn setup_of(peer: &registry::Peer, site: &Site) -> Setup {
+    Setup {
+        // The plan has found a path.
+        endpoint: peer.endpoint.and_then(|endpoint| site.path_to(endpoint)),
+        persistent: Duration::from_secs(peer.persistent_s.into()),
+        client_id: peer.client_id,
+    }
+}
+
+/// What a peer's worker shall know.
+fn setup(peer: &Peer, scene: Scene<'_>) -> Result<Setup, Obstacle> {
+    if peer.public_key.0 == *scene.identity.public() {
+        return Err(Obstacle::OwnKey);
+    }
+    let path = |endpoint| scene.site.path_to(endpoint).ok_or(Obstacle::Unreachable);
+    // A client that has spoken is where it spoke from, until it is told to be elsewhere.
+    let before = scene.registry.by_key(&peer.public_key.0).and_then(|before| before.endpoint);
+    Ok(Setup {
+        endpoint: peer.endpoint.filter(|told| Some(*told) != before).map(path).transpose()?,
+        persistent: peer.persistent_keepalive.unwrap_or_default(),
+        client_id: peer.client_id,
+    })
+}

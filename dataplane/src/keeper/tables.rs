@@ -1,0 +1,175 @@
+//! The master tables: what control has told, and the routes that follow from it. A transaction is planned against
+//! them as a whole, changing nothing; then the plan is entered as a whole.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use ipnet::IpNet;
+use shm::message::{self, NextHop as Hop};
+use shm::transaction::{Obstacle, Transaction};
+use wireguard::noise::Identity;
+
+use super::Setup;
+use super::numbers::Numbers;
+use super::plan::{Changes, Plan};
+use crate::registry::{Peer, Registry};
+use crate::site::Site;
+use crate::stages::route::{Change, NextHop, Rib, Unbuildable};
+
+/// Why a transaction changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The message among its items that is in the way, from 0; the number of items when it is all of them together.
+    pub item: u64,
+    /// What is in the way.
+    pub obstacle: Obstacle,
+}
+
+/// A map by prefix.
+pub(super) type ByNet<V> = HashMap<IpNet, V, Folding>;
+
+pub(super) type Folding = BuildHasherDefault<Fold>;
+
+/// A quick hash of the few words of a prefix. Prefixes come from control, which may slow down its own server as it
+/// likes.
+#[derive(Default)]
+pub(super) struct Fold(u64);
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        for chunk in octets.chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, octet: u8) {
+        self.write_u64(octet.into());
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xa076_1d64_78bd_642f;
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+        let (low, high) = (product as u64, (product >> 64) as u64);
+        self.0 = low ^ high;
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number.cast_unsigned() as u64);
+    }
+}
+
+/// The master tables.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub(super) rib: Rib,
+    /// Routes that control has told, with their next hops' ids; those of peers are with the peers.
+    pub(super) routes: ByNet<u32>,
+    /// Next hops, and how many routes lead there.
+    pub(super) hops: HashMap<u32, (Hop, usize)>,
+    pub(super) numbers: Numbers,
+}
+
+/// What a transaction is planned with beside the tables.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) site: &'a Site,
+    pub(super) identity: &'a Identity,
+    pub(super) registry: &'a Registry,
+}
+
+/// What workers have to learn of a plan that was entered.
+#[derive(Debug)]
+pub(super) struct Entered {
+    /// Numbers of peers that are new or set up anew.
+    pub(super) set: Vec<(u32, Setup)>,
+    /// Numbers of those that go.
+    pub(super) gone: Vec<u32>,
+}
+
+impl Tables {
+    /// This machine's own inner addresses, and room for so many peers.
+    pub(super) fn new(local: &[IpNet], peers_max: u32, seed: u64) -> Result<Self, Unbuildable> {
+        let mut rib = Rib::new(seed);
+        // Our own address within a prefix stays ours, whatever prefix a client has around it.
+        let own = local.iter().map(|net| IpNet::from(net.addr()));
+        let own = local.iter().map(IpNet::trunc).chain(own);
+        let own: Vec<Change> = own.map(|net| (net, Some(NextHop::Local))).collect();
+        rib.change(&own)?;
+        let (routes, hops) = (ByNet::default(), HashMap::new());
+        Ok(Self { rib, routes, hops, numbers: Numbers::new(peers_max) })
+    }
+
+    /// What a transaction comes to.
+    pub(super) fn plan(&self, transaction: Transaction, scene: Scene<'_>) -> Result<Plan, Refused> {
+        Changes::gather(self, transaction, scene.registry)?.plan(self, scene)
+    }
+
+    /// Enters a plan; all of it or, where the routes do not fit, nothing.
+    pub(super) fn enter(&mut self, plan: Plan, registry: &Registry) -> Result<Entered, Refused> {
+        let Plan { set, removed, changes, routes, hops, count } = plan;
+        self.rib.change(&changes).map_err(|error| Refused {
+            item: count,
+            obstacle: match error {
+                Unbuildable::TooManyLongPrefixes => Obstacle::TooManyLongPrefixes,
+                Unbuildable::TooManyNextHops => Obstacle::TooManyNextHops,
+            },
+        })?;
+        // New next hops before the routes that lead there, and those that go after them.
+        for (id, hop) in &hops {
+            if let Some(hop) = hop {
+                self.hops.entry(*id).or_insert((*hop, 0)).0 = *hop;
+            }
+        }
+        for (net, hop) in routes {
+            self.enter_route(net, hop);
+        }
+        for (id, _) in hops.iter().filter(|(_, hop)| hop.is_none()) {
+            self.hops.remove(id);
+        }
+        let gone = removed.iter().filter_map(|key| registry.remove(key)).map(|peer| peer.number);
+        let gone = gone.collect();
+        let set = set.into_iter().map(|(number, peer, setup)| {
+            self.enter_peer(number, peer, registry);
+            (number, setup)
+        });
+        Ok(Entered { set: set.collect(), gone })
+    }
+
+    fn enter_route(&mut self, net: IpNet, hop: Option<u32>) {
+        let before = match hop {
+            Some(hop) => self.routes.insert(net, hop),
+            None => self.routes.remove(&net),
+        };
+        for (hop, by) in [(before, -1_isize), (hop, 1)] {
+            if let Some((_, uses)) = hop.and_then(|hop| self.hops.get_mut(&hop)) {
+                *uses = uses.saturating_add_signed(by);
+            }
+        }
+    }
+
+    fn enter_peer(&mut self, number: u32, peer: message::Peer, registry: &Registry) {
+        if registry.by_key(&peer.public_key.0).is_none() {
+            assert_eq!(self.numbers.take(), Some(number), "the plan has seen which are free");
+        }
+        registry.insert(Peer {
+            number,
+            public_key: peer.public_key.0,
+            preshared_key: (!peer.preshared_key.is_zero()).then(|| Box::new(peer.preshared_key)),
+            client_id: peer.client_id,
+            endpoint: peer.endpoint,
+            persistent_s: seconds(peer.persistent_keepalive),
+            allowed_ips: peer.allowed_ips.into_boxed_slice(),
+        });
+    }
+}
+
+/// Whole seconds; the messages hold no more than fit.
+pub(super) fn seconds(interval: Option<std::time::Duration>) -> u16 {
+    u16::try_from(interval.unwrap_or_default().as_secs()).unwrap_or(u16::MAX)
+}

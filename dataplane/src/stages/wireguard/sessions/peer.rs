@@ -1,0 +1,95 @@
+//! A peer as its worker knows it.
+
+use std::time::Duration;
+
+use wireguard::keyring::Keyring;
+use wireguard::message::ClientId;
+use wireguard::time::Instant;
+use wireguard::timers::Timers;
+
+use crate::exchange::Standing;
+use crate::frame::Endpoint;
+use crate::packet::Address;
+
+/// How a peer is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where it is reached from now on; none leaves it where it is.
+    pub endpoint: Option<Endpoint>,
+    /// Interval of unasked keepalives; zero for none.
+    pub persistent: Duration,
+    /// Its client id, until it shows one.
+    pub client_id: ClientId,
+}
+
+/// A peer as its worker knows it.
+#[derive(Debug)]
+pub(in super::super) struct Peer {
+    pub(in super::super) keyring: Keyring,
+    pub(in super::super) timers: Timers,
+    pub(in super::super) endpoint: Option<Endpoint>,
+    pub(in super::super) client_id: ClientId,
+    /// The peer's number on the server, which routes name.
+    pub(in super::super) number: u32,
+    /// The last source that the routes have shown to be this peer's, while these routes hold.
+    proven: Address,
+    proven_by: u32,
+    /// Octets of accepted messages, and of messages to it.
+    pub(in super::super) received: u64,
+    pub(in super::super) sent: u64,
+    /// When its last handshake was complete; [`Instant::NEVER`] before the first.
+    pub(super) handshake_at: Instant,
+    /// When the wheel will ask for this peer; never later than its timers' deadline.
+    pub(super) armed: Instant,
+    /// It stands in the list of those that are ready.
+    pub(super) ready: bool,
+    /// There is such a peer; else the place is free.
+    pub(super) known: bool,
+}
+
+impl Peer {
+    /// A free place.
+    pub(super) const fn vacant(number: u32) -> Self {
+        Self {
+            keyring: Keyring::new(),
+            timers: Timers::new(),
+            endpoint: None,
+            client_id: ClientId::ZERO,
+            number,
+            proven: Address::UNSPECIFIED,
+            proven_by: 0,
+            received: 0,
+            sent: 0,
+            handshake_at: Instant::NEVER,
+            armed: Instant::NEVER,
+            ready: false,
+            known: false,
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            number: self.number,
+            endpoint: self.endpoint,
+            handshake_at: Some(self.handshake_at).filter(|at| at.is_armed()),
+            received: self.received,
+            sent: self.sent,
+        }
+    }
+
+    /// Whether there is such a peer.
+    pub(in super::super) const fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// The routes `epoch` have shown that a source is this peer's.
+    #[inline]
+    pub(in super::super) fn prove(&mut self, source: Address, epoch: u32) {
+        (self.proven, self.proven_by) = (source, epoch);
+    }
+
+    #[inline]
+    pub(in super::super) fn has_proven(&self, source: Address, epoch: u32) -> bool {
+        self.proven == source && self.proven_by == epoch
+    }
+}

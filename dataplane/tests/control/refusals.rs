@@ -1,0 +1,117 @@
+//! Transactions that no tables can be built from: each is refused for what is in the way, and changes nothing.
+
+use std::net::IpAddr;
+
+use dataplane::testing::client::Options as ClientOptions;
+use dataplane::testing::server::Options;
+use dataplane::testing::site::{self, Plan};
+use ipnet::IpNet;
+use shm::message::{Event, Item, NextHop, PublicKey, Scope};
+use shm::transaction::{Obstacle, Reason};
+
+use super::stage::{Stage, key, peer};
+
+/// What stands before each transaction: peers 0 and 1, a next hop to peer 1 and a route there.
+fn stage(obstacle: Obstacle) -> Stage {
+    let mut plan = Plan { peers_max: Some(3), ..Plan::new(0) };
+    let mut options = Options::default();
+    match obstacle {
+        Obstacle::Unreachable => plan.gateways.retain(IpAddr::is_ipv4),
+        Obstacle::NoLocal => options.local = false,
+        Obstacle::TooManyNextHops => plan.peers_max = Some(40_000),
+        _ => {}
+    }
+    let mut stage = Stage::with(&plan, options);
+    stage.scene.join(false, ClientOptions::default());
+    stage.scene.join(false, ClientOptions::default());
+    stage.change(&[
+        peer(0),
+        peer(1),
+        Item::NextHop { id: 1, hop: NextHop::Client(key(1)) },
+        route("198.18.0.0/15", 1),
+    ]);
+    stage.connect();
+    assert!(stage.scene.passes(0, 1));
+    stage
+}
+
+fn route(prefix: &str, next_hop: u32) -> Item {
+    Item::Route { prefix: prefix.parse().unwrap(), next_hop }
+}
+
+fn peer_with(number: u32, change: impl FnOnce(&mut shm::message::Peer)) -> Item {
+    let mut peer = site::peer(number);
+    change(&mut peer);
+    Item::Peer(Box::new(peer))
+}
+
+/// Items that meet an obstacle, and the number of the item that does.
+///
+/// The match has no rest, so a new obstacle does not compile without a case.
+fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
+    let hop = |hop| Item::NextHop { id: 2, hop };
+    let net = |text: &str| text.parse::<IpNet>().unwrap();
+    match obstacle {
+        Obstacle::TooManyPeers => (vec![peer(2), peer(3)], 1),
+        Obstacle::OwnKey => {
+            let own =
+                |peer: &mut shm::message::Peer| peer.public_key = PublicKey(site::server_public());
+            (vec![route("203.0.113.0/24", 1), peer_with(2, own)], 1)
+        }
+        Obstacle::Unreachable => {
+            let far = |peer: &mut shm::message::Peer| {
+                peer.endpoint = Some("[2001:db8:f::9]:51820".parse().unwrap());
+            };
+            (vec![peer_with(2, far)], 0)
+        }
+        Obstacle::PrefixTaken => {
+            let taken = IpAddr::from(site::inner_v4(1));
+            (vec![peer_with(2, |peer| peer.allowed_ips.push(taken.into()))], 0)
+        }
+        Obstacle::NoNextHop => (vec![route("203.0.113.0/24", 7)], 0),
+        Obstacle::NextHopInUse => (vec![peer(2), Item::NextHopRemove(1)], 1),
+        Obstacle::NoPeer => (vec![hop(NextHop::Client(key(2)))], 0),
+        Obstacle::NoEgress => (vec![hop(NextHop::Reject), hop(NextHop::Direct)], 1),
+        Obstacle::NoLocal => (vec![hop(NextHop::Local), route("203.0.113.0/24", 2)], 1),
+        Obstacle::TooManyLongPrefixes => {
+            let nets = (0..=0x8000_u32).map(|at| {
+                let base = u32::from_be_bytes([203, 0, 0, 0]) + (at << 8);
+                IpNet::new(std::net::Ipv4Addr::from_bits(base).into(), 25).unwrap()
+            });
+            (nets.map(|prefix| Item::Route { prefix, next_hop: 1 }).collect(), 0x8001)
+        }
+        Obstacle::TooManyNextHops => {
+            let peers = (0..0x8000_u32).map(|at| {
+                let base = u32::from_be_bytes([203, 0, 0, 0]) + (at << 8);
+                let net = IpNet::new(std::net::Ipv4Addr::from_bits(base).into(), 24).unwrap();
+                let mut peer = site::peer(2);
+                // No handshake is made with them: any octets are a key.
+                peer.public_key.0[..4].copy_from_slice(&at.to_be_bytes());
+                peer.allowed_ips = vec![net];
+                Item::Peer(Box::new(peer))
+            });
+            (peers.collect(), 0x8000)
+        }
+        Obstacle::NotThere => {
+            let gone = Item::RouteRemove(net("198.18.0.0/15"));
+            (vec![gone.clone(), gone], 1)
+        }
+    }
+}
+
+#[test]
+fn every_obstacle_is_told_with_its_item_and_changes_nothing() {
+    for obstacle in Obstacle::ALL {
+        let (items, at) = provoke(*obstacle);
+        let mut stage = stage(*obstacle);
+        let outcome = stage.tell(Scope::Delta, &items);
+        let Event::Refused { reason, item, detail, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((reason, detail), (Reason::Unbuildable, obstacle.code()), "{obstacle}");
+        assert_eq!(item, at, "{obstacle}");
+        assert!(stage.scene.passes(0, 1) && stage.scene.passes(1, 0), "{obstacle}");
+        // Everything is as it was: the same changes can be made as before.
+        stage.change(&[peer(2), Item::PeerRemove(key(2)), route("203.0.113.0/24", 1)]);
+        stage.change(&[Item::RouteRemove("198.18.0.0/15".parse().unwrap()), peer(2)]);
+        stage.is_whole();
+    }
+}

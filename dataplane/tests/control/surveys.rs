@@ -1,0 +1,92 @@
+//! Surveys: how all peers stand.
+
+use std::time::Duration;
+
+use dataplane::testing::site;
+use shm::message::{Event, Item, PublicKey};
+
+use super::stage::{Stage, key, peer};
+
+/// The states that a survey finds, by key.
+fn survey(stage: &mut Stage, id: u64) -> Vec<(PublicKey, Duration, [u64; 2])> {
+    stage.control.writer.survey(id).unwrap();
+    let mut states = Vec::new();
+    for _ in 0..1000 {
+        let now = stage.scene.now;
+        stage.scene.server.turn(now);
+        for event in stage.control.hear() {
+            match event {
+                Event::PeerState { public_key, handshake, received, sent, .. } => {
+                    states.push((public_key, handshake, [received, sent]));
+                }
+                Event::Surveyed { id: of } => {
+                    assert_eq!(of, id);
+                    return states;
+                }
+                Event::Lost(count) => panic!("{count} events were lost"),
+                _ => {}
+            }
+        }
+    }
+    panic!("the survey did not end");
+}
+
+#[test]
+fn tells_what_each_peer_has_sent_and_got() {
+    let mut stage = Stage::new(4, 2);
+    stage.join(2);
+    stage.change(&[peer(0), peer(1), peer(2)]);
+    assert!(survey(&mut stage, 1).is_empty(), "nobody was heard of yet");
+    stage.scene.send(0, &[]);
+    let states = survey(&mut stage, 2);
+    let [(who, handshake, [received, sent])] = *states else { panic!("{states:?}") };
+    // An initiation and a keepalive came, a response went.
+    assert_eq!((who, received, sent), (key(0), 148 + 32, 92));
+    assert_eq!(handshake, dataplane::testing::unix(stage.scene.now));
+    assert!(stage.scene.passes_local(0));
+    let padded = 48 + 32;
+    let states = survey(&mut stage, 3);
+    assert_eq!(states[0].2, [148 + 32 + padded, 92 + padded]);
+    stage.change(&[Item::PeerRemove(key(0))]);
+    assert!(survey(&mut stage, 4).is_empty(), "who is removed is not told");
+    stage.is_whole();
+}
+
+#[test]
+fn loses_nobody_though_the_ring_is_smaller_than_the_number_of_peers() {
+    let mut stage = Stage::new(3000, 3);
+    for first in (0..3000).step_by(100) {
+        let peers: Vec<_> = (first..first + 100)
+            .map(|number| {
+                let mut peer = site::peer(number);
+                peer.endpoint = Some(site::outer_v4(0));
+                Item::Peer(Box::new(peer))
+            })
+            .collect();
+        stage.change(&peers);
+    }
+    let mut keys: Vec<_> = survey(&mut stage, 7).into_iter().map(|(key, ..)| key).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 3000);
+}
+
+#[test]
+fn one_that_nobody_hears_ends_with_its_control() {
+    let mut stage = Stage::new(3000, 1);
+    for first in (0..3000).step_by(100) {
+        let mut peers: Vec<_> = (first..first + 100).map(site::peer).collect();
+        for peer in &mut peers {
+            peer.endpoint = Some(site::outer_v4(0));
+        }
+        let items: Vec<_> = peers.into_iter().map(|peer| Item::Peer(Box::new(peer))).collect();
+        stage.change(&items);
+    }
+    stage.control.writer.survey(1).unwrap();
+    for _ in 0..100 {
+        let now = stage.scene.now;
+        stage.scene.server.turn(now);
+    }
+    stage.control = stage.regions.attach();
+    assert_eq!(survey(&mut stage, 2).len(), 3000);
+}

@@ -1,0 +1,88 @@
+//! Control as its operator runs it: a directory of files, a process, and `millrace` to ask it.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use rustix::process::Signal;
+
+use super::namespace::Namespace;
+use super::process::Process;
+use super::until;
+
+/// Control's programs beside the program under test. Another package's programs are not built with the tests, so this
+/// is done here, once.
+fn program(name: &str) -> String {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let tested = Path::new(super::program_path());
+    BUILT.get_or_init(|| {
+        let is_release = tested.parent().is_some_and(|folder| folder.ends_with("release"));
+        let profile = if is_release { "release" } else { "dev" };
+        let target = tested.parent().and_then(|folder| folder.parent()).unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--locked", "--quiet", "--package", "control", "--profile", profile]);
+        let status = cargo.arg("--target-dir").arg(target).status().unwrap();
+        assert!(status.success(), "control does not build");
+    });
+    tested.with_file_name(name).to_str().unwrap().to_owned()
+}
+
+/// The configuration of control in a laboratory.
+const CONFIG: &str = "instance = \"INSTANCE\"\ndirectory = \"declared\"\nstate = \"state\"\nsocket = \"control.sock\"\n\
+    [wireguard]\ninterface = \"millrace0\"\ndirectory = \"/run/wireguard\"\n";
+
+/// A running control.
+pub(crate) struct Control {
+    process: Process,
+    millrace: String,
+}
+
+impl Control {
+    /// Starts it in the namespace of its dataplane with these sections, and waits until they are in force.
+    pub(crate) fn start(namespace: &Namespace, instance: &str, declared: &str) -> Self {
+        namespace.run("mkdir -p /run/lab/declared");
+        namespace.file("declared/lab.toml", declared);
+        let config = namespace.file("control.toml", &CONFIG.replace("INSTANCE", instance));
+        let control = Self::again(namespace, &config);
+        let peers = declared.matches("[[peer]]").count();
+        until("control has told the dataplane", 30, || {
+            let status = control.status(namespace);
+            let is = |field: &str, value: &str| status.contains(&format!("\"{field}\":{value}"));
+            is("attached", "true") && is("peers", &peers.to_string()) && !is("transaction", "0")
+        });
+        control
+    }
+
+    /// Starts it with a configuration and state that are there.
+    pub(crate) fn again(namespace: &Namespace, config: &str) -> Self {
+        let mut command = namespace.command(&program("millrace-control"));
+        command.args(["--config", config]).env("RUST_LOG", "info");
+        let mut process = Process::start("control", command);
+        until("control is ready", 60, || {
+            let ended = process.ended();
+            assert!(ended.is_none(), "control ended early: {ended:?}");
+            process.output().iter().any(|line| line == "ready")
+        });
+        Self { process, millrace: program("millrace") }
+    }
+
+    /// What `millrace status` says, as JSON.
+    pub(crate) fn status(&self, namespace: &Namespace) -> String {
+        self.ask(namespace, "--json status")
+    }
+
+    /// What `millrace` answers to these words.
+    pub(crate) fn ask(&self, namespace: &Namespace, words: &str) -> String {
+        namespace.run(&format!("{} --socket /run/lab/control.sock {words}", self.millrace))
+    }
+
+    /// Ends it without a chance to say anything.
+    pub(crate) fn kill(mut self) {
+        self.process.stop(Signal::KILL);
+    }
+
+    /// Stops it as an operator does.
+    pub(crate) fn stop(mut self) {
+        assert_eq!(self.process.stop(Signal::TERM).code(), Some(0), "control's exit status");
+    }
+}
