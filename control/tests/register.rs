@@ -187,8 +187,8 @@ async fn a_new_key_takes_the_place_of_the_old_and_all_else_stays() {
         assert_eq!((altered.status, text(&altered.json(), "/key")), (200, key(2)));
     }
     edge.register(3).await;
-    let taken = edge.curl.patch(&path, &token, &json!({ "key": key(3) })).await;
-    assert_eq!(code(&taken), (409, 1002));
+    let refused = edge.curl.patch(&path, &token, &json!({ "key": key(3) })).await;
+    assert_eq!(code(&refused), (409, 1002));
     let weak = edge.curl.patch(&path, &token, &json!({ "key": STANDARD.encode([0; 32]) })).await;
     assert_eq!(code(&weak), (400, 1001));
     assert_eq!(edge.peer(2).unwrap().client_id, client_id(&made));
