@@ -29,7 +29,7 @@ const CONNECTIONS_MAX: usize = 64;
 const REQUEST_LEN_MAX: u64 = 64 << 10;
 
 /// How long somebody may leave an answer unread, or a request unfinished.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the socket gives access to.
 #[derive(Debug)]

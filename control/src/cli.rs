@@ -77,7 +77,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             show::drops(&mut Connection::open(&socket)?, &mut output, *all, interval)
         }
         Command::Check { directory } => check(directory, &socket, &mut output),
-        command => {
+        command @ (Command::Peer(_)
+        | Command::Route(_)
+        | Command::NextHop(_)
+        | Command::Status
+        | Command::Diff { .. }
+        | Command::Apply { .. }) => {
             let request = request(command)?;
             let pending = ask(&request, &mut output)?;
             output.flush()?;

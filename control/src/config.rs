@@ -108,7 +108,7 @@ impl Config {
         let file: File = toml::from_str(text)
             .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
         let name = file.instance.get_ref();
-        let root = file.shared_memory.as_deref().unwrap_or(Path::new("/dev/shm"));
+        let root = file.shared_memory.as_deref().unwrap_or_else(|| Path::new("/dev/shm"));
         let place = Place::beneath(root, name)
             .map_err(|error| source.error(&file.instance.span(), &error.to_string()))?;
         let beside = |path: PathBuf| source.beside(path);

@@ -235,9 +235,8 @@ impl Sending {
     fn advance(&mut self, now: Instant) {
         self.moved = now;
         self.stage = match self.stage {
-            Stage::Begin => Stage::Items,
             Stage::Items if self.feed.is_at_end() => Stage::Commit,
-            Stage::Items => Stage::Items,
+            Stage::Begin | Stage::Items => Stage::Items,
             Stage::Commit | Stage::Answer => Stage::Answer,
         };
     }

@@ -6,16 +6,18 @@
 mod code;
 mod scribe;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::desk::Record;
-use crate::model::{Book, Change, Limits, Refused, Touched};
+use crate::model::{BY_SOURCE, Book, Change, LOCAL, Limits, REJECT, Refused, Touched};
 pub(crate) use scribe::{Job, Scribe};
 
 /// Version of what stands in the file.
@@ -23,6 +25,9 @@ const FORMAT: u64 = 1;
 
 /// Octets of the file that are held in memory.
 const CACHE_LEN: usize = 32 << 20;
+
+/// Entries that are read before they are put into the book together.
+const LOAD_LEN: usize = 1 << 16;
 
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const FILES: TableDefinition<'_, u16, &str> = TableDefinition::new("files");
@@ -42,6 +47,9 @@ impl fmt::Debug for Keep {
         f.debug_struct("Keep").field("path", &self.path).finish_non_exhaustive()
     }
 }
+
+/// A record's key, and its value unless it goes.
+type RecordChange = (Box<[u8]>, Option<Box<[u8]>>);
 
 /// Why the file cannot be used: which, what, and what to do.
 #[derive(Debug)]
@@ -77,11 +85,13 @@ impl Keep {
         let made = FileBackend::new(file).and_then(|backend| {
             redb::Builder::new().set_cache_size(CACHE_LEN).create_with_backend(backend)
         });
-        let database = made.map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => {
-                fail("another millrace-control has it open; stop that one first".to_owned())
+        let database = made.map_err(|error| {
+            if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+                return fail(
+                    "another millrace-control has it open; stop that one first".to_owned(),
+                );
             }
-            error => fail(unusable(&error)),
+            fail(unusable(&error))
         })?;
         let keep = Self { path, database };
         keep.begin()?;
@@ -119,48 +129,41 @@ impl Keep {
 
     /// The book as it was kept.
     pub fn book(&self) -> Result<Book, Error> {
-        let mut book = Book::default();
-        let changes = self.changes(&mut book).map_err(|error| self.error(unusable(&error)))?;
-        let changes = changes.ok_or_else(|| self.error(unusable(&"an entry is none")))?;
-        // By a source, so that each keeps its own origin.
-        let by = crate::model::BY_SOURCE;
-        book.apply(by, &changes, &Limits::default())
-            .map_err(|refused| self.error(unusable(&refused)))?;
-        Ok(book)
+        let mut loading = Loading { book: Book::default(), changes: Vec::new() };
+        match self.load(&mut loading) {
+            Ok(()) => Ok(loading.book),
+            Err(what) => Err(self.error(unusable(&what))),
+        }
     }
 
-    /// All that is in the file as changes of an empty book; none when something cannot be read.
-    fn changes(&self, book: &mut Book) -> Result<Option<Vec<Change>>, redb::Error> {
-        let transaction = self.database.begin_read()?;
-        for entry in transaction.open_table(FILES)?.iter()? {
-            let (number, name) = entry?;
-            if book.file(name.value()) != Some(number.value()) {
-                return Ok(None);
+    /// Everything in the file, in the order in which one thing names another.
+    fn load(&self, loading: &mut Loading) -> Result<(), String> {
+        let transaction = self.database.begin_read().map_err(said)?;
+        for entry in entries(&transaction, FILES)? {
+            let (number, name) = entry.map_err(said)?;
+            if loading.book.file(name.value()) != Some(number.value()) {
+                return Err("a file has a number that is another's".to_owned());
             }
         }
-        let mut changes = Vec::new();
-        for entry in transaction.open_table(PEERS)?.iter()? {
-            let (key, value) = entry?;
-            let Some(peer) = code::read_peer(key.value(), value.value()) else { return Ok(None) };
-            changes.push(Change::AddPeer(peer));
+        for entry in entries(&transaction, PEERS)? {
+            let (key, value) = entry.map_err(said)?;
+            let peer = code::read_peer(key.value(), value.value()).ok_or("a peer is none")?;
+            loading.put(Change::AddPeer(peer))?;
         }
-        let mut names = std::collections::HashMap::from([
-            (crate::model::REJECT, "reject".into()),
-            (crate::model::LOCAL, "local".into()),
-        ]);
-        for entry in transaction.open_table(NEXT_HOPS)?.iter()? {
-            let (id, value) = entry?;
-            let Some(hop) = code::read_next_hop(value.value()) else { return Ok(None) };
-            names.insert(id.value(), std::sync::Arc::clone(&hop.name));
-            changes.push(Change::AddNextHop(hop));
+        let mut names: HashMap<u32, Arc<str>> =
+            HashMap::from([(REJECT, "reject".into()), (LOCAL, "local".into())]);
+        for entry in entries(&transaction, NEXT_HOPS)? {
+            let (id, value) = entry.map_err(said)?;
+            let hop = code::read_next_hop(value.value()).ok_or("a next hop is none")?;
+            names.insert(id.value(), Arc::clone(&hop.name));
+            loading.put(Change::AddNextHop(hop))?;
         }
-        for entry in transaction.open_table(ROUTES)?.iter()? {
-            let (prefix, value) = entry?;
+        for entry in entries(&transaction, ROUTES)? {
+            let (prefix, value) = entry.map_err(said)?;
             let route = code::read_route(prefix.value(), value.value(), &names);
-            let Some(route) = route else { return Ok(None) };
-            changes.push(Change::AddRoute(route));
+            loading.put(Change::AddRoute(route.ok_or("a route is none")?))?;
         }
-        Ok(Some(changes))
+        loading.flush()
     }
 
     /// Writes what was touched as it is in the book now, and records, in one moment.
@@ -168,7 +171,7 @@ impl Keep {
         &self,
         book: &Book,
         touched: &Touched,
-        records: &[(Box<[u8]>, Option<Box<[u8]>>)],
+        records: &[RecordChange],
     ) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
@@ -237,6 +240,40 @@ impl Keep {
     fn error(&self, what: String) -> Error {
         Error { path: self.path.clone(), what }
     }
+}
+
+/// A book that is being read, a part at a time.
+struct Loading {
+    book: Book,
+    changes: Vec<Change>,
+}
+
+impl Loading {
+    fn put(&mut self, change: Change) -> Result<(), String> {
+        self.changes.push(change);
+        if self.changes.len() < LOAD_LEN { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        // By a source, so that each keeps its own origin.
+        let applied = self.book.apply(BY_SOURCE, &self.changes, &Limits::default());
+        self.changes.clear();
+        applied.map(drop).map_err(|refused| refused.to_string())
+    }
+}
+
+fn said(error: impl fmt::Display) -> String {
+    error.to_string()
+}
+
+fn entries<K: redb::Key + 'static, V: redb::Value + 'static>(
+    transaction: &redb::ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<redb::Range<'static, K, V>, String> {
+    transaction
+        .open_table(table)
+        .and_then(|table| Ok(table.range::<K::SelfType<'_>>(..)?))
+        .map_err(said)
 }
 
 fn unusable(error: &dyn fmt::Display) -> String {

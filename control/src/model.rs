@@ -201,4 +201,6 @@ pub struct HopNamed {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ mod watch;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -113,10 +113,7 @@ impl<S: Source> Following<S> {
             }
             let left = end.saturating_duration_since(Instant::now());
             let rest = if open.is_empty() { SETTLE.min(left) } else { left };
-            next = match self.wakes.recv_timeout(rest) {
-                Ok(wake) => Some(wake),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            };
+            next = self.wakes.recv_timeout(rest).ok();
         }
     }
 

@@ -62,7 +62,7 @@ impl Tables {
                 .all(|(prefix, route)| self.routes.get(prefix) == Some(&route.next_hop))
     }
 
-    fn apply(&mut self, transaction: Transaction) {
+    pub(crate) fn apply(&mut self, transaction: Transaction) {
         if transaction.scope == Scope::Snapshot {
             self.peers.clear();
             self.next_hops.clear();
@@ -297,7 +297,7 @@ fn weigh(transaction: Transaction, tables: &Mutex<Tables>, orders: &Orders) -> R
         return Err(Reason::Unbuildable);
     }
     let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
-    let large = transaction.items.len() > 4096;
+    let large = transaction.items.len() + tables.peers.len() + tables.routes.len() > 100_000;
     if large {
         // Nothing is copied for the test of what is too large to be one.
         tables.apply(transaction);

@@ -1,5 +1,5 @@
 //! The desk against a dataplane of real shared memory that answers, refuses, stalls, ends and comes back.
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 use std::time::{Duration, Instant};
 

@@ -23,17 +23,16 @@ use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn config() -> Config {
+fn config(pool: &str) -> Config {
     let text = r#"
         listen = "127.0.0.1:0"
-        ipv4 = "100.96.0.0/12"
         ipv6 = "2001:db8:1::/48"
         host = "edge.example.net"
         source_per_minute = 100_000_000
         neighbourhood_per_minute = 100_000_000
         per_second = 1_000_000
     "#;
-    toml::from_str(text).unwrap()
+    toml::from_str(&format!("{text}\nipv4 = \"{pool}\"")).unwrap()
 }
 
 fn public_key(number: u32) -> PublicKey {
@@ -55,6 +54,10 @@ struct Edge {
 
 impl Edge {
     async fn start(root: &Path) -> Self {
+        Self::start_with(root, "100.96.0.0/12").await
+    }
+
+    async fn start_with(root: &Path, pool: &str) -> Self {
         let end = Instant::now() + PATIENCE;
         // The lock of one that has just ended falls a moment later.
         let keep = loop {
@@ -65,7 +68,7 @@ impl Edge {
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
         let desk = Desk::open(place_beneath(root).unwrap(), keep).unwrap();
-        let service = register::open(desk.clone(), config()).await.unwrap();
+        let service = register::open(desk.clone(), config(pool)).await.unwrap();
         let curl = Curl::new(format!("http://{}", service.address()));
         let serving = tokio::spawn(service.serve());
         let edge = Self { desk, curl, serving };
@@ -136,13 +139,18 @@ async fn the_dataplane_has_the_peer_when_the_answer_is_there_and_after_every_res
 async fn what_the_dataplane_refuses_is_not_registered_and_costs_nothing() {
     let root = tempfile::tempdir_in("/dev/shm").unwrap();
     let dataplane = FakeDataplane::start(&place_beneath(root.path()).unwrap()).unwrap();
-    let edge = Edge::start(root.path()).await;
+    let edge = Edge::start_with(root.path(), "192.0.2.0/30").await;
     dataplane.hate(public_key(1));
-    let refused = edge.curl.post("/reg", &body(1)).await;
-    assert_eq!((refused.status, &refused.json()["errors"][0]["code"]), (503, &json!(1011)));
+    for _ in 0..3 {
+        let refused = edge.curl.post("/reg", &body(1)).await;
+        assert_eq!((refused.status, &refused.json()["errors"][0]["code"]), (503, &json!(1011)));
+    }
     assert!(!edge.has_peer(1));
     assert!(edge.desk.records(b"register/").await.unwrap().is_empty());
-    assert_eq!(edge.curl.post("/reg", &body(2)).await.status, 200);
+    // Both addresses of the pool are free.
+    for number in [2, 3] {
+        assert_eq!(edge.curl.post("/reg", &body(number)).await.status, 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

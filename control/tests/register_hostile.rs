@@ -49,7 +49,7 @@ fn exchange(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
 
 fn status(answer: &[u8]) -> Option<u16> {
     let head = std::str::from_utf8(answer.get(..12)?).ok()?;
-    head.strip_prefix("HTTP/1.1 ").or(head.strip_prefix("HTTP/1.0 "))?.parse().ok()
+    ["HTTP/1.1 ", "HTTP/1.0 "].iter().find_map(|version| head.strip_prefix(version))?.parse().ok()
 }
 
 fn post(path: &str, body: &[u8]) -> Vec<u8> {

@@ -120,8 +120,8 @@ impl Api {
             let peers: Vec<_> = book.peers_after(last.as_ref()).take(CHUNK).cloned().collect();
             let Some(end) = peers.last() else { return Ok(false) };
             last = Some(end.public_key);
-            let lives = self.desk.lives().of_all(peers.iter().map(|peer| &peer.public_key));
-            for (peer, live) in peers.iter().zip(lives) {
+            let keys = peers.iter().map(|peer| &peer.public_key);
+            for (peer, live) in peers.iter().zip(self.desk.lives().of_all(keys)) {
                 lines.put(&Answer::Peer(show::peer(&book, peer, live))).await?;
             }
         }

@@ -141,7 +141,7 @@ pub(super) enum RouteCommand {
     },
     /// Shows all routes.
     List,
-    /// Adds the routes of a file: PREFIX NEXT_HOP a line.
+    /// Adds the routes of a file, one a line: prefix, blank, name of the next hop.
     Load {
         /// The file.
         file: PathBuf,

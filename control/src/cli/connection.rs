@@ -57,7 +57,12 @@ impl Connection {
                     let place = place.map_or_else(String::new, |place| format!("{place}: "));
                     return Err(Failure::Refused(place + &what));
                 }
-                answer => each(answer)?,
+                answer @ (Answer::Peer(_)
+                | Answer::Route(_)
+                | Answer::NextHop(_)
+                | Answer::Status(_)
+                | Answer::Counters(_)
+                | Answer::Difference(_)) => each(answer)?,
             }
         }
     }

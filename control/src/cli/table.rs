@@ -86,7 +86,7 @@ fn aligned(row: &[String], widths: &[usize]) -> String {
         let is_number = cell.starts_with(|c: char| c.is_ascii_digit())
             && cell.ends_with(|c: char| c.is_ascii_digit())
             && cell.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
-        let (before, behind) = if is_number && !cell.matches('.').nth(1).is_some() {
+        let (before, behind) = if is_number && cell.matches('.').nth(1).is_none() {
             (blanks.as_str(), "")
         } else {
             ("", blanks.as_str())

@@ -78,7 +78,7 @@ pub(super) struct Owner {
 /// The transaction on its way.
 enum Flight {
     Snapshot(u64),
-    Batch(u64, Batch),
+    Batch(u64, Box<Batch>),
 }
 
 impl Flight {
@@ -195,7 +195,8 @@ impl Owner {
     }
 
     /// Sends a batch if there is somebody to send it to and something to say; else it is settled at once.
-    fn send(&mut self, batch: Batch, now: Instant) {
+    fn send(&mut self, mut batch: Batch, now: Instant) {
+        batch.touched.tidy();
         let attached = self.link.as_ref().is_some_and(Link::is_attached);
         if !attached || !self.in_step {
             self.settle(batch, 0, true);
@@ -211,7 +212,7 @@ impl Owner {
         if let Some(link) = &mut self.link {
             link.send(self.id, Scope::Delta, Feed::delta(difference), now);
         }
-        self.flight = Some(Flight::Batch(self.id, batch));
+        self.flight = Some(Flight::Batch(self.id, Box::new(batch)));
     }
 
     /// A batch is in force, or pending: readers see it, and it goes to disk; then whoever waits hears of it.
@@ -259,7 +260,7 @@ impl Owner {
         self.refused = None;
         self.surveys.give_up();
         if let Some(Flight::Batch(_, batch)) = self.flight.take() {
-            self.settle(batch, 0, true);
+            self.settle(*batch, 0, true);
         }
         self.status(|status| status.attached = false);
         drop(self.shared.notices.send(Notice::Detached));
@@ -345,7 +346,7 @@ impl Owner {
             status.applied += 1;
         });
         match self.flight.take() {
-            Some(Flight::Batch(_, batch)) => self.settle(batch, id, false),
+            Some(Flight::Batch(_, batch)) => self.settle(*batch, id, false),
             Some(Flight::Snapshot(_)) => {
                 self.in_step = true;
                 self.status(|status| status.trouble = None);
@@ -365,7 +366,7 @@ impl Owner {
         }
         self.status(|status| status.refused += 1);
         match self.flight.take() {
-            Some(Flight::Batch(_, batch)) => self.part(batch, item, what, now),
+            Some(Flight::Batch(_, batch)) => self.part(*batch, item, what, now),
             Some(Flight::Snapshot(_)) => {
                 let trouble = format!("the dataplane does not take the book: {what}");
                 log::error!("{trouble}");
@@ -390,7 +391,10 @@ impl Owner {
         }
         if let Some(edit) = edits.pop() {
             let refused = Refused::new(Cause::Dataplane, what);
-            let refused = place.map_or(refused.clone(), |place| refused.at(place));
+            let refused = match place {
+                Some(place) => refused.at(place),
+                None => refused,
+            };
             drop(edit.answer.send(Err(refused)));
         }
         self.fly_first(now);
@@ -418,7 +422,7 @@ impl Owner {
             return false;
         }
         if let Some(Flight::Batch(_, batch)) = self.flight.take() {
-            self.settle(batch, 0, true);
+            self.settle(*batch, 0, true);
         }
         // Everything is on disk before anybody hears that this is the end.
         self.scribe = Scribe::begin(None);

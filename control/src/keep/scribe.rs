@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use super::{Keep, unwritten};
+use super::{Keep, RecordChange, unwritten};
 use crate::desk::{Applied, Record};
 use crate::model::{Book, Cause, Change, Refused, Touched};
 
@@ -20,6 +20,7 @@ const WRITE_JOBS_MAX: usize = 32;
 pub(crate) type Answer = (oneshot::Sender<Result<Applied, Refused>>, Applied);
 
 /// What the scribe is asked for.
+#[expect(clippy::large_enum_variant, reason = "nearly all jobs are of the large kind")]
 pub(crate) enum Job {
     /// Write what was touched as it is in this book, then answer.
     Write {
@@ -46,14 +47,14 @@ impl Scribe {
     /// Begins to write into a file; without one, records alone are kept, in memory.
     pub(crate) fn begin(keep: Option<Keep>) -> Self {
         let (jobs, waiting) = sync_channel(JOBS_MAX);
-        let writing = Writing {
+        let writer = Writing {
             jobs: waiting,
             keep,
             records: BTreeMap::new(),
             unwritten: Touched::default(),
             unwritten_records: Vec::new(),
         };
-        let thread = std::thread::spawn(move || writing.run());
+        let thread = std::thread::spawn(move || writer.run());
         Self { jobs: Some(jobs), thread: Some(thread) }
     }
 
@@ -83,7 +84,7 @@ struct Writing {
     records: BTreeMap<Box<[u8]>, Box<[u8]>>,
     /// What a full disk has left unwritten: written with the next.
     unwritten: Touched,
-    unwritten_records: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    unwritten_records: Vec<RecordChange>,
 }
 
 impl Writing {
@@ -128,6 +129,7 @@ impl Writing {
                 Err(_) => break,
             }
         }
+        self.unwritten.tidy();
         let refused = self.commit(&book).err();
         for (answer, applied) in answers {
             // Whoever asked may have gone meanwhile; that changes nothing.
@@ -166,16 +168,14 @@ impl Writing {
     }
 
     fn read(&self, prefix: &[u8]) -> Result<Vec<Record>, Refused> {
-        match &self.keep {
-            Some(keep) => keep.records(prefix).map_err(|error| {
+        if let Some(keep) = &self.keep {
+            return keep.records(prefix).map_err(|error| {
                 let what = format!("{} cannot be read ({error})", keep.path.display());
                 Refused::new(Cause::Disk, what)
-            }),
-            None => {
-                let from = self.records.range(Box::from(prefix)..);
-                let ours = from.take_while(|(key, _)| key.starts_with(prefix));
-                Ok(ours.map(|(key, value)| (key.clone(), value.clone())).collect())
-            }
+            });
         }
+        let from = self.records.range(Box::from(prefix)..);
+        let ours = from.take_while(|(key, _)| key.starts_with(prefix));
+        Ok(ours.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }

@@ -58,6 +58,7 @@ impl Book {
         for change in changes {
             applying.put_in(change)?;
         }
+        applying.touched.tidy();
         applying.check_whole()?;
         let Applying { book, touched, .. } = applying;
         *self = book;
@@ -247,7 +248,8 @@ impl Applying<'_> {
         if let Some(old) = self.book.peers.get(&peer.public_key).cloned() {
             let (same, both) = (old.says_the_same(peer), old.origin.is_declared());
             if put && same && both == self.by.is_declared() {
-                return self.move_peer(&old, origin);
+                self.move_peer(&old, origin);
+                return Ok(());
             }
             if put && same && both {
                 // What a source declares and somebody says again.
@@ -268,12 +270,11 @@ impl Applying<'_> {
     }
 
     /// The same peer from another line of the source.
-    fn move_peer(&mut self, old: &Arc<Peer>, origin: Origin) -> Result<(), Refused> {
+    fn move_peer(&mut self, old: &Arc<Peer>, origin: Origin) {
         if old.origin != origin && origin.is_declared() {
             let moved = Peer { origin, ..Peer::clone(old) };
             self.book.peers.insert(old.public_key, Arc::new(moved));
         }
-        Ok(())
     }
 
     fn check_peer(&self, peer: &Peer) -> Result<(), Refused> {
@@ -428,7 +429,8 @@ impl Applying<'_> {
         let origin = self.origin(wanted.origin);
         let old = self.book.next_hop_named(name).cloned();
         if let Some(old) = &old {
-            if put && old.hop == *hop && !(self.by.is_declared() && !old.origin.is_declared()) {
+            let may_repeat = old.origin.is_declared() || !self.by.is_declared();
+            if put && old.hop == *hop && (may_repeat || is_fixed(old.id)) {
                 if self.by.is_declared() && !is_fixed(old.id) {
                     self.book
                         .hops

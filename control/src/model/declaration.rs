@@ -40,6 +40,9 @@ impl Declaration {
     /// The changes that make it the declared layer of a book. Files get their numbers in the book.
     pub fn changes(mut self, book: &mut Book) -> Result<Vec<Change>, Refused> {
         self.number(book)?;
+        // In order they go into the book faster, and take less of it.
+        self.peers.sort_unstable_by_key(|peer| peer.public_key);
+        self.routes.sort_unstable_by_key(|route| route.prefix);
         let peers = distinct(
             book,
             &self.peers,

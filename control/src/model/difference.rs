@@ -1,6 +1,5 @@
 //! What lies between two books, and the items that bring the dataplane from one to the other.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -15,44 +14,54 @@ use super::{Book, NextHop, Peer, PublicKey, Route, key};
 /// What changes may have changed.
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
-    peers: BTreeSet<PublicKey>,
-    routes: BTreeSet<IpNet>,
-    next_hops: BTreeSet<u32>,
+    peers: Vec<PublicKey>,
+    routes: Vec<IpNet>,
+    next_hops: Vec<u32>,
 }
 
 impl Touched {
-    /// Adds what other changes have touched.
+    /// Puts all in order, each once.
+    pub fn tidy(&mut self) {
+        self.peers.sort_unstable();
+        self.peers.dedup();
+        self.routes.sort_unstable();
+        self.routes.dedup();
+        self.next_hops.sort_unstable();
+        self.next_hops.dedup();
+    }
+
+    /// Adds what other changes have touched; [`Touched::tidy`] is to follow.
     pub fn merge(&mut self, other: Self) {
         self.peers.extend(other.peers);
         self.routes.extend(other.routes);
         self.next_hops.extend(other.next_hops);
     }
 
-    /// The peers' keys, in order.
+    /// The peers' keys.
     pub fn peers(&self) -> impl Iterator<Item = &PublicKey> {
         self.peers.iter()
     }
 
-    /// The routes' prefixes, in order.
+    /// The routes' prefixes.
     pub fn routes(&self) -> impl Iterator<Item = &IpNet> {
         self.routes.iter()
     }
 
-    /// The next hops' ids, in order.
+    /// The next hops' ids.
     pub fn next_hops(&self) -> impl Iterator<Item = &u32> {
         self.next_hops.iter()
     }
 
     pub(super) fn peer(&mut self, key: PublicKey) {
-        self.peers.insert(key);
+        self.peers.push(key);
     }
 
     pub(super) fn route(&mut self, prefix: IpNet) {
-        self.routes.insert(prefix);
+        self.routes.push(prefix);
     }
 
     pub(super) fn next_hop(&mut self, id: u32) {
-        self.next_hops.insert(id);
+        self.next_hops.push(id);
     }
 }
 

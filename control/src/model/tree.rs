@@ -54,6 +54,7 @@ impl<K, V> Tree<K, V> {
     }
 
     /// All entries in the order of their keys.
+    #[expect(clippy::iter_without_into_iter, reason = "nobody loops over a tree itself")]
     pub fn iter(&self) -> Iter<'_, K, V> {
         Iter { stack: vec![(&self.root, 0)] }
     }
@@ -173,6 +174,7 @@ fn insert<K: Ord + Clone, V: Clone>(
                 (before, None)
             }
             Err(at) => {
+                make_room(entries);
                 entries.insert(at, (key, value));
                 (None, split(entries, at, Node::Leaf))
             }
@@ -182,9 +184,19 @@ fn insert<K: Ord + Clone, V: Clone>(
             let Some((_, child)) = children.get_mut(at) else { return (None, None) };
             let (before, grown) = insert(Arc::make_mut(child), key, value);
             let Some(right) = grown else { return (before, None) };
+            make_room(children);
             children.insert(at + 1, right);
             (before, split(children, at + 1, Node::Inner))
         }
+    }
+}
+
+/// Room for one more, and never for more than a node holds: a vector that grows by itself would take twice that.
+fn make_room<T>(entries: &mut Vec<T>) {
+    let len = entries.len();
+    if len == entries.capacity() {
+        let more = len.max(4).min((NODE_LEN_MAX + 1).saturating_sub(len)).max(1);
+        entries.reserve_exact(more);
     }
 }
 
@@ -199,7 +211,8 @@ fn split<K: Clone, V, T>(
         return None;
     }
     let at = if inserted + 1 == entries.len() { inserted } else { entries.len() / 2 };
-    let right = entries.split_off(at);
+    let mut right = Vec::with_capacity(NODE_LEN_MAX + 1);
+    right.extend(entries.drain(at..));
     let key = right.first()?.0.clone();
     Some((key, Arc::new(node(right))))
 }

@@ -24,7 +24,7 @@ use crate::http::Source;
 /// For a body to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// For the desk and the dataplane; what takes longer is undone.
+/// For the desk and the dataplane. What takes longer goes on unseen, but for a new registration, which is undone.
 const CHANGE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Digits of a version of the API.

@@ -189,14 +189,14 @@ impl Reading {
             "direct" => Hop::Direct,
             "client" => {
                 let peer = section.peer.ok_or_else(|| need("peer"))?;
-                match key::decode(peer.get_ref()) {
-                    Some(octets) => Hop::Client(PublicKey(octets)),
-                    None => {
-                        let place = part.place(&peer.span());
-                        let at = self.declaration.next_hops.len();
-                        self.to_named.push((at, peer.into_inner(), place));
-                        Hop::Reject
-                    }
+                if let Some(octets) = key::decode(peer.get_ref()) {
+                    Hop::Client(PublicKey(octets))
+                } else {
+                    let place = part.place(&peer.span());
+                    let at = self.declaration.next_hops.len();
+                    self.to_named.push((at, peer.into_inner(), place));
+                    // Until all files are read.
+                    Hop::Reject
                 }
             }
             "gre" => Hop::Gre {
@@ -319,8 +319,8 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
         if left.is_empty() {
             return None;
         }
-        let heads = left.match_indices("\n[[").map(|(at, _)| at + 1);
-        let end = heads.skip(SECTIONS_PER_PART).next().unwrap_or(left.len());
+        let mut heads = left.match_indices("\n[[").map(|(at, _)| at + 1);
+        let end = heads.nth(SECTIONS_PER_PART).unwrap_or(left.len());
         let (part, rest) = left.split_at(end);
         left = rest;
         Some(part)

@@ -1,5 +1,6 @@
 //! Claims about the directory as a source: what it declares, and where it says that something is wrong.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use super::*;
@@ -99,7 +100,7 @@ fn lines_are_right_in_files_of_many_sections() {
     for number in 0..2000_u32 {
         let mut octets = [7; 32];
         octets[..4].copy_from_slice(&number.to_be_bytes());
-        text += &format!("[[peer]]\npublic_key = \"{}\"\n\n", key::encode(&octets));
+        writeln!(text, "[[peer]]\npublic_key = \"{}\"\n", key::encode(&octets)).unwrap();
     }
     let declaration = read(&[("a.toml", &text)]).unwrap();
     assert_eq!(declaration.peers.len(), 2000);
