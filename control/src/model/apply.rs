@@ -11,7 +11,9 @@ use ipnet::IpNet;
 use shm::limits::ITEMS_MAX;
 
 use super::difference::Touched;
-use super::{Book, Cause, Change, LOCAL, Origin, PublicKey, REJECT, Refused, Route, RouteTo, key};
+use super::{
+    BY_SOURCE, Book, Cause, Change, LOCAL, Origin, PublicKey, REJECT, Refused, Route, RouteTo, key,
+};
 
 /// Longest name of a peer or next hop, octets.
 const NAME_LEN_MAX: usize = 64;
@@ -44,26 +46,41 @@ impl Book {
         changes: &[Change],
         limits: &Limits,
     ) -> Result<Touched, Refused> {
-        let mut applying = Applying {
-            book: self.clone(),
-            by,
-            limits,
-            touched: Touched::default(),
-            taken_out: HashSet::new(),
-        };
-        // First all that goes or is replaced, so that what it held is free for the rest.
-        for change in changes {
-            applying.take_out(change)?;
-        }
-        for change in changes {
-            applying.put_in(change)?;
-        }
-        applying.touched.tidy();
-        applying.check_whole()?;
-        let Applying { book, touched, .. } = applying;
+        let (book, touched) = made(self.clone(), by, changes, limits)?;
         *self = book;
         Ok(touched)
     }
+
+    /// Adds what was kept, each with its own origin, to a book that nobody else holds: nothing is copied, and after a
+    /// refusal nothing is left.
+    pub(crate) fn restore(&mut self, changes: &[Change]) -> Result<(), Refused> {
+        let book = std::mem::take(self);
+        let (book, _) = made(book, BY_SOURCE, changes, &Limits::default())?;
+        *self = book;
+        Ok(())
+    }
+}
+
+/// The book with the changes made, and what they touched.
+fn made(
+    book: Book,
+    by: Origin,
+    changes: &[Change],
+    limits: &Limits,
+) -> Result<(Book, Touched), Refused> {
+    let mut applying =
+        Applying { book, by, limits, touched: Touched::default(), taken_out: HashSet::new() };
+    // First all that goes or is replaced, so that what it held is free for the rest.
+    for change in changes {
+        applying.take_out(change)?;
+    }
+    for change in changes {
+        applying.put_in(change)?;
+    }
+    applying.touched.tidy();
+    applying.check_whole()?;
+    let Applying { book, touched, .. } = applying;
+    Ok((book, touched))
 }
 
 /// What a change was about that has been taken out in the first pass.
