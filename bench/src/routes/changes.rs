@@ -1,7 +1,7 @@
 //! The time of one change: from the call until the new version is there, while the version before is still
 //! held, as a worker holds it; and the time to free that one afterwards.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dataplane::stages::route::{NextHop, Rib};
 use dpdk::clock::cycles;
@@ -29,11 +29,38 @@ pub(super) enum Kind {
     Peer,
     /// All prefixes of one next hop lead elsewhere.
     Redirect,
+    /// The worst: half of IPv4 gets a prefix around all that is in it.
+    Wide4,
+    /// The same for all of IPv6 that is in use.
+    Wide6,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Prefix4, Self::Prefix6, Self::Host4, Self::Host6, Self::Peer, Self::Redirect];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Prefix4,
+        Self::Prefix6,
+        Self::Host4,
+        Self::Host6,
+        Self::Peer,
+        Self::Redirect,
+        Self::Wide4,
+        Self::Wide6,
+    ];
+
+    const fn is_wide(self) -> bool {
+        matches!(self, Self::Wide4 | Self::Wide6)
+    }
+
+    /// Whether it is about routes that the table does not have.
+    const fn is_new(self) -> bool {
+        self.is_wide() || matches!(self, Self::Peer)
+    }
+}
+
+/// 128.0.0.0/1 or `2000::/3`.
+fn wide(is_four: bool) -> IpNet {
+    let (four, six) = (Ipv4Addr::new(128, 0, 0, 0), Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0));
+    if is_four { Ipv4Net::new_assert(four, 1).into() } else { Ipv6Net::new_assert(six, 3).into() }
 }
 
 /// Cycles of every change and of every release of a version.
@@ -53,31 +80,26 @@ pub(super) fn measure(
     plan: &Plan,
 ) -> Result<Changes, Failure> {
     let mut random = ChaCha8Rng::seed_from_u64(2);
-    let of_family = |is_v4: bool| move |(net, _): &&(IpNet, NextHop)| net.addr().is_ipv4() == is_v4;
-    let known: Vec<_> = match kind {
-        Kind::Prefix4 => prefixes.iter().filter(of_family(true)).collect(),
-        Kind::Prefix6 => prefixes.iter().filter(of_family(false)).collect(),
-        Kind::Host4 | Kind::Host6 | Kind::Peer | Kind::Redirect => Vec::new(),
+    let of_kind = |net: &IpNet| match kind {
+        Kind::Prefix4 => net.addr().is_ipv4(),
+        Kind::Prefix6 => net.addr().is_ipv6(),
+        Kind::Host4 | Kind::Host6 | Kind::Peer | Kind::Redirect | Kind::Wide4 | Kind::Wide6 => {
+            false
+        }
     };
+    let known: Vec<_> = prefixes.iter().copied().filter(|(net, _)| of_kind(net)).collect();
     let mut found = Changes { kind, insert: Vec::new(), remove: Vec::new(), free: Vec::new() };
     let mut version = rib.publish();
-    for _ in 0..plan.changes {
-        let at = random.next_u32();
-        let route = |at: u32| known.get(at as usize % known.len().max(1)).map(|route| **route);
-        let peer = at % plan.hosts.max(1);
-        let step = |gone| match kind {
-            Kind::Prefix4 | Kind::Prefix6 => Step::one(route(at), gone),
-            Kind::Host4 => {
-                Step::one(Some((host(table::host4(peer).into()), NextHop::Client(peer))), gone)
-            }
-            Kind::Host6 => {
-                Step::one(Some((host(table::host6(peer).into()), NextHop::Client(peer))), gone)
-            }
-            Kind::Peer => Step::peer(gone),
-            Kind::Redirect => Step::redirect(at % plan.next_hops, gone),
-        };
-        found.remove.push(timed(rib, &step(true), &mut version, &mut found.free)?);
-        found.insert.push(timed(rib, &step(false), &mut version, &mut found.free)?);
+    // Wide ones take milliseconds.
+    let rounds = if kind.is_wide() { plan.changes.div_ceil(100) } else { plan.changes };
+    for _ in 0..rounds {
+        let number = random.next_u32();
+        // What is not in the table comes first and goes then, so that the table is the same after.
+        for gone in if kind.is_new() { [false, true] } else { [true, false] } {
+            let step = Step::of(kind, number, gone, (&known, plan));
+            let times = if gone { &mut found.remove } else { &mut found.insert };
+            times.push(timed(rib, &step, &mut version, &mut found.free)?);
+        }
     }
     Ok(found)
 }
@@ -88,6 +110,22 @@ enum Step {
 }
 
 impl Step {
+    fn of(kind: Kind, number: u32, gone: bool, (known, plan): (&Snapshot, &Plan)) -> Self {
+        let peer = number % plan.hosts.max(1);
+        let route = match kind {
+            Kind::Prefix4 | Kind::Prefix6 => {
+                known.get(number as usize % known.len().max(1)).copied()
+            }
+            Kind::Host4 => Some((host(table::host4(peer).into()), NextHop::Client(peer))),
+            Kind::Host6 => Some((host(table::host6(peer).into()), NextHop::Client(peer))),
+            Kind::Wide4 => Some((wide(true), NextHop::Local)),
+            Kind::Wide6 => Some((wide(false), NextHop::Local)),
+            Kind::Peer => return Self::peer(gone),
+            Kind::Redirect => return Self::redirect(number % plan.next_hops, gone),
+        };
+        Self::one(route, gone)
+    }
+
     fn one(route: Option<(IpNet, NextHop)>, gone: bool) -> Self {
         let route = route.map(|(net, next_hop)| (net, (!gone).then_some(next_hop)));
         Self::Change(route.into_iter().collect())

@@ -167,6 +167,8 @@ const fn change_name(kind: Kind) -> &'static str {
         Kind::Host6 => "IPv6 host",
         Kind::Peer => "peer with both addresses",
         Kind::Redirect => "all prefixes of a next hop, redirected",
+        Kind::Wide4 => "128.0.0.0/1, around all in it",
+        Kind::Wide6 => "2000::/3, around all in it",
     }
 }
 

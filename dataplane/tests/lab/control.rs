@@ -29,7 +29,13 @@ fn program(name: &str) -> String {
 
 /// The configuration of control in a laboratory.
 const CONFIG: &str = "instance = \"INSTANCE\"\ndirectory = \"declared\"\nstate = \"state\"\nsocket = \"control.sock\"\n\
-    [wireguard]\ninterface = \"millrace0\"\ndirectory = \"/run/wireguard\"\n";
+    [wireguard]\ninterface = \"millrace0\"\nprivate_key_file = \"server.key\"\n";
+
+/// Declares these sections, in one step.
+pub(crate) fn declare(namespace: &Namespace, sections: &str) {
+    let path = namespace.file("declared/next", sections);
+    namespace.run(&format!("mv {path} /run/lab/declared/lab.toml"));
+}
 
 /// A running control.
 pub(crate) struct Control {
@@ -41,7 +47,7 @@ impl Control {
     /// Starts it in the namespace of its dataplane with these sections, and waits until they are in force.
     pub(crate) fn start(namespace: &Namespace, instance: &str, declared: &str) -> Self {
         namespace.run("mkdir -p /run/lab/declared");
-        namespace.file("declared/lab.toml", declared);
+        declare(namespace, declared);
         let config = namespace.file("control.toml", &CONFIG.replace("INSTANCE", instance));
         let control = Self::again(namespace, &config);
         let peers = declared.matches("[[peer]]").count();

@@ -77,6 +77,7 @@ impl Port {
 
 /// What the configuration file says.
 pub(crate) struct Config {
+    instance: String,
     pub(crate) keys: Keys,
     pub(crate) workers: Vec<usize>,
     pub(crate) ports: Vec<Port>,
@@ -85,7 +86,13 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn new(keys: &Keys, port: Port, peers: Vec<Peer>) -> Self {
-        Self { keys: keys.clone(), workers: vec![0], ports: vec![port], peers }
+        Self {
+            instance: instance(),
+            keys: keys.clone(),
+            workers: vec![0],
+            ports: vec![port],
+            peers,
+        }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -93,7 +100,7 @@ impl Config {
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = {:?}\nhandshake_threads = 1\nidle = \"sleep\"\n\
              [memory]\nhugepages = false\nmegabytes = 128\n\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n",
-            instance(),
+            self.instance,
             self.keys.secret_text(),
             self.workers,
         );
@@ -132,6 +139,9 @@ impl Dataplane {
     /// The same with the texts of a configuration and of what control declares.
     pub(crate) fn start_text(namespace: &Namespace, config: &str, declared: &str) -> Self {
         let mut dataplane = Self::alone(namespace, config);
+        let key =
+            |line: &str| Some(line.strip_prefix("private_key = ")?.trim_matches('"').to_owned());
+        namespace.file("server.key", &config.lines().find_map(key).unwrap());
         dataplane.control = Some(Control::start(namespace, &dataplane.instance, declared));
         dataplane
     }
@@ -170,6 +180,11 @@ impl Dataplane {
     /// One value of a fresh table; a name that is not printed counts as zero.
     pub(crate) fn counter(&self, name: &str) -> u64 {
         self.counters().get(name).copied().unwrap_or(0)
+    }
+
+    /// Ends it without a chance to say anything.
+    pub(crate) fn kill(mut self) {
+        self.process.stop(Signal::KILL);
     }
 
     /// Stops it as an operator does, and wants a clean end with every packet accounted for.

@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod site;
+pub(crate) mod steady;
 pub(crate) mod traffic;
 pub(crate) mod wireguard_go;
 

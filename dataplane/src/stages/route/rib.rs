@@ -597,6 +597,39 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_that_does_not_fit_leaves_the_routes_as_they_are() {
+        let mut rib = full(100);
+        let before = state(&rib);
+        let routes: Vec<_> = (0..32_768)
+            .map(|n| (net4_of(0x0b00_0000 + (n << 8), 24), NextHop::Client(n)))
+            .collect();
+        assert_eq!(rib.load(&routes), Err(Unbuildable::TooManyNextHops));
+        assert_eq!(state(&rib), before);
+        assert_eq!(rib.load(&routes[1..]), Ok(()));
+        assert_eq!(rib.len(), 32_767);
+    }
+
+    #[test]
+    fn a_failed_transaction_leaves_no_prefix_with_an_id_that_was_given_back() {
+        let mut rib = full(32_766);
+        // Now two ids lead to the same client; what is put back gets the second one.
+        rib.redirect(NextHop::Client(5), NextHop::Client(6));
+        let mut changes: Vec<Change> =
+            (0..8_192).map(|n| (net4_of(0x0a00_0000 + (n << 8), 24), None)).collect();
+        changes
+            .extend((0..9_000).map(|n| {
+                (net4_of(0x0c00_0000 + (n << 8), 24), Some(NextHop::Client(200_000 + n)))
+            }));
+        assert_eq!(rib.change(&changes), Err(Unbuildable::TooManyNextHops));
+        for n in 0..2 {
+            let net = net4_of(0x0d00_0000 + (n << 8), 24);
+            assert_eq!(rib.insert(net, NextHop::Client(300_000 + n)), Ok(None));
+        }
+        let found = rib.publish().lookup(Address::from(net4_of(0x0a00_0500, 24).network()));
+        assert_eq!(found, NextHop::Client(6));
+    }
+
+    #[test]
     fn a_transaction_that_runs_out_of_groups_leaves_no_trace() {
         let mut rib = Rib::new(3);
         let routes: Vec<_> = (0..32_768)

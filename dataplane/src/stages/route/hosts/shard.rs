@@ -1,12 +1,14 @@
 //! A part of the hosts: open addressing with linear probing, rows ordered by where their keys belong
 //! ("Robin Hood": a full table stays quick to search, above all for what is not in it).
 
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use super::super::next_hop::NextHop;
 use crate::table::Key;
 
-type Row<K> = Option<(K, NextHop)>;
+/// A row without a next hop is free, whatever key it has.
+type Row<K> = (K, Option<NextHop>);
 
 /// The count of rows follows that of the entries: seven of eight rows at most are taken.
 #[derive(Clone, Debug)]
@@ -20,6 +22,9 @@ impl<K> Default for Shard<K> {
         Self { rows: Arc::new([]), len: 0 }
     }
 }
+
+/// Rows that a lookup compares at once. Of twenty keys at most one stands farther from its home.
+const WINDOW: usize = 8;
 
 /// The row that a key with this hash belongs to, among so many: the low half of the hash as a fraction.
 #[inline]
@@ -38,15 +43,38 @@ const fn behind(row: usize, rows: usize) -> usize {
     if row + 1 < rows { row + 1 } else { 0 }
 }
 
-impl<K: Key> Shard<K> {
+impl<K: Key + Default> Shard<K> {
     /// An empty shard with rows for so many entries.
     pub(super) fn for_count(count: usize) -> Self {
-        Self { rows: vec![None; rows_for(count)].into(), len: 0 }
+        Self { rows: vec![(K::default(), None); rows_for(count)].into(), len: 0 }
     }
 
+    /// The next hop of a key. A branch that depends on where a key stands is mispredicted as often as not, and
+    /// then the next lookup waits for this one's memory; so the first rows are all compared, without any.
     #[inline]
     pub(super) fn get(&self, key: K, hash: u64, seed: u64) -> Option<NextHop> {
-        self.find(key, hash, seed).and_then(|row| self.rows.get(row)?.map(|(_, next_hop)| next_hop))
+        let rows = self.rows.len();
+        let home = home(hash, rows);
+        let Some(window) = self.rows.get(home..home + WINDOW) else {
+            return self.get_anywhere(key, hash, seed);
+        };
+        let mut at = WINDOW;
+        for (number, row) in window.iter().enumerate() {
+            at = select_unpredictable(row.0 == key, number, at);
+        }
+        if let Some((_, next_hop @ Some(_))) = window.get(at) {
+            return *next_hop;
+        }
+        // Who stands last in the window would stand behind us, had we come and found no place before.
+        let (last, next_hop) = window.last()?;
+        next_hop.as_ref()?;
+        let is_closer =
+            distance(self::home(last.hash(seed), rows), home + WINDOW - 1, rows) < WINDOW - 1;
+        if is_closer { None } else { self.get_anywhere(key, hash, seed) }
+    }
+
+    fn get_anywhere(&self, key: K, hash: u64, seed: u64) -> Option<NextHop> {
+        self.find(key, hash, seed).and_then(|row| self.rows.get(row)?.1)
     }
 
     /// The row of a key.
@@ -55,8 +83,9 @@ impl<K: Key> Shard<K> {
         let rows = self.rows.len();
         let mut row = home(hash, rows);
         for probed in 0..rows {
-            let (found, _) = (*self.rows.get(row)?)?;
-            if found == key {
+            let (found, next_hop) = self.rows.get(row)?;
+            next_hop.as_ref()?;
+            if *found == key {
                 return Some(row);
             }
             // Keys stand in the order of their homes: had ours come, it would stand before this one.
@@ -69,7 +98,7 @@ impl<K: Key> Shard<K> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (K, NextHop)> {
-        self.rows.iter().flatten().copied()
+        self.rows.iter().filter_map(|(key, next_hop)| Some((*key, (*next_hop)?)))
     }
 
     /// Sets the next hop of a key; gives back the one before.
@@ -81,7 +110,7 @@ impl<K: Key> Shard<K> {
     ) -> Option<NextHop> {
         if let Some(row) = self.find(key, hash, seed) {
             let row = Arc::make_mut(&mut self.rows).get_mut(row)?;
-            return row.replace((key, next_hop)).map(|(_, before)| before);
+            return row.1.replace(next_hop);
         }
         if (self.len + 1) * 8 > self.rows.len() * 7 {
             self.resize(self.len + 1, seed);
@@ -93,7 +122,7 @@ impl<K: Key> Shard<K> {
 
     /// Makes the rows anew, for so many entries.
     fn resize(&mut self, count: usize, seed: u64) {
-        let mut rows = vec![None; rows_for(count)];
+        let mut rows = vec![(K::default(), None); rows_for(count)];
         self.iter().for_each(|entry| place(&mut rows, entry, seed));
         self.rows = rows.into();
     }
@@ -106,10 +135,12 @@ impl<K: Key> Shard<K> {
         let len = rows.len();
         loop {
             let next = behind(gap, len);
-            let moved = rows.get(next).copied().flatten();
-            let moved = moved.filter(|(key, _)| home(key.hash(seed), len) != next);
+            let moved = rows
+                .get(next)
+                .copied()
+                .filter(|(key, next_hop)| next_hop.is_some() && home(key.hash(seed), len) != next);
             if let Some(row) = rows.get_mut(gap) {
-                *row = moved;
+                *row = moved.unwrap_or_default();
             }
             if moved.is_none() {
                 break;
@@ -128,22 +159,20 @@ const fn rows_for(count: usize) -> usize {
 }
 
 /// Puts in a key that is not there yet; there is a free row.
-fn place<K: Key>(rows: &mut [Row<K>], mut entry: (K, NextHop), seed: u64) {
+fn place<K: Key>(rows: &mut [Row<K>], (mut key, mut next_hop): (K, NextHop), seed: u64) {
     let len = rows.len();
-    let mut row = home(entry.0.hash(seed), len);
+    let mut row = home(key.hash(seed), len);
     let mut far = 0;
     while let Some(found) = rows.get_mut(row) {
-        let Some((key, _)) = *found else {
-            *found = Some(entry);
+        let (other, Some(others)) = *found else {
+            *found = (key, Some(next_hop));
             return;
         };
         // Who stands closer to home makes room.
-        let distance = distance(home(key.hash(seed), len), row, len);
+        let distance = distance(home(other.hash(seed), len), row, len);
         if distance < far {
-            if let Some(evicted) = found.replace(entry) {
-                entry = evicted;
-            }
-            far = distance;
+            *found = (key, Some(next_hop));
+            (key, next_hop, far) = (other, others, distance);
         }
         row = behind(row, len);
         far += 1;
@@ -156,8 +185,8 @@ mod tests {
 
     #[test]
     fn an_entry_is_no_larger_than_its_key_and_next_hop() {
-        assert_eq!(size_of::<Row<u32>>(), 12);
-        assert_eq!(size_of::<Row<[u64; 2]>>(), 24);
+        assert_eq!(size_of::<Row<u32>>(), 12, "4 and 8");
+        assert_eq!(size_of::<Row<[u64; 2]>>(), 24, "16 and 8");
     }
 
     #[test]
@@ -179,5 +208,25 @@ mod tests {
             let rows = shard.rows.len();
             assert!(count * 8 <= rows * 7 && rows <= 2 * count + 2, "{count} in {rows}");
         }
+    }
+
+    #[test]
+    fn few_keys_stand_outside_of_the_window_that_a_lookup_compares() {
+        let (mut keys, mut outside) = (0, 0);
+        for seed in 0..100_u64 {
+            let mut shard = Shard::<u32>::default();
+            for number in 0..250_u64 {
+                let key = u32::try_from(number.hash(!seed) >> 32).unwrap();
+                shard.insert(key, NextHop::Local, (key.hash(seed), seed));
+            }
+            let rows = shard.rows.len();
+            for (row, (key, next_hop)) in shard.rows.iter().enumerate() {
+                keys += u32::from(next_hop.is_some());
+                let far = distance(home(key.hash(seed), rows), row, rows) >= WINDOW;
+                outside += u32::from(next_hop.is_some() && far);
+            }
+        }
+        assert_eq!(keys, 25_000);
+        assert!(outside * 20 < keys, "{outside} of {keys}");
     }
 }
