@@ -5,6 +5,7 @@
 //! as long as they like: it is a value.
 
 mod batch;
+mod hearing;
 mod owner;
 mod surveys;
 

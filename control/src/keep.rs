@@ -17,7 +17,7 @@ use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::desk::Record;
-use crate::model::{BY_SOURCE, Book, Change, LOCAL, Limits, REJECT, Refused, Touched};
+use crate::model::{Book, Change, LOCAL, REJECT, Refused, Touched};
 pub(crate) use scribe::{Job, Scribe};
 
 /// Version of what stands in the file.
@@ -255,10 +255,9 @@ impl Loading {
     }
 
     fn flush(&mut self) -> Result<(), String> {
-        // By a source, so that each keeps its own origin.
-        let applied = self.book.apply(BY_SOURCE, &self.changes, &Limits::default());
+        let restored = self.book.restore(&self.changes);
         self.changes.clear();
-        applied.map(drop).map_err(|refused| refused.to_string())
+        restored.map_err(|refused| refused.to_string())
     }
 }
 

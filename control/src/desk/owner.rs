@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Batch, Edit};
 use super::surveys::Surveys;
-use super::{Applied, Notice, Record, Server, Shared, Status};
+use super::{Applied, Notice, Record, Shared, Status};
 use crate::dataplane::{Feed, Link, Outcome};
 use crate::keep::{Job, Scribe};
 use crate::model::{BY_SOURCE, Book, Cause, Change, Declaration, Limits, Origin, Refused};
@@ -55,12 +55,12 @@ impl Request {
 }
 
 pub(super) struct Owner {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     requests: Receiver<Request>,
     waiting: VecDeque<Request>,
     link: Option<Link>,
     scribe: Scribe,
-    surveys: Surveys,
+    pub(super) surveys: Surveys,
     flight: Option<Flight>,
     /// Whether the dataplane has the book, but for what is on its way.
     in_step: bool,
@@ -209,8 +209,14 @@ impl Owner {
             return;
         }
         self.id += 1;
+        // What changes nearly everything is said as everything: it is less, and never more than is taken.
+        let (scope, feed) = if difference.messages() > batch.book.messages() {
+            (Scope::Snapshot, Feed::snapshot(batch.book.clone()))
+        } else {
+            (Scope::Delta, Feed::delta(difference))
+        };
         if let Some(link) = &mut self.link {
-            link.send(self.id, Scope::Delta, Feed::delta(difference), now);
+            link.send(self.id, scope, feed, now);
         }
         self.flight = Some(Flight::Batch(self.id, Box::new(batch)));
     }
@@ -280,61 +286,7 @@ impl Owner {
         }
     }
 
-    fn hear(&mut self, heard: &mut Vec<Event>, now: Instant) {
-        self.shared.lives.hear(heard);
-        for event in heard.drain(..) {
-            match event {
-                Event::Applied { id, .. } => self.applied(id),
-                Event::Refused { id, reason, item, detail } => {
-                    let what = format!("the dataplane refuses it: {reason}");
-                    log::warn!("transaction {id} is refused at item {item} ({detail}): {reason}");
-                    self.refused(id, item, &what, now);
-                }
-                Event::Heartbeat { at, transaction } => self.beat(at, transaction),
-                Event::Lost(count) => {
-                    self.status(|status| status.lost += count);
-                    drop(self.shared.notices.send(Notice::Lost(count)));
-                    self.surveys.lost();
-                }
-                Event::Handshake { public_key, endpoint, .. } => {
-                    drop(self.shared.notices.send(Notice::Handshake(public_key, endpoint)));
-                }
-                Event::EndpointMoved { public_key, endpoint, .. } => {
-                    drop(self.shared.notices.send(Notice::EndpointMoved(public_key, endpoint)));
-                }
-                Event::PeerExpired { public_key, .. } => {
-                    drop(self.shared.notices.send(Notice::PeerExpired(public_key)));
-                }
-                Event::Server { public_key, listen_port, peers_max } => {
-                    self.meet(Server { public_key, listen_port, peers_max });
-                }
-                Event::PeerState { .. } => self.surveys.moved(now),
-                Event::Surveyed { id } => self.surveys.surveyed(id),
-                // The link leaves on it.
-                Event::Desynchronised => {}
-            }
-        }
-    }
-
-    fn meet(&self, server: Server) {
-        self.status(|status| status.server = Some(server));
-        let limits = Limits {
-            own: Some(server.public_key),
-            peers_max: usize::try_from(server.peers_max).unwrap_or(usize::MAX),
-        };
-        *self.shared.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
-    }
-
-    fn beat(&mut self, at: Duration, transaction: u64) {
-        self.status(|status| {
-            status.heard = Some(at);
-            status.transaction = transaction;
-        });
-        // The answer itself may be among the events that were lost.
-        self.applied(transaction);
-    }
-
-    fn applied(&mut self, id: u64) {
+    pub(super) fn applied(&mut self, id: u64) {
         if self.flight.as_ref().is_none_or(|flight| flight.id() != id) {
             return;
         }
@@ -357,7 +309,7 @@ impl Owner {
         }
     }
 
-    fn refused(&mut self, id: u64, item: u64, what: &str, now: Instant) {
+    pub(super) fn refused(&mut self, id: u64, item: u64, what: &str, now: Instant) {
         if self.flight.as_ref().is_none_or(|flight| flight.id() != id) {
             return;
         }
@@ -436,7 +388,7 @@ impl Owner {
         *self.shared.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn status(&self, change: impl FnOnce(&mut Status)) {
+    pub(super) fn status(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.shared.status.write().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -1,16 +1,18 @@
 //! Changes of the book, judged as a whole: every rule that peers, routes and next hops must obey, each with its remedy.
 
+mod next_hops;
+mod peers;
+
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use shm::limits::{ADDRESSES_PER_PEER_MAX, ITEMS_MAX};
+use shm::limits::ITEMS_MAX;
 
 use super::difference::Touched;
 use super::{
-    Book, Cause, Change, Hop, HopNamed, LOCAL, NextHop, Origin, Peer, PublicKey, REJECT, Refused,
-    Route, RouteTo, key,
+    BY_SOURCE, Book, Cause, Change, LOCAL, Origin, PublicKey, REJECT, Refused, Route, RouteTo, key,
 };
 
 /// Longest name of a peer or next hop, octets.
@@ -44,26 +46,41 @@ impl Book {
         changes: &[Change],
         limits: &Limits,
     ) -> Result<Touched, Refused> {
-        let mut applying = Applying {
-            book: self.clone(),
-            by,
-            limits,
-            touched: Touched::default(),
-            taken_out: HashSet::new(),
-        };
-        // First all that goes or is replaced, so that what it held is free for the rest.
-        for change in changes {
-            applying.take_out(change)?;
-        }
-        for change in changes {
-            applying.put_in(change)?;
-        }
-        applying.touched.tidy();
-        applying.check_whole()?;
-        let Applying { book, touched, .. } = applying;
+        let (book, touched) = made(self.clone(), by, changes, limits)?;
         *self = book;
         Ok(touched)
     }
+
+    /// Adds what was kept, each with its own origin, to a book that nobody else holds: nothing is copied, and after a
+    /// refusal nothing is left.
+    pub(crate) fn restore(&mut self, changes: &[Change]) -> Result<(), Refused> {
+        let book = std::mem::take(self);
+        let (book, _) = made(book, BY_SOURCE, changes, &Limits::default())?;
+        *self = book;
+        Ok(())
+    }
+}
+
+/// The book with the changes made, and what they touched.
+fn made(
+    book: Book,
+    by: Origin,
+    changes: &[Change],
+    limits: &Limits,
+) -> Result<(Book, Touched), Refused> {
+    let mut applying =
+        Applying { book, by, limits, touched: Touched::default(), taken_out: HashSet::new() };
+    // First all that goes or is replaced, so that what it held is free for the rest.
+    for change in changes {
+        applying.take_out(change)?;
+    }
+    for change in changes {
+        applying.put_in(change)?;
+    }
+    applying.touched.tidy();
+    applying.check_whole()?;
+    let Applying { book, touched, .. } = applying;
+    Ok((book, touched))
 }
 
 /// What a change was about that has been taken out in the first pass.
@@ -243,135 +260,6 @@ impl Applying<'_> {
         }
     }
 
-    fn add_peer(&mut self, peer: &Peer, put: bool) -> Result<(), Refused> {
-        let origin = self.origin(peer.origin);
-        if let Some(old) = self.book.peers.get(&peer.public_key).cloned() {
-            let (same, both) = (old.says_the_same(peer), old.origin.is_declared());
-            if put && same && both == self.by.is_declared() {
-                self.move_peer(&old, origin);
-                return Ok(());
-            }
-            if put && same && both {
-                // What a source declares and somebody says again.
-                return Ok(());
-            }
-            if !put || both != self.by.is_declared() {
-                let what = format!(
-                    "is that of {} already ({}); each peer has its own",
-                    old.title(),
-                    self.book.place(old.origin)
-                );
-                return Err(self.wrong(Cause::Conflict, peer.origin, "public_key", what));
-            }
-            self.remove_peer(&old);
-        }
-        self.check_peer(peer)?;
-        self.insert_peer(Arc::new(Peer { origin, ..peer.clone() }))
-    }
-
-    /// The same peer from another line of the source.
-    fn move_peer(&mut self, old: &Arc<Peer>, origin: Origin) {
-        if old.origin != origin && origin.is_declared() {
-            let moved = Peer { origin, ..Peer::clone(old) };
-            self.book.peers.insert(old.public_key, Arc::new(moved));
-        }
-    }
-
-    fn check_peer(&self, peer: &Peer) -> Result<(), Refused> {
-        let wrong = |field, what: String| Err(self.wrong(Cause::Invalid, peer.origin, field, what));
-        if key::is_weak(&peer.public_key) {
-            let what = "is no usable key; make one with `wg pubkey`".to_owned();
-            return wrong("public_key", what);
-        }
-        if self.limits.own == Some(peer.public_key) {
-            return wrong("public_key", "is this server's own; name the client's".to_owned());
-        }
-        if let Some(name) = &peer.name
-            && let Some(what) = wrong_name(name)
-        {
-            return wrong("name", what);
-        }
-        if peer.preshared_key.as_ref().is_some_and(|key| key.is_zero()) {
-            return wrong("preshared_key", "is all zeros; leave it out for none".to_owned());
-        }
-        if let Some(endpoint) = peer.endpoint
-            && (endpoint.port() == 0
-                || endpoint.ip().is_unspecified()
-                || endpoint.ip().is_multicast())
-        {
-            return wrong("endpoint", format!("{endpoint} is nobody's; name address and port"));
-        }
-        let count = peer.allowed_ips.len();
-        if count > ADDRESSES_PER_PEER_MAX {
-            return wrong(
-                "allowed_ips",
-                format!("{count} prefixes, and {ADDRESSES_PER_PEER_MAX} are taken; merge some"),
-            );
-        }
-        let net = peer.allowed_ips.iter().find_map(wrong_prefix);
-        net.map_or(Ok(()), |what| wrong("allowed_ips", what))
-    }
-
-    fn insert_peer(&mut self, peer: Arc<Peer>) -> Result<(), Refused> {
-        let key = peer.public_key;
-        let title = peer.title();
-        if let Some(name) = &peer.name
-            && let Some(other) = self.book.names.insert(Arc::clone(name), key)
-        {
-            return Err(self.taken(&peer, "name", name, &other));
-        }
-        if peer.client_id.0 != [0; 3]
-            && let Some(other) = self.book.client_ids.insert(peer.client_id.0, key)
-        {
-            return Err(self.taken(&peer, "client_id", &"the id", &other));
-        }
-        for net in &peer.allowed_ips {
-            if let Some(other) = self.book.allowed.insert(*net, key) {
-                if other == key {
-                    let what = format!("{net} of {title} is there twice; keep one");
-                    return Err(self.wrong(Cause::Invalid, peer.origin, "allowed_ips", what));
-                }
-                return Err(self.taken(&peer, "allowed_ips", net, &other));
-            }
-            if let Some(route) = self.book.routes.get(net) {
-                let place = self.book.place(route.origin);
-                let what =
-                    format!("{net} of {title} is a route already ({place}); keep one of them");
-                return Err(self.wrong(Cause::Conflict, peer.origin, "allowed_ips", what));
-            }
-        }
-        self.book.messages += messages_of(&peer.allowed_ips);
-        self.book.declared.peers += usize::from(peer.origin.is_declared());
-        self.touched.peer(key);
-        self.book.peers.insert(key, peer);
-        Ok(())
-    }
-
-    fn taken(&self, peer: &Peer, field: &str, what: &dyn Display, other: &PublicKey) -> Refused {
-        let other = self.book.peers.get(other);
-        let title = other.map_or_else(String::new, |other| other.title());
-        let place = other.map_or_else(String::new, |other| self.book.place(other.origin));
-        let own = peer.title();
-        let what = format!("{what} of {own} is {title}'s already ({place}); give {own} another");
-        self.wrong(Cause::Conflict, peer.origin, field, what)
-    }
-
-    fn remove_peer(&mut self, peer: &Peer) {
-        let key = peer.public_key;
-        self.taken_out.insert(Thing::Peer(key));
-        self.touched.peer(key);
-        if let Some(name) = &peer.name {
-            self.book.names.remove(name);
-        }
-        self.book.client_ids.remove(&peer.client_id.0);
-        for net in &peer.allowed_ips {
-            self.book.allowed.remove(net);
-        }
-        self.book.messages -= messages_of(&peer.allowed_ips);
-        self.book.declared.peers -= usize::from(peer.origin.is_declared());
-        self.book.peers.remove(&key);
-    }
-
     fn named(&self, id: u32) -> Option<&Arc<str>> {
         self.book.hops.get(&id).map(|hop| &hop.name)
     }
@@ -422,115 +310,6 @@ impl Applying<'_> {
         self.book.uses.insert(route.next_hop, self.book.uses(route.next_hop).saturating_sub(1));
         self.book.messages -= 1;
         self.book.declared.routes -= usize::from(route.origin.is_declared());
-    }
-
-    fn add_next_hop(&mut self, wanted: &HopNamed, put: bool) -> Result<(), Refused> {
-        let HopNamed { name, hop, .. } = wanted;
-        let origin = self.origin(wanted.origin);
-        let old = self.book.next_hop_named(name).cloned();
-        if let Some(old) = &old {
-            let may_repeat = old.origin.is_declared() || !self.by.is_declared();
-            if put && old.hop == *hop && (may_repeat || is_fixed(old.id)) {
-                if self.by.is_declared() && !is_fixed(old.id) {
-                    self.book
-                        .hops
-                        .insert(old.id, Arc::new(NextHop { origin, ..NextHop::clone(old) }));
-                }
-                return Ok(());
-            }
-            if !put || is_fixed(old.id) {
-                let what = if is_fixed(old.id) {
-                    format!("{name} is always there; choose another name")
-                } else {
-                    let place = self.book.place(old.origin);
-                    format!("there is a next hop {name} already ({place}); choose another name")
-                };
-                return Err(self.wrong(Cause::Conflict, wanted.origin, "name", what));
-            }
-            self.may_change(old.origin, || format!("next hop {name}")).map_err(|refused| {
-                if self.by.is_declared() {
-                    refused.at(self.book.place(wanted.origin))
-                } else {
-                    refused
-                }
-            })?;
-        }
-        self.check_hop(wanted)?;
-        let id = match &old {
-            Some(old) => {
-                self.forget_hop(old);
-                old.id
-            }
-            None => self.book.next_id(),
-        };
-        if let Hop::Client(key) = hop {
-            self.book.hops_to.insert((*key, id), ());
-        }
-        let entry = NextHop { name: Arc::clone(name), id, hop: *hop, origin };
-        self.book.hop_names.insert(Arc::clone(name), id);
-        self.book.hops.insert(id, Arc::new(entry));
-        self.book.messages += 1;
-        self.book.declared.next_hops += usize::from(origin.is_declared());
-        self.touched.next_hop(id);
-        Ok(())
-    }
-
-    fn check_hop(&self, wanted: &HopNamed) -> Result<(), Refused> {
-        let wrong = |cause, field, what: String| Err(self.wrong(cause, wanted.origin, field, what));
-        if let Some(what) = wrong_name(&wanted.name) {
-            return wrong(Cause::Invalid, "name", what);
-        }
-        match wanted.hop {
-            Hop::Client(key) if !self.book.peers.contains(&key) => {
-                let what = format!("there is no peer {}; add it first", key::title(&key));
-                wrong(Cause::Unknown, "peer", what)
-            }
-            Hop::Gre { local, remote, .. } if local.is_ipv4() != remote.is_ipv4() => {
-                let what = format!("{local} and {remote} are of two families; take one");
-                wrong(Cause::Invalid, "remote", what)
-            }
-            Hop::Gre { remote, .. } | Hop::Via { remote, .. }
-                if remote.is_unspecified() || remote.is_multicast() =>
-            {
-                let what = format!("{remote} is nobody's address; name the other end's");
-                wrong(Cause::Invalid, "remote", what)
-            }
-            Hop::Reject
-            | Hop::Local
-            | Hop::Direct
-            | Hop::Client(_)
-            | Hop::Gre { .. }
-            | Hop::Via { .. } => Ok(()),
-        }
-    }
-
-    fn remove_next_hop(&mut self, name: &str) -> Result<(), Refused> {
-        let Some(old) = self.book.next_hop_named(name).cloned() else {
-            return Err(unknown("name", "next hop", name));
-        };
-        if is_fixed(old.id) {
-            let what = format!("{name} is always there and cannot be removed");
-            return Err(Refused::new(Cause::Invalid, what).at("name"));
-        }
-        self.may_change(old.origin, || format!("next hop {name}"))?;
-        let uses = self.book.uses(old.id);
-        if uses > 0 {
-            let what = format!("next hop {name} is used by {uses} routes; remove these first");
-            return Err(self.refused(Cause::Conflict, old.origin, what));
-        }
-        self.forget_hop(&old);
-        Ok(())
-    }
-
-    fn forget_hop(&mut self, old: &NextHop) {
-        if let Hop::Client(key) = old.hop {
-            self.book.hops_to.remove(&(key, old.id));
-        }
-        self.touched.next_hop(old.id);
-        self.book.hop_names.remove(&*old.name);
-        self.book.hops.remove(&old.id);
-        self.book.messages -= 1;
-        self.book.declared.next_hops -= usize::from(old.origin.is_declared());
     }
 }
 

@@ -123,6 +123,12 @@ impl Difference {
             + self.next_hops_removed.len()
     }
 
+    /// How many messages its items take.
+    pub fn messages(&self) -> u64 {
+        let peers: u64 = self.peers.iter().map(|peer| messages_of(&peer.allowed_ips)).sum();
+        peers + (self.len() - self.peers.len()) as u64
+    }
+
     /// As items of a transaction.
     pub fn items(&self) -> impl Iterator<Item = Item> {
         (0..self.len()).filter_map(|at| self.item(at))

@@ -11,6 +11,7 @@ use shm::transaction::Transaction;
 
 /// A change in small numbers: which peer, next hop or route, and what of it; none removes it.
 #[derive(Clone, Debug)]
+#[expect(clippy::option_option, reason = "a next hop goes, is direct, or leads to a peer")]
 enum Act {
     Peer(u8, Option<Vec<u8>>),
     Hop(u8, Option<Option<u8>>),

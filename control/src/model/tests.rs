@@ -64,7 +64,7 @@ fn what_somebody_else_has_is_refused_and_nothing_is_half_applied() {
     same_name.name = Some("p1".into());
     let cases = [
         (Change::AddPeer(peer(1, &[])), "public_key: is that of p1 already"),
-        (Change::AddPeer(same_name), "name: p1 of p1 is p1's already"),
+        (Change::AddPeer(same_name), "name: p1 is another peer's already (made with `millrace`)"),
         (Change::AddPeer(same_id), "client_id: the id of p2 is p1's already"),
         (Change::AddPeer(peer(2, &["10.0.0.1/32"])), "allowed_ips: 10.0.0.1/32 of p2 is p1's"),
         (Change::AddPeer(peer(2, &["192.0.2.0/24"])), "allowed_ips: 192.0.2.0/24 of p2 is a route"),

@@ -1,0 +1,66 @@
+//! What the dataplane tells, and what each event does.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use shm::message::Event;
+
+use super::owner::Owner;
+use super::{Notice, Server};
+use crate::model::Limits;
+
+impl Owner {
+    pub(super) fn hear(&mut self, heard: &mut Vec<Event>, now: Instant) {
+        self.shared.lives.hear(heard);
+        for event in heard.drain(..) {
+            match event {
+                Event::Applied { id, .. } => self.applied(id),
+                Event::Refused { id, reason, item, detail } => {
+                    let what = format!("the dataplane refuses it: {reason}");
+                    log::warn!("transaction {id} is refused at item {item} ({detail}): {reason}");
+                    self.refused(id, item, &what, now);
+                }
+                Event::Heartbeat { at, transaction } => self.beat(at, transaction),
+                Event::Lost(count) => {
+                    self.status(|status| status.lost += count);
+                    drop(self.shared.notices.send(Notice::Lost(count)));
+                    self.surveys.lost();
+                }
+                Event::Handshake { public_key, endpoint, .. } => {
+                    drop(self.shared.notices.send(Notice::Handshake(public_key, endpoint)));
+                }
+                Event::EndpointMoved { public_key, endpoint, .. } => {
+                    drop(self.shared.notices.send(Notice::EndpointMoved(public_key, endpoint)));
+                }
+                Event::PeerExpired { public_key, .. } => {
+                    drop(self.shared.notices.send(Notice::PeerExpired(public_key)));
+                }
+                Event::Server { public_key, listen_port, peers_max } => {
+                    self.meet(Server { public_key, listen_port, peers_max });
+                }
+                Event::PeerState { .. } => self.surveys.moved(now),
+                Event::Surveyed { id } => self.surveys.surveyed(id),
+                // The link leaves on it.
+                Event::Desynchronised => {}
+            }
+        }
+    }
+
+    fn meet(&self, server: Server) {
+        self.status(|status| status.server = Some(server));
+        let limits = Limits {
+            own: Some(server.public_key),
+            peers_max: usize::try_from(server.peers_max).unwrap_or(usize::MAX),
+        };
+        *self.shared.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    fn beat(&mut self, at: Duration, transaction: u64) {
+        self.status(|status| {
+            status.heard = Some(at);
+            status.transaction = transaction;
+        });
+        // The answer itself may be among the events that were lost.
+        self.applied(transaction);
+    }
+}
