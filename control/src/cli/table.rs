@@ -31,7 +31,8 @@ impl Output {
 
     /// A row of a table with this head.
     pub(super) fn row(&mut self, head: &[&str], row: Vec<String>) -> io::Result<()> {
-        if self.widths.is_none() && self.rows.is_empty() {
+        let has_head = head.iter().any(|title| !title.is_empty());
+        if has_head && self.widths.is_none() && self.rows.is_empty() {
             self.rows.push(head.iter().map(|&title| title.to_owned()).collect());
         }
         self.rows.push(row);
