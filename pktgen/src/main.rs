@@ -66,7 +66,7 @@ enum Command {
     Respond(Running),
     /// Lists the attacks.
     Attacks,
-    /// Prints the profile's clients as [[peer]] sections of millrace-dataplane's configuration.
+    /// Prints the profile's clients as [[peer]] sections for a file of millrace-control's directory.
     Peers(Choice),
     /// Checks a profile and ends; prints what is wrong, where, and the remedy.
     Check(Choice),

@@ -15,7 +15,7 @@ mod lab;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use lab::dataplane::{Counters, Dataplane};
+use lab::dataplane::{Counters, Dataplane, instance};
 use lab::generator::{cabled, command, number, report, told};
 use lab::keys::Keys;
 use lab::namespace::Namespace;
@@ -52,18 +52,20 @@ impl Site {
         )
     }
 
-    /// The dataplane with these `[[peer]]` sections.
+    /// The dataplane, and a control that declares these `[[peer]]` sections.
     fn serve(&self, peers: &str) -> Dataplane {
         Dataplane::start_text(
             &self.server,
             &format!(
-                "private_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
+                "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
                  idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
                  [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
                  [[port]]\nname = \"wan\"\ndevice = \"{DEVICE},iface=outer\"\n\
-                 addresses = [\"192.0.2.1/24\", \"2001:db8::1/64\"]\n{peers}",
+                 addresses = [\"192.0.2.1/24\", \"2001:db8::1/64\"]\n",
+                instance(),
                 self.keys.secret_text()
             ),
+            peers,
         )
     }
 

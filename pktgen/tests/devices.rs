@@ -12,7 +12,7 @@ mod lab;
 
 use std::path::Path;
 
-use lab::dataplane::Dataplane;
+use lab::dataplane::{Dataplane, instance};
 use lab::generator::{answer_all_pings, command, end, number, report, serve};
 use lab::keys::Keys;
 use lab::namespace::Namespace;
@@ -67,14 +67,15 @@ fn shared_memory_reaches_the_dataplane_without_a_kernel_between() {
     let plan = Profile::parse(&text, Path::new("test.toml"), &[]).unwrap().plan;
     let peers: String = (0..plan.clients).map(|number| peer_text(&plan, number)).collect();
     let config = format!(
-        "private_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\nidle = \"sleep\"\n\
-         [memory]\nhugepages = false\nmegabytes = 128\n\
+        "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
+         idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
          [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
          [[port]]\nname = \"wan\"\ndevice = \"net_memif0,role=server,{MEMIF}\"\n\
-         addresses = [\"192.0.2.1/24\"]\n{peers}",
+         addresses = [\"192.0.2.1/24\"]\n",
+        instance(),
         server.secret_text()
     );
-    let dataplane = Dataplane::start_text(&namespace, &config);
+    let dataplane = Dataplane::start_text(&namespace, &config, &peers);
     answer_all_pings(&namespace);
     // The clients are beyond the interface, not on its link.
     is_whole(start(&namespace, &text));

@@ -117,8 +117,8 @@ impl Config {
 /// The printed table, by name.
 pub(crate) type Counters = BTreeMap<String, u64>;
 
-/// A name for the shared memory of one dataplane, which all namespaces see.
-fn instance() -> String {
+/// A name for the shared memory of one dataplane.
+pub(crate) fn instance() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("lab-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -8,14 +8,14 @@ use std::thread::JoinHandle;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// A network and mount namespace with an empty `/run`, held by a process that dies with this value or with the test.
+/// A network and mount namespace with an empty `/run` and `/dev/shm`, held by a process that dies with this value or with the test.
 pub(crate) struct Namespace {
     holder: Child,
 }
 
-/// Makes `/sys` show this namespace's interfaces, hides the machine's `/run`, and stays.
-const HOLD: &str = "mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && mkdir -p /run/wireguard /run/lab \
-    && ip link set lo up && sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.keep_addr_on_down=1 \
+/// Makes `/sys` show this namespace's interfaces, hides the machine's `/run` and shared memory, and stays.
+const HOLD: &str = "mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /dev/shm \
+    && mkdir -p /run/wireguard /run/lab && ip link set lo up && sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.keep_addr_on_down=1 \
     net.ipv6.conf.default.keep_addr_on_down=1 && echo held && exec sleep infinity";
 
 impl Namespace {

@@ -28,7 +28,7 @@ pub fn keys(plan: &Plan, number: u32) -> (Secret, Secret) {
     (private, preshared)
 }
 
-/// The client as a `[[peer]]` section of the server's configuration.
+/// The client as a `[[peer]]` section, as the server's control reads it.
 pub fn peer_text(plan: &Plan, number: u32) -> String {
     let (private, preshared) = keys(plan, number);
     let public = STANDARD.encode(noise::public(&private));
