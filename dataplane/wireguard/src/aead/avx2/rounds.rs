@@ -27,82 +27,237 @@ pub(super) fn turns() -> Turns {
     all
 }
 
-/// Turns words by `LEFT` bits; `RIGHT` is what is missing to 32.
-#[inline]
-#[target_feature(enable = "avx2,bmi2")]
-fn turn<const LEFT: i32, const RIGHT: i32>(words: __m256i) -> __m256i {
-    _mm256_or_si256(_mm256_slli_epi32::<LEFT>(words), _mm256_srli_epi32::<RIGHT>(words))
+/// Two quarter rounds, whose instructions alternate; the third row's words are in registers 8 and 9, and
+/// 10 and 11 are free.
+macro_rules! two_quarters {
+    ($a:literal $b:literal $d:literal, $e:literal $f:literal $h:literal) => {
+        concat!(
+            add_xor!($a $b $d, $e $f $h),
+            shuffle!($d, $h, 128),
+            add_xor!(8 $d $b, 9 $h $f),
+            rotate!($b, $f, 12, 20),
+            add_xor!($a $b $d, $e $f $h),
+            shuffle!($d, $h, 160),
+            add_xor!(8 $d $b, 9 $h $f),
+            rotate!($b, $f, 7, 25),
+        )
+    };
+}
+
+/// Adds the second register to the first, and that to the third without carry.
+macro_rules! add_xor {
+    ($a:literal $b:literal $d:literal, $e:literal $f:literal $h:literal) => {
+        concat!(
+            "vpaddd ymm",
+            $a,
+            ", ymm",
+            $a,
+            ", ymm",
+            $b,
+            "\n",
+            "vpaddd ymm",
+            $e,
+            ", ymm",
+            $e,
+            ", ymm",
+            $f,
+            "\n",
+            "vpxor ymm",
+            $d,
+            ", ymm",
+            $d,
+            ", ymm",
+            $a,
+            "\n",
+            "vpxor ymm",
+            $h,
+            ", ymm",
+            $h,
+            ", ymm",
+            $e,
+            "\n",
+        )
+    };
+}
+
+macro_rules! shuffle {
+    ($d:literal, $h:literal, $mask:literal) => {
+        concat!(
+            "vpshufb ymm",
+            $d,
+            ", ymm",
+            $d,
+            ", [{aside} + ",
+            $mask,
+            "]\n",
+            "vpshufb ymm",
+            $h,
+            ", ymm",
+            $h,
+            ", [{aside} + ",
+            $mask,
+            "]\n",
+        )
+    };
+}
+
+macro_rules! rotate {
+    ($b:literal, $f:literal, $left:literal, $right:literal) => {
+        concat!(
+            "vpslld ymm10, ymm",
+            $b,
+            ", ",
+            $left,
+            "\n",
+            "vpslld ymm11, ymm",
+            $f,
+            ", ",
+            $left,
+            "\n",
+            "vpsrld ymm",
+            $b,
+            ", ymm",
+            $b,
+            ", ",
+            $right,
+            "\n",
+            "vpsrld ymm",
+            $f,
+            ", ymm",
+            $f,
+            ", ",
+            $right,
+            "\n",
+            "vpor ymm",
+            $b,
+            ", ymm",
+            $b,
+            ", ymm10\n",
+            "vpor ymm",
+            $f,
+            ", ymm",
+            $f,
+            ", ymm11\n",
+        )
+    };
+}
+
+/// Puts the two words of the third row aside that are in registers, and takes the other two.
+macro_rules! swap {
+    ($to:literal, $from:literal) => {
+        concat!(
+            "vmovdqa [{aside} + ",
+            $to,
+            "], ymm8\n",
+            "vmovdqa [{aside} + 32 + ",
+            $to,
+            "], ymm9\n",
+            "vmovdqa ymm8, [{aside} + ",
+            $from,
+            "]\n",
+            "vmovdqa ymm9, [{aside} + 32 + ",
+            $from,
+            "]\n",
+        )
+    };
+}
+
+/// A round over eight blocks in lanes.
+macro_rules! round {
+    ($lanes:expr, $aside:expr, $($text:expr),+) => {
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, d0, d1, d2, d3] = $lanes;
+        // SAFETY: the instructions touch the named registers and what is put aside, and the features
+        // they need are enabled for this function. In asm because only two of the sixteen words need
+        // to leave the registers, and the compiler's allocator moves many more.
+        unsafe {
+            asm!(
+                $($text),+,
+                aside = in(reg) $aside,
+                inout("ymm0") *a0, inout("ymm1") *a1, inout("ymm2") *a2, inout("ymm3") *a3,
+                inout("ymm4") *b0, inout("ymm5") *b1, inout("ymm6") *b2, inout("ymm7") *b3,
+                inout("ymm8") *c0, inout("ymm9") *c1, out("ymm10") _, out("ymm11") _,
+                inout("ymm12") *d0, inout("ymm13") *d1, inout("ymm14") *d2, inout("ymm15") *d3,
+                options(nostack),
+            );
+        }
+    };
+}
+
+/// What the rounds over eight blocks keep in memory: the third row's second half, its first half in
+/// turn, and the shuffles.
+#[repr(align(32))]
+struct Aside {
+    words: [__m256i; 4],
+    #[expect(dead_code, reason = "read by the instructions")]
+    turns: [__m256i; 2],
+}
+
+/// The words of eight blocks in lanes, between rounds.
+pub(super) struct Lanes {
+    registers: [__m256i; 14],
+    aside: Aside,
+}
+
+impl Lanes {
+    #[inline]
+    #[target_feature(enable = "avx2,bmi2")]
+    pub(super) fn new(state: &[__m256i; 16]) -> Self {
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *state;
+        let (by_16, by_8) = turns();
+        Self {
+            registers: [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, d0, d1, d2, d3],
+            aside: Aside { words: [c2, c3, c0, c1], turns: [by_16, by_8] },
+        }
+    }
+
+    /// A round on the columns; one on the diagonals must follow.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi2")]
+    pub(super) fn columns(&mut self) {
+        let aside = core::ptr::from_mut(&mut self.aside);
+        round!(
+            &mut self.registers,
+            aside,
+            two_quarters!(0 4 12, 1 5 13),
+            swap!(64, 0),
+            two_quarters!(2 6 14, 3 7 15)
+        );
+    }
+
+    /// A round on the diagonals.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi2")]
+    pub(super) fn diagonals(&mut self) {
+        let aside = core::ptr::from_mut(&mut self.aside);
+        round!(
+            &mut self.registers,
+            aside,
+            two_quarters!(0 5 15, 1 6 12),
+            swap!(0, 64),
+            two_quarters!(2 7 13, 3 4 14)
+        );
+    }
+
+    /// The words.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi2")]
+    pub(super) fn words(&self) -> [__m256i; 16] {
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, d0, d1, d2, d3] = self.registers;
+        let [c2, c3, ..] = self.aside.words;
+        [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3]
+    }
 }
 
 /// Twenty rounds over eight blocks in lanes.
 #[inline]
 #[target_feature(enable = "avx2,bmi2")]
 pub(super) fn lane_rounds(words: &mut [__m256i; 16]) {
-    let turns = turns();
+    let mut lanes = Lanes::new(words);
     for _ in 0..10 {
-        lane_columns(words, turns);
-        lane_diagonals(words, turns);
+        lanes.columns();
+        lanes.diagonals();
     }
-}
-
-/// A round on the columns of eight blocks in lanes.
-#[inline]
-#[target_feature(enable = "avx2,bmi2")]
-pub(super) fn lane_columns(words: &mut [__m256i; 16], turns: Turns) {
-    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *words;
-    let (mut a, mut b) = ([a0, a1, a2, a3], [b0, b1, b2, b3]);
-    let (mut c, mut d) = ([c0, c1, c2, c3], [d0, d1, d2, d3]);
-    four_quarters((&mut a, &mut b, &mut c, &mut d), turns);
-    let ([a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]) = (a, b, c, d);
-    *words = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
-}
-
-/// And one on their diagonals.
-#[inline]
-#[target_feature(enable = "avx2,bmi2")]
-pub(super) fn lane_diagonals(words: &mut [__m256i; 16], turns: Turns) {
-    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *words;
-    let (mut a, mut b) = ([a0, a1, a2, a3], [b1, b2, b3, b0]);
-    let (mut c, mut d) = ([c2, c3, c0, c1], [d3, d0, d1, d2]);
-    four_quarters((&mut a, &mut b, &mut c, &mut d), turns);
-    let ([a0, a1, a2, a3], [b1, b2, b3, b0], [c2, c3, c0, c1], [d3, d0, d1, d2]) = (a, b, c, d);
-    *words = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
-}
-
-/// Four words of the state, one in each place of a quarter round.
-type Quarters<'a> =
-    (&'a mut [__m256i; 4], &'a mut [__m256i; 4], &'a mut [__m256i; 4], &'a mut [__m256i; 4]);
-
-/// Four quarter rounds, two at a time: more do not fit the 16 registers.
-#[inline]
-#[target_feature(enable = "avx2,bmi2")]
-fn four_quarters((a, b, c, d): Quarters<'_>, turns: Turns) {
-    for i in [0, 2] {
-        let mut one = [a[i], b[i], c[i], d[i]];
-        let mut other = [a[i + 1], b[i + 1], c[i + 1], d[i + 1]];
-        two_quarters(&mut one, &mut other, turns);
-        [a[i], b[i], c[i], d[i]] = one;
-        [a[i + 1], b[i + 1], c[i + 1], d[i + 1]] = other;
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,bmi2")]
-fn two_quarters(one: &mut [__m256i; 4], other: &mut [__m256i; 4], (by_16, by_8): Turns) {
-    let ([mut a, mut b, mut c, mut d], [mut e, mut f, mut g, mut h]) = (*one, *other);
-    (a, e) = (_mm256_add_epi32(a, b), _mm256_add_epi32(e, f));
-    (d, h) = (_mm256_xor_si256(d, a), _mm256_xor_si256(h, e));
-    (d, h) = (_mm256_shuffle_epi8(d, by_16), _mm256_shuffle_epi8(h, by_16));
-    (c, g) = (_mm256_add_epi32(c, d), _mm256_add_epi32(g, h));
-    (b, f) = (_mm256_xor_si256(b, c), _mm256_xor_si256(f, g));
-    (b, f) = (turn::<12, 20>(b), turn::<12, 20>(f));
-    (a, e) = (_mm256_add_epi32(a, b), _mm256_add_epi32(e, f));
-    (d, h) = (_mm256_xor_si256(d, a), _mm256_xor_si256(h, e));
-    (d, h) = (_mm256_shuffle_epi8(d, by_8), _mm256_shuffle_epi8(h, by_8));
-    (c, g) = (_mm256_add_epi32(c, d), _mm256_add_epi32(g, h));
-    (b, f) = (_mm256_xor_si256(b, c), _mm256_xor_si256(f, g));
-    (b, f) = (turn::<7, 25>(b), turn::<7, 25>(f));
-    (*one, *other) = ([a, b, c, d], [e, f, g, h]);
+    *words = lanes.words();
 }
 
 /// Twenty rounds over sets of two blocks, which lie in the halves of four registers.
@@ -141,6 +296,13 @@ pub(super) fn row_diagonals<const SETS: usize>(sets: &mut [[__m256i; 4]; SETS], 
         *c = _mm256_shuffle_epi32::<0x93>(*c);
         *d = _mm256_shuffle_epi32::<0x4e>(*d);
     }
+}
+
+/// Turns words by `LEFT` bits; `RIGHT` is what is missing to 32.
+#[inline]
+#[target_feature(enable = "avx2,bmi2")]
+fn turn<const LEFT: i32, const RIGHT: i32>(words: __m256i) -> __m256i {
+    _mm256_or_si256(_mm256_slli_epi32::<LEFT>(words), _mm256_srli_epi32::<RIGHT>(words))
 }
 
 #[inline]

@@ -8,7 +8,7 @@ use super::super::beside::{Beside, KEY_AT_END, KEY_SOON};
 use super::super::one_block::OneBlock;
 use super::super::schedule::{BLOCK_LEN, CONSTANTS};
 use super::chacha;
-use super::rounds::{lane_columns, lane_diagonals, row_columns, row_diagonals, turns};
+use super::rounds::{Lanes, row_columns, row_diagonals, turns};
 
 /// Blocks of key stream that are put by, and what a pass may make behind the last.
 pub(super) const STREAM_LEN: usize = 48;
@@ -17,14 +17,12 @@ pub(super) const STREAM_LEN: usize = 48;
 pub(super) type Stream = [MaybeUninit<[__m256i; 2]>; STREAM_LEN];
 
 /// Most blocks that a pass makes.
-pub(super) const PASS_LEN: usize = 12;
+pub(super) const PASS_LEN: usize = 8;
 
 /// How many blocks the next pass makes when so many are left.
 pub(super) const fn pass_len(left: usize) -> usize {
     match left {
-        11.. => 12,
-        9 | 10 => 10,
-        7 | 8 => 8,
+        7.. => 8,
         5 | 6 => 6,
         3 | 4 => 4,
         _ => 2,
@@ -98,8 +96,6 @@ pub(super) unsafe fn pass<const KEY: u8>(
     // SAFETY: the caller's promises.
     unsafe {
         match len {
-            12 => mixed::<1, 2, KEY>(job, from, sink, beside),
-            10 => mixed::<1, 1, KEY>(job, from, sink, beside),
             8 => mixed::<1, 0, KEY>(job, from, sink, beside),
             6 => mixed::<0, 3, KEY>(job, from, sink, beside),
             4 => mixed::<0, 2, KEY>(job, from, sink, beside),
@@ -117,19 +113,20 @@ unsafe fn mixed<const LANES: usize, const SETS: usize, const KEY: u8>(
     sink: &mut Sink<'_>,
     beside: &mut Beside,
 ) {
-    #[expect(clippy::cast_possible_truncation, reason = "no datagram has so many blocks")]
-    let number = from as u32 + 1;
+    // Block 0 has no text.
+    let number = u32::try_from(from + 1).unwrap_or_default();
     let first = [lane_state(job, number); LANES];
-    #[expect(clippy::cast_possible_truncation, reason = "zero or one")]
-    let row_first = row_states::<SETS>(job, number + 8 * LANES as u32);
-    let (mut lanes, mut sets) = (first, row_first);
+    let row_first = row_states::<SETS>(job, number);
+    let (mut lanes, mut sets) =
+        ([(); LANES].map(|()| Lanes::new(&lane_state(job, number))), row_first);
     // SAFETY: the caller's promises.
     unsafe { rounds::<LANES, SETS, KEY>(&mut lanes, &mut sets, (job, beside)) };
-    for (words, first) in lanes.iter_mut().zip(&first) {
+    for (lanes, first) in lanes.iter().zip(&first) {
+        let mut words = lanes.words();
         for (word, first) in words.iter_mut().zip(first) {
             *word = _mm256_add_epi32(*word, *first);
         }
-        for (block, (low, high)) in chacha::blocks(words).into_iter().enumerate() {
+        for (block, (low, high)) in chacha::blocks(&words).into_iter().enumerate() {
             // SAFETY: the caller's promises.
             unsafe { sink.take(from + block, low, high) };
         }
@@ -137,7 +134,7 @@ unsafe fn mixed<const LANES: usize, const SETS: usize, const KEY: u8>(
     for (set, (words, first)) in sets.iter().zip(&row_first).enumerate() {
         for (block, [low, high]) in chacha::row_pair(words, first).into_iter().enumerate() {
             // SAFETY: the caller's promises.
-            unsafe { sink.take(from + 8 * LANES + 2 * set + block, low, high) };
+            unsafe { sink.take(from + 2 * set + block, low, high) };
         }
     }
 }
@@ -150,21 +147,21 @@ unsafe fn mixed<const LANES: usize, const SETS: usize, const KEY: u8>(
 #[inline]
 #[target_feature(enable = "avx2,bmi2")]
 unsafe fn rounds<const LANES: usize, const SETS: usize, const KEY: u8>(
-    lanes: &mut [[__m256i; 16]; LANES],
+    lanes: &mut [Lanes; LANES],
     sets: &mut [[__m256i; 4]; SETS],
     (job, beside): (&Job<'_>, &mut Beside),
 ) {
     let mut block = OneBlock::new(job);
     let turns = turns();
     for _ in 0..5 {
-        for words in lanes.iter_mut() {
-            lane_columns(words, turns);
+        for lanes in lanes.iter_mut() {
+            lanes.columns();
         }
         row_columns(sets, turns);
         // SAFETY: the caller's promise.
         unsafe { beside.early_round::<KEY, true>(&mut block) };
-        for words in lanes.iter_mut() {
-            lane_diagonals(words, turns);
+        for lanes in lanes.iter_mut() {
+            lanes.diagonals();
         }
         row_diagonals(sets, turns);
         // SAFETY: the caller's promise.
@@ -174,14 +171,14 @@ unsafe fn rounds<const LANES: usize, const SETS: usize, const KEY: u8>(
         beside.note_key(&block);
     }
     for _ in 0..5 {
-        for words in lanes.iter_mut() {
-            lane_columns(words, turns);
+        for lanes in lanes.iter_mut() {
+            lanes.columns();
         }
         row_columns(sets, turns);
         // SAFETY: the caller's promise.
         unsafe { beside.late_round::<KEY, true>(&mut block) };
-        for words in lanes.iter_mut() {
-            lane_diagonals(words, turns);
+        for lanes in lanes.iter_mut() {
+            lanes.diagonals();
         }
         row_diagonals(sets, turns);
         // SAFETY: the caller's promise.
