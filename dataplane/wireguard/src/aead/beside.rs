@@ -15,6 +15,10 @@ use super::{Job, TAG_LEN};
 /// Rounds of `ChaCha20`.
 const ROUNDS: usize = 20;
 
+/// Texts of up to so many octets are authenticated behind their one pass, and their key is made all through
+/// it: made in the first half of the rounds, it would hold these up for longer than is won in the other.
+pub(super) const SHORT: usize = 128;
+
 /// The work beside vectors for one packet.
 pub(super) struct Beside {
     progress: Progress,

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::super::Job;
-use super::super::beside::{Beside, KEY_AT_END, KEY_KNOWN, KEY_SOON};
+use super::super::beside::{Beside, KEY_AT_END, KEY_KNOWN, KEY_SOON, SHORT};
 use super::super::chunk::{bears_tag, write_tag};
 use super::super::schedule::BLOCK_LEN;
 use super::stream::{PASS_LEN, STREAM_LEN, Sink, Stream, pass, pass_len};
@@ -67,9 +67,7 @@ fn seal(job: &mut Job<'_>) {
 fn open(job: &mut Job<'_>, rows: &mut Stream) -> usize {
     let (text, len) = (job.octets.as_mut_ptr(), job.len);
     let blocks = len.div_ceil(BLOCK_LEN);
-    // As many as there are rows for, and a short pass first, as there is no key yet.
     let stashed = blocks.min(STREAM_LEN - PASS_LEN);
-    let mut done = 0;
     let mut sink = Sink { text, blocks, rows: Some(rows) };
     let mut beside = Beside::new(job);
     // SAFETY: each block of text and what follows it lie in the job's octets, and so does the tag.
@@ -77,29 +75,45 @@ fn open(job: &mut Job<'_>, rows: &mut Stream) -> usize {
         if blocks == 0 {
             beside.make_key(job);
         } else {
-            let mut left = stashed.div_ceil(PASS_LEN);
-            let first = stashed - PASS_LEN * (left - 1);
-            beside.plan(len.min(FIRST_OCTETS), true);
-            pass::<KEY_SOON>(job, 0, pass_len(first), &mut sink, &mut beside);
-            done = first;
-            left -= 1;
-            while left > 0 {
-                let share = (len - beside.at()).div_ceil(left).min(PASS_OCTETS);
-                beside.plan(beside.at() + share, false);
-                pass::<KEY_KNOWN>(job, done, PASS_LEN, &mut sink, &mut beside);
-                done += PASS_LEN;
-                left -= 1;
-            }
+            put_by(job, stashed, &mut sink, &mut beside);
         }
         job.accepted = bears_tag(text, len, beside.tag());
         if job.accepted {
             sink.add_rows(stashed);
-            if done < blocks {
-                add_rest(job, done, &mut sink);
+            if stashed < blocks {
+                add_rest(job, stashed, &mut sink);
             }
         }
     }
     stashed + PASS_LEN
+}
+
+/// Makes the first `count` blocks, and authenticates beside.
+///
+/// # Safety
+///
+/// The text can be read, and the sink puts the blocks by.
+#[inline]
+#[target_feature(enable = "avx2,bmi2")]
+unsafe fn put_by(job: &Job<'_>, count: usize, sink: &mut Sink<'_>, beside: &mut Beside) {
+    // A short pass comes first, as there is no key yet.
+    let mut left = (count - 1) / PASS_LEN;
+    let mut done = count - PASS_LEN * left;
+    // SAFETY: the caller's promises; a sealed text can be authenticated anywhere.
+    unsafe {
+        if job.len <= SHORT {
+            return pass::<KEY_AT_END>(job, 0, pass_len(done), sink, beside);
+        }
+        beside.plan(job.len.min(FIRST_OCTETS), true);
+        pass::<KEY_SOON>(job, 0, pass_len(done), sink, beside);
+        while left > 0 {
+            let share = (job.len - beside.at()).div_ceil(left).min(PASS_OCTETS);
+            beside.plan(beside.at() + share, false);
+            pass::<KEY_KNOWN>(job, done, PASS_LEN, sink, beside);
+            done += PASS_LEN;
+            left -= 1;
+        }
+    }
 }
 
 /// Adds the blocks from number `done` on to a text that is authenticated.

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::super::Job;
-use super::super::beside::{Beside, KEY_AT_END, KEY_KNOWN, KEY_SOON};
+use super::super::beside::{Beside, KEY_AT_END, KEY_KNOWN, KEY_SOON, SHORT};
 use super::super::chunk::{bears_tag, write_tag};
 use super::super::schedule::BLOCK_LEN;
 use super::stream::{PASS_LEN, Sink, Stream, pass, pass_len};
@@ -83,6 +83,8 @@ fn open(job: &mut Job<'_>, rows: &mut Stream, powers: &mut MaybeUninit<Powers>) 
     unsafe {
         if blocks == 0 {
             beside.make_key(job);
+        } else if len <= SHORT {
+            pass::<KEY_AT_END>(job, 0, done, &mut sink, (&mut beside, None));
         } else {
             beside.plan(first_octets(len), true);
             pass::<KEY_SOON>(job, 0, done, &mut sink, (&mut beside, wanted));
