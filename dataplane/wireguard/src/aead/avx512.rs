@@ -289,12 +289,16 @@ impl Bench<'_> {
                 let [r0, r1, pad @ ..] = key;
                 let mut progress = Progress::new(text.start, text.len);
                 progress.set_factor([r0, r1]);
-                if COSTS.prefers_wide(text.len) {
-                    let powers = Powers::new(progress.factor());
-                    wide::wide(&mut progress, pad, &powers)
+                let tag = if COSTS.prefers_wide(text.len) {
+                    let mut powers = Powers::new(progress.factor());
+                    let tag = wide::wide(&mut progress, pad, &powers);
+                    powers.wipe();
+                    tag
                 } else {
                     progress.finish(pad)
-                }
+                };
+                progress.wipe();
+                tag
             };
             [self.tags[0][packet], self.tags[1][packet]] = [lower(tag), upper(tag)];
         }

@@ -171,4 +171,11 @@ impl Beside {
         // SAFETY: the caller's promise.
         unsafe { self.progress.finish(self.pad) }
     }
+
+    /// Overwrites what is secret.
+    #[inline(always)]
+    pub(super) fn wipe(&mut self) {
+        self.pad = [0; 2];
+        self.progress.wipe();
+    }
 }

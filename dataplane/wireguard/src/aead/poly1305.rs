@@ -198,10 +198,14 @@ impl Progress {
             self.add([lower(last), upper(last)]);
         }
         self.add([0, self.len as u64]);
-        let tag = self.accumulator.tag(pad);
-        // The accumulator and r live in registers, or are overwritten by the next packet.
-        core::hint::black_box(&mut self.accumulator).r = [0; 2];
-        tag
+        self.accumulator.tag(pad)
+    }
+
+    /// Overwrites what is secret.
+    #[inline(always)]
+    pub(super) fn wipe(&mut self) {
+        self.accumulator = Accumulator { h: [0; 3], r: [0; 2] };
+        zeroize::optimization_barrier(self);
     }
 
     /// Absorbs a block that is not whole in the text.
@@ -227,7 +231,9 @@ pub(super) unsafe fn tag(key: &[u64; 4], text: *const u8, len: usize) -> u128 {
     let mut progress = Progress::new(text, len);
     progress.set_factor([r0, r1]);
     // SAFETY: the caller's promise.
-    unsafe { progress.finish(pad) }
+    let tag = unsafe { progress.finish(pad) };
+    progress.wipe();
+    tag
 }
 
 /// Keys and texts at the edges of the arithmetic, for every implementation of it.

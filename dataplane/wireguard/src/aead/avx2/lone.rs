@@ -58,6 +58,7 @@ fn seal(job: &mut Job<'_>) {
         }
         write_tag(text, len, beside.tag());
     }
+    beside.wipe();
     job.accepted = true;
 }
 
@@ -78,6 +79,7 @@ fn open(job: &mut Job<'_>, rows: &mut Stream) -> usize {
             put_by(job, stashed, &mut sink, &mut beside);
         }
         job.accepted = bears_tag(text, len, beside.tag());
+        beside.wipe();
         if job.accepted {
             sink.add_rows(stashed);
             if stashed < blocks {

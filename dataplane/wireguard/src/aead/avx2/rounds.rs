@@ -238,12 +238,14 @@ impl Lanes {
         );
     }
 
-    /// The words.
+    /// Takes the words out.
     #[inline]
     #[target_feature(enable = "avx2,bmi2")]
-    pub(super) fn words(&self) -> [__m256i; 16] {
+    pub(super) fn take(&mut self) -> [__m256i; 16] {
         let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, d0, d1, d2, d3] = self.registers;
         let [c2, c3, ..] = self.aside.words;
+        self.aside.words = [_mm256_setzero_si256(); 4];
+        zeroize::optimization_barrier(&self.aside);
         [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3]
     }
 }
@@ -257,7 +259,7 @@ pub(super) fn lane_rounds(words: &mut [__m256i; 16]) {
         lanes.columns();
         lanes.diagonals();
     }
-    *words = lanes.words();
+    *words = lanes.take();
 }
 
 /// Twenty rounds over sets of two blocks, which lie in the halves of four registers.

@@ -121,8 +121,8 @@ unsafe fn mixed<const LANES: usize, const SETS: usize, const KEY: u8>(
         ([(); LANES].map(|()| Lanes::new(&lane_state(job, number))), row_first);
     // SAFETY: the caller's promises.
     unsafe { rounds::<LANES, SETS, KEY>(&mut lanes, &mut sets, (job, beside)) };
-    for (lanes, first) in lanes.iter().zip(&first) {
-        let mut words = lanes.words();
+    for (lanes, first) in lanes.iter_mut().zip(&first) {
+        let mut words = lanes.take();
         for (word, first) in words.iter_mut().zip(first) {
             *word = _mm256_add_epi32(*word, *first);
         }

@@ -14,24 +14,25 @@ use super::wide::{self, Powers};
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 pub(super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>], order: &[u8]) {
-    let mut powers = MaybeUninit::<Powers>::uninit();
-    if SEAL {
-        for position in order {
-            let Some(job) = jobs.get_mut(usize::from(*position)) else { continue };
-            seal(job, &mut powers);
-        }
-        return;
-    }
+    let mut powers = MaybeUninit::uninit();
     let mut rows = [MaybeUninit::uninit(); PASS_LEN];
-    let mut used = 0;
+    let (mut used, mut longest) = (0, 0);
     for position in order {
         let Some(job) = jobs.get_mut(usize::from(*position)) else { continue };
-        used = used.max(open(job, &mut rows, &mut powers));
+        longest = longest.max(job.len);
+        if SEAL {
+            seal(job, &mut powers);
+        } else {
+            used = used.max(open(job, &mut rows, &mut powers));
+        }
     }
     for row in rows.iter_mut().take(used) {
         row.write(_mm512_setzero_si512());
     }
     zeroize::optimization_barrier(&rows);
+    if longest >= wide_len(SEAL) {
+        powers.write(Powers::start([0; 2])).wipe();
+    }
 }
 
 /// The key stream is added at once, and authenticated beside the next pass.
@@ -64,6 +65,7 @@ fn seal(job: &mut Job<'_>, powers: &mut MaybeUninit<Powers>) {
         }
         write_tag(text, len, tag::<true>(&mut beside, len, powers));
     }
+    beside.wipe();
     job.accepted = true;
 }
 
@@ -90,6 +92,7 @@ fn open(job: &mut Job<'_>, rows: &mut Stream, powers: &mut MaybeUninit<Powers>) 
             pass::<KEY_SOON>(job, 0, done, &mut sink, (&mut beside, wanted));
         }
         job.accepted = bears_tag(text, len, tag::<false>(&mut beside, len, powers));
+        beside.wipe();
         if job.accepted {
             sink.add_rows(done.min(blocks));
             if done < blocks {
@@ -125,6 +128,9 @@ const PASS_OCTETS: usize = 16 * 44;
 const fn wide_len(seal: bool) -> usize {
     if seal { 240 } else { 700 }
 }
+
+// Only a pass that makes the key soon makes the powers.
+const _: () = assert!(SHORT < wide_len(true) && SHORT < wide_len(false));
 
 /// How much of a text is authenticated beside the first pass, so that full lanes are left.
 const fn first_octets(len: usize) -> usize {

@@ -54,6 +54,14 @@ impl Powers {
         }
     }
 
+    /// Overwrites them.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) fn wipe(&mut self) {
+        *self = Self::start([0; 2]);
+        zeroize::optimization_barrier(self);
+    }
+
     /// All powers.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
