@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     #[arg(long, value_delimiter = ',', default_value = "0,64,128,256,512,1024,1420,imix")]
     sizes: Vec<Size>,
     /// Packets of a batch, up to 64.
-    #[arg(long, value_delimiter = ',', default_value = "1,4,8,16,32,64")]
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,8,16,32,64")]
     batches: Vec<usize>,
     /// Keys, used in turn; so many that they leave the caches show what that costs.
     #[arg(long, value_delimiter = ',', default_value = "16")]

@@ -8,10 +8,14 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod beside;
+#[cfg(target_arch = "x86_64")]
 mod chunk;
 #[cfg(target_arch = "x86_64")]
 mod costs;
 mod implementation;
+#[cfg(target_arch = "x86_64")]
+mod one_block;
 #[cfg(target_arch = "x86_64")]
 mod poly1305;
 mod portable;

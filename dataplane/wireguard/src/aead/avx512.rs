@@ -27,14 +27,14 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::Job;
-use super::avx2;
 use super::chunk::{Chunk, Tags};
 use super::costs::{self, Costs};
-use super::poly1305;
+use super::poly1305::{Progress, lower, upper};
 use super::schedule::{self, Blocks, CHUNK_LEN, LIST_LEN, SLICE_LEN, Walk};
 use chacha::Keys;
 use one_time::OneTimeKeys;
 use poly::{Lanes, Text};
+use wide::Powers;
 
 /// Measured on Zen 4.
 const COSTS: Costs =
@@ -73,13 +73,7 @@ pub(super) fn seal(jobs: &mut [Job<'_>]) -> bool {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     if costs::one_by_one(jobs, &COSTS) {
-        // For up to three blocks shorter registers are faster.
-        if jobs.iter().all(|job| job.len <= 128) {
-            avx2::lone::run::<SEAL>(jobs);
-        } else {
-            lone::run::<SEAL>(jobs);
-        }
-        return;
+        return lone::run::<SEAL>(jobs, schedule::in_order(jobs.len()));
     }
     // Locals, as a structure of this size would be made elsewhere and copied.
     let mut bench = Bench {
@@ -95,15 +89,16 @@ fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
     for slice in jobs.chunks_mut(SLICE_LEN) {
         let likeness = schedule::lens(slice, &mut lens);
         if likeness.too_long {
-            lone::run::<SEAL>(slice);
+            lone::run::<SEAL>(slice, schedule::in_order(slice.len()));
             continue;
         }
-        let sorted = if likeness.alike {
-            &schedule::IN_ORDER
+        let sorted;
+        let mut order = if likeness.alike {
+            schedule::in_order(slice.len())
         } else {
-            &schedule::longest_first(&lens, slice.len())
+            sorted = schedule::longest_first(&lens, slice.len());
+            sorted.get(..slice.len()).unwrap_or_default()
         };
-        let mut order = sorted.get(..slice.len()).unwrap_or_default();
         while !order.is_empty() {
             let count = schedule::chunk_len(order, &lens);
             let Some((now, later)) = order.split_at_checked(count) else { break };
@@ -291,13 +286,21 @@ impl Bench<'_> {
             // SAFETY: the key of a packet was noted, and its text has its length.
             let tag = unsafe {
                 let key = self.one_time.one(packet);
-                if COSTS.prefers_wide(text.len) {
-                    wide::wide(&key, text)
+                let [r0, r1, pad @ ..] = key;
+                let mut progress = Progress::new(text.start, text.len);
+                progress.set_factor([r0, r1]);
+                let tag = if COSTS.prefers_wide(text.len) {
+                    let mut powers = Powers::new(progress.factor());
+                    let tag = wide::wide(&mut progress, pad, &powers);
+                    powers.wipe();
+                    tag
                 } else {
-                    poly1305::tag(&key, core::slice::from_raw_parts(text.start, text.len))
-                }
+                    progress.finish(pad)
+                };
+                progress.wipe();
+                tag
             };
-            [self.tags[0][packet], self.tags[1][packet]] = tag;
+            [self.tags[0][packet], self.tags[1][packet]] = [lower(tag), upper(tag)];
         }
         let mut from = alone;
         while from < count {

@@ -6,6 +6,7 @@
 )]
 
 use super::Job;
+use super::poly1305::{joined, lower, upper};
 use super::schedule::{CHUNK_LEN, LIST_LEN};
 
 /// Up to 32 packets, the longest first. Entries behind the last repeat it, for lanes without a packet,
@@ -63,7 +64,7 @@ impl Chunk {
         let places = self.texts.iter().zip(&self.lens).zip(low.iter().zip(high));
         for ((text, len), (low, high)) in places.take(self.count) {
             // SAFETY: a job has room for the tag behind its text.
-            unsafe { write_tag(*text, *len, [*low, *high]) };
+            unsafe { write_tag(*text, *len, joined([*low, *high])) };
         }
     }
 
@@ -75,7 +76,7 @@ impl Chunk {
         let mut accepted = 0;
         for (packet, ((text, len), (low, high))) in places.take(self.count).enumerate() {
             // SAFETY: a job has a tag behind its text.
-            let right = unsafe { bears_tag(*text, *len, [*low, *high]) };
+            let right = unsafe { bears_tag(*text, *len, joined([*low, *high])) };
             accepted |= u32::from(right) << packet;
         }
         accepted
@@ -88,9 +89,9 @@ impl Chunk {
 ///
 /// The text of `len` octets and 16 octets behind it can be written.
 #[inline]
-pub(super) unsafe fn write_tag(text: *mut u8, len: usize, tag: [u64; 2]) {
+pub(super) unsafe fn write_tag(text: *mut u8, len: usize, tag: u128) {
     // SAFETY: the caller's promise.
-    unsafe { text.add(len).cast::<[u64; 2]>().write_unaligned(tag) };
+    unsafe { text.add(len).cast::<u128>().write_unaligned(tag) };
 }
 
 /// Whether this tag lies behind a text. All bits are compared, whatever the first ones say.
@@ -99,8 +100,9 @@ pub(super) unsafe fn write_tag(text: *mut u8, len: usize, tag: [u64; 2]) {
 ///
 /// The text of `len` octets and 16 octets behind it can be read.
 #[inline]
-pub(super) unsafe fn bears_tag(text: *const u8, len: usize, [low, high]: [u64; 2]) -> bool {
+pub(super) unsafe fn bears_tag(text: *const u8, len: usize, tag: u128) -> bool {
     // SAFETY: the caller's promise.
-    let theirs = unsafe { text.add(len).cast::<[u64; 2]>().read_unaligned() };
-    (low ^ theirs[0]) | (high ^ theirs[1]) == 0
+    let theirs = unsafe { text.add(len).cast::<u128>().read_unaligned() };
+    let differences = tag ^ theirs;
+    lower(differences) | upper(differences) == 0
 }

@@ -1,105 +1,238 @@
 //! Poly1305 (RFC 8439 2.5) of one text with ordinary instructions: what a packet that stands alone,
 //! and is short, gets. Over an empty associated text, as the AEAD (2.8) composes it.
 
+#![expect(unsafe_code, reason = "reads texts that are known by pointers")]
+#![expect(
+    clippy::inline_always,
+    reason = "only inside the code for vectors does it run while vectors are busy"
+)]
+
 use super::TAG_LEN;
 
 /// Clears the bits of `r` that the specification wants clear.
 pub(super) const CLAMP: [u64; 2] = [0x0fff_fffc_0fff_ffff, 0x0fff_fffc_0fff_fffc];
 
-/// The accumulator, in three words of which the last has a few bits.
+/// The sum of the blocks so far, of which the last is added but not multiplied yet, in three words of
+/// which the third has a few bits; and the factor.
+#[derive(Clone, Copy)]
 struct Accumulator {
     h: [u64; 3],
     r: [u64; 2],
 }
 
 impl Accumulator {
-    /// Adds a block, whose bit 128 is `top`, and multiplies by `r`.
-    #[inline]
-    fn absorb(&mut self, block: [u64; 2], top: u64) {
+    /// Takes the one-time key's first half as factor.
+    #[inline(always)]
+    const fn set_factor(&mut self, r: [u64; 2]) {
+        self.r = [r[0] & CLAMP[0], r[1] & CLAMP[1]];
+    }
+
+    /// Multiplies and adds a block.
+    #[inline(always)]
+    fn absorb(&mut self, block: [u64; 2]) {
+        self.multiply_and_add(block, 1);
+    }
+
+    /// Multiplies what there is and adds a block, whose bit 128 is `top`. The block is added before the
+    /// upper part is folded in, as each step waits for that of the last one.
+    #[inline(always)]
+    fn multiply_and_add(&mut self, block: [u64; 2], top: u64) {
         let [h0, h1, h2] = self.h;
         let [r0, r1] = self.r;
-        let (h0, carry) = h0.overflowing_add(block[0]);
-        let (h1, carry) = h1.carrying_add_u64(block[1], carry);
-        let h2 = h2 + top + u64::from(carry);
         // r1 is a multiple of 4, so r1 * 2^128 = r1 / 4 * 5 modulo 2^130 - 5.
         let s1 = r1 + (r1 >> 2);
-        let low = wide(h0, r0) + wide(h1, s1);
-        let high = wide(h0, r1) + wide(h1, r0) + u128::from(h2 * s1) + (low >> 64);
-        let top = h2 * r0 + upper(high);
-        let folded = (top & !3) + (top >> 2);
-        let (h0, carry) = lower(low).overflowing_add(folded);
-        let (h1, carry) = lower(high).overflowing_add(u64::from(carry));
-        self.h = [h0, h1, (top & 3) + u64::from(carry)];
+        let low = wide(h0, r0) + u128::from(block[0]) + wide(h1, s1);
+        let high = wide(h0, r1) + u128::from(block[1]) + wide(h1, r0);
+        let high = high + u128::from(h2 * s1) + (low >> 64);
+        let third = h2 * r0 + upper(high);
+        let folded = (third & !3) + (third >> 2);
+        let (sum, carry) = joined([lower(low), lower(high)]).overflowing_add(u128::from(folded));
+        self.h = [lower(sum), upper(sum), (third & 3) + u64::from(carry) + top];
+    }
+
+    /// Multiplies, and gives the accumulator as it is between packets' parts.
+    #[inline(always)]
+    fn product(mut self) -> [u64; 3] {
+        self.multiply_and_add([0; 2], 0);
+        self.h
     }
 
     /// The accumulator modulo 2^130 - 5, plus `pad` modulo 2^128.
-    fn tag(&self, pad: [u64; 2]) -> [u64; 2] {
-        let [h0, h1, h2] = self.h;
+    #[inline(always)]
+    fn tag(self, pad: [u64; 2]) -> u128 {
+        let [h0, h1, h2] = self.product();
         let (g0, carry) = h0.overflowing_add(5);
         let (g1, carry) = h1.overflowing_add(u64::from(carry));
         let reached = (h2 + u64::from(carry)) >> 2;
         let mask = reached.wrapping_neg();
         let (h0, h1) = (h0 ^ (mask & (h0 ^ g0)), h1 ^ (mask & (h1 ^ g1)));
-        let (low, carry) = h0.overflowing_add(pad[0]);
-        [low, h1.wrapping_add(pad[1]).wrapping_add(u64::from(carry))]
+        joined([h0, h1]).wrapping_add(joined(pad))
     }
 }
 
-trait Carry {
-    fn carrying_add_u64(self, other: u64, carry: bool) -> (u64, bool);
-}
-
-impl Carry for u64 {
-    #[inline]
-    fn carrying_add_u64(self, other: u64, carry: bool) -> (u64, bool) {
-        let (sum, one) = self.overflowing_add(other);
-        let (sum, two) = sum.overflowing_add(Self::from(carry));
-        (sum, one | two)
-    }
-}
-
-#[inline]
+#[inline(always)]
 fn wide(a: u64, b: u64) -> u128 {
     u128::from(a) * u128::from(b)
 }
 
-#[inline]
+#[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
-const fn lower(value: u128) -> u64 {
+pub(super) const fn lower(value: u128) -> u64 {
     value as u64
 }
 
-#[inline]
-const fn upper(value: u128) -> u64 {
+/// A number of two words, the lower one first.
+#[inline(always)]
+pub(super) const fn joined([low, high]: [u64; 2]) -> u128 {
+    low as u128 | (high as u128) << 64
+}
+
+#[inline(always)]
+pub(super) const fn upper(value: u128) -> u64 {
     (value >> 64) as u64
 }
 
-#[inline]
-const fn words(block: &[u8; TAG_LEN]) -> [u64; 2] {
-    let value = u128::from_le_bytes(*block);
-    [lower(value), upper(value)]
+/// A text on its way through an accumulator.
+pub(super) struct Progress {
+    accumulator: Accumulator,
+    text: *const u8,
+    len: usize,
+    /// Octets that were absorbed.
+    at: usize,
+}
+
+impl Progress {
+    /// The beginning of a text, of which nothing is absorbed yet.
+    #[inline(always)]
+    pub(super) const fn new(text: *const u8, len: usize) -> Self {
+        Self { accumulator: Accumulator { h: [0; 3], r: [0; 2] }, text, len, at: 0 }
+    }
+
+    /// Takes the one-time key's first half as factor.
+    #[inline(always)]
+    pub(super) const fn set_factor(&mut self, r: [u64; 2]) {
+        self.accumulator.set_factor(r);
+    }
+
+    /// The factor, zero before it is known.
+    #[inline(always)]
+    pub(super) const fn factor(&self) -> [u64; 2] {
+        self.accumulator.r
+    }
+
+    /// The text and its length.
+    #[inline(always)]
+    pub(super) const fn text(&self) -> (*const u8, usize) {
+        (self.text, self.len)
+    }
+
+    /// Octets that were absorbed: whole blocks.
+    #[inline(always)]
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Absorbs the first block, for which no factor is needed.
+    ///
+    /// # Safety
+    ///
+    /// The text has it, and can be read.
+    #[inline(always)]
+    pub(super) const unsafe fn begin(&mut self) {
+        // SAFETY: the caller's promise.
+        let first = unsafe { self.text.cast::<[u64; 2]>().read_unaligned() };
+        self.accumulator.h = [first[0], first[1], 1];
+        self.at = TAG_LEN;
+    }
+
+    /// Absorbs the next whole block.
+    ///
+    /// # Safety
+    ///
+    /// The text has it, and can be read; another one was absorbed before.
+    #[inline(always)]
+    pub(super) unsafe fn step(&mut self) {
+        // SAFETY: the caller's promise.
+        let block = unsafe { self.text.add(self.at).cast::<[u64; 2]>().read_unaligned() };
+        self.accumulator.absorb(block);
+        self.at += TAG_LEN;
+    }
+
+    /// Absorbs whole blocks up to `end`, which is a multiple of their length.
+    ///
+    /// # Safety
+    ///
+    /// The text has them, and can be read.
+    #[inline(always)]
+    pub(super) unsafe fn go_to(&mut self, end: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.at == 0 && end > 0 {
+                self.begin();
+            }
+            while self.at < end {
+                self.step();
+            }
+        }
+    }
+
+    /// What was absorbed, multiplied: the accumulator before the next block.
+    #[inline(always)]
+    pub(super) fn product(&self) -> [u64; 3] {
+        self.accumulator.product()
+    }
+
+    /// Absorbs all that is left, and gives the tag.
+    ///
+    /// # Safety
+    ///
+    /// The text can be read for its length and 15 octets more.
+    #[inline(always)]
+    pub(super) unsafe fn finish(&mut self, pad: [u64; 2]) -> u128 {
+        // SAFETY: the caller's promise.
+        unsafe { self.go_to(self.len & !(TAG_LEN - 1)) };
+        if self.at < self.len {
+            // SAFETY: the caller's promise.
+            let last = unsafe { self.text.add(self.at).cast::<u128>().read_unaligned() };
+            let last = last & ((1 << (8 * (self.len - self.at))) - 1);
+            self.add([lower(last), upper(last)]);
+        }
+        self.add([0, self.len as u64]);
+        self.accumulator.tag(pad)
+    }
+
+    /// Overwrites what is secret.
+    #[inline(always)]
+    pub(super) fn wipe(&mut self) {
+        self.accumulator = Accumulator { h: [0; 3], r: [0; 2] };
+        zeroize::optimization_barrier(self);
+    }
+
+    /// Absorbs a block that is not whole in the text.
+    #[inline(always)]
+    fn add(&mut self, block: [u64; 2]) {
+        if self.at == 0 {
+            self.accumulator.h = [block[0], block[1], 1];
+        } else {
+            self.accumulator.absorb(block);
+        }
+        self.at += TAG_LEN;
+    }
 }
 
 /// The tag over a sealed text, by the one-time key `r` and `s`, each of two words.
-#[inline]
-pub(super) fn tag(key: &[u64; 4], text: &[u8]) -> [u64; 2] {
+///
+/// # Safety
+///
+/// The text can be read for its length and 15 octets more.
+#[inline(always)]
+pub(super) unsafe fn tag(key: &[u64; 4], text: *const u8, len: usize) -> u128 {
     let [r0, r1, pad @ ..] = *key;
-    let mut state = Accumulator { h: [0; 3], r: [r0 & CLAMP[0], r1 & CLAMP[1]] };
-    let (blocks, rest) = text.as_chunks::<TAG_LEN>();
-    for block in blocks {
-        state.absorb(words(block), 1);
-    }
-    if !rest.is_empty() {
-        let mut last = [0; TAG_LEN];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
-        state.absorb(words(&last), 1);
-    }
-    state.absorb([0, text.len() as u64], 1);
-    let tag = state.tag(pad);
-    // The accumulator and r live in registers, or are overwritten by the next packet.
-    core::hint::black_box(&mut state).r = [0; 2];
+    let mut progress = Progress::new(text, len);
+    progress.set_factor([r0, r1]);
+    // SAFETY: the caller's promise.
+    let tag = unsafe { progress.finish(pad) };
+    progress.wipe();
     tag
 }
 
@@ -136,7 +269,7 @@ pub(super) mod edges {
     }
 
     /// The tag by the library.
-    pub(in super::super) fn expected(key: &[u64; 4], text: &[u8]) -> [u64; 2] {
+    pub(in super::super) fn expected(key: &[u64; 4], text: &[u8]) -> u128 {
         let mut octets = text.to_vec();
         octets.resize(text.len().next_multiple_of(TAG_LEN), 0);
         octets.extend_from_slice(&0_u64.to_le_bytes());
@@ -144,7 +277,7 @@ pub(super) mod edges {
         let key: Vec<u8> = key.iter().flat_map(|word| word.to_le_bytes()).collect();
         let key = <[u8; 32]>::try_from(key).unwrap();
         let tag: [u8; TAG_LEN] = Poly1305::new(&key.into()).compute_unpadded(&octets).into();
-        super::words(&tag)
+        u128::from_le_bytes(tag)
     }
 
     /// Lengths around blocks, rows and steps.
@@ -163,7 +296,11 @@ mod tests {
                 .iter()
                 .flat_map(|key| edges::texts(len).into_iter().map(move |text| (key, text)))
             {
-                assert_eq!(tag(key, &text), edges::expected(key, &text), "{key:x?}, {len} octets");
+                let mut text = text;
+                text.reserve(15);
+                // SAFETY: there is room behind the text.
+                let tag = unsafe { tag(key, text.as_ptr(), len) };
+                assert_eq!(tag, edges::expected(key, &text), "{key:x?}, {len} octets");
             }
         }
     }

@@ -10,8 +10,13 @@ use super::Job;
 /// Jobs that are looked at together; longer batches are cut.
 pub(super) const SLICE_LEN: usize = 64;
 
-/// The order of jobs that are all alike.
-pub(super) const IN_ORDER: [u8; SLICE_LEN] = {
+/// The order of up to [`SLICE_LEN`] jobs that are all alike.
+#[inline(always)]
+pub(super) fn in_order(count: usize) -> &'static [u8] {
+    IN_ORDER.get(..count).unwrap_or(&IN_ORDER)
+}
+
+static IN_ORDER: [u8; SLICE_LEN] = {
     let mut order = [0; SLICE_LEN];
     let mut position = 0;
     while position < SLICE_LEN {
@@ -328,15 +333,5 @@ pub(super) const fn pass_len(left: usize) -> usize {
         9..=12 => 12,
         5..=8 => 8,
         _ => 4,
-    }
-}
-
-/// As [`pass_len`] for the blocks of one packet, of which the last two may be made as a pair.
-#[inline(always)]
-pub(super) const fn lone_pass_len(left: usize) -> usize {
-    match left {
-        17..=18 => 18,
-        9..=10 => 10,
-        _ => pass_len(left),
     }
 }

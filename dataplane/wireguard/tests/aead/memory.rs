@@ -72,7 +72,7 @@ fn on_the_edge(implementation: Implementation, packets: &[Packet], at_end: bool)
 fn frames_at_the_end_and_at_the_start_of_a_page_do_not_fault() {
     let mut stream = Stream(8);
     for implementation in implementations("pages") {
-        for len in (0..200).chain((200..1500).step_by(7)) {
+        for len in (0..200).chain((200..1500).step_by(7)).chain((1500..3900).step_by(61)) {
             for at_end in [false, true] {
                 let count = 1 + len % 19;
                 let packets: Vec<Packet> = (0..count).map(|_| stream.packet(len)).collect();

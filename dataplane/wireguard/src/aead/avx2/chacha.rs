@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::super::chunk::Chunk;
 use super::super::schedule::{Blocks, CONSTANTS};
-use super::PACKETS;
+use super::{PACKETS, rounds};
 
 /// How many blocks the next pass makes when so many are left.
 pub(super) const fn pass_len(left: usize) -> usize {
@@ -39,7 +39,7 @@ impl Keys {
     ///
     /// The chunk's keys can be read as long as passes are made.
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     pub(super) unsafe fn load(&mut self, chunk: &Chunk, blocks: usize) {
         self.rows.copy_from_slice(&chunk.keys[..PACKETS]);
         self.counters.copy_from_slice(&chunk.counters[..PACKETS]);
@@ -75,7 +75,7 @@ impl Keys {
     /// `load` was called; each packet named in `blocks` is one of its; 64 octets can be read and
     /// written at each of their first `len` places.
     #[inline(never)]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     pub(super) unsafe fn pass(&self, blocks: &Blocks, len: usize) {
         // SAFETY: the caller's promises.
         unsafe {
@@ -89,7 +89,7 @@ impl Keys {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     unsafe fn in_lanes(&self, blocks: &Blocks) {
         let zero = _mm256_setzero_si256();
         let mut state = [zero; 16];
@@ -113,7 +113,7 @@ impl Keys {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     unsafe fn in_rows<const SETS: usize>(&self, blocks: &Blocks) {
         let [a, b, c, d] = CONSTANTS;
         let mut state = [[_mm256_setzero_si256(); 4]; SETS];
@@ -147,43 +147,59 @@ impl Keys {
 ///
 /// 64 octets can be read and written at each place.
 #[inline(never)]
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn lanes(state: &[__m256i; 16], places: &[*mut u8; 8]) {
+#[target_feature(enable = "avx2,bmi2")]
+unsafe fn lanes(state: &[__m256i; 16], places: &[*mut u8; 8]) {
     let mut words = *state;
-    rounds(&mut words);
+    rounds::lane_rounds(&mut words);
     for (word, first) in words.iter_mut().zip(state) {
         *word = _mm256_add_epi32(*word, *first);
     }
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = words;
+    for ((low, high), at) in blocks(&words).into_iter().zip(places) {
+        // SAFETY: the caller's promise.
+        unsafe { put(*at, low, high) };
+    }
+}
+
+/// Eight blocks in halves, from their words.
+#[inline]
+#[target_feature(enable = "avx2,bmi2")]
+pub(super) fn blocks(words: &[__m256i; 16]) -> [(__m256i, __m256i); 8] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *words;
     let low = transposed(&[a, b, c, d, e, f, g, h]);
     let high = transposed(&[i, j, k, l, m, n, o, p]);
-    for ((low, high), at) in low.iter().zip(&high).zip(places) {
-        // SAFETY: the caller's promise.
-        unsafe { put(*at, *low, *high) };
+    let mut halves = [(a, i); 8];
+    for (half, (low, high)) in halves.iter_mut().zip(low.into_iter().zip(high)) {
+        *half = (low, high);
     }
+    halves
 }
 
 /// Pairs of blocks from their initial states in rows, each block in two halves.
 #[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn row_blocks<const SETS: usize>(
-    state: &[[__m256i; 4]; SETS],
-) -> [[[__m256i; 2]; 2]; SETS] {
+#[target_feature(enable = "avx2,bmi2")]
+fn row_blocks<const SETS: usize>(state: &[[__m256i; 4]; SETS]) -> [[[__m256i; 2]; 2]; SETS] {
     let mut sets = *state;
-    row_rounds(&mut sets);
+    rounds::row_rounds(&mut sets);
     let mut pairs = [[[_mm256_setzero_si256(); 2]; 2]; SETS];
     for ((pair, words), state) in pairs.iter_mut().zip(&sets).zip(state) {
-        let mut sums = *words;
-        for (sum, first) in sums.iter_mut().zip(state) {
-            *sum = _mm256_add_epi32(*sum, *first);
-        }
-        let [a, b, c, d] = sums;
-        *pair = [
-            [_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x20>(c, d)],
-            [_mm256_permute2x128_si256::<0x31>(a, b), _mm256_permute2x128_si256::<0x31>(c, d)],
-        ];
+        *pair = row_pair(words, state);
     }
     pairs
+}
+
+/// Two blocks in halves, from their rows after the rounds and before.
+#[inline]
+#[target_feature(enable = "avx2,bmi2")]
+pub(super) fn row_pair(words: &[__m256i; 4], state: &[__m256i; 4]) -> [[__m256i; 2]; 2] {
+    let mut sums = *words;
+    for (sum, first) in sums.iter_mut().zip(state) {
+        *sum = _mm256_add_epi32(*sum, *first);
+    }
+    let [a, b, c, d] = sums;
+    [
+        [_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x20>(c, d)],
+        [_mm256_permute2x128_si256::<0x31>(a, b), _mm256_permute2x128_si256::<0x31>(c, d)],
+    ]
 }
 
 /// Adds a block of key stream to 64 octets.
@@ -192,7 +208,7 @@ pub(super) fn row_blocks<const SETS: usize>(
 ///
 /// They can be read and written.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 pub(super) unsafe fn put(at: *mut u8, low: __m256i, high: __m256i) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -209,7 +225,7 @@ pub(super) unsafe fn put(at: *mut u8, low: __m256i, high: __m256i) {
 ///
 /// Both can be read, and `at` written.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 pub(super) unsafe fn add_row(at: *mut u8, row: *const u8) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -219,7 +235,7 @@ pub(super) unsafe fn add_row(at: *mut u8, row: *const u8) {
 
 /// Transposes 8 by 8 words of 32 bits.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 fn transposed(rows: &[__m256i; 8]) -> [__m256i; 8] {
     let zero = _mm256_setzero_si256();
     let mut quads = [[zero; 4]; 2];
@@ -240,113 +256,4 @@ fn transposed(rows: &[__m256i; 8]) -> [__m256i; 8] {
         columns[4 + i] = _mm256_permute2x128_si256::<0x31>(quads[0][i], quads[1][i]);
     }
     columns
-}
-
-/// The shuffles that turn each word by 16 and by 8 bits.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn turns() -> (__m256i, __m256i) {
-    let by_16 = _mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    let by_8 = _mm_setr_epi8(3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14);
-    (_mm256_broadcastsi128_si256(by_16), _mm256_broadcastsi128_si256(by_8))
-}
-
-/// Turns words by `LEFT` bits; `RIGHT` is what is missing to 32.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn turn<const LEFT: i32, const RIGHT: i32>(words: __m256i) -> __m256i {
-    _mm256_or_si256(_mm256_slli_epi32::<LEFT>(words), _mm256_srli_epi32::<RIGHT>(words))
-}
-
-/// Twenty rounds over eight blocks in lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn rounds(words: &mut [__m256i; 16]) {
-    let [w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15] = *words;
-    let (mut a, mut b) = ([w0, w1, w2, w3], [w4, w5, w6, w7]);
-    let (mut c, mut d) = ([w8, w9, w10, w11], [w12, w13, w14, w15]);
-    for _ in 0..10 {
-        four_quarters(&mut a, &mut b, &mut c, &mut d);
-        (b, c, d) = ([b[1], b[2], b[3], b[0]], [c[2], c[3], c[0], c[1]], [d[3], d[0], d[1], d[2]]);
-        four_quarters(&mut a, &mut b, &mut c, &mut d);
-        (b, c, d) = ([b[3], b[0], b[1], b[2]], [c[2], c[3], c[0], c[1]], [d[1], d[2], d[3], d[0]]);
-    }
-    let ([a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]) = (a, b, c, d);
-    *words = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
-}
-
-/// Four quarter rounds, two at a time: more do not fit the 16 registers.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn four_quarters(
-    a: &mut [__m256i; 4],
-    b: &mut [__m256i; 4],
-    c: &mut [__m256i; 4],
-    d: &mut [__m256i; 4],
-) {
-    for i in [0, 2] {
-        let mut one = [a[i], b[i], c[i], d[i]];
-        let mut other = [a[i + 1], b[i + 1], c[i + 1], d[i + 1]];
-        two_quarters(&mut one, &mut other);
-        [a[i], b[i], c[i], d[i]] = one;
-        [a[i + 1], b[i + 1], c[i + 1], d[i + 1]] = other;
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn two_quarters(one: &mut [__m256i; 4], other: &mut [__m256i; 4]) {
-    let (by_16, by_8) = turns();
-    let ([mut a, mut b, mut c, mut d], [mut e, mut f, mut g, mut h]) = (*one, *other);
-    (a, e) = (_mm256_add_epi32(a, b), _mm256_add_epi32(e, f));
-    (d, h) = (_mm256_xor_si256(d, a), _mm256_xor_si256(h, e));
-    (d, h) = (_mm256_shuffle_epi8(d, by_16), _mm256_shuffle_epi8(h, by_16));
-    (c, g) = (_mm256_add_epi32(c, d), _mm256_add_epi32(g, h));
-    (b, f) = (_mm256_xor_si256(b, c), _mm256_xor_si256(f, g));
-    (b, f) = (turn::<12, 20>(b), turn::<12, 20>(f));
-    (a, e) = (_mm256_add_epi32(a, b), _mm256_add_epi32(e, f));
-    (d, h) = (_mm256_xor_si256(d, a), _mm256_xor_si256(h, e));
-    (d, h) = (_mm256_shuffle_epi8(d, by_8), _mm256_shuffle_epi8(h, by_8));
-    (c, g) = (_mm256_add_epi32(c, d), _mm256_add_epi32(g, h));
-    (b, f) = (_mm256_xor_si256(b, c), _mm256_xor_si256(f, g));
-    (b, f) = (turn::<7, 25>(b), turn::<7, 25>(f));
-    (*one, *other) = ([a, b, c, d], [e, f, g, h]);
-}
-
-/// Twenty rounds over sets of two blocks, which lie in the halves of four registers.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn row_rounds<const SETS: usize>(sets: &mut [[__m256i; 4]; SETS]) {
-    for _ in 0..10 {
-        for set in sets.iter_mut() {
-            row_quarter(set);
-            let [a, _, c, d] = set;
-            *a = _mm256_shuffle_epi32::<0x93>(*a);
-            *c = _mm256_shuffle_epi32::<0x39>(*c);
-            *d = _mm256_shuffle_epi32::<0x4e>(*d);
-        }
-        for set in sets.iter_mut() {
-            row_quarter(set);
-            let [a, _, c, d] = set;
-            *a = _mm256_shuffle_epi32::<0x39>(*a);
-            *c = _mm256_shuffle_epi32::<0x93>(*c);
-            *d = _mm256_shuffle_epi32::<0x4e>(*d);
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn row_quarter(row: &mut [__m256i; 4]) {
-    let (by_16, by_8) = turns();
-    let [mut a, mut b, mut c, mut d] = *row;
-    a = _mm256_add_epi32(a, b);
-    d = _mm256_shuffle_epi8(_mm256_xor_si256(d, a), by_16);
-    c = _mm256_add_epi32(c, d);
-    b = turn::<12, 20>(_mm256_xor_si256(b, c));
-    a = _mm256_add_epi32(a, b);
-    d = _mm256_shuffle_epi8(_mm256_xor_si256(d, a), by_8);
-    c = _mm256_add_epi32(c, d);
-    b = turn::<7, 25>(_mm256_xor_si256(b, c));
-    *row = [a, b, c, d];
 }

@@ -21,7 +21,7 @@ pub(super) struct Lanes<const GROUPS: usize> {
 
 /// Transposes 4 by 4 words of 64 bits.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 fn transposed(rows: &[__m256i; 4]) -> [__m256i; 4] {
     let [a, b, c, d] = *rows;
     let (ab, ab_odd) = (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
@@ -36,7 +36,7 @@ fn transposed(rows: &[__m256i; 4]) -> [__m256i; 4] {
 
 /// The limbs of numbers of 128 bits.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 fn limbs(low: __m256i, high: __m256i) -> Limbs {
     let mask = _mm256_set1_epi64x(M26);
     let third = _mm256_or_si256(_mm256_srli_epi64::<52>(low), _mm256_slli_epi64::<12>(high));
@@ -51,7 +51,7 @@ fn limbs(low: __m256i, high: __m256i) -> Limbs {
 
 /// Adds blocks, which all have bit 128.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 fn plus(sum: &Limbs, low: __m256i, high: __m256i) -> Limbs {
     let mut fresh = limbs(low, high);
     fresh[4] = _mm256_or_si256(fresh[4], _mm256_set1_epi64x(1 << 24));
@@ -63,7 +63,7 @@ fn plus(sum: &Limbs, low: __m256i, high: __m256i) -> Limbs {
 
 /// The product, with limbs of 26 bits and a little more.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 fn times(h: &Limbs, (r, s): &(Limbs, [__m256i; 4])) -> Limbs {
     let [h0, h1, h2, h3, h4] = *h;
     let ([r0, r1, r2, r3, r4], [s1, s2, s3, s4]) = (*r, *s);
@@ -82,7 +82,7 @@ fn times(h: &Limbs, (r, s): &(Limbs, [__m256i; 4])) -> Limbs {
 
 /// Carries in two chains side by side: limbs of sums below 2^61 become at most 2^26 and a little.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 fn carried([d0, d1, d2, d3, d4]: Limbs) -> Limbs {
     let mask = _mm256_set1_epi64x(M26);
     let d1 = _mm256_add_epi64(d1, _mm256_srli_epi64::<26>(d0));
@@ -103,7 +103,7 @@ fn carried([d0, d1, d2, d3, d4]: Limbs) -> Limbs {
 
 /// The numbers modulo 2^130 - 5, plus the pads modulo 2^128.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 fn finished(h: &Limbs, pad: [__m256i; 2]) -> [__m256i; 2] {
     let mask = _mm256_set1_epi64x(M26);
     let mut h = *h;
@@ -153,7 +153,7 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
     ///
     /// There is a row for each lane.
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     pub(super) unsafe fn new(rows: *const u8) -> Self {
         let zero = _mm256_setzero_si256();
         let mut lanes = Self {
@@ -181,7 +181,7 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
 
     /// Absorbs a block of each lane, given in words.
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     fn step(&mut self, words: &[[__m256i; 2]; GROUPS]) {
         for ((sum, factor), [low, high]) in self.sums.iter_mut().zip(&self.factors).zip(words) {
             *sum = times(&plus(sum, *low, *high), factor);
@@ -190,7 +190,7 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
 
     /// As `step`, but only lanes whose text of `lens` octets goes on at octet `at` take part.
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     fn step_some(&mut self, words: &[[__m256i; 2]; GROUPS], lens: &[__m256i; GROUPS], at: usize) {
         let before = self.sums;
         self.step(words);
@@ -209,7 +209,7 @@ impl<const GROUPS: usize> Lanes<GROUPS> {
     ///
     /// There is a text for each lane, which can be read for its length and 31 octets more.
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     pub(super) unsafe fn tags(
         mut self,
         texts: &[*mut u8],
@@ -284,7 +284,7 @@ static MASK: [u8; 64] = {
 ///
 /// The text can be read for `len` octets and 31 more.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi2")]
 unsafe fn part(start: *const u8, at: usize, len: usize) -> __m256i {
     let left = len.saturating_sub(at).min(32);
     if left == 0 {
@@ -300,10 +300,10 @@ unsafe fn part(start: *const u8, at: usize, len: usize) -> __m256i {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::poly1305::edges;
+    use super::super::super::poly1305::{edges, joined};
     use super::*;
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi2")]
     fn in_lanes(keys: &[[u64; 4]; 8], texts: &mut [Vec<u8>; 8]) -> [[u64; 2]; 8] {
         let mut rows = [[0_u64; 8]; 8];
         for (row, key) in rows.iter_mut().zip(keys) {
@@ -349,7 +349,12 @@ mod tests {
                 // SAFETY: the feature is there.
                 let tags = unsafe { in_lanes(&keys, &mut texts) };
                 for ((key, text), tag) in eight.iter().zip(tags) {
-                    assert_eq!(tag, edges::expected(key, text), "{key:x?}, {} octets", text.len());
+                    assert_eq!(
+                        joined(tag),
+                        edges::expected(key, text),
+                        "{key:x?}, {} octets",
+                        text.len()
+                    );
                 }
             }
         }

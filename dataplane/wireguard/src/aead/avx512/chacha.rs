@@ -192,7 +192,7 @@ impl Keys {
             let state = self.state(blocks, 0);
             let mut words = state;
             let (row_state, mut sets) = row_states::<SETS>(chunk, blocks, 16);
-            rounds::mixed_sets(&mut words, &mut sets, &mut []);
+            rounds::mixed_sets(&mut words, &mut sets);
             add(&mut words, &state);
             settle(blocks, 0, &words, keys);
             settle_rows(blocks, 16, &sets, &row_state);
@@ -207,7 +207,7 @@ unsafe fn in_rows<const SETS: usize>(chunk: &Chunk, blocks: &Blocks) {
     // SAFETY: the caller's promises.
     unsafe {
         let (state, mut sets) = row_states::<SETS>(chunk, blocks, 0);
-        rounds::row_sets(&mut sets, &mut []);
+        rounds::row_sets(&mut sets);
         settle_rows(blocks, 0, &sets, &state);
     }
 }

@@ -3,110 +3,164 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
+use super::super::Job;
+use super::super::beside::{Beside, KEY_AT_END, KEY_KNOWN, KEY_SOON, SHORT};
 use super::super::chunk::{bears_tag, write_tag};
-use super::super::schedule::{BLOCK_LEN, lone_pass_len};
-use super::super::{Job, poly1305};
-use super::COSTS;
-use super::chacha;
-use super::poly::Text;
-use super::stream::{self, LONE_LEN, Stream};
-use super::wide::wide;
+use super::super::schedule::BLOCK_LEN;
+use super::stream::{PASS_LEN, Sink, Stream, pass, pass_len};
+use super::wide::{self, Powers};
 
-/// Opens or seals every job.
+/// Opens or seals the jobs at these positions.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>]) {
-    let mut rows = [MaybeUninit::uninit(); LONE_LEN];
-    let mut used = 0;
-    for job in jobs {
-        used = used.max(one::<SEAL>(job, &mut rows));
+pub(super) fn run<const SEAL: bool>(jobs: &mut [Job<'_>], order: &[u8]) {
+    let mut powers = MaybeUninit::uninit();
+    let mut rows = [MaybeUninit::uninit(); PASS_LEN];
+    let (mut used, mut longest) = (0, 0);
+    for position in order {
+        let Some(job) = jobs.get_mut(usize::from(*position)) else { continue };
+        longest = longest.max(job.len);
+        if SEAL {
+            seal(job, &mut powers);
+        } else {
+            used = used.max(open(job, &mut rows, &mut powers));
+        }
     }
     for row in rows.iter_mut().take(used) {
         row.write(_mm512_setzero_si512());
     }
     zeroize::optimization_barrier(&rows);
+    if longest >= wide_len(SEAL) {
+        powers.write(Powers::start([0; 2])).wipe();
+    }
 }
 
-/// Opens or seals one job and says how many rows it used.
+/// The key stream is added at once, and authenticated beside the next pass.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn one<const SEAL: bool>(job: &mut Job<'_>, rows: &mut Stream) -> usize {
+fn seal(job: &mut Job<'_>, powers: &mut MaybeUninit<Powers>) {
     let (text, len) = (job.octets.as_mut_ptr(), job.len);
-    let key = job.key.octets().as_ptr();
-    let all = 1 + len.div_ceil(BLOCK_LEN);
-    let used = lone_pass_len(all);
-    // SAFETY: the key has 32 octets. A pass writes as many rows as it makes, at least `used` of all;
-    // each block of text and what follows it lie in the job's octets, and so does the tag.
+    let blocks = len.div_ceil(BLOCK_LEN);
+    let mut sink = Sink { text, blocks, rows: None };
+    let mut beside = Beside::new(job);
+    let wanted = (len >= wide_len(true)).then_some(&mut *powers);
+    // SAFETY: each block of text and what follows it lie in the job's octets, and so does the tag;
+    // what is planned was sealed in passes before.
     unsafe {
-        stream::blocks(key, job.counter, 0, used, rows);
-        let one_time = rows.as_ptr().cast::<[u64; 4]>().read();
-        if SEAL {
-            add(text, rows, 1..used.min(all));
-            add_rest(job, used, all, rows);
-            let tag = tag(&one_time, Text { start: text, len });
-            write_tag(text, len, tag);
-            job.accepted = true;
+        if blocks == 0 {
+            beside.make_key(job);
         } else {
-            let tag = tag(&one_time, Text { start: text, len });
-            job.accepted = bears_tag(text, len, tag);
-            if job.accepted {
-                add(text, rows, 1..used.min(all));
-                add_rest(job, used, all, rows);
+            let mut done = pass_len(blocks);
+            if wanted.is_some() {
+                pass::<KEY_SOON>(job, 0, done, &mut sink, (&mut beside, wanted));
+            } else {
+                pass::<KEY_AT_END>(job, 0, done, &mut sink, (&mut beside, None));
+            }
+            while done < blocks {
+                let next = pass_len(blocks - done);
+                beside.plan(beside.at() + PASS_OCTETS.min(BLOCK_LEN * done - beside.at()), false);
+                pass::<KEY_KNOWN>(job, done, next, &mut sink, (&mut beside, None));
+                done += next;
+            }
+        }
+        write_tag(text, len, tag::<true>(&mut beside, len, powers));
+    }
+    beside.wipe();
+    job.accepted = true;
+}
+
+/// The key stream of the first pass is put by until the text is authenticated. Says how many rows
+/// it used.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn open(job: &mut Job<'_>, rows: &mut Stream, powers: &mut MaybeUninit<Powers>) -> usize {
+    let (text, len) = (job.octets.as_mut_ptr(), job.len);
+    let blocks = len.div_ceil(BLOCK_LEN);
+    let done = if blocks == 0 { 0 } else { pass_len(blocks) };
+    let used = done;
+    let mut sink = Sink { text, blocks, rows: Some(rows) };
+    let mut beside = Beside::new(job);
+    let wanted = (len >= wide_len(false)).then_some(&mut *powers);
+    // SAFETY: each block of text and what follows it lie in the job's octets, and so does the tag.
+    unsafe {
+        if blocks == 0 {
+            beside.make_key(job);
+        } else if len <= SHORT {
+            pass::<KEY_AT_END>(job, 0, done, &mut sink, (&mut beside, None));
+        } else {
+            beside.plan(first_octets(len), true);
+            pass::<KEY_SOON>(job, 0, done, &mut sink, (&mut beside, wanted));
+        }
+        job.accepted = bears_tag(text, len, tag::<false>(&mut beside, len, powers));
+        beside.wipe();
+        if job.accepted {
+            sink.add_rows(done.min(blocks));
+            if done < blocks {
+                add_rest(job, done, &mut sink);
             }
         }
     }
     used
 }
 
-/// Makes the blocks from `number` on and adds them to the text.
+/// Adds the blocks from number `done` on to a text that is authenticated.
 ///
 /// # Safety
 ///
-/// The text has these blocks.
-#[inline]
+/// They and what follows the text can be read and written.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-unsafe fn add_rest(job: &mut Job<'_>, mut number: usize, all: usize, rows: &mut Stream) {
-    let text = job.octets.as_mut_ptr();
-    while number < all {
-        let len = lone_pass_len(all - number);
-        #[expect(clippy::cast_possible_truncation, reason = "no datagram has so many blocks")]
-        // SAFETY: the caller's promise.
-        unsafe {
-            stream::blocks(job.key.octets().as_ptr(), job.counter, number as u32, len, rows);
-            add(text.add(BLOCK_LEN * (number - 1)), rows, 0..len.min(all - number));
-        }
-        number += len;
+unsafe fn add_rest(job: &Job<'_>, mut done: usize, sink: &mut Sink<'_>) {
+    let mut idle = Beside::new(job);
+    while done < sink.blocks {
+        let next = pass_len(sink.blocks - done);
+        // SAFETY: the caller's promise; nothing is planned beside.
+        unsafe { pass::<KEY_KNOWN>(job, done, next, sink, (&mut idle, None)) };
+        done += next;
     }
 }
 
-/// Adds rows of key stream to blocks that lie one after the other from `text` on.
-///
-/// # Safety
-///
-/// The rows were written, and the blocks are those of a text.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-unsafe fn add(text: *mut u8, rows: &Stream, which: core::ops::Range<usize>) {
-    for (block, row) in rows[which].iter().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe { chacha::put(text.add(BLOCK_LEN * block), row.assume_init()) };
-    }
+/// How much is authenticated beside a first pass and a later one at most: what takes as long as they.
+const FIRST_OCTETS: usize = 16 * 20;
+const PASS_OCTETS: usize = 16 * 44;
+
+/// From how many octets on a text is authenticated in lanes. Opening, much is done beside the pass.
+const fn wide_len(seal: bool) -> usize {
+    if seal { 240 } else { 700 }
 }
 
-/// The tag over a text.
+// Only a pass that makes the key soon makes the powers.
+const _: () = assert!(SHORT < wide_len(true) && SHORT < wide_len(false));
+
+/// How much of a text is authenticated beside the first pass, so that full lanes are left.
+const fn first_octets(len: usize) -> usize {
+    let most = if len < FIRST_OCTETS { len } else { FIRST_OCTETS };
+    let uneven = (len.div_ceil(16) + 1) % wide::LANES;
+    if len < wide_len(false) { most } else { 16 * uneven }
+}
+
+/// The tag over a text, of which a part was authenticated beside.
 ///
 /// # Safety
 ///
-/// The text can be read.
+/// The text can be read, and 15 octets behind it; powers of the factor are there if it is that long.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-unsafe fn tag(key: &[u64; 4], text: Text) -> [u64; 2] {
+unsafe fn tag<const SEAL: bool>(
+    beside: &mut Beside,
+    len: usize,
+    powers: &MaybeUninit<Powers>,
+) -> u128 {
     // SAFETY: the caller's promise.
     unsafe {
-        if COSTS.prefers_wide(text.len) {
-            wide(key, text)
+        if len >= wide_len(SEAL) && len - beside.at() >= LEAST {
+            let (progress, pad) = beside.parts();
+            wide::wide(progress, pad, powers.assume_init_ref())
         } else {
-            poly1305::tag(key, core::slice::from_raw_parts(text.start, text.len))
+            beside.tag()
         }
     }
 }
+
+/// Octets that are authenticated in lanes at least.
+const LEAST: usize = 16 * 10;

@@ -2,6 +2,12 @@
 
 use core::arch::asm;
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+
+use super::super::Job;
+use super::super::beside::{Beside, KEY_AT_END, KEY_SOON};
+use super::super::one_block::OneBlock;
+use super::wide::Powers;
 
 /// The instruction on the registers of four quarter rounds of one set of 16 registers.
 macro_rules! four {
@@ -79,7 +85,7 @@ pub(super) fn two_sets(one: &mut [__m512i; 16], other: &mut [__m512i; 16]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
 pub(super) fn one_set(words: &mut [__m512i; 16]) {
-    mixed_sets(words, &mut [], &mut []);
+    mixed_sets(words, &mut []);
 }
 
 /// Two blocks in the halves of four registers, one for each row of the state. Costs half of four
@@ -90,26 +96,99 @@ pub(super) type Pair = [__m256i; 4];
 /// the gaps that the latency of the larger set leaves.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn mixed_sets<const SETS: usize, const PAIRS: usize>(
+pub(super) fn mixed_sets<const SETS: usize>(
     words: &mut [__m512i; 16],
     sets: &mut [[__m512i; 4]; SETS],
-    pairs: &mut [Pair; PAIRS],
 ) {
-    let [w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15] = *words;
-    let (mut a, mut b) = ([w0, w1, w2, w3], [w4, w5, w6, w7]);
-    let (mut c, mut d) = ([w8, w9, w10, w11], [w12, w13, w14, w15]);
+    let mut lanes = [*words];
     for _ in 0..10 {
-        four_quarters(&mut a, &mut b, &mut c, &mut d);
-        half_double_round(sets, true);
-        pair_round(pairs, true);
-        (b, c, d) = ([b[1], b[2], b[3], b[0]], [c[2], c[3], c[0], c[1]], [d[3], d[0], d[1], d[2]]);
-        four_quarters(&mut a, &mut b, &mut c, &mut d);
-        half_double_round(sets, false);
-        pair_round(pairs, false);
-        (b, c, d) = ([b[3], b[0], b[1], b[2]], [c[2], c[3], c[0], c[1]], [d[1], d[2], d[3], d[0]]);
+        lane_columns(&mut lanes);
+        row_round(sets, &mut [], true);
+        lane_diagonals(&mut lanes);
+        row_round(sets, &mut [], false);
     }
-    let ([a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]) = (a, b, c, d);
-    *words = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
+    [*words] = lanes;
+}
+
+/// As `mixed_sets`, with or without the larger set, and something beside after each round.
+///
+/// # Safety
+///
+/// What `beside` has planned can be authenticated.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+pub(super) unsafe fn beside<
+    const LANES: usize,
+    const SETS: usize,
+    const PAIRS: usize,
+    const KEY: u8,
+>(
+    lanes: &mut [[__m512i; 16]; LANES],
+    sets: &mut [[__m512i; 4]; SETS],
+    pairs: &mut [Pair; PAIRS],
+    (job, beside, powers): (&Job<'_>, &mut Beside, Option<&mut MaybeUninit<Powers>>),
+) {
+    let mut block = OneBlock::new(job);
+    for _ in 0..5 {
+        lane_columns(lanes);
+        row_round(sets, pairs, true);
+        // SAFETY: the caller's promise.
+        unsafe { beside.early_round::<KEY, true>(&mut block) };
+        lane_diagonals(lanes);
+        row_round(sets, pairs, false);
+        // SAFETY: the caller's promise.
+        unsafe { beside.early_round::<KEY, false>(&mut block) };
+    }
+    if KEY == KEY_SOON {
+        beside.note_key(&block);
+    }
+    let mut powers = powers.map(|powers| powers.write(Powers::start(beside.factor())));
+    for step in 0..5 {
+        if let Some(powers) = &mut powers {
+            powers.step(step);
+        }
+        lane_columns(lanes);
+        row_round(sets, pairs, true);
+        // SAFETY: the caller's promise.
+        unsafe { beside.late_round::<KEY, true>(&mut block) };
+        lane_diagonals(lanes);
+        row_round(sets, pairs, false);
+        // SAFETY: the caller's promise.
+        unsafe { beside.late_round::<KEY, false>(&mut block) };
+    }
+    if KEY == KEY_AT_END {
+        beside.note_key(&block);
+    }
+}
+
+/// A round on the columns of sets of 16 blocks.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn lane_columns<const LANES: usize>(lanes: &mut [[__m512i; 16]; LANES]) {
+    for words in lanes {
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *words;
+        let (mut a, mut b) = ([a0, a1, a2, a3], [b0, b1, b2, b3]);
+        let (mut c, mut d) = ([c0, c1, c2, c3], [d0, d1, d2, d3]);
+        four_quarters(&mut a, &mut b, &mut c, &mut d);
+        let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (a, b);
+        let ([c0, c1, c2, c3], [d0, d1, d2, d3]) = (c, d);
+        *words = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
+    }
+}
+
+/// And one on their diagonals.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn lane_diagonals<const LANES: usize>(lanes: &mut [[__m512i; 16]; LANES]) {
+    for words in lanes {
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *words;
+        let (mut a, mut b) = ([a0, a1, a2, a3], [b1, b2, b3, b0]);
+        let (mut c, mut d) = ([c2, c3, c0, c1], [d3, d0, d1, d2]);
+        four_quarters(&mut a, &mut b, &mut c, &mut d);
+        let ([a0, a1, a2, a3], [b1, b2, b3, b0]) = (a, b);
+        let ([c2, c3, c0, c1], [d3, d0, d1, d2]) = (c, d);
+        *words = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
+    }
 }
 
 /// Four quarter rounds side by side.
@@ -161,16 +240,23 @@ fn row_quarter(row: &mut [__m512i; 4]) {
 /// each row of the state, and `PAIRS` pairs. Least latency for few blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn row_sets<const SETS: usize, const PAIRS: usize>(
+pub(super) fn row_sets<const SETS: usize>(sets: &mut [[__m512i; 4]; SETS]) {
+    for _ in 0..10 {
+        row_round(sets, &mut [], true);
+        row_round(sets, &mut [], false);
+    }
+}
+
+/// A round over sets of four blocks and pairs.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+fn row_round<const SETS: usize, const PAIRS: usize>(
     sets: &mut [[__m512i; 4]; SETS],
     pairs: &mut [Pair; PAIRS],
+    columns: bool,
 ) {
-    for _ in 0..10 {
-        half_double_round(sets, true);
-        pair_round(pairs, true);
-        half_double_round(sets, false);
-        pair_round(pairs, false);
-    }
+    half_double_round(sets, columns);
+    pair_round(pairs, columns);
 }
 
 /// A round over sets in rows, and the move to the diagonals or back.

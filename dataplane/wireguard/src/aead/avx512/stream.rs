@@ -1,119 +1,155 @@
-//! The key stream of one packet: the same key in every lane.
+//! The key stream of one packet: the same key in every lane and row, and ordinary instructions beside.
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::schedule::CONSTANTS;
-use super::chacha::{add, constants, row_blocks};
+use super::super::Job;
+use super::super::beside::Beside;
+use super::super::schedule::{BLOCK_LEN, CONSTANTS};
+use super::chacha::{self, add, constants, row_blocks};
 use super::rounds::{self, Pair};
 use super::transpose;
+use super::wide::Powers;
 
-/// Most blocks that [`blocks`] makes at once.
-pub(super) const LONE_LEN: usize = 32;
+/// Most blocks that a pass makes.
+pub(super) const PASS_LEN: usize = 24;
 
-/// The key stream of one packet.
-pub(super) type Stream = [MaybeUninit<__m512i>; LONE_LEN];
+/// Key stream that is put by.
+pub(super) type Stream = [MaybeUninit<__m512i>; PASS_LEN];
 
-/// Blocks of one packet from `number` on; `len` is 4, 8, 10, 12, 16, 18, 20, 24 or 32.
-///
-/// # Safety
-///
-/// 32 octets can be read at `key`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) unsafe fn blocks(
-    key: *const u8,
-    counter: u64,
-    number: u32,
-    len: usize,
-    to: &mut Stream,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match len {
-            32 => {
-                let state = lone_state(key, counter, number);
-                let mut later = state;
-                later[12] = _mm512_add_epi32(later[12], _mm512_set1_epi32(16));
-                let (mut a, mut b) = (state, later);
-                rounds::two_sets(&mut a, &mut b);
-                add(&mut a, &state);
-                add(&mut b, &later);
-                note(to, 0, &transpose::blocks(&a));
-                note(to, 16, &transpose::blocks(&b));
+/// How many blocks the next pass makes when so many are left.
+pub(super) const fn pass_len(left: usize) -> usize {
+    match left {
+        21.. => 24,
+        19 | 20 => 20,
+        17 | 18 => 18,
+        13..=16 => 16,
+        11 | 12 => 12,
+        9 | 10 => 10,
+        7 | 8 => 8,
+        5 | 6 => 6,
+        3 | 4 => 4,
+        _ => 2,
+    }
+}
+
+/// Where key stream goes: to the text at once, or to rows.
+pub(super) struct Sink<'a> {
+    pub(super) text: *mut u8,
+    /// Blocks that the text has.
+    pub(super) blocks: usize,
+    pub(super) rows: Option<&'a mut Stream>,
+}
+
+impl Sink<'_> {
+    /// Adds blocks from number `from` on to the text, or puts them by.
+    ///
+    /// # Safety
+    ///
+    /// The blocks of the text and what follows it can be read and written.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    unsafe fn take<const N: usize>(&mut self, from: usize, blocks: &[__m512i; N]) {
+        if let Some(rows) = &mut self.rows {
+            for (row, block) in rows[from..from + N].iter_mut().zip(blocks) {
+                row.write(*block);
             }
-            24 => lone_mixed::<2, 0>(key, counter, number, to),
-            20 => lone_mixed::<1, 0>(key, counter, number, to),
-            18 => lone_mixed::<0, 1>(key, counter, number, to),
-            16 => {
-                let state = lone_state(key, counter, number);
-                let mut words = state;
-                rounds::one_set(&mut words);
-                add(&mut words, &state);
-                note(to, 0, &transpose::blocks(&words));
-            }
-            12 => lone_rows::<3, 0>(key, counter, number, to),
-            10 => lone_rows::<2, 1>(key, counter, number, to),
-            8 => lone_rows::<2, 0>(key, counter, number, to),
-            _ => lone_rows::<1, 0>(key, counter, number, to),
+            return;
+        }
+        for (number, block) in (from..self.blocks).zip(blocks) {
+            // SAFETY: the caller's promise.
+            unsafe { chacha::put(self.text.add(BLOCK_LEN * number), *block) };
+        }
+    }
+
+    /// Adds the blocks that were put by to the text; later ones go there at once.
+    ///
+    /// # Safety
+    ///
+    /// The first `count` were, and can be read and written in the text.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+    pub(super) unsafe fn add_rows(&mut self, count: usize) {
+        let Some(rows) = self.rows.take() else { return };
+        for (number, row) in rows.iter().take(count).enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { chacha::put(self.text.add(BLOCK_LEN * number), row.assume_init()) };
         }
     }
 }
 
+/// Makes `len` blocks of text, one of those that `pass_len` gives, from number `from` on. In the first
+/// pass of a packet its one-time key is made, too, as `KEY` tells, and the powers of its factor where they are wanted.
+///
+/// # Safety
+///
+/// What `beside` has planned can be authenticated, and the sink's text can be read and written.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-unsafe fn lone_mixed<const SETS: usize, const PAIRS: usize>(
-    key: *const u8,
-    counter: u64,
-    number: u32,
-    to: &mut Stream,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let state = lone_state(key, counter, number);
-        let row_state = lone_row_states::<SETS>(key, counter, number.wrapping_add(16));
-        let pair_state = pair_states::<PAIRS>(key, counter, number.wrapping_add(16));
-        let (mut words, mut sets, mut pairs) = (state, row_state, pair_state);
-        rounds::mixed_sets(&mut words, &mut sets, &mut pairs);
-        add(&mut words, &state);
-        note(to, 0, &transpose::blocks(&words));
-        note_rows(to, 16, (&sets, &row_state), (&pairs, &pair_state));
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-unsafe fn lone_rows<const SETS: usize, const PAIRS: usize>(
-    key: *const u8,
-    counter: u64,
-    number: u32,
-    to: &mut Stream,
-) {
-    // SAFETY: the caller's promise.
-    let (row_state, pair_state) = unsafe {
-        let after = u32::try_from(4 * SETS).unwrap_or_default();
-        let pairs = pair_states::<PAIRS>(key, counter, number.wrapping_add(after));
-        (lone_row_states::<SETS>(key, counter, number), pairs)
-    };
-    let (mut sets, mut pairs) = (row_state, pair_state);
-    rounds::row_sets(&mut sets, &mut pairs);
-    note_rows(to, 0, (&sets, &row_state), (&pairs, &pair_state));
-}
-
-/// Notes sets of four blocks, then pairs, of which the rows after the rounds and before are given.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn note_rows<const SETS: usize, const PAIRS: usize>(
-    to: &mut Stream,
+pub(super) unsafe fn pass<const KEY: u8>(
+    job: &Job<'_>,
     from: usize,
-    (sets, set_states): (&[[__m512i; 4]; SETS], &[[__m512i; 4]; SETS]),
-    (pairs, pair_states): (&[Pair; PAIRS], &[Pair; PAIRS]),
+    len: usize,
+    sink: &mut Sink<'_>,
+    beside: (&mut Beside, Option<&mut MaybeUninit<Powers>>),
 ) {
-    for (set, (words, state)) in sets.iter().zip(set_states).enumerate() {
-        note(to, from + 4 * set, &row_blocks(words, state));
+    // SAFETY: the caller's promises.
+    unsafe {
+        match len {
+            24 => mixed::<1, 2, 0, KEY>(job, from, sink, beside),
+            20 => mixed::<1, 1, 0, KEY>(job, from, sink, beside),
+            18 => mixed::<1, 0, 1, KEY>(job, from, sink, beside),
+            16 => mixed::<1, 0, 0, KEY>(job, from, sink, beside),
+            12 => mixed::<0, 3, 0, KEY>(job, from, sink, beside),
+            10 => mixed::<0, 2, 1, KEY>(job, from, sink, beside),
+            8 => mixed::<0, 2, 0, KEY>(job, from, sink, beside),
+            6 => mixed::<0, 1, 1, KEY>(job, from, sink, beside),
+            4 => mixed::<0, 1, 0, KEY>(job, from, sink, beside),
+            _ => mixed::<0, 0, 1, KEY>(job, from, sink, beside),
+        }
     }
-    for (pair, (words, state)) in pairs.iter().zip(pair_states).enumerate() {
-        note(to, from + 4 * SETS + 2 * pair, &pair_blocks(words, state));
+}
+
+/// `LANES` times 16 blocks in lanes, `SETS` times four and `PAIRS` times two in rows.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
+unsafe fn mixed<const LANES: usize, const SETS: usize, const PAIRS: usize, const KEY: u8>(
+    job: &Job<'_>,
+    from: usize,
+    sink: &mut Sink<'_>,
+    beside: (&mut Beside, Option<&mut MaybeUninit<Powers>>),
+) {
+    let (key, counter) = (job.key.octets().as_ptr(), job.counter);
+    // Block 0 has no text.
+    let number = |block: usize| u32::try_from(from + block + 1).unwrap_or_default();
+    let (after_lanes, after_sets) = (16 * LANES, 16 * LANES + 4 * SETS);
+    // SAFETY: the key has 32 octets.
+    let (first, row_first, pair_first) = unsafe {
+        (
+            [lone_state(key, counter, number(0)); LANES],
+            lone_row_states::<SETS>(key, counter, number(after_lanes)),
+            pair_states::<PAIRS>(key, counter, number(after_sets)),
+        )
+    };
+    let (mut lanes, mut sets, mut pairs) = (first, row_first, pair_first);
+    // SAFETY: the caller's promises.
+    unsafe {
+        rounds::beside::<LANES, SETS, PAIRS, KEY>(
+            &mut lanes,
+            &mut sets,
+            &mut pairs,
+            (job, beside.0, beside.1),
+        );
+        for (words, first) in lanes.iter_mut().zip(&first) {
+            add(words, first);
+            sink.take(from, &transpose::blocks(words));
+        }
+        for (set, (words, first)) in sets.iter().zip(&row_first).enumerate() {
+            sink.take(from + after_lanes + 4 * set, &row_blocks(words, first));
+        }
+        for (pair, (words, first)) in pairs.iter().zip(&pair_first).enumerate() {
+            sink.take(from + after_sets + 2 * pair, &pair_blocks(words, first));
+        }
     }
 }
 
@@ -131,14 +167,6 @@ fn pair_blocks(words: &Pair, state: &Pair) -> [__m512i; 2] {
         whole(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x20>(c, d)),
         whole(_mm256_permute2x128_si256::<0x31>(a, b), _mm256_permute2x128_si256::<0x31>(c, d)),
     ]
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn note<const N: usize>(to: &mut Stream, from: usize, rows: &[__m512i; N]) {
-    for (to, row) in to[from..from + N].iter_mut().zip(rows) {
-        to.write(*row);
-    }
 }
 
 #[inline]
