@@ -3,6 +3,12 @@
 //! A worker on a core of its own takes bursts of inner packets to addresses of the table; the keeper and a control are
 //! on the other cores and speak through the border as two processes do, but in the memory of this one.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::wildcard_enum_match_arm,
+    reason = "no time is 2^52 cycles long; of events and items only those in question are looked at"
+)]
+
 mod report;
 mod worker;
 
@@ -16,6 +22,7 @@ use clap::Args;
 use dataplane::handshake::Handshaker;
 use dataplane::keeper::{Border, Keeper};
 use dataplane::limits::{KEEPER_HASTE, KEEPER_REST};
+use dataplane::stages::wireguard::sessions::PEER_ROW_LEN;
 use dataplane::testing::control::{Control, Private, Regions};
 use dataplane::testing::internet;
 use dpdk::clock::{Clock, cycles};
@@ -176,7 +183,7 @@ impl Rig {
         }
         figures.peers = plan.peers;
         figures.peer_heap = (allocator::octets() - before) as f64 / f64::from(plan.peers);
-        figures.peer_row = dataplane::stages::wireguard::sessions::PEER_ROW_LEN;
+        figures.peer_row = u32::try_from(PEER_ROW_LEN)?;
         figures.session = size_of::<wireguard::session::Session>();
         Ok(())
     }

@@ -10,6 +10,7 @@
 )]
 
 #[cfg(test)]
+#[allow(dead_code, reason = "others use the rest")]
 mod lab;
 
 use std::sync::atomic::{AtomicBool, Ordering};

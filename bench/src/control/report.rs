@@ -33,7 +33,7 @@ pub(super) struct Figures {
     /// What the keeper and the handshake threads hold of a peer with two addresses.
     pub(super) peer_heap: f64,
     /// What its worker holds.
-    pub(super) peer_row: usize,
+    pub(super) peer_row: u32,
     pub(super) session: usize,
     pub(super) quiet: Turns,
     /// Turns from the beginning of a transaction with the whole table until it was in force.
@@ -73,7 +73,8 @@ impl Report {
     }
 
     fn turns(&self, f: &mut fmt::Formatter<'_>, name: &str, turns: &Turns) -> fmt::Result {
-        let us = |cycles: f64| self.machine.ns(cycles) / 1000.0;
+        #[expect(clippy::cast_precision_loss, reason = "a turn is no 2^52 cycles long")]
+        let us = |cycles: u64| self.machine.ns(cycles as f64) / 1000.0;
         let Turns { count, median, p9999, longest } = turns;
         let (median, p9999, longest) = (us(*median), us(*p9999), us(*longest));
         writeln!(f, "| {name} | {count} | {median:.1} | {p9999:.1} | {longest:.1} |")
@@ -115,7 +116,7 @@ impl fmt::Display for Report {
         for swap in &figures.swaps {
             self.turns(f, "while the table comes", swap)?;
         }
-        let whole = figures.peer_heap + figures.peer_row as f64;
+        let whole = figures.peer_heap + f64::from(figures.peer_row);
         writeln!(
             f,
             "\nidle peer: {whole:.0} octets, {:.0} with the keeper and {} with its worker; session: {} octets",

@@ -37,10 +37,10 @@ pub(super) struct Watch {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Turns {
     pub(super) count: u64,
-    pub(super) median: f64,
+    pub(super) median: u64,
     /// Of ten thousand turns, 9,999 were not longer.
-    pub(super) p9999: f64,
-    pub(super) longest: f64,
+    pub(super) p9999: u64,
+    pub(super) longest: u64,
 }
 
 impl Watch {
@@ -75,24 +75,18 @@ impl Watch {
     pub(super) fn take_turns(&self) -> Turns {
         let steps: Vec<u64> =
             self.steps.iter().map(|step| step.swap(0, Ordering::Relaxed)).collect();
-        let count = steps.iter().sum();
-        let at = |share: f64| {
-            let mut left = (count as f64 * share) as u64;
-            steps.iter().position(|step| match left.checked_sub(*step) {
-                Some(rest) if rest > 0 => {
-                    left = rest;
-                    false
-                }
-                _ => true,
-            })
+        let count: u64 = steps.iter().sum();
+        // The step by which so many of ten thousand turns had ended.
+        let by = |share: u64| {
+            let mut seen = 0;
+            let ended = |step: &u64| {
+                seen += step;
+                seen * 10_000 >= count * share
+            };
+            steps.iter().position(ended).map_or(0, cycles_of)
         };
-        let value = |share| at(share).map_or(0.0, cycles_of);
-        Turns {
-            count,
-            median: value(0.5),
-            p9999: value(0.9999),
-            longest: self.longest.swap(0, Ordering::Relaxed) as f64,
-        }
+        let (median, p9999) = (by(5000), by(9999));
+        Turns { count, median, p9999, longest: self.longest.swap(0, Ordering::Relaxed) }
     }
 }
 
@@ -104,9 +98,9 @@ fn step(taken: u64) -> usize {
 }
 
 /// The upper end of a step.
-fn cycles_of(step: usize) -> f64 {
-    let (order, eighth) = (step / 8, step % 8);
-    2_f64.powi(i32::try_from(order).unwrap_or(i32::MAX)) * (1.0 + (eighth + 1) as f64 / 8.0)
+fn cycles_of(step: usize) -> u64 {
+    let (order, eighth) = (step / 8, step as u64 % 8);
+    (9 + eighth) << order >> 3
 }
 
 /// The tables of a server with room for so many peers.
@@ -126,7 +120,7 @@ pub(super) fn start(
 ) -> Result<(Arc<Watch>, JoinHandle<()>), Failure> {
     let watch = Arc::new(Watch::new());
     let (state, exchange, seed) = (keeper.state(0), keeper.exchange(), keeper.seed());
-    let seen = Arc::clone(&watch);
+    let watched = Arc::clone(&watch);
     let work = move || {
         if let Err(error) = pin(core) {
             log(&error.to_string());
@@ -141,7 +135,7 @@ pub(super) fn start(
             outbound: vec![None],
             pool: Buffers::new(1024),
         };
-        turns(Worker::new(state, queues, exchange, seed), &local, &destinations, &seen);
+        turns(Worker::new(state, queues, exchange, seed), &local, &destinations, &watched);
     };
     let worker = thread::Builder::new().name("worker".to_owned()).spawn(work)?;
     Ok((watch, worker))
