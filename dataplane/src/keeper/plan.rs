@@ -1,7 +1,7 @@
 //! A transaction against the master tables: what it asks for in the end, whether that can be, and what has to change.
 //! The order of its items does not matter beyond which of two for the same thing comes last.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,7 +9,7 @@ use shm::message::{Item, NextHop as Hop, Peer, PublicKey, Scope};
 use shm::transaction::{Obstacle, Transaction};
 
 use super::Setup;
-use super::tables::{ByNet, Folding, Refused, Scene, Tables, seconds};
+use super::tables::{Refused, Scene, Tables, seconds};
 use crate::registry::{self, Registry};
 use crate::site::Site;
 use crate::stages::route::{Change, NextHop};
@@ -20,10 +20,19 @@ pub(super) struct Changes {
     peers: HashMap<PublicKey, (u64, Option<Box<Peer>>)>,
     /// The peers in the order in which they are named, so that the same transaction gives the same numbers.
     named: Vec<PublicKey>,
-    routes: ByNet<(u64, Option<u32>)>,
+    /// Sorted by prefix, one for each: a whole table is as quickly walked as it was sent.
+    routes: Vec<Told>,
     hops: BTreeMap<u32, (u64, Option<Hop>)>,
     /// How many items there are.
     count: u64,
+}
+
+/// What is asked for of a route.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    net: IpNet,
+    at: u64,
+    hop: Option<u32>,
 }
 
 /// What has to change.
@@ -57,13 +66,13 @@ impl Changes {
                     changes.name(at, key, None) && is_there
                 }
                 Item::Route { prefix, next_hop } => {
-                    changes.routes.insert(prefix, (at, Some(next_hop)));
+                    changes.routes.push(Told { net: prefix, at, hop: Some(next_hop) });
                     true
                 }
-                Item::RouteRemove(prefix) => changes
-                    .routes
-                    .insert(prefix, (at, None))
-                    .map_or_else(|| tables.routes.contains_key(&prefix), |(_, hop)| hop.is_some()),
+                Item::RouteRemove(prefix) => {
+                    changes.routes.push(Told { net: prefix, at, hop: None });
+                    true
+                }
                 Item::NextHop { id, hop } => {
                     changes.hops.insert(id, (at, Some(hop)));
                     true
@@ -77,10 +86,43 @@ impl Changes {
                 return Err(Refused { item: at, obstacle: Obstacle::NotThere });
             }
         }
+        changes.sort_routes(tables)?;
         if transaction.scope == Scope::Snapshot {
             changes.drop_others(tables, registry);
         }
         Ok(changes)
+    }
+
+    /// Of two for the same prefix the last counts; each removal must find something.
+    fn sort_routes(&mut self, tables: &Tables) -> Result<(), Refused> {
+        // Stable, and quick where most is in order.
+        self.routes.sort_by_key(|told| told.net);
+        let mut last: Option<Told> = None;
+        for told in &self.routes {
+            let before = last.filter(|last| last.net == told.net);
+            let is_there = || match before {
+                Some(before) => before.hop.is_some(),
+                None => tables.routes.contains_key(&told.net),
+            };
+            if told.hop.is_none() && !is_there() {
+                return Err(Refused { item: told.at, obstacle: Obstacle::NotThere });
+            }
+            last = Some(*told);
+        }
+        self.routes.dedup_by(|later, earlier| {
+            let is_same = later.net == earlier.net;
+            if is_same {
+                *earlier = *later;
+            }
+            is_same
+        });
+        Ok(())
+    }
+
+    /// What is asked for of the route to a prefix.
+    fn told(&self, net: &IpNet) -> Option<&Told> {
+        let at = self.routes.binary_search_by_key(net, |told| told.net).ok()?;
+        self.routes.get(at)
     }
 
     fn name(&mut self, at: u64, key: PublicKey, peer: Option<Box<Peer>>) -> bool {
@@ -98,9 +140,10 @@ impl Changes {
                 self.name(end, key, None);
             }
         });
-        for net in tables.routes.keys() {
-            self.routes.entry(*net).or_insert((end, None));
-        }
+        let gone = tables.routes.keys().filter(|net| self.told(net).is_none());
+        let gone: Vec<Told> = gone.map(|net| Told { net: *net, at: end, hop: None }).collect();
+        self.routes.extend(gone);
+        self.routes.sort_by_key(|told| told.net);
         for id in tables.hops.keys() {
             self.hops.entry(*id).or_insert((end, None));
         }
@@ -131,7 +174,7 @@ impl Changes {
             set,
             removed,
             changes,
-            routes: self.routes.into_iter().map(|(net, (_, hop))| (net, hop)).collect(),
+            routes: self.routes.into_iter().map(|told| (told.net, told.hop)).collect(),
             hops: self.hops.into_iter().map(|(id, (_, hop))| (id, hop)).collect(),
             count: self.count,
         })
@@ -143,7 +186,7 @@ impl Changes {
             Some(peer) => registry.by_key(&key.0).is_none_or(|before| !is_same(peer, &before)),
             None => registry.by_key(&key.0).is_some(),
         });
-        self.routes.retain(|net, (_, hop)| tables.routes.get(net).copied() != *hop);
+        self.routes.retain(|told| tables.routes.get(&told.net).copied() != told.hop);
         self.hops.retain(|id, (_, hop)| tables.hops.get(id).map(|(hop, _)| *hop) != *hop);
     }
 
@@ -206,7 +249,7 @@ impl Changes {
         if left.is_empty() {
             return Ok(());
         }
-        for (net, (at, hop)) in &self.routes {
+        for Told { net, at, hop } in &self.routes {
             if let Some(uses) = tables.routes.get(net).and_then(|before| left.get_mut(before)) {
                 *uses = uses.saturating_sub(1);
             }
@@ -237,82 +280,100 @@ impl Changes {
             Some(NextHop::Local) if scene.site.local.is_none() => Err(Obstacle::NoLocal),
             Some(value) => Ok(value),
         };
-        let mut claims = Claims {
-            tables,
-            given_up: self.given_up(tables, scene.registry),
-            made: ByNet::default(),
-        };
+        let mut claims = Claims::default();
         for key in &self.named {
             let (Some((at, Some(peer))), Some(number)) = (self.peers.get(key), numbers.get(key))
             else {
                 continue;
             };
-            for net in &peer.allowed_ips {
-                claims.claim(*net, *at, NextHop::Client(*number))?;
-            }
+            let value = NextHop::Client(*number);
+            claims.made.extend(peer.allowed_ips.iter().map(|net| Claim {
+                net: *net,
+                at: *at,
+                value,
+                is_peer: true,
+            }));
         }
-        for (net, (at, hop)) in &self.routes {
+        for Told { net, at, hop } in &self.routes {
             let Some(hop) = hop else { continue };
             let value = leads(hop).map_err(|obstacle| Refused { item: *at, obstacle })?;
-            claims.claim(*net, *at, value)?;
+            claims.made.push(Claim { net: *net, at: *at, value, is_peer: false });
         }
         // Routes that stay, to a next hop that leads elsewhere from now on.
         let moved = |hop: &u32| self.hops.get(hop).is_some_and(|(_, hop)| hop.is_some());
         if self.hops.values().any(|(_, hop)| hop.is_some()) {
-            let stay = tables.routes.iter().filter(|(net, _)| !self.routes.contains_key(net));
+            let stay = tables.routes.iter().filter(|(net, _)| self.told(net).is_none());
             for (net, hop) in stay.filter(|(_, hop)| moved(hop)) {
                 let at = self.hops.get(hop).map_or(self.count, |(at, _)| *at);
                 let value = leads(hop).map_err(|obstacle| Refused { item: at, obstacle })?;
-                claims.made.insert(*net, value);
+                claims.moved.push((*net, Some(value)));
             }
         }
-        Ok(claims.changes())
+        claims.given_up = self.given_up(tables, scene.registry);
+        claims.changes(tables)
     }
 
     /// The prefixes of peers and routes that change or go.
-    fn given_up(&self, tables: &Tables, registry: &Registry) -> HashSet<IpNet, Folding> {
-        let mut all = HashSet::default();
+    fn given_up(&self, tables: &Tables, registry: &Registry) -> Vec<IpNet> {
+        let mut all = Vec::new();
         for key in self.peers.keys() {
             if let Some(peer) = registry.by_key(&key.0) {
                 all.extend(peer.allowed_ips.iter().copied());
             }
         }
-        all.extend(self.routes.keys().filter(|net| tables.routes.contains_key(net)));
+        let nets = self.routes.iter().map(|told| told.net);
+        all.extend(nets.filter(|net| tables.routes.contains_key(net)));
         all
     }
 }
 
-struct Claims<'a> {
-    tables: &'a Tables,
-    given_up: HashSet<IpNet, Folding>,
-    made: ByNet<NextHop>,
+/// What changes hands.
+#[derive(Default)]
+struct Claims {
+    made: Vec<Claim>,
+    given_up: Vec<IpNet>,
+    /// Routes that lead elsewhere without having been told anew.
+    moved: Vec<Change>,
 }
 
-impl Claims<'_> {
-    fn claim(&mut self, net: IpNet, at: u64, value: NextHop) -> Result<(), Refused> {
-        let is_free = self.given_up.contains(&net) || self.tables.rib.get(net).is_none();
-        // A peer may name a prefix twice.
-        let before = self.made.insert(net, value);
-        let is_repeated = before.is_some_and(|before| before != value || !is_client(value));
-        if is_free && !is_repeated {
-            return Ok(());
+#[derive(Clone, Copy)]
+struct Claim {
+    net: IpNet,
+    at: u64,
+    value: NextHop,
+    is_peer: bool,
+}
+
+impl Claims {
+    /// Removals first, so that what they free is there for the others; both in order, which tables like.
+    fn changes(mut self, tables: &Tables) -> Result<Vec<Change>, Refused> {
+        self.made.sort_by_key(|claim| claim.net);
+        self.given_up.sort_unstable();
+        self.given_up.dedup();
+        let claimed = |net: &IpNet| self.made.binary_search_by_key(net, |claim| claim.net).is_ok();
+        let gone = self.given_up.iter().filter(|net| !claimed(net));
+        let mut changes: Vec<Change> = gone.map(|net| (*net, None)).collect();
+        let mut last: Option<Claim> = None;
+        for claim in &self.made {
+            let Claim { net, at, value, is_peer } = *claim;
+            if let Some(before) = last.replace(*claim).filter(|before| before.net == net) {
+                // A peer may name a prefix twice.
+                if is_peer && before.is_peer && before.value == value {
+                    continue;
+                }
+                return Err(Refused { item: at.max(before.at), obstacle: Obstacle::PrefixTaken });
+            }
+            let before = tables.rib.get(net);
+            if before.is_some() && self.given_up.binary_search(&net).is_err() {
+                return Err(Refused { item: at, obstacle: Obstacle::PrefixTaken });
+            }
+            if before != Some(value) {
+                changes.push((net, Some(value)));
+            }
         }
-        Err(Refused { item: at, obstacle: Obstacle::PrefixTaken })
+        changes.append(&mut self.moved);
+        Ok(changes)
     }
-
-    /// Removals first, so that what they free is there for the others.
-    fn changes(self) -> Vec<Change> {
-        let Self { tables, given_up, made } = self;
-        let gone = given_up.into_iter().filter(|net| !made.contains_key(net));
-        let mut changes: Vec<Change> = gone.map(|net| (net, None)).collect();
-        let new = made.iter().filter(|(net, value)| tables.rib.get(**net) != Some(**value));
-        changes.extend(new.map(|(net, value)| (*net, Some(*value))));
-        changes
-    }
-}
-
-const fn is_client(value: NextHop) -> bool {
-    matches!(value, NextHop::Client(_))
 }
 
 fn is_same(peer: &Peer, before: &registry::Peer) -> bool {

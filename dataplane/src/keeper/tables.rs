@@ -1,8 +1,7 @@
 //! The master tables: what control has told, and the routes that follow from it. A transaction is planned against
 //! them as a whole, changing nothing; then the plan is entered as a whole.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeMap, HashMap};
 
 use ipnet::IpNet;
 use shm::message::{self, NextHop as Hop};
@@ -25,51 +24,12 @@ pub struct Refused {
     pub obstacle: Obstacle,
 }
 
-/// A map by prefix.
-pub(super) type ByNet<V> = HashMap<IpNet, V, Folding>;
-
-pub(super) type Folding = BuildHasherDefault<Fold>;
-
-/// A quick hash of the few words of a prefix. Prefixes come from control, which may slow down its own server as it
-/// likes.
-#[derive(Default)]
-pub(super) struct Fold(u64);
-
-impl Hasher for Fold {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, octets: &[u8]) {
-        for chunk in octets.chunks(8) {
-            let mut word = [0; 8];
-            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_u8(&mut self, octet: u8) {
-        self.write_u64(octet.into());
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xa076_1d64_78bd_642f;
-        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-        let (low, high) = (product as u64, (product >> 64) as u64);
-        self.0 = low ^ high;
-    }
-
-    fn write_isize(&mut self, number: isize) {
-        self.write_u64(number.cast_unsigned() as u64);
-    }
-}
-
 /// The master tables.
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) rib: Rib,
     /// Routes that control has told, with their next hops' ids; those of peers are with the peers.
-    pub(super) routes: ByNet<u32>,
+    pub(super) routes: BTreeMap<IpNet, u32>,
     /// Next hops, and how many routes lead there.
     pub(super) hops: HashMap<u32, (Hop, usize)>,
     pub(super) numbers: Numbers,
@@ -101,7 +61,7 @@ impl Tables {
         let own = local.iter().map(IpNet::trunc).chain(own);
         let own: Vec<Change> = own.map(|net| (net, Some(NextHop::Local))).collect();
         rib.change(&own)?;
-        let (routes, hops) = (ByNet::default(), HashMap::new());
+        let (routes, hops) = (BTreeMap::new(), HashMap::new());
         Ok(Self { rib, routes, hops, numbers: Numbers::new(peers_max) })
     }
 
