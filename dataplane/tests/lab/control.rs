@@ -89,6 +89,8 @@ impl Control {
 
     /// Stops it as an operator does.
     pub(crate) fn stop(mut self) {
-        assert_eq!(self.process.stop(Signal::TERM).code(), Some(0), "control's exit status");
+        // It writes down what it knows before it ends, which may be much.
+        let status = self.process.stop_within(Signal::TERM, 120);
+        assert_eq!(status.code(), Some(0), "control's exit status");
     }
 }

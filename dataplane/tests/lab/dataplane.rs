@@ -182,6 +182,11 @@ impl Dataplane {
         self.counters().get(name).copied().unwrap_or(0)
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Ends it without a chance to say anything.
     pub(crate) fn kill(mut self) {
         self.process.stop(Signal::KILL);

@@ -36,6 +36,10 @@ impl Process {
         self.output().iter().chain(log.iter()).filter(|line| line.contains(words)).count()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -46,9 +50,13 @@ impl Process {
 
     /// Asks the program to end and waits for it; its output is complete after that.
     pub(crate) fn stop(&mut self, signal: Signal) -> ExitStatus {
+        self.stop_within(signal, 15)
+    }
+
+    pub(crate) fn stop_within(&mut self, signal: Signal, seconds: u64) -> ExitStatus {
         self.signal(signal);
         let mut status = None;
-        until(&format!("{} ends after {signal:?}", self.name), 15, || {
+        until(&format!("{} ends after {signal:?}", self.name), seconds, || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
