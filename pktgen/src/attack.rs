@@ -175,10 +175,7 @@ pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
     ("parse_segmented", "the device and its pool decide how a frame lies in buffers"),
     ("route_rejected", "only a route that its operator lays: route_none towards it is counted so"),
     ("egress_loop", "only the server's own kernel sends what would go back to it"),
-    (
-        "seal_no_peer",
-        "only control removes a peer, and packets for it are lost in that moment alone",
-    ),
+    ("seal_no_peer", "only control removes a peer, and packets are lost in that moment alone"),
     ("seal_exhausted", "a session may send 2^64 - 2^13 - 1 messages: nobody lives to see the next"),
     ("handshake_no_index", "each peer has slots for all the sessions that it can have"),
     ("transmit_full", "the speed of the device, not a packet, fills its queue"),
