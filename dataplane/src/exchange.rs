@@ -53,8 +53,8 @@ pub enum Job {
     Initiate(u32, Endpoint),
     /// Forget the handshake under way with this peer.
     Abandon(u32),
-    /// The peer is no more: forget all of it, then let the token go.
-    Forget(u32, Token),
+    /// These peers are no more: forget all of them, then let the token go.
+    Forget(Box<[u32]>, Token),
 }
 
 /// Held by an order until it is carried out: who waits for that counts the holders.
