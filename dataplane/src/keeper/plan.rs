@@ -248,13 +248,15 @@ impl Changes {
                 continue;
             };
             for net in &peer.allowed_ips {
-                claims.claim(*net, *at, NextHop::Client(*number))?;
+                // A peer may name a prefix twice.
+                let client = NextHop::Client(*number);
+                claims.claim(*net, *at, client, |before| before == client)?;
             }
         }
         for (net, (at, hop)) in &self.routes {
             let Some(hop) = hop else { continue };
             let value = leads(hop).map_err(|obstacle| Refused { item: *at, obstacle })?;
-            claims.claim(*net, *at, value)?;
+            claims.claim(*net, *at, value, |_| false)?;
         }
         // Routes that stay, to a next hop that leads elsewhere from now on.
         let moved = |hop: &u32| self.hops.get(hop).is_some_and(|(_, hop)| hop.is_some());
@@ -289,12 +291,16 @@ struct Claims<'a> {
 }
 
 impl Claims<'_> {
-    fn claim(&mut self, net: IpNet, at: u64, value: NextHop) -> Result<(), Refused> {
+    /// Claims a prefix; `is_own` says whether who has claimed it in this transaction is the same.
+    fn claim(
+        &mut self,
+        net: IpNet,
+        at: u64,
+        value: NextHop,
+        is_own: impl FnOnce(NextHop) -> bool,
+    ) -> Result<(), Refused> {
         let is_free = self.given_up.contains(&net) || self.tables.rib.get(net).is_none();
-        // A peer may name a prefix twice.
-        let before = self.made.insert(net, value);
-        let is_repeated = before.is_some_and(|before| before != value || !is_client(value));
-        if is_free && !is_repeated {
+        if is_free && self.made.insert(net, value).is_none_or(is_own) {
             return Ok(());
         }
         Err(Refused { item: at, obstacle: Obstacle::PrefixTaken })
@@ -309,10 +315,6 @@ impl Claims<'_> {
         changes.extend(new.map(|(net, value)| (*net, Some(*value))));
         changes
     }
-}
-
-const fn is_client(value: NextHop) -> bool {
-    matches!(value, NextHop::Client(_))
 }
 
 fn is_same(peer: &Peer, before: &registry::Peer) -> bool {
