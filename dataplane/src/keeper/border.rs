@@ -105,7 +105,7 @@ impl<M: Memory + Clone> Border<M> {
             return;
         }
         self.greeted = control;
-        self.surveys = Surveys::default();
+        self.surveys.abandon();
         self.events.tell(&Event::Server {
             public_key: PublicKey(*keeper.directory.identity.public()),
             listen_port: keeper.site.listen_port,
