@@ -78,15 +78,25 @@ pub enum Order {
     Survey(Box<Survey>),
 }
 
+/// A peer as workers name it to the keeper. What they tell may wait for so long that the number is another peer's when it
+/// is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerId {
+    /// Its number on the server.
+    pub number: u32,
+    /// Which of the peers that had the number, one after the other.
+    pub incarnation: u32,
+}
+
 /// What workers tell the keeper; all of it may be lost when the ring is full.
 #[derive(Debug)]
 pub enum News {
     /// A handshake with this peer is complete.
-    Handshake(u32, Endpoint, Instant),
+    Handshake(PeerId, Endpoint, Instant),
     /// This peer speaks from elsewhere.
-    Moved(u32, Endpoint, Instant),
+    Moved(PeerId, Endpoint, Instant),
     /// All sessions of this peer have ended.
-    Expired(u32, Instant),
+    Expired(PeerId, Instant),
 }
 
 /// A sheet that goes to a worker empty and comes back with the states of some of its peers.
@@ -103,8 +113,8 @@ pub struct Survey {
 /// How a peer stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    /// Its number on the server.
-    pub number: u32,
+    /// Which peer.
+    pub peer: PeerId,
     /// Where it is.
     pub endpoint: Option<Endpoint>,
     /// When its last session began.
@@ -216,6 +226,11 @@ impl Exchange {
     /// What the keeper is told next.
     pub fn next_news(&self) -> Option<News> {
         self.news.pop()
+    }
+
+    /// News that the keeper has not heard yet.
+    pub fn news_waiting(&self) -> usize {
+        self.news.len()
     }
 
     /// Gives a worker's sheet back to the keeper.

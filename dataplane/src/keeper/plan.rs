@@ -118,8 +118,8 @@ impl Changes {
         for key in &self.named {
             match self.peers.remove(key) {
                 Some((at, Some(peer))) => {
-                    let setup =
-                        setup(&peer, scene).map_err(|obstacle| Refused { item: at, obstacle })?;
+                    let setup = setup(&peer, scene, tables)
+                        .map_err(|obstacle| Refused { item: at, obstacle })?;
                     let number = numbers.get(key).copied().unwrap_or(u32::MAX);
                     set.push((number, *peer, setup));
                 }
@@ -332,21 +332,24 @@ pub(super) fn setup_of(peer: &registry::Peer, site: &Site) -> Setup {
         // The plan has found a path.
         endpoint: peer.endpoint.and_then(|endpoint| site.path_to(endpoint)),
         persistent: Duration::from_secs(peer.persistent_s.into()),
+        incarnation: peer.incarnation,
         client_id: peer.client_id,
     }
 }
 
 /// What a peer's worker shall know.
-fn setup(peer: &Peer, scene: Scene<'_>) -> Result<Setup, Obstacle> {
+fn setup(peer: &Peer, scene: Scene<'_>, tables: &Tables) -> Result<Setup, Obstacle> {
     if peer.public_key.0 == *scene.identity.public() {
         return Err(Obstacle::OwnKey);
     }
     let path = |endpoint| scene.site.path_to(endpoint).ok_or(Obstacle::Unreachable);
+    let before = scene.registry.by_key(&peer.public_key.0);
     // A client that has spoken is where it spoke from, until it is told to be elsewhere.
-    let before = scene.registry.by_key(&peer.public_key.0).and_then(|before| before.endpoint);
+    let told_before = before.as_ref().and_then(|before| before.endpoint);
     Ok(Setup {
-        endpoint: peer.endpoint.filter(|told| Some(*told) != before).map(path).transpose()?,
+        endpoint: peer.endpoint.filter(|told| Some(*told) != told_before).map(path).transpose()?,
         persistent: peer.persistent_keepalive.unwrap_or_default(),
+        incarnation: before.map_or(tables.incarnation, |before| before.incarnation),
         client_id: peer.client_id,
     })
 }

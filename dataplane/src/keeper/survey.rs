@@ -110,7 +110,7 @@ impl Surveys {
 }
 
 fn event(standing: &Standing, keeper: &Keeper) -> Option<Event> {
-    let peer = keeper.directory.registry.by_number(standing.number)?;
+    let peer = keeper.directory.registry.by_id(standing.peer)?;
     Some(Event::PeerState {
         public_key: PublicKey(peer.public_key),
         endpoint: standing.endpoint.map(|endpoint| endpoint.remote_socket()),
