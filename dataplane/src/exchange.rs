@@ -11,7 +11,7 @@ use wireguard::session::{Indices, Role};
 use wireguard::time::Instant;
 
 use crate::frame::Endpoint;
-use crate::limits::{JOBS_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_SPARE, SURVEY_ROWS};
+use crate::limits::{JOBS_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_SPARE, SURVEY_ROWS, TASKS_OUT_MAX};
 use crate::neighbours::{Heard, Name};
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
@@ -205,8 +205,8 @@ impl Exchange {
     pub fn new(workers: usize, threads: usize, slots: u32) -> Self {
         let free = |thread: usize| Slots::new(thread, threads.max(1), slots);
         Self {
-            jobs: (0..threads).map(|_| ArrayQueue::new(JOBS_MAX)).collect(),
-            orders: (0..workers).map(|_| ArrayQueue::new(ORDERS_MAX)).collect(),
+            jobs: (0..threads).map(|_| ArrayQueue::new(JOBS_MAX + TASKS_OUT_MAX)).collect(),
+            orders: (0..workers).map(|_| ArrayQueue::new(ORDERS_MAX + TASKS_OUT_MAX)).collect(),
             slots: (0..workers).map(|_| (0..threads).map(free).collect()).collect(),
             expected: (0..workers)
                 .map(|_| (0..slots).map(|_| AtomicBool::default()).collect())
@@ -256,10 +256,12 @@ impl Exchange {
 
     /// Gives a thread work; false when its ring is full.
     pub fn submit(&self, thread: usize, job: Job) -> bool {
-        self.jobs.get(thread).is_some_and(|queue| queue.push(job).is_ok())
+        let queue = self.jobs.get(thread).filter(|queue| queue.len() < JOBS_MAX);
+        queue.is_some_and(|queue| queue.push(job).is_ok())
     }
 
-    /// Gives a thread work; gives it back when its ring is full.
+    /// Gives a thread the keeper's work, which has places of its own however many handshakes come; gives it back when
+    /// these are taken.
     pub fn submit_or(&self, thread: usize, job: Job) -> Option<Job> {
         match self.jobs.get(thread) {
             Some(queue) => queue.push(job).err(),
@@ -279,10 +281,11 @@ impl Exchange {
 
     /// Gives a worker an order; false when its ring is full.
     pub fn order(&self, worker: usize, order: Order) -> bool {
-        self.orders.get(worker).is_some_and(|queue| queue.push(order).is_ok())
+        let queue = self.orders.get(worker).filter(|queue| queue.len() < ORDERS_MAX);
+        queue.is_some_and(|queue| queue.push(order).is_ok())
     }
 
-    /// Gives a worker an order; gives it back when its ring is full.
+    /// Gives a worker an order of the keeper's, which have places of their own; gives it back when these are taken.
     pub fn order_or(&self, worker: usize, order: Order) -> Option<Order> {
         match self.orders.get(worker) {
             Some(queue) => queue.push(order).err(),
@@ -374,6 +377,16 @@ mod tests {
         }
         assert!(!exchange.submit(0, Job::Abandon(0)));
         assert!(!exchange.submit(1, Job::Abandon(0)), "no such thread");
+    }
+
+    #[test]
+    fn the_keeper_gets_through_however_full_others_keep_the_rings() {
+        let exchange = Exchange::new(1, 1, 1);
+        while exchange.submit(0, Job::Abandon(0)) {}
+        assert!(exchange.submit_or(0, Job::Forget(Box::default(), Token::default())).is_none());
+        while exchange.order(0, Order::Peers(Box::default(), Token::default())) {}
+        let order = Order::Peers(Box::default(), Token::default());
+        assert!(exchange.order_or(0, order).is_none());
     }
 
     #[test]
