@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use dataplane::exchange::{News, PeerId};
+use dataplane::exchange::{News, Order, PeerId, Token};
 use dataplane::stages::route::NextHop;
 use dataplane::testing::packets::Ip;
 use dataplane::testing::server::WIRE;
@@ -129,6 +129,20 @@ fn late_news_of_one_that_is_gone_are_not_told_of_who_has_its_number_now() {
     }
     let events = stage.control.hear();
     assert!(events.is_empty(), "{events:?}");
+}
+
+#[test]
+fn a_worker_takes_few_peers_between_two_bursts() {
+    let mut stage = Stage::new(4, 1);
+    let token = Token::default();
+    let server = &mut stage.scene.server;
+    for _ in 0..3 {
+        assert!(server.exchange.order(0, Order::Peers(Box::default(), Token::clone(&token))));
+    }
+    for left in (0..3).rev() {
+        server.workers[0].turn(stage.scene.now);
+        assert_eq!(Token::strong_count(&token), 1 + left);
+    }
 }
 
 #[test]
