@@ -14,7 +14,7 @@ use crate::registry::{self, Registry};
 use crate::site::Site;
 use crate::stages::route::{Change, NextHop};
 
-/// What is asked for, each with the number of the item that asks; none where something shall go.
+/// What is asked for, each with the number of the message that asks; none where something shall go.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     peers: HashMap<PublicKey, (u64, Option<Box<Peer>>)>,
@@ -22,7 +22,7 @@ pub(super) struct Changes {
     named: Vec<PublicKey>,
     routes: ByNet<(u64, Option<u32>)>,
     hops: BTreeMap<u32, (u64, Option<Hop>)>,
-    /// How many items there are.
+    /// How many messages the items take.
     count: u64,
 }
 
@@ -45,8 +45,11 @@ impl Changes {
         transaction: Transaction,
         registry: &Registry,
     ) -> Result<Self, Refused> {
-        let mut changes = Self { count: transaction.items.len() as u64, ..Self::default() };
-        for (at, item) in (0..).zip(transaction.items) {
+        let mut changes = Self::default();
+        for item in transaction.items {
+            // A peer with many prefixes takes several messages, and control counts those.
+            let at = changes.count;
+            changes.count += item.message_count().unwrap_or(1) as u64;
             let is_there = match item {
                 Item::Peer(peer) => changes.name(at, peer.public_key, Some(peer)),
                 Item::PeerRemove(key) => {

@@ -19,7 +19,7 @@ use crate::stages::route::{Change, NextHop, Rib, Unbuildable};
 /// Why a transaction changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The message among its items that is in the way, from 0; the number of items when it is all of them together.
+    /// The message among its items that is in the way, from 0; the number of messages when it is all of them together.
     pub item: u64,
     /// What is in the way.
     pub obstacle: Obstacle,

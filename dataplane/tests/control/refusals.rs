@@ -132,3 +132,12 @@ fn a_prefix_does_not_become_a_peers_and_a_routes_at_once() {
     let outcome = stage.tell(Scope::Snapshot, &all);
     assert!(matches!(outcome, Event::Refused { .. }), "{outcome:?}");
 }
+
+#[test]
+fn what_is_in_the_way_is_named_by_its_message_though_a_peer_takes_several() {
+    let mut stage = stage(Obstacle::NoNextHop);
+    let nets = (0..9).map(|net| format!("203.0.113.{net}/32").parse().unwrap());
+    let many = peer_with(2, |peer| peer.allowed_ips = nets.collect());
+    let outcome = stage.tell(Scope::Delta, &[many, route("192.0.2.0/24", 7)]);
+    assert!(matches!(outcome, Event::Refused { item: 2, .. }), "{outcome:?}");
+}
