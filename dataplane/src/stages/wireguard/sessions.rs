@@ -241,9 +241,9 @@ impl Sessions {
         }
     }
 
-    /// A handshake message goes to this peer.
+    /// A handshake message goes to this peer, which may be no more.
     pub fn sent_message(&mut self, local: u32, len: usize) {
-        if let Some(peer) = self.peers.get_mut(local as usize) {
+        if let Some(peer) = self.peers.get_mut(local as usize).filter(|peer| peer.known) {
             peer.sent += len as u64;
         }
     }
