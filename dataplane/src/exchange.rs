@@ -11,7 +11,7 @@ use wireguard::session::{Indices, Role};
 use wireguard::time::Instant;
 
 use crate::frame::Endpoint;
-use crate::limits::{JOBS_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_SPARE, SURVEY_ROWS};
+use crate::limits::{JOBS_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_SPARE, SURVEY_ROWS, TASKS_OUT_MAX};
 use crate::neighbours::{Heard, Name};
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
@@ -53,8 +53,8 @@ pub enum Job {
     Initiate(u32, Endpoint),
     /// Forget the handshake under way with this peer.
     Abandon(u32),
-    /// The peer is no more: forget all of it, then let the token go.
-    Forget(u32, Token),
+    /// These peers are no more: forget all of them, then let the token go.
+    Forget(Box<[u32]>, Token),
 }
 
 /// Held by an order until it is carried out: who waits for that counts the holders.
@@ -78,15 +78,25 @@ pub enum Order {
     Survey(Box<Survey>),
 }
 
+/// A peer as workers name it to the keeper. What they tell may wait for so long that the number is another peer's when it
+/// is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerId {
+    /// Its number on the server.
+    pub number: u32,
+    /// Which of the peers that had the number, one after the other.
+    pub incarnation: u32,
+}
+
 /// What workers tell the keeper; all of it may be lost when the ring is full.
 #[derive(Debug)]
 pub enum News {
     /// A handshake with this peer is complete.
-    Handshake(u32, Endpoint, Instant),
+    Handshake(PeerId, Endpoint, Instant),
     /// This peer speaks from elsewhere.
-    Moved(u32, Endpoint, Instant),
+    Moved(PeerId, Endpoint, Instant),
     /// All sessions of this peer have ended.
-    Expired(u32, Instant),
+    Expired(PeerId, Instant),
 }
 
 /// A sheet that goes to a worker empty and comes back with the states of some of its peers.
@@ -103,8 +113,8 @@ pub struct Survey {
 /// How a peer stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    /// Its number on the server.
-    pub number: u32,
+    /// Which peer.
+    pub peer: PeerId,
     /// Where it is.
     pub endpoint: Option<Endpoint>,
     /// When its last session began.
@@ -195,8 +205,8 @@ impl Exchange {
     pub fn new(workers: usize, threads: usize, slots: u32) -> Self {
         let free = |thread: usize| Slots::new(thread, threads.max(1), slots);
         Self {
-            jobs: (0..threads).map(|_| ArrayQueue::new(JOBS_MAX)).collect(),
-            orders: (0..workers).map(|_| ArrayQueue::new(ORDERS_MAX)).collect(),
+            jobs: (0..threads).map(|_| ArrayQueue::new(JOBS_MAX + TASKS_OUT_MAX)).collect(),
+            orders: (0..workers).map(|_| ArrayQueue::new(ORDERS_MAX + TASKS_OUT_MAX)).collect(),
             slots: (0..workers).map(|_| (0..threads).map(free).collect()).collect(),
             expected: (0..workers)
                 .map(|_| (0..slots).map(|_| AtomicBool::default()).collect())
@@ -216,6 +226,11 @@ impl Exchange {
     /// What the keeper is told next.
     pub fn next_news(&self) -> Option<News> {
         self.news.pop()
+    }
+
+    /// News that the keeper has not heard yet.
+    pub fn news_waiting(&self) -> usize {
+        self.news.len()
     }
 
     /// Gives a worker's sheet back to the keeper.
@@ -241,10 +256,12 @@ impl Exchange {
 
     /// Gives a thread work; false when its ring is full.
     pub fn submit(&self, thread: usize, job: Job) -> bool {
-        self.jobs.get(thread).is_some_and(|queue| queue.push(job).is_ok())
+        let queue = self.jobs.get(thread).filter(|queue| queue.len() < JOBS_MAX);
+        queue.is_some_and(|queue| queue.push(job).is_ok())
     }
 
-    /// Gives a thread work; gives it back when its ring is full.
+    /// Gives a thread the keeper's work, which has places of its own however many handshakes come; gives it back when
+    /// these are taken.
     pub fn submit_or(&self, thread: usize, job: Job) -> Option<Job> {
         match self.jobs.get(thread) {
             Some(queue) => queue.push(job).err(),
@@ -264,10 +281,11 @@ impl Exchange {
 
     /// Gives a worker an order; false when its ring is full.
     pub fn order(&self, worker: usize, order: Order) -> bool {
-        self.orders.get(worker).is_some_and(|queue| queue.push(order).is_ok())
+        let queue = self.orders.get(worker).filter(|queue| queue.len() < ORDERS_MAX);
+        queue.is_some_and(|queue| queue.push(order).is_ok())
     }
 
-    /// Gives a worker an order; gives it back when its ring is full.
+    /// Gives a worker an order of the keeper's, which have places of their own; gives it back when these are taken.
     pub fn order_or(&self, worker: usize, order: Order) -> Option<Order> {
         match self.orders.get(worker) {
             Some(queue) => queue.push(order).err(),
@@ -359,6 +377,16 @@ mod tests {
         }
         assert!(!exchange.submit(0, Job::Abandon(0)));
         assert!(!exchange.submit(1, Job::Abandon(0)), "no such thread");
+    }
+
+    #[test]
+    fn the_keeper_gets_through_however_full_others_keep_the_rings() {
+        let exchange = Exchange::new(1, 1, 1);
+        while exchange.submit(0, Job::Abandon(0)) {}
+        assert!(exchange.submit_or(0, Job::Forget(Box::default(), Token::default())).is_none());
+        while exchange.order(0, Order::Peers(Box::default(), Token::default())) {}
+        let order = Order::Peers(Box::default(), Token::default());
+        assert!(exchange.order_or(0, order).is_none());
     }
 
     #[test]

@@ -134,7 +134,9 @@ impl Handshaker {
             }
             Job::Initiate(peer, endpoint) => return self.initiate(peer, endpoint, now),
             Job::Abandon(peer) => return self.abandon(peer),
-            Job::Forget(peer, _token) => return self.forget(peer),
+            Job::Forget(peers, _token) => {
+                return peers.iter().for_each(|peer| self.forget(*peer));
+            }
         };
         match outcome {
             Ok(Ended::Here) => self.counters.consumed.add(1),

@@ -74,6 +74,10 @@ pub const NEWS_MAX: usize = 16_384;
 /// Peers in one order to a worker: some ten microseconds of one turn.
 pub const PEERS_PER_ORDER: usize = 128;
 
+/// Orders and jobs of one transaction that wait in the rings of workers and handshake threads: a small part of any ring,
+/// and of [`JOBS_UNDER_LOAD`], so that sessions and handshakes find room however much control changes.
+pub const TASKS_OUT_MAX: usize = JOBS_UNDER_LOAD / 4;
+
 /// Peers on one sheet of a survey.
 pub const SURVEY_ROWS: usize = 128;
 

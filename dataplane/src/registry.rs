@@ -15,11 +15,15 @@ use ipnet::IpNet;
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
+use crate::exchange::PeerId;
+
 /// A peer, as it was told. Whoever holds one may compare the pointer to see whether it has changed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its number on the server, by which routes name it.
     pub number: u32,
+    /// Which of the peers that had the number.
+    pub incarnation: u32,
     /// Its public key.
     pub public_key: [u8; 32],
     /// The preshared key, when there is one; most have none.
@@ -78,6 +82,11 @@ impl Registry {
         numbers.get(number as usize).and_then(Clone::clone)
     }
 
+    /// The peer that a worker has named; none when it is no more, though another may have its number.
+    pub fn by_id(&self, id: PeerId) -> Option<Arc<Peer>> {
+        self.by_number(id.number).filter(|peer| peer.incarnation == id.incarnation)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).len()
@@ -126,6 +135,7 @@ mod tests {
     fn peer(number: u32, key: u8) -> Peer {
         Peer {
             number,
+            incarnation: 1,
             public_key: [key; 32],
             preshared_key: None,
             client_id: ClientId::ZERO,

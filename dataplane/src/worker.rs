@@ -116,7 +116,11 @@ impl<I: Io> Worker<I> {
                     self.messages.push(message);
                 }
                 Order::Learned(name, heard) => self.state.neighbours.learn(name, heard, now),
-                Order::Peers(peers, _token) => self.change_peers(&peers, now),
+                Order::Peers(peers, _token) => {
+                    self.change_peers(&peers, now);
+                    // It takes as long as a burst or two, and frames wait in the queues.
+                    return done + 1;
+                }
                 Order::Routes(routes) => {
                     self.state.routes = routes;
                     self.state.sessions.routes_changed();

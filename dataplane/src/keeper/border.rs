@@ -105,7 +105,7 @@ impl<M: Memory + Clone> Border<M> {
             return;
         }
         self.greeted = control;
-        self.surveys = Surveys::default();
+        self.surveys.abandon();
         self.events.tell(&Event::Server {
             public_key: PublicKey(*keeper.directory.identity.public()),
             listen_port: keeper.site.listen_port,
@@ -204,20 +204,19 @@ fn own_names() -> impl Iterator<Item = String> {
 
 /// What control is told of it; nothing of a peer that is no more.
 fn event(news: &News, keeper: &Keeper) -> Option<Event> {
-    let key =
-        |number| keeper.directory.registry.by_number(number).map(|peer| PublicKey(peer.public_key));
+    let key = |id| keeper.directory.registry.by_id(id).map(|peer| PublicKey(peer.public_key));
     let unix = |at| keeper.wall.unix(at);
     Some(match *news {
-        News::Handshake(number, endpoint, at) => Event::Handshake {
-            public_key: key(number)?,
+        News::Handshake(id, endpoint, at) => Event::Handshake {
+            public_key: key(id)?,
             endpoint: endpoint.remote_socket(),
             at: unix(at),
         },
-        News::Moved(number, endpoint, at) => Event::EndpointMoved {
-            public_key: key(number)?,
+        News::Moved(id, endpoint, at) => Event::EndpointMoved {
+            public_key: key(id)?,
             endpoint: endpoint.remote_socket(),
             at: unix(at),
         },
-        News::Expired(number, at) => Event::PeerExpired { public_key: key(number)?, at: unix(at) },
+        News::Expired(id, at) => Event::PeerExpired { public_key: key(id)?, at: unix(at) },
     })
 }

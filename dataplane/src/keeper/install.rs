@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::exchange::{Exchange, Job, Order, Token};
-use crate::limits::PEERS_PER_ORDER;
+use crate::limits::{PEERS_PER_ORDER, TASKS_OUT_MAX};
 use crate::site::{keeper_thread, local_number, owner};
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
@@ -25,8 +25,10 @@ enum Step {
     Peers,
     /// Workers take the routes.
     Routes,
-    /// Workers and handshake threads let peers go.
+    /// Workers let peers go.
     Removals,
+    /// Handshake threads do, after all that workers have asked them for these peers.
+    Forgetting,
     /// Nothing.
     Done,
 }
@@ -86,10 +88,14 @@ impl Installation {
                 Step::Routes => {
                     self.step = Step::Removals;
                     self.former = None;
-                    self.end(exchange);
+                    self.remove(exchange);
                     return Progress::InForce;
                 }
-                Step::Removals | Step::Done => {
+                Step::Removals => {
+                    self.step = Step::Forgetting;
+                    self.forget(exchange);
+                }
+                Step::Forgetting | Step::Done => {
                     self.step = Step::Done;
                     return Progress::Done;
                 }
@@ -99,7 +105,8 @@ impl Installation {
 
     /// Gives everybody what there is room for; whether nothing is left.
     fn hand_out(&mut self, exchange: &Exchange) -> bool {
-        while let Some(task) = self.tasks.pop_front() {
+        while self.taken_by() < TASKS_OUT_MAX {
+            let Some(task) = self.tasks.pop_front() else { return true };
             let refused = match task {
                 Task::Worker(worker, order) => {
                     exchange.order_or(worker, order).map(|order| Task::Worker(worker, order))
@@ -113,13 +120,21 @@ impl Installation {
                 return false;
             }
         }
-        true
+        self.tasks.is_empty()
+    }
+
+    /// How many tasks are handed out and not done; those that change routes do not count.
+    fn taken_by(&self) -> usize {
+        Arc::strong_count(&self.token).saturating_sub(1 + self.tasks.len())
     }
 
     /// Whether everybody has done what was handed out.
-    fn is_taken(&self) -> bool {
+    fn is_taken(&mut self) -> bool {
         match self.step {
-            Step::Peers | Step::Removals | Step::Done => Arc::strong_count(&self.token) == 1,
+            // Unlike a look at the count, this sees all that the last holder did before it let go.
+            Step::Peers | Step::Removals | Step::Forgetting | Step::Done => {
+                Arc::get_mut(&mut self.token).is_some()
+            }
             Step::Routes => {
                 self.former.as_ref().is_none_or(|former| Arc::strong_count(former) == 1)
             }
@@ -133,14 +148,18 @@ impl Installation {
             .collect();
     }
 
-    fn end(&mut self, exchange: &Exchange) {
+    fn remove(&mut self, exchange: &Exchange) {
+        let removed = self.removed.iter().map(|number| (*number, None));
+        self.tasks = orders(removed, exchange.workers(), &self.token);
+    }
+
+    fn forget(&mut self, exchange: &Exchange) {
         let (workers, threads) = (exchange.workers(), exchange.threads());
-        self.tasks =
-            orders(self.removed.iter().map(|number| (*number, None)), workers, &self.token);
-        self.tasks.extend(self.removed.iter().map(|number| {
-            let thread = keeper_thread(*number, workers, threads);
-            Task::Thread(thread, Job::Forget(*number, Arc::clone(&self.token)))
-        }));
+        let keeper = |number: &u32| keeper_thread(*number, workers, threads);
+        let token = &self.token;
+        let tasks = sheets(self.removed.iter().map(|number| (keeper(number), *number)), threads);
+        let job = |(thread, sheet)| Task::Thread(thread, Job::Forget(sheet, Arc::clone(token)));
+        self.tasks = tasks.map(job).collect();
     }
 }
 
@@ -150,24 +169,70 @@ fn orders(
     workers: usize,
     token: &Token,
 ) -> VecDeque<Task> {
-    let mut tasks = VecDeque::new();
-    let mut sheets: Vec<Vec<(u32, Option<Setup>)>> = vec![Vec::new(); workers];
-    let mut send = |worker, sheet: &mut Vec<_>| {
-        if !sheet.is_empty() {
-            let order = Order::Peers(std::mem::take(sheet).into_boxed_slice(), Arc::clone(token));
-            tasks.push_back(Task::Worker(worker, order));
-        }
-    };
-    for (number, setup) in peers {
-        let worker = owner(number, workers);
-        let Some(sheet) = sheets.get_mut(worker) else { continue };
-        sheet.push((local_number(number, workers), setup));
+    let peers = peers
+        .map(|(number, setup)| (owner(number, workers), (local_number(number, workers), setup)));
+    sheets(peers, workers)
+        .map(|(worker, sheet)| Task::Worker(worker, Order::Peers(sheet, Arc::clone(token))))
+        .collect()
+}
+
+/// Sorts what each of so many has to do, a bounded part at a time.
+fn sheets<T>(
+    all: impl Iterator<Item = (usize, T)>,
+    count: usize,
+) -> impl Iterator<Item = (usize, Box<[T]>)> {
+    let mut open: Vec<Vec<T>> = (0..count).map(|_| Vec::new()).collect();
+    let mut done = Vec::new();
+    for (whose, item) in all {
+        let Some(sheet) = open.get_mut(whose) else { continue };
+        sheet.push(item);
         if sheet.len() == PEERS_PER_ORDER {
-            send(worker, sheet);
+            done.push((whose, std::mem::take(sheet).into_boxed_slice()));
         }
     }
-    for (worker, sheet) in sheets.iter_mut().enumerate() {
-        send(worker, sheet);
+    let rest = open.into_iter().map(Vec::into_boxed_slice).enumerate();
+    done.into_iter().chain(rest.filter(|(_, sheet)| !sheet.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes what every worker was told.
+    fn obey(exchange: &Exchange) {
+        while exchange.next_order(0).is_some() {}
     }
-    tasks
+
+    #[test]
+    fn handshake_threads_forget_a_peer_after_all_that_its_worker_has_asked_them_for_it() {
+        let exchange = Exchange::new(1, 1, 8);
+        let mut installation = Installation::new(Vec::new(), None, vec![0], &exchange);
+        assert_eq!(installation.turn(&exchange), Progress::InForce);
+        assert_eq!(installation.turn(&exchange), Progress::Waiting);
+        assert_eq!(exchange.jobs_waiting(0), 0, "its worker knows it still");
+        assert!(exchange.submit(0, Job::Abandon(0)));
+        obey(&exchange);
+        assert_eq!(installation.turn(&exchange), Progress::Waiting);
+        assert!(matches!(exchange.next_job(0), Some(Job::Abandon(0))));
+        assert!(matches!(exchange.next_job(0), Some(Job::Forget(peers, _)) if *peers == [0]));
+        assert_eq!(installation.turn(&exchange), Progress::Done);
+    }
+
+    #[test]
+    fn the_end_of_many_peers_leaves_room_for_sessions_and_handshakes() {
+        let count = u32::try_from(PEERS_PER_ORDER * TASKS_OUT_MAX * 3).unwrap();
+        let exchange = Exchange::new(1, 1, 8);
+        let mut installation = Installation::new(Vec::new(), None, (0..count).collect(), &exchange);
+        assert_eq!(installation.turn(&exchange), Progress::InForce);
+        let (mut forgotten, mut turns) = (0, 0);
+        while installation.turn(&exchange) == Progress::Waiting {
+            obey(&exchange);
+            assert!(exchange.jobs_waiting(0) <= TASKS_OUT_MAX);
+            while let Some(Job::Forget(peers, _)) = exchange.next_job(0) {
+                forgotten += peers.len();
+            }
+            turns += 1;
+        }
+        assert_eq!((forgotten, turns), (count as usize, 6), "three each for worker and thread");
+    }
 }

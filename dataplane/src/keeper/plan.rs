@@ -14,7 +14,7 @@ use crate::registry::{self, Registry};
 use crate::site::Site;
 use crate::stages::route::{Change, NextHop};
 
-/// What is asked for, each with the number of the item that asks; none where something shall go.
+/// What is asked for, each with the number of the message that asks; none where something shall go.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     peers: HashMap<PublicKey, (u64, Option<Box<Peer>>)>,
@@ -23,7 +23,7 @@ pub(super) struct Changes {
     /// Sorted by prefix, one for each: a whole table is as quickly walked as it was sent.
     routes: Vec<Told>,
     hops: BTreeMap<u32, (u64, Option<Hop>)>,
-    /// How many items there are.
+    /// How many messages the items take.
     count: u64,
 }
 
@@ -54,8 +54,11 @@ impl Changes {
         transaction: Transaction,
         registry: &Registry,
     ) -> Result<Self, Refused> {
-        let mut changes = Self { count: transaction.items.len() as u64, ..Self::default() };
-        for (at, item) in (0..).zip(transaction.items) {
+        let mut changes = Self::default();
+        for item in transaction.items {
+            // A peer with many prefixes takes several messages, and control counts those.
+            let at = changes.count;
+            changes.count += item.message_count().unwrap_or(1) as u64;
             let is_there = match item {
                 Item::Peer(peer) => changes.name(at, peer.public_key, Some(peer)),
                 Item::PeerRemove(key) => {
@@ -161,8 +164,8 @@ impl Changes {
         for key in &self.named {
             match self.peers.remove(key) {
                 Some((at, Some(peer))) => {
-                    let setup =
-                        setup(&peer, scene).map_err(|obstacle| Refused { item: at, obstacle })?;
+                    let setup = setup(&peer, scene, tables)
+                        .map_err(|obstacle| Refused { item: at, obstacle })?;
                     let number = numbers.get(key).copied().unwrap_or(u32::MAX);
                     set.push((number, *peer, setup));
                 }
@@ -391,21 +394,24 @@ pub(super) fn setup_of(peer: &registry::Peer, site: &Site) -> Setup {
         // The plan has found a path.
         endpoint: peer.endpoint.and_then(|endpoint| site.path_to(endpoint)),
         persistent: Duration::from_secs(peer.persistent_s.into()),
+        incarnation: peer.incarnation,
         client_id: peer.client_id,
     }
 }
 
 /// What a peer's worker shall know.
-fn setup(peer: &Peer, scene: Scene<'_>) -> Result<Setup, Obstacle> {
+fn setup(peer: &Peer, scene: Scene<'_>, tables: &Tables) -> Result<Setup, Obstacle> {
     if peer.public_key.0 == *scene.identity.public() {
         return Err(Obstacle::OwnKey);
     }
     let path = |endpoint| scene.site.path_to(endpoint).ok_or(Obstacle::Unreachable);
+    let before = scene.registry.by_key(&peer.public_key.0);
     // A client that has spoken is where it spoke from, until it is told to be elsewhere.
-    let before = scene.registry.by_key(&peer.public_key.0).and_then(|before| before.endpoint);
+    let told_before = before.as_ref().and_then(|before| before.endpoint);
     Ok(Setup {
-        endpoint: peer.endpoint.filter(|told| Some(*told) != before).map(path).transpose()?,
+        endpoint: peer.endpoint.filter(|told| Some(*told) != told_before).map(path).transpose()?,
         persistent: peer.persistent_keepalive.unwrap_or_default(),
+        incarnation: before.map_or(tables.incarnation, |before| before.incarnation),
         client_id: peer.client_id,
     })
 }

@@ -31,11 +31,18 @@ impl Surveys {
         }
     }
 
+    /// Control is gone: nobody is to be answered any more. Sheets that workers have come back first, so that each has one.
+    pub(super) fn abandon(&mut self) {
+        self.asked.clear();
+        self.answered.clear();
+        self.ready.clear();
+    }
+
     /// Goes on; gives how much was done.
     pub(super) fn turn<M: Memory>(&mut self, keeper: &Keeper, events: &mut Teller<M>) -> usize {
         if self.answered.is_empty() {
-            if self.asked.is_empty() {
-                forget_late(keeper);
+            self.forget_late(keeper);
+            if self.asked.is_empty() || self.out > 0 {
                 return 0;
             }
             self.begin(keeper);
@@ -56,8 +63,14 @@ impl Surveys {
         done
     }
 
+    /// Sheets of a survey whose control is gone.
+    fn forget_late(&mut self, keeper: &Keeper) {
+        while keeper.exchange.next_survey().is_some() {
+            self.out = self.out.saturating_sub(1);
+        }
+    }
+
     fn begin(&mut self, keeper: &Keeper) {
-        forget_late(keeper);
         self.answered = std::mem::take(&mut self.asked);
         self.ready =
             (0..keeper.exchange.workers()).map(|worker| (worker, Box::default())).collect();
@@ -96,13 +109,8 @@ impl Surveys {
     }
 }
 
-/// Sheets of a survey whose control is gone.
-fn forget_late(keeper: &Keeper) {
-    while keeper.exchange.next_survey().is_some() {}
-}
-
 fn event(standing: &Standing, keeper: &Keeper) -> Option<Event> {
-    let peer = keeper.directory.registry.by_number(standing.number)?;
+    let peer = keeper.directory.registry.by_id(standing.peer)?;
     Some(Event::PeerState {
         public_key: PublicKey(peer.public_key),
         endpoint: standing.endpoint.map(|endpoint| endpoint.remote_socket()),

@@ -18,7 +18,7 @@ use crate::stages::route::{Change, NextHop, Rib, Unbuildable};
 /// Why a transaction changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The message among its items that is in the way, from 0; the number of items when it is all of them together.
+    /// The message among its items that is in the way, from 0; the number of messages when it is all of them together.
     pub item: u64,
     /// What is in the way.
     pub obstacle: Obstacle,
@@ -33,6 +33,8 @@ pub(super) struct Tables {
     /// Next hops, and how many routes lead there.
     pub(super) hops: HashMap<u32, (Hop, usize)>,
     pub(super) numbers: Numbers,
+    /// That of the next new peers: another one with each transaction, and no number comes twice in one.
+    pub(super) incarnation: u32,
 }
 
 /// What a transaction is planned with beside the tables.
@@ -62,7 +64,7 @@ impl Tables {
         let own: Vec<Change> = own.map(|net| (net, Some(NextHop::Local))).collect();
         rib.change(&own)?;
         let (routes, hops) = (BTreeMap::new(), HashMap::new());
-        Ok(Self { rib, routes, hops, numbers: Numbers::new(peers_max) })
+        Ok(Self { rib, routes, hops, numbers: Numbers::new(peers_max), incarnation: 1 })
     }
 
     /// What a transaction comes to.
@@ -95,10 +97,12 @@ impl Tables {
         let gone = removed.iter().filter_map(|key| registry.remove(key)).map(|peer| peer.number);
         let gone = gone.collect();
         let set = set.into_iter().map(|(number, peer, setup)| {
-            self.enter_peer(number, peer, registry);
+            self.enter_peer(number, peer, setup.incarnation, registry);
             (number, setup)
         });
-        Ok(Entered { set: set.collect(), gone })
+        let set = set.collect();
+        self.incarnation = self.incarnation.wrapping_add(1);
+        Ok(Entered { set, gone })
     }
 
     fn enter_route(&mut self, net: IpNet, hop: Option<u32>) {
@@ -113,12 +117,19 @@ impl Tables {
         }
     }
 
-    fn enter_peer(&mut self, number: u32, peer: message::Peer, registry: &Registry) {
+    fn enter_peer(
+        &mut self,
+        number: u32,
+        peer: message::Peer,
+        incarnation: u32,
+        registry: &Registry,
+    ) {
         if registry.by_key(&peer.public_key.0).is_none() {
             assert_eq!(self.numbers.take(), Some(number), "the plan has seen which are free");
         }
         registry.insert(Peer {
             number,
+            incarnation,
             public_key: peer.public_key.0,
             preshared_key: (!peer.preshared_key.is_zero()).then(|| Box::new(peer.preshared_key)),
             client_id: peer.client_id,

@@ -181,7 +181,6 @@ fn authentic(
     let before = peer.endpoint.replace(frame.note.endpoint);
     let moved = before != Some(frame.note.endpoint);
     peer.received += (frame.len() + DATA_HEADER_LEN + TAG_LEN) as u64;
-    let number = peer.number;
     let rearm = if frame.is_empty() {
         peer.timers.received_any(now);
         Rearm::No
@@ -195,7 +194,7 @@ fn authentic(
         sessions.announce(local, false, now);
     }
     if moved {
-        sessions.moved(number, frame.note.endpoint, now);
+        sessions.moved(local, frame.note.endpoint, now);
     }
     sessions.rearm_if(rearm, local);
     Some(())

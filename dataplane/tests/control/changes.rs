@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dataplane::exchange::{News, Order, PeerId, Token};
 use dataplane::stages::route::NextHop;
 use dataplane::testing::packets::Ip;
+use dataplane::testing::server::WIRE;
 use dataplane::testing::site;
 use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
@@ -102,6 +104,45 @@ fn a_preshared_key_holds_from_the_next_handshake_on() {
     stage.change(&[peer(0)]);
     stage.scene.wait(Duration::from_secs(30));
     assert!(stage.scene.passes_local(0));
+}
+
+#[test]
+fn late_news_of_one_that_is_gone_are_not_told_of_who_has_its_number_now() {
+    let mut stage = Stage::new(1, 1);
+    stage.join(2);
+    stage.change(&[peer(0)]);
+    stage.connect();
+    stage.scene.clients[0].address = site::outer_v4(77);
+    let frames = stage.scene.withhold(0, &Ip::new(site::inner_v4(0), site::LOCAL_V4).echo(1, b""));
+    // So much is told before that the keeper hears of the move only when the next one is there.
+    let nobody = PeerId { number: 9, incarnation: 1 };
+    for _ in 0..5000 {
+        assert!(stage.scene.server.exchange.tell(News::Expired(nobody, stage.scene.now)));
+    }
+    stage.scene.put(WIRE, &frames[0]);
+    stage.change(&[Item::PeerRemove(key(0))]);
+    stage.change(&[peer(1)]);
+    let now = stage.scene.now;
+    assert!(stage.scene.server.exchange.news_waiting() > 0);
+    while stage.scene.server.exchange.news_waiting() > 0 {
+        stage.scene.server.turn(now);
+    }
+    let events = stage.control.hear();
+    assert!(events.is_empty(), "{events:?}");
+}
+
+#[test]
+fn a_worker_takes_few_peers_between_two_bursts() {
+    let mut stage = Stage::new(4, 1);
+    let token = Token::default();
+    let server = &mut stage.scene.server;
+    for _ in 0..3 {
+        assert!(server.exchange.order(0, Order::Peers(Box::default(), Token::clone(&token))));
+    }
+    for left in (0..3).rev() {
+        server.workers[0].turn(stage.scene.now);
+        assert_eq!(Token::strong_count(&token), 1 + left);
+    }
 }
 
 #[test]

@@ -115,3 +115,29 @@ fn every_obstacle_is_told_with_its_item_and_changes_nothing() {
         stage.is_whole();
     }
 }
+
+#[test]
+fn a_prefix_does_not_become_a_peers_and_a_routes_at_once() {
+    let mut stage = stage(Obstacle::PrefixTaken);
+    let shared = "203.0.113.0/24";
+    let with_it = peer_with(1, |peer| peer.allowed_ips.push(shared.parse().unwrap()));
+    let hop = Item::NextHop { id: 1, hop: NextHop::Client(key(1)) };
+    for items in [[route(shared, 1), with_it.clone()], [with_it, route(shared, 1)]] {
+        let outcome = stage.tell(Scope::Delta, &items);
+        let Event::Refused { detail, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(detail, Obstacle::PrefixTaken.code());
+    }
+    let all = [peer(0), peer_with(1, |peer| peer.allowed_ips.push(shared.parse().unwrap()))];
+    let all = [all.as_slice(), &[hop, route(shared, 1)]].concat();
+    let outcome = stage.tell(Scope::Snapshot, &all);
+    assert!(matches!(outcome, Event::Refused { .. }), "{outcome:?}");
+}
+
+#[test]
+fn what_is_in_the_way_is_named_by_its_message_though_a_peer_takes_several() {
+    let mut stage = stage(Obstacle::NoNextHop);
+    let nets = (0..9).map(|net| format!("203.0.113.{net}/32").parse().unwrap());
+    let many = peer_with(2, |peer| peer.allowed_ips = nets.collect());
+    let outcome = stage.tell(Scope::Delta, &[many, route("192.0.2.0/24", 7)]);
+    assert!(matches!(outcome, Event::Refused { item: 2, .. }), "{outcome:?}");
+}

@@ -10,6 +10,11 @@ use super::stage::{Stage, key, peer};
 /// The states that a survey finds, by key.
 fn survey(stage: &mut Stage, id: u64) -> Vec<(PublicKey, Duration, [u64; 2])> {
     stage.control.writer.survey(id).unwrap();
+    answer(stage, id)
+}
+
+/// What control hears until a survey ends.
+fn answer(stage: &mut Stage, id: u64) -> Vec<(PublicKey, Duration, [u64; 2])> {
     let mut states = Vec::new();
     for _ in 0..1000 {
         let now = stage.scene.now;
@@ -89,4 +94,36 @@ fn one_that_nobody_hears_ends_with_its_control() {
     }
     stage.control = stage.regions.attach();
     assert_eq!(survey(&mut stage, 2).len(), 3000);
+}
+
+#[test]
+fn what_the_last_one_was_told_is_told_to_the_next_as_well() {
+    let mut stage = Stage::new(300, 1);
+    for first in (0..300).step_by(100) {
+        let mut peers: Vec<_> = (first..first + 100).map(site::peer).collect();
+        for peer in &mut peers {
+            peer.endpoint = Some(site::outer_v4(0));
+        }
+        let items: Vec<_> = peers.into_iter().map(|peer| Item::Peer(Box::new(peer))).collect();
+        stage.change(&items);
+    }
+    stage.control.writer.survey(1).unwrap();
+    let now = stage.scene.now;
+    stage.scene.server.turn(now);
+    // Its worker has the sheet for the second time when control ends, and looks at it only later.
+    let keep = |stage: &mut Stage| {
+        let server = &mut stage.scene.server;
+        server.border.as_mut().unwrap().turn(&mut server.keeper, now);
+    };
+    keep(&mut stage);
+    keep(&mut stage);
+    let is_state = |event: &Event| matches!(event, Event::PeerState { .. });
+    assert!(stage.control.hear().iter().any(is_state));
+    stage.control = stage.regions.attach();
+    stage.control.writer.survey(2).unwrap();
+    keep(&mut stage);
+    let mut keys: Vec<_> = answer(&mut stage, 2).into_iter().map(|(key, ..)| key).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 300);
 }

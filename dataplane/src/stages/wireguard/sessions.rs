@@ -178,9 +178,10 @@ impl Sessions {
     }
 
     /// A peer speaks from elsewhere.
-    pub(super) fn moved(&mut self, number: u32, endpoint: Endpoint, now: Instant) {
+    pub(super) fn moved(&mut self, local: u32, endpoint: Endpoint, now: Instant) {
+        let Some(peer) = self.peers.get(local as usize) else { return };
         self.roamed += 1;
-        self.exchange.tell(News::Moved(number, endpoint, now));
+        self.exchange.tell(News::Moved(peer.id(), endpoint, now));
     }
 
     /// The slot of the session that sends to a peer, while it may.
@@ -240,9 +241,9 @@ impl Sessions {
         }
     }
 
-    /// A handshake message goes to this peer.
+    /// A handshake message goes to this peer, which may be no more.
     pub fn sent_message(&mut self, local: u32, len: usize) {
-        if let Some(peer) = self.peers.get_mut(local as usize) {
+        if let Some(peer) = self.peers.get_mut(local as usize).filter(|peer| peer.known) {
             peer.sent += len as u64;
         }
     }
@@ -253,7 +254,7 @@ impl Sessions {
         let Some(peer) = self.peers.get_mut(local as usize) else { return };
         peer.handshake_at = now;
         if let Some(endpoint) = peer.endpoint {
-            self.exchange.tell(News::Handshake(peer.number, endpoint, now));
+            self.exchange.tell(News::Handshake(peer.id(), endpoint, now));
         }
         if std::mem::replace(&mut peer.ready, true) {
             for ready in self.ready.iter_mut().filter(|ready| ready.peer == local) {
@@ -345,12 +346,12 @@ impl Sessions {
         let Some(peer) = self.peers.get_mut(local as usize) else { return };
         peer.armed = Instant::NEVER;
         let actions = peer.timers.expire(now, jitter);
-        let number = peer.number;
+        let (number, id) = (peer.number, peer.id());
         if actions.forget() {
             let retired = peer.keyring.clear();
             self.retire(retired);
             self.abandon(number);
-            self.exchange.tell(News::Expired(number, now));
+            self.exchange.tell(News::Expired(id, now));
         }
         if actions.give_up() {
             self.abandon(number);

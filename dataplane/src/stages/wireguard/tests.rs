@@ -9,9 +9,10 @@ use wireguard::noise::Keys;
 use wireguard::secret::Secret;
 use wireguard::session::{Indices, Role};
 
+use super::sessions::Setup;
 use super::*;
 use crate::config::Config;
-use crate::exchange::Install;
+use crate::exchange::{Install, PeerId, Survey};
 use crate::frame::{Endpoint, Note};
 use crate::keeper::Start;
 use crate::limits::{DATA_ROOM, HEADROOM, PREFETCH_FROM};
@@ -162,4 +163,27 @@ fn fetching_ahead_among_many_peers_changes_no_outcome() {
             assert_eq!(walk(&mut small, peers, now), ends, "among few: {:?}", &peers[..1]);
         }
     }
+}
+
+#[test]
+fn who_takes_the_place_of_one_that_is_gone_begins_with_nothing() {
+    let now = Instant(1);
+    let mut state = state(1, now);
+    state.sessions.remove(0);
+    // What its handshake thread had made before it heard that the peer is gone.
+    state.sessions.sent_message(0, 148);
+    let endpoint = Endpoint::new(outer_v4(7), server(outer_v4(7).ip()).ip(), 0);
+    let setup = Setup {
+        endpoint: Some(endpoint),
+        persistent: Duration::ZERO,
+        incarnation: 2,
+        client_id: ClientId::ZERO,
+    };
+    state.sessions.set(0, &setup, now);
+    let mut sheet = Survey::default();
+    state.sessions.survey(&mut sheet);
+    let [standing] = *sheet.rows else { panic!("{sheet:?}") };
+    assert_eq!(standing.peer, PeerId { number: 0, incarnation: 2 });
+    assert_eq!((standing.received, standing.sent, standing.handshake_at), (0, 0, None));
+    assert_eq!(standing.endpoint, Some(endpoint));
 }

@@ -7,7 +7,7 @@ use wireguard::message::ClientId;
 use wireguard::time::Instant;
 use wireguard::timers::Timers;
 
-use crate::exchange::Standing;
+use crate::exchange::{PeerId, Standing};
 use crate::frame::Endpoint;
 use crate::packet::Address;
 
@@ -18,6 +18,8 @@ pub struct Setup {
     pub endpoint: Option<Endpoint>,
     /// Interval of unasked keepalives; zero for none.
     pub persistent: Duration,
+    /// Which of the peers that had its number.
+    pub incarnation: u32,
     /// Its client id, until it shows one.
     pub client_id: ClientId,
 }
@@ -31,6 +33,8 @@ pub(in super::super) struct Peer {
     pub(in super::super) client_id: ClientId,
     /// The peer's number on the server, which routes name.
     pub(in super::super) number: u32,
+    /// Which of the peers that had the number.
+    pub(super) incarnation: u32,
     /// The last source that the routes have shown to be this peer's, while these routes hold.
     proven: Address,
     proven_by: u32,
@@ -56,6 +60,7 @@ impl Peer {
             endpoint: None,
             client_id: ClientId::ZERO,
             number,
+            incarnation: 0,
             proven: Address::UNSPECIFIED,
             proven_by: 0,
             received: 0,
@@ -67,9 +72,14 @@ impl Peer {
         }
     }
 
+    /// How the keeper is told of it.
+    pub(super) const fn id(&self) -> PeerId {
+        PeerId { number: self.number, incarnation: self.incarnation }
+    }
+
     pub(super) fn standing(&self) -> Standing {
         Standing {
-            number: self.number,
+            peer: self.id(),
             endpoint: self.endpoint,
             handshake_at: Some(self.handshake_at).filter(|at| at.is_armed()),
             received: self.received,

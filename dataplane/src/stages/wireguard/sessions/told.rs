@@ -21,6 +21,7 @@ impl Sessions {
         if !peer.known {
             peer.known = true;
             peer.client_id = setup.client_id;
+            peer.incarnation = setup.incarnation;
         }
         peer.endpoint = setup.endpoint.or(peer.endpoint);
         if peer.timers.persistent() != setup.persistent {
