@@ -95,7 +95,7 @@ fn a_dataplane_that_was_killed_is_fed_again_and_its_client_comes_back() {
     );
     let _client = site.client(SERVER_V4);
     ping(&site.client, "10.7.0.1", 5);
-    for _ in 0..3 {
+    for _ in 0..2 {
         dataplane.kill();
         dataplane = Dataplane::alone(&site.server, &config.text());
         knows(&control, &site.server, 2);
