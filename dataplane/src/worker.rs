@@ -118,7 +118,7 @@ impl<I: Io> Worker<I> {
                 Order::Learned(name, heard) => self.state.neighbours.learn(name, heard, now),
                 Order::Peers(peers, _token) => {
                     self.change_peers(&peers, now);
-                    // It takes as long as a burst or two, and frames wait in the queues.
+                    // More may wait than fits between two bursts.
                     return done + 1;
                 }
                 Order::Routes(routes) => {
