@@ -34,6 +34,8 @@ pub struct Config {
     pub instance: String,
     /// How many peers there is room for.
     pub peers_max: u32,
+    /// How many routes there is room for beside those to peers' own addresses.
+    pub routes_max: u32,
 }
 
 /// What a worker does when nothing comes.

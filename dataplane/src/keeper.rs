@@ -110,8 +110,8 @@ impl Keeper {
         let (workers, threads) = (config.workers.len(), config.handshake_threads);
         let local: Vec<_> = config.local.iter().flat_map(|local| local.addresses.clone()).collect();
         let directory = directory(config, &mut random);
-        let tables =
-            Tables::new(&local, config.peers_max, random.next_u64()).map_err(Error::Routes)?;
+        let tables = Tables::new(&local, (config.peers_max, config.routes_max), random.next_u64())
+            .map_err(Error::Routes)?;
         let room = room(config.peers_max, workers, threads)?;
         let mut cookie_master = Secret::zero();
         random.fill_bytes(cookie_master.octets_mut());

@@ -108,6 +108,12 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// How old the counters that control sees may be.
 pub const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Routes beside those of peers: four times the Internet's table.
+pub const ROUTES_MAX: u32 = 1 << 22;
+
+/// Next hops that control may name.
+pub const HOPS_MAX: usize = 1 << 16;
+
 /// Peers that a server has room for unless configured.
 pub const PEERS_MAX: u32 = 65_536;
 

@@ -98,6 +98,7 @@ impl Keys {
             local: Some(local),
             instance: "bench".to_owned(),
             peers_max: u32::try_from(self.clients.len())?,
+            routes_max: 1,
         })
     }
 }

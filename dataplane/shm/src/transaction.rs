@@ -162,6 +162,10 @@ reasons! {
     TooManyNextHops = 11, "too_many_next_hops", "prefixes wider than one address lead to more than 32767 different peers and next hops; merge some";
     /// A removal of what is not there.
     NotThere = 12, "not_there", "what shall go is not there; attach again and send a snapshot";
+    /// More routes than are kept.
+    TooManyRoutes = 13, "too_many_routes", "there are more routes than places for them; raise capacity.routes of the dataplane, or merge some";
+    /// More next hops than are kept.
+    TooManyHops = 14, "too_many_hops", "there are more than 65536 next hops; remove those that no route uses";
 }
 
 /// How often each [`Reason`] occurred.

@@ -49,7 +49,16 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
             .collect::<Result<_, _>>()?,
         local: file.local.as_ref().map(|local| source.local(local.get_ref())).transpose()?,
         instance: source.instance(file.instance.as_ref())?,
-        peers_max: source.peers_max(file.capacity.peers.as_ref())?,
+        peers_max: source.capacity(
+            ("peers", limits::PEERS_LIMIT),
+            file.capacity.peers.as_ref(),
+            limits::PEERS_MAX,
+        )?,
+        routes_max: source.capacity(
+            ("routes", limits::ROUTES_MAX),
+            file.capacity.routes.as_ref(),
+            limits::ROUTES_MAX,
+        )?,
     };
     source.no_peers(&file)?;
     source.ports_differ(&file)?;
@@ -275,15 +284,18 @@ impl Source<'_> {
         }
     }
 
-    fn peers_max(&self, peers: Option<&Spanned<u32>>) -> Result<u32, Error> {
-        let Some(peers) = peers else { return Ok(limits::PEERS_MAX) };
-        match *peers.get_ref() {
-            count @ 1..=limits::PEERS_LIMIT => Ok(count),
-            count => Err(self.error(
-                &peers.span(),
-                format!("capacity.peers = {count} is outside 1 to {}", limits::PEERS_LIMIT),
-            )),
+    fn capacity(
+        &self,
+        (name, max): (&str, u32),
+        told: Option<&Spanned<u32>>,
+        default: u32,
+    ) -> Result<u32, Error> {
+        let Some(told) = told else { return Ok(default) };
+        let count = *told.get_ref();
+        if (1..=max).contains(&count) {
+            return Ok(count);
         }
+        Err(self.error(&told.span(), format!("capacity.{name} = {count} is outside 1 to {max}")))
     }
 
     /// Peers come through control, so that they can change while packets flow.

@@ -35,6 +35,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct Capacity {
     pub(super) peers: Option<Spanned<u32>>,
+    pub(super) routes: Option<Spanned<u32>>,
 }
 
 fn one() -> Spanned<usize> {

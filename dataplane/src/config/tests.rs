@@ -82,6 +82,7 @@ fn says_what_each_value_may_be() {
         ("192.0.2.1/24", "192.0.2/24", "\"192.0.2/24\" is no IP address"),
         ("192.0.2.1/24", "224.0.0.1/24", "multicast"),
         ("[0]", "[0]\ncapacity.peers = 0", "capacity.peers = 0 is outside 1 to 16777216"),
+        ("[0]", "[0]\ncapacity.routes = 9999999", "capacity.routes = 9999999 is outside"),
         ("[0]", "[0]\ninstance = \"../x\"", "instance: "),
     ] {
         let error = refused_head(from, to);

@@ -132,7 +132,7 @@ impl<M: Memory + Clone> Border<M> {
 
     fn take_command(&mut self, keeper: &mut Keeper) -> usize {
         match self.commands.poll(COMMANDS_PER_TURN) {
-            None => return 0,
+            None => return usize::from(self.commands.has_read()),
             Some(Received::Transaction(transaction)) => self.begin(keeper, transaction),
             Some(Received::Refused(refusal)) => {
                 log::warn!("{refusal}");

@@ -10,6 +10,7 @@ use shm::transaction::{Obstacle, Transaction};
 
 use super::Setup;
 use super::tables::{Refused, Scene, Tables, seconds};
+use crate::limits::HOPS_MAX;
 use crate::registry::{self, Registry};
 use crate::site::Site;
 use crate::stages::route::{Change, NextHop};
@@ -158,6 +159,7 @@ impl Changes {
         let numbers = self.numbers(tables, scene.registry)?;
         let values = self.values(tables, scene, &numbers)?;
         self.check_uses(tables)?;
+        self.check_counts(tables)?;
         let changes = self.prefixes(tables, scene, (&numbers, &values))?;
         let mut set = Vec::new();
         let mut removed = Vec::new();
@@ -241,6 +243,22 @@ impl Changes {
             values.insert(*id, value.map_err(|obstacle| Refused { item: at, obstacle })?);
         }
         Ok(values)
+    }
+
+    /// Nothing grows without end, whatever is told in however many transactions.
+    fn check_counts(&self, tables: &Tables) -> Result<(), Refused> {
+        let refused = |obstacle| Err(Refused { item: self.count, obstacle });
+        let new = |told: &&Told| told.hop.is_some() && !tables.routes.contains_key(&told.net);
+        let gone = self.routes.iter().filter(|told| told.hop.is_none()).count();
+        let routes = tables.routes.len() + self.routes.iter().filter(new).count();
+        if routes.saturating_sub(gone) > tables.routes_max {
+            return refused(Obstacle::TooManyRoutes);
+        }
+        let new = self.hops.iter().filter(|(id, _)| !tables.hops.contains_key(id)).count();
+        if tables.hops.len() + new > HOPS_MAX {
+            return refused(Obstacle::TooManyHops);
+        }
+        Ok(())
     }
 
     /// No next hop goes while routes lead there.

@@ -33,6 +33,8 @@ pub(super) struct Tables {
     /// Next hops, and how many routes lead there.
     pub(super) hops: HashMap<u32, (Hop, usize)>,
     pub(super) numbers: Numbers,
+    /// How many routes there may be.
+    pub(super) routes_max: usize,
     /// That of the next new peers: another one with each transaction, and no number comes twice in one.
     pub(super) incarnation: u32,
 }
@@ -55,8 +57,12 @@ pub(super) struct Entered {
 }
 
 impl Tables {
-    /// This machine's own inner addresses, and room for so many peers.
-    pub(super) fn new(local: &[IpNet], peers_max: u32, seed: u64) -> Result<Self, Unbuildable> {
+    /// This machine's own inner addresses, and room for so many peers and routes.
+    pub(super) fn new(
+        local: &[IpNet],
+        (peers_max, routes_max): (u32, u32),
+        seed: u64,
+    ) -> Result<Self, Unbuildable> {
         let mut rib = Rib::new(seed);
         // Our own address within a prefix stays ours, whatever prefix a client has around it.
         let own = local.iter().map(|net| IpNet::from(net.addr()));
@@ -64,7 +70,14 @@ impl Tables {
         let own: Vec<Change> = own.map(|net| (net, Some(NextHop::Local))).collect();
         rib.change(&own)?;
         let (routes, hops) = (BTreeMap::new(), HashMap::new());
-        Ok(Self { rib, routes, hops, numbers: Numbers::new(peers_max), incarnation: 1 })
+        Ok(Self {
+            rib,
+            routes,
+            hops,
+            numbers: Numbers::new(peers_max),
+            routes_max: routes_max as usize,
+            incarnation: 1,
+        })
     }
 
     /// What a transaction comes to.

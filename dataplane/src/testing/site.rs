@@ -116,6 +116,8 @@ pub struct Plan {
     pub peers: Vec<Peer>,
     /// Room for peers; for those above and no more without it.
     pub peers_max: Option<u32>,
+    /// Room for routes; as much as usual without it.
+    pub routes_max: Option<u32>,
 }
 
 impl Plan {
@@ -132,6 +134,7 @@ impl Plan {
             gateways,
             peers,
             peers_max: None,
+            routes_max: None,
         }
     }
 
@@ -150,6 +153,9 @@ impl Plan {
         writeln!(text, "handshake_threads = {}", self.handshake_threads)?;
         if let Some(peers) = self.peers_max {
             writeln!(text, "capacity.peers = {peers}")?;
+        }
+        if let Some(routes) = self.routes_max {
+            writeln!(text, "capacity.routes = {routes}")?;
         }
         writeln!(text, "[[port]]\nname = \"wan\"\ndevice = \"memory0\"")?;
         writeln!(text, "addresses = [\"{SERVER_V4}/24\", \"{SERVER_V6}/64\"]")?;

@@ -19,6 +19,7 @@ fn stage(obstacle: Obstacle) -> Stage {
         Obstacle::Unreachable => plan.gateways.retain(IpAddr::is_ipv4),
         Obstacle::NoLocal => options.local = false,
         Obstacle::TooManyNextHops => plan.peers_max = Some(40_000),
+        Obstacle::TooManyRoutes => plan.routes_max = Some(2),
         _ => {}
     }
     let mut stage = Stage::with(&plan, options);
@@ -91,6 +92,13 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
                 Item::Peer(Box::new(peer))
             });
             (peers.collect(), 0x8000)
+        }
+        Obstacle::TooManyRoutes => {
+            (vec![route("203.0.113.0/24", 1), route("198.51.100.0/24", 1)], 2)
+        }
+        Obstacle::TooManyHops => {
+            let hop = |id| Item::NextHop { id, hop: NextHop::Reject };
+            ((1000..1000 + 0x1_0000).map(hop).collect(), 0x1_0000)
         }
         Obstacle::NotThere => {
             let gone = Item::RouteRemove(net("198.18.0.0/15"));

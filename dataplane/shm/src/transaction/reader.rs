@@ -27,6 +27,8 @@ pub struct Reader<M> {
     collector: Collector,
     received: VecDeque<Received>,
     corrupt: bool,
+    /// Messages of the last look into the ring.
+    read: usize,
 }
 
 impl<M: Memory> Reader<M> {
@@ -37,6 +39,7 @@ impl<M: Memory> Reader<M> {
             collector: Collector::new(items_max),
             received: VecDeque::new(),
             corrupt: false,
+            read: 0,
         }
     }
 
@@ -47,6 +50,11 @@ impl<M: Memory> Reader<M> {
             self.read(budget);
         }
         self.received.pop_front()
+    }
+
+    /// Whether the last [`Self::poll`] found messages, though they may have led to nothing yet.
+    pub fn has_read(&self) -> bool {
+        self.read > 0
     }
 
     /// What was refused so far.
@@ -65,7 +73,7 @@ impl<M: Memory> Reader<M> {
     }
 
     fn read(&mut self, budget: usize) {
-        let Self { ring, collector, received, corrupt } = self;
+        let Self { ring, collector, received, corrupt, read } = self;
         let taken = ring.take(budget.max(1), |taken| {
             received.extend(collector.enter(taken.epoch).map(Received::Refused));
             match collector.take(taken.message) {
@@ -77,6 +85,7 @@ impl<M: Memory> Reader<M> {
                 Step::Survey(id) => received.push_back(Received::Survey(id)),
             }
         });
+        *read = *taken.as_ref().unwrap_or(&0);
         match taken {
             // Nothing is left of whoever wrote before this epoch.
             Ok(0) => {
