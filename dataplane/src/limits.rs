@@ -93,6 +93,11 @@ pub const NEWS_PER_TURN_KEEPER: usize = 256;
 /// Surveys that control may ask for while one is made.
 pub const SURVEYS_MAX: usize = 16;
 
+/// Lines of the log about what control has said wrong.
+pub const COMPLAINTS_PER_SECOND: u32 = 1;
+/// Those that may come at once.
+pub const COMPLAINTS_BURST: u32 = 20;
+
 /// How long the keeper rests when nothing is to be done; control's changes wait that much longer.
 pub const KEEPER_REST: Duration = Duration::from_micros(200);
 

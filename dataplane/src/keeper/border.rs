@@ -13,8 +13,10 @@ use super::survey::Surveys;
 use super::tables::Refused;
 use crate::counters::Counters;
 use crate::exchange::News;
+use crate::limiter::Limiter;
 use crate::limits::{
-    COMMANDS_PER_TURN, COUNTERS_INTERVAL, HEARTBEAT_INTERVAL, NEWS_PER_TURN_KEEPER,
+    COMMANDS_PER_TURN, COMPLAINTS_BURST, COMPLAINTS_PER_SECOND, COUNTERS_INTERVAL,
+    HEARTBEAT_INTERVAL, NEWS_PER_TURN_KEEPER,
 };
 
 /// The keeper's own counters, which stand behind those of the other threads.
@@ -39,6 +41,8 @@ pub struct Border<M> {
     counters_at: Instant,
     transactions: u64,
     news: u64,
+    /// A control that raves shall not fill the log; it is counted all the same.
+    complaints: Limiter,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,7 @@ impl<M: Memory + Clone> Border<M> {
             counters_at: Instant::ZERO,
             transactions: 0,
             news: 0,
+            complaints: Limiter::new(COMPLAINTS_PER_SECOND, COMPLAINTS_BURST),
         })
     }
 
@@ -84,7 +89,7 @@ impl<M: Memory + Clone> Border<M> {
         let mut done = self.tell_news(keeper);
         done += usize::from(self.go_on(keeper));
         if keeper.is_idle() {
-            done += self.take_command(keeper);
+            done += self.take_command(keeper, now);
         }
         done += self.surveys.turn(keeper, &mut self.events);
         if now >= self.heartbeat_at {
@@ -130,12 +135,12 @@ impl<M: Memory + Clone> Border<M> {
         true
     }
 
-    fn take_command(&mut self, keeper: &mut Keeper) -> usize {
+    fn take_command(&mut self, keeper: &mut Keeper, now: Instant) -> usize {
         match self.commands.poll(COMMANDS_PER_TURN) {
             None => return usize::from(self.commands.has_read()),
-            Some(Received::Transaction(transaction)) => self.begin(keeper, transaction),
+            Some(Received::Transaction(transaction)) => self.begin(keeper, transaction, now),
             Some(Received::Refused(refusal)) => {
-                log::warn!("{refusal}");
+                self.complain(now, format_args!("{refusal}"));
                 self.events.tell(&Event::Refused {
                     id: refusal.id,
                     reason: refusal.reason,
@@ -145,23 +150,33 @@ impl<M: Memory + Clone> Border<M> {
             }
             Some(Received::Survey(id)) => self.surveys.ask(id),
             Some(Received::Corrupt(corrupt)) => {
-                log::warn!("the commands ring is corrupt ({corrupt}); control has to attach again");
+                let what = format_args!(
+                    "the commands ring is corrupt ({corrupt}); control has to attach again"
+                );
+                self.complain(now, what);
                 self.events.tell(&Event::Desynchronised);
             }
         }
         1
     }
 
-    fn begin(&mut self, keeper: &mut Keeper, transaction: Transaction) {
+    fn begin(&mut self, keeper: &mut Keeper, transaction: Transaction, now: Instant) {
         let (id, count) = (transaction.id, transaction.count);
         match keeper.begin(transaction) {
             Ok(()) => self.begun = Some(Begun { id, count }),
             Err(Refused { item, obstacle }) => {
                 let reason = Reason::Unbuildable;
-                log::warn!("transaction {id} is refused at item {item}: {obstacle}");
+                let what = format_args!("transaction {id} is refused at item {item}: {obstacle}");
+                self.complain(now, what);
                 self.commands.count_refusal(reason);
                 self.events.tell(&Event::Refused { id, reason, item, detail: obstacle.code() });
             }
+        }
+    }
+
+    fn complain(&mut self, now: Instant, what: std::fmt::Arguments<'_>) {
+        if self.complaints.take(now) {
+            log::warn!("{what}");
         }
     }
 
