@@ -111,6 +111,20 @@ fn what_has_no_meaning_is_refused_with_its_field() {
 }
 
 #[test]
+fn peers_that_are_too_many_become_fewer_one_by_one() {
+    let mut book = Book::default();
+    let add = [2, 3, 4, 5].map(|number| Change::AddPeer(peer(number, &[])));
+    book.apply(Origin::Cli, &add, &Limits::default()).unwrap();
+    let limits = Limits { own: None, peers_max: 2 };
+    let mut apply = |change: Change| book.apply(Origin::Cli, &[change], &limits);
+    apply(Change::RemovePeer(key(2))).unwrap();
+    let renamed = Peer { name: Some("three".into()), ..peer(3, &[]) };
+    apply(Change::PutPeer(renamed)).unwrap();
+    let said = apply(Change::AddPeer(peer(2, &[]))).unwrap_err().to_string();
+    assert!(said.starts_with("4 peers, and the dataplane takes 2"), "{said}");
+}
+
+#[test]
 fn a_next_hop_in_use_stays() {
     let hop = HopNamed { name: "out".into(), hop: Hop::Client(key(1)), origin: Origin::Cli };
     let mut book = Book::default();
