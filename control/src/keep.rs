@@ -256,6 +256,21 @@ impl Loading {
     }
 
     fn flush(&mut self) -> Result<(), String> {
+        // In the order of their addresses they go faster into the greater ones of the book's trees. The sort is stable:
+        // what else there is stays behind what it names.
+        let first = |change: &Change| match change {
+            Change::AddPeer(peer) => (0, peer.allowed_ips.first().copied()),
+            Change::AddNextHop(_) => (1, None),
+            Change::AddRoute(route) => (2, Some(route.prefix)),
+            Change::PutPeer(_)
+            | Change::RemovePeer(_)
+            | Change::PutRoute(_)
+            | Change::RemoveRoute(_)
+            | Change::PutNextHop(_)
+            | Change::RemoveNextHop(_)
+            | Change::Record { .. } => (3, None),
+        };
+        self.changes.sort_by_key(first);
         let restored = self.book.restore(&self.changes);
         self.changes.clear();
         restored.map_err(|refused| refused.to_string())
