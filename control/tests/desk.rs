@@ -134,8 +134,9 @@ async fn of_many_at_once_only_those_that_are_wrong_are_refused() {
         let (number, result) = done.unwrap();
         match result {
             Ok(_) => made += 1,
-            Err(refused) if number == 13 => {
-                assert_eq!(refused.cause, Cause::Dataplane);
+            Err(refused) if refused.cause == Cause::Dataplane => {
+                // The second of the two that ask for it may come when the first is refused already.
+                assert_eq!(number % 200, 13);
                 let title = Book::default().title(&Thing::Peer(key(0x0a00_0000 + 13)));
                 let said = format!("the dataplane refuses {title}: no port leads to");
                 assert!(refused.what.starts_with(&said), "{refused}");

@@ -166,6 +166,7 @@ impl Api {
             instance: self.instance.clone(),
             attached: status.attached,
             trouble: status.trouble,
+            left_out: status.left_out,
             source: self.source.as_ref().map(|(directory, _)| directory.display().to_string()),
             source_trouble: status.source_trouble,
             public_key: status.server.map(|server| key::encode(&server.public_key.0)),
