@@ -1,12 +1,13 @@
 //! The socket of the command line: lines of JSON, from this user alone.
 
 mod answer;
+mod load;
 pub mod message;
 mod read;
 mod show;
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +53,11 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else is there"));
+        }
+        std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
     // The daemon's umask has kept it so from the first moment; another caller's may not.

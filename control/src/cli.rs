@@ -73,6 +73,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             show::counters(&mut Connection::open(&socket)?, &mut output, *watch, *threads)
         }
         Command::Drops { all, seconds } => {
+            let seconds = if seconds.is_nan() { 1.0 } else { *seconds };
             let interval = Duration::from_secs_f64(seconds.clamp(0.01, 3600.0));
             show::drops(&mut Connection::open(&socket)?, &mut output, *all, interval)
         }

@@ -5,8 +5,10 @@
 //! as long as they like: it is a value.
 
 mod batch;
+mod flight;
 mod hearing;
 mod owner;
+mod refusals;
 mod surveys;
 
 use std::fmt;
@@ -89,6 +91,8 @@ pub struct Status {
     pub applied: u64,
     /// See there.
     pub refused: u64,
+    /// Things of the book that the dataplane refuses: it is told all but these and what leads to them.
+    pub left_out: usize,
     /// Events that were lost.
     pub lost: u64,
     /// What is wrong with the source, if it is; the declared layer then is the last good one.

@@ -56,6 +56,8 @@ type RecordChange = (Box<[u8]>, Option<Box<[u8]>>);
 pub struct Error {
     path: PathBuf,
     what: String,
+    /// Whether another process has the file open, which may be about to end.
+    pub is_taken: bool,
 }
 
 impl fmt::Display for Error {
@@ -71,11 +73,11 @@ impl Keep {
     /// read it: preshared keys are in it.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("state.redb");
-        let fail = |what: String| Error { path: path.clone(), what };
+        let fail = |what: String| Error { path: path.clone(), what, is_taken: false };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
             let what =
                 format!("cannot make the directory ({error}); set `state` to one that may be");
-            Error { path: directory.to_owned(), what }
+            Error { path: directory.to_owned(), what, is_taken: false }
         })?;
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -87,9 +89,8 @@ impl Keep {
         });
         let database = made.map_err(|error| {
             if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
-                return fail(
-                    "another millrace-control has it open; stop that one first".to_owned(),
-                );
+                let what = "another millrace-control has it open; stop that one first".to_owned();
+                return Error { is_taken: true, ..fail(what) };
             }
             fail(unusable(&error))
         })?;
@@ -238,7 +239,7 @@ impl Keep {
     }
 
     fn error(&self, what: String) -> Error {
-        Error { path: self.path.clone(), what }
+        Error { path: self.path.clone(), what, is_taken: false }
     }
 }
 
@@ -255,6 +256,21 @@ impl Loading {
     }
 
     fn flush(&mut self) -> Result<(), String> {
+        // In the order of their addresses they go faster into the greater ones of the book's trees. The sort is stable:
+        // what else there is stays behind what it names.
+        let first = |change: &Change| match change {
+            Change::AddPeer(peer) => (0, peer.allowed_ips.first().copied()),
+            Change::AddNextHop(_) => (1, None),
+            Change::AddRoute(route) => (2, Some(route.prefix)),
+            Change::PutPeer(_)
+            | Change::RemovePeer(_)
+            | Change::PutRoute(_)
+            | Change::RemoveRoute(_)
+            | Change::PutNextHop(_)
+            | Change::RemoveNextHop(_)
+            | Change::Record { .. } => (3, None),
+        };
+        self.changes.sort_by_key(first);
         let restored = self.book.restore(&self.changes);
         self.changes.clear();
         restored.map_err(|refused| refused.to_string())
@@ -283,7 +299,7 @@ fn unusable(error: &dyn fmt::Display) -> String {
 
 /// The error of a file that the store cannot even call damaged.
 pub fn damaged(path: &Path, what: &dyn fmt::Display) -> Error {
-    Error { path: path.to_owned(), what: unusable(what) }
+    Error { path: path.to_owned(), what: unusable(what), is_taken: false }
 }
 
 /// A refusal because of the disk.

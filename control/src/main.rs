@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use control::api::{self, Api};
@@ -74,11 +75,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    if let Some(rival) = Desk::rival(&config.place) {
-        return Err(rival.into());
-    }
+    let rival = || Desk::rival(&config.place).map_or(Ok(()), Err);
+    patiently(rival, |_| true).await?;
     let unreadable = PanicSentence::begin(config.state.join("state.redb"));
-    let keep = Keep::open(&config.state)?;
+    let keep = patiently(|| Keep::open(&config.state), |error| error.is_taken).await?;
     let listener = api::listen(&config.socket).map_err(|error| {
         let socket = config.socket.display();
         format!("{socket}: cannot be listened to ({error}); set `socket` to a path that may be")
@@ -114,6 +114,25 @@ async fn serve(config: Config) -> Result<(), Failure> {
     // What a later start would take for a dead control's anyway.
     drop(std::fs::remove_file(&config.socket));
     Ok(())
+}
+
+/// How long a control that was told to end, or was killed, may take to be gone.
+const SUCCESSION: Duration = Duration::from_secs(3);
+
+/// Tries for so long as the control before this one may still be there.
+async fn patiently<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    may_pass: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let end = Instant::now() + SUCCESSION;
+    loop {
+        match attempt() {
+            Err(error) if may_pass(&error) && Instant::now() < end => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Registration and metrics, as far as the configuration has them.

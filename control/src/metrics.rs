@@ -136,6 +136,12 @@ impl Sources {
         );
         text.sample(&[], u64::from(status.source_trouble.is_none()));
         text.family(
+            "millrace_left_out",
+            Kind::Gauge,
+            "Things of the book that the dataplane refuses and is not told.",
+        );
+        text.sample(&[], status.left_out as u64);
+        text.family(
             "millrace_last_transaction",
             Kind::Gauge,
             "The last transaction that the dataplane has put in force.",

@@ -4,12 +4,14 @@
 //! [`Origin`]. A book is a value: a clone costs nothing and stays as it is.
 
 mod apply;
+mod aside;
 mod book;
 mod declaration;
 mod difference;
 pub mod key;
 mod lookup;
 mod refused;
+mod thing;
 mod tree;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 pub use apply::Limits;
+pub use aside::Aside;
 pub use book::{Book, Counts, LOCAL, REJECT};
 pub(crate) use declaration::BY_SOURCE;
 pub use declaration::Declaration;
@@ -29,6 +32,7 @@ pub(crate) use difference::peer_message;
 pub use difference::{Difference, Touched};
 pub use lookup::Decision;
 pub use refused::{Cause, Refused};
+pub use thing::{Number, Thing};
 pub use tree::{Iter, Tree};
 
 /// Who has put something into the book.

@@ -1,7 +1,7 @@
 //! A dataplane for tests: takes transactions through real shared memory into tables that the test sees, answers them,
 //! and misbehaves when it is told to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,7 +16,7 @@ use shm::events::Teller;
 use shm::limits::ITEMS_MAX;
 use shm::mapping::Mapping;
 use shm::message::{Event, Item, NextHop, Peer, PublicKey, Scope};
-use shm::transaction::{Reader, Reason, Received, Transaction};
+use shm::transaction::{Obstacle, Reader, Reason, Received, Transaction};
 use shm::{Dataplane, Error, Place};
 
 use crate::model::{Book, peer_message};
@@ -84,18 +84,26 @@ impl Tables {
         self.transaction = transaction.id;
     }
 
-    /// What no tables could be built from: entries that name what is not there.
-    fn is_sound(&self) -> bool {
-        let client = |hop: &NextHop| match hop {
-            NextHop::Client(key) => self.peers.contains_key(key),
-            NextHop::Reject
-            | NextHop::Local
-            | NextHop::Gre { .. }
-            | NextHop::Direct
-            | NextHop::Via { .. } => true,
-        };
-        self.routes.values().all(|id| self.next_hops.contains_key(id))
-            && self.next_hops.values().all(client)
+    /// What no tables can be built from: entries that name what is not there, and other data centres, to
+    /// which nothing leads.
+    fn obstacle(&self) -> Option<(Obstacle, Item)> {
+        let hop = self.next_hops.iter().find_map(|(id, hop)| {
+            let obstacle = match hop {
+                NextHop::Client(key) if !self.peers.contains_key(key) => Obstacle::NoPeer,
+                NextHop::Via { .. } => Obstacle::NoEgress,
+                NextHop::Client(_)
+                | NextHop::Reject
+                | NextHop::Local
+                | NextHop::Direct
+                | NextHop::Gre { .. } => return None,
+            };
+            Some((obstacle, Item::NextHop { id: *id, hop: *hop }))
+        });
+        hop.or_else(|| {
+            let lost = |id: &u32| !self.next_hops.contains_key(id);
+            let (prefix, id) = self.routes.iter().find(|(_, id)| lost(id))?;
+            Some((Obstacle::NoNextHop, Item::Route { prefix: *prefix, next_hop: *id }))
+        })
     }
 }
 
@@ -107,7 +115,7 @@ struct Orders {
     /// Transactions to refuse.
     refuse: AtomicU64,
     /// Peers whose transactions are refused.
-    hated: Mutex<Option<PublicKey>>,
+    hated: Mutex<HashSet<PublicKey>>,
 }
 
 /// The dataplane, in a thread of its own.
@@ -161,9 +169,9 @@ impl FakeDataplane {
         self.orders.refuse.store(count, Ordering::Relaxed);
     }
 
-    /// Refuses all transactions with this peer.
+    /// Refuses all transactions with this peer, because nothing leads there.
     pub fn hate(&self, key: PublicKey) {
-        *self.orders.hated.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        self.orders.hated.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
 
     /// Takes nothing from the ring any more, or does so again.
@@ -251,7 +259,10 @@ fn take(
             let (id, count) = (transaction.id, transaction.count);
             let event = match weigh(transaction, tables, orders) {
                 Ok(()) => Event::Applied { id, count },
-                Err(reason) => Event::Refused { id, reason, item: 0, detail: 0 },
+                Err((obstacle, item)) => {
+                    let (reason, detail) = (Reason::Unbuildable, obstacle.code());
+                    Event::Refused { id, reason, item, detail }
+                }
             };
             teller.tell(&event);
         }
@@ -278,23 +289,23 @@ fn take(
     }
 }
 
-fn weigh(transaction: Transaction, tables: &Mutex<Tables>, orders: &Orders) -> Result<(), Reason> {
+/// Puts a transaction in force; else says what is in the way, and the number of the item that it is.
+fn weigh(
+    transaction: Transaction,
+    tables: &Mutex<Tables>,
+    orders: &Orders,
+) -> Result<(), (Obstacle, u64)> {
+    let count = transaction.items.len() as u64;
     let refused = orders.refuse.load(Ordering::Relaxed);
     if refused > 0 {
         orders.refuse.store(refused - 1, Ordering::Relaxed);
-        return Err(Reason::Unbuildable);
+        return Err((Obstacle::TooManyLongPrefixes, count));
     }
-    let hated = *orders.hated.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_hated = |item: &Item| match item {
-        Item::Peer(peer) => Some(peer.public_key) == hated,
-        Item::PeerRemove(_)
-        | Item::Route { .. }
-        | Item::RouteRemove(_)
-        | Item::NextHop { .. }
-        | Item::NextHopRemove(_) => false,
-    };
-    if hated.is_some() && transaction.items.iter().any(is_hated) {
-        return Err(Reason::Unbuildable);
+    let hated = orders.hated.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let is_hated =
+        |item: &Item| matches!(item, Item::Peer(peer) if hated.contains(&peer.public_key));
+    if let Some((at, _)) = (0..).zip(&transaction.items).find(|(_, item)| is_hated(item)) {
+        return Err((Obstacle::Unreachable, at));
     }
     let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
     let large = transaction.items.len() + tables.peers.len() + tables.routes.len() > 100_000;
@@ -303,13 +314,12 @@ fn weigh(transaction: Transaction, tables: &Mutex<Tables>, orders: &Orders) -> R
         tables.apply(transaction);
         return Ok(());
     }
-    let before = tables.clone();
+    let (before, items) = (tables.clone(), transaction.items.clone());
     tables.apply(transaction);
-    if tables.is_sound() {
-        return Ok(());
-    }
+    let Some((obstacle, wrong)) = tables.obstacle() else { return Ok(()) };
     *tables = before;
-    Err(Reason::Unbuildable)
+    let at = items.iter().position(|item| *item == wrong).map_or(count, |at| at as u64);
+    Err((obstacle, at))
 }
 
 /// A place of shared memory beneath a directory of the test's own.

@@ -103,6 +103,19 @@ fn the_socket_and_the_state_are_this_users_alone() {
 }
 
 #[test]
+fn a_file_in_the_place_of_the_socket_stays() {
+    let scene = Scene::new();
+    scene.write("../control.sock", "precious");
+    let said = scene.run(&[]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(
+        said.contains("control.sock: cannot be listened to (something else is there)"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(scene.root.path().join("control.sock")).unwrap(), "precious");
+}
+
+#[test]
 fn files_are_followed_and_broken_ones_change_nothing() {
     let scene = Scene::new();
     let dataplane = scene.dataplane();
@@ -235,9 +248,16 @@ fn routes_of_a_file_are_loaded_and_replaced() {
     fs::write(&file, "10.0.0.0/24 reject\n10.99.0.0/16 reject\n").unwrap();
     scene.told(&["route", "load", file_name, "--replace"]);
     assert!(dataplane.wait_for(|tables| tables.routes.len() == 2));
-    fs::write(&file, "10.0.0.0/24 reject\n10.0.0.0/24 nowhere\n").unwrap();
-    let said = scene.refused(1, &["route", "load", file_name]);
-    assert!(said.contains("there is no next hop nowhere"), "{said}");
+    for (text, place, what) in [
+        ("10.0.0.0/8 local\n10.1.0.0/16 nowhere\n", 2, "there is no next hop nowhere"),
+        ("10.0.0.0/8 local\n# no\n10.0.0.0/8 reject\n", 3, "10.0.0.0/8 is in line 1 already"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let said = scene.refused(1, &["route", "load", file_name]);
+        assert!(said.contains(&format!("{file_name}:{place}: {what}")), "{said}");
+    }
+    let said = scene.refused(1, &["route", "load", "/dev/zero"]);
+    assert!(said.contains("/dev/zero: is no file"), "{said}");
 }
 
 #[test]
@@ -322,6 +342,23 @@ fn one_control_per_instance() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("another millrace-control has it open; stop that one first"), "{said}");
     assert_eq!(scene.status()["instance"], "test");
+}
+
+#[test]
+fn a_control_takes_the_place_of_one_that_is_about_to_end() {
+    let scene = Scene::new();
+    let dataplane = scene.dataplane();
+    let first = scene.daemon();
+    scene.told(&["peer", "add", &key(1)]);
+    let end = std::thread::spawn(move || {
+        // The second is to meet the first.
+        std::thread::sleep(Duration::from_millis(300));
+        first.kill();
+    });
+    let _second = scene.daemon();
+    end.join().unwrap();
+    scene.told(&["peer", "add", &key(2)]);
+    assert!(dataplane.wait_for(|tables| tables.peers.len() == 2));
 }
 
 #[test]

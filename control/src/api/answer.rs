@@ -1,6 +1,5 @@
 //! What each request of the command line does.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use ipnet::IpNet;
 use super::message::{Answer, CountersShown, RouteShown, StatusShown};
 use super::{Api, Lines, Request, read, show};
 use crate::model::{Book, Cause, Change, Declaration, Origin, PublicKey, Refused, RouteTo, key};
-use crate::source::{Directory, Source as _, routes_of};
+use crate::source::{Directory, Source as _};
 
 /// Entries that are looked up for one chunk of an answer.
 const CHUNK: usize = 512;
@@ -102,7 +101,7 @@ impl Api {
         }
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         decide: impl FnOnce(&Book) -> Result<Vec<Change>, Refused> + Send + 'static,
     ) -> Result<bool, Failure> {
@@ -160,24 +159,6 @@ impl Api {
         }
     }
 
-    /// Makes the routes of a file routes that are kept; with `replace`, those of earlier commands go.
-    async fn route_load(&self, file: PathBuf, replace: bool) -> Result<bool, Failure> {
-        let routes = blocking(move || routes_of(&file)).await?;
-        self.change(move |book| {
-            let mut changes = Vec::with_capacity(routes.len());
-            if replace {
-                let loaded: HashSet<&IpNet> = routes.iter().map(|route| &route.prefix).collect();
-                let gone = book.routes_after(None).filter(|(prefix, route)| {
-                    route.origin == Origin::Cli && !loaded.contains(prefix)
-                });
-                changes.extend(gone.map(|(prefix, _)| Change::RemoveRoute(*prefix)));
-            }
-            changes.extend(routes.into_iter().map(Change::PutRoute));
-            Ok(changes)
-        })
-        .await
-    }
-
     fn status(&self) -> StatusShown {
         let (status, book) = (self.desk.status(), self.desk.book());
         let mut shown = StatusShown {
@@ -185,6 +166,7 @@ impl Api {
             instance: self.instance.clone(),
             attached: status.attached,
             trouble: status.trouble,
+            left_out: status.left_out,
             source: self.source.as_ref().map(|(directory, _)| directory.display().to_string()),
             source_trouble: status.source_trouble,
             public_key: status.server.map(|server| key::encode(&server.public_key.0)),
@@ -253,7 +235,7 @@ fn declaration_of(directory: &Path) -> Result<Declaration, Refused> {
 }
 
 /// Runs what reads files or judges a million entries where it keeps no task waiting.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
     tokio::task::spawn_blocking(work)

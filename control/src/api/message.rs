@@ -168,6 +168,7 @@ pub struct StatusShown {
     pub instance: String,
     pub attached: bool,
     pub trouble: Option<String>,
+    pub left_out: usize,
     pub source: Option<String>,
     pub source_trouble: Option<String>,
     pub public_key: Option<String>,

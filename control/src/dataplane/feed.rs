@@ -1,5 +1,6 @@
 //! Items in the order in which they are sent, made one by one: a snapshot of a million peers is never there twice.
 
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use ipnet::IpNet;
@@ -24,7 +25,7 @@ enum Source {
     Peers(Book, Option<PublicKey>),
     NextHops(Book),
     Routes(Book, Option<IpNet>),
-    Delta(Difference, usize),
+    Delta(Arc<Difference>, usize),
     End,
 }
 
@@ -35,7 +36,7 @@ impl Feed {
     }
 
     /// Changes.
-    pub(crate) fn delta(difference: Difference) -> Self {
+    pub(crate) fn delta(difference: Arc<Difference>) -> Self {
         Self::of(Source::Delta(difference, 0))
     }
 

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::Applied;
 use super::owner::{Decide, Request};
-use crate::model::{Book, Change, Difference, Limits, Origin, Refused, Touched};
+use crate::model::{Book, Change, Limits, Origin, Refused, Touched};
 
 /// What one asked for.
 pub(super) struct Edit {
@@ -55,9 +55,5 @@ impl Batch {
             // Whoever asked may have gone meanwhile.
             Err(refused) => drop(answer.send(Err(refused))),
         }
-    }
-
-    pub(super) fn difference(&self, from: &Book) -> Difference {
-        Difference::of_touched(from, &self.book, &self.touched)
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use shm::message::Event;
 
+use super::flight::Refusal;
 use super::owner::Owner;
 use super::{Notice, Server};
 use crate::model::Limits;
@@ -16,9 +17,9 @@ impl Owner {
             match event {
                 Event::Applied { id, .. } => self.applied(id),
                 Event::Refused { id, reason, item, detail } => {
-                    let what = format!("the dataplane refuses it: {reason}");
-                    log::warn!("transaction {id} is refused at item {item} ({detail}): {reason}");
-                    self.refused(id, item, &what, now);
+                    let refusal = Refusal { reason, item, detail };
+                    log::warn!("transaction {id} is refused at item {item}: {}", refusal.why());
+                    self.refused(id, refusal, now);
                 }
                 Event::Heartbeat { at, transaction } => self.beat(at, transaction),
                 Event::Lost(count) => {

@@ -12,11 +12,14 @@ use shm::message::{Event, Scope};
 use tokio::sync::oneshot;
 
 use super::batch::{Batch, Edit};
+use super::flight::{Flight, Sent};
 use super::surveys::Surveys;
 use super::{Applied, Notice, Record, Shared, Status};
 use crate::dataplane::{Feed, Link, Outcome};
 use crate::keep::{Job, Scribe};
-use crate::model::{BY_SOURCE, Book, Cause, Change, Declaration, Limits, Origin, Refused};
+use crate::model::{
+    Aside, BY_SOURCE, Book, Change, Declaration, Difference, Limits, Origin, Refused,
+};
 
 /// Requests that become one transaction.
 const BATCH_MAX: usize = 1024;
@@ -57,15 +60,19 @@ impl Request {
 pub(super) struct Owner {
     pub(super) shared: Arc<Shared>,
     requests: Receiver<Request>,
-    waiting: VecDeque<Request>,
-    link: Option<Link>,
+    pub(super) waiting: VecDeque<Request>,
+    pub(super) link: Option<Link>,
     scribe: Scribe,
     pub(super) surveys: Surveys,
-    flight: Option<Flight>,
+    pub(super) flight: Option<Flight>,
+    /// What of the book the dataplane is not told, because it refuses it.
+    pub(super) aside: Aside,
+    /// When the book was first given of which ever more is left out.
+    pub(super) tried: Instant,
     /// Whether the dataplane has the book, but for what is on its way.
     in_step: bool,
     /// When the dataplane has refused the book.
-    refused: Option<Instant>,
+    pub(super) refused: Option<Instant>,
     /// Whether it has changed since.
     changed: bool,
     /// The last number of a transaction or survey; from the clock, so that a later control has others.
@@ -73,20 +80,6 @@ pub(super) struct Owner {
     ending: Option<(oneshot::Sender<()>, Instant)>,
     /// What the link has said last.
     trouble: Option<String>,
-}
-
-/// The transaction on its way.
-enum Flight {
-    Snapshot(u64),
-    Batch(u64, Box<Batch>),
-}
-
-impl Flight {
-    fn id(&self) -> u64 {
-        match self {
-            Self::Snapshot(id) | Self::Batch(id, _) => *id,
-        }
-    }
 }
 
 impl Owner {
@@ -105,6 +98,8 @@ impl Owner {
             scribe,
             surveys: Surveys::default(),
             flight: None,
+            aside: Aside::default(),
+            tried: Instant::now(),
             in_step: false,
             refused: None,
             changed: false,
@@ -195,7 +190,7 @@ impl Owner {
     }
 
     /// Sends a batch if there is somebody to send it to and something to say; else it is settled at once.
-    fn send(&mut self, mut batch: Batch, now: Instant) {
+    pub(super) fn send(&mut self, mut batch: Batch, now: Instant) {
         batch.touched.tidy();
         let attached = self.link.as_ref().is_some_and(Link::is_attached);
         if !attached || !self.in_step {
@@ -203,22 +198,43 @@ impl Owner {
             self.changed = true;
             return;
         }
-        let difference = batch.difference(&self.shared.book());
-        if difference.is_empty() {
+        let book = self.shared.book();
+        let (aside, all) = self.aside.after(&book, &batch.book, &batch.touched);
+        let (old, new) = (self.aside.without(&book), aside.without(&batch.book));
+        let difference = Difference::of_touched(&old, &new, &batch.touched);
+        if difference.is_empty() && !all {
+            self.leave_aside(aside, &batch.book);
             self.settle(batch, 0, false);
             return;
         }
-        self.id += 1;
         // What changes nearly everything is said as everything: it is less, and never more than is taken.
-        let (scope, feed) = if difference.messages() > batch.book.messages() {
-            (Scope::Snapshot, Feed::snapshot(batch.book.clone()))
-        } else {
-            (Scope::Delta, Feed::delta(difference))
+        let all = all || difference.messages() > new.messages();
+        let sent = if all { Sent::All(new) } else { Sent::Changes(Arc::new(difference)) };
+        self.say(sent, Some(Box::new(batch)), aside, now);
+    }
+
+    /// Gives the link a transaction.
+    fn say(&mut self, sent: Sent, batch: Option<Box<Batch>>, aside: Aside, now: Instant) {
+        self.id += 1;
+        let (scope, feed) = match &sent {
+            Sent::All(book) => (Scope::Snapshot, Feed::snapshot(book.clone())),
+            Sent::Changes(difference) => (Scope::Delta, Feed::delta(Arc::clone(difference))),
         };
         if let Some(link) = &mut self.link {
             link.send(self.id, scope, feed, now);
         }
-        self.flight = Some(Flight::Batch(self.id, Box::new(batch)));
+        self.flight = Some(Flight { id: self.id, sent, batch, aside });
+    }
+
+    /// What of a book the dataplane is not told from now on; the status says it.
+    fn leave_aside(&mut self, aside: Aside, book: &Book) {
+        if !aside.is_empty() || !self.aside.is_empty() {
+            let trouble = aside.trouble(book);
+            self.status(|status| {
+                (status.trouble, status.left_out) = (trouble, aside.len());
+            });
+        }
+        self.aside = aside;
     }
 
     /// A batch is in force, or pending: readers see it, and it goes to disk; then whoever waits hears of it.
@@ -242,21 +258,19 @@ impl Owner {
     fn attached(&mut self, now: Instant) {
         self.in_step = false;
         self.trouble = None;
+        // Another dataplane may take what the one before it refused.
+        (self.aside, self.tried) = (Aside::default(), now);
         self.snapshot(now);
         self.status(|status| {
             status.attached = true;
-            status.trouble = None;
+            (status.trouble, status.left_out) = (None, 0);
         });
         drop(self.shared.notices.send(Notice::Attached));
     }
 
-    fn snapshot(&mut self, now: Instant) {
-        self.id += 1;
-        let book = self.shared.book();
-        if let Some(link) = &mut self.link {
-            link.send(self.id, Scope::Snapshot, Feed::snapshot(book), now);
-        }
-        self.flight = Some(Flight::Snapshot(self.id));
+    pub(super) fn snapshot(&mut self, now: Instant) {
+        let (told, aside) = (self.aside.without(&self.shared.book()), self.aside.clone());
+        self.say(Sent::All(told), None, aside, now);
         self.refused = None;
         self.changed = false;
     }
@@ -265,9 +279,7 @@ impl Owner {
         self.in_step = false;
         self.refused = None;
         self.surveys.give_up();
-        if let Some(Flight::Batch(_, batch)) = self.flight.take() {
-            self.settle(*batch, 0, true);
-        }
+        self.land(0, true);
         self.status(|status| status.attached = false);
         drop(self.shared.notices.send(Notice::Detached));
     }
@@ -277,6 +289,7 @@ impl Owner {
         let interval = if self.changed { RETRY_CHANGED } else { RETRY };
         let due = self.refused.is_some_and(|refused| now.duration_since(refused) >= interval);
         if due && self.flight.is_none() {
+            self.tried = now;
             self.snapshot(now);
         }
         let trouble = self.link.as_ref().and_then(Link::trouble);
@@ -287,7 +300,7 @@ impl Owner {
     }
 
     pub(super) fn applied(&mut self, id: u64) {
-        if self.flight.as_ref().is_none_or(|flight| flight.id() != id) {
+        if self.flight.as_ref().is_none_or(|flight| flight.id != id) {
             return;
         }
         if let Some(link) = &mut self.link {
@@ -297,69 +310,22 @@ impl Owner {
             status.transaction = id;
             status.applied += 1;
         });
-        match self.flight.take() {
-            Some(Flight::Batch(_, batch)) => self.settle(*batch, id, false),
-            Some(Flight::Snapshot(_)) => {
-                self.in_step = true;
-                self.status(|status| status.trouble = None);
-                let counts = self.shared.book().counts();
-                log::info!("the dataplane has {} peers and {} routes", counts.peers, counts.routes);
-            }
-            None => {}
-        }
+        self.land(id, false);
     }
 
-    pub(super) fn refused(&mut self, id: u64, item: u64, what: &str, now: Instant) {
-        if self.flight.as_ref().is_none_or(|flight| flight.id() != id) {
-            return;
+    /// Whatever is on its way has arrived, or never will.
+    fn land(&mut self, id: u64, pending: bool) {
+        let Some(Flight { sent, batch, aside, .. }) = self.flight.take() else { return };
+        if let Some(batch) = batch {
+            self.leave_aside(aside, &batch.book);
+            self.settle(*batch, id, pending);
+        } else if let (Sent::All(told), false) = (sent, pending) {
+            self.in_step = true;
+            self.status(|status| status.trouble = None);
+            self.leave_aside(aside, &self.shared.book());
+            let counts = told.counts();
+            log::info!("the dataplane has {} peers and {} routes", counts.peers, counts.routes);
         }
-        if let Some(link) = &mut self.link {
-            link.settle();
-        }
-        self.status(|status| status.refused += 1);
-        match self.flight.take() {
-            Some(Flight::Batch(_, batch)) => self.part(*batch, item, what, now),
-            Some(Flight::Snapshot(_)) => {
-                let trouble = format!("the dataplane does not take the book: {what}");
-                log::error!("{trouble}");
-                self.status(|status| status.trouble = Some(trouble));
-                self.refused = Some(now);
-            }
-            None => {}
-        }
-    }
-
-    /// The dataplane has refused a batch: alone, its only change is refused; else each gets its own try.
-    fn part(&mut self, batch: Batch, item: u64, what: &str, now: Instant) {
-        let place = batch.difference(&self.shared.book()).title(item);
-        let mut edits = batch.edits;
-        if edits.len() > 1 {
-            // From the last to the first, because each goes before the others.
-            for edit in edits.into_iter().rev() {
-                self.waiting.push_front(edit.again());
-            }
-            self.fly_first(now);
-            return;
-        }
-        if let Some(edit) = edits.pop() {
-            let refused = Refused::new(Cause::Dataplane, what);
-            let refused = match place {
-                Some(place) => refused.at(place),
-                None => refused,
-            };
-            drop(edit.answer.send(Err(refused)));
-        }
-        self.fly_first(now);
-    }
-
-    /// Sends what waits one by one, for the batch that it was in was refused.
-    fn fly_first(&mut self, now: Instant) {
-        let Some(Request::Edit { origin, decide, answer }) = self.waiting.pop_front() else {
-            return;
-        };
-        let mut batch = Batch::new(self.shared.book());
-        batch.add(origin, decide, answer, &self.limits());
-        self.send(batch, now);
     }
 
     fn fly_surveys(&mut self, now: Instant) {
@@ -373,9 +339,7 @@ impl Owner {
         if self.is_busy() && now < *end {
             return false;
         }
-        if let Some(Flight::Batch(_, batch)) = self.flight.take() {
-            self.settle(*batch, 0, true);
-        }
+        self.land(0, true);
         // Everything is on disk before anybody hears that this is the end.
         self.scribe = Scribe::begin(None);
         if let Some((answer, _)) = self.ending.take() {
@@ -384,7 +348,7 @@ impl Owner {
         true
     }
 
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         *self.shared.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -12,7 +12,8 @@ use shm::limits::ITEMS_MAX;
 
 use super::difference::Touched;
 use super::{
-    BY_SOURCE, Book, Cause, Change, LOCAL, Origin, PublicKey, REJECT, Refused, Route, RouteTo, key,
+    BY_SOURCE, Book, Cause, Change, LOCAL, Origin, PublicKey, REJECT, Refused, Route, RouteTo,
+    Thing, key,
 };
 
 /// Longest name of a peer or next hop, octets.
@@ -68,8 +69,9 @@ fn made(
     changes: &[Change],
     limits: &Limits,
 ) -> Result<(Book, Touched), Refused> {
-    let mut applying =
-        Applying { book, by, limits, touched: Touched::default(), taken_out: HashSet::new() };
+    let before = book.peers.len();
+    let (touched, taken_out) = (Touched::default(), HashSet::new());
+    let mut applying = Applying { book, by, limits, before, touched, taken_out };
     // First all that goes or is replaced, so that what it held is free for the rest.
     for change in changes {
         applying.take_out(change)?;
@@ -83,18 +85,14 @@ fn made(
     Ok((book, touched))
 }
 
-/// What a change was about that has been taken out in the first pass.
-#[derive(PartialEq, Eq, Hash)]
-enum Thing {
-    Peer(PublicKey),
-    Route(IpNet),
-}
-
 struct Applying<'a> {
     book: Book,
     by: Origin,
     limits: &'a Limits,
+    /// How many peers there were.
+    before: usize,
     touched: Touched,
+    /// What changes were about that has been taken out in the first pass.
     taken_out: HashSet<Thing>,
 }
 
@@ -204,9 +202,10 @@ impl Applying<'_> {
     fn check_room(&self) -> Result<(), Refused> {
         let full = |what: String| Err(Refused::new(Cause::Full, what));
         let (peers, peers_max) = (self.book.peers.len(), self.limits.peers_max);
-        if peers > peers_max {
+        // Where there are too many already, for another dataplane had more room, they may become fewer one by one.
+        if peers > peers_max.max(self.before) {
             return full(format!(
-                "{peers} peers, and the dataplane takes {peers_max}; remove some"
+                "{peers} peers, and the dataplane takes {peers_max}; remove some, or raise its capacity.peers"
             ));
         }
         let hops = self.book.hops.len();

@@ -9,7 +9,7 @@ use wireguard::secret::Secret;
 
 use super::apply::messages_of;
 use super::tree::Tree;
-use super::{Book, NextHop, Peer, PublicKey, Route, key};
+use super::{Book, NextHop, Peer, PublicKey, Route};
 
 /// What changes may have changed.
 #[derive(Clone, Debug, Default)]
@@ -162,31 +162,6 @@ impl Difference {
             return Some(Item::Route { prefix: *prefix, next_hop: route.next_hop });
         }
         next_hops_removed.get(within(next_hops_removed.len())?).copied().map(Item::NextHopRemove)
-    }
-
-    /// What a message of the transaction is about, counted as the dataplane counts: a peer with many prefixes takes
-    /// several.
-    pub fn title(&self, message: u64) -> Option<String> {
-        let mut left = message;
-        (0..self.len()).find_map(|at| {
-            let item = self.item(at)?;
-            let (title, messages) = match &item {
-                Item::Peer(peer) => (
-                    format!("peer {}", key::title(&peer.public_key)),
-                    messages_of(&peer.allowed_ips),
-                ),
-                Item::PeerRemove(key) => (format!("peer {}", key::title(key)), 1),
-                Item::Route { prefix, .. } | Item::RouteRemove(prefix) => {
-                    (format!("route {prefix}"), 1)
-                }
-                Item::NextHop { id, .. } | Item::NextHopRemove(id) => (format!("next hop {id}"), 1),
-            };
-            if left < messages {
-                return Some(title);
-            }
-            left -= messages;
-            None
-        })
     }
 
     fn add_peer(&mut self, key: PublicKey, from: Option<&Arc<Peer>>, to: Option<&Arc<Peer>>) {

@@ -111,6 +111,20 @@ fn what_has_no_meaning_is_refused_with_its_field() {
 }
 
 #[test]
+fn peers_that_are_too_many_become_fewer_one_by_one() {
+    let mut book = Book::default();
+    let add = [2, 3, 4, 5].map(|number| Change::AddPeer(peer(number, &[])));
+    book.apply(Origin::Cli, &add, &Limits::default()).unwrap();
+    let limits = Limits { own: None, peers_max: 2 };
+    let mut apply = |change: Change| book.apply(Origin::Cli, &[change], &limits);
+    apply(Change::RemovePeer(key(2))).unwrap();
+    let renamed = Peer { name: Some("three".into()), ..peer(3, &[]) };
+    apply(Change::PutPeer(renamed)).unwrap();
+    let said = apply(Change::AddPeer(peer(2, &[]))).unwrap_err().to_string();
+    assert!(said.starts_with("4 peers, and the dataplane takes 2"), "{said}");
+}
+
+#[test]
 fn a_next_hop_in_use_stays() {
     let hop = HopNamed { name: "out".into(), hop: Hop::Client(key(1)), origin: Origin::Cli };
     let mut book = Book::default();
@@ -186,4 +200,32 @@ fn a_book_that_is_kept_stays_as_it_was() {
     assert!(kept.peer_named("p1").is_some() && kept.peer_named("p2").is_none());
     assert_eq!(Difference::between(&kept, &book).len(), 2);
     assert!(Arc::ptr_eq(book.peer_named("p2").unwrap(), book.peer(&key(2)).unwrap()));
+}
+
+#[test]
+fn a_number_means_a_whole_item_or_one_message_of_it() {
+    let many: Vec<String> = (0..20).map(|last| format!("10.0.0.{last}/32")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let mut book = Book::default();
+    let add = [
+        Change::AddPeer(peer(1, &many)),
+        Change::AddPeer(peer(2, &[])),
+        Change::AddRoute(route("192.0.2.0/24", "local")),
+    ];
+    apply(&mut book, &add).unwrap();
+    let (one, two) = (Thing::Peer(key(1)), Thing::Peer(key(2)));
+    let net = Thing::Route("192.0.2.0/24".parse().unwrap());
+    let difference = Difference::between(&Book::default(), &book);
+    // The first peer takes four messages: 4 + 7 + 7 + 2 prefixes.
+    for (number, thing) in [(0, one), (3, one), (4, two), (5, net)] {
+        assert_eq!(difference.thing(Number::Message(number)), Some(thing), "{number}");
+    }
+    for (number, thing) in [(0, Some(one)), (1, Some(two)), (2, Some(net)), (3, None)] {
+        assert_eq!(difference.thing(Number::Item(number)), thing, "{number}");
+    }
+    // In a snapshot the next hops stand between.
+    for (number, thing) in [(1, two), (2, Thing::NextHop(REJECT)), (4, net)] {
+        assert_eq!(book.thing(Number::Item(number)), Some(thing), "{number}");
+    }
+    assert_eq!(book.thing(Number::Message(7)), Some(net));
 }

@@ -74,12 +74,18 @@ pub(crate) fn routes_of(path: &Path) -> Result<Vec<RouteTo>, Refused> {
 /// The text of a file.
 fn text_of(path: &Path) -> Result<String, Refused> {
     let fail = |what: String| Refused::new(Cause::Invalid, what).at(path.display().to_string());
-    let len = fs::metadata(path).map(|found| found.len()).unwrap_or_default();
+    let unreadable =
+        |error: std::io::Error| fail(format!("cannot be read ({error}); see whether control may"));
+    let found = fs::metadata(path).map_err(unreadable)?;
+    // A pipe or device may never end, or never begin.
+    if !found.is_file() {
+        return Err(fail("is no file; put a file there".to_owned()));
+    }
+    let len = found.len();
     if len > FILE_LEN_MAX {
         return Err(fail(format!("has {len} octets, and {FILE_LEN_MAX} are read; split it")));
     }
-    let octets = fs::read(path)
-        .map_err(|error| fail(format!("cannot be read ({error}); see whether control may")))?;
+    let octets = fs::read(path).map_err(unreadable)?;
     String::from_utf8(octets).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = 1 + good.split(|octet| *octet == b'\n').count() - 1;

@@ -1,6 +1,6 @@
 //! The sections of one file: from their shape to what they mean, with the line of everything that is wrong.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
@@ -112,15 +112,19 @@ impl Reading {
 
     /// All that was read.
     pub(super) fn finish(mut self) -> Result<Declaration, Refused> {
-        let peers = &self.declaration.peers;
-        let named = |name: &str| peers.iter().find(|peer| peer.name.as_deref() == Some(name));
+        let wanted: HashSet<&str> = self.to_named.iter().map(|(_, name, _)| &**name).collect();
+        let peers = self.declaration.peers.iter().filter_map(|peer| {
+            let name = peer.name.as_deref().filter(|name| wanted.contains(name))?;
+            Some((name.to_owned(), peer.public_key))
+        });
+        let named: HashMap<String, PublicKey> = peers.collect();
         for (at, name, place) in self.to_named {
-            let Some(peer) = named(&name) else {
+            let Some(key) = named.get(&name) else {
                 let what = format!("peer: there is no peer {name}; name one, or give its key");
                 return Err(Refused::new(Cause::Unknown, what).at(place));
             };
             if let Some(hop) = self.declaration.next_hops.get_mut(at) {
-                hop.hop = Hop::Client(peer.public_key);
+                hop.hop = Hop::Client(*key);
             }
         }
         Ok(self.declaration)

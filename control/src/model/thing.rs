@@ -1,0 +1,113 @@
+//! One thing of the book by its key, and which one a refusal means that only gives a number.
+
+use ipnet::IpNet;
+
+use super::apply::messages_of;
+use super::{Book, Change, Difference, PublicKey, key};
+
+/// A peer, a next hop or a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Thing {
+    /// By its key.
+    Peer(PublicKey),
+    /// By its id.
+    NextHop(u32),
+    /// By its prefix.
+    Route(IpNet),
+}
+
+/// How the dataplane has counted to the item that it refuses, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// Whole items.
+    Item(u64),
+    /// Messages in the ring, of which a peer with many prefixes takes several.
+    Message(u64),
+}
+
+impl Number {
+    /// The thing with this number among those that were sent.
+    fn among(self, things: impl Iterator<Item = (Thing, u64)>) -> Option<Thing> {
+        let mut left = match self {
+            Self::Item(number) | Self::Message(number) => number,
+        };
+        for (thing, messages) in things {
+            let step = if matches!(self, Self::Item(_)) { 1 } else { messages };
+            if left < step {
+                return Some(thing);
+            }
+            left -= step;
+        }
+        None
+    }
+}
+
+impl Book {
+    /// The thing with this number in a snapshot.
+    pub fn thing(&self, number: Number) -> Option<Thing> {
+        let peers = self.peers.iter();
+        let peers = peers.map(|(key, peer)| (Thing::Peer(*key), messages_of(&peer.allowed_ips)));
+        let hops = self.hops.iter().map(|(id, _)| (Thing::NextHop(*id), 1));
+        let routes = self.routes.iter().map(|(prefix, _)| (Thing::Route(*prefix), 1));
+        number.among(peers.chain(hops).chain(routes))
+    }
+
+    /// What to call a thing in messages, also when it is there no more.
+    pub fn title(&self, thing: &Thing) -> String {
+        match thing {
+            Thing::Peer(key) => {
+                let known = self.peers.get(key).map(|peer| peer.title());
+                format!("peer {}", known.unwrap_or_else(|| key::title(key)))
+            }
+            Thing::NextHop(id) => match self.hops.get(id) {
+                Some(hop) => format!("next hop {}", hop.name),
+                None => format!("next hop {id}"),
+            },
+            Thing::Route(prefix) => format!("route {prefix}"),
+        }
+    }
+
+    /// Where a source declares it.
+    pub fn declared_at(&self, thing: &Thing) -> Option<String> {
+        let origin = match thing {
+            Thing::Peer(key) => self.peers.get(key)?.origin,
+            Thing::NextHop(id) => self.hops.get(id)?.origin,
+            Thing::Route(prefix) => self.routes.get(prefix)?.origin,
+        };
+        origin.is_declared().then(|| self.place(origin))
+    }
+}
+
+impl Difference {
+    /// The thing with this number among its items.
+    pub fn thing(&self, number: Number) -> Option<Thing> {
+        let routes_removed = self.routes_removed.iter().map(|prefix| (Thing::Route(*prefix), 1));
+        let peers_removed = self.peers_removed.iter().map(|key| (Thing::Peer(*key), 1));
+        let peers = self
+            .peers
+            .iter()
+            .map(|peer| (Thing::Peer(peer.public_key), messages_of(&peer.allowed_ips)));
+        let hops = self.next_hops.iter().map(|hop| (Thing::NextHop(hop.id), 1));
+        let routes = self.routes.iter().map(|(prefix, _)| (Thing::Route(*prefix), 1));
+        let hops_removed = self.next_hops_removed.iter().map(|id| (Thing::NextHop(*id), 1));
+        let things = routes_removed.chain(peers_removed).chain(peers);
+        number.among(things.chain(hops).chain(routes).chain(hops_removed))
+    }
+}
+
+impl Change {
+    /// Whether it is about a thing that a book has.
+    pub fn is_about(&self, thing: &Thing, book: &Book) -> bool {
+        let named = |name: &str| book.next_hop_named(name).map(|hop| Thing::NextHop(hop.id));
+        let about = match self {
+            Self::AddPeer(peer) | Self::PutPeer(peer) => Some(Thing::Peer(peer.public_key)),
+            Self::RemovePeer(key) => Some(Thing::Peer(*key)),
+            Self::AddRoute(route) | Self::PutRoute(route) => Some(Thing::Route(route.prefix)),
+            Self::RemoveRoute(prefix) => Some(Thing::Route(*prefix)),
+            Self::AddNextHop(hop) | Self::PutNextHop(hop) => named(&hop.name),
+            Self::RemoveNextHop(name) => named(name),
+            Self::Record { .. } => None,
+        };
+        about.as_ref() == Some(thing)
+    }
+}
