@@ -2,6 +2,7 @@
 //! anybody.
 
 mod border;
+mod claims;
 mod install;
 mod numbers;
 mod plan;

@@ -9,6 +9,7 @@ use shm::message::{Item, NextHop as Hop, Peer, PublicKey, Scope};
 use shm::transaction::{Obstacle, Transaction};
 
 use super::Setup;
+use super::claims::{Claim, Claims};
 use super::tables::{Refused, Scene, Tables, seconds};
 use crate::limits::HOPS_MAX;
 use crate::registry::{self, Registry};
@@ -345,55 +346,6 @@ impl Changes {
         let nets = self.routes.iter().map(|told| told.net);
         all.extend(nets.filter(|net| tables.routes.contains_key(net)));
         all
-    }
-}
-
-/// What changes hands.
-#[derive(Default)]
-struct Claims {
-    made: Vec<Claim>,
-    given_up: Vec<IpNet>,
-    /// Routes that lead elsewhere without having been told anew.
-    moved: Vec<Change>,
-}
-
-#[derive(Clone, Copy)]
-struct Claim {
-    net: IpNet,
-    at: u64,
-    value: NextHop,
-    is_peer: bool,
-}
-
-impl Claims {
-    /// Removals first, so that what they free is there for the others; both in order, which tables like.
-    fn changes(mut self, tables: &Tables) -> Result<Vec<Change>, Refused> {
-        self.made.sort_by_key(|claim| claim.net);
-        self.given_up.sort_unstable();
-        self.given_up.dedup();
-        let claimed = |net: &IpNet| self.made.binary_search_by_key(net, |claim| claim.net).is_ok();
-        let gone = self.given_up.iter().filter(|net| !claimed(net));
-        let mut changes: Vec<Change> = gone.map(|net| (*net, None)).collect();
-        let mut last: Option<Claim> = None;
-        for claim in &self.made {
-            let Claim { net, at, value, is_peer } = *claim;
-            if let Some(before) = last.replace(*claim).filter(|before| before.net == net) {
-                // A peer may name a prefix twice.
-                if is_peer && before.is_peer && before.value == value {
-                    continue;
-                }
-                return Err(Refused { item: at.max(before.at), obstacle: Obstacle::PrefixTaken });
-            }
-            let before = tables.rib.get(net);
-            if before.is_some() && self.given_up.binary_search(&net).is_err() {
-                return Err(Refused { item: at, obstacle: Obstacle::PrefixTaken });
-            }
-            if before != Some(value) {
-                changes.push((net, Some(value)));
-            }
-        }
-        changes.append(&mut self.moved);
-        Ok(changes)
     }
 }
 

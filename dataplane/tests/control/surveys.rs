@@ -57,19 +57,23 @@ fn tells_what_each_peer_has_sent_and_got() {
     stage.is_whole();
 }
 
+/// A stage whose peers all have an endpoint, so that a survey tells of each.
+fn crowd(peers: u32, workers: usize) -> Stage {
+    let mut stage = Stage::new(peers, workers);
+    for first in (0..peers).step_by(100) {
+        let mut some: Vec<_> = (first..first + 100).map(site::peer).collect();
+        for peer in &mut some {
+            peer.endpoint = Some(site::outer_v4(0));
+        }
+        let items: Vec<_> = some.into_iter().map(|peer| Item::Peer(Box::new(peer))).collect();
+        stage.change(&items);
+    }
+    stage
+}
+
 #[test]
 fn loses_nobody_though_the_ring_is_smaller_than_the_number_of_peers() {
-    let mut stage = Stage::new(3000, 3);
-    for first in (0..3000).step_by(100) {
-        let peers: Vec<_> = (first..first + 100)
-            .map(|number| {
-                let mut peer = site::peer(number);
-                peer.endpoint = Some(site::outer_v4(0));
-                Item::Peer(Box::new(peer))
-            })
-            .collect();
-        stage.change(&peers);
-    }
+    let mut stage = crowd(3000, 3);
     let mut keys: Vec<_> = survey(&mut stage, 7).into_iter().map(|(key, ..)| key).collect();
     keys.sort();
     keys.dedup();
@@ -78,15 +82,7 @@ fn loses_nobody_though_the_ring_is_smaller_than_the_number_of_peers() {
 
 #[test]
 fn one_that_nobody_hears_ends_with_its_control() {
-    let mut stage = Stage::new(3000, 1);
-    for first in (0..3000).step_by(100) {
-        let mut peers: Vec<_> = (first..first + 100).map(site::peer).collect();
-        for peer in &mut peers {
-            peer.endpoint = Some(site::outer_v4(0));
-        }
-        let items: Vec<_> = peers.into_iter().map(|peer| Item::Peer(Box::new(peer))).collect();
-        stage.change(&items);
-    }
+    let mut stage = crowd(3000, 1);
     stage.control.writer.survey(1).unwrap();
     for _ in 0..100 {
         let now = stage.scene.now;
@@ -98,15 +94,7 @@ fn one_that_nobody_hears_ends_with_its_control() {
 
 #[test]
 fn what_the_last_one_was_told_is_told_to_the_next_as_well() {
-    let mut stage = Stage::new(300, 1);
-    for first in (0..300).step_by(100) {
-        let mut peers: Vec<_> = (first..first + 100).map(site::peer).collect();
-        for peer in &mut peers {
-            peer.endpoint = Some(site::outer_v4(0));
-        }
-        let items: Vec<_> = peers.into_iter().map(|peer| Item::Peer(Box::new(peer))).collect();
-        stage.change(&items);
-    }
+    let mut stage = crowd(300, 1);
     stage.control.writer.survey(1).unwrap();
     let now = stage.scene.now;
     stage.scene.server.turn(now);
