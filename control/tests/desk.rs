@@ -119,7 +119,7 @@ async fn of_many_at_once_only_those_that_are_wrong_are_refused() {
     let dataplane = FakeDataplane::start(&scene.place).unwrap();
     let desk = scene.desk();
     in_step(&desk, &dataplane).await;
-    dataplane.hate(key(0x0a00_0000 + 13));
+    dataplane.hate(key(0x0a00_0000 + 187));
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..300 {
         let desk = desk.clone();
@@ -136,8 +136,8 @@ async fn of_many_at_once_only_those_that_are_wrong_are_refused() {
             Ok(_) => made += 1,
             Err(refused) if refused.cause == Cause::Dataplane => {
                 // The second of the two that ask for it may come when the first is refused already.
-                assert_eq!(number % 200, 13);
-                let title = Book::default().title(&Thing::Peer(key(0x0a00_0000 + 13)));
+                assert_eq!(number % 200, 187);
+                let title = Book::default().title(&Thing::Peer(key(0x0a00_0000 + 187)));
                 let said = format!("the dataplane refuses {title}: no port leads to");
                 assert!(refused.what.starts_with(&said), "{refused}");
             }
