@@ -32,7 +32,7 @@ pub(crate) use difference::peer_message;
 pub use difference::{Difference, Touched};
 pub use lookup::Decision;
 pub use refused::{Cause, Refused};
-pub use thing::{Number, Thing};
+pub use thing::Thing;
 pub use tree::{Iter, Tree};
 
 /// Who has put something into the book.

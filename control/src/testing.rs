@@ -289,13 +289,20 @@ fn take(
     }
 }
 
-/// Puts a transaction in force; else says what is in the way, and the number of the item that it is.
+/// The message with which an item begins; behind all of them when there is no such item.
+fn message_of(items: &[Item], is_it: impl FnMut(&Item) -> bool) -> u64 {
+    let at = items.iter().position(is_it).unwrap_or(items.len());
+    let before = items.iter().take(at);
+    before.map(|item| item.message_count().unwrap_or(1) as u64).sum()
+}
+
+/// Puts a transaction in force; else says what is in the way, and with which message it begins.
 fn weigh(
     transaction: Transaction,
     tables: &Mutex<Tables>,
     orders: &Orders,
 ) -> Result<(), (Obstacle, u64)> {
-    let count = transaction.items.len() as u64;
+    let count = transaction.count;
     let refused = orders.refuse.load(Ordering::Relaxed);
     if refused > 0 {
         orders.refuse.store(refused - 1, Ordering::Relaxed);
@@ -304,8 +311,8 @@ fn weigh(
     let hated = orders.hated.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let is_hated =
         |item: &Item| matches!(item, Item::Peer(peer) if hated.contains(&peer.public_key));
-    if let Some((at, _)) = (0..).zip(&transaction.items).find(|(_, item)| is_hated(item)) {
-        return Err((Obstacle::Unreachable, at));
+    if transaction.items.iter().any(is_hated) {
+        return Err((Obstacle::Unreachable, message_of(&transaction.items, is_hated)));
     }
     let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
     let large = transaction.items.len() + tables.peers.len() + tables.routes.len() > 100_000;
@@ -318,8 +325,7 @@ fn weigh(
     tables.apply(transaction);
     let Some((obstacle, wrong)) = tables.obstacle() else { return Ok(()) };
     *tables = before;
-    let at = items.iter().position(|item| *item == wrong).map_or(count, |at| at as u64);
-    Err((obstacle, at))
+    Err((obstacle, message_of(&items, |item| *item == wrong)))
 }
 
 /// A place of shared memory beneath a directory of the test's own.

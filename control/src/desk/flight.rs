@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shm::transaction::{Obstacle, Reason};
 
 use super::batch::Batch;
-use crate::model::{Aside, Book, Difference, Number, Thing};
+use crate::model::{Aside, Book, Difference, Thing};
 
 /// The transaction that is on its way.
 pub(super) struct Flight {
@@ -24,10 +24,10 @@ pub(super) enum Sent {
 }
 
 impl Sent {
-    fn thing(&self, number: Number) -> Option<Thing> {
+    fn thing(&self, message: u64) -> Option<Thing> {
         match self {
-            Self::All(book) => book.thing(number),
-            Self::Changes(difference) => difference.thing(number),
+            Self::All(book) => book.thing(message),
+            Self::Changes(difference) => difference.thing(message),
         }
     }
 }
@@ -55,11 +55,10 @@ impl Refusal {
     /// Which thing of the transaction is meant; none when it is all of them together.
     pub(super) fn thing(&self, sent: &Sent) -> Option<Thing> {
         match self.reason {
-            // Tables are built from whole items, and what comes before is read message by message.
-            Reason::Unbuildable => sent.thing(Number::Item(self.item)),
-            Reason::Malformed | Reason::TooManyAddresses | Reason::Continuation => {
-                sent.thing(Number::Message(self.item))
-            }
+            Reason::Unbuildable
+            | Reason::Malformed
+            | Reason::TooManyAddresses
+            | Reason::Continuation => sent.thing(self.item),
             Reason::UnknownKind
             | Reason::Digest
             | Reason::Count

@@ -16,40 +16,26 @@ pub enum Thing {
     Route(IpNet),
 }
 
-/// How the dataplane has counted to the item that it refuses, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
-    /// Whole items.
-    Item(u64),
-    /// Messages in the ring, of which a peer with many prefixes takes several.
-    Message(u64),
-}
-
-impl Number {
-    /// The thing with this number among those that were sent.
-    fn among(self, things: impl Iterator<Item = (Thing, u64)>) -> Option<Thing> {
-        let mut left = match self {
-            Self::Item(number) | Self::Message(number) => number,
-        };
-        for (thing, messages) in things {
-            let step = if matches!(self, Self::Item(_)) { 1 } else { messages };
-            if left < step {
-                return Some(thing);
-            }
-            left -= step;
+/// The thing to which a message belongs, counted from 0 over the messages that each thing takes.
+fn among(message: u64, things: impl Iterator<Item = (Thing, u64)>) -> Option<Thing> {
+    let mut left = message;
+    for (thing, messages) in things {
+        if left < messages {
+            return Some(thing);
         }
-        None
+        left -= messages;
     }
+    None
 }
 
 impl Book {
-    /// The thing with this number in a snapshot.
-    pub fn thing(&self, number: Number) -> Option<Thing> {
+    /// The thing to which a message of a snapshot belongs.
+    pub fn thing(&self, message: u64) -> Option<Thing> {
         let peers = self.peers.iter();
         let peers = peers.map(|(key, peer)| (Thing::Peer(*key), messages_of(&peer.allowed_ips)));
         let hops = self.hops.iter().map(|(id, _)| (Thing::NextHop(*id), 1));
         let routes = self.routes.iter().map(|(prefix, _)| (Thing::Route(*prefix), 1));
-        number.among(peers.chain(hops).chain(routes))
+        among(message, peers.chain(hops).chain(routes))
     }
 
     /// What to call a thing in messages, also when it is there no more.
@@ -79,8 +65,8 @@ impl Book {
 }
 
 impl Difference {
-    /// The thing with this number among its items.
-    pub fn thing(&self, number: Number) -> Option<Thing> {
+    /// The thing to which a message of its items belongs.
+    pub fn thing(&self, message: u64) -> Option<Thing> {
         let routes_removed = self.routes_removed.iter().map(|prefix| (Thing::Route(*prefix), 1));
         let peers_removed = self.peers_removed.iter().map(|key| (Thing::Peer(*key), 1));
         let peers = self
@@ -91,7 +77,7 @@ impl Difference {
         let routes = self.routes.iter().map(|(prefix, _)| (Thing::Route(*prefix), 1));
         let hops_removed = self.next_hops_removed.iter().map(|id| (Thing::NextHop(*id), 1));
         let things = routes_removed.chain(peers_removed).chain(peers);
-        number.among(things.chain(hops).chain(routes).chain(hops_removed))
+        among(message, things.chain(hops).chain(routes).chain(hops_removed))
     }
 }
 

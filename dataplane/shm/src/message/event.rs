@@ -85,8 +85,8 @@ pub enum Event {
         id: u64,
         /// Why.
         reason: Reason,
-        /// The number of the offending message among its items, from 0; with [`Reason::Unbuildable`], the number of the
-        /// item, for a peer with many addresses is one then.
+        /// The number of the offending message among its items, from 0: a peer with many addresses has several, of
+        /// which the first stands for it with [`Reason::Unbuildable`].
         item: u64,
         /// With [`Reason::Malformed`], [`Malformed::code`]; with [`Reason::Unbuildable`], the code of the
         /// [`Obstacle`](crate::transaction::Obstacle); else 0.
