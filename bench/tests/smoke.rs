@@ -73,3 +73,13 @@ fn names_the_table_that_is_missing() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/location.db"));
 }
+
+#[test]
+fn tells_what_controls_changes_cost() {
+    let output = bench(&["control", "--quick", "--core", "0"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("5000 routes, 1000 peers"), "{said}");
+    assert!(said.contains("| one peer removed, us |") && said.contains("idle peer: "), "{said}");
+}
