@@ -231,6 +231,24 @@ fn directories_are_checked_compared_and_applied() {
 }
 
 #[test]
+fn a_directory_that_the_dataplane_refuses_takes_no_file_away() {
+    let scene = Scene::new();
+    scene.write("a.toml", &section(1));
+    let next = scene.root.path().join("next");
+    fs::create_dir(&next).unwrap();
+    let hop = "[[next_hop]]\nname = \"far\"\nkind = \"via\"\ncentre = 1\nremote = \"192.0.2.9\"\n";
+    fs::write(next.join("n.toml"), section(2) + hop).unwrap();
+    let dataplane = scene.dataplane();
+    let _daemon = scene.daemon();
+    assert!(dataplane.wait_for(|tables| tables.peers.len() == 1));
+    let tables = dataplane.tables();
+    let said = scene.refused(1, &["apply", next.to_str().unwrap()]);
+    assert!(said.contains("no egress"), "{said}");
+    assert!(scene.directory.join("a.toml").exists() && !scene.directory.join("n.toml").exists());
+    assert_eq!(dataplane.tables().peers, tables.peers);
+}
+
+#[test]
 fn routes_of_a_file_are_loaded_and_replaced() {
     let scene = Scene::new();
     let dataplane = scene.dataplane();

@@ -215,18 +215,18 @@ impl Api {
             let what = "control follows no directory; set `directory` in its configuration";
             return Err(Refused::new(Cause::Invalid, what).into());
         };
-        let (desk, own) = (self.desk.clone(), own.clone());
-        blocking(move || {
-            if std::fs::canonicalize(&directory).ok() == std::fs::canonicalize(&own).ok() {
-                return Ok(());
-            }
-            // Judged before anything is copied; the places of what is wrong are those of the new files.
-            let check = desk.check_declaration(declaration_of(&directory)?);
-            drop(check?);
-            crate::source::copy(&directory, &own)
-        })
-        .await?;
-        Ok(follower.reread().await?.pending)
+        let own = own.clone();
+        if std::fs::canonicalize(&directory).ok() == std::fs::canonicalize(&own).ok() {
+            return Ok(follower.reread().await?.pending);
+        }
+        // In force before anything is copied: what the dataplane refuses shall not take the place of what it has. The
+        // places of what is wrong are those of the new files.
+        let from = directory.clone();
+        let declaration = blocking(move || declaration_of(&from)).await?;
+        let pending = self.desk.declare(declaration).await?.pending;
+        blocking(move || crate::source::copy(&directory, &own)).await?;
+        follower.reread().await?;
+        Ok(pending)
     }
 }
 
