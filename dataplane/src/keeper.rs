@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::exchange::Exchange;
 use crate::handshake::{Directory, Handshaker, Random};
-use crate::limits::{SLOTS_PER_PEER, SLOTS_SPARE};
+use crate::limits::{PEERS_SPARE, SLOTS_PER_PEER, SLOTS_SPARE};
 use crate::neighbours::Neighbours;
 use crate::pipeline::State;
 use crate::registry::Registry;
@@ -294,5 +294,6 @@ fn room(peers_max: u32, workers: usize, threads: usize) -> Result<Room, Error> {
     if peers as u64 > u64::from(slots) {
         return Err(Error::TooManyPeers(peers_max));
     }
-    Ok(Room { slots, peers: u32::try_from(peers).unwrap_or(u32::MAX) })
+    let rows = (peers_max.saturating_add(PEERS_SPARE) as usize).div_ceil(workers.max(1));
+    Ok(Room { slots, peers: u32::try_from(rows).unwrap_or(u32::MAX) })
 }

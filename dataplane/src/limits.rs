@@ -113,6 +113,10 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// How old the counters that control sees may be.
 pub const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Numbers of peers beyond those that there is room for: those of peers that go are free only when all have forgotten
+/// them, and others may come in the same transaction.
+pub const PEERS_SPARE: u32 = 4096;
+
 /// Routes beside those of peers: four times the Internet's table.
 pub const ROUTES_MAX: u32 = 1 << 22;
 

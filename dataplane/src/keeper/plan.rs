@@ -205,11 +205,18 @@ impl Changes {
     ) -> Result<HashMap<PublicKey, u32>, Refused> {
         let mut free = tables.numbers.upcoming();
         let mut numbers = HashMap::new();
+        // Those that go were found there.
+        let gone = self.peers.values().filter(|(_, peer)| peer.is_none()).count();
+        let mut places = (tables.peers_max + gone).saturating_sub(registry.len());
         for key in &self.named {
             let Some((at, Some(_))) = self.peers.get(key) else { continue };
             let known = registry.by_key(&key.0).map(|peer| peer.number);
+            let mut new = || {
+                places = places.checked_sub(1)?;
+                free.next()
+            };
             let number = known
-                .or_else(|| free.next())
+                .or_else(&mut new)
                 .ok_or(Refused { item: *at, obstacle: Obstacle::TooManyPeers })?;
             numbers.insert(*key, number);
         }

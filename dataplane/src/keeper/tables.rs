@@ -11,6 +11,7 @@ use wireguard::noise::Identity;
 use super::Setup;
 use super::numbers::Numbers;
 use super::plan::{Changes, Plan};
+use crate::limits::PEERS_SPARE;
 use crate::registry::{Peer, Registry};
 use crate::site::Site;
 use crate::stages::route::{Change, NextHop, Rib, Unbuildable};
@@ -33,6 +34,8 @@ pub(super) struct Tables {
     /// Next hops, and how many routes lead there.
     pub(super) hops: HashMap<u32, (Hop, usize)>,
     pub(super) numbers: Numbers,
+    /// How many peers there may be.
+    pub(super) peers_max: usize,
     /// How many routes there may be.
     pub(super) routes_max: usize,
     /// That of the next new peers: another one with each transaction, and no number comes twice in one.
@@ -74,7 +77,8 @@ impl Tables {
             rib,
             routes,
             hops,
-            numbers: Numbers::new(peers_max),
+            numbers: Numbers::new(peers_max.saturating_add(PEERS_SPARE)),
+            peers_max: peers_max as usize,
             routes_max: routes_max as usize,
             incarnation: 1,
         })

@@ -84,6 +84,18 @@ fn addresses_change_hands_within_one_transaction() {
 }
 
 #[test]
+fn where_all_places_are_taken_one_may_take_anothers() {
+    let mut stage = Stage::new(2, 1);
+    stage.change(&[peer(0), peer(1)]);
+    for round in 0..6 {
+        let (going, coming) = (round % 3, (round + 2) % 3);
+        stage.change(&[peer(coming), Item::PeerRemove(key(going))]);
+    }
+    let outcome = stage.tell(Scope::Delta, &[peer(5)]);
+    assert!(matches!(outcome, Event::Refused { .. }), "{outcome:?}");
+}
+
+#[test]
 fn a_preshared_key_holds_from_the_next_handshake_on() {
     let mut stage = Stage::new(2, 1);
     stage.join(1);
