@@ -152,7 +152,9 @@ fn garbage_in_shared_memory_harms_no_packet_and_a_new_control_mends_it() {
     let mut dice = ChaCha20Rng::seed_from_u64(3);
     for round in 0..6 {
         for ring in ["commands", "events"] {
-            let path = format!("/dev/shm/millrace-{}/{ring}", dataplane.instance);
+            // Each namespace has shared memory of its own.
+            let root = format!("/proc/{}/root", site.server.pid());
+            let path = format!("{root}/dev/shm/millrace-{}/{ring}", dataplane.instance);
             let file = OpenOptions::new().write(true).open(path).unwrap();
             let len = file.metadata().unwrap().len();
             for _ in 0..200 {
