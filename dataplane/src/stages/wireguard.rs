@@ -178,8 +178,10 @@ fn authentic(
     now: Instant,
 ) -> Option<()> {
     let peer = sessions.peer_mut(local)?;
-    let before = peer.endpoint.replace(frame.note.endpoint);
-    let moved = before != Some(frame.note.endpoint);
+    let moved = peer.endpoint != Some(frame.note.endpoint);
+    if moved {
+        peer.endpoint = Some(frame.note.endpoint);
+    }
     peer.received += (frame.len() + DATA_HEADER_LEN + TAG_LEN) as u64;
     let rearm = if frame.is_empty() {
         peer.timers.received_any(now);
@@ -353,8 +355,8 @@ fn sent(
     now: Instant,
 ) -> Result<ClientId, Fate> {
     let peer = sessions.peer_mut(local).ok_or(drop(DropReason::SealNoPeer))?;
-    peer.sent += (frame.len() + DATA_HEADER_LEN + TAG_LEN) as u64;
     frame.note.endpoint = peer.endpoint.ok_or(drop(DropReason::SealNoEndpoint))?;
+    peer.sent += (frame.len() + DATA_HEADER_LEN + TAG_LEN) as u64;
     let client_id = peer.client_id;
     if keepalive {
         peer.timers.sent_any(now);
