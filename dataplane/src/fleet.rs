@@ -3,7 +3,9 @@
 
 mod holdings;
 mod keys;
+mod logarithm;
 mod shared;
+mod sip;
 mod table;
 mod view;
 mod walk;

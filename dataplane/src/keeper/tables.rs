@@ -161,13 +161,14 @@ impl Tables {
         if registry.by_key(&peer.public_key.0).is_none() {
             assert_eq!(self.numbers.take(), Some(number), "the plan has seen which are free");
         }
+        let id = id_of(&peer);
         registry.insert(Peer {
             number,
             incarnation,
             public_key: peer.public_key.0,
             preshared_key: (!peer.preshared_key.is_zero()).then(|| Box::new(peer.preshared_key)),
             client_id: peer.client_id,
-            id: id_of(&peer),
+            id,
             endpoint: peer.endpoint,
             persistent_s: seconds(peer.persistent_keepalive),
             allowed_ips: peer.allowed_ips.into_boxed_slice(),

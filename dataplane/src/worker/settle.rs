@@ -149,8 +149,9 @@ pub(super) fn submit_handshakes(burst: &mut Burst<'_>, state: &State, exchange: 
         let thread = thread_of(frame, state, exchange);
         let message = Message::new(frame.data(), frame.note.endpoint, shown_id(frame.note));
         let named = frame.note.passage.is_some_and(|passage| passage.named);
-        let taken = message.is_some_and(|message| {
-            exchange.submit(thread, Job::Arrived(Message { named, ..message }))
+        let taken = message.is_some_and(|mut message| {
+            message.named = named;
+            exchange.submit(thread, Job::Arrived(message))
         });
         if taken {
             state.counters.handed_over.add(1);
