@@ -86,6 +86,8 @@ impl Changes {
                     .hops
                     .insert(id, (at, None))
                     .map_or_else(|| tables.hops.contains_key(&id), |(_, hop)| hop.is_some()),
+                Item::Fleet(_) => return Err(Refused { item: at, obstacle: Obstacle::NoFleet }),
+                Item::FleetRemove => false,
             };
             if !is_there {
                 return Err(Refused { item: at, obstacle: Obstacle::NotThere });
