@@ -21,7 +21,10 @@ fn stage(obstacle: Obstacle) -> Stage {
         Obstacle::NoLocal => options.local = false,
         Obstacle::TooManyNextHops => plan.peers_max = Some(40_000),
         Obstacle::TooManyRoutes => plan.routes_max = Some(2),
-        Obstacle::NotAMember | Obstacle::MemberAddress | Obstacle::Members | Obstacle::Generation => {
+        Obstacle::NotAMember
+        | Obstacle::MemberAddress
+        | Obstacle::Members
+        | Obstacle::Generation => {
             plan.fleet = Some(fleet::SERVER);
         }
         _ => {}
