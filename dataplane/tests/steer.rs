@@ -47,9 +47,7 @@ fn a_client_is_served_by_its_owner_wherever_its_packets_land() {
     for workers in [1, 2] {
         for (options, is_v6) in [(with_id(), false), (Options::default(), false), (with_id(), true)] {
             let (mut link, owner, landing) = astray(options, is_v6, workers);
-            let reached = link.reaches(0, owner);
-            if !reached { for s in 0..3 { println!("== {s} owner {owner} landing {landing}\n{}", link.totals(s)); println!("{:?}", link.strays(s)); } }
-            assert!(reached, "its packets come to its owner");
+            assert!(link.reaches(0, owner), "its packets come to its owner");
             assert_eq!(link.totals(owner).sessions, 1);
             assert_eq!(link.totals(landing).sessions, 0);
             let refused = link.clients[0].tally.refused;
@@ -95,6 +93,7 @@ fn an_id_stays_with_the_server_that_has_its_session_until_that_ends() {
     assert_ne!(heir, owner);
     for landing in 0..SERVERS {
         link.landing[0] = landing;
+        link.wait(SECOND);
         link.clients[0].restart(link.now);
         assert!(link.reaches(0, owner), "its session is there still");
     }
@@ -116,7 +115,7 @@ fn a_server_that_is_emptied_gives_up_its_clients_at_the_deadline_and_counts_them
     let regions = link.servers[owner].open_border();
     let mut control = regions.attach();
     link.tell(&states);
-    link.wait(SECOND * 5);
+    link.wait(SECOND * 20);
     let held = |events: Vec<Event>| {
         events.iter().rev().find_map(|event| match event {
             Event::Fleet { held, .. } => Some(*held),
@@ -124,7 +123,7 @@ fn a_server_that_is_emptied_gives_up_its_clients_at_the_deadline_and_counts_them
         })
     };
     assert_eq!(held(control.hear()), Some(1));
-    link.wait(SECOND * 26 + COUNTERS_INTERVAL);
+    link.wait(SECOND * 25 + COUNTERS_INTERVAL);
     assert_eq!(held(control.hear()), Some(0));
     link.clients[0].restart(link.now);
     let heir = link.owner(0);

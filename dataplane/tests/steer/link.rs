@@ -210,6 +210,8 @@ impl Link {
         }
         if let Some(other) = self.server_at(&octets) {
             let mut octets = octets;
+            // The router sends it back on the same link.
+            octets[..6].copy_from_slice(&site::port_link(0));
             if self.congested {
                 mark(&mut octets);
             }
