@@ -45,7 +45,8 @@ fn with_id() -> Options {
 #[test]
 fn a_client_is_served_by_its_owner_wherever_its_packets_land() {
     for workers in [1, 2] {
-        for (options, is_v6) in [(with_id(), false), (Options::default(), false), (with_id(), true)] {
+        for (options, is_v6) in [(with_id(), false), (Options::default(), false), (with_id(), true)]
+        {
             let (mut link, owner, landing) = astray(options, is_v6, workers);
             assert!(link.reaches(0, owner), "its packets come to its owner");
             assert_eq!(link.totals(owner).sessions, 1);
@@ -154,6 +155,47 @@ fn a_client_whose_server_died_is_called_at_once_by_its_new_owner() {
 }
 
 #[test]
+fn a_server_that_was_started_again_calls_its_clients_when_they_speak() {
+    for workers in [1, 2] {
+        let (mut link, owner, _) = astray(with_id(), false, workers);
+        assert!(link.reaches(0, owner));
+        link.start_again(owner);
+        // It may have forgotten the clock as well as everything else, but its clients have not.
+        link.wait(SECOND);
+        link.send(0, &Ip::new(site::inner_v4(0), site::LOCAL_V4).echo(1, b"lost"));
+        assert_eq!(link.clients[0].tally.answered, 1, "the server has called");
+        assert!(link.reaches(0, owner));
+        assert_eq!(link.totals(owner).prompts, 1);
+        link.close();
+    }
+}
+
+#[test]
+fn the_packets_of_a_flow_stay_in_order_on_every_way() {
+    for workers in [1, 2] {
+        let (mut link, owner, landing) = astray(with_id(), false, workers);
+        assert!(link.reaches(0, owner));
+        let up = |number: u16| Ip::new(site::inner_v4(0), site::LOCAL_V4).echo(number, b"up");
+        let down = |number: u16| Ip::new(site::LOCAL_V4, site::inner_v4(0)).echo(number, b"down");
+        for number in 0..300 {
+            // All of them wait in the queues before anybody looks.
+            link.clients[0].send(&up(number), link.now).unwrap();
+            link.servers[landing].put(LOCAL, &packets::from_local(&down(number)));
+        }
+        link.settle();
+        let delivered: Vec<_> = link
+            .strays(owner)
+            .iter()
+            .filter_map(|(_, octets)| packets::packet_in(octets).map(|(_, packet)| packet.to_vec()))
+            .collect();
+        assert_eq!(delivered, (0..300).map(up).collect::<Vec<_>>(), "{workers} workers");
+        let received = std::mem::take(&mut link.clients[0].inbox);
+        assert_eq!(received, (0..300).map(down).collect::<Vec<_>>(), "{workers} workers");
+        link.close();
+    }
+}
+
+#[test]
 fn nobody_is_called_in_the_name_of_a_client_that_has_a_session() {
     let (mut link, owner, landing) = astray(with_id(), false, 1);
     assert!(link.reaches(0, owner));
@@ -214,7 +256,8 @@ fn a_client_is_told_when_its_packets_do_not_fit_the_way_to_its_server() {
         link.servers[landing].put(WIRE, &packets::from_gateway(&packet));
         link.settle();
         let strays = link.strays(landing);
-        let (outline, error) = strays.iter().find_map(|(_, octets)| packets::packet_in(octets)).unwrap();
+        let (outline, error) =
+            strays.iter().find_map(|(_, octets)| packets::packet_in(octets)).unwrap();
         assert_eq!((outline.source, outline.destination), (server.ip(), client.ip()));
         let message = &error[outline.payload_offset..];
         // The way is 1500 octets wide, and its headers take 40.
@@ -238,9 +281,8 @@ fn inner_packets_are_small_enough_for_the_way_between_servers() {
     assert!(link.reaches(0, owner));
     let inner_mtu = 1500 - 60 - 80;
     let headers = ipv4::HEADER_LEN + udp::HEADER_LEN;
-    let packet = |len: usize| {
-        Ip::new(site::BEHIND_V4, site::inner_v4(0)).udp(1, 2, &vec![7; len - headers])
-    };
+    let packet =
+        |len: usize| Ip::new(site::BEHIND_V4, site::inner_v4(0)).udp(1, 2, &vec![7; len - headers]);
     link.servers[landing].put(LOCAL, &packets::from_local(&packet(inner_mtu)));
     link.settle();
     assert_eq!(link.clients[0].inbox.pop(), Some(packet(inner_mtu)));
@@ -289,7 +331,12 @@ fn what_members_pass_on_is_believed_and_nothing_else() {
     assert!(link.reaches(0, owner));
     let (own, other) = (link.number(owner), link.number(landing));
     let inner = Ip::new(site::BEHIND_V4, site::inner_v4(0)).echo(1, b"injected");
-    let header = wire::fleet::Header { inner: true, step: wire::fleet::Step::First, generation: link.generation, ..fleet::DIRECT };
+    let header = wire::fleet::Header {
+        inner: true,
+        step: wire::fleet::Step::First,
+        generation: link.generation,
+        ..fleet::DIRECT
+    };
     let mut put = |packet: &[u8]| {
         link.servers[owner].put(WIRE, &packets::from_gateway(packet));
         link.settle();
@@ -297,7 +344,10 @@ fn what_members_pass_on_is_believed_and_nothing_else() {
     };
     let right = fleet::passed_on((other, own), &header, &inner, |_| ());
     assert_eq!(put(&right), Some(inner.clone()));
-    assert_eq!(put(&fleet::passed_on((other, own), &header, &inner, |header| header.proof ^= 1)), None);
+    assert_eq!(
+        put(&fleet::passed_on((other, own), &header, &inner, |header| header.proof ^= 1)),
+        None
+    );
     assert_eq!(put(&fleet::passed_on((99, own), &header, &inner, |_| ())), None, "no member");
     assert_eq!(put(&fleet::passed_on((own, own), &header, &inner, |_| ())), None, "its own");
     let totals = link.totals(owner);
