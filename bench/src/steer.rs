@@ -138,6 +138,7 @@ fn measure(rig: &mut Rig, count: usize, least: u64, burst: usize) -> Result<Meas
         }
         for walk in walks {
             for set in Set::ALL {
+                walk.round(set, burst, &mut walks::Laps::default(), allocations)?;
                 let mut laps = walks::Laps::default();
                 let mut bursts = 0;
                 while laps.iter().sum::<u64>() < least {
@@ -157,12 +158,14 @@ fn measure(rig: &mut Rig, count: usize, least: u64, burst: usize) -> Result<Meas
     Ok(measured)
 }
 
-/// Rounds until a block is long enough: cycles, and how many bursts.
+/// Rounds until a block is long enough: cycles, and how many bursts. The first round, which finds the caches as another
+/// way has left them, does not count.
 fn until(
     least: u64,
     mut round: impl FnMut() -> Result<(u64, u64), Failure>,
 ) -> Result<(u64, u64), Failure> {
     let (mut taken, mut bursts) = (0, 0);
+    round()?;
     while taken < least {
         let (cycles, walked) = round()?;
         taken += cycles;
