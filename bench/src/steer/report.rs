@@ -15,6 +15,9 @@ use crate::sample::{Interval, compared, median, p10, per_packet};
 /// The layout of the JSON; raised when a field changes its meaning.
 const SCHEMA: u32 = 1;
 
+/// By how much the way from core to core may change before figures of both mean nothing.
+const ROUND_TRIP_DRIFT: f64 = 1.25;
+
 /// A whole run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -139,6 +142,9 @@ impl Report {
             f,
             "\n## Two cores\n\nA cache line's round trip: {before:.0} ns before, {after:.0} ns after.\n"
         )?;
+        if before.max(after) > before.min(after) * ROUND_TRIP_DRIFT {
+            writeln!(f, "**Void:** the two cores did not stay as near to each other.\n")?;
+        }
         writeln!(f, "| burst | one worker, Mpps | two workers, Mpps | together |")?;
         writeln!(f, "|---|---|---|---|")?;
         for rate in &cores.rates {
