@@ -200,7 +200,10 @@ fn a_client_that_servers_keep_alive_is_called_by_its_owner_alone() {
     for client in 0..4 {
         let owner = link.owner(client);
         let sent = link.sent_to(client);
-        assert!(!sent.is_empty() && sent.iter().all(|(server, _)| *server == owner), "client {client}");
+        assert!(
+            !sent.is_empty() && sent.iter().all(|(server, _)| *server == owner),
+            "client {client}"
+        );
         assert!(link.clients[client].is_connected(link.now));
     }
     link.close();

@@ -97,10 +97,10 @@ impl Link {
         let peers = each.collect();
         let plan = Plan { fleet: Some(number), workers, peers, ..Plan::new(0) };
         let (own, own_v6) = (fleet::address(number), fleet::address_v6(number));
-        // Each has addresses of its own beside those of all.
+        // Each has addresses of its own behind those of all.
         let text = plan.text().replace(
             "addresses = [\"192.0.2.1/24\"",
-            &format!("addresses = [\"{own}/24\", \"{own_v6}/64\", \"192.0.2.1/24\""),
+            &format!("addresses = [\"192.0.2.1/24\", \"{own}/24\", \"{own_v6}/64\""),
         );
         assert!(text.contains(&own.to_string()), "{text}");
         let seed = u64::from(number);
