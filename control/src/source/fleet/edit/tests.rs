@@ -27,12 +27,12 @@ const DRAIN: Edit = Edit::State(MemberState::Draining { deadline: None });
 
 #[test]
 fn a_change_keeps_comments_order_and_everything_else() {
-    let deadline = Some(Duration::from_secs(1_801_375_200));
+    let deadline = Some(Duration::from_secs(1_801_375_201));
     let drain = Edit::State(MemberState::Draining { deadline });
     let text = changed(FLEET, 2, drain).unwrap().unwrap();
     let wanted = FLEET
         .replace("generation = 12 ", "generation = 13 ")
-        .replace("\"active\" # since May\n", "\"draining\" # since May\ndeadline = \"2027-01-31T06:00:00Z\"\n")
+        .replace("\"active\" # since May\n", "\"draining\" # since May\ndeadline = \"2027-01-31T06:00:01Z\"\n")
         .replace(
             "[[fleet.past]]\ngeneration = 11",
             "[[fleet.past]]\ngeneration = 12\nweights = { 1 = 100, 2 = 50 }\n\n[[fleet.past]]\ngeneration = 11",
