@@ -123,6 +123,11 @@ fn remember(fleet: &mut Table, was: &Fleet) -> Result<(), Refused> {
     let none = || Item::ArrayOfTables(ArrayOfTables::new());
     let all = fleet.entry("past").or_insert_with(none).as_array_of_tables_mut();
     let all = all.ok_or_else(|| not_sections("past", "[[fleet.past]]"))?;
+    // An older one with the same weights says nothing more.
+    all.retain(|other| {
+        other.get("weights").map(ToString::to_string)
+            != past.get("weights").map(ToString::to_string)
+    });
     all.insert(0, past);
     while all.len() > PAST_MAX {
         all.remove(all.len() - 1);
