@@ -111,6 +111,15 @@ fn time(since: Duration) -> String {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string()
 }
 
+/// The weights of a past generation, in order, however they are written.
+fn weights_of(past: &Table) -> Vec<(&str, Option<i64>)> {
+    let weights = past.get("weights").and_then(Item::as_table_like);
+    let pairs = weights.into_iter().flat_map(|weights| weights.iter());
+    let mut pairs: Vec<_> = pairs.map(|(server, weight)| (server, weight.as_integer())).collect();
+    pairs.sort_unstable();
+    pairs
+}
+
 /// Makes the membership that was in force the newest past one.
 fn remember(fleet: &mut Table, was: &Fleet) -> Result<(), Refused> {
     let mut weights = InlineTable::new();
@@ -124,10 +133,7 @@ fn remember(fleet: &mut Table, was: &Fleet) -> Result<(), Refused> {
     let all = fleet.entry("past").or_insert_with(none).as_array_of_tables_mut();
     let all = all.ok_or_else(|| not_sections("past", "[[fleet.past]]"))?;
     // An older one with the same weights says nothing more.
-    all.retain(|other| {
-        other.get("weights").map(ToString::to_string)
-            != past.get("weights").map(ToString::to_string)
-    });
+    all.retain(|other| weights_of(other) != weights_of(&past));
     all.insert(0, past);
     while all.len() > PAST_MAX {
         all.remove(all.len() - 1);
