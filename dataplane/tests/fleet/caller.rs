@@ -1,0 +1,176 @@
+//! One client: its tunnel, its flows, where it is, and whether its sessions go as the protocol has it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dataplane::testing::client::Client;
+use dataplane::testing::site;
+use wireguard::limits::{REKEY_AFTER_TIME, REKEY_ATTEMPT_TIME};
+use wireguard::message::{INITIATION, client_id};
+use wireguard::time::Instant;
+
+use super::dice::Dice;
+use super::flow::{Mark, Segment};
+use super::plan::Life;
+
+/// How long what is under way still reaches a client where it was before it moved: one round trip by way of
+/// another server.
+const AFTERGLOW: Duration = Duration::from_millis(300);
+/// Flows of one client.
+const FLOWS_MAX: usize = 4;
+
+/// A flow, as its client sees it.
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    flow: u64,
+    requests: u32,
+    /// A reply has come.
+    is_open: bool,
+}
+
+/// How a session came to its end before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// The client had to shake hands again at this age of its session.
+    Early(Duration),
+    /// Nobody answered the initiation before.
+    Unanswered,
+}
+
+pub(crate) struct Caller {
+    pub(crate) client: Client,
+    pub(crate) life: Life,
+    /// The server that took its last packet.
+    pub(crate) home: Option<u8>,
+    /// When its talk ends or begins.
+    pub(crate) turns_at: Instant,
+    pub(crate) is_talking: bool,
+    /// The event that is to wake it.
+    pub(crate) tick_at: Instant,
+    /// The last datagram that it sent.
+    pub(crate) sent_at: Instant,
+    streams: Vec<Stream>,
+    next_flow: u64,
+    /// Where it was, and until when that is still heard.
+    former: Option<(SocketAddr, Instant)>,
+    /// When its last session began.
+    established: Option<Instant>,
+    sessions: usize,
+    /// The initiation that waits for an answer.
+    initiated: Option<Instant>,
+}
+
+impl Caller {
+    pub(crate) fn new(number: u32, life: Life, now: Instant) -> Self {
+        let address = if life.is_v6 { site::outer_v6(number) } else { site::outer_v4(number) };
+        Self {
+            client: Client::new(number, address, life.options(), now),
+            life,
+            home: None,
+            turns_at: now,
+            is_talking: false,
+            tick_at: Instant::NEVER,
+            sent_at: Instant::ZERO,
+            streams: Vec::new(),
+            next_flow: u64::from(number) << 32,
+            former: None,
+            established: None,
+            sessions: 0,
+            initiated: None,
+        }
+    }
+
+    /// Whether a datagram to this address reaches it now.
+    pub(crate) fn hears(&self, address: SocketAddr, now: Instant) -> bool {
+        let former = |(former, until)| former == address && now <= until;
+        self.client.address == address || self.former.is_some_and(former)
+    }
+
+    /// Another port, another address, or the other family.
+    pub(crate) fn roam(&mut self, dice: &mut Dice, now: Instant) {
+        let mut address = self.client.address;
+        let host = self.client.number + 1000 * u32::try_from(1 + dice.below(8)).unwrap();
+        match dice.below(4) {
+            0 | 1 => {}
+            2 => address = site::outer_v4(host),
+            _ => address = site::outer_v6(host),
+        }
+        address.set_port(1024 + u16::try_from(dice.below(60_000)).unwrap());
+        self.former = Some((self.client.address, now + AFTERGLOW));
+        self.client.roam(address);
+    }
+
+    /// The next request: on a flow that lives, or on a new one. With `is_last` all flows end, one with each call.
+    pub(crate) fn request(&mut self, dice: &mut Dice, is_last: bool) -> Option<Segment> {
+        let is_new = self.streams.is_empty()
+            || self.streams.len() < FLOWS_MAX && dice.permille(150);
+        if is_new && !is_last {
+            self.next_flow += 1;
+            let flow = self.next_flow;
+            self.streams.push(Stream { flow, requests: 0, is_open: false });
+        }
+        let count = self.streams.len();
+        let at = if is_last || is_new { count.checked_sub(1)? } else { dice.index(count) };
+        // The first stream of a spell lasts as long as that.
+        let ends = is_last || at > 0 && self.streams[at].is_open && dice.permille(150);
+        let stream = &mut self.streams[at];
+        let mark = match (stream.is_open, ends) {
+            (_, true) => Mark::Ending,
+            (false, false) => Mark::Opening,
+            (true, false) => Mark::Going,
+        };
+        let segment =
+            Segment { flow: stream.flow, is_request: true, number: stream.requests, mark };
+        stream.requests += 1;
+        if ends {
+            self.streams.remove(at);
+        }
+        Some(segment)
+    }
+
+    /// A reply has come.
+    pub(crate) fn take(&mut self, reply: &Segment) {
+        if reply.mark == Mark::Reset {
+            self.streams.retain(|stream| stream.flow != reply.flow);
+        }
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.flow == reply.flow) {
+            stream.is_open = true;
+        }
+    }
+
+    /// Gives up all flows that have not been ended, as who hears nothing more does.
+    pub(crate) fn drop_flow(&mut self, flow: u64) {
+        self.streams.retain(|stream| stream.flow != flow);
+    }
+
+    /// Looks at a datagram that it sends: an initiation has its time, or something is broken.
+    pub(crate) fn judge(&mut self, octets: &[u8], now: Instant) -> Option<Breach> {
+        self.note_session(now);
+        self.sent_at = now;
+        let expected = self.life.options().client_id;
+        assert_eq!(client_id(octets), expected, "the client stamps what it was told to");
+        if octets.first() != Some(&INITIATION) {
+            return None;
+        }
+        let before = self.initiated.replace(now);
+        if before.is_some_and(|at| now.since(at) < REKEY_ATTEMPT_TIME) {
+            return Some(Breach::Unanswered);
+        }
+        let age = now.since(self.established?);
+        (age < REKEY_AFTER_TIME).then_some(Breach::Early(age))
+    }
+
+    /// Takes note of a session that began.
+    pub(crate) fn note_session(&mut self, now: Instant) {
+        if self.client.tally.sessions != self.sessions {
+            self.sessions = self.client.tally.sessions;
+            self.established = Some(now);
+            self.initiated = None;
+        }
+    }
+
+    /// When its present session began.
+    pub(crate) const fn established(&self) -> Option<Instant> {
+        self.established
+    }
+}

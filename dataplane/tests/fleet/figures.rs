@@ -1,0 +1,108 @@
+//! What a run has shown, in numbers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use dataplane::counters::Totals;
+use dataplane::fate::DropReason;
+use wireguard::time::Instant;
+
+use super::caller::Breach;
+
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    /// Sessions that ended before their time: when, whose, and how.
+    pub(crate) broken_sessions: Vec<(Instant, usize, Breach)>,
+    /// Flows whose packets came to a server that does not know them.
+    pub(crate) broken_flows: Vec<(Instant, u64)>,
+    /// Segments that did not arrive: from the client or to it, and their number.
+    pub(crate) lost: Vec<(Instant, u64, bool, u32)>,
+    /// Datagrams to where no client is.
+    pub(crate) astray: Vec<Instant>,
+    /// Flows that ended with their server.
+    pub(crate) cut_flows: usize,
+    /// Flows that a server took up.
+    pub(crate) flows: usize,
+    pub(crate) requests: u64,
+    /// Initiations that clients sent.
+    pub(crate) initiations: u64,
+    /// Times that a client moved.
+    pub(crate) moves: u64,
+    /// Packets from server to server.
+    pub(crate) forwarded: u64,
+    /// Changes of the fleet.
+    pub(crate) changes: u64,
+    /// How long requests took beyond the way to the nearest server.
+    pub(crate) extra: Vec<Duration>,
+    /// How long after they could have been, clients of a dead server were served again: with an id, and without.
+    pub(crate) recovery: [Vec<Duration>; 2],
+    /// Clients of the fullest server against the mean, by weight, each time that it was looked at.
+    pub(crate) balance: Vec<f64>,
+    /// What servers dropped.
+    pub(crate) drops: BTreeMap<&'static str, u64>,
+}
+
+impl Figures {
+    /// Adds what a server dropped.
+    pub(crate) fn add_drops(&mut self, totals: &Totals) {
+        for reason in DropReason::ALL {
+            let count = totals.dropped(*reason);
+            if count > 0 {
+                *self.drops.entry(reason.name()).or_default() += count;
+            }
+        }
+    }
+
+    /// Clients, packets and flows that were harmed, and by how much.
+    pub(crate) fn harm(&self) -> [usize; 4] {
+        [
+            self.broken_sessions.len(),
+            self.broken_flows.len(),
+            self.lost.len(),
+            self.astray.len(),
+        ]
+    }
+}
+
+/// Half of them, nine of ten, and all but one of a hundred are no longer than this; and the longest.
+pub(crate) fn quantiles(durations: &[Duration]) -> String {
+    let mut sorted = durations.to_vec();
+    sorted.sort_unstable();
+    let Some(longest) = sorted.last() else { return "none".to_owned() };
+    let at = |share: usize| sorted[(sorted.len() - 1) * share / 100];
+    format!("{:?} / {:?} / {:?} / {longest:?} of {}", at(50), at(90), at(99), sorted.len())
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [sessions, flows, lost, astray] = self.harm();
+        writeln!(
+            f,
+            "  broken: {sessions} sessions, {flows} flows; {lost} packets lost, {astray} astray; {} flows cut",
+            self.cut_flows
+        )?;
+        writeln!(
+            f,
+            "  {} flows, {} requests, {} initiations, {} moves, {} changes",
+            self.flows, self.requests, self.initiations, self.moves, self.changes
+        )?;
+        let per_request = to_f64(self.forwarded) / to_f64(self.requests.max(1));
+        writeln!(f, "  {} packets between servers, {per_request:.2} a request", self.forwarded)?;
+        writeln!(f, "  extra latency (p50 / p90 / p99 / max): {}", quantiles(&self.extra))?;
+        let most = self.balance.iter().copied().fold(0.0, f64::max);
+        let mean = self.balance.iter().sum::<f64>() / to_f64(self.balance.len().max(1) as u64);
+        writeln!(f, "  fullest server against its share: mean {mean:.2}, most {most:.2}")?;
+        for (name, recovery) in ["with an id", "stock"].iter().zip(&self.recovery) {
+            if !recovery.is_empty() {
+                writeln!(f, "  served again, {name}: {}", quantiles(recovery))?;
+            }
+        }
+        writeln!(f, "  dropped: {:?}", self.drops)
+    }
+}
+
+/// Counts here are small.
+pub(crate) fn to_f64(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
