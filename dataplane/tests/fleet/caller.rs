@@ -6,7 +6,7 @@ use std::time::Duration;
 use dataplane::testing::client::Client;
 use dataplane::testing::site;
 use wireguard::limits::{REKEY_AFTER_TIME, REKEY_ATTEMPT_TIME};
-use wireguard::message::{INITIATION, client_id};
+use wireguard::message::{ClientId, INITIATION};
 use wireguard::time::Instant;
 
 use super::dice::Dice;
@@ -37,6 +37,15 @@ pub(crate) enum Breach {
     Unanswered,
 }
 
+/// A client whose server has gone with its session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Orphan {
+    /// When all other servers know of it.
+    pub(crate) known_at: Instant,
+    /// The first datagram that it has sent since then, or since the server went if it shows no id.
+    pub(crate) spoke: Option<Instant>,
+}
+
 pub(crate) struct Caller {
     pub(crate) client: Client,
     pub(crate) life: Life,
@@ -45,6 +54,10 @@ pub(crate) struct Caller {
     /// When its talk ends or begins.
     pub(crate) turns_at: Instant,
     pub(crate) is_talking: bool,
+    /// Its server has gone, and it has not been served since.
+    pub(crate) orphan: Option<Orphan>,
+    /// What it has sent before then may be lost.
+    pub(crate) excused_until: Instant,
     /// The event that is to wake it.
     pub(crate) tick_at: Instant,
     /// The last datagram that it sent.
@@ -69,6 +82,8 @@ impl Caller {
             home: None,
             turns_at: now,
             is_talking: false,
+            orphan: None,
+            excused_until: Instant::ZERO,
             tick_at: Instant::NEVER,
             sent_at: Instant::ZERO,
             streams: Vec::new(),
@@ -102,8 +117,8 @@ impl Caller {
 
     /// The next request: on a flow that lives, or on a new one. With `is_last` all flows end, one with each call.
     pub(crate) fn request(&mut self, dice: &mut Dice, is_last: bool) -> Option<Segment> {
-        let is_new = self.streams.is_empty()
-            || self.streams.len() < FLOWS_MAX && dice.permille(150);
+        let is_new =
+            self.streams.is_empty() || self.streams.len() < FLOWS_MAX && dice.permille(150);
         if is_new && !is_last {
             self.next_flow += 1;
             let flow = self.next_flow;
@@ -138,17 +153,12 @@ impl Caller {
         }
     }
 
-    /// Gives up all flows that have not been ended, as who hears nothing more does.
-    pub(crate) fn drop_flow(&mut self, flow: u64) {
-        self.streams.retain(|stream| stream.flow != flow);
-    }
-
     /// Looks at a datagram that it sends: an initiation has its time, or something is broken.
     pub(crate) fn judge(&mut self, octets: &[u8], now: Instant) -> Option<Breach> {
         self.note_session(now);
         self.sent_at = now;
-        let expected = self.life.options().client_id;
-        assert_eq!(client_id(octets), expected, "the client stamps what it was told to");
+        let expected = self.life.sends.unwrap_or(ClientId::ZERO);
+        assert_eq!(octets[1..4], expected.0, "a client stamps what it was told to");
         if octets.first() != Some(&INITIATION) {
             return None;
         }
@@ -167,10 +177,5 @@ impl Caller {
             self.established = Some(now);
             self.initiated = None;
         }
-    }
-
-    /// When its present session began.
-    pub(crate) const fn established(&self) -> Option<Instant> {
-        self.established
     }
 }

@@ -12,6 +12,7 @@ use super::router::{client_delay, server_delay};
 use super::station::queue_of;
 use super::world::{Event, World};
 
+const GATEWAYS: [IpAddr; 2] = [IpAddr::V4(site::GATEWAY_V4), IpAddr::V6(site::GATEWAY_V6)];
 /// Until a neighbour answers.
 const QUESTION: Duration = Duration::from_millis(1);
 
@@ -22,14 +23,19 @@ impl World {
         if let Some(reply) = self.answer_of_neighbour(server, octets) {
             return self.plan(QUESTION, Event::Arrive(server, place, reply));
         }
-        // What is no IP packet is a question that nobody answers.
+        // The rest between neighbours: answers to the gateway, and questions that nobody answers.
         let Some((outline, packet)) = packets::packet_in(octets) else { return };
-        let owner = |number: &u8| self.scenario.owns(*number, outline.destination);
-        if let Some(other) = (0..=u8::MAX).find(owner) {
+        if GATEWAYS.contains(&outline.destination) || outline.destination.is_multicast() {
+            return;
+        }
+        if let Some(other) = self.scenario.server_at(outline.destination) {
             return self.forward((server, other), octets);
         }
         let anycast = [IpAddr::from(site::SERVER_V4), site::SERVER_V6.into()];
-        assert!(!anycast.contains(&outline.destination), "server {server} writes to the address of all");
+        assert!(
+            !anycast.contains(&outline.destination),
+            "server {server} writes to the address of all"
+        );
         let datagram = packets::udp_in(&outline, packet);
         let Some((ports, payload)) = datagram else {
             panic!("server {server} sent to a client what is no datagram: {outline:?}");
@@ -44,12 +50,11 @@ impl World {
 
     /// The answer of the gateway or of a server that lives.
     fn answer_of_neighbour(&self, server: u8, octets: &[u8]) -> Option<Vec<u8>> {
-        let gateways = [IpAddr::from(site::GATEWAY_V4), site::GATEWAY_V6.into()];
-        packets::answer(octets, site::GATEWAY, |target| gateways.contains(&target)).or_else(|| {
+        packets::answer(octets, site::GATEWAY, |target| GATEWAYS.contains(&target)).or_else(|| {
             let others = self.stations.keys().filter(|other| **other != server);
             let others = others.filter(|_| self.scenario.is_on_link);
             others.into_iter().find_map(|other| {
-                let has = |target| self.scenario.owns(*other, target);
+                let has = |target| self.scenario.server_at(target) == Some(*other);
                 packets::answer(octets, link_of(*other), has)
             })
         })

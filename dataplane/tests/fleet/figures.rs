@@ -33,6 +33,8 @@ pub(crate) struct Figures {
     pub(crate) forwarded: u64,
     /// Changes of the fleet.
     pub(crate) changes: u64,
+    /// Servers that have left it empty.
+    pub(crate) departures: u64,
     /// How long requests took beyond the way to the nearest server.
     pub(crate) extra: Vec<Duration>,
     /// How long after they could have been, clients of a dead server were served again: with an id, and without.
@@ -56,12 +58,7 @@ impl Figures {
 
     /// Clients, packets and flows that were harmed, and by how much.
     pub(crate) fn harm(&self) -> [usize; 4] {
-        [
-            self.broken_sessions.len(),
-            self.broken_flows.len(),
-            self.lost.len(),
-            self.astray.len(),
-        ]
+        [self.broken_sessions.len(), self.broken_flows.len(), self.lost.len(), self.astray.len()]
     }
 }
 
@@ -84,8 +81,8 @@ impl fmt::Display for Figures {
         )?;
         writeln!(
             f,
-            "  {} flows, {} requests, {} initiations, {} moves, {} changes",
-            self.flows, self.requests, self.initiations, self.moves, self.changes
+            "  {} flows, {} requests, {} initiations, {} moves, {} changes, {} departures",
+            self.flows, self.requests, self.initiations, self.moves, self.changes, self.departures
         )?;
         let per_request = to_f64(self.forwarded) / to_f64(self.requests.max(1));
         writeln!(f, "  {} packets between servers, {per_request:.2} a request", self.forwarded)?;

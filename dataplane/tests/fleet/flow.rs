@@ -175,12 +175,7 @@ impl Nat {
         }
         let Some(sent) = self.flows.get_mut(&flow) else {
             let number = request.number | 1 << 31;
-            return Verdict::Broken(Segment {
-                flow,
-                is_request: false,
-                number,
-                mark: Mark::Reset,
-            });
+            return Verdict::Broken(Segment { flow, is_request: false, number, mark: Mark::Reset });
         };
         let number = *sent;
         *sent += 1;

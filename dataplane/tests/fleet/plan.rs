@@ -16,6 +16,9 @@ use super::dice::Dice;
 pub(crate) const WORKERS: usize = 2;
 const HANDSHAKE_THREADS: usize = 2;
 
+/// Numbers of servers in one run.
+const SERVERS_MAX: u8 = 100;
+
 /// How one client lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
@@ -133,10 +136,12 @@ impl Scenario {
         ((self.family != Family::V6).then_some(v4), (self.family != Family::V4).then_some(v6))
     }
 
-    /// Whether an address is a server's own.
-    pub(crate) fn owns(&self, server: u8, address: IpAddr) -> bool {
-        let (v4, v6) = self.members_addresses(server);
-        address == IpAddr::from(v4) || address == IpAddr::from(v6)
+    /// The server that has an address for itself.
+    pub(crate) fn server_at(&self, address: IpAddr) -> Option<u8> {
+        (1..=SERVERS_MAX).find(|server| {
+            let (v4, v6) = self.members_addresses(*server);
+            address == IpAddr::from(v4) || address == IpAddr::from(v6)
+        })
     }
 }
 

@@ -51,7 +51,11 @@ pub(crate) fn client_delay(client: usize) -> Duration {
 }
 
 /// How long a packet takes between two servers; none when it is lost.
-pub(crate) fn server_delay(scenario: &Scenario, ends: (u8, u8), dice: &mut Dice) -> Option<Duration> {
+pub(crate) fn server_delay(
+    scenario: &Scenario,
+    ends: (u8, u8),
+    dice: &mut Dice,
+) -> Option<Duration> {
     let Path { loss, delay: (least, most), spread: late } = scenario.path;
     let range = usize::try_from((most - least).as_millis()).unwrap() + 1;
     let own = spread(&(scenario.seed, ends.0.min(ends.1), ends.0.max(ends.1)), range);

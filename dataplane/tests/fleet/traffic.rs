@@ -4,11 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dataplane::testing::packets;
 use dataplane::testing::server::Place;
-use dataplane::testing::{packets, site};
 use wireguard::message::INITIATION;
+use wireguard::time::Instant;
 
+use super::caller::Orphan;
 use super::flow::{Mark, Segment, Sent, Verdict};
+use super::operator::{DETECTION, TELLING};
 use super::plan::WORKERS;
 use super::router::client_delay;
 use super::world::{Event, World};
@@ -75,7 +78,7 @@ impl World {
     pub(crate) fn tick(&mut self, client: usize) {
         let caller = &mut self.callers[client];
         if caller.tick_at == self.now {
-            caller.tick_at = wireguard::time::Instant::NEVER;
+            caller.tick_at = Instant::NEVER;
             caller.client.tick(self.now);
             self.flush(client);
         }
@@ -100,11 +103,9 @@ impl World {
 
     fn replied(&mut self, client: usize, reply: &Segment) {
         assert!(!reply.is_request && reply.client() == client, "{reply:?} came to {client}");
-        let sent = self.ledger.arrive(reply);
+        self.ledger.arrive(reply);
         self.callers[client].take(reply);
-        if sent.is_some() {
-            self.served_again(client);
-        }
+        self.served_again(client);
     }
 
     /// Sends what a client has to say, and sees to its timer.
@@ -113,21 +114,19 @@ impl World {
         let outbox = std::mem::take(&mut self.callers[client].client.outbox);
         for (to, octets) in outbox {
             self.figures.initiations += u64::from(octets[0] == INITIATION);
-            if let Some(breach) = self.callers[client].judge(&octets, now)
-                && !self.is_excused()
-            {
+            let is_excused = self.excuses(client, now);
+            let breach = self.callers[client].judge(&octets, now);
+            if let Some(breach) = breach.filter(|_| !is_excused) {
                 self.figures.broken_sessions.push((now, client, breach));
             }
             self.note_sent(client);
             self.send(client, to, &octets);
         }
-        let caller = &mut self.callers[client];
-        if let Some(deadline) = caller.client.deadline()
-            && deadline < caller.tick_at
-        {
-            let after = deadline.since(now);
-            let at = self.plan(after, Event::Tick(client));
+        let Some(deadline) = self.callers[client].client.deadline() else { return };
+        let at = self.moment(deadline.since(now));
+        if at < self.callers[client].tick_at {
             self.callers[client].tick_at = at;
+            self.plan(deadline.since(now), Event::Tick(client));
         }
     }
 
@@ -174,13 +173,50 @@ impl World {
     /// What should have arrived by now.
     pub(crate) fn audit(&mut self) {
         for ((flow, is_request, number), sent) in self.ledger.overdue(self.now) {
-            if !self.is_excused() && !self.cut.contains(&flow) {
+            let client = usize::try_from(flow >> 32).unwrap();
+            if !self.excuses(client, sent.at) && !self.cut.contains(&flow) {
                 self.figures.lost.push((sent.at, flow, is_request, number));
             }
         }
     }
 
-    fn is_excused(&self) -> bool {
-        self.now <= self.excused_until
+    /// Whether what a client has sent at this time may be lost.
+    fn excuses(&self, client: usize, at: Instant) -> bool {
+        let caller = &self.callers[client];
+        at <= self.excused_until || at <= caller.excused_until || caller.orphan.is_some()
+    }
+
+    /// The clients that a server had are without a session that anybody knows.
+    pub(crate) fn orphan_clients_of(&mut self, server: u8) {
+        let known_at = self.now + DETECTION + TELLING;
+        for caller in &mut self.callers {
+            if caller.home == Some(server) && caller.client.is_connected(self.now) {
+                caller.orphan = Some(Orphan { known_at, spoke: None });
+            }
+        }
+    }
+
+    /// A client says something: from now on it is seen how long it takes until it is served again.
+    fn note_sent(&mut self, client: usize) {
+        let caller = &mut self.callers[client];
+        let is_stock = caller.life.sends.is_none();
+        if let Some(orphan) = &mut caller.orphan
+            && (is_stock || orphan.known_at <= self.now)
+        {
+            orphan.spoke.get_or_insert(self.now);
+        }
+    }
+
+    /// A client has got an answer.
+    fn served_again(&mut self, client: usize) {
+        let caller = &mut self.callers[client];
+        // What is still under way from a server that has gone is no sign of another one.
+        if caller.orphan.is_some_and(|orphan| self.now < orphan.known_at - TELLING) {
+            return;
+        }
+        let Some(orphan) = caller.orphan.take() else { return };
+        caller.excused_until = self.now;
+        let kind = usize::from(caller.life.sends.is_none());
+        self.figures.recovery[kind].extend(orphan.spoke.map(|spoke| self.now.since(spoke)));
     }
 }

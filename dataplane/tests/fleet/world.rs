@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::dice::Dice;
 use super::figures::Figures;
 use super::flow::{Ledger, Segment};
-use super::operator::Operator;
+use super::operator::{Operator, Step};
 use super::plan::Scenario;
 use super::router::Router;
 use super::station::{STEP, Station};
@@ -45,7 +45,7 @@ pub(crate) enum Event {
     /// The books of flows are looked at.
     Audit,
     /// Something that the operator had planned.
-    Operate(super::operator::Step),
+    Operate(Step),
 }
 
 struct Planned {
@@ -125,11 +125,16 @@ impl World {
         world
     }
 
-    /// Something is to happen after this time, at the earliest in the next moment.
+    /// The moment after this time, at the earliest the next one.
+    pub(crate) fn moment(&self, after: Duration) -> Instant {
+        Instant((self.now + after).0.max(self.now.0 + 1).next_multiple_of(QUANTUM))
+    }
+
+    /// Something is to happen after this time.
     pub(crate) fn plan(&mut self, after: Duration, event: Event) {
-        let at = (self.now + after).0.max(self.now.0 + 1).next_multiple_of(QUANTUM);
+        let at = self.moment(after);
         self.order += 1;
-        self.events.push(Reverse(Planned { at: Instant(at), order: self.order, event }));
+        self.events.push(Reverse(Planned { at, order: self.order, event }));
     }
 
     pub(crate) fn run(&mut self, time: Duration) {
@@ -220,5 +225,16 @@ impl World {
         }
         self.cut.extend(flows);
         station.close();
+        self.orphan_clients_of(server);
+    }
+
+    /// The end: every server is closed, and what it dropped is known.
+    pub(crate) fn close(&mut self) {
+        let servers: Vec<u8> = self.stations.keys().copied().collect();
+        for server in servers {
+            let mut station = self.stations.remove(&server).unwrap();
+            station.close();
+            self.figures.add_drops(&station.server.totals());
+        }
     }
 }

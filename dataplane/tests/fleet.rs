@@ -1,0 +1,88 @@
+//! A whole fleet in virtual time, from a seed: servers behind one address, a router that sends every flow to another
+//! server whenever their number changes, and clients that move all the time while the operator changes the fleet.
+//!
+//! Behind each server stands a service with state like a NAT's: a flow lives where its first packet came, and breaks when a
+//! later one comes elsewhere. Every packet is numbered in both directions and must arrive within two seconds; a client
+//! that shakes hands again before its timers say so has lost a session. After every step the books of every
+//! server are closed.
+//!
+//! `FLEET_SEEDS=n` runs so many seeds, from `FLEET_FIRST` (else 0) on. A seed that fails is named, and fails
+//! again in the same way.
+
+#[cfg(test)]
+#[path = "fleet/caller.rs"]
+mod caller;
+#[cfg(test)]
+#[path = "fleet/carry.rs"]
+mod carry;
+#[cfg(test)]
+#[path = "simulation/dice.rs"]
+mod dice;
+#[cfg(test)]
+#[path = "fleet/figures.rs"]
+mod figures;
+#[cfg(test)]
+#[path = "fleet/flow.rs"]
+mod flow;
+#[cfg(test)]
+#[path = "fleet/operator.rs"]
+mod operator;
+#[cfg(test)]
+#[path = "fleet/plan.rs"]
+mod plan;
+#[cfg(test)]
+#[path = "fleet/router.rs"]
+mod router;
+#[cfg(test)]
+#[path = "fleet/station.rs"]
+mod station;
+#[cfg(test)]
+#[path = "fleet/traffic.rs"]
+mod traffic;
+#[cfg(test)]
+#[path = "fleet/world.rs"]
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use plan::Scenario;
+use world::World;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A number from the environment.
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs seeds one by one, names those that fail.
+#[cfg(test)]
+fn run(count: u64, scenario: impl Fn(u64) -> Scenario, act: impl Fn(&mut World)) {
+    let first = variable("FLEET_FIRST").unwrap_or(0);
+    let count = variable("FLEET_SEEDS").unwrap_or(count);
+    let mut failed = Vec::new();
+    for seed in first..first + count {
+        let mut world = World::new(scenario(seed));
+        let is_good = catch_unwind(AssertUnwindSafe(|| act(&mut world))).is_ok();
+        println!("seed {seed}, {} clients:\n{}", world.callers.len(), world.figures);
+        if !is_good {
+            println!("failed at {:?}; to repeat: FLEET_FIRST={seed} FLEET_SEEDS=1", world.now);
+            failed.push(seed);
+        }
+    }
+    assert!(failed.is_empty(), "seeds {failed:?}");
+}
+
+/// What steering is for, shown without it.
+#[test]
+fn servers_that_do_not_know_each_other_break_sessions_and_flows() {
+    run(1, Scenario::unsteered, |world| {
+        world.unrest(8, MINUTE / 3);
+        world.run(MINUTE * 6);
+        world.close();
+        let [sessions, flows, lost, _] = world.figures.harm();
+        let clients = world.callers.len();
+        assert!(sessions > clients && flows > clients && lost > 10 * clients);
+    });
+}

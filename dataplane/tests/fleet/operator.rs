@@ -1,0 +1,249 @@
+//! The operator: changes the fleet, tells each server at a moment of its own, and sees to it that routers follow.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wireguard::time::Instant;
+
+use super::dice::Dice;
+use super::world::{Event, World};
+
+/// Past generations that servers are told of.
+const PAST: usize = 32;
+/// By how much the moments differ at which servers hear of a change.
+pub(crate) const TELLING: Duration = Duration::from_millis(500);
+/// From the withdrawal of a server's route to its end, so that nothing is under way to it any more.
+const WITHDRAWAL: Duration = Duration::from_secs(1);
+/// How often a server that is to be emptied is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// From a server's death until the others are told.
+pub(crate) const DETECTION: Duration = Duration::from_secs(1);
+
+/// What was lost on the way to a dead server was sent again after this time.
+const RETRIES: Duration = Duration::from_secs(8);
+
+/// What a member is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    Active,
+    /// To be emptied, at the latest at this time after the Unix epoch.
+    Draining(Option<Duration>),
+    Down,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) weight: u16,
+    pub(crate) duty: Duty,
+}
+
+/// A membership with its number, and those before it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Roll {
+    pub(crate) generation: u16,
+    pub(crate) members: BTreeMap<u8, Member>,
+    /// Numbers and weights of who took new clients then, newest first.
+    pub(crate) past: Vec<(u16, Vec<(u8, u16)>)>,
+}
+
+impl Roll {
+    /// Who takes new clients.
+    pub(crate) fn active(&self) -> Vec<(u8, u16)> {
+        let active = self.members.iter().filter(|(_, member)| member.duty == Duty::Active);
+        active.map(|(server, member)| (*server, member.weight)).collect()
+    }
+
+    /// The next membership.
+    fn follow(&mut self, change: impl FnOnce(&mut BTreeMap<u8, Member>)) {
+        if self.generation > 0 {
+            self.past.insert(0, (self.generation, self.active()));
+            self.past.truncate(PAST);
+        }
+        self.generation += 1;
+        change(&mut self.members);
+    }
+}
+
+/// One step of a change.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A change by chance.
+    Change,
+    /// A server hears of the fleet as it now is.
+    Tell(u8),
+    /// The router sends clients to a server, or no longer.
+    Announce(u8),
+    Withdraw(u8),
+    /// A server that is to be emptied may be so by now.
+    Look(u8, Instant),
+    /// A server leaves the fleet.
+    Leave(u8),
+    /// A server is switched off.
+    Stop(u8),
+    /// The others hear of a server's death.
+    Mourn(u8),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Operator {
+    pub(crate) roll: Roll,
+    /// How many servers there may be, and the time between two changes; none without changes.
+    pub(crate) pace: Option<(usize, Duration)>,
+    /// Numbers that were given so far.
+    next: u8,
+}
+
+impl World {
+    /// The first servers, which know each other before clients come.
+    pub(crate) fn found(&mut self) {
+        let weights: Vec<u16> =
+            (0..self.scenario.servers).map(|_| weight(&mut self.dice)).collect();
+        let servers: Vec<u8> = weights.iter().map(|_| self.fresh()).collect();
+        self.operator.roll.follow(|members| {
+            members.extend(
+                servers.iter().zip(&weights).map(|(server, weight)| {
+                    (*server, Member { weight: *weight, duty: Duty::Active })
+                }),
+            );
+        });
+        for server in servers {
+            self.start(server);
+            self.tell(server);
+            self.router.announce(server);
+        }
+    }
+
+    /// A number for a new server, from 1 on.
+    fn fresh(&mut self) -> u8 {
+        self.operator.next += 1;
+        self.operator.next
+    }
+
+    pub(crate) fn operate(&mut self, step: Step) {
+        match step {
+            Step::Change => self.change(),
+            Step::Tell(server) => self.tell(server),
+            Step::Announce(server) => self.announce(server),
+            Step::Withdraw(server) => self.router.withdraw(server),
+            Step::Look(server, until) => self.look_after(server, until),
+            Step::Leave(server) => self.leave(server),
+            Step::Stop(server) => self.stop(server),
+            Step::Mourn(server) => self.mourn(server),
+        }
+    }
+
+    fn schedule(&mut self, after: Duration, step: Step) {
+        self.plan(after, Event::Operate(step));
+    }
+
+    /// Begins to change the fleet every now and then, up to so many servers.
+    pub(crate) fn unrest(&mut self, servers: usize, pause: Duration) {
+        self.operator.pace = Some((servers, pause));
+        self.schedule(pause, Step::Change);
+    }
+
+    /// A planned change: one, two or four more, one fewer, or another weight.
+    fn change(&mut self) {
+        let Some((most, pause)) = self.operator.pace else { return };
+        let pause = self.dice.duration(pause / 2, pause * 3 / 2);
+        self.schedule(pause, Step::Change);
+        let room = most.saturating_sub(self.stations.len());
+        let active = self.operator.roll.active();
+        let chosen = active[self.dice.index(active.len())].0;
+        match self.dice.below(8) {
+            0 | 1 if room >= 1 => self.join(1),
+            2 if room >= 2 => self.join(2),
+            3 if room >= 4 => self.join(4),
+            4..=6 if active.len() > 1 => self.drain(chosen),
+            _ => {
+                let weight = weight(&mut self.dice);
+                self.follow(|members| members.get_mut(&chosen).unwrap().weight = weight);
+            }
+        }
+    }
+
+    /// Changes the membership, and lets everybody hear of it within half a second.
+    fn follow(&mut self, change: impl FnOnce(&mut BTreeMap<u8, Member>)) {
+        self.figures.changes += 1;
+        self.operator.roll.follow(change);
+        let servers: Vec<u8> = self.stations.keys().copied().collect();
+        for server in servers {
+            let late = self.dice.duration(Duration::ZERO, TELLING);
+            self.schedule(late, Step::Tell(server));
+        }
+    }
+
+    pub(crate) fn join(&mut self, count: usize) {
+        let joining: Vec<(u8, u16)> =
+            (0..count).map(|_| (self.fresh(), weight(&mut self.dice))).collect();
+        for (server, _) in &joining {
+            self.start(*server);
+            // Clients come when the server knows the fleet.
+            let late = self.dice.duration(TELLING, 2 * TELLING);
+            self.schedule(late, Step::Announce(*server));
+        }
+        self.follow(|members| {
+            members.extend(
+                joining.iter().map(|(server, weight)| {
+                    (*server, Member { weight: *weight, duty: Duty::Active })
+                }),
+            );
+        });
+    }
+
+    fn announce(&mut self, server: u8) {
+        let is_there = self.stations.contains_key(&server);
+        if is_there && self.operator.roll.members.contains_key(&server) {
+            self.router.announce(server);
+        }
+    }
+
+    /// Lets a server run empty. Its route goes now or in the end.
+    pub(crate) fn drain(&mut self, server: u8) {
+        self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Draining(None));
+        if self.dice.permille(500) {
+            self.schedule(Duration::ZERO, Step::Withdraw(server));
+        }
+        let until = Instant::NEVER;
+        self.schedule(LOOK, Step::Look(server, until));
+    }
+
+    fn look_after(&mut self, server: u8, until: Instant) {
+        let Some(station) = self.stations.get(&server) else { return };
+        if station.sessions() > 0 && self.now < until {
+            return self.schedule(LOOK, Step::Look(server, until));
+        }
+        self.schedule(Duration::ZERO, Step::Withdraw(server));
+        self.schedule(WITHDRAWAL, Step::Leave(server));
+    }
+
+    /// Who has run empty is no member any more; the server ends when all have heard so.
+    fn leave(&mut self, server: u8) {
+        self.follow(|members| _ = members.remove(&server));
+        self.figures.departures += 1;
+        self.schedule(TELLING + WITHDRAWAL, Step::Stop(server));
+    }
+
+    /// A server dies; routers and the others notice later.
+    pub(crate) fn kill(&mut self, server: u8) {
+        self.stop(server);
+        self.excused_until = self.now + DETECTION + TELLING + RETRIES;
+        self.schedule(DETECTION, Step::Mourn(server));
+    }
+
+    fn mourn(&mut self, server: u8) {
+        self.router.withdraw(server);
+        self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Down);
+    }
+}
+
+impl World {
+    /// Tells a server of the fleet as it is now, if it is of it.
+    fn tell(&mut self, server: u8) {
+        let _ = (server, self.scenario.is_steered);
+    }
+}
+
+fn weight(dice: &mut Dice) -> u16 {
+    [50, 100, 100, 200][dice.index(4)]
+}
