@@ -75,9 +75,10 @@ impl World {
         self.plan(delay, Event::Arrive(to, place, frame));
     }
 
-    /// Sends a datagram of a client's on its way.
-    pub(crate) fn send(&mut self, client: usize, to: SocketAddr, octets: &[u8]) {
+    /// Sends a datagram of a client's on its way. Its address decides the family, whatever was heard last.
+    pub(crate) fn send(&mut self, client: usize, octets: &[u8]) {
         let from = self.callers[client].client.address;
+        let to = site::server(from.ip());
         let Some(server) = self.router.choose(from, to) else { return };
         let frame = packets::datagram(from, to, octets);
         let place = queue_of(from, to);

@@ -112,7 +112,7 @@ impl World {
     fn flush(&mut self, client: usize) {
         let now = self.now;
         let outbox = std::mem::take(&mut self.callers[client].client.outbox);
-        for (to, octets) in outbox {
+        for (_, octets) in outbox {
             self.figures.initiations += u64::from(octets[0] == INITIATION);
             let is_excused = self.excuses(client, now);
             let breach = self.callers[client].judge(&octets, now);
@@ -120,7 +120,7 @@ impl World {
                 self.figures.broken_sessions.push((now, client, breach));
             }
             self.note_sent(client);
-            self.send(client, to, &octets);
+            self.send(client, &octets);
         }
         let Some(deadline) = self.callers[client].client.deadline() else { return };
         let at = self.moment(deadline.since(now));
