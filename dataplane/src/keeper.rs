@@ -42,8 +42,8 @@ use crate::stages::steer::{Owner, Prompts};
 use crate::stages::wireguard::sessions::{Room, Sessions, Setup};
 use crate::wall::WallClock;
 
-use install::{Installation, Progress};
 use fleet::FleetTables;
+use install::{Installation, Progress};
 use plan::{Plan, setup_of};
 use tables::{Entered, Scene, Tables};
 
@@ -267,8 +267,7 @@ impl Keeper {
     /// A worker's sessions, with the peers that it owns by now.
     fn sessions(&mut self, worker: usize, now: Instant) -> Sessions {
         let random = Random::from_rng(&mut self.random);
-        let mut sessions =
-            Sessions::new(worker, self.room, self.surroundings(), (random, now));
+        let mut sessions = Sessions::new(worker, self.room, self.surroundings(), (random, now));
         let workers = self.site.workers;
         self.directory.registry.for_each(|peer| {
             if owner(peer.number, workers) == worker {

@@ -86,3 +86,14 @@ fn servers_that_do_not_know_each_other_break_sessions_and_flows() {
         assert!(sessions > clients && flows > clients && lost > 10 * clients);
     });
 }
+
+/// However the fleet changes, and however often within the life of one session.
+#[test]
+fn planned_changes_break_nothing() {
+    run(2, Scenario::random, |world| {
+        world.unrest(8, MINUTE / 3);
+        world.run(MINUTE * 6);
+        world.close();
+        assert_eq!(world.figures.harm(), [0; 4]);
+    });
+}

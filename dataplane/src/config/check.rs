@@ -286,7 +286,9 @@ impl Source<'_> {
             self.error(&fleet.span(), what)
         })?;
         if key.is_zero() {
-            return Err(self.error(&fleet.span(), "the fleet's key is all zeros; `wg genkey` makes one"));
+            return Err(
+                self.error(&fleet.span(), "the fleet's key is all zeros; `wg genkey` makes one")
+            );
         }
         let place = mtu.as_ref().map_or_else(|| fleet.span(), Spanned::span);
         let mtu = match mtu {

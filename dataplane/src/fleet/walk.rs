@@ -80,12 +80,7 @@ const GENERATIONS_APART_MAX: i16 = 1024;
 impl View {
     /// Where a packet of this client goes; `came` is how another server has passed it on, `held` whether the id is held
     /// here.
-    pub fn walk(
-        &self,
-        id: ClientId,
-        came: Option<Passage>,
-        held: impl Fn() -> bool,
-    ) -> Verdict {
+    pub fn walk(&self, id: ClientId, came: Option<Passage>, held: impl Fn() -> bool) -> Verdict {
         let row = self.row(id);
         let Some(came) = came else {
             let first = Passage { step: Step::First, ..Passage::direct(self.owner(row)) };

@@ -52,9 +52,8 @@ impl FleetTables {
             return told.map_or(Ok(Membership::Alone), |_| Err(Obstacle::NoFleet));
         };
         let Some(told) = told else { return Ok(Membership::Untold) };
-        let ahead = |before: &message::Fleet| {
-            told.generation.wrapping_sub(before.generation).cast_signed()
-        };
+        let ahead =
+            |before: &message::Fleet| told.generation.wrapping_sub(before.generation).cast_signed();
         if before.is_some_and(|before| ahead(before) <= 0) {
             return Err(Obstacle::Generation);
         }
@@ -64,9 +63,8 @@ impl FleetTables {
 
     /// Goes on: a server whose time is over gives up what it holds; one that is to be emptied counts it.
     pub(super) fn turn(&mut self, view: Option<&View>, wall: &WallClock, now: Instant) {
-        let is_over = view
-            .and_then(View::deadline)
-            .is_some_and(|deadline| wall.unix(now) >= deadline);
+        let is_over =
+            view.and_then(View::deadline).is_some_and(|deadline| wall.unix(now) >= deadline);
         if is_over != self.holdings.is_closed() {
             self.holdings.close(is_over);
             self.counting = Counting::default();

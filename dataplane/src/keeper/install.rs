@@ -232,7 +232,8 @@ mod tests {
     fn the_end_of_many_peers_leaves_room_for_sessions_and_handshakes() {
         let count = u32::try_from(PEERS_PER_ORDER * TASKS_OUT_MAX * 3).unwrap();
         let exchange = Exchange::new(1, 1, 8);
-        let mut installation = Installation::new(Vec::new(), (None, None), (0..count).collect(), &exchange);
+        let mut installation =
+            Installation::new(Vec::new(), (None, None), (0..count).collect(), &exchange);
         assert_eq!(installation.turn(&exchange), Progress::InForce);
         let (mut forgotten, mut turns) = (0, 0);
         while installation.turn(&exchange) == Progress::Waiting {

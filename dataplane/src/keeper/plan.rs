@@ -183,7 +183,8 @@ impl Changes {
         let fleet = match self.fleet.take() {
             None => None,
             Some((at, told)) => {
-                let membership = fleet.membership(told.as_deref(), tables.fleet.as_deref(), scene.site);
+                let membership =
+                    fleet.membership(told.as_deref(), tables.fleet.as_deref(), scene.site);
                 Some((told, membership.map_err(|obstacle| Refused { item: at, obstacle })?))
             }
         };

@@ -147,11 +147,7 @@ fn reach(server: u16, fleet: &Fleet) -> Result<Reach, Fate> {
 /// Sealed data whose server is gone, and its session with it. Whoever has a session of the client by now needs nothing of
 /// it; when nobody has, the owner calls the client at once, which else would notice only after 15 seconds.
 #[cold]
-fn orphaned(
-    frame: &mut Frame<'_>,
-    steering: &mut Steering<'_>,
-    now: Instant,
-) -> Result<(), Fate> {
+fn orphaned(frame: &mut Frame<'_>, steering: &mut Steering<'_>, now: Instant) -> Result<(), Fate> {
     let id = frame.note.client_id;
     if id == ClientId::ZERO {
         return Err(drop(DropReason::SteerDeadSession));
@@ -169,11 +165,7 @@ fn orphaned(
 }
 
 /// A handshake message that has passed its first checks.
-fn handshake(
-    frame: &mut Frame<'_>,
-    steering: &Steering<'_>,
-    now: Instant,
-) -> Result<(), Fate> {
+fn handshake(frame: &mut Frame<'_>, steering: &Steering<'_>, now: Instant) -> Result<(), Fate> {
     let index = match frame.data().first().copied() {
         Some(INITIATION) => return initiation(frame, steering, now),
         Some(RESPONSE) => word(frame, RESPONSE_INDEX),
@@ -194,11 +186,7 @@ fn handshake(
 }
 
 /// An initiation goes to who has its client. One that shows no client id is identified here first.
-fn initiation(
-    frame: &mut Frame<'_>,
-    steering: &Steering<'_>,
-    now: Instant,
-) -> Result<(), Fate> {
+fn initiation(frame: &mut Frame<'_>, steering: &Steering<'_>, now: Instant) -> Result<(), Fate> {
     let id = frame.note.client_id;
     if id == ClientId::ZERO {
         return Err(Fate::Handshake);

@@ -67,8 +67,7 @@ impl<I: Io> Worker<I> {
         now: Instant,
     ) {
         let passage = Some(passage);
-        let note =
-            Note { passage, ..Note::own(Kind::Foreign, message.endpoint, NextHop::None) };
+        let note = Note { passage, ..Note::own(Kind::Foreign, message.endpoint, NextHop::None) };
         self.make(note, message.octets(), now, |octets| put_client_id(octets, id));
     }
 

@@ -11,8 +11,8 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Entry, Frame};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
-use crate::stages::dos::shown_id;
 use crate::port::{Batch, Io, Packet, Queue};
+use crate::stages::dos::shown_id;
 use crate::table::Key;
 
 /// Packets that leave in this turn, by destination.

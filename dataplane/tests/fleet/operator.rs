@@ -1,8 +1,10 @@
 //! The operator: changes the fleet, tells each server at a moment of its own, and sees to it that routers follow.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use shm::message::{self, Fleet, Item, MemberState, Past};
 use wireguard::time::Instant;
 
 use super::dice::Dice;
@@ -51,6 +53,25 @@ impl Roll {
     pub(crate) fn active(&self) -> Vec<(u8, u16)> {
         let active = self.members.iter().filter(|(_, member)| member.duty == Duty::Active);
         active.map(|(server, member)| (*server, member.weight)).collect()
+    }
+
+    /// What servers are told.
+    fn item(&self, addresses: impl Fn(u8) -> (Option<Ipv4Addr>, Option<Ipv6Addr>)) -> Item {
+        let members = self.members.iter().map(|(server, member)| {
+            let (v4, v6) = addresses(*server);
+            let state = match member.duty {
+                Duty::Active => MemberState::Active,
+                Duty::Draining(deadline) => MemberState::Draining { deadline },
+                Duty::Down => MemberState::Down,
+            };
+            message::Member { server: *server, weight: member.weight, state, v4, v6 }
+        });
+        let past = self.past.iter().map(|(generation, weights)| Past {
+            generation: *generation,
+            weights: weights.clone(),
+        });
+        let (members, past) = (members.collect(), past.collect());
+        Item::Fleet(Box::new(Fleet { generation: self.generation, members, past }))
     }
 
     /// The next membership.
@@ -162,6 +183,21 @@ impl World {
         }
     }
 
+    /// Tells a server of the fleet as it is now, if it is of it.
+    fn tell(&mut self, server: u8) {
+        let roll = &self.operator.roll;
+        if !self.scenario.is_steered || !roll.members.contains_key(&server) {
+            return;
+        }
+        let item = roll.item(|server| self.scenario.addresses(server));
+        let Some(station) = self.stations.get_mut(&server) else { return };
+        if station.told != Some(roll.generation) {
+            station.told = Some(roll.generation);
+            station.server.change(vec![item], self.now);
+            station.is_due = true;
+        }
+    }
+
     /// Changes the membership, and lets everybody hear of it within half a second.
     fn follow(&mut self, change: impl FnOnce(&mut BTreeMap<u8, Member>)) {
         self.figures.changes += 1;
@@ -234,13 +270,6 @@ impl World {
     fn mourn(&mut self, server: u8) {
         self.router.withdraw(server);
         self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Down);
-    }
-}
-
-impl World {
-    /// Tells a server of the fleet as it is now, if it is of it.
-    fn tell(&mut self, server: u8) {
-        let _ = (server, self.scenario.is_steered);
     }
 }
 

@@ -3,8 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use dataplane::neighbours::LinkAddress;
 use dataplane::testing::client;
 use dataplane::testing::site::{self, Peer, Plan};
@@ -108,6 +106,7 @@ impl Scenario {
             workers: WORKERS,
             handshake_threads: HANDSHAKE_THREADS,
             peers: peers.collect(),
+            fleet: self.is_steered.then_some(server),
             ..Plan::new(0)
         };
         let anycast = format!("\"{}/64\"", site::SERVER_V6);
@@ -117,8 +116,7 @@ impl Scenario {
         } else {
             format!("{anycast}, \"{v4}/32\", \"{v6}/128\"")
         };
-        let text = plan.text().replace(&anycast, &own);
-        if self.is_steered { text + &section(server) } else { text }
+        plan.text().replace(&anycast, &own)
     }
 
     /// The addresses that a server's port has beside those of all.
@@ -143,13 +141,6 @@ impl Scenario {
             address == IpAddr::from(v4) || address == IpAddr::from(v6)
         })
     }
-}
-
-/// The key of the fleets here.
-pub(crate) const FLEET_KEY: [u8; 32] = [0xf1; 32];
-
-fn section(server: u8) -> String {
-    format!("[fleet]\nserver = {server}\nkey = \"{}\"\n", STANDARD.encode(FLEET_KEY))
 }
 
 const fn v6_in(subnet: u16, server: u8) -> Ipv6Addr {

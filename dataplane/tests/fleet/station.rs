@@ -18,6 +18,8 @@ pub(crate) struct Station {
     pub(crate) number: u8,
     pub(crate) server: Server,
     pub(crate) nat: Nat,
+    /// The number of the membership that it was told last.
+    pub(crate) told: Option<u16>,
     /// Something has come since its last turn.
     pub(crate) is_due: bool,
     /// Frames put in and taken out.
@@ -31,7 +33,7 @@ impl Station {
         let options = Options { seed, now, ..Options::default() };
         let server = Server::with(&scenario.config(number), options);
         let nat = Nat::default();
-        let mut station = Self { number, server, nat, is_due: true, books: (0, 0) };
+        let mut station = Self { number, server, nat, told: None, is_due: true, books: (0, 0) };
         let place = Place::Wire { port: 0, worker: 0 };
         let (v4, v6) = (site::GATEWAY_V4, site::GATEWAY_V6);
         station.put(place, &packets::arp_request((site::GATEWAY, v4), site::SERVER_V4));

@@ -70,7 +70,7 @@ impl World {
         let mut tables = Tables::default();
         let view = |(server, len): (u8, &usize)| {
             let told = told(&history[..*len]);
-            tables.view(&told, (server, 1500), &keys, &site(server), ).unwrap()
+            tables.view(&told, (server, 1500), &keys, &site(server)).unwrap()
         };
         Self { views: (0..).zip(known).map(view).collect() }
     }
