@@ -220,6 +220,8 @@ fn unwrap_inner(
     }
     frame.set_len(frame.note.ip.len.into())?;
     frame.note.kind = Kind::Inner;
+    // The message was passed on to here; what was in it begins a way of its own.
+    frame.note.passage = None;
     if frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {
         mark_congestion(frame)?;
     }
