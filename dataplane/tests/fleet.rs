@@ -94,6 +94,31 @@ fn planned_changes_break_nothing() {
         world.unrest(8, MINUTE / 3);
         world.run(MINUTE * 6);
         world.close();
-        assert_eq!(world.figures.harm(), [0; 4]);
+        assert_eq!(world.figures.harm(), [0; 4], "{:?}", world.figures.broken_sessions);
+        assert!(world.figures.drops.is_empty(), "nothing is dropped");
+        assert!(world.figures.departures > 0, "servers run empty");
+    });
+}
+
+/// A server that dies takes its sessions and flows with it, and nobody else's.
+#[test]
+fn clients_of_a_dead_server_come_back_at_once() {
+    run(2, Scenario::random, |world| {
+        world.join(1);
+        for _ in 0..3 {
+            world.run(MINUTE * 2);
+            let server = world.any_active();
+            world.kill(server);
+            world.run(MINUTE);
+            world.join(1);
+        }
+        world.close();
+        assert_eq!(world.figures.harm(), [0; 4], "{:?}", world.figures.broken_sessions);
+        let [with_id, stock] = &world.figures.recovery;
+        assert!(with_id.len() > 10 && stock.len() > 10);
+        // There and back, and once more for the handshake, by way of other servers.
+        assert!(with_id.iter().all(|time| *time < MINUTE / 120), "with an id: {with_id:?}");
+        // 15 seconds without an answer, or what was left of the session.
+        assert!(stock.iter().all(|time| *time < MINUTE / 3), "stock: {stock:?}");
     });
 }

@@ -45,7 +45,8 @@ fn with_id() -> Options {
 #[test]
 fn a_client_is_served_by_its_owner_wherever_its_packets_land() {
     for workers in [1, 2] {
-        for (options, is_v6) in [(with_id(), false), (Options::default(), false), (with_id(), true)] {
+        for (options, is_v6) in [(with_id(), false), (Options::default(), false), (with_id(), true)]
+        {
             let (mut link, owner, landing) = astray(options, is_v6, workers);
             assert!(link.reaches(0, owner), "its packets come to its owner");
             assert_eq!(link.totals(owner).sessions, 1);
@@ -214,7 +215,8 @@ fn a_client_is_told_when_its_packets_do_not_fit_the_way_to_its_server() {
         link.servers[landing].put(WIRE, &packets::from_gateway(&packet));
         link.settle();
         let strays = link.strays(landing);
-        let (outline, error) = strays.iter().find_map(|(_, octets)| packets::packet_in(octets)).unwrap();
+        let (outline, error) =
+            strays.iter().find_map(|(_, octets)| packets::packet_in(octets)).unwrap();
         assert_eq!((outline.source, outline.destination), (server.ip(), client.ip()));
         let message = &error[outline.payload_offset..];
         // The way is 1500 octets wide, and its headers take 40.
@@ -238,9 +240,8 @@ fn inner_packets_are_small_enough_for_the_way_between_servers() {
     assert!(link.reaches(0, owner));
     let inner_mtu = 1500 - 60 - 80;
     let headers = ipv4::HEADER_LEN + udp::HEADER_LEN;
-    let packet = |len: usize| {
-        Ip::new(site::BEHIND_V4, site::inner_v4(0)).udp(1, 2, &vec![7; len - headers])
-    };
+    let packet =
+        |len: usize| Ip::new(site::BEHIND_V4, site::inner_v4(0)).udp(1, 2, &vec![7; len - headers]);
     link.servers[landing].put(LOCAL, &packets::from_local(&packet(inner_mtu)));
     link.settle();
     assert_eq!(link.clients[0].inbox.pop(), Some(packet(inner_mtu)));
@@ -289,7 +290,12 @@ fn what_members_pass_on_is_believed_and_nothing_else() {
     assert!(link.reaches(0, owner));
     let (own, other) = (link.number(owner), link.number(landing));
     let inner = Ip::new(site::BEHIND_V4, site::inner_v4(0)).echo(1, b"injected");
-    let header = wire::fleet::Header { inner: true, step: wire::fleet::Step::First, generation: link.generation, ..fleet::DIRECT };
+    let header = wire::fleet::Header {
+        inner: true,
+        step: wire::fleet::Step::First,
+        generation: link.generation,
+        ..fleet::DIRECT
+    };
     let mut put = |packet: &[u8]| {
         link.servers[owner].put(WIRE, &packets::from_gateway(packet));
         link.settle();
@@ -297,7 +303,10 @@ fn what_members_pass_on_is_believed_and_nothing_else() {
     };
     let right = fleet::passed_on((other, own), &header, &inner, |_| ());
     assert_eq!(put(&right), Some(inner.clone()));
-    assert_eq!(put(&fleet::passed_on((other, own), &header, &inner, |header| header.proof ^= 1)), None);
+    assert_eq!(
+        put(&fleet::passed_on((other, own), &header, &inner, |header| header.proof ^= 1)),
+        None
+    );
     assert_eq!(put(&fleet::passed_on((99, own), &header, &inner, |_| ())), None, "no member");
     assert_eq!(put(&fleet::passed_on((own, own), &header, &inner, |_| ())), None, "its own");
     let totals = link.totals(owner);

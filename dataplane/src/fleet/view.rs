@@ -128,11 +128,8 @@ impl View {
         let me = told.members.iter().find(|member| member.server == own);
         let me = me.ok_or(Obstacle::NotAMember)?;
         let table = tables.owners(keys.table, &weights(told)).ok_or(Obstacle::Members)?;
-        let past: Vec<_> = told
-            .past
-            .iter()
-            .filter_map(|past| tables.owners(keys.table, &past.weights))
-            .collect();
+        let past: Vec<_> =
+            told.past.iter().filter_map(|past| tables.owners(keys.table, &past.weights)).collect();
         let alive = |server: u8| {
             let members = told.members.iter();
             members.filter(|member| member.state != MemberState::Down).any(|m| m.server == server)

@@ -170,12 +170,14 @@ impl Caller {
         (age < REKEY_AFTER_TIME).then_some(Breach::Early(age))
     }
 
-    /// Takes note of a session that began.
-    pub(crate) fn note_session(&mut self, now: Instant) {
-        if self.client.tally.sessions != self.sessions {
-            self.sessions = self.client.tally.sessions;
-            self.established = Some(now);
-            self.initiated = None;
+    /// Takes note of a session that began; says whether one did.
+    pub(crate) fn note_session(&mut self, now: Instant) -> bool {
+        if self.client.tally.sessions == self.sessions {
+            return false;
         }
+        self.sessions = self.client.tally.sessions;
+        self.established = Some(now);
+        self.initiated = None;
+        true
     }
 }

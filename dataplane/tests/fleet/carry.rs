@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use dataplane::testing::server::Place;
 use dataplane::testing::{packets, site};
-use wire::ethernet;
+use wire::fleet::Step;
+use wire::{ethernet, fleet, udp};
 
 use super::plan::link_of;
 use super::router::{client_delay, server_delay};
@@ -66,9 +67,9 @@ impl World {
         let is_on_link = self.scenario.is_on_link;
         let expected = if is_on_link { link_of(to) } else { site::GATEWAY };
         assert_eq!(header.destination, expected, "server {from} sent to the wrong neighbour");
-        self.figures.forwarded += 1;
-        let Some(delay) = server_delay(&self.scenario, (from, to), &mut self.dice) else { return };
         let payload = &octets[header.payload_offset..];
+        *self.figures.forwarded.entry(purpose(payload)).or_default() += 1;
+        let Some(delay) = server_delay(&self.scenario, (from, to), &mut self.dice) else { return };
         let sender = if is_on_link { link_of(from) } else { site::GATEWAY };
         let frame = packets::frame(site::port_link(0), sender, None, payload);
         let place = queue_of_packet(payload);
@@ -83,6 +84,18 @@ impl World {
         let frame = packets::datagram(from, to, octets);
         let place = queue_of(from, to);
         self.plan(client_delay(client), Event::Arrive(server, place, frame));
+    }
+}
+
+/// What the server that gets a packet from another one shall do with it.
+fn purpose(packet: &[u8]) -> &'static str {
+    let outline = packets::outline(packet).unwrap();
+    let at = outline.payload_offset + udp::HEADER_LEN;
+    match fleet::parse(&packet[at..]).unwrap().0.step {
+        Step::Direct => "Direct",
+        Step::First => "First",
+        Step::Ask => "Ask",
+        Step::No => "No",
     }
 }
 

@@ -29,17 +29,17 @@ pub(crate) struct Figures {
     pub(crate) initiations: u64,
     /// Times that a client moved.
     pub(crate) moves: u64,
-    /// Packets from server to server.
-    pub(crate) forwarded: u64,
-    /// Changes of the fleet.
-    pub(crate) changes: u64,
+    /// Packets from server to server, by what the receiver shall do.
+    pub(crate) forwarded: BTreeMap<&'static str, u64>,
+    /// Changes of the fleet: the share of rows that each has moved, and the least that it could.
+    pub(crate) changes: Vec<(f64, f64)>,
     /// Servers that have left it empty.
     pub(crate) departures: u64,
     /// How long requests took beyond the way to the nearest server.
     pub(crate) extra: Vec<Duration>,
     /// How long after they could have been, clients of a dead server were served again: with an id, and without.
     pub(crate) recovery: [Vec<Duration>; 2],
-    /// Clients of the fullest server against the mean, by weight, each time that it was looked at.
+    /// Sessions of the fullest server against its share by weight, each time that it was looked at.
     pub(crate) balance: Vec<f64>,
     /// What servers dropped.
     pub(crate) drops: BTreeMap<&'static str, u64>,
@@ -79,13 +79,21 @@ impl fmt::Display for Figures {
             "  broken: {sessions} sessions, {flows} flows; {lost} packets lost, {astray} astray; {} flows cut",
             self.cut_flows
         )?;
+        let (changes, departures) = (self.changes.len(), self.departures);
         writeln!(
             f,
-            "  {} flows, {} requests, {} initiations, {} moves, {} changes, {} departures",
-            self.flows, self.requests, self.initiations, self.moves, self.changes, self.departures
+            "  {} flows, {} requests, {} initiations, {} moves, {changes} changes, {departures} departures",
+            self.flows, self.requests, self.initiations, self.moves
         )?;
-        let per_request = to_f64(self.forwarded) / to_f64(self.requests.max(1));
-        writeln!(f, "  {} packets between servers, {per_request:.2} a request", self.forwarded)?;
+        let moved: f64 = self.changes.iter().map(|(moved, _)| moved).sum();
+        let least: f64 = self.changes.iter().map(|(_, least)| least).sum();
+        writeln!(f, "  rows moved: {moved:.3} of the table, where {least:.3} had to")?;
+        let all: u64 = self.forwarded.values().sum();
+        let per_request = to_f64(all) / to_f64(self.requests.max(1));
+        writeln!(f, "  between servers: {:?}, {per_request:.2} a request", self.forwarded)?;
+        let walked = all - self.forwarded.get("Direct").copied().unwrap_or(0);
+        let steps = to_f64(walked) / to_f64(self.initiations.max(1));
+        writeln!(f, "  steps of an initiation between servers: {steps:.2}")?;
         writeln!(f, "  extra latency (p50 / p90 / p99 / max): {}", quantiles(&self.extra))?;
         let most = self.balance.iter().copied().fold(0.0, f64::max);
         let mean = self.balance.iter().sum::<f64>() / to_f64(self.balance.len().max(1) as u64);

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use dataplane::fleet::{ROWS, Table};
+use dataplane::testing::{fleet, unix};
 use shm::message::{self, Fleet, Item, MemberState, Past};
 use wireguard::time::Instant;
 
 use super::dice::Dice;
+use super::figures::to_f64;
 use super::world::{Event, World};
 
 /// Past generations that servers are told of.
@@ -169,13 +172,12 @@ impl World {
         let pause = self.dice.duration(pause / 2, pause * 3 / 2);
         self.schedule(pause, Step::Change);
         let room = most.saturating_sub(self.stations.len());
-        let active = self.operator.roll.active();
-        let chosen = active[self.dice.index(active.len())].0;
+        let chosen = self.any_active();
         match self.dice.below(8) {
             0 | 1 if room >= 1 => self.join(1),
             2 if room >= 2 => self.join(2),
             3 if room >= 4 => self.join(4),
-            4..=6 if active.len() > 1 => self.drain(chosen),
+            4..=6 if self.operator.roll.active().len() > 1 => self.drain(chosen, None),
             _ => {
                 let weight = weight(&mut self.dice);
                 self.follow(|members| members.get_mut(&chosen).unwrap().weight = weight);
@@ -198,14 +200,19 @@ impl World {
         }
     }
 
-    /// Changes the membership, and lets everybody hear of it within half a second.
+    /// Changes the membership, and lets everybody hear of it within half a second; who knows nothing yet hears it
+    /// first, so that nothing is passed on to a server that cannot say whose it is.
     fn follow(&mut self, change: impl FnOnce(&mut BTreeMap<u8, Member>)) {
-        self.figures.changes += 1;
+        let before = self.operator.roll.active();
         self.operator.roll.follow(change);
-        let servers: Vec<u8> = self.stations.keys().copied().collect();
-        for server in servers {
-            let late = self.dice.duration(Duration::ZERO, TELLING);
-            self.schedule(late, Step::Tell(server));
+        let moved = moved(&before, &self.operator.roll.active());
+        self.figures.changes.push(moved);
+        let stations = self.stations.values();
+        let servers: Vec<_> =
+            stations.map(|station| (station.number, station.told.is_none())).collect();
+        for (server, is_new) in servers {
+            let late = self.dice.duration(Duration::from_millis(1), TELLING);
+            self.schedule(if is_new { Duration::ZERO } else { late }, Step::Tell(server));
         }
     }
 
@@ -234,13 +241,15 @@ impl World {
         }
     }
 
-    /// Lets a server run empty. Its route goes now or in the end.
-    pub(crate) fn drain(&mut self, server: u8) {
-        self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Draining(None));
+    /// Lets a server run empty, with or without a limit in time. Its route goes now or in the end.
+    pub(crate) fn drain(&mut self, server: u8, limit: Option<Duration>) {
+        // Whole seconds, as an operator writes them.
+        let until = limit.map_or(Instant::NEVER, |limit| self.now + limit);
+        let deadline = limit.map(|_| Duration::from_secs(unix(until).as_secs()));
+        self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Draining(deadline));
         if self.dice.permille(500) {
             self.schedule(Duration::ZERO, Step::Withdraw(server));
         }
-        let until = Instant::NEVER;
         self.schedule(LOOK, Step::Look(server, until));
     }
 
@@ -267,10 +276,31 @@ impl World {
         self.schedule(DETECTION, Step::Mourn(server));
     }
 
+    /// Any server that takes new clients.
+    pub(crate) fn any_active(&mut self) -> u8 {
+        let active = self.operator.roll.active();
+        active[self.dice.index(active.len())].0
+    }
+
     fn mourn(&mut self, server: u8) {
         self.router.withdraw(server);
         self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Down);
     }
+}
+
+/// The share of all rows whose owner is another one with other weights, and the least that it could be.
+fn moved(before: &[(u8, u16)], after: &[(u8, u16)]) -> (f64, f64) {
+    let table = |weights: &[(u8, u16)]| Table::build(fleet::keys().table, weights).unwrap();
+    let (old, new) = (table(before), table(after));
+    let moved = old.rows().iter().zip(new.rows()).filter(|(old, new)| old != new).count();
+    let share = |weights: &[(u8, u16)], server: u8| {
+        let all: f64 = weights.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        let own = weights.iter().filter(|(other, _)| *other == server);
+        own.map(|(_, weight)| f64::from(*weight)).sum::<f64>() / all
+    };
+    let gained = |(server, _): &(u8, u16)| share(after, *server) - share(before, *server);
+    let least = after.iter().map(gained).filter(|gained| *gained > 0.0).sum();
+    (to_f64(moved as u64) / to_f64(ROWS as u64), least)
 }
 
 fn weight(dice: &mut Dice) -> u16 {

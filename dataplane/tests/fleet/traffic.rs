@@ -10,10 +10,12 @@ use wireguard::message::INITIATION;
 use wireguard::time::Instant;
 
 use super::caller::Orphan;
+use super::figures::to_f64;
 use super::flow::{Mark, Segment, Sent, Verdict};
 use super::operator::{DETECTION, TELLING};
 use super::plan::WORKERS;
 use super::router::client_delay;
+use super::station::Station;
 use super::world::{Event, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -94,7 +96,10 @@ impl World {
             assert_eq!(octets[1..4], [0; 3], "client {client} knows nothing of ids");
         }
         caller.client.receive(octets, from, self.now);
-        caller.note_session(self.now);
+        if caller.note_session(self.now) {
+            self.served_again(client);
+        }
+        let caller = &mut self.callers[client];
         for packet in std::mem::take(&mut caller.client.inbox) {
             self.replied(client, &Segment::read(&packet));
         }
@@ -105,7 +110,6 @@ impl World {
         assert!(!reply.is_request && reply.client() == client, "{reply:?} came to {client}");
         self.ledger.arrive(reply);
         self.callers[client].take(reply);
-        self.served_again(client);
     }
 
     /// Sends what a client has to say, and sees to its timer.
@@ -170,14 +174,27 @@ impl World {
         }
     }
 
-    /// What should have arrived by now.
+    /// What should have arrived by now, and how sessions are spread.
     pub(crate) fn audit(&mut self) {
+        self.weigh();
         for ((flow, is_request, number), sent) in self.ledger.overdue(self.now) {
             let client = usize::try_from(flow >> 32).unwrap();
             if !self.excuses(client, sent.at) && !self.cut.contains(&flow) {
                 self.figures.lost.push((sent.at, flow, is_request, number));
             }
         }
+    }
+
+    /// How much fuller than its share the fullest server is.
+    fn weigh(&mut self) {
+        let active = self.operator.roll.active();
+        let sessions = |server: &u8| self.stations.get(server).map_or(0, Station::sessions) as u64;
+        let all: u64 = self.stations.keys().map(sessions).sum();
+        let weights: f64 = active.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        let fill = active.iter().map(|(server, weight)| {
+            to_f64(sessions(server)) * weights / (f64::from(*weight) * to_f64(all.max(1)))
+        });
+        self.figures.balance.push(fill.fold(0.0, f64::max));
     }
 
     /// Whether what a client has sent at this time may be lost.
@@ -207,13 +224,9 @@ impl World {
         }
     }
 
-    /// A client has got an answer.
+    /// A client has a new session.
     fn served_again(&mut self, client: usize) {
         let caller = &mut self.callers[client];
-        // What is still under way from a server that has gone is no sign of another one.
-        if caller.orphan.is_some_and(|orphan| self.now < orphan.known_at - TELLING) {
-            return;
-        }
         let Some(orphan) = caller.orphan.take() else { return };
         caller.excused_until = self.now;
         let kind = usize::from(caller.life.sends.is_none());

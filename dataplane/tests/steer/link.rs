@@ -77,16 +77,19 @@ impl Link {
             let [a, b, ..] = number.to_le_bytes();
             site::Peer { client_id: [a, b, 7], ..site::Peer::default() }
         });
-        let plan =
-            Plan { fleet: Some(number), workers, peers: ids.collect(), ..Plan::new(peers) };
+        let plan = Plan { fleet: Some(number), workers, peers: ids.collect(), ..Plan::new(peers) };
         let own = fleet::address(number);
         // Each has an address of its own beside the one of all.
-        let text = plan.text().replace("addresses = [\"192.0.2.1/24\"", &format!("addresses = [\"{own}/24\", \"192.0.2.1/24\""));
+        let text = plan.text().replace(
+            "addresses = [\"192.0.2.1/24\"",
+            &format!("addresses = [\"{own}/24\", \"192.0.2.1/24\""),
+        );
         assert!(text.contains(&own.to_string()), "{text}");
         let seed = u64::from(number);
         let mut server = Server::with(&text, ServerOptions { seed, ..ServerOptions::default() });
         server.put(WIRE, &packets::arp_request((site::GATEWAY, site::GATEWAY_V4), site::SERVER_V4));
-        server.put(WIRE, &packets::solicitation((site::GATEWAY, site::GATEWAY_V6), site::SERVER_V6));
+        server
+            .put(WIRE, &packets::solicitation((site::GATEWAY, site::GATEWAY_V6), site::SERVER_V6));
         server.settle(START);
         drop(server.take());
         server
@@ -154,8 +157,7 @@ impl Link {
                 && packets::packet_in(octets).is_some_and(|(_, packet)| packet == request)
         });
         let answer = Ip::new(site::LOCAL_V4, site::inner_v4(number)).echo(8, b"me");
-        self.servers[server]
-            .put(Place::Local { worker: 0 }, &packets::from_local(&answer));
+        self.servers[server].put(Place::Local { worker: 0 }, &packets::from_local(&answer));
         self.settle();
         there && self.clients[client].inbox.pop() == Some(answer)
     }
@@ -188,7 +190,8 @@ impl Link {
     fn datagrams(&mut self, client: usize) -> Vec<Vec<u8>> {
         let (tos, address) = (self.tos, self.clients[client].address);
         let outbox = std::mem::take(&mut self.clients[client].outbox);
-        let datagram = |(to, octets): &(_, Vec<u8>)| packets::datagram_with(address, *to, tos, octets);
+        let datagram =
+            |(to, octets): &(_, Vec<u8>)| packets::datagram_with(address, *to, tos, octets);
         outbox.iter().map(datagram).collect()
     }
 
