@@ -20,6 +20,8 @@ pub(crate) struct Figures {
     pub(crate) lost: Vec<(Instant, u64, bool, u32)>,
     /// Datagrams to where no client is.
     pub(crate) astray: Vec<Instant>,
+    /// Requests that nobody sent, or that came too late.
+    pub(crate) unexpected: usize,
     /// Flows that ended with their server.
     pub(crate) cut_flows: usize,
     /// Flows that a server took up.
@@ -57,8 +59,14 @@ impl Figures {
     }
 
     /// Clients, packets and flows that were harmed, and by how much.
-    pub(crate) fn harm(&self) -> [usize; 4] {
-        [self.broken_sessions.len(), self.broken_flows.len(), self.lost.len(), self.astray.len()]
+    pub(crate) fn harm(&self) -> [usize; 5] {
+        [
+            self.unexpected,
+            self.broken_sessions.len(),
+            self.broken_flows.len(),
+            self.lost.len(),
+            self.astray.len(),
+        ]
     }
 }
 
@@ -73,10 +81,10 @@ pub(crate) fn quantiles(durations: &[Duration]) -> String {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [sessions, flows, lost, astray] = self.harm();
+        let [unexpected, sessions, flows, lost, astray] = self.harm();
         writeln!(
             f,
-            "  broken: {sessions} sessions, {flows} flows; {lost} packets lost, {astray} astray; {} flows cut",
+            "  broken: {sessions} sessions, {flows} flows; {lost} packets lost, {astray} astray, {unexpected} unexpected; {} flows cut",
             self.cut_flows
         )?;
         let (changes, departures) = (self.changes.len(), self.departures);

@@ -153,8 +153,15 @@ impl Ledger {
 /// The state behind one server, as a NAT has it: a flow lives where its first packet came.
 #[derive(Debug, Default)]
 pub(crate) struct Nat {
-    /// Segments sent on each flow.
-    flows: BTreeMap<u64, u32>,
+    flows: BTreeMap<u64, State>,
+}
+
+/// A flow that came here; one that has ended stays known, for what is late.
+#[derive(Debug, Default)]
+struct State {
+    /// Segments sent to the client.
+    sent: u32,
+    has_ended: bool,
 }
 
 /// What becomes of a request.
@@ -171,30 +178,34 @@ impl Nat {
     pub(crate) fn take(&mut self, request: &Segment) -> Verdict {
         let Segment { flow, mark, .. } = *request;
         if mark == Mark::Opening {
-            self.flows.entry(flow).or_insert(0);
+            self.flows.entry(flow).or_default();
         }
-        let Some(sent) = self.flows.get_mut(&flow) else {
-            let number = request.number | 1 << 31;
-            return Verdict::Broken(Segment { flow, is_request: false, number, mark: Mark::Reset });
+        let Some(state) = self.flows.get_mut(&flow) else {
+            let number = request.number;
+            let reset = Segment { flow, is_request: false, number, mark: Mark::Reset };
+            return Verdict::Broken(reset);
         };
-        let number = *sent;
-        *sent += 1;
-        if mark == Mark::Ending {
-            self.flows.remove(&flow);
-        }
-        Verdict::Reply(Segment { flow, is_request: false, number, mark })
+        state.has_ended |= mark == Mark::Ending;
+        Verdict::Reply(state.next(flow, mark))
     }
 
     /// Something that the service says by itself, if the flow is still there.
     pub(crate) fn push(&mut self, flow: u64) -> Option<Segment> {
-        let sent = self.flows.get_mut(&flow)?;
-        let number = *sent;
-        *sent += 1;
-        Some(Segment { flow, is_request: false, number, mark: Mark::Going })
+        let state = self.flows.get_mut(&flow).filter(|state| !state.has_ended)?;
+        Some(state.next(flow, Mark::Going))
     }
 
     /// The flows that live here.
     pub(crate) fn flows(&self) -> impl Iterator<Item = u64> {
-        self.flows.keys().copied()
+        let live = self.flows.iter().filter(|(_, state)| !state.has_ended);
+        live.map(|(flow, _)| *flow)
+    }
+}
+
+impl State {
+    const fn next(&mut self, flow: u64, mark: Mark) -> Segment {
+        let number = self.sent;
+        self.sent += 1;
+        Segment { flow, is_request: false, number, mark }
     }
 }

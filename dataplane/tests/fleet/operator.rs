@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use dataplane::fleet::{ROWS, Table};
-use dataplane::testing::{fleet, unix};
+use dataplane::testing::{UNIX, fleet, unix};
 use shm::message::{self, Fleet, Item, MemberState, Past};
 use wireguard::time::Instant;
 
@@ -100,6 +100,8 @@ pub(crate) enum Step {
     Withdraw(u8),
     /// A server that is to be emptied may be so by now.
     Look(u8, Instant),
+    /// The time of a server is over.
+    Expire(u8),
     /// A server leaves the fleet.
     Leave(u8),
     /// A server is switched off.
@@ -150,6 +152,7 @@ impl World {
             Step::Announce(server) => self.announce(server),
             Step::Withdraw(server) => self.router.withdraw(server),
             Step::Look(server, until) => self.look_after(server, until),
+            Step::Expire(server) => self.cut_flows_of(server),
             Step::Leave(server) => self.leave(server),
             Step::Stop(server) => self.stop(server),
             Step::Mourn(server) => self.mourn(server),
@@ -244,8 +247,11 @@ impl World {
     /// Lets a server run empty, with or without a limit in time. Its route goes now or in the end.
     pub(crate) fn drain(&mut self, server: u8, limit: Option<Duration>) {
         // Whole seconds, as an operator writes them.
-        let until = limit.map_or(Instant::NEVER, |limit| self.now + limit);
-        let deadline = limit.map(|_| Duration::from_secs(unix(until).as_secs()));
+        let deadline = limit.map(|limit| Duration::from_secs(unix(self.now + limit).as_secs()));
+        let until = deadline.map_or(Instant::NEVER, |deadline| Instant::ZERO + (deadline - UNIX));
+        if deadline.is_some() {
+            self.schedule(until.since(self.now), Step::Expire(server));
+        }
         self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Draining(deadline));
         if self.dice.permille(500) {
             self.schedule(Duration::ZERO, Step::Withdraw(server));
@@ -264,6 +270,8 @@ impl World {
 
     /// Who has run empty is no member any more; the server ends when all have heard so.
     fn leave(&mut self, server: u8) {
+        self.cut_flows_of(server);
+        self.orphan_clients_of(server, TELLING);
         self.follow(|members| _ = members.remove(&server));
         self.figures.departures += 1;
         self.schedule(TELLING + WITHDRAWAL, Step::Stop(server));
@@ -271,6 +279,8 @@ impl World {
 
     /// A server dies; routers and the others notice later.
     pub(crate) fn kill(&mut self, server: u8) {
+        self.cut_flows_of(server);
+        self.orphan_clients_of(server, DETECTION + TELLING);
         self.stop(server);
         self.excused_until = self.now + DETECTION + TELLING + RETRIES;
         self.schedule(DETECTION, Step::Mourn(server));

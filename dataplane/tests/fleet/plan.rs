@@ -93,6 +93,13 @@ impl Scenario {
         }
     }
 
+    /// As `random`, with links between servers that lose packets and let them overtake each other.
+    pub(crate) fn lossy(seed: u64) -> Self {
+        let scenario = Self::random(seed ^ 0x6c6f_7373);
+        let spread = Duration::from_millis(30);
+        Self { path: Path { loss: 10, spread, ..scenario.path }, seed, ..scenario }
+    }
+
     /// The same fleet whose servers do not know of each other.
     pub(crate) fn unsteered(seed: u64) -> Self {
         Self { is_steered: false, ..Self::random(seed) }

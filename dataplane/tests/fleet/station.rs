@@ -68,8 +68,9 @@ impl Station {
         assert_eq!((totals.pool_empty, totals.orders_lost), (0, 0), "server {number}\n{totals}");
     }
 
-    /// Ends it as a real server ends.
-    pub(crate) fn close(&mut self) {
+    /// Ends it as a real server ends; what it has still to say is lost.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.turn(now);
         self.server.close();
         let totals = self.server.totals();
         assert_eq!(totals.unaccounted(), 0, "server {}\n{totals}", self.number);

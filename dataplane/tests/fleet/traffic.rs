@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use dataplane::testing::packets;
 use dataplane::testing::server::Place;
-use wireguard::message::INITIATION;
+use wireguard::message::{DATA_LEN_MIN, INITIATION};
 use wireguard::time::Instant;
 
 use super::caller::Orphan;
 use super::figures::to_f64;
 use super::flow::{Mark, Segment, Sent, Verdict};
-use super::operator::{DETECTION, TELLING};
 use super::plan::WORKERS;
 use super::router::client_delay;
 use super::station::Station;
@@ -123,7 +122,7 @@ impl World {
             if let Some(breach) = breach.filter(|_| !is_excused) {
                 self.figures.broken_sessions.push((now, client, breach));
             }
-            self.note_sent(client);
+            self.note_sent(client, octets.len() > DATA_LEN_MIN);
             self.send(client, &octets);
         }
         let Some(deadline) = self.callers[client].client.deadline() else { return };
@@ -141,6 +140,9 @@ impl World {
         assert!(request.is_request, "{request:?} went the wrong way");
         let sent = self.ledger.arrive(&request);
         let client = request.client();
+        if sent.is_none() && !self.cut.contains(&request.flow) {
+            self.figures.unexpected += 1;
+        }
         let extra = sent.filter(|sent| sent.was_connected).map(|sent| self.now.since(sent.at));
         self.figures.extra.extend(extra.map(|time| time.saturating_sub(client_delay(client))));
         self.callers[client].home = Some(server);
@@ -189,12 +191,14 @@ impl World {
     fn weigh(&mut self) {
         let active = self.operator.roll.active();
         let sessions = |server: &u8| self.stations.get(server).map_or(0, Station::sessions) as u64;
-        let all: u64 = self.stations.keys().map(sessions).sum();
+        let all: u64 = active.iter().map(|(server, _)| sessions(server)).sum();
         let weights: f64 = active.iter().map(|(_, weight)| f64::from(*weight)).sum();
         let fill = active.iter().map(|(server, weight)| {
-            to_f64(sessions(server)) * weights / (f64::from(*weight) * to_f64(all.max(1)))
+            to_f64(sessions(server)) * weights / (f64::from(*weight) * to_f64(all))
         });
-        self.figures.balance.push(fill.fold(0.0, f64::max));
+        if all > 0 {
+            self.figures.balance.push(fill.fold(0.0, f64::max));
+        }
     }
 
     /// Whether what a client has sent at this time may be lost.
@@ -203,9 +207,9 @@ impl World {
         at <= self.excused_until || at <= caller.excused_until || caller.orphan.is_some()
     }
 
-    /// The clients that a server had are without a session that anybody knows.
-    pub(crate) fn orphan_clients_of(&mut self, server: u8) {
-        let known_at = self.now + DETECTION + TELLING;
+    /// The clients that a server had are without a session that anybody knows; all others know so after this time.
+    pub(crate) fn orphan_clients_of(&mut self, server: u8, known_after: Duration) {
+        let known_at = self.now + known_after;
         for caller in &mut self.callers {
             if caller.home == Some(server) && caller.client.is_connected(self.now) {
                 caller.orphan = Some(Orphan { known_at, spoke: None });
@@ -214,11 +218,11 @@ impl World {
     }
 
     /// A client says something: from now on it is seen how long it takes until it is served again.
-    fn note_sent(&mut self, client: usize) {
+    fn note_sent(&mut self, client: usize, expects_answer: bool) {
         let caller = &mut self.callers[client];
         let is_stock = caller.life.sends.is_none();
         if let Some(orphan) = &mut caller.orphan
-            && (is_stock || orphan.known_at <= self.now)
+            && (if is_stock { expects_answer } else { orphan.known_at <= self.now })
         {
             orphan.spoke.get_or_insert(self.now);
         }

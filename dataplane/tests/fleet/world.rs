@@ -214,18 +214,20 @@ impl World {
         self.plan(STEP, Event::Look(server));
     }
 
-    /// Ends a server, well or badly; the flows behind it end with it.
+    /// Ends a server, well or badly.
     pub(crate) fn stop(&mut self, server: u8) {
         let Some(mut station) = self.stations.remove(&server) else { return };
+        station.close(self.now);
         self.figures.add_drops(&station.server.totals());
-        let flows: Vec<u64> = station.nat.flows().collect();
-        self.figures.cut_flows += flows.len();
-        for flow in &flows {
-            self.ledger.forget(*flow);
+    }
+
+    /// The flows behind a server end by the operator's will or by its death.
+    pub(crate) fn cut_flows_of(&mut self, server: u8) {
+        let Some(station) = self.stations.get(&server) else { return };
+        for flow in station.nat.flows() {
+            self.figures.cut_flows += usize::from(self.cut.insert(flow));
+            self.ledger.forget(flow);
         }
-        self.cut.extend(flows);
-        station.close();
-        self.orphan_clients_of(server);
     }
 
     /// The end: every server is closed, and what it dropped is known.
@@ -233,7 +235,7 @@ impl World {
         let servers: Vec<u8> = self.stations.keys().copied().collect();
         for server in servers {
             let mut station = self.stations.remove(&server).unwrap();
-            station.close();
+            station.close(self.now);
             self.figures.add_drops(&station.server.totals());
         }
     }
