@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dataplane::testing::client::Client;
-use dataplane::testing::site;
+use dataplane::testing::{fleet, site};
 use wireguard::limits::{REKEY_AFTER_TIME, REKEY_ATTEMPT_TIME};
-use wireguard::message::{ClientId, INITIATION};
+use wireguard::message::{ClientId, INITIATION, RESPONSE};
 use wireguard::time::Instant;
 
 use super::dice::Dice;
@@ -49,8 +49,10 @@ pub(crate) struct Orphan {
 pub(crate) struct Caller {
     pub(crate) client: Client,
     pub(crate) life: Life,
-    /// The server that took its last packet.
-    pub(crate) home: Option<u8>,
+    /// The server that its session is with.
+    pub(crate) home: Option<u16>,
+    /// The server that has called it last.
+    called_by: Option<u16>,
     /// When its talk ends or begins.
     pub(crate) turns_at: Instant,
     pub(crate) is_talking: bool,
@@ -80,6 +82,7 @@ impl Caller {
             client: Client::new(number, address, life.options(), now),
             life,
             home: None,
+            called_by: None,
             turns_at: now,
             is_talking: false,
             orphan: None,
@@ -170,8 +173,24 @@ impl Caller {
         (age < REKEY_AFTER_TIME).then_some(Breach::Early(age))
     }
 
+    /// Takes a datagram; says whether a session has begun with it.
+    pub(crate) fn receive(&mut self, octets: &[u8], from: SocketAddr, now: Instant) -> bool {
+        self.client.receive(octets, from, now);
+        let began = self.note_session(now);
+        // Both messages name their sender, and with it the server.
+        let sender = |octets: &[u8]| u32::from_le_bytes(*octets[4..].first_chunk().unwrap());
+        let server = |octets| Some(fleet::permutation().place(sender(octets)).server);
+        match octets[0] {
+            INITIATION => self.called_by = server(octets),
+            RESPONSE if began => self.home = server(octets),
+            _ if began => self.home = self.called_by,
+            _ => {}
+        }
+        began
+    }
+
     /// Takes note of a session that began; says whether one did.
-    pub(crate) fn note_session(&mut self, now: Instant) -> bool {
+    fn note_session(&mut self, now: Instant) -> bool {
         if self.client.tally.sessions == self.sessions {
             return false;
         }

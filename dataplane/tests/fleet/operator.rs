@@ -154,7 +154,10 @@ impl World {
             Step::Look(server, until) => self.look_after(server, until),
             Step::Expire(server) => self.cut_flows_of(server),
             Step::Leave(server) => self.leave(server),
-            Step::Stop(server) => self.stop(server),
+            Step::Stop(server) => {
+                self.cut_flows_of(server);
+                self.stop(server);
+            }
             Step::Mourn(server) => self.mourn(server),
         }
     }

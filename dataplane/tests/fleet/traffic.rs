@@ -94,8 +94,7 @@ impl World {
         if caller.life.sends.is_none() {
             assert_eq!(octets[1..4], [0; 3], "client {client} knows nothing of ids");
         }
-        caller.client.receive(octets, from, self.now);
-        if caller.note_session(self.now) {
+        if caller.receive(octets, from, self.now) {
             self.served_again(client);
         }
         let caller = &mut self.callers[client];
@@ -145,7 +144,6 @@ impl World {
         }
         let extra = sent.filter(|sent| sent.was_connected).map(|sent| self.now.since(sent.at));
         self.figures.extra.extend(extra.map(|time| time.saturating_sub(client_delay(client))));
-        self.callers[client].home = Some(server);
         let verdict = self.stations.get_mut(&server).unwrap().nat.take(&request);
         self.figures.flows += usize::from(request.number == 0);
         let (Verdict::Reply(reply) | Verdict::Broken(reply)) = verdict;
@@ -211,7 +209,7 @@ impl World {
     pub(crate) fn orphan_clients_of(&mut self, server: u8, known_after: Duration) {
         let known_at = self.now + known_after;
         for caller in &mut self.callers {
-            if caller.home == Some(server) && caller.client.is_connected(self.now) {
+            if caller.home == Some(server.into()) && caller.client.is_connected(self.now) {
                 caller.orphan = Some(Orphan { known_at, spoke: None });
             }
         }
