@@ -120,6 +120,10 @@ impl Caller {
 
     /// The next request: on a flow that lives, or on a new one. With `is_last` all flows end, one with each call.
     pub(crate) fn request(&mut self, dice: &mut Dice, is_last: bool) -> Option<Segment> {
+        if is_last {
+            // What nobody has answered yet is given up.
+            self.streams.retain(|stream| stream.is_open);
+        }
         let is_new =
             self.streams.is_empty() || self.streams.len() < FLOWS_MAX && dice.permille(150);
         if is_new && !is_last {

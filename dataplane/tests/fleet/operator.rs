@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use dataplane::fleet::{ROWS, Table};
@@ -93,8 +94,8 @@ impl Roll {
 pub(crate) enum Step {
     /// A change by chance.
     Change,
-    /// A server hears of the fleet as it now is.
-    Tell(u8),
+    /// A server hears of a membership.
+    Tell(u8, Rc<Roll>),
     /// The router sends clients to a server, or no longer.
     Announce(u8),
     Withdraw(u8),
@@ -134,7 +135,8 @@ impl World {
         });
         for server in servers {
             self.start(server);
-            self.tell(server);
+            let roll = self.operator.roll.clone();
+            self.tell(server, &roll);
             self.router.announce(server);
         }
     }
@@ -148,7 +150,7 @@ impl World {
     pub(crate) fn operate(&mut self, step: Step) {
         match step {
             Step::Change => self.change(),
-            Step::Tell(server) => self.tell(server),
+            Step::Tell(server, roll) => self.tell(server, &roll),
             Step::Announce(server) => self.announce(server),
             Step::Withdraw(server) => self.router.withdraw(server),
             Step::Look(server, until) => self.look_after(server, until),
@@ -191,15 +193,14 @@ impl World {
         }
     }
 
-    /// Tells a server of the fleet as it is now, if it is of it.
-    fn tell(&mut self, server: u8) {
-        let roll = &self.operator.roll;
+    /// Tells a server of a membership, if it is of it and has not heard of a later one.
+    fn tell(&mut self, server: u8, roll: &Roll) {
         if !self.scenario.is_steered || !roll.members.contains_key(&server) {
             return;
         }
         let item = roll.item(|server| self.scenario.addresses(server));
         let Some(station) = self.stations.get_mut(&server) else { return };
-        if station.told != Some(roll.generation) {
+        if station.told < Some(roll.generation) {
             station.told = Some(roll.generation);
             station.server.change(vec![item], self.now);
             station.is_due = true;
@@ -216,9 +217,11 @@ impl World {
         let stations = self.stations.values();
         let servers: Vec<_> =
             stations.map(|station| (station.number, station.told.is_none())).collect();
+        let roll = Rc::new(self.operator.roll.clone());
         for (server, is_new) in servers {
             let late = self.dice.duration(Duration::from_millis(1), TELLING);
-            self.schedule(if is_new { Duration::ZERO } else { late }, Step::Tell(server));
+            let after = if is_new { Duration::ZERO } else { late };
+            self.schedule(after, Step::Tell(server, Rc::clone(&roll)));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dataplane::testing::packets;
 use dataplane::testing::server::Place;
-use wireguard::message::{DATA_LEN_MIN, INITIATION};
+use wireguard::message::{DATA, DATA_LEN_MIN, INITIATION};
 use wireguard::time::Instant;
 
 use super::caller::Orphan;
@@ -121,7 +121,9 @@ impl World {
             if let Some(breach) = breach.filter(|_| !is_excused) {
                 self.figures.broken_sessions.push((now, client, breach));
             }
-            self.note_sent(client, octets.len() > DATA_LEN_MIN);
+            if octets[0] == DATA {
+                self.note_sent(client, octets.len() > DATA_LEN_MIN);
+            }
             self.send(client, &octets);
         }
         let Some(deadline) = self.callers[client].client.deadline() else { return };
