@@ -98,6 +98,10 @@ impl World {
             self.served_again(client);
         }
         let caller = &mut self.callers[client];
+        if octets[0] == DATA && octets.len() > DATA_LEN_MIN {
+            // A server that is about to go still serves.
+            caller.orphan = caller.orphan.map(|orphan| Orphan { spoke: None, ..orphan });
+        }
         for packet in std::mem::take(&mut caller.client.inbox) {
             self.replied(client, &Segment::read(&packet));
         }
