@@ -69,6 +69,7 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     dos::admit(burst, &mut state.defence, counters, now);
     steer::claim(burst, &mut steering, now);
     wireguard::open(burst, &mut state.sessions, routes, counters, now);
+    steer::revive(burst, &mut steering, now);
     route::choose(burst, &mut router, now);
     egress::dress(burst, site);
     let limiter = &mut state.too_big;

@@ -155,6 +155,47 @@ fn a_client_whose_server_died_is_called_at_once_by_its_new_owner() {
 }
 
 #[test]
+fn a_server_that_was_started_again_calls_its_clients_when_they_speak() {
+    for workers in [1, 2] {
+        let (mut link, owner, _) = astray(with_id(), false, workers);
+        assert!(link.reaches(0, owner));
+        link.start_again(owner);
+        // It may have forgotten the clock as well as everything else, but its clients have not.
+        link.wait(SECOND);
+        link.send(0, &Ip::new(site::inner_v4(0), site::LOCAL_V4).echo(1, b"lost"));
+        assert_eq!(link.clients[0].tally.answered, 1, "the server has called");
+        assert!(link.reaches(0, owner));
+        assert_eq!(link.totals(owner).prompts, 1);
+        link.close();
+    }
+}
+
+#[test]
+fn the_packets_of_a_flow_stay_in_order_on_every_way() {
+    for workers in [1, 2] {
+        let (mut link, owner, landing) = astray(with_id(), false, workers);
+        assert!(link.reaches(0, owner));
+        let up = |number: u16| Ip::new(site::inner_v4(0), site::LOCAL_V4).echo(number, b"up");
+        let down = |number: u16| Ip::new(site::LOCAL_V4, site::inner_v4(0)).echo(number, b"down");
+        for number in 0..300 {
+            // All of them wait in the queues before anybody looks.
+            link.clients[0].send(&up(number), link.now).unwrap();
+            link.servers[landing].put(LOCAL, &packets::from_local(&down(number)));
+        }
+        link.settle();
+        let delivered: Vec<_> = link
+            .strays(owner)
+            .iter()
+            .filter_map(|(_, octets)| packets::packet_in(octets).map(|(_, packet)| packet.to_vec()))
+            .collect();
+        assert_eq!(delivered, (0..300).map(up).collect::<Vec<_>>(), "{workers} workers");
+        let received = std::mem::take(&mut link.clients[0].inbox);
+        assert_eq!(received, (0..300).map(down).collect::<Vec<_>>(), "{workers} workers");
+        link.close();
+    }
+}
+
+#[test]
 fn nobody_is_called_in_the_name_of_a_client_that_has_a_session() {
     let (mut link, owner, landing) = astray(with_id(), false, 1);
     assert!(link.reaches(0, owner));

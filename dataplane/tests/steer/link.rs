@@ -95,6 +95,15 @@ impl Link {
         server
     }
 
+    /// A server loses everything, and is told of the fleet again.
+    pub(crate) fn start_again(&mut self, server: usize) {
+        let peers = self.clients.len();
+        let workers = self.servers[server].workers.len();
+        self.servers[server] = Self::server(server, peers, workers);
+        let told = self.owners.told.clone().unwrap();
+        self.servers[server].change(vec![Item::Fleet(Box::new(told))], self.now);
+    }
+
     pub(crate) fn number(&self, server: usize) -> u8 {
         assert!(server < self.servers.len());
         FIRST + u8::try_from(server).unwrap()
