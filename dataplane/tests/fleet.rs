@@ -96,13 +96,32 @@ fn servers_that_do_not_know_each_other_break_sessions_and_flows() {
 #[test]
 fn planned_changes_break_nothing() {
     run(2, Scenario::random, |world| {
-        world.unrest(8, MINUTE / 3);
-        world.run(MINUTE * 6);
-        world.close();
-        assert_eq!(world.figures.harm(), UNHARMED, "{:?}", world.figures.broken_sessions);
-        assert!(world.figures.drops.is_empty(), "nothing is dropped");
+        world.unrest(8, MINUTE / 4);
+        world.run(MINUTE * 5);
+        spared(world);
         assert!(world.figures.departures > 0, "servers run empty");
     });
+}
+
+/// Thirty changes in the life of one session, and all clients renew theirs afterwards.
+#[test]
+fn thirty_changes_in_one_session_break_nothing() {
+    run(1, Scenario::random, |world| {
+        world.run(MINUTE);
+        world.unrest(8, MINUTE / 15);
+        world.run(MINUTE * 2);
+        world.operator.pace = None;
+        world.run(MINUTE * 3);
+        spared(world);
+    });
+}
+
+/// Ends a run in which nothing may be lost.
+#[cfg(test)]
+fn spared(world: &mut World) {
+    world.close();
+    assert_eq!(world.figures.harm(), UNHARMED, "{:?}", world.figures.broken_sessions);
+    assert!(world.figures.drops.is_empty(), "nothing is dropped");
 }
 
 /// A server that dies takes its sessions and flows with it, and nobody else's.

@@ -20,6 +20,8 @@ const PAST: usize = 32;
 pub(crate) const TELLING: Duration = Duration::from_millis(500);
 /// From the withdrawal of a server's route to its end, so that nothing is under way to it any more.
 const WITHDRAWAL: Duration = Duration::from_secs(1);
+/// From one step of a change to the next: all have heard of it, and nothing is under way from before.
+const PHASE: Duration = Duration::from_millis(700);
 /// How often a server that is to be emptied is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// From a server's death until the others are told.
@@ -78,14 +80,26 @@ impl Roll {
         Item::Fleet(Box::new(Fleet { generation: self.generation, members, past }))
     }
 
-    /// The next membership.
+    /// The next membership. Of those before, servers have to know each once, and only what it gave to members that are
+    /// still there: without the others every row that was not theirs had the same owner.
     fn follow(&mut self, change: impl FnOnce(&mut BTreeMap<u8, Member>)) {
         if self.generation > 0 {
             self.past.insert(0, (self.generation, self.active()));
-            self.past.truncate(PAST);
         }
         self.generation += 1;
         change(&mut self.members);
+        let is_there =
+            |server: &u8| self.members.get(server).is_some_and(|member| member.duty != Duty::Down);
+        let mut seen = vec![self.active()];
+        for (_, weights) in &mut self.past {
+            weights.retain(|(server, _)| is_there(server));
+        }
+        self.past.retain(|(_, weights)| {
+            let is_new = !seen.contains(weights) && weights.iter().any(|(_, weight)| *weight > 0);
+            seen.push(weights.clone());
+            is_new
+        });
+        self.past.truncate(PAST);
     }
 }
 
@@ -103,6 +117,10 @@ pub(crate) enum Step {
     Look(u8, Instant),
     /// The time of a server is over.
     Expire(u8),
+    /// A newcomer gets a weight.
+    Weigh(u8),
+    /// A server is no member any more.
+    Remove(u8),
     /// A server leaves the fleet.
     Leave(u8),
     /// A server is switched off.
@@ -155,6 +173,8 @@ impl World {
             Step::Withdraw(server) => self.router.withdraw(server),
             Step::Look(server, until) => self.look_after(server, until),
             Step::Expire(server) => self.cut_flows_of(server),
+            Step::Weigh(server) => self.reweigh(server),
+            Step::Remove(server) => self.follow(|members| _ = members.remove(&server)),
             Step::Leave(server) => self.leave(server),
             Step::Stop(server) => {
                 self.cut_flows_of(server);
@@ -185,11 +205,9 @@ impl World {
             0 | 1 if room >= 1 => self.join(1),
             2 if room >= 2 => self.join(2),
             3 if room >= 4 => self.join(4),
-            4..=6 if self.operator.roll.active().len() > 1 => self.drain(chosen, None),
-            _ => {
-                let weight = weight(&mut self.dice);
-                self.follow(|members| members.get_mut(&chosen).unwrap().weight = weight);
-            }
+            4..=6 if self.is_spare(chosen) => self.drain(chosen, None),
+            7 => self.reweigh(chosen),
+            _ => {}
         }
     }
 
@@ -225,22 +243,25 @@ impl World {
         }
     }
 
+    /// New servers join without a weight, and get it when all know them.
     pub(crate) fn join(&mut self, count: usize) {
-        let joining: Vec<(u8, u16)> =
-            (0..count).map(|_| (self.fresh(), weight(&mut self.dice))).collect();
-        for (server, _) in &joining {
+        let joining: Vec<u8> = (0..count).map(|_| self.fresh()).collect();
+        for server in &joining {
             self.start(*server);
-            // Clients come when the server knows the fleet.
-            let late = self.dice.duration(TELLING, 2 * TELLING);
-            self.schedule(late, Step::Announce(*server));
         }
         self.follow(|members| {
-            members.extend(
-                joining.iter().map(|(server, weight)| {
-                    (*server, Member { weight: *weight, duty: Duty::Active })
-                }),
-            );
+            let member = Member { weight: 0, duty: Duty::Active };
+            members.extend(joining.iter().map(|server| (*server, member)));
         });
+        for server in joining {
+            self.schedule(PHASE, Step::Announce(server));
+            self.schedule(PHASE, Step::Weigh(server));
+        }
+    }
+
+    fn reweigh(&mut self, server: u8) {
+        let weight = weight(&mut self.dice);
+        self.follow(|members| members.get_mut(&server).unwrap().weight = weight);
     }
 
     fn announce(&mut self, server: u8) {
@@ -274,13 +295,14 @@ impl World {
         self.schedule(WITHDRAWAL, Step::Leave(server));
     }
 
-    /// Who has run empty is no member any more; the server ends when all have heard so.
+    /// Who has run empty is asked no more, and when all know so, is no member any more.
     fn leave(&mut self, server: u8) {
         self.cut_flows_of(server);
         self.orphan_clients_of(server, TELLING);
-        self.follow(|members| _ = members.remove(&server));
+        self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Down);
         self.figures.departures += 1;
-        self.schedule(TELLING + WITHDRAWAL, Step::Stop(server));
+        self.schedule(PHASE, Step::Remove(server));
+        self.schedule(PHASE, Step::Stop(server));
     }
 
     /// A server dies; routers and the others notice later.
@@ -292,10 +314,18 @@ impl World {
         self.schedule(DETECTION, Step::Mourn(server));
     }
 
+    /// Whether there is another server that takes new clients.
+    fn is_spare(&self, server: u8) -> bool {
+        let active = self.operator.roll.active();
+        active.iter().any(|(other, weight)| *other != server && *weight > 0)
+    }
+
     /// Any server that takes new clients.
     pub(crate) fn any_active(&mut self) -> u8 {
         let active = self.operator.roll.active();
-        active[self.dice.index(active.len())].0
+        let weighty: Vec<u8> =
+            active.iter().filter(|(_, weight)| *weight > 0).map(|(server, _)| *server).collect();
+        weighty[self.dice.index(weighty.len())]
     }
 
     fn mourn(&mut self, server: u8) {
