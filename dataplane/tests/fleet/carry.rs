@@ -68,6 +68,9 @@ impl World {
         let expected = if is_on_link { link_of(to) } else { site::GATEWAY };
         assert_eq!(header.destination, expected, "server {from} sent to the wrong neighbour");
         let payload = &octets[header.payload_offset..];
+        if let Some(attack) = &mut self.attack {
+            attack.overhear_servers(payload, self.dice.index(usize::MAX), self.now);
+        }
         *self.figures.forwarded.entry(purpose(payload)).or_default() += 1;
         let Some(delay) = server_delay(&self.scenario, (from, to), &mut self.dice) else { return };
         let sender = if is_on_link { link_of(from) } else { site::GATEWAY };

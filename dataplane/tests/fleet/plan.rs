@@ -112,7 +112,8 @@ impl Scenario {
         let plan = Plan {
             workers: WORKERS,
             handshake_threads: HANDSHAKE_THREADS,
-            peers: peers.collect(),
+            // One more, who means ill.
+            peers: peers.chain([Peer::default()]).collect(),
             fleet: self.is_steered.then_some(server),
             ..Plan::new(0)
         };

@@ -87,6 +87,9 @@ impl World {
 
     /// A datagram has come to where a client may be.
     pub(crate) fn reach(&mut self, to: SocketAddr, from: SocketAddr, octets: &[u8]) {
+        if self.attack.as_mut().is_some_and(|attack| attack.hear(to, from, octets, self.now)) {
+            return;
+        }
         let Some(client) = self.callers.iter().position(|caller| caller.hears(to, self.now)) else {
             return self.figures.astray.push(self.now);
         };
@@ -127,6 +130,9 @@ impl World {
             }
             if octets[0] == DATA {
                 self.note_sent(client, octets.len() > DATA_LEN_MIN);
+            }
+            if let Some(attack) = &mut self.attack {
+                attack.overhear(&octets, self.dice.index(usize::MAX), self.now);
             }
             self.send(client, &octets);
         }

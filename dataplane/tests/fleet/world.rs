@@ -9,6 +9,7 @@ use dataplane::testing::START;
 use dataplane::testing::server::Place;
 use wireguard::time::Instant;
 
+use super::attack::Attack;
 use super::caller::Caller;
 use super::dice::Dice;
 use super::figures::Figures;
@@ -44,6 +45,8 @@ pub(crate) enum Event {
     Look(u8),
     /// The books of flows are looked at.
     Audit,
+    /// Somebody means ill.
+    Attack,
     /// Something that the operator had planned.
     Operate(Step),
 }
@@ -84,6 +87,7 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) operator: Operator,
     pub(crate) figures: Figures,
+    pub(crate) attack: Option<Attack>,
     /// Flows that went down with their server.
     pub(crate) cut: BTreeSet<u64>,
     /// Packets may be lost until then: a server has died and the router has not noticed.
@@ -108,6 +112,7 @@ impl World {
             ledger: Ledger::default(),
             operator: Operator::default(),
             figures: Figures::default(),
+            attack: None,
             cut: BTreeSet::new(),
             excused_until: Instant::ZERO,
             lives: 0,
@@ -168,6 +173,7 @@ impl World {
                 self.audit();
                 self.plan(AUDIT, Event::Audit);
             }
+            Event::Attack => self.act(),
             Event::Operate(step) => self.operate(step),
         }
     }
