@@ -145,6 +145,22 @@ fn an_attacker_who_knows_all_ids_gains_nothing() {
     });
 }
 
+/// Without the fleet's key nobody can aim at one server.
+#[test]
+fn ids_that_were_picked_with_another_key_spread_evenly() {
+    run(3, Scenario::random, |world| {
+        let owners = world.aim_with([0xaa; 32]);
+        let all: u32 = owners.values().sum();
+        let weights = world.operator.roll.active();
+        let whole: u32 = weights.iter().map(|(_, weight)| u32::from(*weight)).sum();
+        for (server, weight) in weights {
+            let (count, share) = (owners[&server], all * u32::from(weight) / whole);
+            assert!(count.abs_diff(share) < share / 10, "{count} instead of {share} for {server}");
+        }
+        assert!(all > 1000);
+    });
+}
+
 /// A server that dies takes its sessions and flows with it, and nobody else's.
 #[test]
 fn clients_of_a_dead_server_come_back_at_once() {

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::fleet::{Keys, Tables, View};
 use dataplane::testing::client::{self, Client};
 use dataplane::testing::server::Place;
 use dataplane::testing::{packets, site};
 use wireguard::message::{ClientId, DATA, DataHeader, put_client_id};
+use wireguard::secret::Secret;
 use wireguard::time::Instant;
 use zerocopy::IntoBytes;
 
@@ -93,7 +96,28 @@ fn remember(memory: &mut Memory, octets: &[u8], at: usize, now: Instant) {
     }
 }
 
+/// The ids of so many that a key makes the first server's.
+const IDS: u32 = 60_000;
+
 impl World {
+    /// Picks the ids that were one server's if the fleet had another key; gives how many of them each server really owns.
+    pub(crate) fn aim_with(&self, key: [u8; 32]) -> BTreeMap<u8, u32> {
+        let station = self.stations.values().next().unwrap();
+        let state = station.server.workers[0].state();
+        let right = state.fleet.view().unwrap();
+        let roll = &self.operator.roll;
+        let told = roll.fleet(|server| self.scenario.addresses(server));
+        let keys = Arc::new(Keys::new(&Secret::new(key)));
+        let way = (station.number, right.mtu());
+        let wrong = View::new(&told, way, &keys, &state.site, &mut Tables::default()).unwrap();
+        let mut owners = BTreeMap::new();
+        let ids = (1..IDS).map(|id| ClientId([id.to_le_bytes()[0], id.to_le_bytes()[1], 7]));
+        for id in ids.filter(|id| wrong.owner(wrong.row(*id)) == station.number) {
+            *owners.entry(right.owner(right.row(id))).or_default() += 1;
+        }
+        owners
+    }
+
     pub(crate) fn attack(&mut self) {
         let number = u32::try_from(self.callers.len()).unwrap();
         self.attack = Some(Attack::new(number, self.now));

@@ -9,6 +9,7 @@ use dataplane::fate::DropReason;
 use wireguard::time::Instant;
 
 use super::caller::Breach;
+use super::operator::Moved;
 
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
@@ -33,16 +34,14 @@ pub(crate) struct Figures {
     pub(crate) moves: u64,
     /// Packets from server to server, by what the receiver shall do.
     pub(crate) forwarded: BTreeMap<&'static str, u64>,
-    /// Changes of the fleet: the share of rows that each has moved, and the least that it could.
-    pub(crate) changes: Vec<(f64, f64)>,
+    /// What each change of the fleet has done.
+    pub(crate) changes: Vec<Moved>,
     /// Servers that have left it empty.
     pub(crate) departures: u64,
     /// How long requests took beyond the way to the nearest server.
     pub(crate) extra: Vec<Duration>,
     /// How long after they could have been, clients of a dead server were served again: with an id, and without.
     pub(crate) recovery: [Vec<Duration>; 2],
-    /// Sessions of the fullest server against its share by weight, each time that it was looked at.
-    pub(crate) balance: Vec<f64>,
     /// What servers dropped.
     pub(crate) drops: BTreeMap<&'static str, u64>,
 }
@@ -93,9 +92,13 @@ impl fmt::Display for Figures {
             "  {} flows, {} requests, {} initiations, {} moves, {changes} changes, {departures} departures",
             self.flows, self.requests, self.initiations, self.moves
         )?;
-        let moved: f64 = self.changes.iter().map(|(moved, _)| moved).sum();
-        let least: f64 = self.changes.iter().map(|(_, least)| least).sum();
-        writeln!(f, "  rows moved: {moved:.3} of the table, where {least:.3} had to")?;
+        let moved: f64 = self.changes.iter().map(|change| change.share).sum();
+        let least: f64 = self.changes.iter().map(|change| change.least).sum();
+        let fullest = self.changes.iter().map(|change| change.fullest).fold(0.0, f64::max);
+        writeln!(
+            f,
+            "  rows moved: {moved:.3} of the table, where {least:.3} had to; fullest server {fullest:.3} of its share"
+        )?;
         let all: u64 = self.forwarded.values().sum();
         let per_request = to_f64(all) / to_f64(self.requests.max(1));
         writeln!(f, "  between servers: {:?}, {per_request:.2} a request", self.forwarded)?;
@@ -103,9 +106,6 @@ impl fmt::Display for Figures {
         let steps = to_f64(walked) / to_f64(self.initiations.max(1));
         writeln!(f, "  steps of an initiation between servers: {steps:.2}")?;
         writeln!(f, "  extra latency (p50 / p90 / p99 / max): {}", quantiles(&self.extra))?;
-        let most = self.balance.iter().copied().fold(0.0, f64::max);
-        let mean = self.balance.iter().sum::<f64>() / to_f64(self.balance.len().max(1) as u64);
-        writeln!(f, "  fullest server against its share: mean {mean:.2}, most {most:.2}")?;
         for (name, recovery) in ["with an id", "stock"].iter().zip(&self.recovery) {
             if !recovery.is_empty() {
                 writeln!(f, "  served again, {name}: {}", quantiles(recovery))?;

@@ -62,7 +62,10 @@ impl Roll {
     }
 
     /// What servers are told.
-    fn item(&self, addresses: impl Fn(u8) -> (Option<Ipv4Addr>, Option<Ipv6Addr>)) -> Item {
+    pub(crate) fn fleet(
+        &self,
+        addresses: impl Fn(u8) -> (Option<Ipv4Addr>, Option<Ipv6Addr>),
+    ) -> Fleet {
         let members = self.members.iter().map(|(server, member)| {
             let (v4, v6) = addresses(*server);
             let state = match member.duty {
@@ -77,7 +80,7 @@ impl Roll {
             weights: weights.clone(),
         });
         let (members, past) = (members.collect(), past.collect());
-        Item::Fleet(Box::new(Fleet { generation: self.generation, members, past }))
+        Fleet { generation: self.generation, members, past }
     }
 
     /// The next membership. Of those before, servers have to know each once, and only what it gave to members that are
@@ -216,11 +219,11 @@ impl World {
         if !self.scenario.is_steered || !roll.members.contains_key(&server) {
             return;
         }
-        let item = roll.item(|server| self.scenario.addresses(server));
+        let fleet = roll.fleet(|server| self.scenario.addresses(server));
         let Some(station) = self.stations.get_mut(&server) else { return };
         if station.told < Some(roll.generation) {
             station.told = Some(roll.generation);
-            station.server.change(vec![item], self.now);
+            station.server.change(vec![Item::Fleet(Box::new(fleet))], self.now);
             station.is_due = true;
         }
     }
@@ -230,8 +233,7 @@ impl World {
     fn follow(&mut self, change: impl FnOnce(&mut BTreeMap<u8, Member>)) {
         let before = self.operator.roll.active();
         self.operator.roll.follow(change);
-        let moved = moved(&before, &self.operator.roll.active());
-        self.figures.changes.push(moved);
+        self.figures.changes.push(Moved::between(&before, &self.operator.roll.active()));
         let stations = self.stations.values();
         let servers: Vec<_> =
             stations.map(|station| (station.number, station.told.is_none())).collect();
@@ -334,19 +336,37 @@ impl World {
     }
 }
 
-/// The share of all rows whose owner is another one with other weights, and the least that it could be.
-fn moved(before: &[(u8, u16)], after: &[(u8, u16)]) -> (f64, f64) {
-    let table = |weights: &[(u8, u16)]| Table::build(fleet::keys().table, weights).unwrap();
-    let (old, new) = (table(before), table(after));
-    let moved = old.rows().iter().zip(new.rows()).filter(|(old, new)| old != new).count();
-    let share = |weights: &[(u8, u16)], server: u8| {
-        let all: f64 = weights.iter().map(|(_, weight)| f64::from(*weight)).sum();
-        let own = weights.iter().filter(|(other, _)| *other == server);
-        own.map(|(_, weight)| f64::from(*weight)).sum::<f64>() / all
-    };
-    let gained = |(server, _): &(u8, u16)| share(after, *server) - share(before, *server);
-    let least = after.iter().map(gained).filter(|gained| *gained > 0.0).sum();
-    (to_f64(moved as u64) / to_f64(ROWS as u64), least)
+/// What a change has done to the owner table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    /// The share of all rows whose owner is another one.
+    pub(crate) share: f64,
+    /// The least that it could be.
+    pub(crate) least: f64,
+    /// The rows of the fullest server against its share by weight.
+    pub(crate) fullest: f64,
+}
+
+impl Moved {
+    fn between(before: &[(u8, u16)], after: &[(u8, u16)]) -> Self {
+        let table = |weights: &[(u8, u16)]| Table::build(fleet::keys().table, weights).unwrap();
+        let (old, new) = (table(before), table(after));
+        let moved = old.rows().iter().zip(new.rows()).filter(|(old, new)| old != new).count();
+        let part = |count: usize| to_f64(count as u64) / to_f64(ROWS as u64);
+        let gained = |(server, _): &(u8, u16)| share(after, *server) - share(before, *server);
+        let least = after.iter().map(gained).filter(|gained| *gained > 0.0).sum();
+        let fill = after.iter().filter(|(_, weight)| *weight > 0).map(|(server, _)| {
+            let own = new.rows().iter().filter(|owner| *owner == server).count();
+            part(own) / share(after, *server)
+        });
+        Self { share: part(moved), least, fullest: fill.fold(0.0, f64::max) }
+    }
+}
+
+fn share(weights: &[(u8, u16)], server: u8) -> f64 {
+    let all: f64 = weights.iter().map(|(_, weight)| f64::from(*weight)).sum();
+    let own = weights.iter().filter(|(other, _)| *other == server);
+    own.map(|(_, weight)| f64::from(*weight)).sum::<f64>() / all
 }
 
 fn weight(dice: &mut Dice) -> u16 {

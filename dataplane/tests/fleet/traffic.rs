@@ -10,11 +10,9 @@ use wireguard::message::{DATA, DATA_LEN_MIN, INITIATION};
 use wireguard::time::Instant;
 
 use super::caller::Orphan;
-use super::figures::to_f64;
 use super::flow::{Mark, Segment, Sent, Verdict};
 use super::plan::WORKERS;
 use super::router::client_delay;
-use super::station::Station;
 use super::world::{Event, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -186,28 +184,13 @@ impl World {
         }
     }
 
-    /// What should have arrived by now, and how sessions are spread.
+    /// What should have arrived by now.
     pub(crate) fn audit(&mut self) {
-        self.weigh();
         for ((flow, is_request, number), sent) in self.ledger.overdue(self.now) {
             let client = usize::try_from(flow >> 32).unwrap();
             if !self.excuses(client, sent.at) && !self.cut.contains(&flow) {
                 self.figures.lost.push((sent.at, flow, is_request, number));
             }
-        }
-    }
-
-    /// How much fuller than its share the fullest server is.
-    fn weigh(&mut self) {
-        let active = self.operator.roll.active();
-        let sessions = |server: &u8| self.stations.get(server).map_or(0, Station::sessions) as u64;
-        let all: u64 = active.iter().map(|(server, _)| sessions(server)).sum();
-        let weights: f64 = active.iter().map(|(_, weight)| f64::from(*weight)).sum();
-        let fill = active.iter().map(|(server, weight)| {
-            to_f64(sessions(server)) * weights / (f64::from(*weight) * to_f64(all))
-        });
-        if all > 0 {
-            self.figures.balance.push(fill.fold(0.0, f64::max));
         }
     }
 
