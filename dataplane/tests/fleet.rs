@@ -34,6 +34,9 @@ mod operator;
 #[path = "fleet/plan.rs"]
 mod plan;
 #[cfg(test)]
+#[path = "fleet/roll.rs"]
+mod roll;
+#[cfg(test)]
 #[path = "fleet/router.rs"]
 mod router;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use dataplane::fate::DropReason;
 use wireguard::time::Instant;
 
 use super::caller::Breach;
-use super::operator::Moved;
+use super::roll::Moved;
 
 #[derive(Debug, Default)]
 pub(crate) struct Figures {

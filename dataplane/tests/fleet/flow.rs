@@ -70,7 +70,7 @@ impl Segment {
         let mut payload = self.flow.to_be_bytes().to_vec();
         payload.extend(self.number.to_be_bytes());
         payload.extend([u8::from(self.is_request), self.mark as u8]);
-        let filling = (self.flow ^ u64::from(self.number) * 77) % 1200;
+        let filling = (self.flow ^ (u64::from(self.number) * 77)) % 1200;
         payload.resize(payload.len() + usize::try_from(filling).unwrap(), 0x5a);
         payload
     }

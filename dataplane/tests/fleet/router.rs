@@ -57,7 +57,7 @@ pub(crate) fn server_delay(
     dice: &mut Dice,
 ) -> Option<Duration> {
     let Path { loss, delay: (least, most), spread: late } = scenario.path;
-    let range = usize::try_from((most - least).as_millis()).unwrap() + 1;
+    let range = usize::try_from(most.saturating_sub(least).as_millis()).unwrap() + 1;
     let own = spread(&(scenario.seed, ends.0.min(ends.1), ends.0.max(ends.1)), range);
     let late = dice.duration(Duration::ZERO, late);
     (!dice.permille(loss)).then(|| least + Duration::from_millis(own as u64) + late)
