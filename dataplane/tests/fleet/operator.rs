@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dataplane::testing::{UNIX, unix};
 use shm::message::Item;
+use wireguard::limits::REJECT_AFTER_TIME;
 use wireguard::time::Instant;
 
 use super::dice::Dice;
@@ -218,14 +219,15 @@ impl World {
         self.schedule(WITHDRAWAL, Step::Leave(server));
     }
 
-    /// Who has run empty is asked no more, and when all know so, is no member any more.
+    /// Who has run empty is asked no more. It is known as one that was there for as long as a session of its may live,
+    /// so that who has one yet is called at once.
     fn leave(&mut self, server: u8) {
         self.cut_flows_of(server);
         self.orphan_clients_of(server, TELLING);
         self.follow(|members| members.get_mut(&server).unwrap().duty = Duty::Down);
         self.figures.departures += 1;
-        self.schedule(PHASE, Step::Remove(server));
         self.schedule(PHASE, Step::Stop(server));
+        self.schedule(REJECT_AFTER_TIME, Step::Remove(server));
     }
 
     /// A server dies; routers and the others notice later.
