@@ -98,11 +98,10 @@ fn change(member: &mut Table, edit: Edit) {
         Edit::State(MemberState::Down) => "down",
     };
     put(member, "state", state.into());
-    match edit {
-        Edit::State(MemberState::Draining { deadline: Some(deadline) }) => {
-            put(member, "deadline", time(deadline).into());
-        }
-        _ => drop(member.remove("deadline")),
+    if let Edit::State(MemberState::Draining { deadline: Some(deadline) }) = edit {
+        put(member, "deadline", time(deadline).into());
+    } else {
+        member.remove("deadline");
     }
 }
 
