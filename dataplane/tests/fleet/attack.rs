@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use dataplane::fleet::{Keys, Tables, View};
 use dataplane::testing::client::{self, Client};
+use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::server::Place;
-use dataplane::testing::{packets, site};
+use dataplane::testing::{fleet, site};
+use wire::fleet::{Header, Step};
+use wire::udp;
 use wireguard::message::{ClientId, DATA, DataHeader, put_client_id};
 use wireguard::secret::Secret;
 use wireguard::time::Instant;
@@ -127,13 +130,14 @@ impl World {
     pub(crate) fn act(&mut self) {
         let Some(mut attack) = self.attack.take() else { return };
         attack.acts += 1;
-        match self.dice.below(6) {
+        match self.dice.below(7) {
             0 => self.shake_hands(&mut attack.known),
             1 => self.shake_hands(&mut attack.unknown),
             2 => self.replay(&attack.datagrams),
             3 => self.make_up(),
             4 => self.pass_on(&attack.passed, false),
-            _ => self.pass_on(&attack.passed, true),
+            5 => self.pass_on(&attack.passed, true),
+            _ => self.inject(),
         }
         self.attack = Some(attack);
         self.plan(PAUSE, Event::Attack);
@@ -211,5 +215,29 @@ impl World {
             let place = Place::Wire { port: 0, worker: self.dice.index(2) };
             self.plan(Duration::ZERO, Event::Arrive(server, place, frame));
         }
+    }
+
+    /// An inner packet for a client, as if a member had passed it on, with a guessed proof.
+    fn inject(&mut self) {
+        let victim = self.dice.index(self.callers.len()) as u64;
+        let (flow, number) = (victim << 32 | 1, 1 << 30);
+        let reply = Segment { flow, is_request: false, number, mark: Mark::Going };
+        let step = [Step::Direct, Step::First, Step::Ask, Step::No][self.dice.index(4)];
+        let generation = self.operator.roll.generation;
+        let proof = u32::try_from(self.dice.below(1 << 32)).unwrap();
+        let header = Header { generation, step, inner: true, proof, ..fleet::DIRECT };
+        let mut datagram = vec![0; wire::fleet::HEADER_LEN];
+        datagram.extend(reply.packet());
+        wire::fleet::emit(&mut datagram, 50_000, &header).unwrap();
+        let (from, to) = (self.any_server(), self.any_server());
+        let (from, own) = (self.scenario.addresses(from), self.scenario.addresses(to));
+        let ip = match (from.0.zip(own.0), from.1.zip(own.1)) {
+            (Some((from, own)), _) => Ip::new(from, own),
+            (None, Some((from, own))) => Ip::new(from, own),
+            (None, None) => return,
+        };
+        let frame = packets::from_gateway(&ip.packet(udp::PROTOCOL, &datagram));
+        let place = Place::Wire { port: 0, worker: 0 };
+        self.plan(Duration::ZERO, Event::Arrive(to, place, frame));
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Figures {
     pub(crate) lost: Vec<(Instant, u64, bool, u32)>,
     /// Datagrams to where no client is.
     pub(crate) astray: Vec<Instant>,
-    /// Requests that nobody sent, or that came too late.
+    /// Segments that nobody sent, or that came too late.
     pub(crate) unexpected: usize,
     /// Flows that ended with their server.
     pub(crate) cut_flows: usize,

@@ -166,9 +166,19 @@ impl World {
         }
     }
 
-    /// New servers join without a weight, and get it when all know them.
+    /// New servers join.
     pub(crate) fn join(&mut self, count: usize) {
-        let joining: Vec<u8> = (0..count).map(|_| self.fresh()).collect();
+        let joining = (0..count).map(|_| self.fresh()).collect();
+        self.enlist(joining);
+    }
+
+    /// A server that had died is there again, under its number, and knows nothing.
+    pub(crate) fn revive(&mut self, server: u8) {
+        self.enlist(vec![server]);
+    }
+
+    /// Starts servers, members without a weight at first, that get it when all know them.
+    fn enlist(&mut self, joining: Vec<u8>) {
         for server in &joining {
             self.start(*server);
         }

@@ -111,8 +111,17 @@ impl World {
 
     fn replied(&mut self, client: usize, reply: &Segment) {
         assert!(!reply.is_request && reply.client() == client, "{reply:?} came to {client}");
-        self.ledger.arrive(reply);
+        let is_known = self.ledger.arrive(reply).is_some() || reply.mark == Mark::Reset;
+        if !is_known {
+            self.wonder(reply.flow);
+        }
         self.callers[client].take(reply);
+    }
+
+    /// Something has come that is not under way.
+    fn wonder(&mut self, flow: u64) {
+        let is_explained = self.cut.contains(&flow) || self.late.contains(&flow);
+        self.figures.unexpected += usize::from(!is_explained);
     }
 
     /// Sends what a client has to say, and sees to its timer.
@@ -149,8 +158,8 @@ impl World {
         assert!(request.is_request, "{request:?} went the wrong way");
         let sent = self.ledger.arrive(&request);
         let client = request.client();
-        if sent.is_none() && !self.cut.contains(&request.flow) {
-            self.figures.unexpected += 1;
+        if sent.is_none() {
+            self.wonder(request.flow);
         }
         let extra = sent.filter(|sent| sent.was_connected).map(|sent| self.now.since(sent.at));
         self.figures.extra.extend(extra.map(|time| time.saturating_sub(client_delay(client))));
@@ -188,7 +197,9 @@ impl World {
     pub(crate) fn audit(&mut self) {
         for ((flow, is_request, number), sent) in self.ledger.overdue(self.now) {
             let client = usize::try_from(flow >> 32).unwrap();
-            if !self.excuses(client, sent.at) && !self.cut.contains(&flow) {
+            if self.excuses(client, sent.at) {
+                self.late.insert(flow);
+            } else if !self.cut.contains(&flow) {
                 self.figures.lost.push((sent.at, flow, is_request, number));
             }
         }

@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) attack: Option<Attack>,
     /// Flows that went down with their server.
     pub(crate) cut: BTreeSet<u64>,
+    /// Flows of which something may come later than it should.
+    pub(crate) late: BTreeSet<u64>,
     /// Packets may be lost until then: a server has died and the router has not noticed.
     pub(crate) excused_until: Instant,
     /// Servers that were started so far.
@@ -114,6 +116,7 @@ impl World {
             figures: Figures::default(),
             attack: None,
             cut: BTreeSet::new(),
+            late: BTreeSet::new(),
             excused_until: Instant::ZERO,
             lives: 0,
             events: BinaryHeap::new(),
