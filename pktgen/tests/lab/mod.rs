@@ -9,6 +9,15 @@ pub(crate) mod control;
 #[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/dataplane.rs"]
 pub(crate) mod dataplane;
+#[allow(dead_code, reason = "not every test runs it")]
+#[path = "../../../dataplane/tests/lab/boringtun.rs"]
+pub(crate) mod boringtun;
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "../../../dataplane/tests/lab/icmp.rs"]
+pub(crate) mod icmp;
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "../../../dataplane/tests/lab/traffic.rs"]
+pub(crate) mod traffic;
 #[path = "../../../dataplane/tests/lab/keys.rs"]
 pub(crate) mod keys;
 #[allow(dead_code, reason = "others use the rest")]
