@@ -219,7 +219,7 @@ impl Attached {
                 Ok(()) => sending.advance(now),
                 Err(WriteError::Full) => break,
                 Err(WriteError::Corrupt(_)) => return Err("the commands ring is corrupt"),
-                Err(WriteError::TooManyAddresses(_) | WriteError::NotOpen | WriteError::Open) => {
+                Err(WriteError::TooMany(_) | WriteError::NotOpen | WriteError::Open) => {
                     return Err("a transaction could not be written");
                 }
             }

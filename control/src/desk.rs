@@ -74,6 +74,19 @@ pub struct Server {
     pub peers_max: u32,
 }
 
+/// How the dataplane sees its fleet, as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FleetSeen {
+    /// Its own number.
+    pub server: u8,
+    /// The generation in force; 0 when none is.
+    pub generation: u16,
+    /// The digest over its owner table; 0 when there is none.
+    pub digest: u64,
+    /// Client ids that it holds; [`u64::MAX`] when they are not counted.
+    pub held: u64,
+}
+
 /// How desk and dataplane stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -83,6 +96,8 @@ pub struct Status {
     pub trouble: Option<String>,
     /// Who it is, as it said when it was last attached.
     pub server: Option<Server>,
+    /// How it sees its fleet, if it is in one.
+    pub fleet: Option<FleetSeen>,
     /// The last transaction that it has put in force.
     pub transaction: u64,
     /// When it was last heard, since the Unix epoch.

@@ -84,7 +84,8 @@ impl Lives {
                 | Event::Lost(_)
                 | Event::PeerExpired { .. }
                 | Event::Surveyed { .. }
-                | Event::Server { .. } => {}
+                | Event::Server { .. }
+                | Event::Fleet { .. } => {}
             }
         }
     }

@@ -15,7 +15,7 @@ use shm::counters::Block;
 use shm::events::Teller;
 use shm::limits::ITEMS_MAX;
 use shm::mapping::Mapping;
-use shm::message::{Event, Item, NextHop, Peer, PublicKey, Scope};
+use shm::message::{Event, Fleet, Item, NextHop, Peer, PublicKey, Scope};
 use shm::transaction::{Obstacle, Reader, Reason, Received, Transaction};
 use shm::{Dataplane, Error, Place};
 
@@ -36,6 +36,8 @@ pub struct Tables {
     pub next_hops: BTreeMap<u32, NextHop>,
     /// Routes.
     pub routes: BTreeMap<IpNet, u32>,
+    /// The fleet.
+    pub fleet: Option<Fleet>,
     /// The last transaction in force.
     pub transaction: u64,
     /// How many snapshots were put in force.
@@ -67,6 +69,7 @@ impl Tables {
             self.peers.clear();
             self.next_hops.clear();
             self.routes.clear();
+            self.fleet = None;
             self.snapshots += 1;
         } else {
             self.deltas += 1;
@@ -79,6 +82,8 @@ impl Tables {
                 Item::RouteRemove(prefix) => drop(self.routes.remove(&prefix)),
                 Item::NextHop { id, hop } => drop(self.next_hops.insert(id, hop)),
                 Item::NextHopRemove(id) => drop(self.next_hops.remove(&id)),
+                Item::Fleet(fleet) => self.fleet = Some(*fleet),
+                Item::FleetRemove => self.fleet = None,
             }
         }
         self.transaction = transaction.id;

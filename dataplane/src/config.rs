@@ -32,6 +32,8 @@ pub struct Config {
     pub local: Option<LocalConfig>,
     /// The name by which control finds this dataplane.
     pub instance: String,
+    /// Which server of a fleet this is.
+    pub fleet: Option<FleetConfig>,
     /// How many peers there is room for.
     pub peers_max: u32,
     /// How many routes there is room for beside those to peers' own addresses.
@@ -87,6 +89,17 @@ pub struct LocalConfig {
     pub interface: String,
     /// Inner addresses and prefixes that are delivered to it.
     pub addresses: Vec<IpNet>,
+}
+
+/// What the servers of a fleet have in common, and what tells this one apart.
+#[derive(Clone, Debug)]
+pub struct FleetConfig {
+    /// This server's number.
+    pub server: u8,
+    /// The fleet's key.
+    pub key: Secret,
+    /// Largest IP packet on the way between servers, octets.
+    pub mtu: u16,
 }
 
 /// What is wrong with a configuration, where, and what to do about it.

@@ -107,6 +107,14 @@ counters! {
     delivered,
     /// Frames whose purpose is fulfilled: keepalives, learned neighbour messages, handshake messages.
     consumed,
+    /// Packets that went on to another server of the fleet.
+    passed_on,
+    /// Packets that another server has passed on to this one.
+    passed_here,
+    /// ICMP errors about messages to clients of this server.
+    reports,
+    /// Clients called because their server is gone.
+    prompts,
     /// Frames put into other workers' rings and into the handshake ring.
     handed_over,
     /// Frames that wait now for a session or a neighbour (a gauge).

@@ -10,6 +10,7 @@ use wireguard::noise::{Identified, Keys};
 use wireguard::session::{Indices, Role};
 use wireguard::time::Instant;
 
+use crate::fleet::{Membership, Passage};
 use crate::frame::Endpoint;
 use crate::limits::{JOBS_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_SPARE, SURVEY_ROWS, TASKS_OUT_MAX};
 use crate::neighbours::{Heard, Name};
@@ -25,13 +26,16 @@ pub struct Message {
     pub endpoint: Endpoint,
     /// The client id that it bore or shall bear; its octets in the message are zeros.
     pub client_id: ClientId,
+    /// Another server knows who has sent it, and that it is this server's.
+    pub named: bool,
 }
 
 impl Message {
     /// Copies a message; none is longer than an initiation.
     pub fn new(octets: &[u8], endpoint: Endpoint, client_id: ClientId) -> Option<Self> {
+        let len = octets.len();
         let mut message =
-            Self { octets: [0; INITIATION_LEN], len: octets.len(), endpoint, client_id };
+            Self { octets: [0; INITIATION_LEN], len, endpoint, client_id, named: false };
         message.octets.get_mut(..octets.len())?.copy_from_slice(octets);
         Some(message)
     }
@@ -51,6 +55,8 @@ pub enum Job {
     Identified(Box<(Identified, Message)>),
     /// Begin a handshake with this peer (its number on the server).
     Initiate(u32, Endpoint),
+    /// Begin a handshake with the peers that have this client id, who speak from there.
+    Prompt(ClientId, Endpoint),
     /// Forget the handshake under way with this peer.
     Abandon(u32),
     /// These peers are no more: forget all of them, then let the token go.
@@ -67,6 +73,12 @@ pub enum Order {
     Install(Box<Install>),
     /// Send a handshake message of this peer (its number on the worker).
     Send(u32, Message),
+    /// Pass a message on to the server that has the client with this id.
+    PassOn(Box<(Message, ClientId, Passage)>),
+    /// Call this peer (its number on the worker) at this address, unless it is here.
+    Call(u32, Endpoint),
+    /// The fleet is another than before. The keeper keeps the former view; then the token goes.
+    Fleet(Membership, Token),
     /// Another worker has heard of a neighbour.
     Learned(Name, Heard),
     /// Peers of this worker (their numbers on it) are new, changed, or, without a setup, no more. Then the

@@ -91,10 +91,26 @@ reasons! {
     DosMessage = "dos_message",
     /// The first MAC is not made with our public key.
     DosMac1 = "dos_mac1",
-    /// Sealed for another server of the fleet.
+    /// Sealed for a server that the fleet does not have.
     SteerForeignServer = "steer_foreign_server",
     /// Sealed for a worker that this server does not have.
     SteerForeignWorker = "steer_foreign_worker",
+    /// For whichever server has this client, while control has not told which there are.
+    SteerUntold = "steer_untold",
+    /// Sealed for a session that has ended with its server.
+    SteerDeadSession = "steer_dead_session",
+    /// Passed on to us by another server, but not ours; nothing is passed on by its index twice.
+    SteerMisdirected = "steer_misdirected",
+    /// Passed on by more servers than any view of the fleet explains.
+    SteerHops = "steer_hops",
+    /// Passed on under a membership that is nowhere near ours.
+    SteerGeneration = "steer_generation",
+    /// To the fleet's port, but not from a member, or without a member's proof.
+    SteerOutsider = "steer_outsider",
+    /// From a member, but with a header that means nothing.
+    SteerHeader = "steer_header",
+    /// Does not fit the way to the server that has its client.
+    SteerTooBig = "steer_too_big",
     /// No session has this receiver index.
     WireguardUnknownIndex = "wireguard_unknown_index",
     /// The session is past its 180 seconds or its messages.

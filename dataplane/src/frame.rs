@@ -6,6 +6,7 @@ use wire::Malformed;
 use wireguard::message::ClientId;
 
 use crate::fate::{DropReason, Fate};
+use crate::fleet::Passage;
 use crate::neighbours::LinkAddress;
 use crate::packet::{Address, Ip};
 use crate::stages::route::NextHop;
@@ -78,6 +79,10 @@ pub enum Kind {
     Datagram,
     /// An outer IP packet that shall go to `note.endpoint.remote`.
     Outer,
+    /// An ICMP error about a WireGuard message of this fleet, from its IP header.
+    Report,
+    /// A whole IP packet that shall go to the server `note.passage` names; of a frame made here only the message.
+    Foreign,
     /// A question for the link address of `note.endpoint.remote`, to be written.
     Question,
 }
@@ -137,6 +142,8 @@ pub struct Note {
     pub next_hop: NextHop,
     /// The packet is an error that we made of one that came from there.
     pub turned: bool,
+    /// How another server has passed it on, or shall get it.
+    pub passage: Option<Passage>,
 }
 
 impl Note {
@@ -156,6 +163,7 @@ impl Note {
         self.client_id = ClientId::ZERO;
         self.next_hop = NextHop::None;
         self.turned = false;
+        self.passage = None;
     }
 
     /// A note that knows only the entry.
@@ -172,6 +180,7 @@ impl Note {
             counter: 0,
             next_hop: NextHop::None,
             turned: false,
+            passage: None,
         }
     }
 }
@@ -327,7 +336,7 @@ mod tests {
 
     #[test]
     fn frames_and_notes_stay_small() {
-        assert_eq!((size_of::<Frame<'_>>(), size_of::<Note>()), (40, 96));
+        assert_eq!((size_of::<Frame<'_>>(), size_of::<Note>()), (40, 104));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use zerocopy::FromBytes;
 use crate::counters::Counters;
 use crate::exchange::{Exchange, Install, Job, Message, Order};
 use crate::fate::DropReason;
+use crate::fleet::Shared;
 use crate::limiter::Limiter;
 use crate::registry::{Peer, Registry};
 use crate::site::{local_number, owner};
@@ -57,6 +58,8 @@ pub struct Directory {
     pub permutation: Permutation,
     /// This server's number in the fleet.
     pub server: u8,
+    /// The other servers.
+    pub fleet: Shared,
 }
 
 /// One handshake thread's state.
@@ -133,6 +136,7 @@ impl Handshaker {
                 self.identified(identified, &message, now)
             }
             Job::Initiate(peer, endpoint) => return self.initiate(peer, endpoint, now),
+            Job::Prompt(id, endpoint) => return self.prompt(id, endpoint),
             Job::Abandon(peer) => return self.abandon(peer),
             Job::Forget(peers, _token) => {
                 return peers.iter().for_each(|peer| self.forget(*peer));

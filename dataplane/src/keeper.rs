@@ -3,6 +3,7 @@
 
 mod border;
 mod claims;
+mod fleet;
 mod install;
 mod numbers;
 mod plan;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use shm::message::Event;
 use shm::transaction::Transaction;
 use wireguard::cookie::Secrets;
 use wireguard::index::{Layout, Permutation};
@@ -24,20 +26,25 @@ use wireguard::time::Instant;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::exchange::Exchange;
+use crate::fleet::{Fleet, Holdings, Keys, Membership, Shared};
 use crate::handshake::{Directory, Handshaker, Random};
-use crate::limits::{PEERS_SPARE, SLOTS_PER_PEER, SLOTS_SPARE};
+use crate::limiter::Limiter;
+use crate::limits::{
+    ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND, PEERS_SPARE, SLOTS_PER_PEER, SLOTS_SPARE,
+};
 use crate::neighbours::Neighbours;
 use crate::pipeline::State;
 use crate::registry::Registry;
 use crate::site::{Site, local_number, owner};
 use crate::stages::dos::Defence;
 use crate::stages::route::{Limits, Routes, Unbuildable};
-use crate::stages::steer::Owner;
+use crate::stages::steer::{Owner, Prompts};
 use crate::stages::wireguard::sessions::{Room, Sessions, Setup};
 use crate::wall::WallClock;
 
+use fleet::FleetTables;
 use install::{Installation, Progress};
-use plan::setup_of;
+use plan::{Plan, setup_of};
 use tables::{Entered, Scene, Tables};
 
 pub use border::Border;
@@ -95,14 +102,11 @@ pub struct Keeper {
     room: Room,
     peers_max: u32,
     counters: Vec<Arc<Counters>>,
-    cookie_master: Secret,
+    fleet: FleetTables,
     wall: Arc<WallClock>,
     random: Random,
     start: Start,
 }
-
-/// The place of this server in its fleet, until there is one.
-const SERVER: u8 = 0;
 
 impl Keeper {
     /// A server that knows itself and nobody else yet.
@@ -110,12 +114,12 @@ impl Keeper {
         let mut random = Random::from_seed(start.seed);
         let (workers, threads) = (config.workers.len(), config.handshake_threads);
         let local: Vec<_> = config.local.iter().flat_map(|local| local.addresses.clone()).collect();
-        let directory = directory(config, &mut random);
+        let keys = Arc::new(keys(config, &mut random));
+        let fleet = fleet(config);
+        let directory = directory(config, &keys, &fleet);
         let tables = Tables::new(&local, (config.peers_max, config.routes_max), random.next_u64())
             .map_err(Error::Routes)?;
         let room = room(config.peers_max, workers, threads)?;
-        let mut cookie_master = Secret::zero();
-        random.fill_bytes(cookie_master.octets_mut());
         Ok(Self {
             site: Arc::new(site),
             directory: Arc::new(directory),
@@ -126,7 +130,7 @@ impl Keeper {
             room,
             peers_max: config.peers_max,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
-            cookie_master,
+            fleet: FleetTables::new(config, keys, fleet),
             wall: Arc::new(WallClock::new(start.unix, start.now)),
             random,
             start,
@@ -135,9 +139,12 @@ impl Keeper {
 
     /// Enters a transaction before the first worker is there.
     pub fn load(&mut self, transaction: Transaction) -> Result<(), Refused> {
-        let plan = self.tables.plan(transaction, scene(&self.site, &self.directory))?;
-        self.tables.enter(plan, &self.directory.registry)?;
+        let plan = self.plan(transaction)?;
+        let Entered { fleet, .. } = self.tables.enter(plan, &self.directory.registry)?;
         self.routes = self.tables.rib.publish();
+        if let Some(membership) = fleet {
+            self.directory.fleet.replace(membership);
+        }
         Ok(())
     }
 
@@ -147,16 +154,29 @@ impl Keeper {
     /// When the one before is not done.
     pub fn begin(&mut self, transaction: Transaction) -> Result<(), Refused> {
         assert!(self.installation.is_none(), "one transaction after the other");
-        let plan = self.tables.plan(transaction, scene(&self.site, &self.directory))?;
+        let plan = self.plan(transaction)?;
         let routes_change = !plan.changes.is_empty();
-        let Entered { set, gone } = self.tables.enter(plan, &self.directory.registry)?;
+        let Entered { set, gone, fleet } = self.tables.enter(plan, &self.directory.registry)?;
         let routes = routes_change.then(|| {
             let routes = self.tables.rib.publish();
             let former = std::mem::replace(&mut self.routes, Arc::clone(&routes));
             (routes, former)
         });
-        self.installation = Some(Installation::new(set, routes, gone, &self.exchange));
+        let fleet = fleet.map(|membership| {
+            let former = self.directory.fleet.replace(membership.clone());
+            (membership, former)
+        });
+        self.installation = Some(Installation::new(set, (routes, fleet), gone, &self.exchange));
         Ok(())
+    }
+
+    fn plan(&mut self, transaction: Transaction) -> Result<Plan, Refused> {
+        let scene = Scene {
+            site: &self.site,
+            identity: &self.directory.identity,
+            registry: &self.directory.registry,
+        };
+        self.tables.plan(transaction, scene, &mut self.fleet)
     }
 
     /// Goes on with the transaction under way; true when it is in force from now on.
@@ -173,6 +193,14 @@ impl Keeper {
                 false
             }
         }
+    }
+
+    /// Goes on with what the fleet asks of the keeper; gives how this server sees the fleet.
+    fn fleet_turn(&mut self, now: Instant) -> Option<Event> {
+        let fleet = self.directory.fleet.get();
+        let view = fleet.view().map(Arc::as_ref);
+        self.fleet.turn(view, &self.wall, now);
+        self.fleet.event(view)
     }
 
     /// Whether nothing is under way.
@@ -208,17 +236,20 @@ impl Keeper {
     /// The state of worker number `worker`, before it starts.
     pub fn state(&mut self, worker: usize) -> State {
         let now = self.start.now;
-        let secrets = Secrets::new(self.cookie_master.clone(), self.start.unix);
+        let secrets = Secrets::new(self.fleet.keys.cookie_master.clone(), self.start.unix);
         State {
             site: Arc::clone(&self.site),
             routes: Arc::clone(&self.routes),
             counters: self.counters.get(worker).map(Arc::clone).unwrap_or_default(),
             owner: Owner {
                 permutation: self.directory.permutation.clone(),
-                server: SERVER,
+                server: self.directory.server,
                 worker: u8::try_from(worker).unwrap_or(u8::MAX),
                 workers: self.site.workers,
             },
+            fleet: self.directory.fleet.get(),
+            prompts: Prompts::new(Arc::clone(&self.exchange), self.random.next_u64()),
+            too_big: Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST),
             sessions: self.sessions(worker, now),
             neighbours: Neighbours::new(self.random.next_u64(), now),
             defence: Defence::new(
@@ -236,8 +267,7 @@ impl Keeper {
     /// A worker's sessions, with the peers that it owns by now.
     fn sessions(&mut self, worker: usize, now: Instant) -> Sessions {
         let random = Random::from_rng(&mut self.random);
-        let mut sessions =
-            Sessions::new(worker, self.room, Arc::clone(&self.exchange), (random, now));
+        let mut sessions = Sessions::new(worker, self.room, self.surroundings(), (random, now));
         let workers = self.site.workers;
         self.directory.registry.for_each(|peer| {
             if owner(peer.number, workers) == worker {
@@ -246,6 +276,10 @@ impl Keeper {
             }
         });
         sessions
+    }
+
+    fn surroundings(&self) -> (Arc<Exchange>, Fleet) {
+        (Arc::clone(&self.exchange), self.directory.fleet.get())
     }
 
     /// The state of handshake thread number `thread`.
@@ -267,18 +301,30 @@ impl Keeper {
     }
 }
 
-const fn scene<'a>(site: &'a Site, directory: &'a Directory) -> Scene<'a> {
-    Scene { site, identity: &directory.identity, registry: &directory.registry }
+/// The fleet's keys, or those of a server that is alone, which nobody else needs to know.
+fn keys(config: &Config, random: &mut Random) -> Keys {
+    if let Some(fleet) = &config.fleet {
+        return Keys::new(&fleet.key);
+    }
+    let mut own = Secret::zero();
+    random.fill_bytes(own.octets_mut());
+    Keys::new(&own)
 }
 
-fn directory(config: &Config, random: &mut Random) -> Directory {
-    let mut key = [0; 8];
-    random.fill_bytes(&mut key);
+fn fleet(config: &Config) -> Fleet {
+    if config.fleet.is_none() {
+        return Fleet::alone();
+    }
+    Fleet { membership: Membership::Untold, holdings: Arc::new(Holdings::new()) }
+}
+
+fn directory(config: &Config, keys: &Keys, fleet: &Fleet) -> Directory {
     Directory {
         identity: Identity::new(config.private_key.clone()),
         registry: Registry::default(),
-        permutation: Permutation::new(key, Layout::default()),
-        server: SERVER,
+        permutation: Permutation::new(keys.permutation, Layout::default()),
+        server: config.fleet.as_ref().map_or(0, |fleet| fleet.server),
+        fleet: Shared::new(fleet.clone()),
     }
 }
 

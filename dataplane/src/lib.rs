@@ -15,6 +15,7 @@ pub mod worker;
 pub mod device;
 pub mod held;
 pub mod site;
+pub mod fleet;
 pub mod neighbours;
 pub mod table;
 pub mod exchange;

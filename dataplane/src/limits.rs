@@ -34,6 +34,34 @@ pub const SLOTS_PER_PEER: usize = 4;
 /// Spare session slots per worker and handshake thread, so that retired indices rest before they are issued again.
 pub const SLOTS_SPARE: usize = 256;
 
+/// Clients whose server is gone that one worker calls per second; a handshake each, as [`OWN_INITIATIONS_PER_SECOND`].
+pub const PROMPTS_PER_SECOND: u32 = 2_000;
+/// Those that may be called at once.
+pub const PROMPTS_BURST: u32 = 1_000;
+
+/// How long a client that was called is left alone: as long as it would wait for an answer itself.
+pub const PROMPT_INTERVAL: Duration = wireguard::limits::REKEY_TIMEOUT;
+
+/// How long a client that this server calls counts as held here: until the next try.
+pub const CALLING_TIME: Duration = Duration::from_secs(15);
+
+/// Clients that a worker remembers to have called.
+pub const PROMPTS_REMEMBERED: usize = 4096;
+
+/// Peers with one client id that are called; more are not told apart.
+pub const PROMPTS_PER_ID: usize = 4;
+
+/// Octets that carrying a packet to another server takes at most: IPv6, UDP, GRE with key and proof.
+pub const FLEET_OVERHEAD: usize = 40 + 20;
+
+const _: () = assert!(FLEET_MTU_MIN as usize == MTU_MIN as usize + FLEET_OVERHEAD);
+
+/// Smallest MTU of the way between servers: a packet as [`MTU_MIN`] has it, carried.
+pub const FLEET_MTU_MIN: u16 = MTU_MIN + 60;
+
+/// How often the ids are counted that a server holds which is to be emptied.
+pub const HELD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Orders (session installs, messages to send, neighbours) waiting for one worker.
 pub const ORDERS_MAX: usize = 4096;
 

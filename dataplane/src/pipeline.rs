@@ -7,6 +7,8 @@ use ::wireguard::time::Instant;
 
 use crate::burst::Burst;
 use crate::counters::Counters;
+use crate::fleet::Fleet;
+use crate::limiter::Limiter;
 use crate::neighbours::Neighbours;
 use crate::site::Site;
 use crate::stages::dos::{self, Defence};
@@ -14,7 +16,7 @@ use crate::stages::egress;
 use crate::stages::link;
 use crate::stages::parse;
 use crate::stages::route::{self, Limits, Router, Routes};
-use crate::stages::steer::{self, Owner};
+use crate::stages::steer::{self, Forwarding, Owner, Prompts, Steering};
 use crate::stages::wireguard::{self, sessions::Sessions};
 
 /// What one worker's stages know. Everything is its own, or shared and read-only.
@@ -28,6 +30,10 @@ pub struct State {
     pub counters: Arc<Counters>,
     /// Which worker this is.
     pub owner: Owner,
+    /// The other servers.
+    pub fleet: Fleet,
+    /// Calls to clients whose server is gone.
+    pub prompts: Prompts,
     /// Link addresses of next hops.
     pub neighbours: Neighbours,
     /// The handshake's defence.
@@ -36,23 +42,31 @@ pub struct State {
     pub sessions: Sessions,
     /// The limits of ICMP errors.
     pub limits: Limits,
+    /// The limit of answers to clients' packets that do not fit the way to their server.
+    pub too_big: Limiter,
     /// A secret of this worker's, for spreading what strangers choose.
     pub seed: u64,
 }
 
 /// Walks a burst through all stages. Afterwards every frame has a fate.
 pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
-    let State { site, routes, counters, owner, .. } = state;
+    let State { site, routes, counters, owner, fleet, .. } = state;
     let worker = owner.worker;
+    let prompts = &mut state.prompts;
+    let mut steering = Steering { owner, fleet, prompts, site, counters };
     let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
-    burst.pass(|frame| parse::locate(frame, site));
+    burst.pass(|frame| parse::locate(frame, site, fleet));
     link::answer(burst, &mut state.neighbours, site, now);
     dos::admit(burst, &mut state.defence, counters, now);
-    steer::claim(burst, owner);
+    steer::claim(burst, &mut steering, now);
     wireguard::open(burst, &mut state.sessions, routes, counters, now);
     route::choose(burst, &mut router, now);
     egress::dress(burst, site);
+    let limiter = &mut state.too_big;
+    let listen_port = site.listen_port;
+    let mut forwarding = Forwarding { fleet, listen_port, limiter, counters };
     wireguard::seal(burst, &mut state.sessions, site, counters, now);
+    steer::pass_on(burst, &mut forwarding, now);
     link::address(burst, &mut state.neighbours, site, now);
 }

@@ -6,7 +6,7 @@
 )]
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,6 +30,8 @@ pub struct Peer {
     pub preshared_key: Option<Box<Secret>>,
     /// The id that we send with our initiations until it has shown one.
     pub client_id: ClientId,
+    /// The id by which the fleet finds its server: the one above, or one that follows from its key.
+    pub id: ClientId,
     /// Where it is reached before it has spoken.
     pub endpoint: Option<SocketAddr>,
     /// Seconds between unasked keepalives, zero for none.
@@ -66,6 +68,8 @@ impl Eq for ByKey {}
 #[derive(Debug, Default)]
 pub struct Registry {
     keys: RwLock<HashSet<ByKey>>,
+    /// The peers by their ids, of which several may have one.
+    ids: RwLock<BTreeSet<([u8; 3], u32)>>,
     numbers: RwLock<Vec<Option<Arc<Peer>>>>,
 }
 
@@ -87,6 +91,12 @@ impl Registry {
         self.by_number(id.number).filter(|peer| peer.incarnation == id.incarnation)
     }
 
+    /// The numbers of the peers with an id, at most so many.
+    pub fn by_client(&self, ClientId(id): ClientId, max: usize) -> Vec<u32> {
+        let ids = self.ids.read().unwrap_or_else(PoisonError::into_inner);
+        ids.range((id, 0)..=(id, u32::MAX)).take(max).map(|(_, number)| *number).collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).len()
@@ -105,8 +115,12 @@ impl Registry {
         if numbers.len() <= number {
             numbers.resize(number + 1, None);
         }
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = numbers.get_mut(number) {
-            *place = Some(Arc::clone(&peer));
+            if let Some(before) = place.replace(Arc::clone(&peer)) {
+                ids.remove(&(before.id.0, before.number));
+            }
+            ids.insert((peer.id.0, peer.number));
         }
         self.keys.write().unwrap_or_else(PoisonError::into_inner).replace(ByKey(peer));
     }
@@ -118,6 +132,8 @@ impl Registry {
         if let Some(place) = numbers.get_mut(found.0.number as usize) {
             *place = None;
         }
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        ids.remove(&(found.0.id.0, found.0.number));
         Some(found.0)
     }
 
@@ -139,6 +155,7 @@ mod tests {
             public_key: [key; 32],
             preshared_key: None,
             client_id: ClientId::ZERO,
+            id: ClientId([key, 0, 0]),
             endpoint: None,
             persistent_s: 0,
             allowed_ips: Box::default(),
@@ -155,6 +172,13 @@ mod tests {
         let now = registry.by_key(&[7; 32]).unwrap();
         assert!(!Arc::ptr_eq(&before, &now) && now.persistent_s == 9);
         assert!(Arc::ptr_eq(&now, &registry.by_number(3).unwrap()));
+        registry.insert(Peer { id: ClientId([7, 0, 0]), ..peer(5, 9) });
+        assert_eq!(registry.by_client(ClientId([7, 0, 0]), 4), [3, 5]);
+        assert_eq!(registry.by_client(ClientId([7, 0, 0]), 1), [3]);
+        registry.insert(peer(5, 9));
+        assert_eq!(registry.by_client(ClientId([7, 0, 0]), 4), [3]);
+        registry.remove(&[9; 32]);
+        assert!(registry.by_client(ClientId([9, 0, 0]), 4).is_empty());
         let mut seen = Vec::new();
         registry.for_each(|peer| seen.push(peer.number));
         assert_eq!((seen, registry.len()), (vec![0, 3], 2));

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::config::Config;
 use crate::frame::Endpoint;
-use crate::limits::OVERHEAD;
+use crate::limits::{FLEET_OVERHEAD, OVERHEAD};
 use crate::neighbours::LinkAddress;
 use crate::packet::Address;
 
@@ -168,7 +168,7 @@ impl Site {
                 .map(|(local, kernel)| Local { kernel, addresses: local.addresses.clone() }),
             listen_port: config.listen_port,
             workers: config.workers.len(),
-            inner_mtu: usize::from(config.mtu()) - OVERHEAD,
+            inner_mtu: inner_mtu(config),
             router4: router4.unwrap_or(DUMMY),
             router6: router6.unwrap_or(Ipv6Addr::UNSPECIFIED),
             own: faces.iter().flat_map(|face| face.own.iter().copied()).collect(),
@@ -188,6 +188,11 @@ impl Site {
         self.own.contains(&address)
     }
 
+    /// The port that has an address of ours; where several do, the first.
+    pub fn port_of(&self, address: Address) -> Option<u8> {
+        (0_u8..).zip(&self.faces).find(|(_, face)| face.owns(address)).map(|(port, _)| port)
+    }
+
     /// The path to a configured endpoint: the port on whose link it lies, else one with a gateway.
     pub fn path_to(&self, remote: std::net::SocketAddr) -> Option<Endpoint> {
         let numbered = || (0_u8..).zip(&self.faces);
@@ -197,6 +202,16 @@ impl Site {
             .or_else(|| numbered().find(|(_, face)| face.next_hop(address).is_some()))?;
         Some(Endpoint::new(remote, face.source_for(address)?, port))
     }
+}
+
+/// An inner packet must fit the way to its client, and sealed as well as open the way from any server to another.
+fn inner_mtu(config: &Config) -> usize {
+    let port = usize::from(config.mtu());
+    let sealed = match &config.fleet {
+        None => port,
+        Some(fleet) => port.min(usize::from(fleet.mtu) - FLEET_OVERHEAD),
+    };
+    sealed - OVERHEAD
 }
 
 /// The worker that owns a peer.

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod control;
+pub mod fleet;
 pub mod internet;
 pub mod memory;
 pub mod packets;

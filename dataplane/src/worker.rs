@@ -125,6 +125,15 @@ impl<I: Io> Worker<I> {
                     self.state.routes = routes;
                     self.state.sessions.routes_changed();
                 }
+                Order::PassOn(passing) => {
+                    let (message, id, passage) = *passing;
+                    self.pass_on(&message, id, passage, now);
+                }
+                Order::Call(local, endpoint) => self.state.sessions.call(local, endpoint, now),
+                Order::Fleet(membership, _token) => {
+                    self.state.sessions.set_fleet(membership.clone());
+                    self.state.fleet.membership = membership;
+                }
                 Order::Survey(mut sheet) => {
                     self.state.sessions.survey(&mut sheet);
                     self.exchange.surveyed(worker, sheet);

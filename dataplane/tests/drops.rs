@@ -4,6 +4,9 @@
 //! no loss, however it comes about, harms anybody else.
 
 #[cfg(test)]
+#[path = "drops/fleet.rs"]
+mod fleet;
+#[cfg(test)]
 #[path = "drops/handshakes.rs"]
 mod handshakes;
 #[cfg(test)]
@@ -46,7 +49,16 @@ fn plan(reason: DropReason) -> (Plan, Options) {
     if reason == DropReason::EgressNoLocal {
         options.local = false;
     }
+    if is_of_fleets(reason) {
+        plan.fleet = Some(dataplane::testing::fleet::SERVER);
+    }
     (plan, options)
+}
+
+/// Whether it takes a fleet to lose a packet in this way.
+fn is_of_fleets(reason: DropReason) -> bool {
+    let alone = [DropReason::SteerForeignServer, DropReason::SteerForeignWorker];
+    reason.name().starts_with("steer_") && !alone.contains(&reason)
 }
 
 /// Makes the server lose exactly one packet for this reason; gives the counters just before.
@@ -89,6 +101,14 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::EgressNoLocal
         | Why::SealNoPeer
         | Why::SealNoEndpoint => inner::provoke(reason, scene),
+        Why::SteerUntold
+        | Why::SteerDeadSession
+        | Why::SteerMisdirected
+        | Why::SteerHops
+        | Why::SteerGeneration
+        | Why::SteerOutsider
+        | Why::SteerHeader
+        | Why::SteerTooBig => fleet::provoke(reason, scene),
         Why::DosMessage
         | Why::DosMac1
         | Why::HandshakeInvalid
@@ -117,6 +137,9 @@ fn check(reason: DropReason) {
     let name = reason.name();
     let (plan, options) = plan(reason);
     let mut scene = Scene::new(&plan, options);
+    if plan.fleet.is_some() {
+        fleet::found(&mut scene);
+    }
     scene.join(false, client::Options::default());
     scene.join(reason != DropReason::LinkNoRoute, client::Options::default());
     scene.send(0, &[]);

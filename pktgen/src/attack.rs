@@ -173,6 +173,14 @@ attacks! {
 /// Drop reasons that no packet from outside provokes by itself, and why.
 pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
     ("parse_segmented", "the device and its pool decide how a frame lies in buffers"),
+    ("steer_untold", "only a server of a fleet whose control is silent loses packets so"),
+    ("steer_dead_session", "only a fleet of which a server has died has such sessions"),
+    ("steer_misdirected", "only a server of the fleet can pass on what is not another one's"),
+    ("steer_hops", "only a server of the fleet passes packets on"),
+    ("steer_generation", "only a server of the fleet passes packets on"),
+    ("steer_outsider", "only a server of a fleet listens to others: its tests try it"),
+    ("steer_header", "only a server of the fleet gets as far as its header"),
+    ("steer_too_big", "only a server of a fleet has a way to others that can be too narrow"),
     ("route_rejected", "only a route that its operator lays: route_none towards it is counted so"),
     ("egress_loop", "only the server's own kernel sends what would go back to it"),
     ("seal_no_peer", "only control removes a peer, and packets are lost in that moment alone"),

@@ -88,6 +88,7 @@ impl Keys {
             addresses: vec![format!("{LOCAL}/32").parse()?],
         };
         Ok(Config {
+            fleet: None,
             private_key: self.server.clone(),
             listen_port: LISTEN_PORT,
             workers: vec![0],

@@ -16,6 +16,7 @@ use dataplane::keeper::Keeper;
 use dataplane::pipeline::{self, State};
 use dataplane::port::Batch;
 use dataplane::stages::route::{self, Router};
+use dataplane::stages::steer::{Forwarding, Steering};
 use dataplane::stages::{dos, egress, link, parse, steer, wireguard};
 use dpdk::Mbuf;
 use dpdk::clock::cycles;
@@ -26,7 +27,7 @@ use super::server::{Keys, START, Server};
 use crate::Failure;
 
 /// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
-pub(super) const LAPS: [&str; 14] = [
+pub(super) const LAPS: [&str; 15] = [
     "lend",
     "parse::locate",
     "link::answer",
@@ -40,6 +41,7 @@ pub(super) const LAPS: [&str; 14] = [
     "wireguard::seal, before the AEAD",
     "AEAD of seal",
     "wireguard::seal, after the AEAD",
+    "steer::pass_on",
     "link::address, finish",
 ];
 const AEAD_OPEN: usize = 6;
@@ -151,17 +153,19 @@ impl Stages {
 /// `dataplane::pipeline::walk` with laps.
 #[inline]
 fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watch<'_>) {
-    let State { site, routes, counters, owner, .. } = state;
+    let State { site, routes, counters, owner, fleet, .. } = state;
     let worker = owner.worker;
+    let prompts = &mut state.prompts;
+    let mut steering = Steering { owner, fleet, prompts, site, counters };
     let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
-    burst.pass(|frame| parse::locate(frame, site));
+    burst.pass(|frame| parse::locate(frame, site, fleet));
     watch.lap();
     link::answer(burst, &mut state.neighbours, site, now);
     watch.lap();
     dos::admit(burst, &mut state.defence, counters, now);
     watch.lap();
-    steer::claim(burst, owner);
+    steer::claim(burst, &mut steering, now);
     watch.lap();
     wireguard::open_by(burst, &mut state.sessions, routes, (counters, now), |jobs| {
         watch.lap();
@@ -173,11 +177,15 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     watch.lap();
     egress::dress(burst, site);
     watch.lap();
+    let limiter = &mut state.too_big;
+    let mut forwarding = Forwarding { fleet, listen_port: site.listen_port, limiter, counters };
     wireguard::seal_by(burst, &mut state.sessions, site, (counters, now), |jobs| {
         watch.lap();
         aead::seal(jobs);
         watch.lap();
     });
+    watch.lap();
+    steer::pass_on(burst, &mut forwarding, now);
     watch.lap();
     link::address(burst, &mut state.neighbours, site, now);
 }

@@ -58,6 +58,7 @@ impl Refusal {
             Reason::Unbuildable
             | Reason::Malformed
             | Reason::TooManyAddresses
+            | Reason::TooManyMembers
             | Reason::Continuation => sent.thing(self.item),
             Reason::UnknownKind
             | Reason::Digest

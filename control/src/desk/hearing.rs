@@ -7,7 +7,7 @@ use shm::message::Event;
 
 use super::flight::Refusal;
 use super::owner::Owner;
-use super::{Notice, Server};
+use super::{FleetSeen, Notice, Server};
 use crate::model::Limits;
 
 impl Owner {
@@ -39,6 +39,10 @@ impl Owner {
                 Event::Server { public_key, listen_port, peers_max } => {
                     self.meet(Server { public_key, listen_port, peers_max });
                 }
+                Event::Fleet { server, generation, digest, held } => {
+                    let seen = FleetSeen { server, generation, digest, held };
+                    self.status(|status| status.fleet = Some(seen));
+                }
                 Event::PeerState { .. } => self.surveys.moved(now),
                 Event::Surveyed { id } => self.surveys.surveyed(id),
                 // The link leaves on it.
@@ -48,7 +52,11 @@ impl Owner {
     }
 
     fn meet(&self, server: Server) {
-        self.status(|status| status.server = Some(server));
+        self.status(|status| {
+            status.server = Some(server);
+            // A dataplane with a fleet says so next.
+            status.fleet = None;
+        });
         let limits = Limits {
             own: Some(server.public_key),
             peers_max: usize::try_from(server.peers_max).unwrap_or(usize::MAX),

@@ -16,6 +16,13 @@ pub const ITEMS_MAX: usize = 4 << 20;
 /// Inner prefixes of one peer.
 pub const ADDRESSES_PER_PEER_MAX: usize = 128;
 
+/// Members of a fleet: the server field of a receiver index has eight bits at most.
+pub const MEMBERS_MAX: usize = 256;
+
+/// Generations of a fleet before the one in force: sessions live for minutes, and nobody changes a fleet more often
+/// than that for long.
+pub const PAST_MAX: usize = 32;
+
 /// Names in a counters page.
 pub const COUNTERS_MAX: usize = 512;
 

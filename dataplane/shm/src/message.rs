@@ -13,26 +13,30 @@
 //! | 48..=49 | next hops |
 //! | 64..=79 | tenants, to come |
 //! | 80..=95 | rules, to come |
+//! | 96..=99 | the fleet |
 //! | 256.. | events |
 
 mod address;
 mod command;
 mod event;
+mod fleet;
 
 use std::fmt;
 
-pub use command::{COMMAND_WORDS, Command, Item, NextHop, Peer, Scope, TooManyAddresses};
+pub use command::{COMMAND_WORDS, Command, Item, NextHop, Peer, Scope, TooMany};
 pub use event::{EVENT_WORDS, Event};
+pub use fleet::{Fleet, Member, MemberState, Past};
 
 use crate::layout;
 
 /// Version of the messages' meaning; their shape is hashed apart.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A hash over the shape of all messages.
 pub const SHAPE: u64 = {
     let hash = layout::number(layout::EMPTY, command::SHAPE);
     let hash = layout::number(hash, event::SHAPE);
+    let hash = layout::number(hash, fleet::SHAPE);
     layout::number(hash, address::SHAPE)
 };
 
@@ -75,6 +79,10 @@ pub enum Malformed {
     Families,
     /// A reason that has no name.
     Reason(u16),
+    /// More members or weights than fit the message.
+    MemberCount(u8),
+    /// A member in no known state.
+    MemberState(u8),
 }
 
 impl Malformed {
@@ -94,6 +102,8 @@ impl Malformed {
             Self::NextHop(_) => 11,
             Self::Families => 12,
             Self::Reason(_) => 13,
+            Self::MemberCount(_) => 14,
+            Self::MemberState(_) => 15,
         }
     }
 }
@@ -114,6 +124,8 @@ impl fmt::Display for Malformed {
             Self::NextHop(kind) => write!(f, "next hops of kind {kind} are not known here"),
             Self::Families => f.write_str("a tunnel's two addresses are of different families"),
             Self::Reason(reason) => write!(f, "there is no reason with number {reason}"),
+            Self::MemberCount(count) => write!(f, "{count} members do not fit one message"),
+            Self::MemberState(state) => write!(f, "a member has no state {state}"),
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::counters::{self, Room};
 use crate::header::{HEADER_WORDS, Header, Kind};
 use crate::memory::{LINE_WORDS, Memory, index, private};
 use crate::message::{
-    COMMAND_WORDS, Command, EVENT_WORDS, Event, Item, NextHop, Peer, PublicKey, Scope,
+    COMMAND_WORDS, Command, EVENT_WORDS, Event, Fleet, Item, Member, MemberState, NextHop, Past,
+    Peer, PublicKey, Scope,
 };
 use crate::ring::{Consumer, Geometry, Producer};
 use crate::transaction::digest::Digest;
@@ -67,11 +68,12 @@ impl Script<'_> {
 fn item(which: u8) -> Item {
     let net = |last: u8| IpNet::from(Ipv4Net::from(Ipv4Addr::new(10, 0, 0, last)));
     let remote = Ipv4Addr::new(192, 0, 2, which).into();
-    match which % 5 {
+    match which % 6 {
         0 => Item::Route { prefix: net(which), next_hop: which.into() },
         1 => Item::RouteRemove(net(which)),
         2 => Item::NextHop { id: which.into(), hop: NextHop::Via { centre: 7, remote } },
         3 => Item::PeerRemove(PublicKey([which; 32])),
+        4 => Item::Fleet(Box::new(fleet(which))),
         _ => Item::Peer(Box::new(Peer {
             public_key: PublicKey([which; 32]),
             preshared_key: Secret::zero(),
@@ -80,6 +82,25 @@ fn item(which: u8) -> Item {
             persistent_keepalive: None,
             allowed_ips: (0..which % 12).map(net).collect(),
         })),
+    }
+}
+
+/// A fleet that takes several messages.
+fn fleet(which: u8) -> Fleet {
+    let member = |server: u8| Member {
+        server,
+        weight: u16::from(which) + 1,
+        state: MemberState::Active,
+        v4: Some(Ipv4Addr::new(192, 0, 2, server)),
+        v6: None,
+    };
+    let weights = |servers: u8| (0..servers).map(|server| (server, 100)).collect();
+    Fleet {
+        generation: which.into(),
+        members: (0..which % 12).map(member).collect(),
+        past: (0..which % 3)
+            .map(|at| Past { generation: at.into(), weights: weights(which % 50) })
+            .collect(),
     }
 }
 
@@ -238,7 +259,13 @@ impl Sides {
                     assert!(peer.endpoint.is_none_or(|endpoint| endpoint.port() != 0));
                 }
                 Item::PeerRemove(key) => assert_ne!(key.0, [0; 32]),
-                Item::NextHop { .. } | Item::NextHopRemove(_) => {}
+                Item::Fleet(fleet) => {
+                    assert!(fleet.members.len() <= crate::limits::MEMBERS_MAX);
+                    assert!(fleet.past.len() <= crate::limits::PAST_MAX);
+                    let runs = fleet.past.iter().map(|past| past.weights.len());
+                    assert!(runs.max().unwrap_or(0) <= crate::limits::MEMBERS_MAX);
+                }
+                Item::NextHop { .. } | Item::NextHopRemove(_) | Item::FleetRemove => {}
             }
         }
     }

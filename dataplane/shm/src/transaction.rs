@@ -125,14 +125,16 @@ reasons! {
     ProducerDied = 9, "producer_died", "control ended in the middle of it; send it again";
     /// A commit or an abort of another transaction than the one that is open.
     OtherTransaction = 10, "other_transaction", "its end names another transaction; send it again";
-    /// A peer's further addresses did not follow, or followed another peer.
-    Continuation = 11, "continuation", "a peer's further addresses are not where they belong; send it again";
+    /// A peer's further addresses or a fleet's further members did not follow, or followed another one.
+    Continuation = 11, "continuation", "a peer's further addresses or a fleet's further members are not where they belong; send it again";
     /// A peer has more addresses than are taken.
     TooManyAddresses = 12, "too_many_addresses", "a peer has more addresses than are taken; merge them";
     /// Well-formed and complete, but no tables can be built from it.
     Unbuildable = 13, "unbuildable", "no tables can be built from it";
     /// The ring was corrupt in the middle of it.
     Desynchronised = 14, "desynchronised", "the commands ring was corrupt; attach again and send it again";
+    /// A fleet has more members or past generations than are taken.
+    TooManyMembers = 15, "too_many_members", "a fleet has more members or past generations than are taken; leave out the oldest";
 }
 
 reasons! {
@@ -166,6 +168,16 @@ reasons! {
     TooManyRoutes = 13, "too_many_routes", "there are more routes than places for them; raise capacity.routes of the dataplane, or merge some";
     /// More next hops than are kept.
     TooManyHops = 14, "too_many_hops", "there are more than 65536 next hops; remove those that no route uses";
+    /// A fleet for a dataplane that is in none.
+    NoFleet = 15, "no_fleet", "this dataplane has no [fleet] section; add it, or declare no fleet";
+    /// This server is not in its fleet.
+    NotAMember = 16, "not_a_member", "this server's number is not among the fleet's members; add it there, or mend fleet.server of the dataplane";
+    /// No way between this server and a member.
+    MemberAddress = 17, "member_address", "a member's address cannot be reached, or this server's own is none of its ports'; mend it, or add an address or gateway of its family";
+    /// Members that are no fleet.
+    Members = 18, "members", "the fleet has no member, two with one number or address, or none that is active with a weight; mend its members";
+    /// Other members under a generation that is not newer.
+    Generation = 19, "generation", "the fleet's members have changed, and its generation is not newer than the one in force; raise it";
 }
 
 /// How often each [`Reason`] occurred.

@@ -10,8 +10,8 @@ use toml::Spanned;
 use wireguard::secret::Secret;
 use zeroize::Zeroizing;
 
-use super::file::{File, Local, Port};
-use super::{Config, Error, LocalConfig, Memory, PortConfig, key};
+use super::file::{File, Fleet, Local, Port};
+use super::{Config, Error, FleetConfig, LocalConfig, Memory, PortConfig, key};
 use crate::limits;
 
 /// Longest name of a kernel interface (IFNAMSIZ less its end mark).
@@ -27,7 +27,7 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
     let source = Source { text, path };
     let file: File = toml::from_str(text)
         .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
-    let config = Config {
+    let mut config = Config {
         private_key: source
             .secret(file.private_key.as_ref(), file.private_key_file.as_ref(), "private_key")?
             .ok_or_else(|| {
@@ -49,6 +49,7 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
             .collect::<Result<_, _>>()?,
         local: file.local.as_ref().map(|local| source.local(local.get_ref())).transpose()?,
         instance: source.instance(file.instance.as_ref())?,
+        fleet: None,
         peers_max: source.capacity(
             ("peers", limits::PEERS_LIMIT),
             file.capacity.peers.as_ref(),
@@ -60,6 +61,8 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
             limits::ROUTES_MAX,
         )?,
     };
+    config.fleet =
+        file.fleet.as_ref().map(|fleet| source.fleet(fleet, config.mtu())).transpose()?;
     source.no_peers(&file)?;
     source.ports_differ(&file)?;
     Ok(config)
@@ -274,6 +277,33 @@ impl Source<'_> {
             interface: self.interface(&local.interface)?,
             addresses: self.nets(&local.addresses)?,
         })
+    }
+
+    fn fleet(&self, fleet: &Spanned<Fleet>, port_mtu: u16) -> Result<FleetConfig, Error> {
+        let Fleet { server, key, key_file, mtu } = fleet.get_ref();
+        let key = self.secret(key.as_ref(), key_file.as_ref(), "key")?.ok_or_else(|| {
+            let what = "fleet has no key; make one with `wg genkey` and give it to all servers of the fleet";
+            self.error(&fleet.span(), what)
+        })?;
+        if key.is_zero() {
+            return Err(
+                self.error(&fleet.span(), "the fleet's key is all zeros; `wg genkey` makes one")
+            );
+        }
+        let place = mtu.as_ref().map_or_else(|| fleet.span(), Spanned::span);
+        let mtu = match mtu {
+            Some(mtu) => self.mtu(Some(mtu))?,
+            None => port_mtu,
+        };
+        if mtu < limits::FLEET_MTU_MIN {
+            let what = format!(
+                "the way between servers takes packets of {mtu} octets, and clients need {} on it; \
+                 raise the mtu of the ports, or fleet.mtu where that network takes more",
+                limits::FLEET_MTU_MIN
+            );
+            return Err(self.error(&place, what));
+        }
+        Ok(FleetConfig { server: *server, key, mtu })
     }
 
     fn instance(&self, name: Option<&Spanned<String>>) -> Result<String, Error> {

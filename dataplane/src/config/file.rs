@@ -29,6 +29,16 @@ pub(super) struct File {
     pub(super) instance: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) capacity: Capacity,
+    pub(super) fleet: Option<Spanned<Fleet>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fleet {
+    pub(super) server: u8,
+    pub(super) key: Option<Spanned<String>>,
+    pub(super) key_file: Option<Spanned<String>>,
+    pub(super) mtu: Option<Spanned<u16>>,
 }
 
 #[derive(Default, Deserialize)]

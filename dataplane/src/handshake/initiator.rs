@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wireguard::message::{CookieReply, Response};
+use wireguard::message::{ClientId, CookieReply, Response};
 use wireguard::noise::initiate;
 use wireguard::session::{Indices, Role};
 use wireguard::time::{Instant, Tai64n};
@@ -12,6 +12,7 @@ use super::{Ended, Established, Handshaker, Row};
 use crate::exchange::{Message, Order};
 use crate::fate::DropReason;
 use crate::frame::Endpoint;
+use crate::limits::PROMPTS_PER_ID;
 use crate::site::{local_number, owner};
 
 impl Handshaker {
@@ -48,6 +49,17 @@ impl Handshaker {
         if let Some(message) = Message::new(initiation.as_bytes(), endpoint, client_id) {
             let order = Order::Send(local_number(number, workers), message);
             if !self.exchange.order(worker, order) {
+                self.counters.orders_lost.add(1);
+            }
+        }
+    }
+
+    /// Lets the workers of the peers with this id call them where somebody has spoken in their name.
+    pub(super) fn prompt(&self, id: ClientId, endpoint: Endpoint) {
+        let workers = self.exchange.workers();
+        for number in self.directory.registry.by_client(id, PROMPTS_PER_ID) {
+            let order = Order::Call(local_number(number, workers), endpoint);
+            if !self.exchange.order(owner(number, workers), order) {
                 self.counters.orders_lost.add(1);
             }
         }

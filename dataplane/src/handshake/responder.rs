@@ -8,8 +8,10 @@ use wireguard::time::Instant;
 use zerocopy::IntoBytes;
 
 use super::{Ended, Established, Handshaker};
-use crate::exchange::{Job, Message};
+use crate::exchange::{Job, Message, Order};
 use crate::fate::DropReason;
+use crate::fleet::{Passage, Verdict};
+use crate::registry::Peer;
 use crate::site::{keeper_thread, owner};
 
 impl Handshaker {
@@ -20,12 +22,12 @@ impl Handshaker {
         message: &Message,
         now: Instant,
     ) -> Result<Ended, DropReason> {
-        let number = self
-            .directory
-            .registry
-            .by_key(identified.initiator())
-            .ok_or(DropReason::HandshakeUnknownPeer)?
-            .number;
+        let peer = self.directory.registry.by_key(identified.initiator());
+        let peer = peer.ok_or(DropReason::HandshakeUnknownPeer)?;
+        if let Some(ended) = self.steer(&peer, message, now)? {
+            return Ok(ended);
+        }
+        let number = peer.number;
         let workers = self.exchange.workers();
         let thread = keeper_thread(number, workers, self.exchange.threads());
         if thread == self.thread {
@@ -36,6 +38,31 @@ impl Handshaker {
             return Err(DropReason::HandshakeFull);
         }
         Ok(Ended::Elsewhere)
+    }
+
+    /// An initiation that has not come here by its peer's id goes to the server that has the peer.
+    fn steer(
+        &self,
+        peer: &Peer,
+        message: &Message,
+        now: Instant,
+    ) -> Result<Option<Ended>, DropReason> {
+        if message.named || message.client_id == peer.id {
+            return Ok(None);
+        }
+        let passage = match self.directory.fleet.get().walk(peer.id, None, now) {
+            Verdict::Mine => return Ok(None),
+            Verdict::Untold => return Err(DropReason::SteerUntold),
+            Verdict::Lost(reason) => return Err(reason),
+            Verdict::To(passage) => Passage { named: true, ..passage },
+        };
+        let worker = owner(peer.number, self.exchange.workers());
+        let order = Order::PassOn(Box::new((message.clone(), peer.id, passage)));
+        if self.exchange.order(worker, order) {
+            return Ok(Some(Ended::Here));
+        }
+        self.counters.orders_lost.add(1);
+        Err(DropReason::HandshakeFull)
     }
 
     fn initiation(

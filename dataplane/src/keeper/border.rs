@@ -37,6 +37,8 @@ pub struct Border<M> {
     /// The number of the last one in force.
     applied: u64,
     surveys: Surveys,
+    /// What control was told last of the fleet.
+    fleet_told: Option<Event>,
     heartbeat_at: Instant,
     counters_at: Instant,
     transactions: u64,
@@ -75,6 +77,7 @@ impl<M: Memory + Clone> Border<M> {
             begun: None,
             applied: 0,
             surveys: Surveys::default(),
+            fleet_told: None,
             heartbeat_at: Instant::ZERO,
             counters_at: Instant::ZERO,
             transactions: 0,
@@ -92,6 +95,7 @@ impl<M: Memory + Clone> Border<M> {
             done += self.take_command(keeper, now);
         }
         done += self.surveys.turn(keeper, &mut self.events);
+        self.tell_fleet(keeper, now);
         if now >= self.heartbeat_at {
             self.heartbeat_at = now + HEARTBEAT_INTERVAL;
             self.beat(keeper, now);
@@ -116,7 +120,17 @@ impl<M: Memory + Clone> Border<M> {
             listen_port: keeper.site.listen_port,
             peers_max: keeper.peers_max,
         });
+        self.fleet_told = None;
         self.heartbeat_at = Instant::ZERO;
+    }
+
+    /// Control hears how this server sees the fleet, whenever that is something new.
+    fn tell_fleet(&mut self, keeper: &mut Keeper, now: Instant) {
+        let seen = keeper.fleet_turn(now);
+        if let Some(event) = seen.filter(|_| seen != self.fleet_told) {
+            self.events.tell(&event);
+            self.fleet_told = seen;
+        }
     }
 
     fn beat(&mut self, keeper: &Keeper, now: Instant) {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::exchange::{Exchange, Job, Order, Token};
+use crate::fleet::Membership;
 use crate::limits::{PEERS_PER_ORDER, TASKS_OUT_MAX};
 use crate::site::{keeper_thread, local_number, owner};
 use crate::stages::route::Routes;
@@ -51,6 +52,8 @@ pub(super) struct Installation {
     tasks: VecDeque<Task>,
     /// Everybody who has something to do holds it.
     token: Token,
+    /// The former fleet, which workers hold until they have taken the new one.
+    former_fleet: Option<Membership>,
     /// The routes to come.
     routes: Option<Arc<Routes>>,
     /// The routes before them, which workers hold until they have taken the new ones.
@@ -60,18 +63,24 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Begins with the peers; `routes` are those to come and those that they replace, if they change.
+    /// Begins with the peers and the fleet; of routes and fleet those to come and those that they replace, if they change.
     pub(super) fn new(
         set: Vec<(u32, Setup)>,
-        routes: Option<(Arc<Routes>, Arc<Routes>)>,
+        (routes, fleet): (Option<(Arc<Routes>, Arc<Routes>)>, Option<(Membership, Membership)>),
         removed: Vec<u32>,
         exchange: &Exchange,
     ) -> Self {
         let token = Token::default();
         let set = set.into_iter().map(|(number, setup)| (number, Some(setup)));
-        let tasks = orders(set, exchange.workers(), &token);
+        let mut tasks = orders(set, exchange.workers(), &token);
+        let (fleet, former_fleet) = fleet.unzip();
+        if let Some(fleet) = fleet {
+            tasks.extend((0..exchange.workers()).map(|worker| {
+                Task::Worker(worker, Order::Fleet(fleet.clone(), Arc::clone(&token)))
+            }));
+        }
         let (routes, former) = routes.unzip();
-        Self { step: Step::Peers, tasks, token, routes, former, removed }
+        Self { step: Step::Peers, tasks, token, former_fleet, routes, former, removed }
     }
 
     /// Goes on as far as it can.
@@ -88,6 +97,7 @@ impl Installation {
                 Step::Routes => {
                     self.step = Step::Removals;
                     self.former = None;
+                    self.former_fleet = None;
                     self.remove(exchange);
                     return Progress::InForce;
                 }
@@ -206,7 +216,7 @@ mod tests {
     #[test]
     fn handshake_threads_forget_a_peer_after_all_that_its_worker_has_asked_them_for_it() {
         let exchange = Exchange::new(1, 1, 8);
-        let mut installation = Installation::new(Vec::new(), None, vec![0], &exchange);
+        let mut installation = Installation::new(Vec::new(), (None, None), vec![0], &exchange);
         assert_eq!(installation.turn(&exchange), Progress::InForce);
         assert_eq!(installation.turn(&exchange), Progress::Waiting);
         assert_eq!(exchange.jobs_waiting(0), 0, "its worker knows it still");
@@ -222,7 +232,8 @@ mod tests {
     fn the_end_of_many_peers_leaves_room_for_sessions_and_handshakes() {
         let count = u32::try_from(PEERS_PER_ORDER * TASKS_OUT_MAX * 3).unwrap();
         let exchange = Exchange::new(1, 1, 8);
-        let mut installation = Installation::new(Vec::new(), None, (0..count).collect(), &exchange);
+        let mut installation =
+            Installation::new(Vec::new(), (None, None), (0..count).collect(), &exchange);
         assert_eq!(installation.turn(&exchange), Progress::InForce);
         let (mut forgotten, mut turns) = (0, 0);
         while installation.turn(&exchange) == Progress::Waiting {

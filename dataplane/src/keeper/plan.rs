@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use shm::message::{Item, NextHop as Hop, Peer, PublicKey, Scope};
+use shm::message::{Fleet, Item, NextHop as Hop, Peer, PublicKey, Scope};
 use shm::transaction::{Obstacle, Transaction};
 
 use super::Setup;
 use super::claims::{Claim, Claims};
-use super::tables::{Refused, Scene, Tables, seconds};
+use super::fleet::FleetTables;
+use super::tables::{Refused, Scene, Tables, id_of, seconds};
+use crate::fleet::Membership;
 use crate::limits::HOPS_MAX;
 use crate::registry::{self, Registry};
 use crate::site::Site;
@@ -25,6 +27,7 @@ pub(super) struct Changes {
     /// Sorted by prefix, one for each: a whole table is as quickly walked as it was sent.
     routes: Vec<Told>,
     hops: BTreeMap<u32, (u64, Option<Hop>)>,
+    fleet: Option<(u64, Option<Box<Fleet>>)>,
     /// How many messages the items take.
     count: u64,
 }
@@ -46,6 +49,7 @@ pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
     pub(super) routes: Vec<(IpNet, Option<u32>)>,
     pub(super) hops: Vec<(u32, Option<Hop>)>,
+    pub(super) fleet: Option<(Option<Box<Fleet>>, Membership)>,
     pub(super) count: u64,
 }
 
@@ -82,6 +86,14 @@ impl Changes {
                     changes.hops.insert(id, (at, Some(hop)));
                     true
                 }
+                Item::Fleet(fleet) => {
+                    changes.fleet = Some((at, Some(fleet)));
+                    true
+                }
+                Item::FleetRemove => match changes.fleet.replace((at, None)) {
+                    None => tables.fleet.is_some(),
+                    Some((_, before)) => before.is_some(),
+                },
                 Item::NextHopRemove(id) => changes
                     .hops
                     .insert(id, (at, None))
@@ -152,16 +164,30 @@ impl Changes {
         for id in tables.hops.keys() {
             self.hops.entry(*id).or_insert((end, None));
         }
+        self.fleet.get_or_insert((end, None));
     }
 
     /// What has to change, if it can.
-    pub(super) fn plan(mut self, tables: &Tables, scene: Scene<'_>) -> Result<Plan, Refused> {
+    pub(super) fn plan(
+        mut self,
+        tables: &Tables,
+        scene: Scene<'_>,
+        fleet: &mut FleetTables,
+    ) -> Result<Plan, Refused> {
         self.drop_unchanged(tables, scene.registry);
         let numbers = self.numbers(tables, scene.registry)?;
         let values = self.values(tables, scene, &numbers)?;
         self.check_uses(tables)?;
         self.check_counts(tables)?;
         let changes = self.prefixes(tables, scene, (&numbers, &values))?;
+        let fleet = match self.fleet.take() {
+            None => None,
+            Some((at, told)) => {
+                let membership =
+                    fleet.membership(told.as_deref(), tables.fleet.as_deref(), scene.site);
+                Some((told, membership.map_err(|obstacle| Refused { item: at, obstacle })?))
+            }
+        };
         let mut set = Vec::new();
         let mut removed = Vec::new();
         for key in &self.named {
@@ -182,6 +208,7 @@ impl Changes {
             changes,
             routes: self.routes.into_iter().map(|told| (told.net, told.hop)).collect(),
             hops: self.hops.into_iter().map(|(id, (_, hop))| (id, hop)).collect(),
+            fleet,
             count: self.count,
         })
     }
@@ -194,6 +221,7 @@ impl Changes {
         });
         self.routes.retain(|told| tables.routes.get(&told.net).copied() != told.hop);
         self.hops.retain(|id, (_, hop)| tables.hops.get(id).map(|(hop, _)| *hop) != *hop);
+        self.fleet.take_if(|(_, fleet)| *fleet == tables.fleet);
     }
 
     /// The numbers of the peers that are to be set up; new ones get those that are free next. Those of peers that go
@@ -373,6 +401,7 @@ pub(super) fn setup_of(peer: &registry::Peer, site: &Site) -> Setup {
         persistent: Duration::from_secs(peer.persistent_s.into()),
         incarnation: peer.incarnation,
         client_id: peer.client_id,
+        id: peer.id,
     }
 }
 
@@ -390,5 +419,6 @@ fn setup(peer: &Peer, scene: Scene<'_>, tables: &Tables) -> Result<Setup, Obstac
         persistent: peer.persistent_keepalive.unwrap_or_default(),
         incarnation: before.map_or(tables.incarnation, |before| before.incarnation),
         client_id: peer.client_id,
+        id: id_of(peer),
     })
 }

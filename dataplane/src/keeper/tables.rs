@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use ipnet::IpNet;
 use shm::message::{self, NextHop as Hop};
 use shm::transaction::{Obstacle, Transaction};
+use wireguard::message::ClientId;
 use wireguard::noise::Identity;
 
 use super::Setup;
+use super::fleet::FleetTables;
 use super::numbers::Numbers;
 use super::plan::{Changes, Plan};
+use crate::fleet::{Membership, id_of_key};
 use crate::limits::PEERS_SPARE;
 use crate::registry::{Peer, Registry};
 use crate::site::Site;
@@ -40,6 +43,8 @@ pub(super) struct Tables {
     pub(super) routes_max: usize,
     /// That of the next new peers: another one with each transaction, and no number comes twice in one.
     pub(super) incarnation: u32,
+    /// The fleet as it was told last.
+    pub(super) fleet: Option<Box<message::Fleet>>,
 }
 
 /// What a transaction is planned with beside the tables.
@@ -57,6 +62,8 @@ pub(super) struct Entered {
     pub(super) set: Vec<(u32, Setup)>,
     /// Numbers of those that go.
     pub(super) gone: Vec<u32>,
+    /// The fleet, when it is another.
+    pub(super) fleet: Option<Membership>,
 }
 
 impl Tables {
@@ -81,17 +88,23 @@ impl Tables {
             peers_max: peers_max as usize,
             routes_max: routes_max as usize,
             incarnation: 1,
+            fleet: None,
         })
     }
 
     /// What a transaction comes to.
-    pub(super) fn plan(&self, transaction: Transaction, scene: Scene<'_>) -> Result<Plan, Refused> {
-        Changes::gather(self, transaction, scene.registry)?.plan(self, scene)
+    pub(super) fn plan(
+        &self,
+        transaction: Transaction,
+        scene: Scene<'_>,
+        fleet: &mut FleetTables,
+    ) -> Result<Plan, Refused> {
+        Changes::gather(self, transaction, scene.registry)?.plan(self, scene, fleet)
     }
 
     /// Enters a plan; all of it or, where the routes do not fit, nothing.
     pub(super) fn enter(&mut self, plan: Plan, registry: &Registry) -> Result<Entered, Refused> {
-        let Plan { set, removed, changes, routes, hops, count } = plan;
+        let Plan { set, removed, changes, routes, hops, count, fleet } = plan;
         self.rib.change(&changes).map_err(|error| Refused {
             item: count,
             obstacle: match error {
@@ -119,7 +132,11 @@ impl Tables {
         });
         let set = set.collect();
         self.incarnation = self.incarnation.wrapping_add(1);
-        Ok(Entered { set, gone })
+        let fleet = fleet.map(|(told, membership)| {
+            self.fleet = told;
+            membership
+        });
+        Ok(Entered { set, gone, fleet })
     }
 
     fn enter_route(&mut self, net: IpNet, hop: Option<u32>) {
@@ -144,17 +161,24 @@ impl Tables {
         if registry.by_key(&peer.public_key.0).is_none() {
             assert_eq!(self.numbers.take(), Some(number), "the plan has seen which are free");
         }
+        let id = id_of(&peer);
         registry.insert(Peer {
             number,
             incarnation,
             public_key: peer.public_key.0,
             preshared_key: (!peer.preshared_key.is_zero()).then(|| Box::new(peer.preshared_key)),
             client_id: peer.client_id,
+            id,
             endpoint: peer.endpoint,
             persistent_s: seconds(peer.persistent_keepalive),
             allowed_ips: peer.allowed_ips.into_boxed_slice(),
         });
     }
+}
+
+/// The id by which the fleet finds a peer's server.
+pub(super) fn id_of(peer: &message::Peer) -> ClientId {
+    if peer.client_id == ClientId::ZERO { id_of_key(&peer.public_key.0) } else { peer.client_id }
 }
 
 /// Whole seconds; the messages hold no more than fit.

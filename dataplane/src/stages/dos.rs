@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
 use wireguard::cookie::Secrets;
-use wireguard::message::{self, CookieReply, Kind as MessageKind};
+use wireguard::message::{self, ClientId, CookieReply, Kind as MessageKind};
 use wireguard::time::Instant;
 use zerocopy::IntoBytes;
 
@@ -12,7 +12,8 @@ use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::exchange::Exchange;
 use crate::fate::{DropReason, Fate};
-use crate::frame::{Frame, Kind};
+use crate::fleet::Membership;
+use crate::frame::{Frame, Kind, Note};
 use crate::handshake::{Directory, Random};
 use crate::limits::UNDER_LOAD_HOLD;
 use crate::wall::WallClock;
@@ -26,6 +27,7 @@ pub struct Defence {
     directory: Arc<Directory>,
     exchange: Arc<Exchange>,
     under_load_until: Instant,
+    in_fleet: bool,
 }
 
 impl Defence {
@@ -38,7 +40,8 @@ impl Defence {
         exchange: Arc<Exchange>,
     ) -> Self {
         let under_load_until = Instant::ZERO;
-        Self { secrets, random, wall, directory, exchange, under_load_until }
+        let in_fleet = !matches!(directory.fleet.get().membership, Membership::Alone);
+        Self { secrets, random, wall, directory, exchange, under_load_until, in_fleet }
     }
 
     /// Follows the time and the load, once per turn.
@@ -53,14 +56,17 @@ impl Defence {
         now < self.under_load_until
     }
 
-    /// Whether a handshake thread waits for an answer under the index at this offset of the message.
+    /// Whether a handshake thread waits for an answer under the index at this offset of the message; whether one of
+    /// another server does is for that server to say.
     fn expects(&self, message: &[u8], offset: usize) -> bool {
         let Some(octets) = message.get(offset..).and_then(<[u8]>::first_chunk) else {
             return false;
         };
         let place = self.directory.permutation.place(u32::from_le_bytes(*octets));
-        place.server == u16::from(self.directory.server)
-            && self.exchange.is_expected(usize::from(place.worker), place.slot)
+        if place.server != u16::from(self.directory.server) {
+            return self.in_fleet;
+        }
+        self.exchange.is_expected(usize::from(place.worker), place.slot)
     }
 }
 
@@ -81,7 +87,7 @@ pub fn admit(burst: &mut Burst<'_>, defence: &mut Defence, counters: &Counters, 
                 unexpected
             }
             MessageKind::Response if !defence.expects(frame.data(), RESPONSE_INDEX) => unexpected,
-            MessageKind::CookieReply => Err(Fate::Handshake),
+            MessageKind::CookieReply => Ok(()),
             MessageKind::Initiation | MessageKind::Response => {
                 if !defence.directory.identity.checker().mac1_valid(frame.data()) {
                     return Err(Fate::Drop(DropReason::DosMac1));
@@ -90,7 +96,7 @@ pub fn admit(burst: &mut Burst<'_>, defence: &mut Defence, counters: &Counters, 
                     counters.cookies.add(1);
                     return give_cookie(frame, defence);
                 }
-                Err(Fate::Handshake)
+                Ok(())
             }
             MessageKind::Data => Err(Fate::Drop(DropReason::DosMessage)),
         }
@@ -115,11 +121,17 @@ fn give_cookie(frame: &mut Frame<'_>, defence: &mut Defence) -> Result<(), Fate>
         .map_err(|_| broken)?;
     frame.set_len(message::COOKIE_REPLY_LEN)?;
     frame.data_mut().copy_from_slice(reply.as_bytes());
-    let client_id = frame.note.client_id;
+    let client_id = shown_id(frame.note);
     message::put_client_id(frame.data_mut(), client_id);
     frame.note.kind = Kind::Datagram;
     // The source is not proven: the answer goes back to the station that sent the question, and asks for no
-    // neighbour.
-    frame.note.turned = true;
+    // neighbour. Where another server has passed it on, the way to the client is this server's own.
+    frame.note.turned = frame.note.passage.is_none();
+    frame.note.passage = None;
     Ok(())
+}
+
+/// The client id that the client has shown, and shall see in answers: none when another server has put its peer's there.
+pub fn shown_id(note: &Note) -> ClientId {
+    if note.passage.is_some_and(|passage| passage.named) { ClientId::ZERO } else { note.client_id }
 }

@@ -1,21 +1,25 @@
 //! Stage 0, parse: checks the outer headers once and says what a frame is.
 
+mod report;
+
 use std::net::{IpAddr, Ipv4Addr};
 
-use wire::{Malformed, arp, ethernet, icmp, ipv4, ipv6, udp};
+use wire::{Malformed, arp, ecn, ethernet, icmp, ipv4, ipv6, udp};
 use wireguard::message;
 
 use crate::fate::{DropReason, Fate};
+use crate::fleet::{Fleet, Membership, View};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
 use crate::packet::{Address, Ip, broken, is_no_source};
 use crate::site::{Face, Site};
+use crate::stages::steer;
 
 /// Finds out what the frame is and moves its start there; frames that are the kernel's or the network's
 /// leave here.
 #[inline]
-pub fn locate(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
+pub fn locate(frame: &mut Frame<'_>, site: &Site, fleet: &Fleet) -> Result<(), Fate> {
     match frame.note.entry {
-        Entry::Wire(port) => from_wire(frame, site, port),
+        Entry::Wire(port) => from_wire(frame, site, fleet, port),
         Entry::Kernel(port) => Err(to_wire(frame, site, port)),
         Entry::Local => from_local(frame),
         Entry::Client | Entry::Handed => inner(frame),
@@ -29,7 +33,7 @@ const fn drop(reason: DropReason) -> Fate {
 }
 
 #[inline]
-fn from_wire(frame: &mut Frame<'_>, site: &Site, port: u8) -> Result<(), Fate> {
+fn from_wire(frame: &mut Frame<'_>, site: &Site, fleet: &Fleet, port: u8) -> Result<(), Fate> {
     let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
     let link = link_header(frame)?;
     if link.destination != face.link && !ethernet::is_multicast(link.destination) {
@@ -40,8 +44,8 @@ fn from_wire(frame: &mut Frame<'_>, site: &Site, port: u8) -> Result<(), Fate> {
     }
     frame.pull(link.payload_offset)?;
     match link.ethertype {
-        ipv4::ETHERTYPE => outer(frame, site, port, 4),
-        ipv6::ETHERTYPE => outer(frame, site, port, 6),
+        ipv4::ETHERTYPE => outer(frame, (site, fleet), port, 4),
+        ipv6::ETHERTYPE => outer(frame, (site, fleet), port, 6),
         arp::ETHERTYPE => {
             frame.note.kind = Kind::Arp;
             Ok(())
@@ -63,7 +67,12 @@ fn link_header(frame: &Frame<'_>) -> Result<ethernet::Located, Fate> {
 
 /// An IP packet from the network.
 #[inline]
-fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<(), Fate> {
+fn outer(
+    frame: &mut Frame<'_>,
+    (site, fleet): (&Site, &Fleet),
+    port: u8,
+    version: u8,
+) -> Result<(), Fate> {
     if frame.data().first().is_some_and(|octet| octet >> 4 != version) {
         return Err(drop(DropReason::ParseIpVersion));
     }
@@ -83,25 +92,85 @@ fn outer(frame: &mut Frame<'_>, site: &Site, port: u8, version: u8) -> Result<()
         return Err(drop(DropReason::ParseIpSource));
     }
     if !ours || ip.protocol != udp::PROTOCOL {
+        if ours && report::is_about_us(frame, site, fleet) {
+            return Ok(());
+        }
         return Err(to_kernel(frame, face, port));
     }
     if ip.fragment {
         return Err(drop(DropReason::ParseFragment));
     }
-    datagram(frame, site, port, source)
-}
-
-/// A UDP datagram to one of our addresses.
-#[inline]
-fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, remote: Address) -> Result<(), Fate> {
-    frame.set_len(frame.note.ip.len.into())?;
-    let ip = &frame.note.ip;
-    let payload = frame.data().get(usize::from(ip.payload_offset)..).unwrap_or_default();
-    let header = udp::parse(payload).map_err(|_| drop(DropReason::ParseUdpLength))?;
-    if header.ports.destination != site.listen_port {
-        let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
+    frame.set_len(ip.len.into())?;
+    let ports = ports(frame)?;
+    if ports.destination == wire::fleet::PORT && !matches!(fleet.membership, Membership::Alone) {
+        let view = fleet.view().ok_or(drop(DropReason::SteerUntold))?;
+        let receiver = frame.note.ip.destination;
+        return carried(frame, (site, view, fleet), (source, receiver));
+    }
+    if ports.destination != site.listen_port {
         return Err(to_kernel(frame, face, port));
     }
+    datagram(frame, source, (ports.source, port))
+}
+
+/// The ports of a UDP datagram whose lengths are right.
+#[inline]
+fn ports(frame: &Frame<'_>) -> Result<udp::Ports, Fate> {
+    let at = usize::from(frame.note.ip.payload_offset);
+    let datagram = frame.data().get(at..).unwrap_or_default();
+    let header = udp::parse(datagram).map_err(|_| drop(DropReason::ParseUdpLength))?;
+    Ok(header.ports)
+}
+
+/// What another server has passed on: a packet as a client sent it, or an inner packet.
+fn carried(
+    frame: &mut Frame<'_>,
+    (site, view, fleet): (&Site, &View, &Fleet),
+    way: (Address, Address),
+) -> Result<(), Fate> {
+    let outer_tos = frame.note.ip.tos;
+    steer::unwrap(frame, view, way)?;
+    let is_inner = frame.note.passage.is_some_and(|passage| passage.inner);
+    let misdirected = drop(DropReason::SteerMisdirected);
+    let source = frame.read_ip().map_err(broken)?;
+    frame.set_len(frame.note.ip.len.into())?;
+    if is_inner {
+        frame.note.kind = Kind::Inner;
+        return Ok(());
+    }
+    // Where the client's packets come in here, answers to it leave.
+    let port = site.port_of(frame.note.ip.destination).ok_or(misdirected)?;
+    if is_no_source(source) || site.owns(source) {
+        return Err(drop(DropReason::ParseIpSource));
+    }
+    if report::is_about_us(frame, site, fleet) {
+        return Ok(());
+    }
+    let ip = &frame.note.ip;
+    if ip.protocol != udp::PROTOCOL || ip.fragment {
+        return Err(misdirected);
+    }
+    let udp::Ports { source: from, destination } = ports(frame)?;
+    if destination != site.listen_port {
+        return Err(misdirected);
+    }
+    // Where it came in, its checksum was verified.
+    frame.note.verified = true;
+    datagram(frame, source, (from, port))?;
+    let tos = ecn::decap(outer_tos, frame.note.tos);
+    frame.note.tos = tos.map_err(|_| drop(DropReason::WireguardEcn))?;
+    Ok(())
+}
+
+/// A UDP datagram from `source` to WireGuard's port.
+#[inline]
+fn datagram(
+    frame: &mut Frame<'_>,
+    remote: Address,
+    (remote_port, port): (u16, u8),
+) -> Result<(), Fate> {
+    let ip = &frame.note.ip;
+    let payload = frame.data().get(usize::from(ip.payload_offset)..).unwrap_or_default();
     if !frame.note.verified {
         let intact = match (remote.v4(), ip.destination.v4()) {
             (Some(from), Some(to)) => udp::verify_v4(from, to, payload),
@@ -109,7 +178,6 @@ fn datagram(frame: &mut Frame<'_>, site: &Site, port: u8, remote: Address) -> Re
         };
         intact.map_err(|_| drop(DropReason::ParseUdpChecksum))?;
     }
-    let remote_port = header.ports.source;
     frame.note.endpoint = Endpoint { remote, local: ip.destination, remote_port, port };
     frame.note.tos = ip.tos;
     frame.pull(usize::from(ip.payload_offset) + udp::HEADER_LEN)?;
@@ -142,6 +210,18 @@ fn is_group(address: Address, face: &Face) -> bool {
 /// The kernel's face of a port has a link-local address of its own choice.
 fn is_kernels(address: Address, face: &Face) -> bool {
     face.kernel && address.is_link_local()
+}
+
+/// An ICMP error about a message to a client of ours: the kernel gets it as it came, where it has a face; one that came
+/// by way of another server, where nothing of its link is left, has served its purpose.
+pub fn reported(frame: &mut Frame<'_>, site: &Site) -> Fate {
+    match (frame.note.entry, frame.note.passage) {
+        (Entry::Wire(port), None) => match site.face(port) {
+            Some(face) if face.kernel => to_kernel(frame, face, port),
+            Some(_) | None => Fate::Consumed,
+        },
+        _ => Fate::Consumed,
+    }
 }
 
 /// The frame as it came, without our tag, for the kernel.

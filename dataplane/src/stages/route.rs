@@ -2,7 +2,7 @@
 
 mod grid;
 mod hosts;
-mod icmp;
+pub(in crate::stages) mod icmp;
 mod lpm4;
 mod lpm6;
 mod next_hop;
@@ -75,6 +75,10 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         return Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)));
     }
     frame.note.next_hop = router.routes.lookup(destination);
+    if frame.note.passage.is_some() && !matches!(frame.note.next_hop, NextHop::Client(_)) {
+        // Servers pass on what is for clients, and to nobody else.
+        return Err(Refused::Fate(Fate::Drop(DropReason::SteerMisdirected)));
+    }
     match frame.note.next_hop {
         NextHop::None => Err(Refused::Because(Why::NoRoute)),
         NextHop::Reject => Err(Refused::Because(Why::Rejected)),
@@ -84,7 +88,9 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         NextHop::Local => Ok(()),
         NextHop::Client(number) => {
             hand_over(frame, number, router).map_err(Refused::Fate)?;
-            if matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) {
+            // Who passed it on has taken its hop.
+            let is_new = frame.note.passage.is_none();
+            if is_new && matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) {
                 take_hop(frame)?;
             }
             if frame.len() > router.site.inner_mtu {
@@ -111,6 +117,11 @@ fn hand_over(frame: &mut Frame<'_>, number: u32, router: &Router<'_>) -> Result<
     let owner = owner(number, router.site.workers);
     if owner == usize::from(router.worker) {
         return Ok(());
+    }
+    if frame.note.passage.is_some() && !frame.note.turned {
+        // Its worker reads it from its first octet, with the header that says how it came.
+        frame.rewind();
+        return Err(Fate::HandOver(u8::try_from(owner).unwrap_or(u8::MAX)));
     }
     let forwarded =
         matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) && !frame.note.turned;

@@ -1,13 +1,28 @@
-//! Stage 2, steer: whose packet is it. The receiver index of sealed data names server, worker and slot (D4).
+//! Stage 2, steer: whose packet is it. The receiver index of sealed data names server, worker and slot (D4); the client id
+//! of an initiation names its owner (D5). What another server should have goes there whole, in GRE-in-UDP (D6).
+
+mod pass_on;
+mod prompts;
+mod too_big;
 
 use arrayvec::ArrayVec;
+use wire::fleet::Step;
+use wire::udp;
 use wireguard::index::{Permutation, Place};
-use wireguard::message::put_client_id;
+use wireguard::message::{ClientId, INITIATION, RESPONSE, put_client_id};
+use wireguard::time::Instant;
 
 use crate::burst::Burst;
+use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
+use crate::fleet::{Fleet, Membership, Passage, Reach, Verdict};
 use crate::frame::{Frame, Kind};
 use crate::limits::BURST_LEN_MAX;
+use crate::site::Site;
+use crate::stages::parse;
+
+pub use pass_on::{Forwarding, pass_on, unwrap};
+pub use prompts::Prompts;
 
 /// Who this worker is.
 #[derive(Debug)]
@@ -22,33 +37,69 @@ pub struct Owner {
     pub workers: usize,
 }
 
-/// Sends sealed data to the worker that its index names; what is ours gets its session slot.
-pub fn claim(burst: &mut Burst<'_>, owner: &Owner) {
+/// What steering needs beside the frame.
+#[derive(Debug)]
+pub struct Steering<'a> {
+    /// Who this worker is.
+    pub owner: &'a Owner,
+    /// The other servers.
+    pub fleet: &'a Fleet,
+    /// The way to call a client whose server is gone.
+    pub prompts: &'a mut Prompts,
+    /// The server.
+    pub site: &'a Site,
+    /// This worker's counters.
+    pub counters: &'a Counters,
+}
+
+const fn drop(reason: DropReason) -> Fate {
+    Fate::Drop(reason)
+}
+
+/// Sends sealed data to the server and worker that its index names, and initiations to the server that has their client;
+/// what is ours gets its session slot, or goes to the handshake threads.
+pub fn claim(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
     let sealed = |frame: &&mut Frame<'_>| frame.note.kind == Kind::Sealed;
     let indices: ArrayVec<u32, BURST_LEN_MAX> =
-        burst.undecided().filter(sealed).map(|frame| receiver_index(frame)).collect();
-    if indices.is_empty() {
-        return;
-    }
-    let mut places = [Place::default(); BURST_LEN_MAX];
-    owner.permutation.places(&indices, &mut places);
-    for (frame, place) in burst.undecided().filter(sealed).zip(&places) {
-        if let Err(fate) = judge(frame, *place, owner) {
-            frame.fate = fate;
+        burst.undecided().filter(sealed).map(|frame| word(frame, DATA_INDEX)).collect();
+    if !indices.is_empty() {
+        let mut places = [Place::default(); BURST_LEN_MAX];
+        steering.owner.permutation.places(&indices, &mut places);
+        for (frame, place) in burst.undecided().filter(sealed).zip(&places) {
+            if let Err(fate) = judge(frame, *place, steering, now) {
+                frame.fate = fate;
+            }
         }
     }
+    burst.pass(|frame| match frame.note.kind {
+        Kind::Handshake => handshake(frame, steering, now),
+        Kind::Report => report(frame, steering, now),
+        _ => Ok(()),
+    });
+}
+
+/// Where the receiver index stands in sealed data, in a response and in a cookie reply.
+const DATA_INDEX: usize = 4;
+const RESPONSE_INDEX: usize = 8;
+const COOKIE_REPLY_INDEX: usize = 4;
+
+/// A word of a message; `parse` and `dos` have seen to it that it is there.
+#[inline]
+fn word(frame: &Frame<'_>, at: usize) -> u32 {
+    let octets = frame.data().get(at..at + 4).and_then(|octets| octets.try_into().ok());
+    octets.map_or(0, u32::from_le_bytes)
 }
 
 #[inline]
-fn receiver_index(frame: &Frame<'_>) -> u32 {
-    // A sealed frame has at least a header; `parse` has seen to it.
-    frame.data().get(4..8).and_then(|octets| octets.try_into().ok()).map_or(0, u32::from_le_bytes)
-}
-
-#[inline]
-fn judge(frame: &mut Frame<'_>, place: Place, owner: &Owner) -> Result<(), Fate> {
+fn judge(
+    frame: &mut Frame<'_>,
+    place: Place,
+    steering: &mut Steering<'_>,
+    now: Instant,
+) -> Result<(), Fate> {
+    let owner = steering.owner;
     if place.server != u16::from(owner.server) {
-        return Err(Fate::Drop(DropReason::SteerForeignServer));
+        return elsewhere(frame, place.server, steering, now);
     }
     if place.worker == u16::from(owner.worker) {
         frame.note.slot = place.slot;
@@ -56,10 +107,130 @@ fn judge(frame: &mut Frame<'_>, place: Place, owner: &Owner) -> Result<(), Fate>
     }
     let worker =
         u8::try_from(place.worker).ok().filter(|worker| usize::from(*worker) < owner.workers);
-    let worker = worker.ok_or(Fate::Drop(DropReason::SteerForeignWorker))?;
+    let worker = worker.ok_or(drop(DropReason::SteerForeignWorker))?;
     // The owner reads the frame from its first octet again, with the id where it was.
     let client_id = frame.note.client_id;
     put_client_id(frame.data_mut(), client_id);
     frame.rewind();
     Err(Fate::HandOver(worker))
+}
+
+/// Sealed data of another server.
+#[inline]
+fn elsewhere(
+    frame: &mut Frame<'_>,
+    server: u16,
+    steering: &mut Steering<'_>,
+    now: Instant,
+) -> Result<(), Fate> {
+    let reach = reach(server, steering.fleet)?;
+    let is_direct = frame.note.passage.is_some_and(|came| came.step == Step::Direct);
+    match (reach, u8::try_from(server)) {
+        // Nothing is passed on twice by its index.
+        _ if is_direct => Err(drop(DropReason::SteerMisdirected)),
+        (Reach::Alive, Ok(server)) if frame.note.passage.is_none() => {
+            foreign(frame, Passage::direct(server))
+        }
+        (Reach::Unknown, _) | (_, Err(_)) => Err(drop(DropReason::SteerForeignServer)),
+        (Reach::Alive | Reach::Dead, _) => orphaned(frame, steering, now),
+    }
+}
+
+fn reach(server: u16, fleet: &Fleet) -> Result<Reach, Fate> {
+    match &fleet.membership {
+        Membership::Told(view) => Ok(view.reach(server)),
+        Membership::Alone => Err(drop(DropReason::SteerForeignServer)),
+        Membership::Untold => Err(drop(DropReason::SteerUntold)),
+    }
+}
+
+/// Sealed data whose server is gone, and its session with it. Whoever has a session of the client by now needs nothing of
+/// it; when nobody has, the owner calls the client at once, which else would notice only after 15 seconds.
+#[cold]
+fn orphaned(frame: &mut Frame<'_>, steering: &mut Steering<'_>, now: Instant) -> Result<(), Fate> {
+    let id = frame.note.client_id;
+    if id == ClientId::ZERO {
+        return Err(drop(DropReason::SteerDeadSession));
+    }
+    match steering.fleet.walk(id, frame.note.passage, now) {
+        Verdict::Mine => {
+            if !steering.fleet.holdings.is_held(id, now) {
+                let endpoint = frame.note.endpoint;
+                steering.counters.prompts.add(u64::from(steering.prompts.call(id, endpoint, now)));
+            }
+            Err(drop(DropReason::SteerDeadSession))
+        }
+        verdict => sent_on(frame, verdict),
+    }
+}
+
+/// A handshake message that has passed its first checks.
+fn handshake(frame: &mut Frame<'_>, steering: &Steering<'_>, now: Instant) -> Result<(), Fate> {
+    let index = match frame.data().first().copied() {
+        Some(INITIATION) => return initiation(frame, steering, now),
+        Some(RESPONSE) => word(frame, RESPONSE_INDEX),
+        _ => word(frame, COOKIE_REPLY_INDEX),
+    };
+    let place = steering.owner.permutation.place(index);
+    if place.server == u16::from(steering.owner.server) {
+        return Err(Fate::Handshake);
+    }
+    if frame.note.passage.is_some() {
+        return Err(drop(DropReason::SteerMisdirected));
+    }
+    let reach = reach(place.server, steering.fleet)?;
+    match (reach, u8::try_from(place.server)) {
+        (Reach::Alive, Ok(server)) => foreign(frame, Passage::direct(server)),
+        _ => Err(drop(DropReason::SteerForeignServer)),
+    }
+}
+
+/// An initiation goes to who has its client. One that shows no client id is identified here first.
+fn initiation(frame: &mut Frame<'_>, steering: &Steering<'_>, now: Instant) -> Result<(), Fate> {
+    let id = frame.note.client_id;
+    if id == ClientId::ZERO {
+        return Err(Fate::Handshake);
+    }
+    match steering.fleet.walk(id, frame.note.passage, now) {
+        Verdict::Mine => Err(Fate::Handshake),
+        verdict => sent_on(frame, verdict),
+    }
+}
+
+/// What a verdict other than "mine" means for a message of a client's.
+fn sent_on(frame: &mut Frame<'_>, verdict: Verdict) -> Result<(), Fate> {
+    match verdict {
+        Verdict::Mine => Ok(()),
+        Verdict::To(passage) => foreign(frame, passage),
+        Verdict::Untold => Err(drop(DropReason::SteerUntold)),
+        Verdict::Lost(reason) => Err(drop(reason)),
+    }
+}
+
+/// Makes the message the whole packet again that it came in, for another server.
+#[inline]
+fn foreign(frame: &mut Frame<'_>, passage: Passage) -> Result<(), Fate> {
+    let client_id = frame.note.client_id;
+    put_client_id(frame.data_mut(), client_id);
+    frame.push(usize::from(frame.note.ip.payload_offset) + udp::HEADER_LEN)?;
+    frame.note.kind = Kind::Foreign;
+    frame.note.passage = Some(passage);
+    Ok(())
+}
+
+/// An ICMP error about a message to a client goes to who has it, and there to the kernel.
+#[cold]
+fn report(frame: &mut Frame<'_>, steering: &Steering<'_>, now: Instant) -> Result<(), Fate> {
+    match steering.fleet.walk(frame.note.client_id, frame.note.passage, now) {
+        Verdict::Mine => {
+            steering.counters.reports.add(1);
+            Err(parse::reported(frame, steering.site))
+        }
+        Verdict::To(passage) => {
+            frame.note.kind = Kind::Foreign;
+            frame.note.passage = Some(passage);
+            Ok(())
+        }
+        verdict => sent_on(frame, verdict),
+    }
 }

@@ -15,8 +15,9 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate, Waiting};
-use crate::frame::{Frame, Kind};
-use crate::limits::BURST_LEN_MAX;
+use crate::fleet::{Passage, Verdict};
+use crate::frame::{Entry, Frame, Kind};
+use crate::limits::{BURST_LEN_MAX, CALLING_TIME};
 use crate::packet::is_no_source;
 use crate::site::{Site, local_number};
 use crate::stages::egress::client;
@@ -267,6 +268,9 @@ pub fn seal_by(
         (Kind::Inner, NextHop::Client(number)) => {
             let local = local_number(number, site.workers);
             prepare(frame, local, sessions, site, now)?;
+            if frame.note.kind == Kind::Foreign {
+                return Ok(());
+            }
             counters.sealed.add(1);
             counters.sealed_octets.add((frame.len() - DATA_HEADER_LEN) as u64);
             Ok(())
@@ -307,7 +311,7 @@ fn prepare(
     now: Instant,
 ) -> Result<(), Fate> {
     let Some(slot) = sessions.sending(local, now) else {
-        return Err(without_session(local, sessions, now));
+        return without_session(frame, local, sessions, now);
     };
     let session = sessions.session_mut(slot).ok_or(drop(DropReason::SealExhausted))?;
     let Ok(counter) = session.reserve(now) else {
@@ -367,16 +371,40 @@ fn sent(
     Ok(client_id)
 }
 
+/// A client that has no session here has one with another server, or is called.
 #[cold]
-fn without_session(local: u32, sessions: &mut Sessions, now: Instant) -> Fate {
+fn without_session(
+    frame: &mut Frame<'_>,
+    local: u32,
+    sessions: &mut Sessions,
+    now: Instant,
+) -> Result<(), Fate> {
     let Some(peer) = sessions.peer_mut(local).filter(|peer| peer.is_known()) else {
-        return drop(DropReason::SealNoPeer);
+        return Err(drop(DropReason::SealNoPeer));
     };
-    if peer.endpoint.is_none() {
-        return drop(DropReason::SealNoEndpoint);
+    let (id, has_endpoint) = (peer.id, peer.endpoint.is_some());
+    // Frames of our own are for sessions here.
+    if frame.note.entry != Entry::Own {
+        match sessions.fleet.walk(id, frame.note.passage, now) {
+            Verdict::Mine => {}
+            Verdict::To(passage) => {
+                frame.note.kind = Kind::Foreign;
+                frame.note.passage = Some(Passage { inner: true, ..passage });
+                return Ok(());
+            }
+            Verdict::Untold => return Err(drop(DropReason::SteerUntold)),
+            Verdict::Lost(reason) => return Err(drop(reason)),
+        }
+    }
+    if !has_endpoint {
+        return Err(drop(DropReason::SealNoEndpoint));
+    }
+    if frame.note.entry != Entry::Own {
+        // Nobody else has it: from here on it is this server's.
+        sessions.fleet.holdings.hold(id, now + CALLING_TIME);
     }
     sessions.demand(local, now);
-    Fate::Hold(Waiting::Peer(local))
+    Err(Fate::Hold(Waiting::Peer(local)))
 }
 
 fn seal_all(burst: &mut Burst<'_>, sessions: &Sessions, aead: impl FnOnce(&mut [Job<'_>])) {

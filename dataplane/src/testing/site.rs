@@ -118,6 +118,8 @@ pub struct Plan {
     pub peers_max: Option<u32>,
     /// Room for routes; as much as usual without it.
     pub routes_max: Option<u32>,
+    /// The server's number in the fleet of [`super::fleet`], if it is of it.
+    pub fleet: Option<u8>,
 }
 
 impl Plan {
@@ -135,6 +137,7 @@ impl Plan {
             peers,
             peers_max: None,
             routes_max: None,
+            fleet: None,
         }
     }
 
@@ -156,6 +159,10 @@ impl Plan {
         }
         if let Some(routes) = self.routes_max {
             writeln!(text, "capacity.routes = {routes}")?;
+        }
+        if let Some(server) = self.fleet {
+            let key = STANDARD.encode(super::fleet::KEY);
+            writeln!(text, "[fleet]\nserver = {server}\nkey = \"{key}\"")?;
         }
         writeln!(text, "[[port]]\nname = \"wan\"\ndevice = \"memory0\"")?;
         writeln!(text, "addresses = [\"{SERVER_V4}/24\", \"{SERVER_V6}/64\"]")?;

@@ -1,13 +1,14 @@
 //! The frames that a worker makes by itself: keepalives, handshake messages, questions for neighbours.
 
 use arrayvec::ArrayVec;
-use wireguard::message::put_client_id;
+use wireguard::message::{ClientId, put_client_id};
 use wireguard::time::Instant;
 
 use super::{Worker, walk};
 use crate::burst::Burst;
-use crate::exchange::Order;
+use crate::exchange::{Message, Order};
 use crate::fate::{DropReason, Waiting};
+use crate::fleet::Passage;
 use crate::frame::{Endpoint, Kind, Note};
 use crate::limits::{BURST_LEN_MAX, HELD_PER_KEY_MAX, TIMERS_PER_TURN};
 use crate::neighbours::{Gone, Name};
@@ -55,6 +56,19 @@ impl<I: Io> Worker<I> {
             self.make(note_to(name), &[], now, |_| ());
         }
         moved
+    }
+
+    /// Passes a handshake message, whose peer was found out here, on to another server.
+    pub(super) fn pass_on(
+        &mut self,
+        message: &Message,
+        id: ClientId,
+        passage: Passage,
+        now: Instant,
+    ) {
+        let passage = Some(passage);
+        let note = Note { passage, ..Note::own(Kind::Foreign, message.endpoint, NextHop::None) };
+        self.make(note, message.octets(), now, |octets| put_client_id(octets, id));
     }
 
     /// Sends an empty packet to a peer that has a session.

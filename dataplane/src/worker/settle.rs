@@ -12,6 +12,7 @@ use crate::frame::{Entry, Frame};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
 use crate::port::{Batch, Io, Packet, Queue};
+use crate::stages::dos::shown_id;
 use crate::table::Key;
 
 /// Packets that leave in this turn, by destination.
@@ -146,8 +147,12 @@ pub(super) fn submit_handshakes(burst: &mut Burst<'_>, state: &State, exchange: 
             continue;
         }
         let thread = thread_of(frame, state, exchange);
-        let message = Message::new(frame.data(), frame.note.endpoint, frame.note.client_id);
-        let taken = message.is_some_and(|message| exchange.submit(thread, Job::Arrived(message)));
+        let message = Message::new(frame.data(), frame.note.endpoint, shown_id(frame.note));
+        let named = frame.note.passage.is_some_and(|passage| passage.named);
+        let taken = message.is_some_and(|mut message| {
+            message.named = named;
+            exchange.submit(thread, Job::Arrived(message))
+        });
         if taken {
             state.counters.handed_over.add(1);
         } else {

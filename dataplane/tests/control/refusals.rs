@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use dataplane::testing::client::Options as ClientOptions;
+use dataplane::testing::fleet;
 use dataplane::testing::server::Options;
 use dataplane::testing::site::{self, Plan};
 use ipnet::IpNet;
-use shm::message::{Event, Item, NextHop, PublicKey, Scope};
+use shm::message::{Event, Item, Member, MemberState, NextHop, PublicKey, Scope};
 use shm::transaction::{Obstacle, Reason};
 
 use super::stage::{Stage, key, peer};
@@ -20,6 +21,12 @@ fn stage(obstacle: Obstacle) -> Stage {
         Obstacle::NoLocal => options.local = false,
         Obstacle::TooManyNextHops => plan.peers_max = Some(40_000),
         Obstacle::TooManyRoutes => plan.routes_max = Some(2),
+        Obstacle::NotAMember
+        | Obstacle::MemberAddress
+        | Obstacle::Members
+        | Obstacle::Generation => {
+            plan.fleet = Some(fleet::SERVER);
+        }
         _ => {}
     }
     let mut stage = Stage::with(&plan, options);
@@ -31,6 +38,9 @@ fn stage(obstacle: Obstacle) -> Stage {
         Item::NextHop { id: 1, hop: NextHop::Client(key(1)) },
         route("198.18.0.0/15", 1),
     ]);
+    if plan.fleet.is_some() {
+        stage.change(&[fleet::told(7, vec![fleet::member(fleet::SERVER, MemberState::Active)])]);
+    }
     stage.connect();
     assert!(stage.scene.passes(0, 1));
     stage
@@ -99,6 +109,23 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
         Obstacle::TooManyHops => {
             let hop = |id| Item::NextHop { id, hop: NextHop::Reject };
             ((1000..1000 + 0x1_0000).map(hop).collect(), 0x1_0000)
+        }
+        Obstacle::NoFleet | Obstacle::NotAMember => {
+            (vec![peer(2), fleet::told(8, vec![fleet::member(2, MemberState::Active)])], 1)
+        }
+        Obstacle::MemberAddress => {
+            let own = fleet::member(fleet::SERVER, MemberState::Active);
+            let v6 = Some("2001:db8::2".parse().unwrap());
+            let other = Member { v4: None, v6, ..fleet::member(2, MemberState::Active) };
+            (vec![fleet::told(8, vec![own, other])], 0)
+        }
+        Obstacle::Members => {
+            (vec![fleet::told(8, vec![fleet::member(fleet::SERVER, MemberState::Down)])], 0)
+        }
+        Obstacle::Generation => {
+            let own = fleet::member(fleet::SERVER, MemberState::Active);
+            let other = fleet::member(2, MemberState::Active);
+            (vec![fleet::told(7, vec![own, other])], 0)
         }
         Obstacle::NotThere => {
             let gone = Item::RouteRemove(net("198.18.0.0/15"));

@@ -13,8 +13,8 @@ pub const HEADER_LEN: usize = 4;
 pub const HEADER_LEN_MAX: usize = 16;
 
 const CHECKSUM_PRESENT: u16 = 0x8000;
-const KEY_PRESENT: u16 = 0x2000;
-const SEQUENCE_PRESENT: u16 = 0x1000;
+pub(crate) const KEY_PRESENT: u16 = 0x2000;
+pub(crate) const SEQUENCE_PRESENT: u16 = 0x1000;
 /// Bits 1, 4 and 5: set by RFC 1701 senders only, to be refused by others (RFC 2784 2.2). Bits 6 to 12 are ignored.
 const REFUSED: u16 = 0x4c00;
 const VERSION: u16 = 0x0007;

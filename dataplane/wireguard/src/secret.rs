@@ -4,6 +4,8 @@ use core::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
+use crate::hash::kdf1;
+
 /// `N` secret octets. Cloning is explicit and each clone zeroises itself.
 #[derive(Clone)]
 pub struct Secret<const N: usize = 32>([u8; N]);
@@ -37,6 +39,15 @@ impl<const N: usize> Secret<N> {
     /// Overwrites the octets with zeros.
     pub fn clear(&mut self) {
         self.0.zeroize();
+    }
+}
+
+impl Secret {
+    /// Another secret that follows from this one and a label (`Kdf1`, whitepaper 5.4): whoever knows it knows neither
+    /// this one nor those of other labels.
+    #[must_use]
+    pub fn derive(&self, label: &[u8]) -> Self {
+        kdf1(self, label)
     }
 }
 

@@ -9,9 +9,10 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use super::address::{Address, Endpoint, Prefix, put_all, read_all};
+use super::fleet::{self, Fleet, Member, Past};
 use super::{Malformed, PublicKey, flag, kind, public_key, reserved};
 use crate::layout::{self, wire};
-use crate::limits::ADDRESSES_PER_PEER_MAX;
+use crate::limits::{ADDRESSES_PER_PEER_MAX, MEMBERS_MAX, PAST_MAX};
 
 /// Words of a command.
 pub const COMMAND_WORDS: usize = 22;
@@ -30,6 +31,10 @@ const ROUTE: u16 = 32;
 const ROUTE_REMOVE: u16 = 33;
 const NEXT_HOP: u16 = 48;
 const NEXT_HOP_REMOVE: u16 = 49;
+const FLEET: u16 = 96;
+const FLEET_MEMBERS: u16 = 97;
+const FLEET_PAST: u16 = 98;
+const FLEET_REMOVE: u16 = 99;
 
 /// Prefixes in a peer's first message, and in each that continues it.
 const PEER_PREFIXES: usize = 4;
@@ -201,6 +206,10 @@ pub enum Item {
     },
     /// A next hop no more.
     NextHopRemove(u32),
+    /// The fleet as a whole, in place of what there was.
+    Fleet(Box<Fleet>),
+    /// No fleet any more.
+    FleetRemove,
 }
 
 /// A message from control, checked.
@@ -232,11 +241,11 @@ pub enum Command {
         /// Its number, chosen by control.
         id: u64,
     },
-    /// A change; with `more`, a peer whose prefixes go on in the next message.
+    /// A change; with `more`, a peer or a fleet that goes on in the next message.
     Item {
         /// The change.
         item: Item,
-        /// Whether [`Command::Addresses`] follows.
+        /// Whether [`Command::Addresses`] follows, or [`Command::Members`] or [`Command::Past`].
         more: bool,
     },
     /// Further prefixes of the peer in the message before.
@@ -248,24 +257,61 @@ pub enum Command {
         /// Whether there are yet more.
         more: bool,
     },
+    /// Further members of the fleet in the message before.
+    Members {
+        /// The fleet's generation.
+        generation: u16,
+        /// Which.
+        members: Vec<Member>,
+        /// Whether anything of the fleet follows.
+        more: bool,
+    },
+    /// An earlier generation of the fleet in the message before.
+    Past {
+        /// The fleet's generation.
+        generation: u16,
+        /// The earlier one.
+        past: Past,
+        /// Whether these are further weights of the one in the message before.
+        continued: bool,
+        /// Whether anything of the fleet follows.
+        more: bool,
+    },
 }
 
-/// A peer has more prefixes than [`ADDRESSES_PER_PEER_MAX`].
+/// An item has more parts than are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyAddresses(pub usize);
+pub enum TooMany {
+    /// A peer has more prefixes than [`ADDRESSES_PER_PEER_MAX`].
+    Addresses(usize),
+    /// A fleet, or one of its past generations, has more members than [`MEMBERS_MAX`].
+    Members(usize),
+    /// A fleet has more past generations than [`PAST_MAX`].
+    Past(usize),
+}
 
-impl fmt::Display for TooManyAddresses {
+impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(count) = self;
-        write!(
-            f,
-            "a peer has {count} inner prefixes, and at most {ADDRESSES_PER_PEER_MAX} are taken; \
-             merge some of them"
-        )
+        match self {
+            Self::Addresses(count) => write!(
+                f,
+                "a peer has {count} inner prefixes, and at most {ADDRESSES_PER_PEER_MAX} are \
+                 taken; merge some of them"
+            ),
+            Self::Members(count) => write!(
+                f,
+                "a fleet has {count} members, and at most {MEMBERS_MAX} are taken; split it"
+            ),
+            Self::Past(count) => write!(
+                f,
+                "a fleet has {count} past generations, and at most {PAST_MAX} are taken; leave \
+                 out the oldest"
+            ),
+        }
     }
 }
 
-impl std::error::Error for TooManyAddresses {}
+impl std::error::Error for TooMany {}
 
 mod decode;
 mod encode;

@@ -23,6 +23,7 @@ const HEARTBEAT: u16 = 259;
 const LOST: u16 = 260;
 const SURVEYED: u16 = 261;
 const SERVER: u16 = 262;
+const FLEET: u16 = 263;
 const HANDSHAKE: u16 = 272;
 const ENDPOINT_MOVED: u16 = 273;
 const PEER_EXPIRED: u16 = 274;
@@ -60,13 +61,25 @@ wire! {
         public_key: [u8; 32],
         rest: [u8; 72],
     }
+
+    /// How the dataplane sees its fleet.
+    struct FleetWire {
+        kind: u16,
+        generation: u16,
+        server: u8,
+        reserved: [u8; 3],
+        digest: u64,
+        held: u64,
+        rest: [u8; 88],
+    }
 }
 
 /// The shapes in this file, hashed.
 pub(super) const SHAPE: u64 = {
     let hash = layout::number(layout::EMPTY, NoticeWire::SHAPE);
     let hash = layout::number(hash, PeerEventWire::SHAPE);
-    layout::number(hash, ServerWire::SHAPE)
+    let hash = layout::number(hash, ServerWire::SHAPE);
+    layout::number(hash, FleetWire::SHAPE)
 };
 
 /// A message from the dataplane. Times are since the Unix epoch.
@@ -157,6 +170,18 @@ pub enum Event {
         /// How many peers it has room for.
         peers_max: u32,
     },
+    /// How the dataplane sees its fleet: told to a new control, on change, and every few seconds while what is held
+    /// changes. A dataplane without a fleet says nothing of it.
+    Fleet {
+        /// Its own number.
+        server: u8,
+        /// The generation in force; 0 when none has been told.
+        generation: u16,
+        /// The digest over the owner table, by which servers can be compared; 0 when there is none.
+        digest: u64,
+        /// Client ids that are held here, counted while this server drains; [`u64::MAX`] when they are not counted.
+        held: u64,
+    },
 }
 
 impl Event {
@@ -188,6 +213,9 @@ impl Event {
             Self::Server { public_key, listen_port, peers_max } => {
                 server(public_key, listen_port, peers_max)
             }
+            Self::Fleet { server, generation, digest, held } => {
+                fleet(server, generation, [digest, held])
+            }
         }
     }
 
@@ -198,6 +226,7 @@ impl Event {
                 read_peer(transmute_ref!(words))
             }
             SERVER => read_server(transmute_ref!(words)),
+            FLEET => Ok(read_fleet(transmute_ref!(words))),
             _ => read_notice(transmute_ref!(words)),
         }?;
         // What an event does not name must be zero; writing it again says so for each kind.
@@ -243,6 +272,17 @@ fn server(key: PublicKey, listen_port: u16, peers_max: u32) -> Words {
     words
 }
 
+fn fleet(server: u8, generation: u16, [digest, held]: [u64; 2]) -> Words {
+    let mut words = [0; EVENT_WORDS];
+    let wire: &mut FleetWire = transmute_mut!(&mut words);
+    wire.kind = FLEET;
+    wire.generation = generation;
+    wire.server = server;
+    wire.digest = digest;
+    wire.held = held;
+    words
+}
+
 fn read_notice(wire: &NoticeWire) -> Result<Event, Malformed> {
     let &NoticeWire { kind, reason, detail, id, number, .. } = wire;
     reserved(&wire.rest)?;
@@ -283,6 +323,11 @@ fn read_peer(wire: &PeerEventWire) -> Result<Event, Malformed> {
 fn read_server(wire: &ServerWire) -> Result<Event, Malformed> {
     let &ServerWire { listen_port, peers_max, .. } = wire;
     Ok(Event::Server { public_key: public_key(&wire.public_key)?, listen_port, peers_max })
+}
+
+fn read_fleet(wire: &FleetWire) -> Event {
+    let &FleetWire { generation, server, digest, held, .. } = wire;
+    Event::Fleet { server, generation, digest, held }
 }
 
 /// Nanoseconds, up to the year 2554.

@@ -1,6 +1,6 @@
 //! Messages: every one is read as it was written, and every fault has its name.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,6 +9,7 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use super::*;
+use crate::limits::{MEMBERS_MAX, PAST_MAX};
 use crate::transaction::Reason;
 
 fn key() -> impl Strategy<Value = PublicKey> {
@@ -65,6 +66,26 @@ fn hop() -> impl Strategy<Value = NextHop> {
     ]
 }
 
+fn member() -> impl Strategy<Value = Member> {
+    let deadline = prop::option::of(any::<u64>().prop_map(Duration::from_secs));
+    let state = prop_oneof![
+        Just(MemberState::Active),
+        deadline.prop_map(|deadline| MemberState::Draining { deadline }),
+        Just(MemberState::Down),
+    ];
+    (any::<u8>(), any::<u16>(), state, any::<Option<Ipv4Addr>>(), any::<Option<Ipv6Addr>>())
+        .prop_map(|(server, weight, state, v4, v6)| Member { server, weight, state, v4, v6 })
+}
+
+fn fleet() -> impl Strategy<Value = Fleet> {
+    let weights = prop::collection::vec(any::<(u8, u16)>(), 0..=MEMBERS_MAX);
+    let past =
+        (any::<u16>(), weights).prop_map(|(generation, weights)| Past { generation, weights });
+    let members = prop::collection::vec(member(), 0..=MEMBERS_MAX);
+    (any::<u16>(), members, prop::collection::vec(past, 0..=PAST_MAX))
+        .prop_map(|(generation, members, past)| Fleet { generation, members, past })
+}
+
 fn item() -> impl Strategy<Value = Item> {
     prop_oneof![
         peer().prop_map(|peer| Item::Peer(Box::new(peer))),
@@ -73,6 +94,8 @@ fn item() -> impl Strategy<Value = Item> {
         net().prop_map(Item::RouteRemove),
         (any::<u32>(), hop()).prop_map(|(id, hop)| Item::NextHop { id, hop }),
         any::<u32>().prop_map(Item::NextHopRemove),
+        fleet().prop_map(|fleet| Item::Fleet(Box::new(fleet))),
+        Just(Item::FleetRemove),
     ]
 }
 
@@ -100,6 +123,12 @@ fn event() -> impl Strategy<Value = Event> {
         (key(), any::<u16>(), any::<u32>()).prop_map(|(public_key, listen_port, peers_max)| {
             Event::Server { public_key, listen_port, peers_max }
         }),
+        any::<(u8, u16, u64, u64)>().prop_map(|(server, generation, digest, held)| Event::Fleet {
+            server,
+            generation,
+            digest,
+            held
+        }),
         (key(), prop::option::of(endpoint()), time(), any::<[u64; 2]>()).prop_map(
             |(public_key, endpoint, handshake, [received, sent])| Event::PeerState {
                 public_key,
@@ -122,6 +151,19 @@ fn read_back(messages: &[[u64; COMMAND_WORDS]]) -> Result<Item, Malformed> {
                 let Some(Item::Peer(peer)) = &mut whole else { return Err(Malformed::Reserved) };
                 assert_eq!(peer.public_key, public_key);
                 peer.allowed_ips.extend(allowed_ips);
+            }
+            Command::Members { generation, members, .. } => {
+                let Some(Item::Fleet(fleet)) = &mut whole else { return Err(Malformed::Reserved) };
+                assert_eq!((fleet.generation, fleet.past.len()), (generation, 0));
+                fleet.members.extend(members);
+            }
+            Command::Past { generation, past, continued, .. } => {
+                let Some(Item::Fleet(fleet)) = &mut whole else { return Err(Malformed::Reserved) };
+                assert_eq!(fleet.generation, generation);
+                match fleet.past.last_mut().filter(|_| continued) {
+                    Some(last) => last.weights.extend(past.weights),
+                    None => fleet.past.push(past),
+                }
             }
             other @ (Command::Begin { .. }
             | Command::Commit { .. }
@@ -159,9 +201,14 @@ proptest! {
         // A message that was taken is what would be written for it: nothing was passed over.
         match Command::decode(&messages[0]) {
             Ok(Command::Item { item: Item::Peer(_), .. } | Command::Addresses { .. }) | Err(_) => {}
-            Ok(Command::Item { item, .. }) => {
+            Ok(Command::Item { item, more }) => {
                 let mut again = Vec::new();
                 item.encode(&mut again).unwrap();
+                // A fleet's first message says that it goes on.
+                let octet = again[0][0].to_ne_bytes();
+                again[0][0] = u64::from_ne_bytes(
+                    std::array::from_fn(|at| if at == 2 && more { 1 } else { octet[at] }),
+                );
                 prop_assert_eq!(again[0], messages[0]);
             }
             Ok(_) => {}
@@ -171,7 +218,9 @@ proptest! {
     #[test]
     fn anything_is_read_or_refused(
         mut words in any::<[u64; COMMAND_WORDS]>(),
-        kind in prop::sample::select(vec![0_u16, 1, 2, 3, 16, 17, 18, 32, 33, 48, 49, 64, 80, 256, 272]),
+        kind in prop::sample::select(vec![
+            0_u16, 1, 2, 3, 16, 17, 18, 32, 33, 48, 49, 64, 80, 96, 97, 98, 99, 256, 263, 272,
+        ]),
         zeros in 0_usize..COMMAND_WORDS,
     ) {
         words[zeros..].fill(0);
@@ -208,7 +257,7 @@ fn each_fault_has_its_name() {
     assert_eq!(with(route, 9, 1), Err(Malformed::HostBits));
     assert_eq!(with(route, 12, 1), Err(Malformed::Reserved));
     assert_eq!(with(route, 175, 1), Err(Malformed::Reserved));
-    assert_eq!(with(route, 0, 99), Err(Malformed::Kind(99)));
+    assert_eq!(with(route, 0, 127), Err(Malformed::Kind(127)));
     assert_eq!(with(route, 0, 33), Err(Malformed::Reserved), "a removal has no next hop");
     let key = PublicKey([1; 32]);
     let hop = words(&Item::NextHop { id: 1, hop: NextHop::Client(key) });
@@ -243,6 +292,60 @@ fn each_fault_of_a_peer_has_its_name() {
 }
 
 #[test]
+fn each_fault_of_a_fleet_has_its_name() {
+    let deadline = Some(Duration::from_secs(9));
+    let member = Member {
+        server: 1,
+        weight: 100,
+        state: MemberState::Draining { deadline },
+        v4: Some("192.0.2.1".parse().unwrap()),
+        v6: None,
+    };
+    let past = Past { generation: 4, weights: vec![(1, 100)] };
+    let fleet = Fleet { generation: 5, members: vec![member], past: vec![past] };
+    let mut messages = Vec::new();
+    Item::Fleet(Box::new(fleet)).encode(&mut messages).unwrap();
+    let [first, past] = messages[..] else { panic!("{messages:?}") };
+    // The first member stands at octet 16: number, state, what it has.
+    assert_eq!(with(first, 2, 2), Err(Malformed::Flag(2)));
+    assert_eq!(with(first, 3, 5), Err(Malformed::MemberCount(5)));
+    assert_eq!(with(first, 3, 0), Err(Malformed::Reserved), "a member that is not counted");
+    assert_eq!(with(first, 3, 2), Err(Malformed::MemberState(0)), "a count without a member");
+    assert_eq!(with(first, 6, 1), Err(Malformed::Reserved));
+    assert_eq!(with(first, 17, 4), Err(Malformed::MemberState(4)));
+    assert_eq!(with(first, 17, 1), Err(Malformed::Reserved), "a deadline without draining");
+    assert_eq!(with(first, 18, 1), Err(Malformed::Reserved), "a deadline that is none");
+    assert_eq!(with(first, 18, 4), Err(Malformed::Reserved), "an address that is none");
+    assert_eq!(with(first, 18, 13), Err(Malformed::Reserved), "a bit without a meaning");
+    assert_eq!(with(first, 19, 1), Err(Malformed::Reserved));
+    assert_eq!(with(past, 3, 42), Err(Malformed::MemberCount(42)));
+    assert_eq!(with(past, 3, 0), Err(Malformed::Reserved), "a weight that is not counted");
+    assert_eq!(with(past, 8, 2), Err(Malformed::Flag(2)));
+    assert_eq!(with(past, 9, 1), Err(Malformed::Reserved));
+    assert_eq!(with(past, 13, 1), Err(Malformed::Reserved));
+    assert_eq!(with(words(&Item::FleetRemove), 2, 1), Err(Malformed::Reserved));
+}
+
+#[test]
+fn a_fleet_with_too_many_parts_is_not_written() {
+    let member = Member { server: 1, weight: 1, state: MemberState::Down, v4: None, v6: None };
+    let past = |weights| Past { generation: 1, weights: vec![(1, 1); weights] };
+    let fleet = |members, past| {
+        Item::Fleet(Box::new(Fleet { generation: 2, members: vec![member; members], past }))
+    };
+    let largest = fleet(MEMBERS_MAX, vec![past(MEMBERS_MAX); PAST_MAX]);
+    assert_eq!(largest.message_count(), Ok(64 + 32 * 7));
+    for (item, error) in [
+        (fleet(257, Vec::new()), TooMany::Members(257)),
+        (fleet(1, vec![past(257)]), TooMany::Members(257)),
+        (fleet(1, vec![past(1); 33]), TooMany::Past(33)),
+    ] {
+        let mut messages = Vec::new();
+        assert_eq!((item.encode(&mut messages), messages.len()), (Err(error), 0));
+    }
+}
+
+#[test]
 fn nothing_printed_holds_a_key_or_a_client_id() {
     let peer = Peer {
         public_key: PublicKey([0xab; 32]),
@@ -274,5 +377,5 @@ fn a_peer_with_too_many_prefixes_is_not_written() {
     peer.allowed_ips.push(net);
     let mut messages = Vec::new();
     let refused = Item::Peer(Box::new(peer)).encode(&mut messages);
-    assert_eq!((refused, messages.len()), (Err(TooManyAddresses(129)), 0));
+    assert_eq!((refused, messages.len()), (Err(TooMany::Addresses(129)), 0));
 }

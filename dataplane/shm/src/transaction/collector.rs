@@ -4,8 +4,10 @@ use std::fmt;
 
 use super::digest::Digest;
 use super::{Reason, Refusal, Refusals, Transaction};
-use crate::limits::ADDRESSES_PER_PEER_MAX;
-use crate::message::{COMMAND_WORDS, Command, Item, Malformed, PublicKey, Scope};
+use crate::limits::{ADDRESSES_PER_PEER_MAX, MEMBERS_MAX, PAST_MAX};
+use crate::message::{
+    COMMAND_WORDS, Command, Fleet, Item, Malformed, Member, Past, PublicKey, Scope,
+};
 
 /// What a message led to.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ struct Open {
     scope: Scope,
     digest: Digest,
     items: Vec<Item>,
-    /// The last item is a peer whose addresses go on.
+    /// The last item is a peer or a fleet that goes on.
     more: bool,
 }
 
@@ -192,6 +194,12 @@ impl Collector {
             Command::Addresses { public_key, allowed_ips, more } => {
                 open.continue_peer(public_key, &allowed_ips, more).err()
             }
+            Command::Members { generation, members, more } => {
+                open.continue_members(generation, members, more).err()
+            }
+            Command::Past { generation, past, continued, more } => {
+                open.continue_past(generation, past, (continued, more)).err()
+            }
             // These were taken care of above.
             Command::Begin { .. }
             | Command::Commit { .. }
@@ -237,6 +245,56 @@ impl Open {
         self.more = more;
         Ok(())
     }
+
+    /// The fleet of this generation, when it is what goes on.
+    fn fleet(&mut self, generation: u16) -> Result<&mut Fleet, Reason> {
+        match self.items.last_mut().filter(|_| self.more) {
+            Some(Item::Fleet(fleet)) if fleet.generation == generation => Ok(fleet),
+            _ => Err(Reason::Continuation),
+        }
+    }
+
+    fn continue_members(
+        &mut self,
+        generation: u16,
+        members: Vec<Member>,
+        more: bool,
+    ) -> Result<(), Reason> {
+        let fleet = self.fleet(generation)?;
+        if !fleet.past.is_empty() {
+            return Err(Reason::Continuation);
+        }
+        append(&mut fleet.members, members, MEMBERS_MAX)?;
+        self.more = more;
+        Ok(())
+    }
+
+    fn continue_past(
+        &mut self,
+        generation: u16,
+        past: Past,
+        (continued, more): (bool, bool),
+    ) -> Result<(), Reason> {
+        let fleet = self.fleet(generation)?;
+        match fleet.past.last_mut().filter(|_| continued) {
+            Some(last) if last.generation == past.generation => {
+                append(&mut last.weights, past.weights, MEMBERS_MAX)?;
+            }
+            None if !continued => append(&mut fleet.past, vec![past], PAST_MAX)?,
+            Some(_) | None => return Err(Reason::Continuation),
+        }
+        self.more = more;
+        Ok(())
+    }
+}
+
+/// Adds what goes on to what there is, so that there are at most `max` of them.
+fn append<T>(to: &mut Vec<T>, mut more: Vec<T>, max: usize) -> Result<(), Reason> {
+    if to.len() + more.len() > max {
+        return Err(Reason::TooManyMembers);
+    }
+    to.append(&mut more);
+    Ok(())
 }
 
 fn reason_for(malformed: Malformed) -> Reason {

@@ -8,7 +8,7 @@ use wireguard::secret::Secret;
 
 use super::*;
 use crate::memory::private;
-use crate::message::{COMMAND_WORDS, Command, Peer, PublicKey};
+use crate::message::{COMMAND_WORDS, Command, Fleet, Member, MemberState, Past, Peer, PublicKey};
 use crate::ring::{Consumer, Corrupt, Geometry, Producer};
 
 type Words = Arc<[AtomicU64]>;
@@ -36,6 +36,18 @@ fn peer(prefixes: usize) -> Item {
         endpoint: None,
         persistent_keepalive: None,
         allowed_ips: vec!["10.0.0.1/32".parse().unwrap(); prefixes],
+    }))
+}
+
+/// A fleet of five members, which take two messages, and a past generation that takes two more.
+fn fleet(generation: u16) -> Item {
+    let member =
+        |server| Member { server, weight: 1, state: MemberState::Active, v4: None, v6: None };
+    let past = Past { generation: 1, weights: (0..42).map(|server| (server, 1)).collect() };
+    Item::Fleet(Box::new(Fleet {
+        generation,
+        members: (0..5).map(member).collect(),
+        past: vec![past],
     }))
 }
 
@@ -209,10 +221,10 @@ fn a_malformed_item_refuses_the_whole_and_what_follows_is_passed_over() {
     let mut broken = one;
     broken[COMMAND_WORDS - 1] = 1;
     let mut unknown = one;
-    unknown[0] = 99;
+    unknown[0] = 127;
     for (bad, reason, malformed) in [
         (broken, Reason::Malformed, Malformed::Reserved),
-        (unknown, Reason::UnknownKind, Malformed::Kind(99)),
+        (unknown, Reason::UnknownKind, Malformed::Kind(127)),
     ] {
         let begin = Command::begin(1, Scope::Delta);
         let next = Command::commit(2, 1, digest(2, &[route(1)]));
@@ -248,6 +260,71 @@ fn continuations_stand_where_they_belong() {
     assert_eq!(outcomes(&[begin, first, stranger]), wrong(1));
     assert_eq!(outcomes(&[begin, first, Command::commit(1, 1, 0)]), wrong(1));
     assert_eq!(outcomes(&[begin, words(&route(1))[0], third]), wrong(1));
+}
+
+#[test]
+fn a_fleet_comes_whole_with_what_is_around_it() {
+    let (_, producer, mut reader) = sides(64);
+    let mut writer = Writer::new(producer);
+    writer.begin(5, Scope::Snapshot).unwrap();
+    let items = [route(1), fleet(7), Item::FleetRemove];
+    for item in &items {
+        writer.item(item).unwrap();
+    }
+    writer.commit().unwrap();
+    let Some(Received::Transaction(transaction)) = reader.poll(64) else { panic!() };
+    assert_eq!((transaction.count, transaction.items.as_slice()), (6, items.as_slice()));
+}
+
+#[test]
+fn a_fleets_continuations_stand_where_they_belong() {
+    let begin = Command::begin(1, Scope::Delta);
+    let messages = words(&fleet(7));
+    let [first, members, past, weights] = messages[..] else { panic!() };
+    let stranger = words(&fleet(8));
+    let wrong = |item| refused(1, Reason::Continuation, item);
+    let digest = digest(1, &[fleet(7)]);
+    let whole = [begin, first, members, past, weights, Command::commit(1, 4, digest)];
+    assert_eq!(outcomes(&whole), (vec![1], vec![]));
+    assert_eq!(outcomes(&[begin, members]), wrong(0));
+    assert_eq!(outcomes(&[begin, past]), wrong(0));
+    assert_eq!(outcomes(&[begin, first, stranger[1]]), wrong(1));
+    assert_eq!(outcomes(&[begin, first, stranger[2]]), wrong(1));
+    assert_eq!(outcomes(&[begin, first, weights]), wrong(1), "of no generation");
+    assert_eq!(outcomes(&[begin, first, past, members]), wrong(2), "members after the past");
+    assert_eq!(outcomes(&[begin, first, members, words(&route(1))[0]]), wrong(2));
+    assert_eq!(outcomes(&[begin, first, members, Command::commit(1, 2, 0)]), wrong(2));
+    assert_eq!(outcomes(&[begin, first, words(&peer(20))[1]]), wrong(1));
+    assert_eq!(outcomes(&[begin, words(&peer(20))[0], members]), wrong(1));
+    let mut other = weights;
+    other[0] ^= 1 << 48;
+    assert_eq!(outcomes(&[begin, first, members, past, other]), wrong(3), "another generation's");
+}
+
+#[test]
+fn a_fleet_cannot_grow_without_end() {
+    let messages = words(&fleet(7));
+    let [first, members, past, _] = messages[..] else { panic!() };
+    let mut weights = messages[3];
+    // All but the last message of the fleet say that more follows.
+    weights[0] |= 1 << 16;
+    for (before, again, at) in [
+        (vec![first], members, 253),
+        (vec![first, members], past, 34),
+        (vec![first, members, past], weights, 218),
+    ] {
+        let mut collector = Collector::new(usize::MAX);
+        assert!(matches!(collector.take(&Command::begin(1, Scope::Delta)), Step::Gathered));
+        for message in &before {
+            assert!(matches!(collector.take(message), Step::Gathered));
+        }
+        let refusal = (0..300).find_map(|_| match collector.take(&again) {
+            Step::Refused(refusal) => Some(refusal),
+            Step::Gathered | Step::Complete(_) | Step::Survey(_) => None,
+        });
+        let expected = Refusal { id: 1, reason: Reason::TooManyMembers, item: at, malformed: None };
+        assert_eq!(refusal, Some(expected));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use super::digest::Digest;
 use crate::memory::Memory;
-use crate::message::{COMMAND_WORDS, Command, Item, Scope, TooManyAddresses};
+use crate::message::{COMMAND_WORDS, Command, Item, Scope, TooMany};
 use crate::ring::{Corrupt, Producer, Rejected};
 
 /// Why nothing was written.
@@ -17,7 +17,7 @@ pub enum WriteError {
     /// The ring is corrupt; [`Writer::restart`] and write the whole transaction again.
     Corrupt(Corrupt),
     /// The item cannot be written.
-    TooManyAddresses(TooManyAddresses),
+    TooMany(TooMany),
     /// Nothing has begun.
     NotOpen,
     /// A transaction is open already.
@@ -29,7 +29,7 @@ impl fmt::Display for WriteError {
         match self {
             Self::Full => f.write_str("the commands ring is full; wait for the dataplane"),
             Self::Corrupt(corrupt) => write!(f, "the commands ring is corrupt: {corrupt}"),
-            Self::TooManyAddresses(error) => error.fmt(f),
+            Self::TooMany(error) => error.fmt(f),
             Self::NotOpen => f.write_str("no transaction is open; begin one"),
             Self::Open => f.write_str("a transaction is open; commit or abort it"),
         }
@@ -88,7 +88,7 @@ impl<M: Memory> Writer<M> {
         let Self { ring, open: Some(open), messages } = self else {
             return Err(WriteError::NotOpen);
         };
-        item.encode(messages).map_err(WriteError::TooManyAddresses)?;
+        item.encode(messages).map_err(WriteError::TooMany)?;
         let written = write_all(ring, messages);
         if written.is_ok() {
             for message in &*messages {
@@ -137,7 +137,7 @@ fn write_all<M: Memory>(
     ring: &mut Producer<M, COMMAND_WORDS>,
     messages: &[[u64; COMMAND_WORDS]],
 ) -> Result<(), WriteError> {
-    // A peer's messages go together, so that the digest is over what is in the ring.
+    // An item's messages go together, so that the digest is over what is in the ring.
     if messages.len() > 1 && ring.free().map_err(WriteError::Corrupt)? < messages.len() {
         return Err(WriteError::Full);
     }

@@ -96,11 +96,11 @@ pub(super) fn turn(
     }
     if frame.note.ip.destination.is_v4() {
         let to = judge_v4(frame, why, router, now).ok_or(lost)?;
-        turn_v4(frame, why.v4(mtu), router.site.router4, to).ok_or(lost)?;
+        write_v4(frame, why.v4(mtu), router.site.router4, to).ok_or(lost)?;
     } else {
         let error = why.v6(mtu);
         let to = judge_v6(frame, (why, error), router, now).ok_or(lost)?;
-        turn_v6(frame, error, router.site.router6, to).ok_or(lost)?;
+        write_v6(frame, error, router.site.router6, to).ok_or(lost)?;
     }
     frame.note.kind = Kind::Inner;
     frame.note.turned = true;
@@ -151,7 +151,8 @@ fn make_room(
 /// The longest quote of both families.
 const QUOTE: usize = icmp::v6::QUOTE_LEN_MAX;
 
-fn turn_v4(
+/// Puts an error about the packet in its place.
+pub(in crate::stages) fn write_v4(
     frame: &mut Frame<'_>,
     error: icmp::v4::Error,
     source: Ipv4Addr,
@@ -176,7 +177,8 @@ fn turn_v4(
     frame.read_ip().ok().map(|_| ())
 }
 
-fn turn_v6(
+/// Puts an error about the packet in its place.
+pub(in crate::stages) fn write_v6(
     frame: &mut Frame<'_>,
     error: icmp::v6::Error,
     source: Ipv6Addr,

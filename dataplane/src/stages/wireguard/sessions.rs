@@ -9,6 +9,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use rand_chacha::rand_core::Rng;
 use wireguard::keyring::Retired;
+use wireguard::limits::REJECT_AFTER_TIME;
 use wireguard::message::{INITIATION_LEN, RESPONSE_LEN};
 use wireguard::prefetch::prefetch;
 use wireguard::session::{Role, Session};
@@ -17,12 +18,13 @@ use wireguard::timers::Rearm;
 use wireguard::wheel::Wheel;
 
 use crate::exchange::{Exchange, Install, Job, Message, News};
+use crate::fleet::{Fleet, Membership};
 use crate::frame::Endpoint;
 use crate::handshake::Random;
 use crate::limiter::Limiter;
 use crate::limits::{
-    JOBS_OWN_MAX, OWN_INITIATION_RETRY, OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND,
-    OWN_PER_TURN, PREFETCH_FROM, TIMERS_PER_TURN,
+    CALLING_TIME, JOBS_OWN_MAX, OWN_INITIATION_RETRY, OWN_INITIATIONS_BURST,
+    OWN_INITIATIONS_PER_SECOND, OWN_PER_TURN, PREFETCH_FROM, PROMPT_INTERVAL, TIMERS_PER_TURN,
 };
 use crate::site::keeper_thread;
 
@@ -79,6 +81,8 @@ pub struct Sessions {
     ready: Vec<Ready>,
     /// The limit of handshakes that we begin.
     limiter: Limiter,
+    /// The other servers, and what this one holds.
+    pub(super) fleet: Fleet,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -95,7 +99,7 @@ impl Sessions {
     pub fn new(
         worker: usize,
         room: Room,
-        exchange: Arc<Exchange>,
+        (exchange, fleet): (Arc<Exchange>, Fleet),
         (random, now): (Random, Instant),
     ) -> Self {
         Self {
@@ -111,7 +115,13 @@ impl Sessions {
             limiter: Limiter::new(OWN_INITIATIONS_PER_SECOND, OWN_INITIATIONS_BURST),
             room,
             exchange,
+            fleet,
         }
+    }
+
+    /// The fleet is another.
+    pub fn set_fleet(&mut self, membership: Membership) {
+        self.fleet.membership = membership;
     }
 
     /// The session in a slot.
@@ -205,6 +215,7 @@ impl Sessions {
             return None;
         };
         *owner = local;
+        self.fleet.holdings.hold(peer.id, now + REJECT_AFTER_TIME);
         session.establish(&install.keys, install.role, install.indices, now);
         let before = peer.endpoint.replace(install.endpoint);
         self.roamed += u64::from(before.is_some_and(|before| before != install.endpoint));
@@ -299,13 +310,33 @@ impl Sessions {
         let Some(endpoint) = peer.endpoint else { return };
         let number = peer.number;
         let thread = keeper_thread(number, self.exchange.workers(), self.exchange.threads());
-        let begun = self.exchange.jobs_waiting(thread) < JOBS_OWN_MAX
+        let begun = self.fleet.may_call(peer.id, now)
+            && self.exchange.jobs_waiting(thread) < JOBS_OWN_MAX
             && self.limiter.take(now)
             && self.exchange.submit(thread, Job::Initiate(number, endpoint));
         if begun {
+            self.fleet.holdings.hold(peer.id, now + CALLING_TIME);
             peer.timers.initiated(now, jitter);
         } else {
             peer.timers.postpone(now, OWN_INITIATION_RETRY + jitter);
+        }
+    }
+
+    /// Calls a peer at an address that is not proven, once in a while, unless it has a session here.
+    pub fn call(&mut self, local: u32, endpoint: Endpoint, now: Instant) {
+        if self.sending(local, now).is_some() {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(local as usize).filter(|peer| peer.known) else {
+            return;
+        };
+        if peer.called_at.is_armed() && now.since(peer.called_at) < PROMPT_INTERVAL {
+            return;
+        }
+        let number = peer.number;
+        let thread = keeper_thread(number, self.exchange.workers(), self.exchange.threads());
+        if self.exchange.submit(thread, Job::Initiate(number, endpoint)) {
+            peer.called_at = now;
         }
     }
 

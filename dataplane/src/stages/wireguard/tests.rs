@@ -174,6 +174,7 @@ fn who_takes_the_place_of_one_that_is_gone_begins_with_nothing() {
     state.sessions.sent_message(0, 148);
     let endpoint = Endpoint::new(outer_v4(7), server(outer_v4(7).ip()).ip(), 0);
     let setup = Setup {
+        id: ClientId::ZERO,
         endpoint: Some(endpoint),
         persistent: Duration::ZERO,
         incarnation: 2,

@@ -7,11 +7,12 @@ use wireguard::secret::Secret;
 use zerocopy::{IntoBytes, transmute_ref};
 
 use super::encode::hop;
+use super::fleet::{MembersWire, PastWire, RemoveWire};
 use super::{
-    ABORT, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command, Item, Malformed, NEXT_HOP,
-    NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER, PEER_ADDRESSES, PEER_REMOVE, Peer,
-    PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE, ROUTE_REMOVE, RouteWire, SURVEY, Scope,
-    Words, flag, kind, public_key, read_all, reserved,
+    ABORT, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command, FLEET, FLEET_MEMBERS, FLEET_PAST,
+    FLEET_REMOVE, Fleet, Item, Malformed, NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER,
+    PEER_ADDRESSES, PEER_REMOVE, Peer, PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE,
+    ROUTE_REMOVE, RouteWire, SURVEY, Scope, Words, flag, kind, public_key, read_all, reserved,
 };
 
 impl Command {
@@ -21,6 +22,8 @@ impl Command {
             BEGIN | COMMIT | ABORT | SURVEY => boundary(words),
             PEER => peer(words),
             PEER_ADDRESSES => addresses(words),
+            FLEET | FLEET_MEMBERS => members(transmute_ref!(words)),
+            FLEET_PAST => past(transmute_ref!(words)),
             kind => item(kind, words).map(|item| Self::Item { item, more: false }),
         }
     }
@@ -35,6 +38,10 @@ fn item(kind: u16, words: &Words) -> Result<Item, Malformed> {
         }
         ROUTE | ROUTE_REMOVE => route(transmute_ref!(words)),
         NEXT_HOP | NEXT_HOP_REMOVE => next_hop(transmute_ref!(words)),
+        FLEET_REMOVE => {
+            let wire: &RemoveWire = transmute_ref!(words);
+            reserved(&wire.rest).map(|()| Item::FleetRemove)
+        }
         other => Err(Malformed::Kind(other)),
     }
 }
@@ -83,6 +90,26 @@ fn addresses(words: &Words) -> Result<Command, Malformed> {
     Ok(Command::Addresses {
         public_key: public_key(&wire.public_key)?,
         allowed_ips: read_all(&wire.prefixes, wire.prefix_count)?,
+        more: flag(wire.more)?,
+    })
+}
+
+fn members(wire: &MembersWire) -> Result<Command, Malformed> {
+    let (generation, members, more) = (wire.generation, wire.read()?, flag(wire.more)?);
+    Ok(match wire.kind {
+        FLEET => {
+            let fleet = Fleet { generation, members, past: Vec::new() };
+            Command::Item { item: Item::Fleet(Box::new(fleet)), more }
+        }
+        _ => Command::Members { generation, members, more },
+    })
+}
+
+fn past(wire: &PastWire) -> Result<Command, Malformed> {
+    Ok(Command::Past {
+        generation: wire.generation,
+        past: wire.read()?,
+        continued: flag(wire.continued)?,
         more: flag(wire.more)?,
     })
 }

@@ -2,11 +2,13 @@
 
 use zerocopy::transmute_mut;
 
+use super::fleet::{MembersWire, PastWire, RemoveWire};
 use super::{
     ABORT, ADDRESSES_PER_PEER_MAX, Address, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command,
-    Endpoint, Item, MORE_PREFIXES, NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER,
-    PEER_ADDRESSES, PEER_PREFIXES, PEER_REMOVE, Peer, PeerAddressesWire, PeerRemoveWire, PeerWire,
-    Prefix, ROUTE, ROUTE_REMOVE, RouteWire, SURVEY, Scope, TooManyAddresses, Words, put_all,
+    Endpoint, FLEET, FLEET_MEMBERS, FLEET_PAST, FLEET_REMOVE, Fleet, Item, MORE_PREFIXES, NEXT_HOP,
+    NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER, PEER_ADDRESSES, PEER_PREFIXES, PEER_REMOVE, Peer,
+    PeerAddressesWire, PeerRemoveWire, PeerWire, Prefix, ROUTE, ROUTE_REMOVE, RouteWire, SURVEY,
+    Scope, TooMany, Words, fleet, put_all,
 };
 
 /// The octets of [`NextHopWire::hop`].
@@ -67,16 +69,24 @@ fn boundary(kind: u16, scope: u8, [id, count, digest]: [u64; 3]) -> Words {
 
 impl Item {
     /// How many messages it takes.
-    pub fn message_count(&self) -> Result<usize, TooManyAddresses> {
-        let Self::Peer(peer) = self else { return Ok(1) };
-        match peer.allowed_ips.len() {
-            count if count > ADDRESSES_PER_PEER_MAX => Err(TooManyAddresses(count)),
-            count => Ok(1 + count.saturating_sub(PEER_PREFIXES).div_ceil(MORE_PREFIXES)),
+    pub fn message_count(&self) -> Result<usize, TooMany> {
+        match self {
+            Self::Peer(peer) => match peer.allowed_ips.len() {
+                count if count > ADDRESSES_PER_PEER_MAX => Err(TooMany::Addresses(count)),
+                count => Ok(1 + count.saturating_sub(PEER_PREFIXES).div_ceil(MORE_PREFIXES)),
+            },
+            Self::Fleet(fleet) => fleet.message_count(),
+            Self::PeerRemove(_)
+            | Self::Route { .. }
+            | Self::RouteRemove(_)
+            | Self::NextHop { .. }
+            | Self::NextHopRemove(_)
+            | Self::FleetRemove => Ok(1),
         }
     }
 
     /// Appends its messages.
-    pub fn encode(&self, into: &mut Vec<[u64; COMMAND_WORDS]>) -> Result<(), TooManyAddresses> {
+    pub fn encode(&self, into: &mut Vec<[u64; COMMAND_WORDS]>) -> Result<(), TooMany> {
         into.reserve(self.message_count()?);
         match self {
             Self::Peer(peer) => peer_messages(peer, into),
@@ -95,6 +105,13 @@ impl Item {
                 let wire: &mut NextHopWire = transmute_mut!(&mut words);
                 wire.kind = NEXT_HOP_REMOVE;
                 wire.id = *id;
+                into.push(words);
+            }
+            Self::Fleet(fleet) => fleet_messages(fleet, into),
+            Self::FleetRemove => {
+                let mut words = [0; COMMAND_WORDS];
+                let wire: &mut RemoveWire = transmute_mut!(&mut words);
+                wire.kind = FLEET_REMOVE;
                 into.push(words);
             }
         }
@@ -138,6 +155,35 @@ fn peer_messages(peer: &Peer, into: &mut Vec<Words>) {
         wire.prefix_count = put_all(&mut wire.prefixes, some);
         into.push(words);
         rest = left;
+    }
+}
+
+fn fleet_messages(fleet: &Fleet, into: &mut Vec<Words>) {
+    // All but the last say that more follows; which that is shows when all are written.
+    let begin = into.len();
+    let mut kind = FLEET;
+    for members in fleet.member_runs() {
+        let mut words = [0; COMMAND_WORDS];
+        let wire: &mut MembersWire = transmute_mut!(&mut words);
+        (wire.kind, wire.more, wire.generation) = (kind, 1, fleet.generation);
+        wire.put(members);
+        into.push(words);
+        kind = FLEET_MEMBERS;
+    }
+    for past in &fleet.past {
+        for (at, weights) in past.weight_runs().enumerate() {
+            let mut words = [0; COMMAND_WORDS];
+            let wire: &mut PastWire = transmute_mut!(&mut words);
+            (wire.kind, wire.more, wire.generation) = (FLEET_PAST, 1, fleet.generation);
+            wire.past = past.generation;
+            wire.continued = u8::from(at > 0);
+            wire.put(weights);
+            into.push(words);
+        }
+    }
+    if let Some(last) = into.get_mut(begin..).and_then(<[Words]>::last_mut) {
+        let wire: &mut fleet::HeadWire = transmute_mut!(last);
+        wire.more = 0;
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Setup {
     pub incarnation: u32,
     /// Its client id, until it shows one.
     pub client_id: ClientId,
+    /// The id by which the fleet finds its server.
+    pub id: ClientId,
 }
 
 /// A peer as its worker knows it.
@@ -30,7 +32,12 @@ pub(in super::super) struct Peer {
     pub(in super::super) keyring: Keyring,
     pub(in super::super) timers: Timers,
     pub(in super::super) endpoint: Option<Endpoint>,
+    /// What it shows, and is shown.
     pub(in super::super) client_id: ClientId,
+    /// The id by which the fleet finds its server.
+    pub(in super::super) id: ClientId,
+    /// When it was called last at an address that was not proven.
+    pub(super) called_at: Instant,
     /// The peer's number on the server, which routes name.
     pub(in super::super) number: u32,
     /// Which of the peers that had the number.
@@ -59,6 +66,8 @@ impl Peer {
             timers: Timers::new(),
             endpoint: None,
             client_id: ClientId::ZERO,
+            id: ClientId::ZERO,
+            called_at: Instant::NEVER,
             number,
             incarnation: 0,
             proven: Address::UNSPECIFIED,

@@ -23,6 +23,7 @@ impl Sessions {
             peer.client_id = setup.client_id;
             peer.incarnation = setup.incarnation;
         }
+        peer.id = setup.id;
         peer.endpoint = setup.endpoint.or(peer.endpoint);
         if peer.timers.persistent() != setup.persistent {
             let _ = peer.timers.set_persistent(setup.persistent, now);

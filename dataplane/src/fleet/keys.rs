@@ -1,0 +1,121 @@
+//! What follows from the fleet's key, which all its servers have.
+
+use std::fmt;
+
+use siphasher::sip::SipHasher13;
+use wireguard::message::ClientId;
+use wireguard::secret::Secret;
+
+/// The keys of one fleet, or of a server without one.
+pub struct Keys {
+    /// Of the permutation of receiver indices.
+    pub permutation: [u8; 8],
+    /// From which cookies' secrets follow.
+    pub cookie_master: Secret,
+    /// Of the owner table.
+    pub table: [u8; 16],
+    /// Of the row of a client id.
+    pub row: [u8; 16],
+    proof: SipHasher13,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(..)")
+    }
+}
+
+/// Octets of the carried packet under the proof: lengths and addresses, and over IPv4 the ports as well.
+const PROVEN: std::ops::Range<usize> = 8..40;
+
+impl Keys {
+    /// Derives all of them.
+    pub fn new(master: &Secret) -> Self {
+        let permutation = master.derive(b"millrace receiver index");
+        let [a, b, c, d, e, f, g, h, ..] = *permutation.octets();
+        Self {
+            permutation: [a, b, c, d, e, f, g, h],
+            cookie_master: master.derive(b"millrace cookies"),
+            table: half(&master.derive(b"millrace owner table")),
+            row: half(&master.derive(b"millrace client id")),
+            proof: SipHasher13::new_with_key(&half(&master.derive(b"millrace forwarding"))),
+        }
+    }
+
+    /// The proof that a member has passed on this packet: over the header's key, both servers, and the length and
+    /// first octets of what is carried. Nobody outside can make it, whatever source address he writes; what is
+    /// carried has proofs of its own.
+    #[inline]
+    pub fn proof(&self, key: u32, (from, to): (u8, u8), carried: &[u8]) -> u32 {
+        let mut octets = [0; 8 + PROVEN.end - PROVEN.start];
+        let (head, first) = octets.split_at_mut(8);
+        let len = u16::try_from(carried.len()).unwrap_or(u16::MAX).to_le_bytes();
+        let [k0, k1, k2, k3] = key.to_le_bytes();
+        let [l0, l1] = len;
+        head.copy_from_slice(&[k0, k1, k2, k3, l0, l1, from, to]);
+        if let Some(shown) = carried.get(PROVEN) {
+            first.copy_from_slice(shown);
+        } else if let Some(shown) = carried.get(PROVEN.start..) {
+            // Shorter than all of it: an inner packet of a few octets.
+            for (place, octet) in first.iter_mut().zip(shown) {
+                *place = *octet;
+            }
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "half of the hash is what travels")]
+        let proof = self.proof.hash(&octets) as u32;
+        proof
+    }
+}
+
+fn half(secret: &Secret) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = *secret.octets();
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+/// The id of a peer whose client was given none: it follows from its public key, so that every server finds the same.
+pub fn id_of_key(public: &[u8; 32]) -> ClientId {
+    let [a, b, c, ..] = SipHasher13::new().hash(public).to_le_bytes();
+    // Zeros mean that there is none.
+    if [a, b, c] == [0; 3] { ClientId([1, 0, 0]) } else { ClientId([a, b, c]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_keys_of_a_fleet_are_alike_and_none_is_that_of_another_fleet() {
+        let of = |octet| {
+            let keys = Keys::new(&Secret::new([octet; 32]));
+            let proof = keys.proof(1, (2, 3), &[4; 60]);
+            (keys.permutation, keys.table, keys.row, *keys.cookie_master.octets(), proof)
+        };
+        let (ours, others) = (of(1), of(2));
+        assert_ne!(ours.1, ours.2);
+        assert!(ours.0 != others.0 && ours.1 != others.1 && ours.2 != others.2);
+        assert!(ours.3 != others.3 && ours.4 != others.4);
+        assert_eq!(ours, of(1));
+    }
+
+    #[test]
+    fn a_proof_holds_for_one_header_two_servers_and_one_packet() {
+        let keys = Keys::new(&Secret::new([7; 32]));
+        let packet = [9; 60];
+        let proof = keys.proof(1, (2, 3), &packet);
+        assert_ne!(proof, keys.proof(0, (2, 3), &packet));
+        assert_ne!(proof, keys.proof(1, (3, 2), &packet));
+        assert_ne!(proof, keys.proof(1, (2, 3), &packet[..59]));
+        for at in 8..40 {
+            let mut other = packet;
+            other[at] ^= 1;
+            assert_ne!(proof, keys.proof(1, (2, 3), &other), "octet {at}");
+        }
+        assert_ne!(keys.proof(1, (2, 3), &[1; 20]), keys.proof(1, (2, 3), &[2; 20]));
+    }
+
+    #[test]
+    fn a_key_without_an_id_has_one_of_its_own() {
+        assert_ne!(id_of_key(&[1; 32]), id_of_key(&[2; 32]));
+        assert_eq!(id_of_key(&[1; 32]), id_of_key(&[1; 32]));
+    }
+}
