@@ -1,0 +1,135 @@
+//! A client that sends its id, as boringtun with the id written into the reserved octets: it pings without a pause, goes
+//! on from another port again and again, and notes who has answered, and when.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::site::Server;
+use crate::lab::boringtun::BoringTun;
+use crate::lab::icmp::{self, Family};
+use crate::lab::keys::Keys;
+use crate::lab::namespace::Namespace;
+
+/// Between two pings.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A ping that is not answered by then is lost.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// So many pings from one port.
+const PINGS_PER_PORT: u16 = 40;
+
+/// What has become of one ping.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ping {
+    pub(crate) sent: Instant,
+    pub(crate) answered: Option<Answer>,
+}
+
+/// Who has answered, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) at: Instant,
+    pub(crate) server: u8,
+}
+
+type Pings = Arc<Mutex<Vec<Ping>>>;
+
+/// Where a caller stands, and whom it calls.
+pub(crate) struct Way<'a> {
+    pub(crate) place: &'a Arc<Namespace>,
+    pub(crate) address: String,
+    pub(crate) server_keys: &'a Keys,
+    pub(crate) server: &'a str,
+}
+
+/// A caller in a thread of its own.
+pub(crate) struct Caller {
+    pings: Pings,
+    is_done: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Caller {
+    /// The id of inner host `host`, as control writes it: base64 of its three octets.
+    pub(crate) fn id(host: u8) -> [u8; 3] {
+        [0x77, 0x05, host]
+    }
+
+    /// Connects as inner host `host`, and begins.
+    pub(crate) fn start(way: &Way<'_>, keys: &Keys, host: u8) -> Self {
+        let first_port = 20_000 + 100 * u16::from(host);
+        let local = move |address: &str, port: u16| format!("{address}:{}", first_port + port % 100);
+        let to = (way.server_keys, way.server);
+        let peer = BoringTun::new(way.place, (keys, host), &local(&way.address, 0), to);
+        let mut peer = peer.with_id(Self::id(host));
+        peer.connect();
+        let (pings, is_done) = (Pings::default(), Arc::<AtomicBool>::default());
+        let (own, end) = (Arc::clone(&pings), Arc::clone(&is_done));
+        let (place, address) = (Arc::clone(way.place), way.address.clone());
+        let thread = std::thread::spawn(move || {
+            for number in 0.. {
+                if end.load(Ordering::Relaxed) {
+                    break;
+                }
+                // Nothing is on its way now.
+                if number % PINGS_PER_PORT == PINGS_PER_PORT - 1 {
+                    peer.rebind(&place, &local(&address, number / PINGS_PER_PORT));
+                }
+                let ping = ping(&mut peer, host, number);
+                own.lock().unwrap_or_else(PoisonError::into_inner).push(ping);
+                std::thread::sleep(PAUSE);
+            }
+        });
+        Self { pings, is_done, thread: Some(thread) }
+    }
+
+    /// Every ping so far.
+    pub(crate) fn pings(&self) -> Vec<Ping> {
+        self.pings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whoever has answered last.
+    pub(crate) fn server(&self) -> Option<u8> {
+        Some(self.pings().iter().rev().find_map(|ping| ping.answered)?.server)
+    }
+
+    /// How many were not answered.
+    pub(crate) fn lost(&self) -> usize {
+        self.pings().iter().filter(|ping| ping.answered.is_none()).count()
+    }
+
+    /// The first answer to a ping that was sent after this moment.
+    pub(crate) fn answer_after(&self, moment: Instant) -> Option<Answer> {
+        let pings = self.pings();
+        let answer = |ping: &Ping| ping.answered.filter(|_| ping.sent >= moment);
+        pings.iter().find_map(answer)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.is_done.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "a caller has stopped");
+        }
+    }
+}
+
+/// Sends one echo request, by turns of both families, and waits for its answer.
+fn ping(peer: &mut BoringTun, host: u8, number: u16) -> Ping {
+    let family = if number.is_multiple_of(2) { Family::V4 } else { Family::V6 };
+    let payload = number.to_be_bytes();
+    let sent = Instant::now();
+    peer.send(&icmp::request(family, (host, 1), number, &payload));
+    let mut answered = None;
+    while answered.is_none() && sent.elapsed() < PATIENCE {
+        answered = peer.turn().and_then(|packet| {
+            let limit = if family == Family::V4 { packet[8] } else { packet[7] };
+            let is_answer = icmp::answer(&packet) == Some((number, &payload[..]));
+            is_answer.then(|| Answer { at: Instant::now(), server: Server::of_hop_limit(limit) })
+        });
+    }
+    Ping { sent, answered }
+}
