@@ -11,6 +11,8 @@ use crate::port::Packet;
 #[derive(Debug, Default)]
 pub struct Burst<'a> {
     frames: ArrayVec<Frame<'a>, BURST_LEN_MAX>,
+    /// They come from another worker, which has counted what came in with them.
+    is_handed: bool,
 }
 
 /// Where a frame lies in its buffer at the end of its way, and what becomes of it.
@@ -41,10 +43,11 @@ impl<'a> Burst<'a> {
 
     /// Lends packets that another worker has handed over; each bears its entry.
     pub fn lend_handed<P: Packet>(packets: &'a mut [P], notes: &'a mut [Note]) -> Self {
-        Self::noted(packets, notes, |note, packet| {
+        let burst = Self::noted(packets, notes, |note, packet| {
             let (entry, verified) = Entry::from_tag(packet.tag());
             note.begin(entry, verified);
-        })
+        });
+        Self { is_handed: true, ..burst }
     }
 
     /// Lends packets of which the same is known.
@@ -97,6 +100,11 @@ impl<'a> Burst<'a> {
     #[inline]
     pub fn undecided(&mut self) -> impl Iterator<Item = &mut Frame<'a>> {
         self.frames.iter_mut().filter(|frame| frame.fate == Fate::Undecided)
+    }
+
+    /// Whether another worker has seen these frames before.
+    pub const fn is_handed(&self) -> bool {
+        self.is_handed
     }
 
     /// Octets of all frames.

@@ -18,7 +18,7 @@ use wireguard::time::Instant;
 pub use holdings::{COUNT_STEP, Holdings};
 pub use keys::{Keys, id_of_key};
 pub use shared::Shared;
-pub use table::{ROWS, Table};
+pub use table::{ROWS, Table, row};
 pub use view::{Reach, Tables, View};
 pub use walk::{Passage, Verdict};
 

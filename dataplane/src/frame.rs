@@ -67,6 +67,8 @@ pub enum Kind {
     Unknown,
     /// A WireGuard data message, from its first octet.
     Sealed,
+    /// One of a session that is no more, though its client may think so.
+    Orphan,
     /// Any other WireGuard message, from its first octet.
     Handshake,
     /// An ARP message.

@@ -8,6 +8,7 @@ use ::wireguard::time::Instant;
 use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::fleet::Fleet;
+use crate::frame::Entry;
 use crate::limiter::Limiter;
 use crate::neighbours::Neighbours;
 use crate::site::Site;
@@ -56,11 +57,19 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     let mut steering = Steering { owner, fleet, prompts, site, counters };
     let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
-    burst.pass(|frame| parse::locate(frame, site, fleet));
+    let is_new = !burst.is_handed();
+    burst.pass(|frame| {
+        parse::locate(frame, site, fleet)?;
+        if is_new && frame.note.passage.is_some() && frame.note.entry != Entry::Own {
+            counters.passed_here.add(1);
+        }
+        Ok(())
+    });
     link::answer(burst, &mut state.neighbours, site, now);
     dos::admit(burst, &mut state.defence, counters, now);
     steer::claim(burst, &mut steering, now);
     wireguard::open(burst, &mut state.sessions, routes, counters, now);
+    steer::revive(burst, &mut steering, now);
     route::choose(burst, &mut router, now);
     egress::dress(burst, site);
     let limiter = &mut state.too_big;

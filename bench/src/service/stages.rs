@@ -27,7 +27,7 @@ use super::server::{Keys, START, Server};
 use crate::Failure;
 
 /// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
-pub(super) const LAPS: [&str; 15] = [
+pub(super) const LAPS: [&str; 16] = [
     "lend",
     "parse::locate",
     "link::answer",
@@ -36,6 +36,7 @@ pub(super) const LAPS: [&str; 15] = [
     "wireguard::open, before the AEAD",
     "AEAD of open",
     "wireguard::open, after the AEAD",
+    "steer::revive",
     "route::choose",
     "egress::dress",
     "wireguard::seal, before the AEAD",
@@ -45,7 +46,7 @@ pub(super) const LAPS: [&str; 15] = [
     "link::address, finish",
 ];
 const AEAD_OPEN: usize = 6;
-const AEAD_SEAL: usize = 11;
+const AEAD_SEAL: usize = 12;
 
 /// The stage that opens, and the one that seals, with their AEAD.
 pub(super) const OPEN_STAGE: std::ops::RangeInclusive<usize> = AEAD_OPEN - 1..=AEAD_OPEN + 1;
@@ -172,6 +173,8 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
         aead::open(jobs);
         watch.lap();
     });
+    watch.lap();
+    steer::revive(burst, &mut steering, now);
     watch.lap();
     route::choose(burst, &mut router, now);
     watch.lap();

@@ -20,7 +20,7 @@ pub const ROWS: usize = 65_537;
 
 /// The row of a client id. Who has not the key cannot choose ids for a row.
 #[inline]
-pub(super) fn row(key: [u8; 16], ClientId([a, b, c]): ClientId) -> usize {
+pub fn row(key: [u8; 16], ClientId([a, b, c]): ClientId) -> usize {
     let hash = Sip::new(key).hash(u32::from_le_bytes([a, b, c, 0]).into(), 3);
     // The hash as a fraction of one, times the rows.
     #[expect(clippy::cast_possible_truncation, reason = "the product's top half is below ROWS")]
@@ -45,9 +45,9 @@ impl Table {
     /// twice has both weights.
     pub fn build(key: [u8; 16], weights: &[(u8, u16)]) -> Option<Self> {
         let mut servers = servers(weights)?;
-        let preferences = Preferences { sip: Sip::new(key) };
+        let scores = Scores(Sip::new(key));
         for row in 0..ROWS_U32 {
-            preferences.settle(row, &mut servers);
+            scores.settle(row, &mut servers);
         }
         let mut rows = vec![0; ROWS].into_boxed_slice();
         for server in &servers {
@@ -108,7 +108,8 @@ impl Server {
 
 /// The largest weight.
 const WEIGHT_MAX: u64 = 0xffff;
-/// Rows beyond its share that a server may have, one in so many.
+/// A server may have one row more for so many that are its share, and may always fill a row of which it has a share. Less
+/// makes servers more alike and moves more rows with each change.
 const SLACK: u64 = 100;
 
 /// Those with weight, in the order of their numbers, with no rows yet.
@@ -124,18 +125,17 @@ fn servers(weights: &[(u8, u16)]) -> Option<Vec<Server>> {
         return None;
     }
     let server = |(number, weight): (u8, u64)| {
-        let capacity = (ROWS as u64 * weight * (SLACK + 1)).div_ceil(total * SLACK);
-        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
+        let share = ROWS as u64 * weight;
+        let capacity = (share * (SLACK + 1) / (total * SLACK)).max(share.div_ceil(total));
+        let capacity = usize::try_from(capacity).unwrap_or(ROWS);
         Server { number, weight, capacity, rows: BinaryHeap::with_capacity(capacity + 1) }
     };
     let weighted = (0..=u8::MAX).zip(by_number).filter(|(_, weight)| *weight > 0);
     Some(weighted.map(server).collect())
 }
 
-/// What rows think of servers.
-struct Preferences {
-    sip: Sip,
-}
+/// What rows and servers think of each other.
+struct Scores(Sip);
 
 /// A server as a row sees it.
 #[derive(Clone, Copy)]
@@ -156,7 +156,7 @@ impl Choice {
     }
 }
 
-impl Preferences {
+impl Scores {
     /// Finds a server for a row, and for whatever row loses its place thereby, and so on.
     fn settle(&self, mut row: u32, servers: &mut [Server]) {
         let mut turned_away = None;
@@ -184,6 +184,9 @@ impl Preferences {
     /// the nearest proportional to its weight.
     #[inline]
     fn distance(&self, row: u32, server: u8) -> u64 {
-        minus_log2(self.sip.hash(u64::from(row) | u64::from(server) << 32, 5))
+        minus_log2(self.0.hash(u64::from(row) | u64::from(server) << 32, 5))
     }
 }
+
+#[cfg(test)]
+mod tests;

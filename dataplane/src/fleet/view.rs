@@ -54,8 +54,9 @@ pub enum Reach {
 pub struct Tables(HashMap<Vec<(u8, u16)>, Arc<Table>>);
 
 impl Tables {
-    fn of(&mut self, key: [u8; 16], weights: Vec<(u8, u16)>) -> Option<Arc<Table>> {
-        let weights = sorted(weights);
+    /// The table of these members and weights, in any order.
+    pub fn owners(&mut self, key: [u8; 16], weights: &[(u8, u16)]) -> Option<Arc<Table>> {
+        let weights = sorted(weights.to_vec());
         if let Some(table) = self.0.get(&weights) {
             return Some(Arc::clone(table));
         }
@@ -126,12 +127,9 @@ impl View {
     ) -> Result<Self, Obstacle> {
         let me = told.members.iter().find(|member| member.server == own);
         let me = me.ok_or(Obstacle::NotAMember)?;
-        let table = tables.of(keys.table, weights(told)).ok_or(Obstacle::Members)?;
-        let past: Vec<_> = told
-            .past
-            .iter()
-            .filter_map(|past| tables.of(keys.table, past.weights.clone()))
-            .collect();
+        let table = tables.owners(keys.table, &weights(told)).ok_or(Obstacle::Members)?;
+        let past: Vec<_> =
+            told.past.iter().filter_map(|past| tables.owners(keys.table, &past.weights)).collect();
         let alive = |server: u8| {
             let members = told.members.iter();
             members.filter(|member| member.state != MemberState::Down).any(|m| m.server == server)

@@ -144,7 +144,15 @@ fn reach(server: u16, fleet: &Fleet) -> Result<Reach, Fate> {
     }
 }
 
-/// Sealed data whose server is gone, and its session with it. Whoever has a session of the client by now needs nothing of
+/// Takes care of sealed data whose session was lost here, as when this server was started again.
+pub fn revive(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
+    burst.pass(|frame| match frame.note.kind {
+        Kind::Orphan => orphaned(frame, steering, now),
+        _ => Ok(()),
+    });
+}
+
+/// Sealed data whose server is gone, or was started again, and its session with it. Whoever has a session of the client by now needs nothing of
 /// it; when nobody has, the owner calls the client at once, which else would notice only after 15 seconds.
 #[cold]
 fn orphaned(frame: &mut Frame<'_>, steering: &mut Steering<'_>, now: Instant) -> Result<(), Fate> {
@@ -152,7 +160,9 @@ fn orphaned(frame: &mut Frame<'_>, steering: &mut Steering<'_>, now: Instant) ->
     if id == ClientId::ZERO {
         return Err(drop(DropReason::SteerDeadSession));
     }
-    match steering.fleet.walk(id, frame.note.passage, now) {
+    // What has come by its index begins its walk here.
+    let came = frame.note.passage.filter(|came| came.step != Step::Direct);
+    match steering.fleet.walk(id, came, now) {
         Verdict::Mine => {
             if !steering.fleet.holdings.is_held(id, now) {
                 let endpoint = frame.note.endpoint;

@@ -95,13 +95,32 @@ fn check(frame: &mut Frame<'_>, sessions: &Sessions, now: Instant) -> Result<(),
     let (header, _) =
         DataHeader::ref_from_prefix(frame.data()).map_err(|_| drop(DropReason::ParseTruncated))?;
     let counter = header.counter.get();
-    let session =
-        sessions.session(frame.note.slot).ok_or(drop(DropReason::WireguardUnknownIndex))?;
-    session.receivable(counter, now).map_err(|refused| drop(reason(refused)))?;
+    let receivable = match sessions.session(frame.note.slot) {
+        Some(session) => session.receivable(counter, now),
+        None => Err(Refused::Vacant),
+    };
+    if let Err(refused) = receivable {
+        return without_key(frame, refused, sessions);
+    }
     if frame.tailroom() + TAG_LEN < TAILROOM {
         return Err(drop(DropReason::ParseSegmented));
     }
     frame.note.counter = counter;
+    Ok(())
+}
+
+/// In a fleet whoever has a slot without a session may have lost it with all others: see [`steer::revive`].
+///
+/// [`steer::revive`]: crate::stages::steer::revive
+#[cold]
+fn without_key(frame: &mut Frame<'_>, refused: Refused, sessions: &Sessions) -> Result<(), Fate> {
+    if refused != Refused::Vacant
+        || frame.note.client_id == ClientId::ZERO
+        || sessions.fleet.view().is_none()
+    {
+        return Err(drop(reason(refused)));
+    }
+    frame.note.kind = Kind::Orphan;
     Ok(())
 }
 
@@ -220,6 +239,8 @@ fn unwrap_inner(
     }
     frame.set_len(frame.note.ip.len.into())?;
     frame.note.kind = Kind::Inner;
+    // The message was passed on to here; what was in it begins a way of its own.
+    frame.note.passage = None;
     if frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {
         mark_congestion(frame)?;
     }
