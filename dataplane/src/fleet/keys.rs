@@ -31,14 +31,12 @@ const PROVEN: std::ops::Range<usize> = 8..40;
 impl Keys {
     /// Derives all of them.
     pub fn new(master: &Secret) -> Self {
-        let permutation = master.derive(b"millrace receiver index");
-        let [a, b, c, d, e, f, g, h, ..] = *permutation.octets();
         Self {
-            permutation: [a, b, c, d, e, f, g, h],
+            permutation: first(&master.derive(b"millrace receiver index")),
             cookie_master: master.derive(b"millrace cookies"),
-            table: half(&master.derive(b"millrace owner table")),
-            row: half(&master.derive(b"millrace client id")),
-            proof: SipHasher13::new_with_key(&half(&master.derive(b"millrace forwarding"))),
+            table: first(&master.derive(b"millrace owner table")),
+            row: first(&master.derive(b"millrace client id")),
+            proof: SipHasher13::new_with_key(&first(&master.derive(b"millrace forwarding"))),
         }
     }
 
@@ -67,9 +65,10 @@ impl Keys {
     }
 }
 
-fn half(secret: &Secret) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = *secret.octets();
-    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+/// The first octets of a secret, at most all 32.
+fn first<const N: usize>(secret: &Secret) -> [u8; N] {
+    const { assert!(N <= 32, "a secret has 32 octets") };
+    secret.octets().first_chunk().copied().unwrap_or([0; N])
 }
 
 /// The id of a peer whose client was given none: it follows from its public key, so that every server finds the same.

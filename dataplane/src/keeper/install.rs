@@ -45,6 +45,9 @@ pub(super) enum Progress {
     Done,
 }
 
+/// What is to come, and what it replaces.
+type Change<T> = (T, T);
+
 /// A transaction under way.
 #[derive(Debug)]
 pub(super) struct Installation {
@@ -66,7 +69,7 @@ impl Installation {
     /// Begins with the peers and the fleet; of routes and fleet those to come and those that they replace, if they change.
     pub(super) fn new(
         set: Vec<(u32, Setup)>,
-        (routes, fleet): (Option<(Arc<Routes>, Arc<Routes>)>, Option<(Membership, Membership)>),
+        (routes, fleet): (Option<Change<Arc<Routes>>>, Option<Change<Membership>>),
         removed: Vec<u32>,
         exchange: &Exchange,
     ) -> Self {

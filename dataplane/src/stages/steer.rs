@@ -71,10 +71,11 @@ pub fn claim(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
             }
         }
     }
-    burst.pass(|frame| match frame.note.kind {
-        Kind::Handshake => handshake(frame, steering, now),
-        Kind::Report => report(frame, steering, now),
-        _ => Ok(()),
+    burst.pass(|frame| {
+        if frame.note.kind == Kind::Handshake {
+            return handshake(frame, steering, now);
+        }
+        if frame.note.kind == Kind::Report { report(frame, steering, now) } else { Ok(()) }
     });
 }
 
@@ -146,9 +147,8 @@ fn reach(server: u16, fleet: &Fleet) -> Result<Reach, Fate> {
 
 /// Takes care of sealed data whose session was lost here, as when this server was started again.
 pub fn revive(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
-    burst.pass(|frame| match frame.note.kind {
-        Kind::Orphan => orphaned(frame, steering, now),
-        _ => Ok(()),
+    burst.pass(|frame| {
+        if frame.note.kind == Kind::Orphan { orphaned(frame, steering, now) } else { Ok(()) }
     });
 }
 
@@ -162,16 +162,15 @@ fn orphaned(frame: &mut Frame<'_>, steering: &mut Steering<'_>, now: Instant) ->
     }
     // What has come by its index begins its walk here.
     let came = frame.note.passage.filter(|came| came.step != Step::Direct);
-    match steering.fleet.walk(id, came, now) {
-        Verdict::Mine => {
-            if !steering.fleet.holdings.is_held(id, now) {
-                let endpoint = frame.note.endpoint;
-                steering.counters.prompts.add(u64::from(steering.prompts.call(id, endpoint, now)));
-            }
-            Err(drop(DropReason::SteerDeadSession))
-        }
-        verdict => sent_on(frame, verdict),
+    let passage = onward(steering.fleet.walk(id, came, now))?;
+    if let Some(passage) = passage {
+        return foreign(frame, passage);
     }
+    if !steering.fleet.holdings.is_held(id, now) {
+        let called = steering.prompts.call(id, frame.note.endpoint, now);
+        steering.counters.prompts.add(u64::from(called));
+    }
+    Err(drop(DropReason::SteerDeadSession))
 }
 
 /// A handshake message that has passed its first checks.
@@ -201,17 +200,17 @@ fn initiation(frame: &mut Frame<'_>, steering: &Steering<'_>, now: Instant) -> R
     if id == ClientId::ZERO {
         return Err(Fate::Handshake);
     }
-    match steering.fleet.walk(id, frame.note.passage, now) {
-        Verdict::Mine => Err(Fate::Handshake),
-        verdict => sent_on(frame, verdict),
+    match onward(steering.fleet.walk(id, frame.note.passage, now))? {
+        None => Err(Fate::Handshake),
+        Some(passage) => foreign(frame, passage),
     }
 }
 
-/// What a verdict other than "mine" means for a message of a client's.
-fn sent_on(frame: &mut Frame<'_>, verdict: Verdict) -> Result<(), Fate> {
+/// How a packet goes to another server, if it does.
+pub(super) const fn onward(verdict: Verdict) -> Result<Option<Passage>, Fate> {
     match verdict {
-        Verdict::Mine => Ok(()),
-        Verdict::To(passage) => foreign(frame, passage),
+        Verdict::Mine => Ok(None),
+        Verdict::To(passage) => Ok(Some(passage)),
         Verdict::Untold => Err(drop(DropReason::SteerUntold)),
         Verdict::Lost(reason) => Err(drop(reason)),
     }
@@ -231,16 +230,12 @@ fn foreign(frame: &mut Frame<'_>, passage: Passage) -> Result<(), Fate> {
 /// An ICMP error about a message to a client goes to who has it, and there to the kernel.
 #[cold]
 fn report(frame: &mut Frame<'_>, steering: &Steering<'_>, now: Instant) -> Result<(), Fate> {
-    match steering.fleet.walk(frame.note.client_id, frame.note.passage, now) {
-        Verdict::Mine => {
-            steering.counters.reports.add(1);
-            Err(parse::reported(frame, steering.site))
-        }
-        Verdict::To(passage) => {
-            frame.note.kind = Kind::Foreign;
-            frame.note.passage = Some(passage);
-            Ok(())
-        }
-        verdict => sent_on(frame, verdict),
+    let came = frame.note.passage;
+    if let Some(passage) = onward(steering.fleet.walk(frame.note.client_id, came, now))? {
+        frame.note.kind = Kind::Foreign;
+        frame.note.passage = Some(passage);
+        return Ok(());
     }
+    steering.counters.reports.add(1);
+    Err(parse::reported(frame, steering.site))
 }

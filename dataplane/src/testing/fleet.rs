@@ -1,5 +1,5 @@
 //! A fleet for tests: its key, its memberships, and what its servers pass on to each other.
-#![expect(clippy::expect_used, reason = "a test's packets fit")]
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test's packets fit")]
 
 use std::net::Ipv4Addr;
 

@@ -1,3 +1,5 @@
+//! Whoever holds an id gets its packets; walks end, whatever views and passages there are.
+
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -87,7 +89,7 @@ impl World {
                     came = Some(Passage { server: at, ..passage });
                     at = passage.server;
                 }
-                other => panic!("{other:?}"),
+                other @ (Verdict::Untold | Verdict::Lost(_)) => panic!("{other:?}"),
             }
         }
         panic!("it walks for ever");

@@ -1,13 +1,12 @@
 //! The sessions and peers that one worker owns: their slots, keys in use, timers and endpoints.
 
+mod calls;
 mod peer;
 mod told;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use rand_chacha::rand_core::Rng;
 use wireguard::keyring::Retired;
 use wireguard::limits::REJECT_AFTER_TIME;
 use wireguard::message::{INITIATION_LEN, RESPONSE_LEN};
@@ -23,8 +22,7 @@ use crate::frame::Endpoint;
 use crate::handshake::Random;
 use crate::limiter::Limiter;
 use crate::limits::{
-    CALLING_TIME, JOBS_OWN_MAX, OWN_INITIATION_RETRY, OWN_INITIATIONS_BURST,
-    OWN_INITIATIONS_PER_SECOND, OWN_PER_TURN, PREFETCH_FROM, PROMPT_INTERVAL, TIMERS_PER_TURN,
+    OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND, OWN_PER_TURN, PREFETCH_FROM, TIMERS_PER_TURN,
 };
 use crate::site::keeper_thread;
 
@@ -292,57 +290,6 @@ impl Sessions {
                 self.exchange.free_slot(self.worker, slot);
             }
         }
-    }
-
-    /// A packet wants a session with this peer, or its session wants renewal.
-    pub(super) fn demand(&mut self, local: u32, now: Instant) {
-        let Some(peer) = self.peers.get_mut(local as usize) else { return };
-        if peer.timers.demand(now) {
-            self.initiate(local, now);
-        }
-        self.rearm(local);
-    }
-
-    /// Asks the peer's handshake thread for an initiation, within our own limits; else it is due again soon.
-    fn initiate(&mut self, local: u32, now: Instant) {
-        let jitter = self.jitter();
-        let Some(peer) = self.peers.get_mut(local as usize) else { return };
-        let Some(endpoint) = peer.endpoint else { return };
-        let number = peer.number;
-        let thread = keeper_thread(number, self.exchange.workers(), self.exchange.threads());
-        let begun = self.fleet.may_call(peer.id, now)
-            && self.exchange.jobs_waiting(thread) < JOBS_OWN_MAX
-            && self.limiter.take(now)
-            && self.exchange.submit(thread, Job::Initiate(number, endpoint));
-        if begun {
-            self.fleet.holdings.hold(peer.id, now + CALLING_TIME);
-            peer.timers.initiated(now, jitter);
-        } else {
-            peer.timers.postpone(now, OWN_INITIATION_RETRY + jitter);
-        }
-    }
-
-    /// Calls a peer at an address that is not proven, once in a while, unless it has a session here.
-    pub fn call(&mut self, local: u32, endpoint: Endpoint, now: Instant) {
-        if self.sending(local, now).is_some() {
-            return;
-        }
-        let Some(peer) = self.peers.get_mut(local as usize).filter(|peer| peer.known) else {
-            return;
-        };
-        if peer.called_at.is_armed() && now.since(peer.called_at) < PROMPT_INTERVAL {
-            return;
-        }
-        let number = peer.number;
-        let thread = keeper_thread(number, self.exchange.workers(), self.exchange.threads());
-        if self.exchange.submit(thread, Job::Initiate(number, endpoint)) {
-            peer.called_at = now;
-        }
-    }
-
-    fn jitter(&mut self) -> Duration {
-        let max = u64::try_from(wireguard::limits::JITTER_MAX.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(self.random.next_u64() % max.max(1))
     }
 
     /// Makes sure that the wheel asks no later than the peer's timers want.

@@ -3,20 +3,26 @@
 
 use std::time::Duration;
 
+use wire::ipv4;
 use wireguard::aead::Key;
 use wireguard::limits::REJECT_AFTER_MESSAGES;
+use wireguard::message::ClientId;
 use wireguard::noise::Keys;
 use wireguard::secret::Secret;
 use wireguard::session::{Indices, Role};
+use wireguard::time::Instant;
 
 use super::sessions::Setup;
 use super::*;
+use crate::burst::Burst;
 use crate::config::Config;
 use crate::exchange::{Install, PeerId, Survey};
-use crate::frame::{Endpoint, Note};
+use crate::frame::{Endpoint, Frame, Kind, Note};
 use crate::keeper::Start;
 use crate::limits::{DATA_ROOM, HEADROOM, PREFETCH_FROM};
 use crate::pipeline::State;
+use crate::site::Site;
+use crate::stages::route::NextHop;
 use crate::testing::site::{LOCAL_V4, Plan, inner_v4, outer_v4, server};
 use crate::testing::{packets, roll};
 
