@@ -1,6 +1,7 @@
 //! The socket of the command line: lines of JSON, from this user alone.
 
 mod answer;
+mod fleet;
 mod load;
 pub mod message;
 mod read;

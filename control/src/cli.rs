@@ -16,7 +16,7 @@ use crate::api::message::{Answer, HopText, PeerText, Request};
 use crate::config::{Config, default_socket};
 use crate::model::{Book, Limits};
 use crate::source::{Directory, Source as _};
-use arguments::{Arguments, Command, HopCommand, HopKind, PeerCommand, RouteCommand};
+use arguments::{Arguments, Command, FleetCommand, HopCommand, HopKind, PeerCommand, RouteCommand};
 use connection::Connection;
 use table::Output;
 
@@ -81,6 +81,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         command @ (Command::Peer(_)
         | Command::Route(_)
         | Command::NextHop(_)
+        | Command::Fleet(_)
         | Command::Status
         | Command::Diff { .. }
         | Command::Apply { .. }) => {
@@ -128,6 +129,7 @@ fn request(command: &Command) -> Result<Request, Failure> {
             HopCommand::Remove { name } => Request::NextHopRemove { name: name.clone() },
             HopCommand::List => Request::NextHopList,
         },
+        Command::Fleet(command) => fleet_request(command),
         Command::Diff { directory } => Request::Diff { directory: absolute(directory)? },
         Command::Apply { directory } => Request::Apply { directory: absolute(directory)? },
         Command::Status
@@ -136,6 +138,21 @@ fn request(command: &Command) -> Result<Request, Failure> {
         | Command::Check { .. }
         | Command::Completion { .. } => Request::Status,
     })
+}
+
+fn fleet_request(command: &FleetCommand) -> Request {
+    match command {
+        FleetCommand::List => Request::FleetList,
+        FleetCommand::Drain { server, deadline } => Request::FleetDrain {
+            server: *server,
+            deadline_s: deadline.map(|deadline| deadline.as_secs()),
+        },
+        FleetCommand::Weight { server, weight } => {
+            Request::FleetWeight { server: *server, weight: *weight }
+        }
+        FleetCommand::Up { server } => Request::FleetUp { server: *server },
+        FleetCommand::Down { server } => Request::FleetDown { server: *server },
+    }
 }
 
 fn peer_request(command: &PeerCommand) -> Result<Request, Failure> {

@@ -34,6 +34,7 @@ const FILES: TableDefinition<'_, u16, &str> = TableDefinition::new("files");
 const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
 const NEXT_HOPS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("next_hops");
 const ROUTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("routes");
+const FLEET: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("fleet");
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
 /// The file.
@@ -113,6 +114,7 @@ impl Keep {
                 transaction.open_table(PEERS)?;
                 transaction.open_table(NEXT_HOPS)?;
                 transaction.open_table(ROUTES)?;
+                transaction.open_table(FLEET)?;
                 transaction.open_table(RECORDS)?;
                 found.unwrap_or(FORMAT)
             };
@@ -164,6 +166,11 @@ impl Keep {
             let route = code::read_route(prefix.value(), value.value(), &names);
             loading.put(Change::AddRoute(route.ok_or("a route is none")?))?;
         }
+        for entry in entries(&transaction, FLEET)? {
+            let (_, value) = entry.map_err(said)?;
+            let fleet = code::read_fleet(value.value()).ok_or("the fleet is none")?;
+            loading.put(Change::PutFleet(Arc::new(fleet)))?;
+        }
         loading.flush()
     }
 
@@ -212,6 +219,9 @@ impl Keep {
                     None => drop(routes.remove(key.as_slice())?),
                 }
             }
+            if touched.fleet() {
+                write_fleet(&transaction, book, &mut octets)?;
+            }
             let mut table = transaction.open_table(RECORDS)?;
             for (key, value) in records {
                 match value {
@@ -243,6 +253,23 @@ impl Keep {
     }
 }
 
+/// Writes the fleet, or that there is none.
+fn write_fleet(
+    transaction: &redb::WriteTransaction,
+    book: &Book,
+    octets: &mut Vec<u8>,
+) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(FLEET)?;
+    match book.fleet() {
+        Some(fleet) => {
+            code::write_fleet(fleet, octets);
+            table.insert("fleet", octets.as_slice())?;
+        }
+        None => drop(table.remove("fleet")?),
+    }
+    Ok(())
+}
+
 /// A book that is being read, a part at a time.
 struct Loading {
     book: Book,
@@ -268,6 +295,8 @@ impl Loading {
             | Change::RemoveRoute(_)
             | Change::PutNextHop(_)
             | Change::RemoveNextHop(_)
+            | Change::PutFleet(_)
+            | Change::RemoveFleet
             | Change::Record { .. } => (3, None),
         };
         self.changes.sort_by_key(first);

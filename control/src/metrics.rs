@@ -2,6 +2,7 @@
 //!
 //! Nothing here is about a single peer: no label is a key, an id or an address.
 
+mod fleet;
 mod page;
 mod text;
 
@@ -116,6 +117,7 @@ impl Sources {
         text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         self.standing(&mut text);
         self.book(&mut text);
+        fleet::write(&mut text, &self.desk);
         self.events(&mut text);
         self.registration(&mut text);
         // A dataplane that is not there, or is about to be, has no counters to show.

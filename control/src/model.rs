@@ -1,4 +1,4 @@
-//! What the dataplane shall know: peers, next hops and routes, as one book.
+//! What the dataplane shall know: peers, next hops, routes and the fleet, as one book.
 //!
 //! Two layers are one book: what sources declare, and what was made at run time and is kept. Each thing knows its
 //! [`Origin`]. A book is a value: a clone costs nothing and stays as it is.
@@ -8,6 +8,7 @@ mod aside;
 mod book;
 mod declaration;
 mod difference;
+pub mod fleet;
 pub mod key;
 mod lookup;
 mod refused;
@@ -30,6 +31,7 @@ pub(crate) use declaration::BY_SOURCE;
 pub use declaration::Declaration;
 pub(crate) use difference::peer_message;
 pub use difference::{Difference, Touched};
+pub use fleet::Fleet;
 pub use lookup::Decision;
 pub use refused::{Cause, Refused};
 pub use thing::Thing;
@@ -172,6 +174,10 @@ pub enum Change {
     PutNextHop(HopNamed),
     /// A next hop that must be there and that no route uses, no more.
     RemoveNextHop(Arc<str>),
+    /// The fleet, new or in the place of the one there is.
+    PutFleet(Arc<Fleet>),
+    /// No fleet any more.
+    RemoveFleet,
     /// Something of the caller's own that is kept with the rest, in the same moment, and is no part of the book:
     /// [`Desk::records`](crate::desk::Desk::records) reads it back, also after a restart.
     Record {

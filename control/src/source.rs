@@ -1,10 +1,11 @@
-//! Sources of truth: what declares peers, next hops and routes, and the thread that follows one.
+//! Sources of truth: what declares peers, next hops, routes and the fleet, and the thread that follows one.
 //!
 //! A source that is broken or gone changes nothing: the declared layer stays as it was last good, and the status says
 //! what is wrong.
 
 mod copy;
 mod file;
+pub(crate) mod fleet;
 mod watch;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use crate::model::{Cause, Declaration, Refused};
 pub(crate) use copy::copy;
 pub use file::Directory;
 pub(crate) use file::routes_of;
+pub use fleet::Edit;
 
 /// Something that declares.
 pub trait Source: Send + 'static {
@@ -71,11 +73,23 @@ impl Follower {
 
     /// Has the source read now, and tells what came of it.
     pub async fn reread(&self) -> Result<Applied, Refused> {
-        let (answer, answered) = oneshot::channel();
-        let busy = || Refused::new(Cause::Full, "the source is being read already; try again");
-        self.wakes.try_send(Wake::Reread(answer)).map_err(|_| busy())?;
-        answered.await.unwrap_or_else(|_| Err(busy()))
+        self.ask()?.await.unwrap_or_else(|_| Err(busy()))
     }
+
+    /// The same for a thread that waits; not for tasks.
+    pub(crate) fn reread_now(&self) -> Result<Applied, Refused> {
+        self.ask()?.blocking_recv().unwrap_or_else(|_| Err(busy()))
+    }
+
+    fn ask(&self) -> Result<oneshot::Receiver<Result<Applied, Refused>>, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.wakes.try_send(Wake::Reread(answer)).map_err(|_| busy())?;
+        Ok(answered)
+    }
+}
+
+fn busy() -> Refused {
+    Refused::new(Cause::Full, "the source is being read already; try again")
 }
 
 struct Following<S> {

@@ -62,6 +62,7 @@ impl Tables {
             && book
                 .routes_after(None)
                 .all(|(prefix, route)| self.routes.get(prefix) == Some(&route.next_hop))
+            && self.fleet == book.fleet().map(|fleet| fleet.message())
     }
 
     pub(crate) fn apply(&mut self, transaction: Transaction) {

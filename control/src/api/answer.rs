@@ -7,8 +7,9 @@ use ipnet::IpNet;
 
 use super::message::{Answer, CountersShown, RouteShown, StatusShown};
 use super::{Api, Lines, Request, read, show};
+use crate::model::fleet::MemberState;
 use crate::model::{Book, Cause, Change, Declaration, Origin, PublicKey, Refused, RouteTo, key};
-use crate::source::{Directory, Source as _};
+use crate::source::{Directory, Edit, Follower, Source as _};
 
 /// Entries that are looked up for one chunk of an answer.
 const CHUNK: usize = 512;
@@ -87,6 +88,19 @@ impl Api {
                     lines.put(&Answer::NextHop(show::next_hop(&book, hop))).await?;
                 }
                 Ok(false)
+            }
+            Request::FleetList => self.fleet_list(lines).await,
+            Request::FleetDrain { server, deadline_s } => {
+                self.fleet_drain(server, deadline_s).await
+            }
+            Request::FleetWeight { server, weight } => {
+                self.fleet_change(server, Edit::Weight(weight)).await
+            }
+            Request::FleetUp { server } => {
+                self.fleet_change(server, Edit::State(MemberState::Active)).await
+            }
+            Request::FleetDown { server } => {
+                self.fleet_change(server, Edit::State(MemberState::Down)).await
             }
             Request::Status => {
                 lines.put(&Answer::Status(Box::new(self.status()))).await?;
@@ -209,12 +223,17 @@ impl Api {
         Ok(false)
     }
 
+    /// The directory that is followed, and whoever follows it.
+    pub(super) fn followed(&self) -> Result<&(PathBuf, Follower), Refused> {
+        self.source.as_ref().ok_or_else(|| {
+            let what = "control follows no directory; set `directory` in its configuration";
+            Refused::new(Cause::Invalid, what)
+        })
+    }
+
     /// Makes what a directory declares the declared layer, by way of the directory that is followed.
     async fn apply(&self, directory: PathBuf) -> Result<bool, Failure> {
-        let Some((own, follower)) = &self.source else {
-            let what = "control follows no directory; set `directory` in its configuration";
-            return Err(Refused::new(Cause::Invalid, what).into());
-        };
+        let (own, follower) = self.followed()?;
         let own = own.clone();
         if std::fs::canonicalize(&directory).ok() == std::fs::canonicalize(&own).ok() {
             return Ok(follower.reread().await?.pending);

@@ -14,22 +14,60 @@ use crate::model::{Cause, Counts, Refused};
 #[expect(missing_docs, reason = "each is named after the command that sends it")]
 pub enum Request {
     PeerAdd(PeerText),
-    PeerRemove { peer: String },
+    PeerRemove {
+        peer: String,
+    },
     PeerList,
-    PeerShow { peer: String },
-    RouteAdd { prefix: String, next_hop: String },
-    RouteRemove { prefix: String },
-    RouteLookup { address: IpAddr },
+    PeerShow {
+        peer: String,
+    },
+    RouteAdd {
+        prefix: String,
+        next_hop: String,
+    },
+    RouteRemove {
+        prefix: String,
+    },
+    RouteLookup {
+        address: IpAddr,
+    },
     RouteList,
-    RouteLoad { file: String, replace: bool },
+    RouteLoad {
+        file: String,
+        replace: bool,
+    },
     NextHopAdd(HopText),
-    NextHopRemove { name: String },
+    NextHopRemove {
+        name: String,
+    },
     NextHopList,
+    FleetList,
+    /// With a deadline so many seconds from now.
+    FleetDrain {
+        server: u8,
+        deadline_s: Option<u64>,
+    },
+    FleetWeight {
+        server: u8,
+        weight: u16,
+    },
+    FleetUp {
+        server: u8,
+    },
+    FleetDown {
+        server: u8,
+    },
     Status,
     Counters,
-    Check { directory: String },
-    Diff { directory: String },
-    Apply { directory: String },
+    Check {
+        directory: String,
+    },
+    Diff {
+        directory: String,
+    },
+    Apply {
+        directory: String,
+    },
 }
 
 /// A peer as it is asked for.
@@ -104,6 +142,7 @@ pub enum Answer {
     Peer(PeerShown),
     Route(RouteShown),
     NextHop(HopText),
+    Fleet(FleetShown),
     Status(Box<StatusShown>),
     Counters(CountersShown),
     Difference(DifferenceShown),
@@ -158,6 +197,45 @@ pub struct RouteShown {
     pub peer: Option<String>,
     /// Where it comes from.
     pub origin: String,
+}
+
+/// The fleet, as it is declared and as this server's dataplane sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FleetShown {
+    /// The generation that is declared.
+    pub generation: u16,
+    /// The past generations that are known, the newest first.
+    pub past: Vec<u16>,
+    /// This server's number, as its dataplane says.
+    pub server: Option<u8>,
+    /// The generation that its dataplane has in force; 0 for none.
+    pub in_force: Option<u16>,
+    /// The digest over its owner table, in hexadecimal: alike on all servers that see the same fleet.
+    pub digest: Option<String>,
+    /// Client ids that it holds, where they are counted: while it drains.
+    pub held: Option<u64>,
+    /// Why the dataplane does not have it.
+    pub trouble: Option<String>,
+    /// Where it comes from.
+    pub origin: String,
+    /// The servers.
+    pub members: Vec<MemberShown>,
+}
+
+/// A server of the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemberShown {
+    /// Its number.
+    pub server: u8,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its weight.
+    pub weight: u16,
+    /// `active`, `draining` or `down`.
+    pub state: String,
+    /// Until when it drains, Unix time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
 }
 
 /// How control and dataplane stand.

@@ -1,8 +1,10 @@
 //! What is in the book, as it is shown.
 
-use super::message::{DifferenceShown, HopText, PeerShown, RouteShown};
+use super::message::{DifferenceShown, FleetShown, HopText, MemberShown, PeerShown, RouteShown};
+use crate::desk::FleetSeen;
 use crate::live::Live;
-use crate::model::{Book, Decision, Difference, Hop, NextHop, Peer, key};
+use crate::model::fleet::{Member, MemberState};
+use crate::model::{Book, Decision, Difference, Fleet, Hop, NextHop, Peer, key};
 
 pub(super) fn peer(book: &Book, peer: &Peer, live: Option<Live>) -> PeerShown {
     let live = live.unwrap_or_default();
@@ -48,6 +50,37 @@ pub(super) fn next_hop(book: &Book, hop: &NextHop) -> HopText {
         Hop::Via { centre, remote } => {
             HopText { kind: "via".into(), centre: Some(centre), remote: Some(remote), ..shown }
         }
+    }
+}
+
+pub(super) fn fleet(book: &Book, fleet: &Fleet, seen: Option<FleetSeen>) -> FleetShown {
+    let held = seen.map(|seen| seen.held).filter(|held| *held != u64::MAX);
+    FleetShown {
+        generation: fleet.generation,
+        past: fleet.past.iter().map(|past| past.generation).collect(),
+        server: seen.map(|seen| seen.server),
+        in_force: seen.map(|seen| seen.generation),
+        digest: seen.filter(|seen| seen.digest != 0).map(|seen| format!("{:016x}", seen.digest)),
+        held,
+        trouble: None,
+        origin: book.place(fleet.origin),
+        members: fleet.members.iter().map(member).collect(),
+    }
+}
+
+fn member(member: &Member) -> MemberShown {
+    let (state, deadline) = match member.state {
+        MemberState::Active => ("active", None),
+        MemberState::Draining { deadline } => ("draining", deadline),
+        MemberState::Down => ("down", None),
+    };
+    let addresses = [member.v4.map(Into::into), member.v6.map(Into::into)];
+    MemberShown {
+        server: member.server,
+        addresses: addresses.into_iter().flatten().collect(),
+        weight: member.weight,
+        state: state.to_owned(),
+        deadline: deadline.map(|deadline| deadline.as_secs()),
     }
 }
 
@@ -97,12 +130,22 @@ pub(super) fn difference(
         Some(format!("{} route {prefix} to {hop}", mark(from.route(prefix).is_some())))
     });
     let routes_removed = difference.routes_removed.iter().map(|prefix| format!("- route {prefix}"));
+    let generation = |book: &Book| book.fleet().map_or(0, |fleet| fleet.generation);
+    let fleet = difference.fleet_removed.then(|| "- fleet".to_owned());
+    let fleet = fleet.or_else(|| {
+        let new = difference.fleet.as_ref()?.generation;
+        Some(match generation(from) {
+            0 => format!("+ fleet of generation {new}"),
+            old => format!("~ fleet from generation {old} to {new}"),
+        })
+    });
     let lines = peers_removed
         .chain(peers)
         .chain(hops_removed)
         .chain(hops)
         .chain(routes_removed)
         .chain(routes)
+        .chain(fleet)
         .take(max);
     let declared = to.declared();
     DifferenceShown {

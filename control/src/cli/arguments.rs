@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -36,6 +37,9 @@ pub(super) enum Command {
     /// Where routes lead.
     #[command(subcommand)]
     NextHop(HopCommand),
+    /// The servers that serve the same clients.
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// How control and dataplane stand.
     Status,
     /// What the dataplane counts.
@@ -206,4 +210,41 @@ pub(super) enum HopKind {
         #[arg(long)]
         remote: IpAddr,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FleetCommand {
+    /// Shows all servers, and how this one sees the fleet.
+    List,
+    /// Lets a server keep the clients that it has, and take no new ones.
+    Drain {
+        /// Its number.
+        server: u8,
+        /// After this it keeps them no longer, such as 90s, 30m or 12h.
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        deadline: Option<Duration>,
+    },
+    /// Changes how many clients a server takes in proportion to the others.
+    Weight {
+        /// Its number.
+        server: u8,
+        /// The weight; 0 for no new clients.
+        weight: u16,
+    },
+    /// Lets a server take clients again.
+    Up {
+        /// Its number.
+        server: u8,
+    },
+    /// Says that a server is not there: others take its clients.
+    Down {
+        /// Its number.
+        server: u8,
+    },
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
+    let duration = Duration::try_from(duration);
+    duration.map_err(|_| "a deadline is not in the past; write it as 90s, 30m or 12h".to_owned())
 }

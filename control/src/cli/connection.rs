@@ -60,6 +60,7 @@ impl Connection {
                 answer @ (Answer::Peer(_)
                 | Answer::Route(_)
                 | Answer::NextHop(_)
+                | Answer::Fleet(_)
                 | Answer::Status(_)
                 | Answer::Counters(_)
                 | Answer::Difference(_)) => each(answer)?,

@@ -1,5 +1,7 @@
 //! Answers as people read them.
 
+mod fleet;
+
 use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,6 +26,7 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             Answer::Peer(peer) => output.json(peer),
             Answer::Route(route) => output.json(route),
             Answer::NextHop(hop) => output.json(hop),
+            Answer::Fleet(fleet) => output.json(fleet),
             Answer::Status(status) => output.json(status),
             Answer::Counters(counters) => output.json(counters),
             Answer::Difference(difference) => output.json(difference),
@@ -40,6 +43,7 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             output.row(&ROUTE, vec![route.prefix, to, route.origin])?;
         }
         Answer::NextHop(hop) => output.row(&NEXT_HOP, next_hop(hop))?,
+        Answer::Fleet(shown) => fleet::show(&shown, output)?,
         Answer::Status(shown) => status(&shown, output)?,
         Answer::Difference(difference) => {
             for line in &difference.lines {

@@ -25,6 +25,7 @@ enum Source {
     Peers(Book, Option<PublicKey>),
     NextHops(Book),
     Routes(Book, Option<IpNet>),
+    Fleet(Book),
     Delta(Arc<Difference>, usize),
     End,
 }
@@ -101,9 +102,14 @@ impl Source {
                     .collect();
                 match items.last() {
                     Some(Item::Route { prefix, .. }) => *last = Some(*prefix),
-                    _ => *self = Self::End,
+                    _ => *self = Self::Fleet(std::mem::take(book)),
                 }
                 items
+            }
+            Self::Fleet(book) => {
+                let fleet = book.fleet().map(|fleet| Item::Fleet(Box::new(fleet.message())));
+                *self = Self::End;
+                fleet.into_iter().collect()
             }
             Self::Delta(difference, at) => {
                 let items: Vec<Item> =

@@ -280,7 +280,7 @@ impl Owner {
         self.refused = None;
         self.surveys.give_up();
         self.land(0, true);
-        self.status(|status| status.attached = false);
+        self.status(|status| (status.attached, status.fleet) = (false, None));
         drop(self.shared.notices.send(Notice::Detached));
     }
 

@@ -1,4 +1,6 @@
-//! How peers, next hops and routes stand in the file: octets in a fixed order, each value with a version before it.
+//! How peers, next hops, routes and the fleet stand in the file: octets in a fixed order, each value with a version before it.
+
+mod fleet;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,6 +11,8 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use crate::model::{Hop, HopNamed, NextHop, Origin, Peer, Place, PublicKey, Route, RouteTo};
+
+pub(super) use fleet::{read_fleet, write_fleet};
 
 const VERSION: u8 = 1;
 

@@ -1,5 +1,6 @@
 //! Changes of the book, judged as a whole: every rule that peers, routes and next hops must obey, each with its remedy.
 
+mod fleet;
 mod next_hops;
 mod peers;
 
@@ -134,6 +135,8 @@ impl Applying<'_> {
             | Change::AddPeer(_)
             | Change::AddRoute(_)
             | Change::AddNextHop(_)
+            | Change::PutFleet(_)
+            | Change::RemoveFleet
             | Change::Record { .. } => {}
         }
         Ok(())
@@ -164,6 +167,8 @@ impl Applying<'_> {
             Change::AddNextHop(hop) => self.add_next_hop(hop, false),
             Change::PutNextHop(hop) => self.add_next_hop(hop, true),
             Change::RemoveNextHop(name) => self.remove_next_hop(name),
+            Change::PutFleet(fleet) => self.put_fleet(fleet),
+            Change::RemoveFleet => self.remove_fleet(),
             Change::Record { .. } => Ok(()),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::apply::messages_of;
+use super::difference::is_same_fleet;
 use super::{Book, Hop, NextHop, Thing, Touched};
 
 /// The things that are left out, each with the dataplane's reason. What leads to them is left out with them.
@@ -61,6 +62,9 @@ impl Aside {
                 Thing::Route(prefix) => {
                     told.messages -= u64::from(told.routes.remove(prefix).is_some());
                 }
+                Thing::Fleet => {
+                    told.messages -= told.fleet.take().map_or(0, |fleet| fleet.messages());
+                }
                 Thing::NextHop(_) => {}
             }
         }
@@ -106,6 +110,10 @@ impl Aside {
             if old.map(|route| route.next_hop) != new.map(|route| route.next_hop) {
                 again(Thing::Route(*prefix), false);
             }
+        }
+        // Nothing leads to the fleet.
+        if touched.fleet() && !is_same_fleet(from, to) {
+            again(Thing::Fleet, false);
         }
         // Routes that nobody has touched come or go with the next hop that they lead to.
         let leads = |book: &Book, aside: &Self, id: &u32| {

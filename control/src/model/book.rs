@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::tree::Tree;
-use super::{Hop, NextHop, Origin, Peer, Place, PublicKey, Route};
+use super::{Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route};
 
 /// The id of the next hop `reject`, which is always there.
 pub const REJECT: u32 = 0;
@@ -33,6 +33,7 @@ pub struct Book {
     pub(super) uses: Tree<u32, u32>,
     /// Which next hops lead to a peer.
     pub(super) hops_to: Tree<(PublicKey, u32), ()>,
+    pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) declared: Counts,
     /// Messages of a snapshot.
     pub(super) messages: u64,
@@ -64,6 +65,7 @@ impl Default for Book {
             hop_names: Tree::default(),
             uses: Tree::default(),
             hops_to: Tree::default(),
+            fleet: None,
             declared: Counts::default(),
             messages: 0,
             files: Arc::default(),
@@ -157,6 +159,11 @@ impl Book {
     /// All next hops in the order of their ids; there are few.
     pub fn next_hops(&self) -> impl Iterator<Item = &Arc<NextHop>> {
         self.hops.iter().map(|(_, hop)| hop)
+    }
+
+    /// The fleet, if there is one.
+    pub fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
     }
 
     /// How many routes name a next hop.

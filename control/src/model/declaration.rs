@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::{
-    Book, Cause, Change, HopNamed, Limits, Origin, Peer, Place, Refused, RouteTo, Touched,
+    Book, Cause, Change, Fleet, HopNamed, Limits, Origin, Peer, Place, Refused, RouteTo, Touched,
 };
 
 /// All that a source declares. Origins are [`Origin::Declared`], their files numbers into `files`.
@@ -19,6 +19,8 @@ pub struct Declaration {
     pub next_hops: Vec<HopNamed>,
     /// Routes.
     pub routes: Vec<RouteTo>,
+    /// The fleet.
+    pub fleet: Option<Fleet>,
 }
 
 impl Book {
@@ -84,6 +86,10 @@ impl Declaration {
         let new = self.routes.into_iter().filter(|route| !leads_there(book, route));
         changes.extend(new.map(Change::PutRoute));
         changes.extend(hops_gone.into_iter().map(Change::RemoveNextHop));
+        match self.fleet {
+            Some(fleet) => changes.push(Change::PutFleet(Arc::new(fleet))),
+            None => changes.extend(book.fleet.is_some().then_some(Change::RemoveFleet)),
+        }
         Ok(changes)
     }
 
@@ -103,6 +109,7 @@ impl Declaration {
         self.peers.iter_mut().for_each(|peer| renumber(&mut peer.origin));
         self.next_hops.iter_mut().for_each(|hop| renumber(&mut hop.origin));
         self.routes.iter_mut().for_each(|route| renumber(&mut route.origin));
+        self.fleet.iter_mut().for_each(|fleet| renumber(&mut fleet.origin));
         Ok(())
     }
 }

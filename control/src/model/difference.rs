@@ -9,7 +9,7 @@ use wireguard::secret::Secret;
 
 use super::apply::messages_of;
 use super::tree::Tree;
-use super::{Book, NextHop, Peer, PublicKey, Route};
+use super::{Book, Fleet, NextHop, Peer, PublicKey, Route};
 
 /// What changes may have changed.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,7 @@ pub struct Touched {
     peers: Vec<PublicKey>,
     routes: Vec<IpNet>,
     next_hops: Vec<u32>,
+    fleet: bool,
 }
 
 impl Touched {
@@ -35,6 +36,7 @@ impl Touched {
         self.peers.extend(other.peers);
         self.routes.extend(other.routes);
         self.next_hops.extend(other.next_hops);
+        self.fleet |= other.fleet;
     }
 
     /// The peers' keys.
@@ -50,6 +52,15 @@ impl Touched {
     /// The next hops' ids.
     pub fn next_hops(&self) -> impl Iterator<Item = &u32> {
         self.next_hops.iter()
+    }
+
+    /// Whether the fleet is among it.
+    pub fn fleet(&self) -> bool {
+        self.fleet
+    }
+
+    pub(super) fn the_fleet(&mut self) {
+        self.fleet = true;
     }
 
     pub(super) fn peer(&mut self, key: PublicKey) {
@@ -81,6 +92,10 @@ pub struct Difference {
     pub routes: Vec<(IpNet, Route)>,
     /// Next hops that go.
     pub next_hops_removed: Vec<u32>,
+    /// Whether the fleet goes.
+    pub fleet_removed: bool,
+    /// The fleet, if it comes or changes.
+    pub fleet: Option<Arc<Fleet>>,
 }
 
 impl Difference {
@@ -96,6 +111,9 @@ impl Difference {
         for id in &touched.next_hops {
             difference.add_next_hop(*id, from.hops.get(id), to.hops.get(id));
         }
+        if touched.fleet {
+            difference.add_fleet(from, to);
+        }
         difference
     }
 
@@ -105,6 +123,7 @@ impl Difference {
         merge(&from.peers, &to.peers, |key, old, new| difference.add_peer(*key, old, new));
         merge(&from.routes, &to.routes, |prefix, old, new| difference.add_route(*prefix, old, new));
         merge(&from.hops, &to.hops, |id, old, new| difference.add_next_hop(*id, old, new));
+        difference.add_fleet(from, to);
         difference
     }
 
@@ -121,12 +140,16 @@ impl Difference {
             + self.next_hops.len()
             + self.routes.len()
             + self.next_hops_removed.len()
+            + usize::from(self.fleet_removed)
+            + usize::from(self.fleet.is_some())
     }
 
     /// How many messages its items take.
     pub fn messages(&self) -> u64 {
         let peers: u64 = self.peers.iter().map(|peer| messages_of(&peer.allowed_ips)).sum();
-        peers + (self.len() - self.peers.len()) as u64
+        let fleet = self.fleet.as_ref().map_or(0, |fleet| fleet.messages());
+        let alone = self.len() - self.peers.len() - usize::from(self.fleet.is_some());
+        peers + fleet + alone as u64
     }
 
     /// As items of a transaction.
@@ -136,8 +159,16 @@ impl Difference {
 
     /// The item at a place, so that whoever sends them may stop and go on.
     pub fn item(&self, at: usize) -> Option<Item> {
-        let Self { routes_removed, peers_removed, peers, next_hops, routes, next_hops_removed } =
-            self;
+        let Self {
+            routes_removed,
+            peers_removed,
+            peers,
+            next_hops,
+            routes,
+            next_hops_removed,
+            fleet_removed,
+            fleet,
+        } = self;
         let mut at = at;
         // Whether the place is in a list of this length; else it is behind it.
         let mut within = |len: usize| {
@@ -161,7 +192,14 @@ impl Difference {
             let (prefix, route) = routes.get(place)?;
             return Some(Item::Route { prefix: *prefix, next_hop: route.next_hop });
         }
-        next_hops_removed.get(within(next_hops_removed.len())?).copied().map(Item::NextHopRemove)
+        if let Some(place) = within(next_hops_removed.len()) {
+            return next_hops_removed.get(place).copied().map(Item::NextHopRemove);
+        }
+        if within(usize::from(*fleet_removed)).is_some() {
+            return Some(Item::FleetRemove);
+        }
+        let fleet = fleet.as_ref().filter(|_| within(1).is_some())?;
+        Some(Item::Fleet(Box::new(fleet.message())))
     }
 
     fn add_peer(&mut self, key: PublicKey, from: Option<&Arc<Peer>>, to: Option<&Arc<Peer>>) {
@@ -186,6 +224,13 @@ impl Difference {
         }
     }
 
+    fn add_fleet(&mut self, from: &Book, to: &Book) {
+        if !is_same_fleet(from, to) {
+            self.fleet_removed = to.fleet.is_none();
+            self.fleet = to.fleet.clone();
+        }
+    }
+
     fn add_next_hop(&mut self, id: u32, from: Option<&Arc<NextHop>>, to: Option<&Arc<NextHop>>) {
         match (from, to) {
             (Some(_), None) => self.next_hops_removed.push(id),
@@ -193,6 +238,15 @@ impl Difference {
             (Some(old), Some(new)) if old.hop != new.hop => self.next_hops.push(Arc::clone(new)),
             _ => {}
         }
+    }
+}
+
+/// Whether the dataplane would see the same fleet.
+pub(super) fn is_same_fleet(from: &Book, to: &Book) -> bool {
+    match (&from.fleet, &to.fleet) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new) || old.is_same_to_dataplane(new),
+        (None, None) => true,
+        _ => false,
     }
 }
 

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::apply::messages_of;
 use super::{Book, Change, Difference, PublicKey, key};
 
-/// A peer, a next hop or a route.
+/// A peer, a next hop, a route or the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Thing {
     /// By its key.
@@ -14,6 +14,8 @@ pub enum Thing {
     NextHop(u32),
     /// By its prefix.
     Route(IpNet),
+    /// There is at most one.
+    Fleet,
 }
 
 /// The thing to which a message belongs, counted from 0 over the messages that each thing takes.
@@ -35,7 +37,8 @@ impl Book {
         let peers = peers.map(|(key, peer)| (Thing::Peer(*key), messages_of(&peer.allowed_ips)));
         let hops = self.hops.iter().map(|(id, _)| (Thing::NextHop(*id), 1));
         let routes = self.routes.iter().map(|(prefix, _)| (Thing::Route(*prefix), 1));
-        among(message, peers.chain(hops).chain(routes))
+        let fleet = self.fleet.iter().map(|fleet| (Thing::Fleet, fleet.messages()));
+        among(message, peers.chain(hops).chain(routes).chain(fleet))
     }
 
     /// What to call a thing in messages, also when it is there no more.
@@ -50,6 +53,7 @@ impl Book {
                 None => format!("next hop {id}"),
             },
             Thing::Route(prefix) => format!("route {prefix}"),
+            Thing::Fleet => "the fleet".to_owned(),
         }
     }
 
@@ -59,6 +63,7 @@ impl Book {
             Thing::Peer(key) => self.peers.get(key)?.origin,
             Thing::NextHop(id) => self.hops.get(id)?.origin,
             Thing::Route(prefix) => self.routes.get(prefix)?.origin,
+            Thing::Fleet => self.fleet.as_ref()?.origin,
         };
         origin.is_declared().then(|| self.place(origin))
     }
@@ -77,7 +82,10 @@ impl Difference {
         let routes = self.routes.iter().map(|(prefix, _)| (Thing::Route(*prefix), 1));
         let hops_removed = self.next_hops_removed.iter().map(|id| (Thing::NextHop(*id), 1));
         let things = routes_removed.chain(peers_removed).chain(peers);
-        among(message, things.chain(hops).chain(routes).chain(hops_removed))
+        let fleet_removed = self.fleet_removed.then_some((Thing::Fleet, 1));
+        let fleet = self.fleet.iter().map(|fleet| (Thing::Fleet, fleet.messages()));
+        let fleet = fleet_removed.into_iter().chain(fleet);
+        among(message, things.chain(hops).chain(routes).chain(hops_removed).chain(fleet))
     }
 }
 
@@ -92,6 +100,7 @@ impl Change {
             Self::RemoveRoute(prefix) => Some(Thing::Route(*prefix)),
             Self::AddNextHop(hop) | Self::PutNextHop(hop) => named(&hop.name),
             Self::RemoveNextHop(name) => named(name),
+            Self::PutFleet(_) | Self::RemoveFleet => Some(Thing::Fleet),
             Self::Record { .. } => None,
         };
         about.as_ref() == Some(thing)

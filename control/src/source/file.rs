@@ -1,6 +1,7 @@
 //! The source that is a directory: every `*.toml` in it, in the order of their names, and the bulk tables that these
 //! name.
 
+mod fleet;
 mod section;
 mod table;
 
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 use super::{Source, Wake, watch};
-use crate::model::{Cause, Declaration, Refused, RouteTo};
+use crate::model::{Cause, Declaration, Fleet, Refused, RouteTo};
 use section::Reading;
 
 /// Octets of one file; a larger one is a mistake.
@@ -47,6 +48,26 @@ impl Directory {
         }
         files.sort();
         Ok(files)
+    }
+}
+
+impl Directory {
+    /// The file with the fleet, and the fleet as it stands there.
+    pub(crate) fn fleet(&self) -> Result<Option<(PathBuf, Fleet)>, Refused> {
+        let mut reading = Reading::default();
+        for path in self.files()? {
+            reading.file(&path)?;
+        }
+        Ok(reading.fleet_file())
+    }
+
+    /// What it would declare if one of its files had another text.
+    pub(crate) fn read_with(&self, file: &Path, text: &str) -> Result<Declaration, Refused> {
+        let mut reading = Reading::default();
+        for path in self.files()? {
+            if path == file { reading.text(&path, text)? } else { reading.file(&path)? }
+        }
+        reading.finish()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -13,9 +13,10 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 use zeroize::Zeroizing;
 
+use super::fleet::FleetSection;
 use super::{table, text_of};
 use crate::model::{
-    Cause, Declaration, Hop, HopNamed, Origin, Peer, Place, PublicKey, Refused, RouteTo, key,
+    Cause, Declaration, Fleet, Hop, HopNamed, Origin, Peer, Place, PublicKey, Refused, RouteTo, key,
 };
 
 /// Sections that are parsed at a time: what a parser holds beside the text is then small, however many there are.
@@ -32,6 +33,7 @@ struct Sections {
     route: Vec<RouteSection>,
     #[serde(default)]
     table: Vec<TableSection>,
+    fleet: Option<FleetSection>,
 }
 
 #[derive(Deserialize)]
@@ -81,10 +83,12 @@ pub(super) struct Reading {
     names: HashMap<String, Arc<str>>,
     /// Next hops whose peer is given by its name, which may stand in a later file.
     to_named: Vec<(usize, String, String)>,
+    /// The file and place of the fleet.
+    fleet: Option<(PathBuf, String)>,
 }
 
 /// A part of a file, so that every error can say where.
-struct Part<'a> {
+pub(super) struct Part<'a> {
     path: &'a Path,
     text: &'a str,
     /// The line before the part.
@@ -98,16 +102,26 @@ struct Part<'a> {
 impl Reading {
     /// Reads a file.
     pub(super) fn file(&mut self, path: &Path) -> Result<(), Refused> {
-        let text = Zeroizing::new(text_of(path)?);
+        self.text(path, &Zeroizing::new(text_of(path)?))
+    }
+
+    /// Reads a text as that of a file.
+    pub(super) fn text(&mut self, path: &Path, text: &str) -> Result<(), Refused> {
         let file = self.number(path)?;
         let mut line = 0;
-        for text in parts(&text) {
+        for text in parts(text) {
             let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
             let next = line + ends.len();
             self.part(&Part { path, text, line, ends, file })?;
             line = next;
         }
         Ok(())
+    }
+
+    /// The file with the fleet, and the fleet.
+    pub(super) fn fleet_file(self) -> Option<(PathBuf, Fleet)> {
+        let (path, _) = self.fleet?;
+        Some((path, self.declaration.fleet?))
     }
 
     /// All that was read.
@@ -145,6 +159,9 @@ impl Reading {
         for section in sections.peer {
             self.declaration.peers.push(part.peer(section)?);
         }
+        if let Some(section) = sections.fleet {
+            self.fleet(part, &section)?;
+        }
         for section in sections.next_hop {
             let span = section.span();
             self.next_hop(part, &span, section.into_inner())?;
@@ -163,6 +180,18 @@ impl Reading {
             let routes = &mut self.declaration.routes;
             table::read(&text, &path, file, routes)?;
         }
+        Ok(())
+    }
+
+    fn fleet(&mut self, part: &Part<'_>, section: &FleetSection) -> Result<(), Refused> {
+        let fleet = part.fleet(section)?;
+        let place = part.place_of(fleet.origin);
+        if let Some((_, first)) = &self.fleet {
+            let what = format!("a second [fleet]; the first is in {first}; keep one of them");
+            return Err(Refused::new(Cause::Conflict, what).at(place));
+        }
+        self.fleet = Some((part.path.to_owned(), place));
+        self.declaration.fleet = Some(fleet);
         Ok(())
     }
 
@@ -235,12 +264,19 @@ impl Part<'_> {
         format!("{}:{}", self.path.display(), self.line(span))
     }
 
-    fn origin(&self, span: &Range<usize>) -> Origin {
+    fn place_of(&self, origin: Origin) -> String {
+        match origin {
+            Origin::Declared(Place { line, .. }) => format!("{}:{line}", self.path.display()),
+            Origin::Cli | Origin::Uapi | Origin::Registration => self.path.display().to_string(),
+        }
+    }
+
+    pub(super) fn origin(&self, span: &Range<usize>) -> Origin {
         let line = u32::try_from(self.line(span)).unwrap_or(u32::MAX);
         Origin::Declared(Place { file: self.file, line })
     }
 
-    fn error(&self, span: &Range<usize>, what: &str) -> Refused {
+    pub(super) fn error(&self, span: &Range<usize>, what: &str) -> Refused {
         Refused::new(Cause::Invalid, what).at(self.place(span))
     }
 
@@ -316,14 +352,18 @@ impl Part<'_> {
     }
 }
 
-/// Cuts a text before sections, so that each part has a bounded number of them.
+/// Cuts a text before sections, so that each part has a bounded number of them; those of the fleet are bounded anyway,
+/// and belong together.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let mut left = text;
     std::iter::from_fn(move || {
         if left.is_empty() {
             return None;
         }
-        let mut heads = left.match_indices("\n[[").map(|(at, _)| at + 1);
+        let heads = left.match_indices("\n[[").map(|(at, _)| at + 1);
+        let is_of_fleet =
+            |at: &usize| left.get(*at..).is_some_and(|head| head.starts_with("[[fleet."));
+        let mut heads = heads.filter(|at| !is_of_fleet(at));
         let end = heads.nth(SECTIONS_PER_PART).unwrap_or(left.len());
         let (part, rest) = left.split_at(end);
         left = rest;

@@ -9,7 +9,7 @@ use crate::model::{Hop, Origin, Place, PublicKey, key};
 const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 const OTHER: &str = "CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg=";
 
-fn read(files: &[(&str, &str)]) -> Result<Declaration, String> {
+pub(super) fn read(files: &[(&str, &str)]) -> Result<Declaration, String> {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
         fs::write(directory.path().join(name), text).unwrap();

@@ -144,7 +144,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// How many messages it takes.
-    pub(super) fn message_count(&self) -> Result<usize, TooMany> {
+    pub fn message_count(&self) -> Result<usize, TooMany> {
         let weights = || self.past.iter().map(|past| past.weights.len());
         let members = weights().fold(self.members.len(), usize::max);
         if members > MEMBERS_MAX {
