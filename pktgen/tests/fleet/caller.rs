@@ -74,7 +74,7 @@ impl Caller {
                 }
                 // Nothing is on its way now.
                 if number % PINGS_PER_PORT == PINGS_PER_PORT - 1 {
-                    peer.rebind(&place, &local(&address, number / PINGS_PER_PORT));
+                    peer.rebind(&place, &local(&address, 1 + number / PINGS_PER_PORT));
                 }
                 let ping = ping(&mut peer, host, number);
                 own.lock().unwrap_or_else(PoisonError::into_inner).push(ping);
@@ -97,6 +97,15 @@ impl Caller {
     /// How many were not answered.
     pub(crate) fn lost(&self) -> usize {
         self.pings().iter().filter(|ping| ping.answered.is_none()).count()
+    }
+
+    /// Everybody who has answered, in order, each once in a row.
+    pub(crate) fn servers(&self) -> Vec<u8> {
+        let pings = self.pings();
+        let mut servers: Vec<_> =
+            pings.iter().filter_map(|ping| Some(ping.answered?.server)).collect();
+        servers.dedup();
+        servers
     }
 
     /// The first answer to a ping that was sent after this moment.

@@ -1,28 +1,34 @@
 //! The site: servers that share keys and peers behind a router that spreads anycast over them, each with a dataplane, a
 //! control and a service of its own; and places for clients.
 
+use std::cell::{Ref, RefCell};
 use std::fmt::Write as _;
 
+use super::directory::Directory;
+use super::membership::Membership;
 use super::router::{Router, Subnet};
 use super::stream;
-use crate::lab::control::{Control, declare};
+use crate::lab::control::Control;
 use crate::lab::dataplane::{Dataplane, instance};
 use crate::lab::keys::Keys;
 use crate::lab::namespace::Namespace;
 use crate::lab::until;
+use serde_json::Value;
 
 /// Hop limits of the servers' kernels lie so far apart that an answer tells who gave it.
 const HOP_LIMIT_STEP: u8 = 16;
 
 /// Rings that ride out a machine that is busy with other things.
+/// A client's largest packet and the headers in which it is carried fit.
+const FLEET_MTU: u16 = 1600;
 const DEVICE: &str = "net_af_packet0,framecnt=2048";
 
 /// One server.
 pub(crate) struct Server {
     pub(crate) number: u8,
     pub(crate) namespace: Namespace,
-    dataplane: Option<Dataplane>,
-    control: Option<Control>,
+    dataplane: RefCell<Option<Dataplane>>,
+    control: RefCell<Option<Control>>,
 }
 
 impl Server {
@@ -36,7 +42,7 @@ impl Server {
         // The dataplane owns the addresses: the kernel behind the same cable must keep silent.
         namespace.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
         stream::serve(&namespace, number);
-        Self { number, namespace, dataplane: None, control: None }
+        Self { number, namespace, dataplane: RefCell::default(), control: RefCell::default() }
     }
 
     /// Who has sent a packet that arrives with this hop limit.
@@ -48,47 +54,57 @@ impl Server {
         Subnet(self.number)
     }
 
-    pub(crate) fn dataplane(&self) -> &Dataplane {
-        self.dataplane.as_ref().unwrap()
+    pub(crate) fn dataplane(&self) -> Ref<'_, Dataplane> {
+        Ref::map(self.dataplane.borrow(), |dataplane| dataplane.as_ref().unwrap())
     }
 
     /// What `millrace` answers here.
     pub(crate) fn ask(&self, words: &str) -> String {
-        self.control.as_ref().unwrap().ask(&self.namespace, words)
+        self.control.borrow().as_ref().unwrap().ask(&self.namespace, words)
+    }
+
+    /// How it sees the fleet.
+    pub(crate) fn fleet(&self) -> Value {
+        let text = self.ask("--json fleet list");
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
     }
 
     /// The configuration of its dataplane.
-    fn config(&self, keys: &Keys) -> String {
+    fn config(&self, site: &Shared) -> String {
         let subnet = self.subnet();
-        format!(
+        let mut text = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
              idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
              [[port]]\nname = \"wan\"\ndevice = \"{DEVICE},iface=outer\"\n\
              addresses = [\"{}/24\", \"192.0.2.1/32\", \"{}/64\", \"2001:db8::1/128\"]\ngateways = {:?}\n",
             instance(),
-            keys.secret_text(),
+            site.keys.secret_text(),
             subnet.v4(1),
             subnet.v6(1),
             subnet.gateways(),
-        )
+        );
+        if let Some(key) = &site.fleet {
+            let (number, key) = (self.number, key.secret_text());
+            writeln!(text, "[fleet]\nserver = {number}\nkey = \"{key}\"\nmtu = {FLEET_MTU}").unwrap();
+        }
+        text
     }
 
     /// Starts dataplane and control, and waits until all these peers are known.
-    fn start(&mut self, site: &Shared, router: &Router) {
-        let config = self.config(&site.keys);
+    fn start(&self, site: &Shared) {
+        let config = self.config(site);
         let dataplane = Dataplane::alone(&self.namespace, &config);
         self.namespace.file("server.key", &site.keys.secret_text());
-        // All controls read one directory; it lies in the router's memory and goes with it.
         let text = format!(
-            "instance = \"{}\"\ndirectory = \"/proc/{}/root/run/lab/declared\"\nstate = \"state\"\n\
-             socket = \"control.sock\"\n[wireguard]\ninterface = \"millrace0\"\nprivate_key_file = \"server.key\"\n",
+            "instance = \"{}\"\ndirectory = {:?}\nstate = \"state\"\nsocket = \"control.sock\"\n\
+             [wireguard]\ninterface = \"millrace0\"\nprivate_key_file = \"server.key\"\n",
             dataplane.instance,
-            router.namespace.pid()
+            site.directory.path()
         );
         let config = self.namespace.file("control.toml", &text);
-        self.control = Some(Control::again(&self.namespace, &config));
-        self.dataplane = Some(dataplane);
+        self.control.replace(Some(Control::again(&self.namespace, &config)));
+        self.dataplane.replace(Some(dataplane));
         let peers = format!("\"peers\":{}", site.peers.matches("[[peer]]").count());
         until("the dataplane is told of all peers", 30, || {
             let status = self.ask("--json status");
@@ -98,8 +114,13 @@ impl Server {
         });
     }
 
+    /// Ends its dataplane without a chance to say anything.
+    pub(crate) fn kill(&self) {
+        self.dataplane.take().unwrap().kill();
+    }
+
     /// Ends both as an operator does; every packet has to be accounted for.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&self) {
         if let Some(control) = self.control.take() {
             control.stop();
         }
@@ -112,7 +133,11 @@ impl Server {
 /// What all servers have in common.
 struct Shared {
     keys: Keys,
+    /// The fleet's key, if they are a fleet.
+    fleet: Option<Keys>,
     peers: String,
+    /// What all controls read.
+    directory: Directory,
 }
 
 /// Servers 1 to N, the router, and what they share.
@@ -124,20 +149,38 @@ pub(crate) struct Site {
 
 impl Site {
     /// So many servers, none of which runs.
-    pub(crate) fn new(keys: &Keys, servers: u8, peers: &str) -> Self {
+    pub(crate) fn new(keys: &Keys, fleet: Option<Keys>, servers: u8, peers: &str) -> Self {
         let router = Router::new();
         let servers = (1..=servers).map(|number| Server::new(&router, number)).collect();
-        router.namespace.run("mkdir -p /run/lab/declared");
-        declare(&router.namespace, peers);
-        Self { router, servers, shared: Shared { keys: keys.clone(), peers: peers.to_owned() } }
+        let directory = Directory::new();
+        directory.put("peers.toml", peers);
+        let (keys, peers) = (keys.clone(), peers.to_owned());
+        Self { router, servers, shared: Shared { keys, fleet, peers, directory } }
     }
 
     pub(crate) fn server(&self, number: u8) -> &Server {
         &self.servers[usize::from(number) - 1]
     }
 
-    pub(crate) fn start(&mut self, number: u8) {
-        self.servers[usize::from(number) - 1].start(&self.shared, &self.router);
+    pub(crate) fn start(&self, number: u8) {
+        self.server(number).start(&self.shared);
+    }
+
+    /// The members of the fleet, in the file that all controls read.
+    pub(crate) fn membership(&self) -> Membership<'_> {
+        Membership::new(&self.shared.directory)
+    }
+
+    /// Waits until all these servers see the same fleet, and the one that the file declares.
+    pub(crate) fn agree(&self, servers: &[u8]) {
+        until("all servers see the same fleet", 15, || {
+            let views: Vec<_> = servers.iter().map(|&server| self.server(server).fleet()).collect();
+            let is_in_force = |view: &Value| {
+                view["in_force"].is_u64() && view["in_force"] == view["generation"]
+            };
+            views.iter().all(is_in_force)
+                && views.windows(2).all(|pair| ["generation", "digest"].iter().all(|field| pair[0][field] == pair[1][field]))
+        });
     }
 
     /// Spreads the anycast addresses over these servers.
