@@ -252,7 +252,7 @@ fn no_session_and_no_flow_breaks_while_servers_come_and_go() {
         for (server, packets) in (1..).zip(&captured) {
             let fleet: Vec<_> = packets.iter().filter(|packet| packet.is_fleet()).cloned().collect();
             let lines = wire::read_as_gre(&site.router, &fleet);
-            println!("from {server}: {} packets, {} of them carried, {} lines: {:#?}", packets.len(), fleet.len(), lines.len(), &lines[..4]);
+            println!("from {server}: {} packets, {} of them carried, {} lines: {:#?}", packets.len(), fleet.len(), lines.len(), lines.iter().take(4).collect::<Vec<_>>());
         }
 
         let drained = Instant::now();

@@ -12,10 +12,10 @@ use crate::lab::icmp::{self, Family};
 use crate::lab::keys::Keys;
 use crate::lab::namespace::Namespace;
 
-/// Between two pings.
-const PAUSE: Duration = Duration::from_millis(20);
+/// From one ping to the next.
+const PAUSE: Duration = Duration::from_millis(25);
 /// A ping that is not answered by then is lost.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// So many pings from one port.
 const PINGS_PER_PORT: u16 = 40;
 
@@ -72,13 +72,15 @@ impl Caller {
                 if end.load(Ordering::Relaxed) {
                     break;
                 }
-                // Nothing is on its way now.
-                if number % PINGS_PER_PORT == PINGS_PER_PORT - 1 {
+                let is_waiting = || {
+                    let pings = own.lock().unwrap_or_else(PoisonError::into_inner);
+                    pings.iter().rev().take(PINGS_PER_PORT.into()).any(|ping| ping.answered.is_none())
+                };
+                // What is on its way would be lost to the former port.
+                if number % PINGS_PER_PORT == PINGS_PER_PORT - 1 && !is_waiting() {
                     peer.rebind(&place, &local(&address, 1 + number / PINGS_PER_PORT));
                 }
-                let ping = ping(&mut peer, host, number);
-                own.lock().unwrap_or_else(PoisonError::into_inner).push(ping);
-                std::thread::sleep(PAUSE);
+                ping(&mut peer, (host, number), &own);
             }
         });
         Self { pings, is_done, thread: Some(thread) }
@@ -94,9 +96,10 @@ impl Caller {
         Some(self.pings().iter().rev().find_map(|ping| ping.answered)?.server)
     }
 
-    /// How many were not answered.
+    /// How many were not answered, of those that could have been by now.
     pub(crate) fn lost(&self) -> usize {
-        self.pings().iter().filter(|ping| ping.answered.is_none()).count()
+        let is_lost = |ping: &&Ping| ping.answered.is_none() && ping.sent.elapsed() > PATIENCE;
+        self.pings().iter().filter(is_lost).count()
     }
 
     /// Everybody who has answered, in order, each once in a row.
@@ -126,19 +129,18 @@ impl Drop for Caller {
     }
 }
 
-/// Sends one echo request, by turns of both families, and waits for its answer.
-fn ping(peer: &mut BoringTun, host: u8, number: u16) -> Ping {
+/// Sends one echo request, by turns of both families, and listens until it is time for the next one.
+fn ping(peer: &mut BoringTun, (host, number): (u8, u16), pings: &Pings) {
     let family = if number.is_multiple_of(2) { Family::V4 } else { Family::V6 };
-    let payload = number.to_be_bytes();
     let sent = Instant::now();
-    peer.send(&icmp::request(family, (host, 1), number, &payload));
-    let mut answered = None;
-    while answered.is_none() && sent.elapsed() < PATIENCE {
-        answered = peer.turn().and_then(|packet| {
-            let limit = if family == Family::V4 { packet[8] } else { packet[7] };
-            let is_answer = icmp::answer(&packet) == Some((number, &payload[..]));
-            is_answer.then(|| Answer { at: Instant::now(), server: Server::of_hop_limit(limit) })
-        });
+    pings.lock().unwrap_or_else(PoisonError::into_inner).push(Ping { sent, answered: None });
+    peer.send(&icmp::request(family, (host, 1), number, b"still there?"));
+    while sent.elapsed() < PAUSE {
+        let Some(packet) = peer.turn() else { continue };
+        let Some((number, _)) = icmp::answer(&packet) else { continue };
+        let limit = if packet[0] >> 4 == 4 { packet[8] } else { packet[7] };
+        let answer = Answer { at: Instant::now(), server: Server::of_hop_limit(limit) };
+        let mut pings = pings.lock().unwrap_or_else(PoisonError::into_inner);
+        pings[usize::from(number)].answered = Some(answer);
     }
-    Ping { sent, answered }
 }

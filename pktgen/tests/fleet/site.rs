@@ -218,3 +218,11 @@ pub(crate) fn peer(keys: &Keys, host: u8, client_id: Option<&str>) -> String {
     }
     text
 }
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.dataplane.borrow().is_some() {
+            println!("server {}: {:?}", self.number, self.dataplane().counters().into_iter().filter(|(_, v)| *v > 0).collect::<Vec<_>>());
+        }
+    }
+}

@@ -8,6 +8,7 @@ use super::site::Site;
 use super::stream::Stream;
 use crate::lab::keys::Keys;
 use crate::lab::namespace::Namespace;
+use crate::lab::process::Process;
 use crate::lab::wireguard_go::WireguardGo;
 
 const FIRST_PORT: u16 = 40_000;
@@ -21,6 +22,8 @@ pub(crate) struct Stock<'a> {
     wireguard: WireguardGo<'a>,
     ports: AtomicU16,
     hosts: AtomicU16,
+    /// Without it the server would not hear of a move while a stream waits for what comes back.
+    _voice: Process,
     pub(crate) streams: Vec<Stream>,
 }
 
@@ -46,7 +49,10 @@ impl<'a> Stock<'a> {
         wireguard.peer(keys, Some(server));
         let streams = ["10.7.0.1", "fd00:7::1"].map(|address| Stream::open(place, address)).into();
         let (ports, hosts) = (AtomicU16::new(FIRST_PORT), AtomicU16::new(0));
-        Self { place, subnet, wireguard, ports, hosts, streams }
+        let mut voice = place.command("ping");
+        voice.args(["-n", "-q", "-i", "0.1", "10.7.0.1"]);
+        let voice = Process::start("ping", voice);
+        Self { place, subnet, wireguard, ports, hosts, _voice: voice, streams }
     }
 
     /// Opens the streams anew.
@@ -61,7 +67,7 @@ impl<'a> Stock<'a> {
         self.wireguard.set(&format!("listen-port {port}"));
     }
 
-    /// Goes on from another address of both families.
+    /// Goes on from another address of both families, and another port.
     pub(crate) fn roam(&self) {
         let moves = self.hosts.fetch_add(1, Ordering::Relaxed);
         let host = |moves: u16| u8::try_from(1 + moves % HOSTS).unwrap();
@@ -73,6 +79,8 @@ impl<'a> Stock<'a> {
             self.place.run(&format!("ip addr add {new} dev eth0 {option}"));
             self.place.run(&format!("ip addr del {old} dev eth0"));
         }
+        // wireguard-go clings to the source that it had until its socket is another.
+        self.rebind();
     }
 
     /// Whoever serves all of its streams.
@@ -88,5 +96,18 @@ impl<'a> Stock<'a> {
     /// How many initiations it has sent.
     pub(crate) fn initiations(&self) -> usize {
         self.wireguard.initiations_sent()
+    }
+}
+
+impl Drop for Stock<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for line in ["wg show", "ip addr", "ip route", "ip -6 route", "ping -c 1 -W 1 10.7.0.1", "ss -tni", "ping -c 1 -W 1 192.0.2.1"] {
+                println!("{}: {line}: {}", self.place.pid(), self.place.attempt(line).1);
+            }
+            for stream in &self.streams {
+                println!("stream of {}: {} octets, {:?}, {} ms", stream.server, stream.octets(), stream.end(), stream.longest_round_ms());
+            }
+        }
     }
 }
