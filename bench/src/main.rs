@@ -7,6 +7,7 @@ mod machine;
 mod routes;
 mod sample;
 mod service;
+mod steer;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -39,6 +40,8 @@ enum Measure {
     Aead(aead::Plan),
     /// The routes: time to build, to change and to look up, and memory, with a table as large as the Internet's.
     Routes(routes::Plan),
+    /// The fleet: what it costs to pass packets on to other servers and other workers, and to take what they pass on.
+    Steer(steer::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
     Control(control::Plan),
 }
@@ -61,6 +64,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Service(plan) => tell(&service::run(plan, options.verbose)?, options),
         Measure::Aead(plan) => tell(&aead::run(plan)?, options),
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
+        Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
     }
 }

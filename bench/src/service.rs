@@ -2,9 +2,9 @@
 //! forwarding on the same rings and with the bare AEAD.
 
 mod boringtun;
-mod client;
+pub(crate) mod client;
 mod report;
-mod server;
+pub(crate) mod server;
 mod stages;
 mod ways;
 

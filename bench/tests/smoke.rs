@@ -83,3 +83,24 @@ fn tells_what_controls_changes_cost() {
     assert!(said.contains("5000 routes, 1000 peers"), "{said}");
     assert!(said.contains("| one peer removed, us |") && said.contains("idle peer: "), "{said}");
 }
+
+#[test]
+fn tells_what_the_fleet_costs() {
+    let output = bench(&["steer", "--quick", "--blocks", "3", "--bursts", "16"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| io-forward |") && said.contains("Handing over adds "), "{said}");
+    for family in ["IPv4", "IPv6"] {
+        for set in ["sealed data of other servers", "initiations for other servers"] {
+            assert!(said.contains(&format!("**{family}, {set}, claim and pass_on**")), "{said}");
+        }
+    }
+}
+
+#[test]
+fn refuses_one_core_as_two() {
+    let output = bench(&["steer", "--core", "0", "--second-core", "0"]).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--second-core"));
+}

@@ -13,34 +13,34 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::Failure;
 
 /// The server's outer address and WireGuard port.
-pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-pub(super) const LISTEN_PORT: u16 = 51820;
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(crate) const LISTEN_PORT: u16 = 51820;
 /// The router by which all clients are reached, as on any network but a laboratory's.
-pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// The inner address behind the kernel's interface.
-pub(super) const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
+pub(crate) const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
 /// Link addresses of the server's port, of the gateway and of the kernel.
-pub(super) const PORT_LINK: LinkAddress = [2, 0, 0, 0, 0, 1];
-const GATEWAY_LINK: LinkAddress = [2, 0, 0, 0, 0, 2];
-pub(super) const KERNEL_LINK: LinkAddress = [2, 0, 0, 0, 0, 3];
+pub(crate) const PORT_LINK: LinkAddress = [2, 0, 0, 0, 0, 1];
+pub(crate) const GATEWAY_LINK: LinkAddress = [2, 0, 0, 0, 0, 2];
+pub(crate) const KERNEL_LINK: LinkAddress = [2, 0, 0, 0, 0, 3];
 
 /// Where the parts of a sealed frame begin.
-const IP_AT: usize = ethernet::HEADER_LEN;
+pub(crate) const IP_AT: usize = ethernet::HEADER_LEN;
 const UDP_AT: usize = IP_AT + ipv4::HEADER_LEN;
-pub(super) const MESSAGE_AT: usize = UDP_AT + udp::HEADER_LEN;
-pub(super) const TEXT_AT: usize = MESSAGE_AT + DATA_HEADER_LEN;
+pub(crate) const MESSAGE_AT: usize = UDP_AT + udp::HEADER_LEN;
+pub(crate) const TEXT_AT: usize = MESSAGE_AT + DATA_HEADER_LEN;
 
 /// Whether outer UDP datagrams bear a checksum. Without one the octets are not read for it, which is what
 /// a worker does behind a card that has verified it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Checksum {
+pub(crate) enum Checksum {
     None,
     Full,
 }
 
 /// A client with a session.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     number: u32,
     /// Seals what the server opens.
     key: Key,
@@ -50,14 +50,14 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(number: u32, key: &Key, index: u32, counter: u64) -> Self {
+    pub(crate) fn new(number: u32, key: &Key, index: u32, counter: u64) -> Self {
         let mut own = Key::zero();
         own.copy_from(key);
         Self { number, key: own, index, counter }
     }
 
     /// Makes `packet` a frame from the network with a fresh sealed packet of `len` octets to the kernel.
-    pub(super) fn seal(
+    pub(crate) fn seal(
         &mut self,
         packet: &mut Mbuf,
         len: usize,
@@ -75,7 +75,7 @@ impl Client {
     }
 
     /// Makes `packet` a frame of the kernel's with a packet of `len` octets for this client.
-    pub(super) fn address(&self, packet: &mut Mbuf, len: usize) -> Result<(), Failure> {
+    pub(crate) fn address(&self, packet: &mut Mbuf, len: usize) -> Result<(), Failure> {
         write(packet, |octets| {
             emit_inner(octets.get_mut(IP_AT..IP_AT + len)?, LOCAL, inner_address(self.number))?;
             ethernet::emit(octets, ROUTER, KERNEL_LINK, None, ipv4::ETHERTYPE).ok()?;
@@ -86,7 +86,7 @@ impl Client {
 
 /// All clients. Whoever measures takes one after the other.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     all: Vec<Client>,
     turn: usize,
 }
@@ -97,16 +97,16 @@ const IN_TURN: usize = 64;
 const STRIDE: usize = 48_271;
 
 impl Clients {
-    pub(super) const fn new(all: Vec<Client>) -> Self {
+    pub(crate) const fn new(all: Vec<Client>) -> Self {
         Self { all, turn: 0 }
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.all.len()
     }
 
     /// The next one.
-    pub(super) fn next(&mut self) -> Option<&mut Client> {
+    pub(crate) fn next(&mut self) -> Option<&mut Client> {
         let count = self.all.len().max(1);
         let place =
             if count <= IN_TURN { self.turn } else { self.turn.wrapping_mul(STRIDE) } % count;
@@ -115,30 +115,30 @@ impl Clients {
     }
 
     /// The keys, from the first.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> + Clone {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> + Clone {
         self.all.iter().map(|client| &client.key)
     }
 }
 
 /// The inner address of a client.
-pub(super) fn inner_address(number: u32) -> Ipv4Addr {
+pub(crate) fn inner_address(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(10, 128, 0, 0).to_bits() + number)
 }
 
 /// The outer address and port of a client.
-pub(super) fn outer_address(number: u32) -> SocketAddr {
+pub(crate) fn outer_address(number: u32) -> SocketAddr {
     // Of the addresses set aside for benchmarks (RFC 2544 C.2.2).
     (Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + number), 40_000).into()
 }
 
 /// The counter of the data message in a sealed frame.
-pub(super) fn counter(packet: &Mbuf) -> Option<u64> {
+pub(crate) fn counter(packet: &Mbuf) -> Option<u64> {
     let (header, _) = DataHeader::ref_from_prefix(packet.frame().get(MESSAGE_AT..)?).ok()?;
     Some(header.counter.get())
 }
 
 /// Makes `packet` a frame from the network with a message of this client's.
-pub(super) fn carry(packet: &mut Mbuf, number: u32, message: &[u8]) -> Result<(), Failure> {
+pub(crate) fn carry(packet: &mut Mbuf, number: u32, message: &[u8]) -> Result<(), Failure> {
     write(packet, |octets| {
         octets.get_mut(MESSAGE_AT..MESSAGE_AT + message.len())?.copy_from_slice(message);
         emit_outer(octets, number, message.len(), Checksum::Full)
@@ -147,7 +147,7 @@ pub(super) fn carry(packet: &mut Mbuf, number: u32, message: &[u8]) -> Result<()
 
 /// Makes `packet` the gateway's question for the server's link address, from which the server learns the
 /// gateway's own.
-pub(super) fn greet(packet: &mut Mbuf) -> Result<(), Failure> {
+pub(crate) fn greet(packet: &mut Mbuf) -> Result<(), Failure> {
     write(packet, |octets| {
         let question = arp::Message::request(GATEWAY_LINK, GATEWAY, SERVER);
         arp::emit(octets.get_mut(IP_AT..)?, &question).ok()?;
@@ -157,7 +157,10 @@ pub(super) fn greet(packet: &mut Mbuf) -> Result<(), Failure> {
 }
 
 /// Lets `emit` write a frame behind the headroom and say how long it is.
-fn write(packet: &mut Mbuf, emit: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Failure> {
+pub(crate) fn write(
+    packet: &mut Mbuf,
+    emit: impl FnOnce(&mut [u8]) -> Option<usize>,
+) -> Result<(), Failure> {
     let start = packet.start();
     let len = packet
         .octets_mut()
@@ -169,7 +172,12 @@ fn write(packet: &mut Mbuf, emit: impl FnOnce(&mut [u8]) -> Option<usize>) -> Re
 }
 
 /// Headers before the message of `len` octets that stands at `MESSAGE_AT`; gives the frame's length.
-fn emit_outer(octets: &mut [u8], number: u32, len: usize, checksum: Checksum) -> Option<usize> {
+pub(crate) fn emit_outer(
+    octets: &mut [u8],
+    number: u32,
+    len: usize,
+    checksum: Checksum,
+) -> Option<usize> {
     let SocketAddr::V4(from) = outer_address(number) else { return None };
     let ports = udp::Ports { source: from.port(), destination: LISTEN_PORT };
     let datagram = octets.get_mut(UDP_AT..MESSAGE_AT + len)?;
@@ -184,7 +192,7 @@ fn emit_outer(octets: &mut [u8], number: u32, len: usize, checksum: Checksum) ->
 }
 
 /// A UDP packet that fills `octets`; whatever stands there is its payload.
-pub(super) fn emit_inner(octets: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<()> {
+pub(crate) fn emit_inner(octets: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<()> {
     let len = octets.len().checked_sub(ipv4::HEADER_LEN)?;
     ipv4::emit(octets, &ip_fields(source, destination, len)).ok()?;
     let ports = udp::Ports { source: 5001, destination: 5001 };

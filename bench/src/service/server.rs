@@ -261,7 +261,7 @@ fn transmitted(event: Event<'_>, out: &mut Vec<u8>) {
 }
 
 /// The near and the far end of a ring that the worker takes for a device.
-fn ring(eal: &Eal, pool: &Pool, name: &str) -> Result<(Queue, Queue), Failure> {
+pub(crate) fn ring(eal: &Eal, pool: &Pool, name: &str) -> Result<(Queue, Queue), Failure> {
     let (near, far) = vdev::ring_pair(eal, name, 1, RING_LEN, pool)?;
     let queues = near.take_queue(0).zip(far.take_queue(0));
     Ok(queues.ok_or("a fresh port has no queue")?)

@@ -1,5 +1,5 @@
 //! The whole way of a packet, from every entry: any octets get a fate, stay in their buffer, and what the
-//! stages know afterwards still serves the next packet.
+//! stages know afterwards still serves the next packet. Some come from another server of the fleet, which can prove it.
 #![no_main]
 
 use dataplane::burst::Burst;
@@ -10,16 +10,21 @@ use dataplane::keeper::Start;
 use dataplane::limits::{DATA_ROOM, HEADROOM};
 use dataplane::pipeline::{self, State};
 use dataplane::site::Site;
-use dataplane::testing::roll;
+use dataplane::testing::{fleet, packets, roll};
 use libfuzzer_sys::fuzz_target;
+use shm::message::MemberState;
 use std::cell::RefCell;
 use std::time::Duration;
+use wire::fleet::Header;
 use wireguard::time::Instant;
 
 const CONFIG: &str = r#"
 private_key = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 listen_port = 51820
 workers = [0, 1]
+[fleet]
+server = 1
+key = "8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fE="
 [[port]]
 name = "plain"
 device = "net_null0"
@@ -51,7 +56,33 @@ thread_local! {
 fn state() -> State {
     let site = |config: &Config| Site::new(config, &[[2, 0, 0, 0, 0, 1]; 2], Some([2, 0, 0, 0, 0, 9]));
     let start = Start { seed: [7; 32], now: Instant::ZERO, unix: Duration::from_secs(1_700_000_000) };
-    roll::keeper(CONFIG, site, start).1.state(0)
+    let mut keeper = roll::keeper(CONFIG, site, start).1;
+    let draining = MemberState::Draining { deadline: None };
+    let members = vec![
+        fleet::member(fleet::SERVER, MemberState::Active),
+        fleet::member(OTHER, MemberState::Active),
+        fleet::member(OTHER + 1, MemberState::Down),
+        fleet::member(OTHER + 2, draining),
+    ];
+    // What was told of peers before stays.
+    keeper.load(roll::delta(vec![fleet::told(7, members)])).unwrap();
+    keeper.state(0)
+}
+
+/// Another server.
+const OTHER: u8 = 2;
+
+/// The frame of a packet that another server has passed on under any header.
+fn passed_on(octets: &[u8]) -> Vec<u8> {
+    let (key, carried) = octets.split_first_chunk().unwrap_or((&[0; 4], octets));
+    let header = Header::from_key(u32::from_be_bytes(*key), 0);
+    let mut carried = carried.to_vec();
+    // The header says the version, and its writer looks for it there.
+    let version = if carried.first().is_some_and(|octet| octet & 0x80 != 0) { 0x60 } else { 0x40 };
+    carried.resize(carried.len().max(1), 0);
+    carried[0] = carried[0] & 0x0f | version;
+    let packet = fleet::passed_on((OTHER, fleet::SERVER), &header, &carried, |_| ());
+    packets::frame([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], None, &packet)
 }
 
 const ENTRIES: [Entry; 8] = [
@@ -67,7 +98,9 @@ const ENTRIES: [Entry; 8] = [
 
 fuzz_target!(|octets: &[u8]| {
     let Some((&choice, packet)) = octets.split_first() else { return };
-    let packet = &packet[..packet.len().min(1600)];
+    let packet = &packet[..packet.len().min(1500)];
+    let carried = (choice & 0x40 != 0).then(|| passed_on(packet));
+    let packet = carried.as_deref().unwrap_or(packet);
     let entry = ENTRIES[usize::from(choice & 7)];
     let mut note = Note::new(entry);
     // Without this nearly every input would end at a checksum.

@@ -6,6 +6,8 @@ use siphasher::sip::SipHasher13;
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
+use super::sip::Sip;
+
 /// The keys of one fleet, or of a server without one.
 pub struct Keys {
     /// Of the permutation of receiver indices.
@@ -16,7 +18,7 @@ pub struct Keys {
     pub table: [u8; 16],
     /// Of the row of a client id.
     pub row: [u8; 16],
-    proof: SipHasher13,
+    proof: Sip,
 }
 
 impl fmt::Debug for Keys {
@@ -26,7 +28,8 @@ impl fmt::Debug for Keys {
 }
 
 /// Octets of the carried packet under the proof: lengths and addresses, and over IPv4 the ports as well.
-const PROVEN: std::ops::Range<usize> = 8..40;
+const PROVEN_FROM: usize = 8;
+const PROVEN_LEN: usize = 32;
 
 impl Keys {
     /// Derives all of them.
@@ -36,7 +39,7 @@ impl Keys {
             cookie_master: master.derive(b"millrace cookies"),
             table: first(&master.derive(b"millrace owner table")),
             row: first(&master.derive(b"millrace client id")),
-            proof: SipHasher13::new_with_key(&first(&master.derive(b"millrace forwarding"))),
+            proof: Sip::new(first(&master.derive(b"millrace forwarding"))),
         }
     }
 
@@ -45,24 +48,37 @@ impl Keys {
     /// carried has proofs of its own.
     #[inline]
     pub fn proof(&self, key: u32, (from, to): (u8, u8), carried: &[u8]) -> u32 {
-        let mut octets = [0; 8 + PROVEN.end - PROVEN.start];
-        let (head, first) = octets.split_at_mut(8);
-        let len = u16::try_from(carried.len()).unwrap_or(u16::MAX).to_le_bytes();
+        let len = u16::try_from(carried.len()).unwrap_or(u16::MAX);
+        let [l0, l1] = len.to_le_bytes();
         let [k0, k1, k2, k3] = key.to_le_bytes();
-        let [l0, l1] = len;
-        head.copy_from_slice(&[k0, k1, k2, k3, l0, l1, from, to]);
-        if let Some(shown) = carried.get(PROVEN) {
-            first.copy_from_slice(shown);
-        } else if let Some(shown) = carried.get(PROVEN.start..) {
-            // Shorter than all of it: an inner packet of a few octets.
-            for (place, octet) in first.iter_mut().zip(shown) {
-                *place = *octet;
-            }
-        }
+        let head = u64::from_le_bytes([k0, k1, k2, k3, l0, l1, from, to]);
+        let shown = carried.get(PROVEN_FROM..).unwrap_or_default();
+        let [one, two, three, four] = shown.first_chunk().map_or_else(|| padded(shown), words);
+        let hash = self.proof.hash_words([head, one, two, three, four]);
         #[expect(clippy::cast_possible_truncation, reason = "half of the hash is what travels")]
-        let proof = self.proof.hash(&octets) as u32;
+        let proof = hash as u32;
         proof
     }
+}
+
+#[inline]
+fn words(octets: &[u8; PROVEN_LEN]) -> [u64; PROVEN_LEN / 8] {
+    let mut words = [0; PROVEN_LEN / 8];
+    let (eights, _) = octets.as_chunks();
+    for (word, eight) in words.iter_mut().zip(eights) {
+        *word = u64::from_le_bytes(*eight);
+    }
+    words
+}
+
+/// What there is of an inner packet of a few octets.
+#[cold]
+fn padded(shown: &[u8]) -> [u64; PROVEN_LEN / 8] {
+    let mut octets = [0; PROVEN_LEN];
+    for (place, octet) in octets.iter_mut().zip(shown) {
+        *place = *octet;
+    }
+    words(&octets)
 }
 
 /// The first octets of a secret, at most all 32.

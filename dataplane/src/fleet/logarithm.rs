@@ -28,7 +28,7 @@ const fn logarithm(steps: u64) -> u64 {
     let mut number = (steps as u128) << (63 - STEP_BITS);
     let (mut logarithm, mut bit) = (0, 0);
     while bit < FRACTION {
-        number = number * number >> 63;
+        number = (number * number) >> 63;
         let carry = number >> 64;
         number >>= carry;
         logarithm = logarithm << 1 | (carry == 1) as u64;
@@ -48,7 +48,7 @@ pub(super) fn minus_log2(hash: u64) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "ten bits")]
     let step = step as usize & (STEPS - 1);
     let (low, high) = (LOGARITHMS[step], LOGARITHMS[step + 1]);
-    (u64::from(zeros + 1) << FRACTION) - low - ((high - low) * between >> 32)
+    (u64::from(zeros + 1) << FRACTION) - low - (((high - low) * between) >> 32)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! SipHash-1-3 (Aumasson and Bernstein, 2012) of one message of at most seven octets: a single block, which costs half of
-//! what a hasher for any length takes.
+//! SipHash-1-3 (Aumasson and Bernstein, 2012) of messages whose length is known beforehand: that costs a third of what a
+//! hasher for any length takes.
 
 /// What the key leaves before the first block.
 #[derive(Clone, Copy)]
@@ -19,15 +19,30 @@ impl Sip {
         ])
     }
 
-    /// The hash of the low `len` octets of `message`, little end first; those above must be zero.
+    /// The hash of the low `len` octets of `message`, at most seven, little end first; those above must be zero.
     #[inline]
     pub(super) fn hash(self, message: u64, len: u8) -> u64 {
-        let block = message | u64::from(len) << 56;
-        let Self([v0, v1, v2, v3]) = self;
-        let [v0, v1, v2, v3] = round([v0, v1, v2, v3 ^ block]);
-        let [v0, v1, v2, v3] = round(round(round([v0 ^ block, v1, v2 ^ 0xff, v3])));
-        v0 ^ v1 ^ v2 ^ v3
+        finish(absorb(self.0, message | u64::from(len) << 56))
     }
+
+    /// The hash of whole words, at most 31, little end first.
+    #[inline]
+    pub(super) fn hash_words<const N: usize>(self, words: [u64; N]) -> u64 {
+        let absorbed = words.into_iter().fold(self.0, absorb);
+        finish(absorb(absorbed, (N as u64 * 8) << 56))
+    }
+}
+
+#[inline]
+fn absorb([v0, v1, v2, v3]: [u64; 4], word: u64) -> [u64; 4] {
+    let [v0, v1, v2, v3] = round([v0, v1, v2, v3 ^ word]);
+    [v0 ^ word, v1, v2, v3]
+}
+
+#[inline]
+fn finish([v0, v1, v2, v3]: [u64; 4]) -> u64 {
+    let [v0, v1, v2, v3] = round(round(round([v0, v1, v2 ^ 0xff, v3])));
+    v0 ^ v1 ^ v2 ^ v3
 }
 
 #[inline]
@@ -57,6 +72,13 @@ mod tests {
             message[..octets.len()].copy_from_slice(octets);
             let hash = Sip::new(key).hash(u64::from_le_bytes(message), len);
             prop_assert_eq!(hash, SipHasher13::new_with_key(&key).hash(octets));
+        }
+
+        #[test]
+        fn is_the_siphash_of_the_library_for_words_too(key: [u8; 16], words: [u64; 5]) {
+            let octets: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let hash = Sip::new(key).hash_words(words);
+            prop_assert_eq!(hash, SipHasher13::new_with_key(&key).hash(&octets));
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn row(key: [u8; 16], ClientId([a, b, c]): ClientId) -> usize {
     let hash = Sip::new(key).hash(u32::from_le_bytes([a, b, c, 0]).into(), 3);
     // The hash as a fraction of one, times the rows.
     #[expect(clippy::cast_possible_truncation, reason = "the product's top half is below ROWS")]
-    let row = (u128::from(hash) * ROWS as u128 >> 64) as usize;
+    let row = ((u128::from(hash) * ROWS as u128) >> 64) as usize;
     row
 }
 
