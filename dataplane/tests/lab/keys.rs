@@ -17,7 +17,6 @@ impl Keys {
     }
 
     /// The same keys whenever it is asked for.
-    #[allow(dead_code, reason = "not every test needs the same run again")]
     pub(crate) fn of(secret: [u8; 32]) -> Self {
         let secret = StaticSecret::from(secret);
         let public = PublicKey::from(&secret);

@@ -21,16 +21,16 @@ const PINGS_PER_PORT: u16 = 40;
 
 /// What has become of one ping.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ping {
-    pub(crate) sent: Instant,
-    pub(crate) answered: Option<Answer>,
+struct Ping {
+    sent: Instant,
+    answered: Option<Answer>,
 }
 
 /// Who has answered, and when.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
-    pub(crate) at: Instant,
-    pub(crate) server: u8,
+struct Answer {
+    at: Instant,
+    server: u8,
 }
 
 type Pings = Arc<Mutex<Vec<Ping>>>;
@@ -59,7 +59,8 @@ impl Caller {
     /// Connects as inner host `host`, and begins.
     pub(crate) fn start(way: &Way<'_>, keys: &Keys, host: u8) -> Self {
         let first_port = 20_000 + 100 * u16::from(host);
-        let local = move |address: &str, port: u16| format!("{address}:{}", first_port + port % 100);
+        let local =
+            move |address: &str, port: u16| format!("{address}:{}", first_port + port % 100);
         let to = (way.server_keys, way.server);
         let peer = BoringTun::new(way.place, (keys, host), &local(&way.address, 0), to);
         let mut peer = peer.with_id(Self::id(host));
@@ -68,16 +69,9 @@ impl Caller {
         let (own, end) = (Arc::clone(&pings), Arc::clone(&is_done));
         let (place, address) = (Arc::clone(way.place), way.address.clone());
         let thread = std::thread::spawn(move || {
-            for number in 0.. {
-                if end.load(Ordering::Relaxed) {
-                    break;
-                }
-                let is_waiting = || {
-                    let pings = own.lock().unwrap_or_else(PoisonError::into_inner);
-                    pings.iter().rev().take(PINGS_PER_PORT.into()).any(|ping| ping.answered.is_none())
-                };
+            for number in (0..).take_while(|_| !end.load(Ordering::Relaxed)) {
                 // What is on its way would be lost to the former port.
-                if number % PINGS_PER_PORT == PINGS_PER_PORT - 1 && !is_waiting() {
+                if number % PINGS_PER_PORT == PINGS_PER_PORT - 1 && !is_waiting(&own) {
                     peer.rebind(&place, &local(&address, 1 + number / PINGS_PER_PORT));
                 }
                 ping(&mut peer, (host, number), &own);
@@ -86,8 +80,7 @@ impl Caller {
         Self { pings, is_done, thread: Some(thread) }
     }
 
-    /// Every ping so far.
-    pub(crate) fn pings(&self) -> Vec<Ping> {
+    fn pings(&self) -> Vec<Ping> {
         self.pings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -111,11 +104,11 @@ impl Caller {
         servers
     }
 
-    /// The first answer to a ping that was sent after this moment.
-    pub(crate) fn answer_after(&self, moment: Instant) -> Option<Answer> {
+    /// The first answer of another server than this one since then.
+    pub(crate) fn left(&self, server: u8, since: Instant) -> Option<Instant> {
         let pings = self.pings();
-        let answer = |ping: &Ping| ping.answered.filter(|_| ping.sent >= moment);
-        pings.iter().find_map(answer)
+        let mut answers = pings.iter().filter_map(|ping| ping.answered);
+        Some(answers.find(|answer| answer.server != server && answer.at > since)?.at)
     }
 }
 
@@ -127,6 +120,12 @@ impl Drop for Caller {
             assert!(ended.is_ok() || std::thread::panicking(), "a caller has stopped");
         }
     }
+}
+
+/// Whether an answer to one of the newest pings has yet to come.
+fn is_waiting(pings: &Pings) -> bool {
+    let pings = pings.lock().unwrap_or_else(PoisonError::into_inner);
+    pings.iter().rev().take(PINGS_PER_PORT.into()).any(|ping| ping.answered.is_none())
 }
 
 /// Sends one echo request, by turns of both families, and listens until it is time for the next one.

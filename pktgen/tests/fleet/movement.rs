@@ -37,7 +37,11 @@ fn keep_moving(router: &Router, clients: &[Stock<'_>], is_over: &AtomicBool) {
             if is_over.load(Ordering::Relaxed) {
                 return;
             }
-            if turn % ROAMS_ONE_IN == ROAMS_ONE_IN - 1 { client.roam() } else { client.rebind() }
+            if turn % ROAMS_ONE_IN == ROAMS_ONE_IN - 1 {
+                client.roam()
+            } else {
+                client.rebind()
+            }
             router.shuffle();
             std::thread::sleep(PAUSE);
         }

@@ -1,7 +1,7 @@
 //! The site: servers that share keys and peers behind a router that spreads anycast over them, each with a dataplane, a
 //! control and a service of its own; and places for clients.
 
-use std::cell::{Ref, RefCell};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use super::directory::Directory;
@@ -54,10 +54,6 @@ impl Server {
         Subnet(self.number)
     }
 
-    pub(crate) fn dataplane(&self) -> Ref<'_, Dataplane> {
-        Ref::map(self.dataplane.borrow(), |dataplane| dataplane.as_ref().unwrap())
-    }
-
     /// What `millrace` answers here.
     pub(crate) fn ask(&self, words: &str) -> String {
         self.control.borrow().as_ref().unwrap().ask(&self.namespace, words)
@@ -86,7 +82,8 @@ impl Server {
         );
         if let Some(key) = &site.fleet {
             let (number, key) = (self.number, key.secret_text());
-            writeln!(text, "[fleet]\nserver = {number}\nkey = \"{key}\"\nmtu = {FLEET_MTU}").unwrap();
+            writeln!(text, "[fleet]\nserver = {number}\nkey = \"{key}\"\nmtu = {FLEET_MTU}")
+                .unwrap();
         }
         text
     }
@@ -175,11 +172,12 @@ impl Site {
     pub(crate) fn agree(&self, servers: &[u8]) {
         until("all servers see the same fleet", 15, || {
             let views: Vec<_> = servers.iter().map(|&server| self.server(server).fleet()).collect();
-            let is_in_force = |view: &Value| {
-                view["in_force"].is_u64() && view["in_force"] == view["generation"]
-            };
+            let is_in_force =
+                |view: &Value| view["in_force"].is_u64() && view["in_force"] == view["generation"];
             views.iter().all(is_in_force)
-                && views.windows(2).all(|pair| ["generation", "digest"].iter().all(|field| pair[0][field] == pair[1][field]))
+                && views.windows(2).all(|pair| {
+                    ["generation", "digest"].iter().all(|field| pair[0][field] == pair[1][field])
+                })
         });
     }
 
@@ -217,12 +215,4 @@ pub(crate) fn peer(keys: &Keys, host: u8, client_id: Option<&str>) -> String {
         writeln!(text, "client_id = \"{id}\"").unwrap();
     }
     text
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if std::thread::panicking() && self.dataplane.borrow().is_some() {
-            println!("server {}: {:?}", self.number, self.dataplane().counters().into_iter().filter(|(_, v)| *v > 0).collect::<Vec<_>>());
-        }
-    }
 }

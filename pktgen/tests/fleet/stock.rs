@@ -9,7 +9,11 @@ use super::stream::Stream;
 use crate::lab::keys::Keys;
 use crate::lab::namespace::Namespace;
 use crate::lab::process::Process;
+use crate::lab::traffic::answers;
 use crate::lab::wireguard_go::WireguardGo;
+
+/// The service's inner addresses.
+const INNER: [&str; 2] = ["10.7.0.1", "fd00:7::1"];
 
 const FIRST_PORT: u16 = 40_000;
 /// Addresses that a client goes through, and then again.
@@ -33,7 +37,9 @@ impl<'a> Stock<'a> {
         let place = site.place(subnet);
         // The way to the router stays when the first address goes; what is lost is sent again soon, and for long.
         place.run("sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1");
-        place.run("sysctl -qw net.ipv4.tcp_rto_max_ms=1000 net.ipv4.tcp_retries2=100");
+        place.run("sysctl -qw net.ipv4.tcp_retries2=100");
+        // Kernels before 6.15 have no such limit, and take longer.
+        place.attempt("sysctl -qw net.ipv4.tcp_rto_max_ms=1000");
         place
     }
 
@@ -55,10 +61,9 @@ impl<'a> Stock<'a> {
         Self { place, subnet, wireguard, ports, hosts, _voice: voice, streams }
     }
 
-    /// Opens the streams anew.
-    pub(crate) fn reopen(&mut self) {
-        let addresses = ["10.7.0.1", "fd00:7::1"];
-        self.streams = addresses.map(|address| Stream::open(self.place, address)).into();
+    /// New streams beside its first ones.
+    pub(crate) fn open(&self) -> Vec<Stream> {
+        INNER.map(|address| Stream::open(self.place, address)).into()
     }
 
     /// Goes on from another port, as behind a NAT that has forgotten it.
@@ -93,21 +98,8 @@ impl<'a> Stock<'a> {
         server
     }
 
-    /// How many initiations it has sent.
-    pub(crate) fn initiations(&self) -> usize {
-        self.wireguard.initiations_sent()
-    }
-}
-
-impl Drop for Stock<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            for line in ["wg show", "ip addr", "ip route", "ip -6 route", "ping -c 1 -W 1 10.7.0.1", "ss -tni", "ping -c 1 -W 1 192.0.2.1"] {
-                println!("{}: {line}: {}", self.place.pid(), self.place.attempt(line).1);
-            }
-            for stream in &self.streams {
-                println!("stream of {}: {} octets, {:?}, {} ms", stream.server, stream.octets(), stream.end(), stream.longest_round_ms());
-            }
-        }
+    /// Whether anybody answers.
+    pub(crate) fn is_served(&self) -> bool {
+        answers(self.place, "10.7.0.1")
     }
 }

@@ -25,7 +25,17 @@ impl<'a> Capture<'a> {
     pub(crate) fn start(router: &'a Router, subnet: Subnet) -> Self {
         let path = format!("/run/lab/from{}.pcap", subnet.0);
         let mut command = router.namespace.command("tcpdump");
-        command.args(["-i", &format!("to{}", subnet.0), "-Q", "in", "-n", "-U", "-w", &path, "udp"]);
+        command.args([
+            "-i",
+            &format!("to{}", subnet.0),
+            "-Q",
+            "in",
+            "-n",
+            "-U",
+            "-w",
+            &path,
+            "udp",
+        ]);
         let process = Process::start("tcpdump", command);
         until("tcpdump listens", 10, || process.mentions("listening on") > 0);
         Self { router: &router.namespace, path, process }
@@ -103,7 +113,8 @@ impl Packet {
 
 /// The GRE messages of these packets as tcpdump reads them, a line each: it knows GRE behind IP, so each gets an IP header.
 pub(crate) fn read_as_gre(router: &Router, packets: &[Packet]) -> Vec<String> {
-    let mut file: Vec<u8> = [0xa1b2_c3d4, 0x0002_0004, 0, 0, 65_535, 101].map(u32::to_be_bytes).concat();
+    let mut file: Vec<u8> =
+        [0xa1b2_c3d4, 0x0002_0004, 0, 0, 65_535, 101].map(u32::to_be_bytes).concat();
     for packet in packets {
         let len = u16::try_from(20 + packet.payload().len()).unwrap();
         file.extend([0, 0, len.into(), len.into()].map(u32::to_be_bytes).concat());

@@ -18,6 +18,7 @@ pub(crate) mod icmp;
 #[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/traffic.rs"]
 pub(crate) mod traffic;
+#[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/keys.rs"]
 pub(crate) mod keys;
 #[allow(dead_code, reason = "others use the rest")]
