@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::api::message::{Answer, HopText, PeerText, Request};
+use crate::api::message::{Answer, FleetRequest, HopText, PeerText, Request};
 use crate::config::{Config, default_socket};
 use crate::model::{Book, Limits};
 use crate::source::{Directory, Source as _};
@@ -129,7 +129,7 @@ fn request(command: &Command) -> Result<Request, Failure> {
             HopCommand::Remove { name } => Request::NextHopRemove { name: name.clone() },
             HopCommand::List => Request::NextHopList,
         },
-        Command::Fleet(command) => fleet_request(command),
+        Command::Fleet(command) => Request::Fleet { command: fleet_request(command) },
         Command::Diff { directory } => Request::Diff { directory: absolute(directory)? },
         Command::Apply { directory } => Request::Apply { directory: absolute(directory)? },
         Command::Status
@@ -140,18 +140,15 @@ fn request(command: &Command) -> Result<Request, Failure> {
     })
 }
 
-fn fleet_request(command: &FleetCommand) -> Request {
-    match command {
-        FleetCommand::List => Request::FleetList,
-        FleetCommand::Drain { server, deadline } => Request::FleetDrain {
-            server: *server,
-            deadline_s: deadline.map(|deadline| deadline.as_secs()),
-        },
-        FleetCommand::Weight { server, weight } => {
-            Request::FleetWeight { server: *server, weight: *weight }
+fn fleet_request(command: &FleetCommand) -> FleetRequest {
+    match *command {
+        FleetCommand::List => FleetRequest::List,
+        FleetCommand::Drain { server, deadline } => {
+            FleetRequest::Drain { server, deadline_s: deadline.map(|deadline| deadline.as_secs()) }
         }
-        FleetCommand::Up { server } => Request::FleetUp { server: *server },
-        FleetCommand::Down { server } => Request::FleetDown { server: *server },
+        FleetCommand::Weight { server, weight } => FleetRequest::Weight { server, weight },
+        FleetCommand::Up { server } => FleetRequest::Up { server },
+        FleetCommand::Down { server } => FleetRequest::Down { server },
     }
 }
 

@@ -21,6 +21,8 @@ use shm::{Dataplane, Error, Place};
 
 use crate::model::{Book, peer_message};
 
+mod fleet;
+
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -122,6 +124,8 @@ struct Orders {
     refuse: AtomicU64,
     /// Peers whose transactions are refused.
     hated: Mutex<HashSet<PublicKey>>,
+    /// It has no section for the fleet.
+    alone: AtomicBool,
 }
 
 /// The dataplane, in a thread of its own.
@@ -180,6 +184,11 @@ impl FakeDataplane {
         self.orders.hated.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
 
+    /// Is in no fleet, or is again. A control that is attached hears nothing of it.
+    pub fn leave_fleet(&self, alone: bool) {
+        self.orders.alone.store(alone, Ordering::Relaxed);
+    }
+
     /// Takes nothing from the ring any more, or does so again.
     pub fn stall(&self, stalled: bool) {
         self.orders.stall.store(stalled, Ordering::Relaxed);
@@ -229,6 +238,7 @@ impl Running {
                 let public_key = PublicKey([0xee; 32]);
                 let server = Event::Server { public_key, listen_port: 51820, peers_max: 1 << 21 };
                 teller.tell(&server);
+                fleet::tell(&tables, &orders, &mut teller);
             }
             if beaten.elapsed() > HEARTBEAT {
                 beaten = Instant::now();
@@ -271,6 +281,7 @@ fn take(
                 }
             };
             teller.tell(&event);
+            fleet::tell(tables, orders, teller);
         }
         Received::Refused(refusal) => {
             let detail = refusal.malformed.map_or(0, shm::message::Malformed::code);
@@ -321,6 +332,11 @@ fn weigh(
         return Err((Obstacle::Unreachable, message_of(&transaction.items, is_hated)));
     }
     let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+    let alone = orders.alone.load(Ordering::Relaxed);
+    if let Some(obstacle) = fleet::obstacle(&transaction, &tables, alone) {
+        let is_fleet = |item: &Item| matches!(item, Item::Fleet(_) | Item::FleetRemove);
+        return Err((obstacle, message_of(&transaction.items, is_fleet)));
+    }
     let large = transaction.items.len() + tables.peers.len() + tables.routes.len() > 100_000;
     if large {
         // Nothing is copied for the test of what is too large to be one.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use control::desk::{Desk, Notice};
 use control::keep::Keep;
+use control::model::fleet::{Member, MemberState};
 use control::model::{
-    Book, Cause, Change, Declaration, Hop, HopNamed, Limits, Origin, Peer, Place as Line,
+    Book, Cause, Change, Declaration, Fleet, Hop, HopNamed, Limits, Origin, Peer, Place as Line,
     PublicKey, RouteTo, Thing,
 };
 use control::testing::{FakeDataplane, place_beneath};
@@ -356,4 +357,40 @@ async fn a_declaration_replaces_the_one_before_and_leaves_what_was_made_at_run_t
     let gone = vec![Change::RemovePeer(key(0x0a00_0002))];
     assert_eq!(desk.change(Origin::Uapi, gone).await.unwrap_err().cause, Cause::Declared);
     assert!(tables.agree_with(&desk.book()));
+}
+
+fn fleet(generation: u16, servers: &[u8]) -> Change {
+    let member = |server: &u8| Member {
+        server: *server,
+        weight: 100,
+        state: MemberState::Active,
+        v4: Some([192, 0, 2, *server].into()),
+        v6: None,
+    };
+    let members = servers.iter().map(member).collect();
+    Change::PutFleet(std::sync::Arc::new(Fleet::new(generation, members, Vec::new(), Origin::Cli)))
+}
+
+#[tokio::test]
+async fn a_fleet_that_a_new_dataplane_refuses_is_left_out_until_it_changes() {
+    let scene = Scene::new();
+    let dataplane = FakeDataplane::start(&scene.place).unwrap();
+    let mut book = Book::default();
+    book.apply(Origin::Cli, &[add(1), fleet(5, &[2, 3])], &Limits::default()).unwrap();
+    let desk = Desk::forgetful(scene.place.clone(), book);
+    wait_until(|| desk.status().left_out == 1 && dataplane.tables().peers.len() == 1).await;
+    let trouble = desk.status().trouble.unwrap();
+    assert!(trouble.starts_with("the fleet is left out: this server's number is not"), "{trouble}");
+    // What is not told needs not be taken back, and other changes go on.
+    desk.change(Origin::Cli, vec![add(2)]).await.unwrap();
+    desk.change(Origin::Cli, vec![Change::RemoveFleet]).await.unwrap();
+    assert_eq!((dataplane.tables().fleet, desk.status().left_out), (None, 0));
+    desk.change(Origin::Cli, vec![fleet(5, &[1, 2])]).await.unwrap();
+    wait_until(|| desk.status().fleet.is_some_and(|seen| seen.generation == 5)).await;
+    assert!(dataplane.tables().agree_with(&desk.book()));
+    // One that is refused does not take the place of the one that is there.
+    let refused = desk.change(Origin::Cli, vec![fleet(6, &[2, 3])]).await.unwrap_err();
+    assert_eq!(refused.cause, Cause::Dataplane);
+    assert!(dataplane.tables().agree_with(&desk.book()));
+    assert_eq!(dataplane.tables().fleet.unwrap().generation, 5);
 }

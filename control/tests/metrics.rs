@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use control::config::Metrics;
 use control::desk::Desk;
 use control::metrics;
-use control::model::{Book, Change, Origin, Peer, PublicKey};
+use control::model::fleet::{Member, MemberState};
+use control::model::{Book, Change, Fleet, Origin, Peer, PublicKey};
 use control::register;
 use control::testing::{FakeDataplane, place_beneath};
 use curl::Curl;
@@ -146,6 +147,51 @@ async fn the_dataplanes_counters_and_events_are_there_and_grow() {
     }
     drop(dataplane);
     edge.wait_for(|read| !attached(read) && value(read).is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fleet_is_there_as_it_is_declared_and_as_the_dataplane_sees_it() {
+    let root = tempfile::tempdir_in("/dev/shm").unwrap();
+    let place = place_beneath(root.path()).unwrap();
+    let _dataplane = FakeDataplane::start(&place).unwrap();
+    let desk = Desk::forgetful(place.clone(), Book::default());
+    let edge = Edge::start(desk.clone(), place, None).await;
+    let (declared, dataplane) = ([("where", "declared")], [("where", "dataplane")]);
+    let first =
+        edge.wait_for(|read| read.value("millrace_fleet_generation", &dataplane).is_some()).await;
+    assert_eq!(first.value("millrace_fleet_generation", &dataplane), Some(0.0));
+    assert!(!first.has("millrace_fleet_members") && !first.has("millrace_fleet_held"));
+    let member = |(server, state)| Member {
+        server,
+        weight: 100,
+        state,
+        v4: Some([192, 0, 2, server].into()),
+        v6: None,
+    };
+    let draining = MemberState::Draining { deadline: None };
+    let states = [MemberState::Active, draining, MemberState::Down, MemberState::Active];
+    let fleet = |generation, states: [MemberState; 4]| {
+        let members = (1..).zip(states).map(member).collect();
+        let fleet = Fleet::new(generation, members, Vec::new(), Origin::Cli);
+        vec![Change::PutFleet(Arc::new(fleet))]
+    };
+    desk.change(Origin::Cli, fleet(5, states)).await.unwrap();
+    let at = |read: &Exposition, generation| {
+        read.value("millrace_fleet_generation", &dataplane) == Some(generation)
+    };
+    let read = edge.wait_for(|read| at(read, 5.0)).await;
+    assert_eq!(read.value("millrace_fleet_generation", &declared), Some(5.0));
+    let count = |state| read.value("millrace_fleet_members", &[("state", state)]);
+    assert_eq!(
+        [count("active"), count("draining"), count("down")],
+        [Some(2.0), Some(1.0), Some(1.0)]
+    );
+    assert!(!read.has("millrace_fleet_held"));
+    assert!(edge.text().await.contains("millrace_fleet_digest_info{server=\"1\",digest=\""));
+    let states = [draining, MemberState::Active, MemberState::Down, MemberState::Active];
+    desk.change(Origin::Cli, fleet(6, states)).await.unwrap();
+    let read = edge.wait_for(|read| at(read, 6.0)).await;
+    assert_eq!(read.value("millrace_fleet_held", &[]), Some(7.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use dataplane::testing::fleet;
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::server::{LOCAL, Place, WIRE};
 use dataplane::testing::site;
-use link::{Link, SERVERS};
+use link::{Link, Peers, SERVERS};
 use shm::message::{Event, MemberState};
 use wire::{icmp, ipv4, ipv6, udp};
 use wireguard::message::{ClientId, INITIATION_LEN};
@@ -62,6 +62,25 @@ fn a_client_is_served_by_its_owner_wherever_its_packets_land() {
             assert_eq!(link.clients[0].tally.sessions, 1, "all in one session");
             link.close();
         }
+    }
+}
+
+#[test]
+fn servers_may_reach_each_other_by_ipv6_alone() {
+    for is_v6 in [false, true] {
+        let mut link = Link::new(1, 2);
+        link.over_v6 = true;
+        link.tell(&[MemberState::Active; SERVERS]);
+        link.join(with_id(), is_v6);
+        let owner = link.owner(0);
+        link.landing[0] = (owner + 1) % SERVERS;
+        assert!(link.reaches(0, owner));
+        let packet = Ip::new(site::LOCAL_V6, site::inner_v6(0)).echo(1, b"from afar");
+        link.servers[(owner + 2) % SERVERS].put(LOCAL, &packets::from_local(&packet));
+        link.settle();
+        assert_eq!(link.clients[0].inbox.pop(), Some(packet));
+        assert!(link.totals(owner).passed_here >= 3);
+        link.close();
     }
 }
 
@@ -168,6 +187,26 @@ fn a_server_that_was_started_again_calls_its_clients_when_they_speak() {
         assert_eq!(link.totals(owner).prompts, 1);
         link.close();
     }
+}
+
+#[test]
+fn a_client_that_servers_keep_alive_is_called_by_its_owner_alone() {
+    let mut link = Link::with(Peers { count: 4, persistent: 25 }, 1);
+    (0..4).for_each(|_| link.join(Options::default(), false));
+    link.wait(SECOND * 5);
+    assert!((0..4).all(|client| link.sent_to(client).is_empty()), "nobody knows whose it is");
+    link.tell(&[MemberState::Active; SERVERS]);
+    link.wait(SECOND * 600);
+    for client in 0..4 {
+        let owner = link.owner(client);
+        let sent = link.sent_to(client);
+        assert!(
+            !sent.is_empty() && sent.iter().all(|(server, _)| *server == owner),
+            "client {client}"
+        );
+        assert!(link.clients[client].is_connected(link.now));
+    }
+    link.close();
 }
 
 #[test]

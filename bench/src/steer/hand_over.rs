@@ -107,6 +107,7 @@ impl HandOver {
         done(&mut bursts, burst, taken)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is one of the ways")]
     fn idle(&mut self, _: usize, allocations: &mut u64) -> Result<(u64, u64), Failure> {
         Ok((timed(allocations, || self.first.turn()), 1))
     }

@@ -7,9 +7,8 @@ use ipnet::IpNet;
 
 use super::message::{Answer, CountersShown, RouteShown, StatusShown};
 use super::{Api, Lines, Request, read, show};
-use crate::model::fleet::MemberState;
 use crate::model::{Book, Cause, Change, Declaration, Origin, PublicKey, Refused, RouteTo, key};
-use crate::source::{Directory, Edit, Follower, Source as _};
+use crate::source::{Directory, Follower, Source as _};
 
 /// Entries that are looked up for one chunk of an answer.
 const CHUNK: usize = 512;
@@ -89,19 +88,7 @@ impl Api {
                 }
                 Ok(false)
             }
-            Request::FleetList => self.fleet_list(lines).await,
-            Request::FleetDrain { server, deadline_s } => {
-                self.fleet_drain(server, deadline_s).await
-            }
-            Request::FleetWeight { server, weight } => {
-                self.fleet_change(server, Edit::Weight(weight)).await
-            }
-            Request::FleetUp { server } => {
-                self.fleet_change(server, Edit::State(MemberState::Active)).await
-            }
-            Request::FleetDown { server } => {
-                self.fleet_change(server, Edit::State(MemberState::Down)).await
-            }
+            Request::Fleet { command } => self.fleet(command, lines).await,
             Request::Status => {
                 lines.put(&Answer::Status(Box::new(self.status()))).await?;
                 Ok(false)

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::answer::{Failure, blocking};
-use super::message::{Answer, FleetShown};
+use super::message::{Answer, FleetRequest, FleetShown};
 use super::{Api, Lines, show};
 use crate::model::fleet::MemberState;
 use crate::model::{Cause, Refused};
@@ -12,11 +12,32 @@ use crate::source::{Directory, Edit, fleet};
 /// How long the dataplane may take to say that it sees what it has put in force.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The last second of the year 9999, behind which a deadline cannot be written.
+const DEADLINE_MAX: u64 = 253_402_207_200;
+
 /// From one look at what it says to the next.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 impl Api {
-    pub(super) async fn fleet_list(&self, lines: &mut Lines) -> Result<bool, Failure> {
+    pub(super) async fn fleet(
+        &self,
+        request: FleetRequest,
+        lines: &mut Lines,
+    ) -> Result<bool, Failure> {
+        let (server, edit) = match request {
+            FleetRequest::List => return self.fleet_list(lines).await,
+            FleetRequest::Drain { server, deadline_s } => {
+                let deadline = deadline_s.map(from_now).transpose()?;
+                (server, Edit::State(MemberState::Draining { deadline }))
+            }
+            FleetRequest::Weight { server, weight } => (server, Edit::Weight(weight)),
+            FleetRequest::Up { server } => (server, Edit::State(MemberState::Active)),
+            FleetRequest::Down { server } => (server, Edit::State(MemberState::Down)),
+        };
+        self.fleet_change(server, edit).await
+    }
+
+    async fn fleet_list(&self, lines: &mut Lines) -> Result<bool, Failure> {
         let Some(shown) = self.fleet_shown() else {
             let what = "no fleet is declared; write a [fleet] into a file of the directory";
             return Err(Refused::new(Cause::Unknown, what).into());
@@ -37,24 +58,8 @@ impl Api {
         Some(shown)
     }
 
-    pub(super) async fn fleet_drain(
-        &self,
-        server: u8,
-        deadline_s: Option<u64>,
-    ) -> Result<bool, Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let deadline = match deadline_s {
-            None => None,
-            Some(seconds) => Some(now.as_secs().checked_add(seconds).ok_or_else(|| {
-                Refused::new(Cause::Invalid, "is too far away; take less").at("deadline")
-            })?),
-        };
-        let deadline = deadline.map(Duration::from_secs);
-        self.fleet_change(server, Edit::State(MemberState::Draining { deadline })).await
-    }
-
     /// Changes the fleet's file; comes back when the dataplane has the change in force.
-    pub(super) async fn fleet_change(&self, server: u8, edit: Edit) -> Result<bool, Failure> {
+    async fn fleet_change(&self, server: u8, edit: Edit) -> Result<bool, Failure> {
         let (own, follower) = self.followed()?;
         let (directory, desk) = (Directory::new(own.clone()), self.desk.clone());
         let declare = move |declaration| desk.declare_now(declaration);
@@ -85,4 +90,13 @@ impl Api {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
+}
+
+/// The time in so many seconds, since the Unix epoch.
+fn from_now(seconds: u64) -> Result<Duration, Refused> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = now.as_secs().checked_add(seconds).filter(|at| *at <= DEADLINE_MAX);
+    at.map(Duration::from_secs).ok_or_else(|| {
+        Refused::new(Cause::Invalid, "is too far away; take less, or none").at("deadline")
+    })
 }

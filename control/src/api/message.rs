@@ -14,59 +14,45 @@ use crate::model::{Cause, Counts, Refused};
 #[expect(missing_docs, reason = "each is named after the command that sends it")]
 pub enum Request {
     PeerAdd(PeerText),
-    PeerRemove {
-        peer: String,
-    },
+    PeerRemove { peer: String },
     PeerList,
-    PeerShow {
-        peer: String,
-    },
-    RouteAdd {
-        prefix: String,
-        next_hop: String,
-    },
-    RouteRemove {
-        prefix: String,
-    },
-    RouteLookup {
-        address: IpAddr,
-    },
+    PeerShow { peer: String },
+    RouteAdd { prefix: String, next_hop: String },
+    RouteRemove { prefix: String },
+    RouteLookup { address: IpAddr },
     RouteList,
-    RouteLoad {
-        file: String,
-        replace: bool,
-    },
+    RouteLoad { file: String, replace: bool },
     NextHopAdd(HopText),
-    NextHopRemove {
-        name: String,
-    },
+    NextHopRemove { name: String },
     NextHopList,
-    FleetList,
+    Fleet { command: FleetRequest },
+    Status,
+    Counters,
+    Check { directory: String },
+    Diff { directory: String },
+    Apply { directory: String },
+}
+
+/// What is asked of the fleet.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "each is named after the command that sends it")]
+pub enum FleetRequest {
+    List,
     /// With a deadline so many seconds from now.
-    FleetDrain {
+    Drain {
         server: u8,
         deadline_s: Option<u64>,
     },
-    FleetWeight {
+    Weight {
         server: u8,
         weight: u16,
     },
-    FleetUp {
+    Up {
         server: u8,
     },
-    FleetDown {
+    Down {
         server: u8,
-    },
-    Status,
-    Counters,
-    Check {
-        directory: String,
-    },
-    Diff {
-        directory: String,
-    },
-    Apply {
-        directory: String,
     },
 }
 

@@ -1,5 +1,7 @@
 //! Changes of many who ask at the same time, on their way as one transaction.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::Applied;
@@ -26,11 +28,13 @@ pub(super) struct Batch {
     pub(super) book: Book,
     pub(super) touched: Touched,
     pub(super) edits: Vec<Edit>,
+    /// Why the dataplane does not take the fleet of the book, which then is left out.
+    pub(super) fleet_refused: Option<Arc<str>>,
 }
 
 impl Batch {
     pub(super) fn new(book: Book) -> Self {
-        Self { book, touched: Touched::default(), edits: Vec::new() }
+        Self { book, touched: Touched::default(), edits: Vec::new(), fleet_refused: None }
     }
 
     /// Adds what one asks for; whoever is refused hears it at once, and the book is as before.

@@ -18,7 +18,7 @@ use super::{Applied, Notice, Record, Shared, Status};
 use crate::dataplane::{Feed, Link, Outcome};
 use crate::keep::{Job, Scribe};
 use crate::model::{
-    Aside, BY_SOURCE, Book, Change, Declaration, Difference, Limits, Origin, Refused,
+    Aside, BY_SOURCE, Book, Change, Declaration, Difference, Limits, Origin, Refused, Thing,
 };
 
 /// Requests that become one transaction.
@@ -199,7 +199,10 @@ impl Owner {
             return;
         }
         let book = self.shared.book();
-        let (aside, all) = self.aside.after(&book, &batch.book, &batch.touched);
+        let (mut aside, all) = self.aside.after(&book, &batch.book, &batch.touched);
+        if let Some(why) = &batch.fleet_refused {
+            aside.put(Thing::Fleet, Vec::new(), why);
+        }
         let (old, new) = (self.aside.without(&book), aside.without(&batch.book));
         let difference = Difference::of_touched(&old, &new, &batch.touched);
         if difference.is_empty() && !all {

@@ -73,7 +73,14 @@ impl Owner {
 
     /// The dataplane has refused a batch: alone, its only change is refused; else the one that is to blame gets its own
     /// try, and then the others.
-    fn part(&mut self, batch: Batch, thing: Option<Thing>, refusal: &Refusal, now: Instant) {
+    fn part(&mut self, mut batch: Batch, thing: Option<Thing>, refusal: &Refusal, now: Instant) {
+        if batch.edits.len() == 1 && thing == Some(Thing::Fleet) && self.has_no_fleet() {
+            let (place, why) = (title(&batch.book, &Thing::Fleet), refusal.why());
+            log::error!("{place} is left out, for the dataplane refuses it: {why}");
+            batch.fleet_refused = Some(why.into());
+            self.send(batch, now);
+            return;
+        }
         let Batch { book, mut edits, .. } = batch;
         if edits.len() > 1 {
             let blamed = |edit: &Edit| {
@@ -93,6 +100,12 @@ impl Owner {
             drop(edit.answer.send(Err(told(&book, thing, refusal))));
         }
         self.fly_first(now);
+    }
+
+    /// Whether the dataplane serves without a fleet. Then one that it refuses is left out; else the one that it has is
+    /// better than none, and the change is refused.
+    fn has_no_fleet(&self) -> bool {
+        self.aside.without(&self.shared.book()).fleet().is_none()
     }
 
     /// Sends what waits one by one, for the batch that it was in was refused.

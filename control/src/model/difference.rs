@@ -227,7 +227,7 @@ impl Difference {
     fn add_fleet(&mut self, from: &Book, to: &Book) {
         if !is_same_fleet(from, to) {
             self.fleet_removed = to.fleet.is_none();
-            self.fleet = to.fleet.clone();
+            self.fleet.clone_from(&to.fleet);
         }
     }
 

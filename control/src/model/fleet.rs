@@ -183,7 +183,7 @@ impl Fleet {
     }
 
     /// Adds what is remembered of earlier generations and not said: whoever forgets them breaks no session. What is
-    /// said counts more.
+    /// said counts more, and what is the same as something newer counts nothing.
     pub(super) fn remember(&mut self, old: &Self) {
         let last = Past { generation: old.generation, weights: old.weights() };
         for past in std::iter::once(&last).chain(&old.past) {
@@ -194,6 +194,15 @@ impl Fleet {
         }
         let age = |past: &Past| self.generation.wrapping_sub(past.generation);
         self.past.sort_by_key(age);
+        // Who took new clients then is what matters, and when last: a server that was drained and is back counts once.
+        let mut seen = vec![self.weights()];
+        self.past.retain(|past| {
+            let is_new = !seen.contains(&past.weights);
+            if is_new {
+                seen.push(past.weights.clone());
+            }
+            is_new
+        });
         self.past.truncate(PAST_MAX);
     }
 }

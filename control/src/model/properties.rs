@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::fleet::{Member, MemberState};
 use super::*;
 use crate::testing::Tables;
 use shm::message::Scope;
@@ -16,6 +17,8 @@ enum Act {
     Peer(u8, Option<Vec<u8>>),
     Hop(u8, Option<Option<u8>>),
     Route(u8, Option<u8>),
+    /// A generation with the weights of servers 0 to 2; 0 for none there.
+    Fleet(Option<(u16, [u8; 3])>),
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -25,6 +28,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         (0..3_u8, prop::option::of(prop::option::of(0..6_u8)))
             .prop_map(|(hop, to)| Act::Hop(hop, to)),
         (0..8_u8, prop::option::of(0..4_u8)).prop_map(|(route, hop)| Act::Route(route, hop)),
+        prop::option::weighted(0.9, (0..12_u16, prop::array::uniform3(0..3_u8)))
+            .prop_map(Act::Fleet),
     ];
     prop::collection::vec(act, 0..5)
 }
@@ -35,6 +40,9 @@ struct Naive {
     peers: BTreeMap<u8, Vec<u8>>,
     hops: BTreeMap<u8, Option<u8>>,
     routes: BTreeMap<u8, u8>,
+    /// The generation and its weights, and those of generations before it, by their numbers.
+    fleet: Option<(u16, [u8; 3])>,
+    past: BTreeMap<u16, [u8; 3]>,
 }
 
 impl Naive {
@@ -59,6 +67,21 @@ impl Naive {
                     new.routes.insert(*route, *hop);
                 }
                 Act::Route(route, None) => drop(new.routes.remove(route)?),
+                Act::Fleet(None) => {
+                    new.fleet.take()?;
+                    new.past.clear();
+                }
+                Act::Fleet(Some((generation, weights))) => {
+                    (*generation > 0 && *weights != [0; 3]).then_some(())?;
+                    if let Some((old, before)) = new.fleet.replace((*generation, *weights)) {
+                        // No number is so great here that the next would begin anew.
+                        let newer = *generation > old || *generation == old && *weights == before;
+                        newer.then_some(())?;
+                        if *generation > old {
+                            new.past.insert(old, before);
+                        }
+                    }
+                }
             }
         }
         new.is_sound().then_some(new)
@@ -92,10 +115,11 @@ fn distinct(acts: Vec<Act>) -> Vec<Act> {
         Act::Peer(peer, _) => (0, *peer),
         Act::Hop(hop, _) => (1, *hop),
         Act::Route(route, _) => (2, *route),
+        Act::Fleet(_) => (3, 0),
     };
     // What names comes behind what is named, and goes before it.
     let order = |act: &Act| match act {
-        Act::Route(_, None) => 0,
+        Act::Route(_, None) | Act::Fleet(_) => 0,
         Act::Peer(_, Some(_)) => 1,
         Act::Hop(_, Some(_)) => 2,
         Act::Route(_, Some(_)) => 3,
@@ -125,7 +149,38 @@ fn change(act: &Act) -> Change {
             Change::PutRoute(RouteTo { prefix, next_hop, origin })
         }
         Act::Route(number, None) => Change::RemoveRoute(net_of(*number)),
+        Act::Fleet(None) => Change::RemoveFleet,
+        Act::Fleet(Some((generation, weights))) => {
+            let members = members_of(*weights);
+            Change::PutFleet(Arc::new(Fleet::new(*generation, members, Vec::new(), origin)))
+        }
     }
+}
+
+/// Servers with a weight.
+fn members_of(weights: [u8; 3]) -> Vec<Member> {
+    let member = |(server, weight): (u8, u8)| Member {
+        server,
+        weight: weight.into(),
+        state: MemberState::Active,
+        v4: Some([192, 0, 2, server].into()),
+        v6: None,
+    };
+    (0..).zip(weights).filter(|(_, weight)| *weight > 0).map(member).collect()
+}
+
+fn holds_fleet(book: &Book, naive: &Naive) -> bool {
+    let Some((generation, weights)) = naive.fleet else { return book.fleet().is_none() };
+    book.fleet().is_some_and(|fleet| {
+        let past = naive.past.iter().rev();
+        let known = fleet.past.iter().map(|past| (past.generation, past.weights.clone()));
+        let told = |weights: &[u8; 3]| {
+            members_of(*weights).iter().map(|member| (member.server, member.weight)).collect()
+        };
+        fleet.generation == generation
+            && fleet.members == members_of(weights)
+            && known.eq(past.map(|(generation, weights)| (*generation, told(weights))))
+    })
 }
 
 fn holds(book: &Book, naive: &Naive) -> bool {
@@ -141,9 +196,12 @@ fn holds(book: &Book, naive: &Naive) -> bool {
         let there = book.route(&net_of(*route)).and_then(|route| book.next_hop(route.next_hop));
         there.is_some_and(|there| there.name == hop_name(*hop))
     });
-    let messages: usize = naive.peers.len() + naive.routes.len() + naive.hops.len() + 2;
+    // Up to four members take a message, and each past generation one.
+    let fleet = usize::from(naive.fleet.is_some()) + naive.past.len();
+    let messages: usize = naive.peers.len() + naive.routes.len() + naive.hops.len() + 2 + fleet;
     peers
         && routes
+        && holds_fleet(book, naive)
         && book.allowed_after(None).count() == naive.peers.values().map(Vec::len).sum::<usize>()
         && (counts.peers, counts.routes) == (naive.peers.len(), naive.routes.len())
         && counts.next_hops == naive.hops.len() + 2

@@ -21,7 +21,7 @@ pub const MEMBERS_MAX: usize = 256;
 
 /// Generations of a fleet before the one in force: sessions live for minutes, and nobody changes a fleet more often
 /// than that for long.
-pub const PAST_MAX: usize = 32;
+pub const PAST_MAX: usize = 64;
 
 /// Names in a counters page.
 pub const COUNTERS_MAX: usize = 512;

@@ -34,6 +34,19 @@ struct Counting {
     due: Instant,
 }
 
+/// How many generations a fleet is ahead of another; numbers go round (RFC 1982).
+pub(super) const fn ahead(told: &message::Fleet, before: &message::Fleet) -> i16 {
+    told.generation.wrapping_sub(before.generation).cast_signed()
+}
+
+/// A newer generation; or the same one, of which more of the past is known.
+fn may_follow(told: &message::Fleet, before: &message::Fleet) -> bool {
+    match ahead(told, before) {
+        0 => told.members == before.members,
+        ahead => ahead > 0,
+    }
+}
+
 impl FleetTables {
     pub(super) fn new(config: &Config, keys: Arc<Keys>, fleet: Fleet) -> Self {
         let own = config.fleet.as_ref().map(|fleet| (fleet.server, fleet.mtu.into()));
@@ -52,9 +65,7 @@ impl FleetTables {
             return told.map_or(Ok(Membership::Alone), |_| Err(Obstacle::NoFleet));
         };
         let Some(told) = told else { return Ok(Membership::Untold) };
-        let ahead =
-            |before: &message::Fleet| told.generation.wrapping_sub(before.generation).cast_signed();
-        if before.is_some_and(|before| ahead(before) <= 0) {
+        if before.is_some_and(|before| !may_follow(told, before)) {
             return Err(Obstacle::Generation);
         }
         let view = self.tables.view(told, own, &self.keys, site)?;

@@ -10,7 +10,7 @@ use shm::transaction::{Obstacle, Transaction};
 
 use super::Setup;
 use super::claims::{Claim, Claims};
-use super::fleet::FleetTables;
+use super::fleet::{FleetTables, ahead};
 use super::tables::{Refused, Scene, Tables, id_of, seconds};
 use crate::fleet::Membership;
 use crate::limits::HOPS_MAX;
@@ -105,6 +105,7 @@ impl Changes {
         }
         changes.sort_routes(tables)?;
         if transaction.scope == Scope::Snapshot {
+            changes.keep_newer_fleet(tables);
             changes.drop_others(tables, registry);
         }
         Ok(changes)
@@ -147,6 +148,16 @@ impl Changes {
             self.named.push(key);
         }
         true
+    }
+
+    /// A control that has come back may know less than it told before it ended: servers that look at an older fleet than
+    /// they did would answer for clients that others have. It is told again when control has read its files.
+    fn keep_newer_fleet(&mut self, tables: &Tables) {
+        if let (Some((_, Some(told))), Some(before)) = (&self.fleet, &tables.fleet)
+            && ahead(told, before) < 0
+        {
+            self.fleet = Some((self.count, tables.fleet.clone()));
+        }
     }
 
     fn drop_others(&mut self, tables: &Tables, registry: &Registry) {

@@ -1,7 +1,7 @@
 //! A fleet for tests: its key, its memberships, and what its servers pass on to each other.
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test's packets fit")]
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use shm::message::{Fleet, Item, Member, MemberState};
 use wire::fleet::{self, Header, Step};
@@ -32,6 +32,11 @@ pub fn permutation() -> Permutation {
 pub fn address(server: u8) -> Ipv4Addr {
     let [a, b, c, _] = site::SERVER_V4.octets();
     Ipv4Addr::new(a, b, c, server)
+}
+
+/// The same in IPv6.
+pub fn address_v6(server: u8) -> Ipv6Addr {
+    Ipv6Addr::from_bits(site::SERVER_V6.to_bits() & !0xff | u128::from(server))
 }
 
 /// A member that takes new clients as the others do.

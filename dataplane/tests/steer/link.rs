@@ -24,6 +24,14 @@ const FIRST: u8 = 11;
 
 const STEP: Duration = Duration::from_millis(50);
 
+/// The peers that servers know from the start.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Peers {
+    pub(crate) count: usize,
+    /// Seconds between unasked keepalives to where they are first; zero for none.
+    pub(crate) persistent: u16,
+}
+
 pub(crate) struct Link {
     pub(crate) servers: Vec<Server>,
     pub(crate) clients: Vec<Client>,
@@ -37,6 +45,8 @@ pub(crate) struct Link {
     pub(crate) congested: bool,
     /// The type of service of clients' packets.
     pub(crate) tos: u8,
+    /// Servers reach each other by IPv6 alone.
+    pub(crate) over_v6: bool,
     past: Vec<Past>,
     ids: Vec<ClientId>,
     strays: Vec<(usize, Place, Vec<u8>)>,
@@ -53,6 +63,10 @@ struct Owners {
 impl Link {
     /// Servers that know so many peers, and nothing of each other yet.
     pub(crate) fn new(peers: usize, workers: usize) -> Self {
+        Self::with(Peers { count: peers, ..Peers::default() }, workers)
+    }
+
+    pub(crate) fn with(peers: Peers, workers: usize) -> Self {
         let servers = (0..SERVERS).map(|server| Self::server(server, peers, workers)).collect();
         Self {
             servers,
@@ -63,6 +77,7 @@ impl Link {
             generation: 1,
             congested: false,
             tos: 0,
+            over_v6: false,
             past: Vec::new(),
             ids: Vec::new(),
             strays: Vec::new(),
@@ -71,18 +86,21 @@ impl Link {
         }
     }
 
-    fn server(server: usize, peers: usize, workers: usize) -> Server {
+    fn server(server: usize, peers: Peers, workers: usize) -> Server {
         let number = FIRST + u8::try_from(server).unwrap();
-        let ids = (1..=u32::try_from(peers).unwrap()).map(|number| {
-            let [a, b, ..] = number.to_le_bytes();
-            site::Peer { client_id: [a, b, 7], ..site::Peer::default() }
+        let each = (0..u32::try_from(peers.count).unwrap()).map(|number| {
+            let [a, b, ..] = (number + 1).to_le_bytes();
+            let persistent_keepalive = peers.persistent;
+            let endpoint = (persistent_keepalive > 0).then(|| site::outer_v4(number));
+            site::Peer { client_id: [a, b, 7], endpoint, persistent_keepalive }
         });
-        let plan = Plan { fleet: Some(number), workers, peers: ids.collect(), ..Plan::new(peers) };
-        let own = fleet::address(number);
-        // Each has an address of its own beside the one of all.
+        let peers = each.collect();
+        let plan = Plan { fleet: Some(number), workers, peers, ..Plan::new(0) };
+        let (own, own_v6) = (fleet::address(number), fleet::address_v6(number));
+        // Each has addresses of its own behind those of all.
         let text = plan.text().replace(
             "addresses = [\"192.0.2.1/24\"",
-            &format!("addresses = [\"{own}/24\", \"192.0.2.1/24\""),
+            &format!("addresses = [\"192.0.2.1/24\", \"{own}/24\", \"{own_v6}/64\""),
         );
         assert!(text.contains(&own.to_string()), "{text}");
         let seed = u64::from(number);
@@ -97,7 +115,7 @@ impl Link {
 
     /// A server loses everything, and is told of the fleet again.
     pub(crate) fn start_again(&mut self, server: usize) {
-        let peers = self.clients.len();
+        let peers = Peers { count: self.clients.len(), ..Peers::default() };
         let workers = self.servers[server].workers.len();
         self.servers[server] = Self::server(server, peers, workers);
         let told = self.owners.told.clone().unwrap();
@@ -113,7 +131,11 @@ impl Link {
     pub(crate) fn tell(&mut self, states: &[MemberState; SERVERS]) {
         let members: Vec<Member> = (0_usize..)
             .zip(states)
-            .map(|(server, state)| fleet::member(self.number(server), *state))
+            .map(|(server, state)| {
+                let member = fleet::member(self.number(server), *state);
+                let v6 = Some(fleet::address_v6(member.server));
+                if self.over_v6 { Member { v4: None, v6, ..member } } else { member }
+            })
             .collect();
         self.generation += 1;
         let generation = self.generation;
@@ -249,7 +271,11 @@ impl Link {
 
     fn server_at(&self, octets: &[u8]) -> Option<usize> {
         let (outline, _) = packets::packet_in(octets)?;
-        (0..SERVERS).find(|server| outline.destination == fleet::address(self.number(*server)))
+        let ours = |number| {
+            outline.destination == fleet::address(number)
+                || outline.destination == fleet::address_v6(number)
+        };
+        (0..SERVERS).find(|server| ours(self.number(*server)))
     }
 
     pub(crate) fn wait(&mut self, time: Duration) {

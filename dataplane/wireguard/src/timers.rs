@@ -239,9 +239,14 @@ impl Timers {
     /// A session may send: as initiator with the response, as responder with the first data. The
     /// attempts end.
     pub const fn confirmed(&mut self) {
+        self.rest();
+        self.absences = 0;
+    }
+
+    /// The attempts end because the peer is not ours to call.
+    pub const fn rest(&mut self) {
         self.attempt_since = Instant::NEVER;
         self.retry_at = Instant::NEVER;
-        self.absences = 0;
     }
 
     /// When to call [`Timers::expire`]; `None` while nothing is armed.

@@ -9,7 +9,7 @@ const MEMBER: [&str; 5] = ["SERVER", "ADDRESSES", "WEIGHT", "STATE", "DEADLINE"]
 
 pub(super) fn show(shown: &FleetShown, output: &mut Output) -> io::Result<()> {
     for member in &shown.members {
-        output.row(&MEMBER, row(member, shown.server))?;
+        output.row(&MEMBER, row(member))?;
     }
     let past: Vec<String> = shown.past.iter().map(ToString::to_string).collect();
     let past = if past.is_empty() { "none".to_owned() } else { past.join(", ") };
@@ -32,11 +32,10 @@ pub(super) fn show(shown: &FleetShown, output: &mut Output) -> io::Result<()> {
     }
 }
 
-fn row(member: &MemberShown, own: Option<u8>) -> Vec<String> {
+fn row(member: &MemberShown) -> Vec<String> {
     let addresses: Vec<String> = member.addresses.iter().map(ToString::to_string).collect();
-    let mark = if own == Some(member.server) { " (this)" } else { "" };
     vec![
-        format!("{}{mark}", member.server),
+        member.server.to_string(),
         addresses.join(","),
         member.weight.to_string(),
         member.state.clone(),

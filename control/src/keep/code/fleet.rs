@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_fleet_with_every_kind_of_member_comes_back_and_no_shorter_one() {
-        let deadline = Some(Duration::from_secs(1_800_000_000));
+        let deadline = Some(Duration::from_secs(1_800_000_001));
         let states = [
             MemberState::Active,
             MemberState::Draining { deadline: None },

@@ -56,9 +56,9 @@ fn each_rule_has_its_sentence_and_its_part() {
         (fleet(5, two(), vec![nobody]), Part::Past(0), "names no server with a weight"),
         (fleet(5, two(), vec![twice]), Part::Past(0), "names server 1 twice"),
         (
-            fleet(50, two(), (10..43).rev().map(past).collect()),
-            Part::Past(32),
-            "33 past generations, and 32 are taken",
+            fleet(100, two(), (10..75).rev().map(past).collect()),
+            Part::Past(64),
+            "65 past generations, and 64 are taken",
         ),
     ];
     for (fleet, part, sentence) in cases {
@@ -79,15 +79,16 @@ fn generations_are_compared_as_serial_numbers() {
 
 #[test]
 fn what_is_not_said_of_the_past_is_remembered_and_what_is_said_counts_more() {
-    let old = fleet(65535, vec![member(1), member(2)], vec![past(65534), past(65530)]);
+    let then = |generation| Past { generation, weights: vec![(1, generation)] };
+    let old = fleet(65535, vec![member(1), member(2)], vec![then(65534), then(65530)]);
     let mut new = fleet(1, vec![member(1)], Vec::new());
     new.remember(&old);
     let both = Past { generation: 65535, weights: vec![(1, 100), (2, 100)] };
-    assert_eq!(new.past, [both, past(65534), past(65530)]);
+    assert_eq!(new.past, [both, then(65534), then(65530)]);
     let said = Past { generation: 65535, weights: vec![(3, 7)] };
-    let mut new = fleet(1, vec![member(1)], vec![said.clone(), past(65533)]);
+    let mut new = fleet(1, vec![member(1)], vec![said.clone(), then(65533)]);
     new.remember(&old);
-    assert_eq!(new.past, [said, past(65534), past(65533), past(65530)]);
+    assert_eq!(new.past, [said, then(65534), then(65533), then(65530)]);
     let mut same = old.clone();
     same.past.clear();
     same.remember(&old);
@@ -96,12 +97,22 @@ fn what_is_not_said_of_the_past_is_remembered_and_what_is_said_counts_more() {
 
 #[test]
 fn of_too_long_a_past_the_oldest_is_forgotten() {
-    let old = fleet(40, vec![member(1)], (8..40).rev().map(past).collect());
-    let mut new = fleet(41, vec![member(2)], Vec::new());
+    let then = |generation| Past { generation, weights: vec![(1, generation)] };
+    let old = fleet(300, vec![member(1)], (236..300).rev().map(then).collect());
+    let mut new = fleet(301, vec![member(2)], Vec::new());
     new.remember(&old);
     let kept: Vec<u16> = new.past.iter().map(|past| past.generation).collect();
-    assert_eq!(kept, (9..=40).rev().collect::<Vec<_>>());
+    assert_eq!(kept, (237..=300).rev().collect::<Vec<_>>());
     assert_eq!(new.check(), Ok(()));
+}
+
+#[test]
+fn the_same_weights_are_remembered_once_and_those_in_force_not_at_all() {
+    let then = |generation, weight| Past { generation, weights: vec![(1, weight)] };
+    let was = vec![then(4, 50), then(3, 100), then(2, 50), then(1, 7)];
+    let mut new = fleet(6, vec![member(1)], Vec::new());
+    new.remember(&fleet(5, vec![member(1)], was));
+    assert_eq!(new.past, [then(4, 50), then(1, 7)]);
 }
 
 #[test]

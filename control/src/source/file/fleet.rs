@@ -109,15 +109,10 @@ impl Part<'_> {
     }
 
     fn deadline(&self, text: &Spanned<Value>) -> Result<Duration, Refused> {
-        let time: Option<Timestamp> = match text.get_ref() {
-            Value::String(text) => text.parse().ok(),
-            Value::Datetime(time) => time.to_string().parse().ok(),
-            Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Array(_)
-            | Value::Table(_) => None,
-        };
+        let value = text.get_ref();
+        let written = value.as_datetime().map(ToString::to_string);
+        let written = written.or_else(|| value.as_str().map(str::to_owned));
+        let time = written.and_then(|text| text.parse::<Timestamp>().ok());
         let seconds = time.and_then(|time| u64::try_from(time.as_second()).ok());
         seconds.map(Duration::from_secs).ok_or_else(|| {
             let what = "deadline is no time with its zone; write it as 2027-01-31T06:00:00Z";
@@ -129,9 +124,9 @@ impl Part<'_> {
     fn addresses(&self, section: &MemberSection) -> Result<Addresses, Refused> {
         let Some(value) = &section.address else { return Ok((None, None)) };
         let wrong = |what: &str| self.error(&value.span(), what);
-        let texts = match value.get_ref() {
-            Value::Array(list) => list.iter().map(Value::as_str).collect(),
-            one => vec![one.as_str()],
+        let texts = match value.get_ref().as_array() {
+            Some(list) => list.iter().map(Value::as_str).collect(),
+            None => vec![value.get_ref().as_str()],
         };
         let (mut v4, mut v6) = (None, None);
         for text in texts {
@@ -184,15 +179,15 @@ impl Part<'_> {
 
 /// A number that a field holds.
 trait Bounded: TryFrom<i64> {
-    const LARGEST: u16;
+    const LARGEST: i64;
 }
 
 impl Bounded for u8 {
-    const LARGEST: u16 = 255;
+    const LARGEST: i64 = 255;
 }
 
 impl Bounded for u16 {
-    const LARGEST: u16 = Self::MAX;
+    const LARGEST: i64 = 65_535;
 }
 
 #[cfg(test)]

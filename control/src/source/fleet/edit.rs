@@ -98,11 +98,10 @@ fn change(member: &mut Table, edit: Edit) {
         Edit::State(MemberState::Down) => "down",
     };
     put(member, "state", state.into());
-    match edit {
-        Edit::State(MemberState::Draining { deadline: Some(deadline) }) => {
-            put(member, "deadline", time(deadline).into());
-        }
-        _ => drop(member.remove("deadline")),
+    if let Edit::State(MemberState::Draining { deadline: Some(deadline) }) = edit {
+        put(member, "deadline", time(deadline).into());
+    } else {
+        member.remove("deadline");
     }
 }
 
@@ -110,6 +109,15 @@ fn change(member: &mut Table, edit: Edit) {
 fn time(since: Duration) -> String {
     let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string()
+}
+
+/// The weights of a past generation, in order, however they are written.
+fn weights_of(past: &Table) -> Vec<(&str, Option<i64>)> {
+    let weights = past.get("weights").and_then(Item::as_table_like);
+    let pairs = weights.into_iter().flat_map(|weights| weights.iter());
+    let mut pairs: Vec<_> = pairs.map(|(server, weight)| (server, weight.as_integer())).collect();
+    pairs.sort_unstable();
+    pairs
 }
 
 /// Makes the membership that was in force the newest past one.
@@ -124,6 +132,8 @@ fn remember(fleet: &mut Table, was: &Fleet) -> Result<(), Refused> {
     let none = || Item::ArrayOfTables(ArrayOfTables::new());
     let all = fleet.entry("past").or_insert_with(none).as_array_of_tables_mut();
     let all = all.ok_or_else(|| not_sections("past", "[[fleet.past]]"))?;
+    // An older one with the same weights says nothing more.
+    all.retain(|other| weights_of(other) != weights_of(&past));
     all.insert(0, past);
     while all.len() > PAST_MAX {
         all.remove(all.len() - 1);

@@ -341,7 +341,9 @@ impl Sessions {
             if self.sending(local, now).is_some() {
                 let _ = due.keepalives.try_push(local);
             } else if let Some(peer) = self.peers.get_mut(local as usize) {
-                initiate |= peer.endpoint.is_some() && peer.timers.attempt(now);
+                initiate |= peer.endpoint.is_some()
+                    && self.fleet.may_call(peer.id, now)
+                    && peer.timers.attempt(now);
             }
         }
         if initiate {

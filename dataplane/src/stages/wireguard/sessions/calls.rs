@@ -27,10 +27,12 @@ impl Sessions {
         let jitter = self.jitter();
         let Some(peer) = self.peers.get_mut(local as usize) else { return };
         let Some(endpoint) = peer.endpoint else { return };
+        if !self.fleet.may_call(peer.id, now) {
+            return peer.timers.rest();
+        }
         let number = peer.number;
         let thread = keeper_thread(number, self.exchange.workers(), self.exchange.threads());
-        let begun = self.fleet.may_call(peer.id, now)
-            && self.exchange.jobs_waiting(thread) < JOBS_OWN_MAX
+        let begun = self.exchange.jobs_waiting(thread) < JOBS_OWN_MAX
             && self.limiter.take(now)
             && self.exchange.submit(thread, Job::Initiate(number, endpoint));
         if begun {
