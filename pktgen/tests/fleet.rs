@@ -4,11 +4,11 @@
 #![cfg(feature = "dpdk")]
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stdout,
     reason = "a test stops at its first broken assumption"
 )]
 
+#[cfg(test)]
 mod lab;
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ fn at(callers: &[Caller], server: u8) -> Vec<&Caller> {
     callers.iter().filter(|caller| caller.server() == Some(server)).collect()
 }
 
-fn stock_clients<'a>(places: &'a [Namespace; 3]) -> Vec<Stock<'a>> {
+fn stock_clients(places: &[Namespace; 3]) -> Vec<Stock<'_>> {
     let clients = places.iter().zip(STOCK).map(|(place, (subnet, server, host))| {
         Stock::connect(place, subnet, (&keys(host), host), (&keys(SERVER), server))
     });
@@ -158,41 +158,28 @@ fn without_a_fleet_a_client_that_changes_its_port_loses_its_session_and_its_flow
     site.servers.iter().for_each(Server::stop);
 }
 
-/// What comes out of the servers while clients move: what is carried, and who answers.
-fn is_carried_as_rfc_8086_says(site: &Site, stocks: &[Stock<'_>], rest: impl FnOnce()) {
+/// What comes out of the servers while clients move: what they carry for each other, and who answers.
+fn is_carried_as_rfc_8086_says(site: &Site, stocks: &[Stock<'_>], traffic: impl FnOnce()) {
     let captures = [1, 2, 3].map(|server| wire::Capture::start(&site.router, Subnet(server)));
-    rest();
-    let captured = captures.map(wire::Capture::end);
-    for (server, packets) in (1..).zip(&captured) {
+    traffic();
+    for (server, packets) in (1..).zip(captures.map(wire::Capture::end)) {
         let carried: Vec<_> = packets.iter().filter(|packet| packet.is_fleet()).cloned().collect();
         let read = wire::read_as_gre(&site.router, &carried);
-        println!(
-            "server {server}: {} of {} packets carried: {:?}",
-            carried.len(),
-            packets.len(),
-            read.first()
-        );
-        assert!(
-            !carried.is_empty() && read.len() == carried.len(),
-            "tcpdump reads {} of them",
-            read.len()
-        );
-        assert!(
-            read.iter().any(|line| line.contains(" > 192.0.2.1.51820: UDP")),
-            "a client's own packet"
-        );
+        let (sent, count, first) = (packets.len(), carried.len(), read.first());
+        println!("server {server} sends {sent} packets and carries {count} of them: {first:?}");
+        assert!(count > 0 && read.len() == count, "tcpdump reads {} of {count}", read.len());
+        let of_client = |line: &String| line.contains(" > 192.0.2.1.51820: UDP");
+        assert!(read.iter().any(of_client), "as it came from a client");
         for packet in carried {
-            assert!(Subnet(server).holds(packet.source()), "{}", packet.source());
-            assert!((1..=3).any(|to| to != server && Subnet(to).holds(packet.destination())));
-            assert!(packet.source_port() >= 49152 && packet.checksum() == 0, "RFC 8086 3.1, 3.2");
+            let (from, to) = (packet.source(), packet.destination());
+            let is_member = |other: u8| other != server && Subnet(other).holds(to);
+            assert!(Subnet(server).holds(from) && (1..=3).any(is_member), "{from} to {to}");
+            let (port, checksum) = (packet.source_port(), packet.checksum());
+            assert!(port >= 49_152 && checksum == 0, "RFC 8086 3.1, 3.2: {port}, {checksum}");
         }
         for (stock, (subnet, ..)) in stocks.iter().zip(STOCK) {
-            let answers = packets.iter().filter(|packet| subnet.holds(packet.destination()));
-            assert_eq!(
-                answers.count() > 0,
-                stock.server() == server,
-                "only its own server answers a client"
-            );
+            let is_answered = packets.iter().any(|packet| subnet.holds(packet.destination()));
+            assert_eq!(is_answered, stock.server() == server, "only its server answers a client");
         }
     }
 }
@@ -226,7 +213,7 @@ fn leave(site: &Site, watch: &Watch<'_>, first: &[Caller], second: &[Caller]) {
     site.server(1).ask("fleet drain 3 --deadline 4s");
     site.agree(&[1, 2, 3]);
     watch.all_go_on("draining", &[first, second]);
-    until("the drained server holds nobody", 30, || site.server(3).fleet()["held"] == 0);
+    until("the drained server holds nobody", 30, || site.server(3).held() == Some(0));
     site.spread(&[1, 2]);
     watch.all_go_on("drained and withdrawn", &[first, second]);
     let (left, removed) = (at(second, 3), Instant::now());
@@ -275,7 +262,9 @@ fn die(site: &Site, watch: &Watch<'_>, stocks: &[Stock<'_>], crowds: [&[Caller];
     // Without an id a client notices by its own timers (whitepaper 6.5).
     until("all clients are back", 60, || stocks.iter().all(Stock::is_served));
     watch.say(&format!("all without ids are back {:?} after the death", killed.elapsed()));
-    stocks.iter().for_each(|stock| go_on(&stock.open()));
+    for stock in stocks {
+        go_on(&stock.open());
+    }
 }
 
 #[test]
@@ -297,7 +286,7 @@ fn with_a_fleet_no_session_and_no_flow_breaks_while_servers_come_and_go() {
     let second = movement::during(&site.router, &stocks, || {
         let second = grow(&site, &watch, (&callers_place, &first));
         is_carried_as_rfc_8086_says(&site, &stocks, || {
-            watch.all_go_on("captured", &[&first, &second])
+            watch.all_go_on("captured", &[&first, &second]);
         });
         leave(&site, &watch, &first, &second);
         join(&site);
@@ -316,5 +305,7 @@ fn with_a_fleet_no_session_and_no_flow_breaks_while_servers_come_and_go() {
     assert!(code == Some(3) && lost < swarm::RATE * 4, "what the dead server had: {report}");
     assert!((CLIENTS + 1..2 * CLIENTS).contains(&sessions), "its clients, once each: {report}");
     drop((first, second));
-    [1, 3].iter().for_each(|&server| site.server(server).stop());
+    for server in [1, 3] {
+        site.server(server).stop();
+    }
 }

@@ -20,7 +20,9 @@ impl<'a> Membership<'a> {
     /// The first generation: these servers, all alike.
     pub(crate) fn found(&self, servers: &[u8]) {
         let mut text = "[fleet]\ngeneration = 1\n".to_owned();
-        servers.iter().for_each(|&server| text += &member(server));
+        for &server in servers {
+            text += &member(server);
+        }
         self.0.put(FILE, &text);
     }
 

@@ -38,9 +38,9 @@ fn keep_moving(router: &Router, clients: &[Stock<'_>], is_over: &AtomicBool) {
                 return;
             }
             if turn % ROAMS_ONE_IN == ROAMS_ONE_IN - 1 {
-                client.roam()
+                client.roam();
             } else {
-                client.rebind()
+                client.rebind();
             }
             router.shuffle();
             std::thread::sleep(PAUSE);

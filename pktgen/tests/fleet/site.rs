@@ -65,6 +65,11 @@ impl Server {
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
     }
 
+    /// How many ids it holds, if it counts them.
+    pub(crate) fn held(&self) -> Option<u64> {
+        self.fleet()["held"].as_u64()
+    }
+
     /// The configuration of its dataplane.
     fn config(&self, site: &Shared) -> String {
         let subnet = self.subnet();
