@@ -20,6 +20,9 @@ pub enum Entry {
     Kernel(u8),
     /// From the kernel's interface for inner packets: an Ethernet frame.
     Local,
+    /// From the network by this port, by way of another worker that has looked at it: a sealed message, with its headers
+    /// before it and its slot in the note.
+    Sealed(u8),
     /// From a client by way of another worker: an opened, checked inner packet.
     Client,
     /// From `Local` by way of another worker: an inner packet.
@@ -32,6 +35,7 @@ pub enum Entry {
 
 impl Entry {
     /// The entry as a packet's tag between workers; `verified` goes with it.
+    #[inline]
     pub fn tag(self, verified: bool) -> u64 {
         let (number, port) = match self {
             Self::Wire(port) => (1, port),
@@ -40,12 +44,14 @@ impl Entry {
             Self::Client => (4, 0),
             Self::Handed => (5, 0),
             Self::Relay(port) => (6, port),
+            Self::Sealed(port) => (7, port),
             Self::Own => (0, 0),
         };
         number | u64::from(port) << 8 | u64::from(verified) << 16
     }
 
     /// Reads a tag; whatever is in it, the frame is parsed again.
+    #[inline]
     pub fn from_tag(tag: u64) -> (Self, bool) {
         let [number, port, verified, ..] = tag.to_le_bytes();
         let entry = match number {
@@ -54,6 +60,7 @@ impl Entry {
             3 => Self::Local,
             4 => Self::Client,
             6 => Self::Relay(port),
+            7 => Self::Sealed(port),
             _ => Self::Handed,
         };
         (entry, verified != 0)
@@ -148,6 +155,11 @@ pub struct Note {
     pub passage: Option<Passage>,
 }
 
+/// Where a tag has the octets before the UDP header (below 2^12: a bounded walk over extension headers), and the slot.
+const HEADERS_SHIFT: u32 = 20;
+const HEADERS_MASK: u16 = 0xfff;
+const SLOT_SHIFT: u32 = 32;
+
 impl Note {
     /// A note of a frame made here.
     pub const fn own(kind: Kind, endpoint: Endpoint, next_hop: NextHop) -> Self {
@@ -166,6 +178,32 @@ impl Note {
         self.next_hop = NextHop::None;
         self.turned = false;
         self.passage = None;
+    }
+
+    /// The note as a packet's tag between workers: the entry, and for sealed messages what was found out of them.
+    #[inline]
+    pub fn tag(&self) -> u64 {
+        // What was verified here, by the device or by us, is not verified again.
+        let tag = self.entry.tag(true);
+        match self.entry {
+            Entry::Sealed(_) => {
+                let headers = self.ip.payload_offset & HEADERS_MASK;
+                tag | u64::from(headers) << HEADERS_SHIFT | u64::from(self.slot) << SLOT_SHIFT
+            }
+            _ => tag,
+        }
+    }
+
+    /// Begins a note anew by the tag of a packet from another worker.
+    #[inline]
+    pub fn begin_handed(&mut self, tag: u64) {
+        let (entry, verified) = Entry::from_tag(tag);
+        self.begin(entry, verified);
+        if matches!(entry, Entry::Sealed(_)) {
+            let headers = u16::try_from(tag >> HEADERS_SHIFT & u64::from(HEADERS_MASK));
+            self.ip.payload_offset = headers.unwrap_or_default();
+            self.slot = u32::try_from(tag >> SLOT_SHIFT).unwrap_or(u32::MAX);
+        }
     }
 
     /// A note that knows only the entry.
@@ -293,6 +331,12 @@ impl<'a> Frame<'a> {
         (self.start, self.end) = self.received;
     }
 
+    /// What was before the packet when it came is no link header.
+    #[inline]
+    pub fn forget_link(&mut self) {
+        self.received = (self.start, self.start);
+    }
+
     /// The link address from which the frame came, when it came with a link header.
     pub fn sender(&self) -> Option<LinkAddress> {
         let header = self.octets.get(usize::from(self.received.0)..usize::from(self.received.1))?;
@@ -312,12 +356,22 @@ mod tests {
 
     #[test]
     fn an_entry_survives_its_tag() {
-        use Entry::{Client, Handed, Kernel, Local, Relay, Wire};
-        for entry in [Wire(0), Wire(15), Kernel(3), Local, Client, Handed, Relay(2)] {
+        use Entry::{Client, Handed, Kernel, Local, Relay, Sealed, Wire};
+        for entry in [Wire(0), Wire(15), Kernel(3), Local, Sealed(4), Client, Handed, Relay(2)] {
             for verified in [false, true] {
                 assert_eq!(Entry::from_tag(entry.tag(verified)), (entry, verified));
             }
         }
+    }
+
+    #[test]
+    fn a_sealed_message_takes_along_what_was_found_out_of_it() {
+        let mut note = Note::new(Entry::Sealed(3));
+        (note.slot, note.ip.payload_offset) = ((1 << 20) - 1, 4095);
+        let mut handed = Note::new(Entry::Own);
+        handed.begin_handed(note.tag());
+        assert_eq!((handed.entry, handed.verified), (Entry::Sealed(3), true));
+        assert_eq!((handed.slot, handed.ip.payload_offset), (note.slot, 4095));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub fn locate(frame: &mut Frame<'_>, site: &Site, fleet: &Fleet) -> Result<(), F
         Entry::Wire(port) => from_wire(frame, site, fleet, port),
         Entry::Kernel(port) => Err(to_wire(frame, site, port)),
         Entry::Local => from_local(frame),
+        Entry::Sealed(port) => sealed(frame, port),
         Entry::Client | Entry::Handed => inner(frame),
         Entry::Relay(port) => Err(Fate::Transmit(port)),
         Entry::Own => Ok(()),
@@ -111,6 +112,56 @@ fn outer(
         return Err(to_kernel(frame, face, port));
     }
     datagram(frame, source, (ports.source, port))
+}
+
+/// A sealed message that another worker has looked at: only what its headers say is read again.
+#[inline]
+fn sealed(frame: &mut Frame<'_>, port: u8) -> Result<(), Fate> {
+    let offset = frame.note.ip.payload_offset;
+    let headers = usize::from(offset) + udp::HEADER_LEN;
+    let len = headers + frame.len();
+    frame.forget_link();
+    let octets = frame.push(headers)?;
+    let at = |from: usize| octets.get(from..).unwrap_or_default();
+    let (remote, local, tos) = match octets.first().map(|octet| octet >> 4) {
+        Some(4) => (v4(at(12)), v4(at(16)), octets.get(1).copied().unwrap_or(0)),
+        _ => (v6(at(8)), v6(at(24)), class(octets)),
+    };
+    let source = at(offset.into()).first_chunk().copied().unwrap_or_default();
+    let note = &mut frame.note;
+    let remote_port = u16::from_be_bytes(source);
+    note.endpoint = Endpoint { remote, local, remote_port, port };
+    note.tos = tos;
+    note.ip = Ip {
+        destination: local,
+        protocol: udp::PROTOCOL,
+        tos,
+        hop_limit: 0,
+        fragment: false,
+        payload_offset: offset,
+        len: u16::try_from(len).unwrap_or(u16::MAX),
+    };
+    note.kind = Kind::Sealed;
+    frame.pull(headers)?;
+    frame.note.client_id = message::take_client_id(frame.data_mut());
+    Ok(())
+}
+
+#[inline]
+fn v4(octets: &[u8]) -> Address {
+    Ipv4Addr::from(octets.first_chunk::<4>().copied().unwrap_or_default()).into()
+}
+
+#[inline]
+fn v6(octets: &[u8]) -> Address {
+    u128::from_be_bytes(octets.first_chunk().copied().unwrap_or_default()).into()
+}
+
+/// The traffic class of an IPv6 header.
+#[inline]
+fn class(octets: &[u8]) -> u8 {
+    let [first, second] = octets.first_chunk().copied().unwrap_or_default();
+    first << 4 | second >> 4
 }
 
 /// The ports of a UDP datagram whose lengths are right.

@@ -16,7 +16,7 @@ use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::fleet::{Fleet, Membership, Passage, Reach, Verdict};
-use crate::frame::{Frame, Kind};
+use crate::frame::{Entry, Frame, Kind};
 use crate::limits::BURST_LEN_MAX;
 use crate::site::Site;
 use crate::stages::parse;
@@ -59,7 +59,10 @@ const fn drop(reason: DropReason) -> Fate {
 /// Sends sealed data to the server and worker that its index names, and initiations to the server that has their client;
 /// what is ours gets its session slot, or goes to the handshake threads.
 pub fn claim(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
-    let sealed = |frame: &&mut Frame<'_>| frame.note.kind == Kind::Sealed;
+    // What another worker has handed over has its slot.
+    let sealed = |frame: &&mut Frame<'_>| {
+        frame.note.kind == Kind::Sealed && !matches!(frame.note.entry, Entry::Sealed(_))
+    };
     let indices: ArrayVec<u32, BURST_LEN_MAX> =
         burst.undecided().filter(sealed).map(|frame| word(frame, DATA_INDEX)).collect();
     if !indices.is_empty() {
@@ -72,6 +75,10 @@ pub fn claim(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
         }
     }
     burst.pass(|frame| {
+        if let Entry::Sealed(port) = frame.note.entry {
+            // From here on it goes its way as if it had come in here.
+            frame.note.entry = Entry::Wire(port);
+        }
         if frame.note.kind == Kind::Handshake {
             return handshake(frame, steering, now);
         }
@@ -109,10 +116,17 @@ fn judge(
     let worker =
         u8::try_from(place.worker).ok().filter(|worker| usize::from(*worker) < owner.workers);
     let worker = worker.ok_or(drop(DropReason::SteerForeignWorker))?;
-    // The owner reads the frame from its first octet again, with the id where it was.
     let client_id = frame.note.client_id;
     put_client_id(frame.data_mut(), client_id);
-    frame.rewind();
+    match (frame.note.entry, frame.note.passage) {
+        // The owner finds all it needs before the message.
+        (Entry::Wire(port), None) => {
+            frame.note.entry = Entry::Sealed(port);
+            frame.note.slot = place.slot;
+        }
+        // It reads the frame from its first octet, with the header that says how it came.
+        _ => frame.rewind(),
+    }
     Err(Fate::HandOver(worker))
 }
 
