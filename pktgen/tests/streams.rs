@@ -8,7 +8,6 @@
     reason = "a test stops at its first broken assumption"
 )]
 
-#[expect(dead_code, reason = "the other tests on devices use all of it")]
 mod lab;
 
 use std::process::Command;

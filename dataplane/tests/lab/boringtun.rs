@@ -16,6 +16,8 @@ pub(crate) struct BoringTun {
     socket: UdpSocket,
     server: SocketAddr,
     host: u8,
+    /// What the reserved octets bear on the wire, both ways. boringtun itself knows only zeros.
+    id: [u8; 3],
     timers_at: Instant,
 }
 
@@ -27,14 +29,23 @@ impl BoringTun {
         local: &str,
         (server_keys, server): (&Keys, &str),
     ) -> Self {
-        let local: SocketAddr = local.parse().unwrap();
-        let socket = namespace.thread(move || UdpSocket::bind(local).unwrap()).join().unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let socket = bound(namespace, local);
         let [a, b, c, ..] = random();
         let index = u32::from_be_bytes([0, a, b, c]);
         let tunnel = Tunn::new(keys.secret.clone(), server_keys.public, None, None, index, None);
         let server = server.parse().unwrap();
-        Self { tunnel, socket, server, host, timers_at: Instant::now() }
+        Self { tunnel, socket, server, host, id: [0; 3], timers_at: Instant::now() }
+    }
+
+    /// Sends this client id, and takes messages with it alone.
+    pub(crate) fn with_id(mut self, id: [u8; 3]) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Goes on from another address or port; what is on its way to the former one is lost.
+    pub(crate) fn rebind(&mut self, namespace: &Namespace, local: &str) {
+        self.socket = bound(namespace, local);
     }
 
     /// Whether a session is there.
@@ -48,7 +59,7 @@ impl BoringTun {
         if let TunnResult::WriteToNetwork(message) =
             self.tunnel.format_handshake_initiation(&mut buffer, true)
         {
-            self.socket.send_to(message, self.server).unwrap();
+            transmit(&self.socket, (message, self.id), self.server);
         }
     }
 
@@ -65,7 +76,7 @@ impl BoringTun {
     pub(crate) fn send(&mut self, packet: &[u8]) {
         let mut buffer = vec![0; packet.len() + 256];
         if let TunnResult::WriteToNetwork(message) = self.tunnel.encapsulate(packet, &mut buffer) {
-            self.socket.send_to(message, self.server).unwrap();
+            transmit(&self.socket, (message, self.id), self.server);
         }
     }
 
@@ -74,12 +85,14 @@ impl BoringTun {
         self.tick();
         let mut datagram = [0; 2048];
         let (len, from) = self.socket.recv_from(&mut datagram).ok()?;
+        assert_eq!(datagram[1..4], self.id, "the id that was sent, echoed");
+        datagram[1..4].fill(0);
         let mut buffer = [0; 2048];
         let mut input = &datagram[..len];
         loop {
             match self.tunnel.decapsulate(Some(from.ip()), input, &mut buffer) {
                 TunnResult::WriteToNetwork(message) => {
-                    self.socket.send_to(message, from).unwrap();
+                    transmit(&self.socket, (message, self.id), from);
                     // The way to ask for what waited for the session.
                     input = &[];
                 }
@@ -100,7 +113,7 @@ impl BoringTun {
         self.timers_at = Instant::now();
         let mut buffer = [0; 256];
         if let TunnResult::WriteToNetwork(message) = self.tunnel.update_timers(&mut buffer) {
-            self.socket.send_to(message, self.server).unwrap();
+            transmit(&self.socket, (message, self.id), self.server);
         }
     }
 
@@ -123,4 +136,17 @@ impl BoringTun {
             });
         }
     }
+}
+
+fn bound(namespace: &Namespace, local: &str) -> UdpSocket {
+    let local: SocketAddr = local.parse().unwrap();
+    let socket = namespace.thread(move || UdpSocket::bind(local).unwrap()).join().unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    socket
+}
+
+/// Sends a message with the id written into it, after its MACs were made.
+fn transmit(socket: &UdpSocket, (message, id): (&mut [u8], [u8; 3]), to: SocketAddr) {
+    message[1..4].copy_from_slice(&id);
+    socket.send_to(message, to).unwrap();
 }

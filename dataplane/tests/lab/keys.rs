@@ -13,7 +13,12 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new() -> Self {
-        let secret = StaticSecret::from(random());
+        Self::of(random())
+    }
+
+    /// The same keys whenever it is asked for.
+    pub(crate) fn of(secret: [u8; 32]) -> Self {
+        let secret = StaticSecret::from(secret);
         let public = PublicKey::from(&secret);
         Self { secret, public }
     }

@@ -45,7 +45,7 @@ pub(crate) fn transfer(from: &Namespace, to: &Namespace, address: &str, len: usi
 }
 
 /// The octet at a place of the stream; neither constant nor of a short period, so a lost or doubled segment shows.
-fn octet(seed: u64, place: usize) -> u8 {
+pub(crate) fn octet(seed: u64, place: usize) -> u8 {
     let mixed = (place as u64 + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed.to_be_bytes()[2]
 }

@@ -9,6 +9,19 @@ pub(crate) mod control;
 #[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/dataplane.rs"]
 pub(crate) mod dataplane;
+#[cfg(test)]
+#[allow(dead_code, reason = "not every test runs it")]
+#[path = "../../../dataplane/tests/lab/boringtun.rs"]
+pub(crate) mod boringtun;
+#[cfg(test)]
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "../../../dataplane/tests/lab/icmp.rs"]
+pub(crate) mod icmp;
+#[cfg(test)]
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "../../../dataplane/tests/lab/traffic.rs"]
+pub(crate) mod traffic;
+#[allow(dead_code, reason = "others use the rest")]
 #[path = "../../../dataplane/tests/lab/keys.rs"]
 pub(crate) mod keys;
 #[allow(dead_code, reason = "others use the rest")]
