@@ -111,7 +111,7 @@ fn planned_changes_break_nothing() {
 }
 
 /// Many changes in the life of one session, and all clients renew theirs afterwards. With `FLEET_SEEDS` there are thirty of
-/// them, nearly as many as servers remember.
+/// them.
 #[test]
 fn many_changes_in_one_session_break_nothing() {
     let time = if variable("FLEET_SEEDS").is_some() { MINUTE * 2 } else { MINUTE / 2 };

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use dataplane::fleet::{ROWS, Table};
 use dataplane::testing::fleet;
+use shm::limits::PAST_MAX;
 use shm::message::{self, Fleet, MemberState, Past};
 
 use super::figures::to_f64;
-
-/// Past generations that servers are told of.
-const PAST: usize = 32;
 
 /// What a member is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +80,7 @@ impl Roll {
             seen.push(weights.clone());
             is_new
         });
-        assert!(self.past.len() <= PAST, "a run stays within what servers remember");
+        assert!(self.past.len() <= PAST_MAX, "a run stays within what servers remember");
     }
 }
 
