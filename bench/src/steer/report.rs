@@ -8,7 +8,6 @@ use super::Plan;
 use super::cores::Cores;
 use super::hand_over::HandOver;
 use super::servers::Landing;
-use super::walks::Set;
 use crate::machine::{Machine, Weather};
 use crate::sample::{Interval, compared, median, p10, per_packet};
 
