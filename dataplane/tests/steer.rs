@@ -22,9 +22,9 @@ use wireguard::message::{ClientId, INITIATION_LEN};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The id of the client with a number.
-fn id(client: u32) -> Option<ClientId> {
+fn id(client: u32) -> ClientId {
     let [a, b, ..] = (client + 1).to_le_bytes();
-    Some(ClientId([a, b, 7]))
+    ClientId([a, b, 7])
 }
 
 /// A link with one client, whose packets land on another server than the one that has it; gives both servers.
@@ -34,12 +34,12 @@ fn astray(options: Options, is_v6: bool, workers: usize) -> (Link, usize, usize)
     link.join(options, is_v6);
     let owner = link.owner(0);
     let landing = (owner + 1) % SERVERS;
-    link.landing[0] = landing;
+    link.lands(0, landing);
     (link, owner, landing)
 }
 
 fn with_id() -> Options {
-    Options { client_id: id(0), ..Options::default() }
+    Options { client_id: Some(id(0)), ..Options::default() }
 }
 
 #[test]
@@ -137,9 +137,8 @@ fn a_server_that_is_emptied_gives_up_its_clients_at_the_deadline_and_counts_them
     link.tell(&states);
     link.wait(SECOND * 20);
     let held = |events: Vec<Event>| {
-        events.iter().rev().find_map(|event| match event {
-            Event::Fleet { held, .. } => Some(*held),
-            _ => None,
+        events.iter().rev().find_map(|event| {
+            if let Event::Fleet { held, .. } = event { Some(*held) } else { None }
         })
     };
     assert_eq!(held(control.hear()), Some(1));
@@ -242,7 +241,7 @@ fn nobody_is_called_in_the_name_of_a_client_that_has_a_session() {
     let mut states = [MemberState::Active; SERVERS];
     states[gone] = MemberState::Down;
     link.tell(&states);
-    let forged = link.sealed_for(gone, id(0).unwrap());
+    let forged = link.sealed_for(gone, id(0));
     link.servers[landing].put(WIRE, &forged);
     link.settle();
     assert!((0..SERVERS).all(|server| link.totals(server).prompts == 0));
@@ -258,7 +257,7 @@ fn an_icmp_error_about_a_message_comes_to_the_server_that_has_the_client() {
         assert!(link.reaches(0, owner));
         let client = link.clients[0].address;
         let server = site::server(client.ip());
-        let [a, b, c] = id(0).unwrap().0;
+        let [a, b, c] = id(0).0;
         let quoted = Ip::new(server.ip(), client.ip()).udp(
             server.port(),
             client.port(),
@@ -290,7 +289,7 @@ fn a_client_is_told_when_its_packets_do_not_fit_the_way_to_its_server() {
         assert!(link.reaches(0, owner));
         let client = link.clients[0].address;
         let server = site::server(client.ip());
-        let sealed = link.sealed_message(owner, id(0).unwrap(), 1440);
+        let sealed = link.sealed_message(owner, id(0), 1440);
         let packet = Ip::new(client.ip(), server.ip()).udp(client.port(), server.port(), &sealed);
         link.servers[landing].put(WIRE, &packets::from_gateway(&packet));
         link.settle();
