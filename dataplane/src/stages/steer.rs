@@ -59,31 +59,45 @@ const fn drop(reason: DropReason) -> Fate {
 /// Sends sealed data to the server and worker that its index names, and initiations to the server that has their client;
 /// what is ours gets its session slot, or goes to the handshake threads.
 pub fn claim(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
-    // What another worker has handed over has its slot.
-    let sealed = |frame: &&mut Frame<'_>| {
-        frame.note.kind == Kind::Sealed && !matches!(frame.note.entry, Entry::Sealed(_))
-    };
-    let indices: ArrayVec<u32, BURST_LEN_MAX> =
-        burst.undecided().filter(sealed).map(|frame| word(frame, DATA_INDEX)).collect();
+    let mut indices = ArrayVec::<u32, BURST_LEN_MAX>::new();
+    let mut others = false;
+    for frame in burst.undecided() {
+        if is_unclaimed(frame) {
+            indices.push(word(frame, DATA_INDEX));
+        } else {
+            others |= frame.note.kind != Kind::Inner;
+        }
+    }
     if !indices.is_empty() {
         let mut places = [Place::default(); BURST_LEN_MAX];
         steering.owner.permutation.places(&indices, &mut places);
-        for (frame, place) in burst.undecided().filter(sealed).zip(&places) {
+        let sealed = burst.undecided().filter(|frame| is_unclaimed(frame));
+        for (frame, place) in sealed.zip(&places) {
             if let Err(fate) = judge(frame, *place, steering, now) {
                 frame.fate = fate;
             }
         }
     }
-    burst.pass(|frame| {
-        if let Entry::Sealed(port) = frame.note.entry {
-            // From here on it goes its way as if it had come in here.
-            frame.note.entry = Entry::Wire(port);
-        }
-        if frame.note.kind == Kind::Handshake {
-            return handshake(frame, steering, now);
-        }
-        if frame.note.kind == Kind::Report { report(frame, steering, now) } else { Ok(()) }
-    });
+    if others {
+        burst.pass(|frame| claim_other(frame, steering, now));
+    }
+}
+
+/// Whether it is sealed data of which no worker has looked at the index yet.
+#[inline]
+fn is_unclaimed(frame: &Frame<'_>) -> bool {
+    frame.note.kind == Kind::Sealed && !matches!(frame.note.entry, Entry::Sealed(_))
+}
+
+fn claim_other(frame: &mut Frame<'_>, steering: &Steering<'_>, now: Instant) -> Result<(), Fate> {
+    if let Entry::Sealed(port) = frame.note.entry {
+        // It has its slot, and goes its way from here on as if it had come in here.
+        frame.note.entry = Entry::Wire(port);
+    }
+    if frame.note.kind == Kind::Handshake {
+        return handshake(frame, steering, now);
+    }
+    if frame.note.kind == Kind::Report { report(frame, steering, now) } else { Ok(()) }
 }
 
 /// Where the receiver index stands in sealed data, in a response and in a cookie reply.
@@ -161,6 +175,9 @@ fn reach(server: u16, fleet: &Fleet) -> Result<Reach, Fate> {
 
 /// Takes care of sealed data whose session was lost here, as when this server was started again.
 pub fn revive(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
+    if steering.fleet.view().is_none() {
+        return;
+    }
     burst.pass(|frame| {
         if frame.note.kind == Kind::Orphan { orphaned(frame, steering, now) } else { Ok(()) }
     });
