@@ -232,34 +232,45 @@ fn leave(site: &Site, watch: &Watch<'_>, first: &[Caller], second: &[Caller]) {
     watch.all_go_on("removed and stopped", &[first]);
 }
 
-/// A server dies, and the others are told.
+/// A server dies; its router and then the others are told. Whoever it did not serve goes on.
 fn die(site: &Site, watch: &Watch<'_>, stocks: &[Stock<'_>], crowds: [&[Caller]; 2]) {
     let callers = || crowds.iter().copied().flatten();
-    let homes: Vec<_> =
-        callers().map(|caller| (caller, caller.server().unwrap(), caller.lost())).collect();
+    let homes: Vec<_> = callers().map(|caller| (caller, caller.server().unwrap())).collect();
     let killed = Instant::now();
     site.server(2).kill();
-    site.server(1).ask("fleet down 2");
     site.spread(&[1, 3]);
+    site.server(1).ask("fleet down 2");
     site.agree(&[1, 3]);
-    let told = killed.elapsed();
-    let orphans: Vec<_> = homes.iter().filter(|(_, home, _)| *home == 2).collect();
-    let back =
-        || orphans.iter().map(|(caller, ..)| caller.left(2, killed)).collect::<Option<Vec<_>>>();
-    until("all clients with ids are back", 60, || back().is_some());
-    let longest = back().unwrap().into_iter().max().unwrap() - killed;
-    watch.say(&format!(
-        "{} with ids are back {longest:?} after the death, of which others knew after {told:?}",
-        orphans.len()
-    ));
-    assert!(longest < told + BACK);
-    let survivors = || stocks.iter().filter(|stock| stock.server() != 2);
-    assert!(survivors().count() > 0 && survivors().count() < stocks.len(), "some of each");
-    go_on(survivors().flat_map(|stock| &stock.streams));
-    for (caller, home, lost) in homes.iter().filter(|(_, home, _)| *home != 2) {
-        assert_eq!((caller.server(), caller.lost()), (Some(*home), *lost), "not concerned");
+    let told = Instant::now();
+    let orphans = homes.iter().filter(|(_, home)| *home == 2).map(|(caller, _)| *caller);
+    return_of_ids(watch, &orphans.collect::<Vec<_>>(), (killed, told));
+    let others: Vec<_> = stocks.iter().filter(|stock| stock.server() != 2).collect();
+    assert!(!others.is_empty() && others.len() < stocks.len(), "some of each");
+    go_on(others.iter().flat_map(|stock| &stock.streams));
+    return_of_stock(watch, stocks, killed);
+    for (caller, home) in homes.iter().filter(|(_, home)| *home != 2) {
+        // What the router gave to the dead server is lost, whosever it was.
+        assert_eq!((caller.server(), caller.lost_since(told)), (Some(*home), 0), "not concerned");
     }
-    // Without an id a client notices by its own timers (whitepaper 6.5).
+}
+
+/// Those with ids are called as soon as they say anything.
+fn return_of_ids(watch: &Watch<'_>, callers: &[&Caller], (killed, told): (Instant, Instant)) {
+    let back = || {
+        let back: Option<Vec<_>> = callers.iter().map(|caller| caller.left(2, killed)).collect();
+        back?.into_iter().max()
+    };
+    until("all clients with ids are back", 60, || back().is_some());
+    let (last, known) = (back().unwrap() - killed, told - killed);
+    let count = callers.len();
+    watch.say(&format!(
+        "{count} with ids are back {last:?} after the death, of which others knew after {known:?}"
+    ));
+    assert!(last < known + BACK);
+}
+
+/// Without an id a client notices by its own timers (whitepaper 6.5).
+fn return_of_stock(watch: &Watch<'_>, stocks: &[Stock<'_>], killed: Instant) {
     until("all clients are back", 60, || stocks.iter().all(Stock::is_served));
     watch.say(&format!("all without ids are back {:?} after the death", killed.elapsed()));
     for stock in stocks {

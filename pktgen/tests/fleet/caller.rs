@@ -45,6 +45,7 @@ pub(crate) struct Way<'a> {
 
 /// A caller in a thread of its own.
 pub(crate) struct Caller {
+    begin: Instant,
     pings: Pings,
     is_done: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -58,6 +59,7 @@ impl Caller {
 
     /// Connects as inner host `host`, and begins.
     pub(crate) fn start(way: &Way<'_>, keys: &Keys, host: u8) -> Self {
+        let begin = Instant::now();
         let first_port = 20_000 + 100 * u16::from(host);
         let local =
             move |address: &str, port: u16| format!("{address}:{}", first_port + port % 100);
@@ -77,7 +79,7 @@ impl Caller {
                 ping(&mut peer, (host, number), &own);
             }
         });
-        Self { pings, is_done, thread: Some(thread) }
+        Self { begin, pings, is_done, thread: Some(thread) }
     }
 
     fn pings(&self) -> Vec<Ping> {
@@ -89,10 +91,16 @@ impl Caller {
         Some(self.pings().iter().rev().find_map(|ping| ping.answered)?.server)
     }
 
-    /// How many were not answered, of those that could have been by now.
-    pub(crate) fn lost(&self) -> usize {
-        let is_lost = |ping: &&Ping| ping.answered.is_none() && ping.sent.elapsed() > PATIENCE;
+    /// How many pings since then were not answered, of those that could have been by now.
+    pub(crate) fn lost_since(&self, moment: Instant) -> usize {
+        let is_over = |ping: &Ping| ping.sent > moment && ping.sent.elapsed() > PATIENCE;
+        let is_lost = |ping: &&Ping| ping.answered.is_none() && is_over(ping);
         self.pings().iter().filter(is_lost).count()
+    }
+
+    /// When it has begun.
+    pub(crate) fn begin(&self) -> Instant {
+        self.begin
     }
 
     /// Everybody who has answered, in order, each once in a row.

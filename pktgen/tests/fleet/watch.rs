@@ -54,7 +54,7 @@ impl<'a> Watch<'a> {
         let rounds: Vec<_> = streams().map(Stream::longest_round_ms).collect();
         self.say(&format!("{what}; longest rounds of the streams {rounds:?} ms"));
         for caller in crowds.iter().copied().flatten() {
-            let (lost, servers) = (caller.lost(), caller.servers());
+            let (lost, servers) = (caller.lost_since(caller.begin()), caller.servers());
             assert!(lost == 0 && servers.len() == 1, "{what}: {lost} lost, answers by {servers:?}");
         }
     }
