@@ -61,7 +61,7 @@ use site::{Server, Site, peer};
 use stock::Stock;
 use stream::Stream;
 use swarm::{CLIENTS, Swarm};
-use watch::{Watch, go_on, went_on};
+use watch::{Watch, go_on, nothing_is_lost, went_on};
 
 /// Two cores are not enough for two sites at once.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -154,7 +154,6 @@ fn without_a_fleet_a_client_that_changes_its_port_loses_its_session_and_its_flow
     assert!(ends.iter().all(|end| end.contains("reset")), "{ends:?}");
     let (_, report) = run.end();
     assert!(number(&report, "/sums/missing") > number(&report, "/sums/sent") / 4, "{report}");
-    assert!(number(&report, "/tally/sessions") > CLIENTS, "{report}");
     site.servers.iter().for_each(Server::stop);
 }
 
@@ -215,21 +214,14 @@ fn leave(site: &Site, watch: &Watch<'_>, first: &[Caller], second: &[Caller]) {
     watch.all_go_on("draining", &[first, second]);
     until("the drained server holds nobody", 30, || site.server(3).held() == Some(0));
     site.spread(&[1, 2]);
-    watch.all_go_on("drained and withdrawn", &[first, second]);
-    let (left, removed) = (at(second, 3), Instant::now());
+    // With the next session, and not before it.
+    until("its clients are with others", 30, || at(second, 3).is_empty());
+    watch.all_go_on("drained and withdrawn", &[first]);
     site.membership().remove(3);
-    until("whom it still served is served by others", 20, || {
-        left.iter().all(|caller| caller.left(3, removed).is_some())
-    });
-    let longest = left.iter().filter_map(|caller| caller.left(3, removed)).max();
-    watch.say(&format!(
-        "the last of {} is back {:?} after the removal",
-        left.len(),
-        longest.map(|at| at - removed)
-    ));
     site.agree(&[1, 2]);
     site.server(3).stop();
     watch.all_go_on("removed and stopped", &[first]);
+    second.iter().for_each(nothing_is_lost);
 }
 
 /// A server dies; its router and then the others are told. Whoever it did not serve goes on.
@@ -306,15 +298,15 @@ fn with_a_fleet_no_session_and_no_flow_breaks_while_servers_come_and_go() {
     });
     let (code, report) = run.end();
     assert_eq!((code, number(&report, "/sums/missing")), (Some(0), 0), "{report}");
-    assert_eq!(number(&report, "/tally/sessions"), CLIENTS, "one session each: {report}");
+    let asked_for = CLIENTS + number(&report, "/tally/reconnects");
+    assert!(number(&report, "/tally/sessions") <= asked_for, "no session broke: {report}");
 
     let run = swarm.start(&swarms_place);
     run.flows();
     die(&site, &watch, &stocks, [&first, &second]);
     let (code, report) = run.end();
-    let (lost, sessions) = (number(&report, "/sums/missing"), number(&report, "/tally/sessions"));
+    let lost = number(&report, "/sums/missing");
     assert!(code == Some(3) && lost < swarm::RATE * 4, "what the dead server had: {report}");
-    assert!((CLIENTS + 1..2 * CLIENTS).contains(&sessions), "its clients, once each: {report}");
     drop((first, second));
     for server in [1, 3] {
         site.server(server).stop();

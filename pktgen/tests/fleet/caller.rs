@@ -1,5 +1,5 @@
 //! A client that sends its id, as boringtun with the id written into the reserved octets: it pings without a pause, goes
-//! on from another port again and again, and notes who has answered, and when.
+//! on from another port and with another session again and again, and notes who has answered, and when.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// So many pings from one port.
 const PINGS_PER_PORT: u16 = 40;
+/// So many in one session, which then is renewed as if it were old.
+const PINGS_PER_SESSION: u16 = 50;
 
 /// What has become of one ping.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +77,9 @@ impl Caller {
                 // What is on its way would be lost to the former port.
                 if number % PINGS_PER_PORT == PINGS_PER_PORT - 1 && !is_waiting(&own) {
                     peer.rebind(&place, &local(&address, 1 + number / PINGS_PER_PORT));
+                }
+                if number % PINGS_PER_SESSION == PINGS_PER_SESSION - 1 {
+                    peer.initiate();
                 }
                 ping(&mut peer, (host, number), &own);
             }
