@@ -8,7 +8,6 @@ use super::Plan;
 use super::cores::Cores;
 use super::hand_over::HandOver;
 use super::servers::Landing;
-use super::walks::Set;
 use crate::machine::{Machine, Weather};
 use crate::sample::{Interval, compared, median, p10, per_packet};
 
@@ -126,13 +125,9 @@ impl Report {
         let Interval { value, low, high } =
             compared(handed, &without, |ours, theirs| ours - theirs);
         let [value, low, high] = [value, low, high].map(|cycles| self.machine.ns(cycles));
-        let stage = |lap| p10(measured.blocks(&format!("IPv4 | {} | {lap}", Set::Own)));
-        let looked = self.machine.ns(stage("parse::locate") + stage("steer::claim"));
-        let rest = value - looked;
         writeln!(
             f,
-            "\nHanding over adds {value:.1} ns ({low:.1}..{high:.1}) to a packet, both workers together. Of that, finding out whose \
-             it is takes the first worker {looked:.1} ns; ring, lending and sorting the other {rest:.1}."
+            "\nHanding over adds {value:.1} ns ({low:.1}..{high:.1}) to a packet, both workers together."
         )
     }
 

@@ -110,28 +110,33 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
             let hop = |id| Item::NextHop { id, hop: NextHop::Reject };
             ((1000..1000 + 0x1_0000).map(hop).collect(), 0x1_0000)
         }
-        Obstacle::NoFleet | Obstacle::NotAMember => {
-            (vec![peer(2), fleet::told(8, vec![fleet::member(2, MemberState::Active)])], 1)
-        }
-        Obstacle::MemberAddress => {
-            let own = fleet::member(fleet::SERVER, MemberState::Active);
-            let v6 = Some("2001:db8::2".parse().unwrap());
-            let other = Member { v4: None, v6, ..fleet::member(2, MemberState::Active) };
-            (vec![fleet::told(8, vec![own, other])], 0)
-        }
-        Obstacle::Members => {
-            (vec![fleet::told(8, vec![fleet::member(fleet::SERVER, MemberState::Down)])], 0)
-        }
-        Obstacle::Generation => {
-            let own = fleet::member(fleet::SERVER, MemberState::Active);
-            let other = fleet::member(2, MemberState::Active);
-            (vec![fleet::told(7, vec![own, other])], 0)
-        }
+        Obstacle::NoFleet
+        | Obstacle::NotAMember
+        | Obstacle::MemberAddress
+        | Obstacle::Members
+        | Obstacle::Generation => (vec![peer(2), fleet_with(obstacle)], 1),
         Obstacle::NotThere => {
             let gone = Item::RouteRemove(net("198.18.0.0/15"));
             (vec![gone.clone(), gone], 1)
         }
     }
+}
+
+/// A fleet that meets an obstacle.
+fn fleet_with(obstacle: Obstacle) -> Item {
+    let own = fleet::member(fleet::SERVER, MemberState::Active);
+    let other = fleet::member(2, MemberState::Active);
+    if obstacle == Obstacle::MemberAddress {
+        let v6 = Some("2001:db8::2".parse().unwrap());
+        return fleet::told(8, vec![own, Member { v4: None, v6, ..other }]);
+    }
+    if obstacle == Obstacle::Members {
+        return fleet::told(8, vec![fleet::member(fleet::SERVER, MemberState::Down)]);
+    }
+    if obstacle == Obstacle::Generation {
+        return fleet::told(7, vec![own, other]);
+    }
+    fleet::told(8, vec![other])
 }
 
 #[test]

@@ -41,8 +41,8 @@ pub(crate) enum Step {
     Look(u8, Instant),
     /// The time of a server is over.
     Expire(u8),
-    /// A newcomer gets a weight.
-    Weigh(u8),
+    /// Newcomers get a weight.
+    Weigh(Vec<u8>),
     /// A server is no member any more.
     Remove(u8),
     /// A server leaves the fleet.
@@ -97,7 +97,7 @@ impl World {
             Step::Withdraw(server) => self.router.withdraw(server),
             Step::Look(server, until) => self.look_after(server, until),
             Step::Expire(server) => self.cut_flows_of(server),
-            Step::Weigh(server) => self.reweigh(server),
+            Step::Weigh(servers) => self.reweigh(&servers),
             Step::Remove(server) => self.follow(|members| _ = members.remove(&server)),
             Step::Leave(server) => self.leave(server),
             Step::Stop(server) => {
@@ -130,7 +130,7 @@ impl World {
             2 if room >= 2 => self.join(2),
             3 if room >= 4 => self.join(4),
             4..=6 if self.is_spare(chosen) => self.drain(chosen, None),
-            7 => self.reweigh(chosen),
+            7 => self.reweigh(&[chosen]),
             _ => {}
         }
     }
@@ -186,15 +186,19 @@ impl World {
             let member = Member { weight: 0, duty: Duty::Active };
             members.extend(joining.iter().map(|server| (*server, member)));
         });
-        for server in joining {
-            self.schedule(PHASE, Step::Announce(server));
-            self.schedule(PHASE, Step::Weigh(server));
+        for server in &joining {
+            self.schedule(PHASE, Step::Announce(*server));
         }
+        self.schedule(PHASE, Step::Weigh(joining));
     }
 
-    fn reweigh(&mut self, server: u8) {
-        let weight = weight(&mut self.dice);
-        self.follow(|members| members.get_mut(&server).unwrap().weight = weight);
+    fn reweigh(&mut self, servers: &[u8]) {
+        let weights: Vec<u16> = servers.iter().map(|_| weight(&mut self.dice)).collect();
+        self.follow(|members| {
+            for (server, weight) in servers.iter().zip(weights) {
+                members.get_mut(server).unwrap().weight = weight;
+            }
+        });
     }
 
     fn announce(&mut self, server: u8) {
@@ -252,15 +256,13 @@ impl World {
     /// Whether there is another server that takes new clients.
     fn is_spare(&self, server: u8) -> bool {
         let active = self.operator.roll.active();
-        active.iter().any(|(other, weight)| *other != server && *weight > 0)
+        active.iter().any(|(other, _)| *other != server)
     }
 
     /// Any server that takes new clients.
     pub(crate) fn any_active(&mut self) -> u8 {
         let active = self.operator.roll.active();
-        let weighty: Vec<u8> =
-            active.iter().filter(|(_, weight)| *weight > 0).map(|(server, _)| *server).collect();
-        weighty[self.dice.index(weighty.len())]
+        active[self.dice.index(active.len())].0
     }
 
     fn mourn(&mut self, server: u8) {

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use dataplane::fleet::{ROWS, Table};
 use dataplane::testing::fleet;
+use shm::limits::PAST_MAX;
 use shm::message::{self, Fleet, MemberState, Past};
 
 use super::figures::to_f64;
-
-/// Past generations that servers are told of.
-const PAST: usize = 32;
 
 /// What a member is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +38,8 @@ pub(crate) struct Roll {
 impl Roll {
     /// Who takes new clients.
     pub(crate) fn active(&self) -> Vec<(u8, u16)> {
-        let active = self.members.iter().filter(|(_, member)| member.duty == Duty::Active);
+        let takes = |member: &Member| member.duty == Duty::Active && member.weight > 0;
+        let active = self.members.iter().filter(|(_, member)| takes(member));
         active.map(|(server, member)| (*server, member.weight)).collect()
     }
 
@@ -66,26 +65,22 @@ impl Roll {
         Fleet { generation: self.generation, members, past }
     }
 
-    /// The next membership. Of those before, servers have to know each once, and only what it gave to members that are
-    /// still there: without the others every row that was not theirs had the same owner.
+    /// The next membership. Of those before, servers have to know each set of weights once.
     pub(crate) fn follow(&mut self, change: impl FnOnce(&mut BTreeMap<u8, Member>)) {
-        if self.generation > 0 {
-            self.past.insert(0, (self.generation, self.active()));
+        let before = self.active();
+        change(&mut self.members);
+        let after = self.active();
+        if before != after && !before.is_empty() {
+            self.past.insert(0, (self.generation, before));
         }
         self.generation += 1;
-        change(&mut self.members);
-        let is_there =
-            |server: &u8| self.members.get(server).is_some_and(|member| member.duty != Duty::Down);
-        let mut seen = vec![self.active()];
-        for (_, weights) in &mut self.past {
-            weights.retain(|(server, _)| is_there(server));
-        }
+        let mut seen = vec![after];
         self.past.retain(|(_, weights)| {
-            let is_new = !seen.contains(weights) && weights.iter().any(|(_, weight)| *weight > 0);
+            let is_new = !seen.contains(weights);
             seen.push(weights.clone());
             is_new
         });
-        self.past.truncate(PAST);
+        assert!(self.past.len() <= PAST_MAX, "a run stays within what servers remember");
     }
 }
 

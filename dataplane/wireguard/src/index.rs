@@ -140,15 +140,22 @@ impl Permutation {
                 for (place, index) in places.iter_mut().zip(indices) {
                     *place = self.place(*index);
                 }
-                continue;
+            } else if indices.len() <= LANES / 2 {
+                self.places_in_lanes::<{ LANES / 2 }>(indices, places);
+            } else {
+                self.places_in_lanes::<LANES>(indices, places);
             }
-            let mut lanes = [0; LANES];
-            for (lane, index) in lanes.iter_mut().zip(indices) {
-                *lane = *index;
-            }
-            for (place, packed) in places.iter_mut().zip(self.decrypt_lanes(&lanes)) {
-                *place = self.layout.unpack(packed);
-            }
+        }
+    }
+
+    /// At most `N` of them.
+    fn places_in_lanes<const N: usize>(&self, indices: &[u32], places: &mut [Place]) {
+        let mut lanes = [0; N];
+        for (lane, index) in lanes.iter_mut().zip(indices) {
+            *lane = *index;
+        }
+        for (place, packed) in places.iter_mut().zip(self.decrypt_lanes(&lanes)) {
+            *place = self.layout.unpack(packed);
         }
     }
 
@@ -172,7 +179,7 @@ impl Permutation {
 
     /// Rounds outside, lanes inside, over arrays of fixed length: the compiler turns each inner
     /// loop into a handful of vector instructions.
-    fn decrypt_lanes(&self, blocks: &[u32; LANES]) -> [u32; LANES] {
+    fn decrypt_lanes<const N: usize>(&self, blocks: &[u32; N]) -> [u32; N] {
         let mut xs = blocks.map(|block| half(block >> 16));
         let mut ys = blocks.map(half);
         for key in self.round_keys.iter().rev() {
@@ -181,7 +188,7 @@ impl Permutation {
                 *x = (*x ^ key).wrapping_sub(*y).rotate_left(7);
             }
         }
-        let mut plain = [0; LANES];
+        let mut plain = [0; N];
         for ((plain, x), y) in plain.iter_mut().zip(xs).zip(ys) {
             *plain = u32::from(x) << 16 | u32::from(y);
         }
