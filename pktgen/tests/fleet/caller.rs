@@ -1,5 +1,5 @@
 //! A client that sends its id, as boringtun with the id written into the reserved octets: it pings without a pause, goes
-//! on from another port again and again, and notes who has answered, and when.
+//! on from another port and with another session again and again, and notes who has answered, and when.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// So many pings from one port.
 const PINGS_PER_PORT: u16 = 40;
+/// So many in one session, which then is renewed as if it were old.
+const PINGS_PER_SESSION: u16 = 50;
 
 /// What has become of one ping.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,7 @@ pub(crate) struct Way<'a> {
 
 /// A caller in a thread of its own.
 pub(crate) struct Caller {
+    begin: Instant,
     pings: Pings,
     is_done: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -58,6 +61,7 @@ impl Caller {
 
     /// Connects as inner host `host`, and begins.
     pub(crate) fn start(way: &Way<'_>, keys: &Keys, host: u8) -> Self {
+        let begin = Instant::now();
         let first_port = 20_000 + 100 * u16::from(host);
         let local =
             move |address: &str, port: u16| format!("{address}:{}", first_port + port % 100);
@@ -74,10 +78,13 @@ impl Caller {
                 if number % PINGS_PER_PORT == PINGS_PER_PORT - 1 && !is_waiting(&own) {
                     peer.rebind(&place, &local(&address, 1 + number / PINGS_PER_PORT));
                 }
+                if number % PINGS_PER_SESSION == PINGS_PER_SESSION - 1 {
+                    peer.initiate();
+                }
                 ping(&mut peer, (host, number), &own);
             }
         });
-        Self { pings, is_done, thread: Some(thread) }
+        Self { begin, pings, is_done, thread: Some(thread) }
     }
 
     fn pings(&self) -> Vec<Ping> {
@@ -89,10 +96,16 @@ impl Caller {
         Some(self.pings().iter().rev().find_map(|ping| ping.answered)?.server)
     }
 
-    /// How many were not answered, of those that could have been by now.
-    pub(crate) fn lost(&self) -> usize {
-        let is_lost = |ping: &&Ping| ping.answered.is_none() && ping.sent.elapsed() > PATIENCE;
+    /// How many pings since then were not answered, of those that could have been by now.
+    pub(crate) fn lost_since(&self, moment: Instant) -> usize {
+        let is_over = |ping: &Ping| ping.sent > moment && ping.sent.elapsed() > PATIENCE;
+        let is_lost = |ping: &&Ping| ping.answered.is_none() && is_over(ping);
         self.pings().iter().filter(is_lost).count()
+    }
+
+    /// When it has begun.
+    pub(crate) fn begin(&self) -> Instant {
+        self.begin
     }
 
     /// Everybody who has answered, in order, each once in a row.

@@ -1,5 +1,5 @@
-//! What moves while a test does something else: clients go from port to port and from address to address, and the router
-//! sends every flow elsewhere.
+//! What moves while a test does something else: clients go from port to port and from address to address and
+//! renew their sessions, and the router sends every flow elsewhere.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,9 +8,6 @@ use super::router::Router;
 use super::stock::Stock;
 
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// One of so many moves is to another address, the others to another port.
-const ROAMS_ONE_IN: usize = 3;
 
 /// Runs `rest`, and moves these clients until it is over.
 pub(crate) fn during<T>(router: &Router, clients: &[Stock<'_>], rest: impl FnOnce() -> T) -> T {
@@ -37,10 +34,10 @@ fn keep_moving(router: &Router, clients: &[Stock<'_>], is_over: &AtomicBool) {
             if is_over.load(Ordering::Relaxed) {
                 return;
             }
-            if turn % ROAMS_ONE_IN == ROAMS_ONE_IN - 1 {
-                client.roam();
-            } else {
-                client.rebind();
+            match turn % 3 {
+                0 => client.rebind(),
+                1 => client.renew(),
+                _ => client.roam(),
             }
             router.shuffle();
             std::thread::sleep(PAUSE);

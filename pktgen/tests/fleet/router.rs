@@ -91,7 +91,6 @@ impl Router {
 
     /// Spreads the anycast addresses over host 1 of these subnets.
     pub(crate) fn spread(&self, servers: &[Subnet]) {
-        *self.servers.lock().unwrap_or_else(PoisonError::into_inner) = servers.to_vec();
         for server in servers {
             let port = port(*server);
             for (id, via) in
@@ -100,6 +99,7 @@ impl Router {
                 self.namespace.run(&format!("ip nexthop replace id {id} via {via} dev {port}"));
             }
         }
+        *self.servers.lock().unwrap_or_else(PoisonError::into_inner) = servers.to_vec();
         self.shuffle();
         self.namespace.run(&format!("ip route replace 192.0.2.1/32 nhid {GROUP}"));
         self.namespace.run(&format!("ip route replace 2001:db8::1/128 nhid {}", V6 + GROUP));

@@ -127,7 +127,10 @@ impl Server {
             control.stop();
         }
         if let Some(dataplane) = self.dataplane.take() {
-            dataplane.stop();
+            let counters = dataplane.stop();
+            let drops =
+                counters.iter().filter(|(name, count)| name.starts_with("drop.") && **count > 0);
+            println!("server {}: {:?}", self.number, drops.collect::<Vec<_>>());
         }
     }
 }

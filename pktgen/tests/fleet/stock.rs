@@ -1,5 +1,5 @@
-//! A client as everybody has it, Debian's wireguard-go: it sends no id, changes its address and port, and carries TCP
-//! streams meanwhile.
+//! A client as everybody has it, Debian's wireguard-go: it sends no id, changes its address and port, renews its
+//! session, and carries TCP streams meanwhile.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -59,6 +59,12 @@ impl<'a> Stock<'a> {
         voice.args(["-n", "-q", "-i", "0.1", "10.7.0.1"]);
         let voice = Process::start("ping", voice);
         Self { place, subnet, wireguard, ports, hosts, _voice: voice, streams }
+    }
+
+    /// Loses its session and begins another one, as a laptop that has slept for a while.
+    pub(crate) fn renew(&self) {
+        self.place.run("ip link set wg0 down");
+        self.place.run("ip link set wg0 up");
     }
 
     /// New streams beside its first ones.

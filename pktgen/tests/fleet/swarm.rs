@@ -30,7 +30,7 @@ impl Swarm {
              gateways = [\"{v4}\", \"{v6}\"]\n\
              [clients]\ncount = {CLIENTS}\naddresses = [\"{}+40\", \"{}+40\"]\n\
              inner = [\"10.8.0.1\", \"fd00:8::1\"]\nconnects_per_sec = 100\nclient_id = 70000\n\
-             [roam]\nkind = \"port\"\nmean_secs = 3\n\
+             [roam]\nkind = \"port\"\nmean_secs = 3\n[reconnect]\nmean_secs = 4\n\
              [traffic]\nkind = \"echo\"\nto = \"clients\"\nsizes = [100, 600, 1400]\nrate = \"{RATE}pps\"\n\
              [run]\nconnect_secs = 60\ndrain_secs = 2\nsecs = 600\nloss_allowed = 0.0\n",
             server.public_text(),
@@ -74,10 +74,11 @@ impl Run {
         let (code, text) = end(self.0, 60);
         let report = report(&text);
         println!(
-            "swarm: {} of {} packets missing, {} sessions of {CLIENTS} clients, {} moves",
+            "swarm: {} of {} packets missing, {} sessions of {CLIENTS} clients who began {} more, {} moves",
             number(&report, "/sums/missing"),
             number(&report, "/sums/sent"),
             number(&report, "/tally/sessions"),
+            number(&report, "/tally/reconnects"),
             number(&report, "/tally/moves"),
         );
         (code, report)

@@ -21,6 +21,12 @@ pub(crate) fn go_on<'a>(streams: impl IntoIterator<Item = &'a Stream>) {
     });
 }
 
+/// Every ping that could have been answered was.
+pub(crate) fn nothing_is_lost(caller: &Caller) {
+    let lost = caller.lost_since(caller.begin());
+    assert_eq!(lost, 0, "pings lost by a caller that was answered by {:?}", caller.servers());
+}
+
 /// Whether anything comes back within a second and a half.
 pub(crate) fn went_on(streams: &[Stream]) -> bool {
     let octets = || streams.iter().map(Stream::octets).sum::<u64>();
@@ -54,8 +60,8 @@ impl<'a> Watch<'a> {
         let rounds: Vec<_> = streams().map(Stream::longest_round_ms).collect();
         self.say(&format!("{what}; longest rounds of the streams {rounds:?} ms"));
         for caller in crowds.iter().copied().flatten() {
-            let (lost, servers) = (caller.lost(), caller.servers());
-            assert!(lost == 0 && servers.len() == 1, "{what}: {lost} lost, answers by {servers:?}");
+            nothing_is_lost(caller);
+            assert_eq!(caller.servers().len(), 1, "{what}: answers by {:?}", caller.servers());
         }
     }
 }
