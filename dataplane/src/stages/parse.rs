@@ -128,7 +128,7 @@ fn sealed(frame: &mut Frame<'_>, port: u8) -> Result<(), Fate> {
         _ => (v6(at(8)), v6(at(24)), class(octets)),
     };
     let source = at(offset.into()).first_chunk().copied().unwrap_or_default();
-    let note = &mut frame.note;
+    let note = &mut *frame.note;
     let remote_port = u16::from_be_bytes(source);
     note.endpoint = Endpoint { remote, local, remote_port, port };
     note.tos = tos;
@@ -186,6 +186,8 @@ fn carried(
     let source = frame.read_ip().map_err(broken)?;
     frame.set_len(frame.note.ip.len.into())?;
     if is_inner {
+        // Marked where it is routed: who hands it over needs it as it came.
+        frame.note.tos = outer_tos;
         frame.note.kind = Kind::Inner;
         return Ok(());
     }

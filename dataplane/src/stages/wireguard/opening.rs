@@ -238,7 +238,7 @@ fn unwrap_inner(
 }
 
 /// The outer path met congestion: so says the inner packet from now on (RFC 6040 4.2).
-fn mark_congestion(frame: &mut Frame<'_>) -> Result<(), Fate> {
+pub(in crate::stages) fn mark_congestion(frame: &mut Frame<'_>) -> Result<(), Fate> {
     let tos = ecn::decap(frame.note.tos, frame.note.ip.tos)
         .map_err(|_| drop(DropReason::WireguardEcn))?;
     frame.note.ip.tos = tos;
