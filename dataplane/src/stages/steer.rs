@@ -236,6 +236,10 @@ fn foreign(frame: &mut Frame<'_>, passage: Passage) -> Result<(), Fate> {
     let client_id = frame.note.client_id;
     put_client_id(frame.data_mut(), client_id);
     frame.push(usize::from(frame.note.ip.payload_offset) + udp::HEADER_LEN)?;
+    if frame.note.passage.is_some() {
+        // The station that sent it here is no client's.
+        frame.forget_link();
+    }
     frame.note.kind = Kind::Foreign;
     frame.note.passage = Some(passage);
     Ok(())
