@@ -185,13 +185,11 @@ impl Note {
     pub fn tag(&self) -> u64 {
         // What was verified here, by the device or by us, is not verified again.
         let tag = self.entry.tag(true);
-        match self.entry {
-            Entry::Sealed(_) => {
-                let headers = self.ip.payload_offset & HEADERS_MASK;
-                tag | u64::from(headers) << HEADERS_SHIFT | u64::from(self.slot) << SLOT_SHIFT
-            }
-            _ => tag,
+        if !matches!(self.entry, Entry::Sealed(_)) {
+            return tag;
         }
+        let headers = self.ip.payload_offset & HEADERS_MASK;
+        tag | u64::from(headers) << HEADERS_SHIFT | u64::from(self.slot) << SLOT_SHIFT
     }
 
     /// Begins a note anew by the tag of a packet from another worker.
