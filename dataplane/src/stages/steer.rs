@@ -178,6 +178,9 @@ fn orphaned(frame: &mut Frame<'_>, steering: &mut Steering<'_>, now: Instant) ->
     let came = frame.note.passage.filter(|came| came.step != Step::Direct);
     let passage = onward(steering.fleet.walk(id, came, now))?;
     if let Some(passage) = passage {
+        if came.is_none() && !steering.prompts.may_walk(id, frame.note.endpoint, now) {
+            return Err(drop(DropReason::SteerDeadSession));
+        }
         return foreign(frame, passage);
     }
     if !steering.fleet.holdings.is_held(id, now) {
