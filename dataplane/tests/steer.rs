@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
-use dataplane::limits::{COUNTERS_INTERVAL, JOBS_UNDER_LOAD};
+use dataplane::limits::{COUNTERS_INTERVAL, JOBS_UNDER_LOAD, PROMPT_INTERVAL, PROMPTS_BURST};
 use dataplane::testing::client::Options;
 use dataplane::testing::fleet;
 use dataplane::testing::packets::{self, Ip};
@@ -225,6 +225,27 @@ fn a_server_that_was_started_again_calls_its_clients_when_they_speak() {
 }
 
 #[test]
+fn a_server_that_was_started_again_calls_also_whose_slot_another_has_taken() {
+    let mut link = Link::new(2, 1);
+    link.tell(&[MemberState::Active; SERVERS]);
+    (0..2).for_each(|client| {
+        link.join(Options { client_id: Some(id(client)), ..Options::default() }, false);
+    });
+    let owner = link.owner(0);
+    let mut states = [MemberState::Draining { deadline: None }; SERVERS];
+    states[owner] = MemberState::Active;
+    link.tell(&states);
+    assert!(link.reaches(0, owner));
+    link.start_again(owner);
+    assert!(link.reaches(1, owner), "it has the first slot now");
+    link.wait(SECOND);
+    link.send(0, &Ip::new(site::inner_v4(0), site::LOCAL_V4).echo(1, b"lost"));
+    assert_eq!(link.clients[0].tally.answered, 1, "the server has called");
+    assert!(link.reaches(0, owner) && link.reaches(1, owner));
+    link.close();
+}
+
+#[test]
 fn a_client_that_servers_keep_alive_is_called_by_its_owner_alone() {
     let mut link = Link::with(Peers { count: 4, persistent: 25 }, 1);
     (0..4).for_each(|_| link.join(Options::default(), false));
@@ -283,6 +304,36 @@ fn nobody_is_called_in_the_name_of_a_client_that_has_a_session() {
     assert!((0..SERVERS).all(|server| link.totals(server).prompts == 0));
     assert_eq!(link.totals(owner).dropped(DropReason::SteerDeadSession), 1);
     assert!(link.reaches(0, owner));
+    link.close();
+}
+
+#[test]
+fn one_packet_of_a_lost_session_looks_for_its_client_whatever_comes() {
+    let (mut link, owner, landing) = astray(with_id(), false, 1);
+    assert!(link.reaches(0, owner));
+    let gone = (owner + 2) % SERVERS;
+    let mut states = [MemberState::Active; SERVERS];
+    states[gone] = MemberState::Down;
+    link.tell(&states);
+    let forged = link.sealed_for(gone, id(0));
+    let before = link.totals(landing).passed_on;
+    for _ in 0..100 {
+        link.servers[landing].put(WIRE, &forged);
+    }
+    link.settle();
+    assert_eq!(link.totals(landing).passed_on - before, 1);
+    link.wait(PROMPT_INTERVAL);
+    link.servers[landing].put(WIRE, &forged);
+    link.settle();
+    assert_eq!(link.totals(landing).passed_on - before, 2);
+    // Nor do more than so many if each is in another name.
+    for number in 0..4 * PROMPTS_BURST {
+        let [a, b, ..] = number.to_le_bytes();
+        let forged = link.sealed_for(gone, ClientId([a, b, 9]));
+        link.servers[landing].put(WIRE, &forged);
+        link.settle();
+    }
+    assert!(link.totals(landing).passed_on - before <= 2 + u64::from(PROMPTS_BURST));
     link.close();
 }
 
