@@ -6,7 +6,8 @@ use std::time::Duration;
 /// Frames of one turn: enough to amortise a turn and to fill vector lanes, few enough to stay in L1/L2.
 pub const BURST_LEN_MAX: usize = 64;
 
-/// Room before a packet in its buffer: Ethernet with a tag, IPv6, UDP and the data header are 82 octets.
+/// Room before a packet in its buffer: Ethernet with a tag, IPv6, UDP and the data header are 82 octets; an initiation that
+/// was looked at here and goes to another server takes IPv6 and UDP, the fleet's headers, and Ethernet with a tag, 126.
 pub const HEADROOM: usize = 128;
 
 /// Octets of packet and tailroom in a buffer: a full Ethernet frame, padding, tag and the AEAD's slack.

@@ -4,11 +4,15 @@
 #[cfg(test)]
 #[path = "steer/link.rs"]
 mod link;
+#[cfg(test)]
+#[path = "steer/way.rs"]
+mod way;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
-use dataplane::limits::{COUNTERS_INTERVAL, JOBS_UNDER_LOAD};
+use dataplane::limits::{COUNTERS_INTERVAL, JOBS_UNDER_LOAD, PROMPT_INTERVAL, PROMPTS_BURST};
 use dataplane::testing::client::Options;
 use dataplane::testing::fleet;
 use dataplane::testing::packets::{self, Ip};
@@ -16,7 +20,6 @@ use dataplane::testing::server::{LOCAL, Place, WIRE};
 use dataplane::testing::site;
 use link::{Link, Peers, SERVERS};
 use shm::message::{Event, MemberState};
-use wire::{icmp, ipv4, ipv6, udp};
 use wireguard::message::{ClientId, INITIATION_LEN};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,7 +37,7 @@ fn astray(options: Options, is_v6: bool, workers: usize) -> (Link, usize, usize)
     link.join(options, is_v6);
     let owner = link.owner(0);
     let landing = (owner + 1) % SERVERS;
-    link.lands(0, landing);
+    link.landing = vec![landing];
     (link, owner, landing)
 }
 
@@ -151,6 +154,39 @@ fn a_server_that_is_emptied_gives_up_its_clients_at_the_deadline_and_counts_them
 }
 
 #[test]
+fn an_id_that_was_given_up_stays_with_the_server_that_took_it() {
+    let deadline = |link: &Link| Some(dataplane::testing::unix(link.now) + SECOND * 5);
+    for down in [false, true] {
+        let (mut link, owner, _) = astray(with_id(), false, 1);
+        assert!(link.reaches(0, owner));
+        // The keeper's turns, with which time goes by.
+        let _regions = link.servers[owner].open_border();
+        let mut states = [MemberState::Active; SERVERS];
+        states[owner] = if down {
+            MemberState::Down
+        } else {
+            MemberState::Draining { deadline: deadline(&link) }
+        };
+        link.tell(&states);
+        link.wait(SECOND * 6);
+        let heir = link.owner(0);
+        link.landing[0] = heir;
+        link.clients[0].restart(link.now);
+        assert!(link.reaches(0, heir));
+        // The operator has changed his mind, or the server was not dead.
+        link.tell(&[MemberState::Active; SERVERS]);
+        assert_eq!(link.owner(0), owner);
+        link.wait(SECOND);
+        link.clients[0].restart(link.now);
+        assert!(
+            link.reaches(0, heir),
+            "down: {down}; its session is there, and nothing at its owner"
+        );
+        link.close();
+    }
+}
+
+#[test]
 fn a_client_whose_server_died_is_called_at_once_by_its_new_owner() {
     let (mut link, owner, _) = astray(with_id(), false, 1);
     assert!(link.reaches(0, owner));
@@ -186,6 +222,27 @@ fn a_server_that_was_started_again_calls_its_clients_when_they_speak() {
         assert_eq!(link.totals(owner).prompts, 1);
         link.close();
     }
+}
+
+#[test]
+fn a_server_that_was_started_again_calls_also_whose_slot_another_has_taken() {
+    let mut link = Link::new(2, 1);
+    link.tell(&[MemberState::Active; SERVERS]);
+    (0..2).for_each(|client| {
+        link.join(Options { client_id: Some(id(client)), ..Options::default() }, false);
+    });
+    let owner = link.owner(0);
+    let mut states = [MemberState::Draining { deadline: None }; SERVERS];
+    states[owner] = MemberState::Active;
+    link.tell(&states);
+    assert!(link.reaches(0, owner));
+    link.start_again(owner);
+    assert!(link.reaches(1, owner), "it has the first slot now");
+    link.wait(SECOND);
+    link.send(0, &Ip::new(site::inner_v4(0), site::LOCAL_V4).echo(1, b"lost"));
+    assert_eq!(link.clients[0].tally.answered, 1, "the server has called");
+    assert!(link.reaches(0, owner) && link.reaches(1, owner));
+    link.close();
 }
 
 #[test]
@@ -251,6 +308,36 @@ fn nobody_is_called_in_the_name_of_a_client_that_has_a_session() {
 }
 
 #[test]
+fn one_packet_of_a_lost_session_looks_for_its_client_whatever_comes() {
+    let (mut link, owner, landing) = astray(with_id(), false, 1);
+    assert!(link.reaches(0, owner));
+    let gone = (owner + 2) % SERVERS;
+    let mut states = [MemberState::Active; SERVERS];
+    states[gone] = MemberState::Down;
+    link.tell(&states);
+    let forged = link.sealed_for(gone, id(0));
+    let before = link.totals(landing).passed_on;
+    for _ in 0..100 {
+        link.servers[landing].put(WIRE, &forged);
+    }
+    link.settle();
+    assert_eq!(link.totals(landing).passed_on - before, 1);
+    link.wait(PROMPT_INTERVAL);
+    link.servers[landing].put(WIRE, &forged);
+    link.settle();
+    assert_eq!(link.totals(landing).passed_on - before, 2);
+    // Nor do more than so many if each is in another name.
+    for number in 0..4 * PROMPTS_BURST {
+        let [a, b, ..] = number.to_le_bytes();
+        let forged = link.sealed_for(gone, ClientId([a, b, 9]));
+        link.servers[landing].put(WIRE, &forged);
+        link.settle();
+    }
+    assert!(link.totals(landing).passed_on - before <= 2 + u64::from(PROMPTS_BURST));
+    link.close();
+}
+
+#[test]
 fn an_icmp_error_about_a_message_comes_to_the_server_that_has_the_client() {
     for is_v6 in [false, true] {
         let (mut link, owner, landing) = astray(with_id(), is_v6, 1);
@@ -263,8 +350,7 @@ fn an_icmp_error_about_a_message_comes_to_the_server_that_has_the_client() {
             client.port(),
             &[4, a, b, c, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0],
         );
-        let router: std::net::IpAddr =
-            if is_v6 { site::GATEWAY_V6.into() } else { site::GATEWAY_V4.into() };
+        let router: IpAddr = if is_v6 { site::GATEWAY_V6.into() } else { site::GATEWAY_V4.into() };
         let error = Ip::new(router, server.ip()).error(&quoted);
         link.servers[landing].put(WIRE, &packets::from_gateway(&error));
         link.settle();
@@ -283,58 +369,6 @@ fn an_icmp_error_about_a_message_comes_to_the_server_that_has_the_client() {
 }
 
 #[test]
-fn a_client_is_told_when_its_packets_do_not_fit_the_way_to_its_server() {
-    for is_v6 in [false, true] {
-        let (mut link, owner, landing) = astray(with_id(), is_v6, 1);
-        assert!(link.reaches(0, owner));
-        let client = link.clients[0].address;
-        let server = site::server(client.ip());
-        let sealed = link.sealed_message(owner, id(0), 1440);
-        let packet = Ip::new(client.ip(), server.ip()).udp(client.port(), server.port(), &sealed);
-        link.servers[landing].put(WIRE, &packets::from_gateway(&packet));
-        link.settle();
-        let strays = link.strays(landing);
-        let (outline, error) =
-            strays.iter().find_map(|(_, octets)| packets::packet_in(octets)).unwrap();
-        assert_eq!((outline.source, outline.destination), (server.ip(), client.ip()));
-        let message = &error[outline.payload_offset..];
-        // The way is 1500 octets wide, and its headers take 40.
-        let mtu = if is_v6 {
-            let to = (site::SERVER_V6, client.ip());
-            let std::net::IpAddr::V6(client) = to.1 else { unreachable!("it has IPv6") };
-            icmp::v6::parse(to.0, client, message).unwrap().mtu_v6()
-        } else {
-            icmp::v4::parse(message).unwrap().mtu_v4().map(u32::from)
-        };
-        assert_eq!(mtu, Some(1460));
-        assert!(message.windows(64).any(|part| packet.starts_with(part)), "it quotes the packet");
-        assert_eq!(link.totals(owner).passed_here, link.totals(landing).passed_on);
-        link.close();
-    }
-}
-
-#[test]
-fn inner_packets_are_small_enough_for_the_way_between_servers() {
-    let (mut link, owner, landing) = astray(with_id(), false, 1);
-    assert!(link.reaches(0, owner));
-    let inner_mtu = 1500 - 60 - 80;
-    let headers = ipv4::HEADER_LEN + udp::HEADER_LEN;
-    let packet =
-        |len: usize| Ip::new(site::BEHIND_V4, site::inner_v4(0)).udp(1, 2, &vec![7; len - headers]);
-    link.servers[landing].put(LOCAL, &packets::from_local(&packet(inner_mtu)));
-    link.settle();
-    assert_eq!(link.clients[0].inbox.pop(), Some(packet(inner_mtu)));
-    link.servers[landing].put(LOCAL, &packets::from_local(&packet(inner_mtu + 1)));
-    link.settle();
-    assert!(link.clients[0].inbox.is_empty());
-    let answer = link.strays(landing);
-    let (outline, error) = answer.iter().find_map(|(_, frame)| packets::packet_in(frame)).unwrap();
-    let mtu = icmp::v4::parse(&error[outline.payload_offset..]).unwrap().mtu_v4();
-    assert_eq!(mtu.map(usize::from), Some(inner_mtu));
-    link.close();
-}
-
-#[test]
 fn a_cookie_that_the_owner_asks_for_reaches_the_client_by_the_owners_own_way() {
     let (mut link, owner, _) = astray(with_id(), false, 1);
     // What others have sent fills the owner's threads, and is never worked on.
@@ -347,20 +381,6 @@ fn a_cookie_that_the_owner_asks_for_reaches_the_client_by_the_owners_own_way() {
     assert_eq!(to_client.len(), 1, "the cookie");
     let (server, octets) = &to_client[0];
     assert_eq!((*server, octets[0]), (owner, wireguard::message::COOKIE_REPLY));
-}
-
-#[test]
-fn congestion_between_servers_reaches_the_inner_packet() {
-    let (mut link, owner, _) = astray(with_id(), false, 1);
-    assert!(link.reaches(0, owner));
-    link.congested = true;
-    let inner = Ip { tos: 0b10, ..Ip::new(site::inner_v4(0), site::LOCAL_V4) }.echo(1, b"ecn");
-    link.tos = 0b10;
-    link.send(0, &inner);
-    let delivered = link.strays(owner);
-    let (_, packet) = delivered.iter().find_map(|(_, octets)| packets::packet_in(octets)).unwrap();
-    assert_eq!(ipv4::parse(packet).unwrap().tos, 0b11);
-    assert_eq!(ipv6::HEADER_LEN, 40);
 }
 
 #[test]

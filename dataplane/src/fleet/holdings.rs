@@ -44,9 +44,18 @@ impl Holdings {
         is_later(until, now) && !self.is_closed()
     }
 
-    /// Gives everything up, or takes it back: the end of a drain's time.
-    pub fn close(&self, closed: bool) {
-        self.closed.store(closed, Ordering::Relaxed);
+    /// Gives everything up, as at the end of a drain's time. Whoever comes from now on is not held either.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins anew with nothing: what was given up may be held by another server since then, and is not taken back.
+    pub fn open(&self) {
+        // What was never touched is not touched now.
+        for place in self.until.iter().filter(|until| until.load(Ordering::Relaxed) != 0) {
+            place.store(0, Ordering::Relaxed);
+        }
+        self.closed.store(false, Ordering::Relaxed);
     }
 
     /// Whether everything was given up.
@@ -104,11 +113,13 @@ mod tests {
         }
         let count = || (0..).map_while(|step| holdings.count(step * COUNT_STEP, now)).sum::<u64>();
         assert_eq!(count(), 4);
-        holdings.close(true);
+        holdings.close();
         assert!(!holdings.is_held(ClientId([9, 9, 9]), now));
         assert_eq!(count(), 0);
-        holdings.close(false);
-        assert_eq!(count(), 4);
+        holdings.open();
+        assert_eq!(count(), 0, "others may have it");
+        holdings.hold(ClientId([9, 9, 9]), now + SECOND);
+        assert_eq!(count(), 1);
     }
 
     #[test]

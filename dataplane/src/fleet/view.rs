@@ -1,7 +1,7 @@
 //! One server's view of the fleet: members and the ways to them, the owner table, and who owned each row before.
 //! Built aside by the keeper, read-only afterwards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub struct View {
     mtu: usize,
     deadline: Option<Duration>,
     is_draining: bool,
+    is_down: bool,
 }
 
 /// What can be known of the server that an index names.
@@ -127,6 +128,8 @@ impl View {
     ) -> Result<Self, Obstacle> {
         let me = told.members.iter().find(|member| member.server == own);
         let me = me.ok_or(Obstacle::NotAMember)?;
+        // What may be refused comes before what is built and kept.
+        let (senders, paths) = ways(told, me, site)?;
         let table = tables.owners(keys.table, &weights(told)).ok_or(Obstacle::Members)?;
         let past: Vec<_> =
             told.past.iter().filter_map(|past| tables.owners(keys.table, &past.weights)).collect();
@@ -135,7 +138,6 @@ impl View {
             members.filter(|member| member.state != MemberState::Down).any(|m| m.server == server)
         };
         let before = Before::new(&table, &past, alive);
-        let (senders, paths) = ways(told, me, site)?;
         let was = told.past.iter().flat_map(|past| past.weights.iter().map(|(server, _)| *server));
         let mut known = vec![false; SERVERS];
         for server in was.chain(told.members.iter().map(|member| member.server)) {
@@ -160,6 +162,7 @@ impl View {
                 MemberState::Active | MemberState::Down => None,
             },
             is_draining: matches!(me.state, MemberState::Draining { .. }),
+            is_down: me.state == MemberState::Down,
         })
     }
 
@@ -255,6 +258,11 @@ impl View {
         self.is_draining
     }
 
+    /// Whether this server is thought to be gone, and its sessions with it.
+    pub const fn is_down(&self) -> bool {
+        self.is_down
+    }
+
     /// When this server gives up what it still holds, since the epoch.
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
@@ -278,7 +286,11 @@ fn ways(told: &message::Fleet, me: &Member, site: &Site) -> Result<Ways, Obstacl
     // Addresses are the operator's, so the hash needs no secret.
     let mut senders = crate::table::Table::new(2 * SERVERS, 0);
     let mut paths = vec![None; SERVERS];
+    let mut numbers = HashSet::new();
     for member in &told.members {
+        if !numbers.insert(member.server) {
+            return Err(Obstacle::Members);
+        }
         for address in addresses(member) {
             let taken = senders.insert(Address::from(address).bits(), member.server);
             if !matches!(taken, Ok(None)) {
@@ -289,9 +301,7 @@ fn ways(told: &message::Fleet, me: &Member, site: &Site) -> Result<Ways, Obstacl
         if member.server == me.server || member.state == MemberState::Down {
             continue;
         }
-        if place.replace(way(me, member, site).ok_or(Obstacle::MemberAddress)?).is_some() {
-            return Err(Obstacle::Members);
-        }
+        *place = Some(way(me, member, site).ok_or(Obstacle::MemberAddress)?);
     }
     Ok((senders, paths.into_boxed_slice()))
 }
@@ -317,5 +327,74 @@ impl Tables {
         let view = View::new(told, own, keys, site, self)?;
         self.forget_others(told);
         Ok(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::path::Path;
+
+    use shm::message::{Fleet, Past};
+    use wireguard::secret::Secret;
+
+    use super::*;
+    use crate::config::Config;
+
+    const OWN: u8 = 1;
+    const ACTIVE: MemberState = MemberState::Active;
+
+    fn site() -> Site {
+        let text = "private_key = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\nlisten_port = 51820\n\
+                    workers = [0]\n[[port]]\nname = \"wan\"\ndevice = \"memory0\"\n\
+                    addresses = [\"10.0.0.1/24\", \"10.0.0.11/24\"]";
+        let config = Config::parse(text, Path::new("test.toml")).unwrap();
+        Site::new(&config, &[[2, 0, 0, 0, 0, 1]], None)
+    }
+
+    fn member(server: u8, address: u8, state: MemberState) -> Member {
+        let v4 = Some(Ipv4Addr::new(10, 0, 0, address));
+        Member { server, weight: 1, state, v4, v6: None }
+    }
+
+    fn told(members: Vec<Member>) -> Fleet {
+        Fleet { generation: 2, members, past: Vec::new() }
+    }
+
+    fn view(told: &Fleet, tables: &mut Tables) -> Result<View, Obstacle> {
+        let keys = Arc::new(Keys::new(&Secret::new([7; 32])));
+        tables.view(told, (OWN, 1500), &keys, &site())
+    }
+
+    #[test]
+    fn no_two_members_have_one_number_or_one_address_whatever_their_states() {
+        let own = member(OWN, 1, ACTIVE);
+        for others in [
+            vec![member(OWN, 11, ACTIVE)],
+            vec![member(2, 2, ACTIVE), member(2, 3, MemberState::Down)],
+            vec![member(2, 2, MemberState::Down), member(2, 3, ACTIVE)],
+            vec![member(2, 2, ACTIVE), member(3, 2, MemberState::Down)],
+            vec![member(2, 1, ACTIVE)],
+        ] {
+            let told = told([vec![own.clone()], others].concat());
+            let refused = view(&told, &mut Tables::default()).err();
+            assert_eq!(refused, Some(Obstacle::Members), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_membership_that_is_refused_leaves_no_table_behind() {
+        let mut tables = Tables::default();
+        let past = Past { generation: 1, weights: vec![(OWN, 9)] };
+        let good = Fleet { past: vec![past], ..told(vec![member(OWN, 1, ACTIVE)]) };
+        assert!(view(&good, &mut tables).is_ok());
+        assert_eq!(tables.0.len(), 2);
+        let far = Member { v4: Some(Ipv4Addr::new(192, 0, 2, 1)), ..member(2, 2, ACTIVE) };
+        for weight in 2..10 {
+            let near = Member { weight, ..member(OWN, 1, ACTIVE) };
+            let refused = view(&told(vec![near, far.clone()]), &mut tables).err();
+            assert_eq!(refused, Some(Obstacle::MemberAddress));
+        }
+        assert_eq!(tables.0.len(), 2);
     }
 }

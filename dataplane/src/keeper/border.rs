@@ -127,7 +127,8 @@ impl<M: Memory + Clone> Border<M> {
     /// Control hears how this server sees the fleet, whenever that is something new.
     fn tell_fleet(&mut self, keeper: &mut Keeper, now: Instant) {
         let seen = keeper.fleet_turn(now);
-        if let Some(event) = seen.filter(|_| seen != self.fleet_told) {
+        // Lost, it would not be told again before it changes.
+        if let Some(event) = seen.filter(|_| seen != self.fleet_told && self.events.room() > 0) {
             self.events.tell(&event);
             self.fleet_told = seen;
         }

@@ -72,12 +72,18 @@ impl FleetTables {
         Ok(Membership::Told(Arc::new(view)))
     }
 
-    /// Goes on: a server whose time is over gives up what it holds; one that is to be emptied counts it.
+    /// Goes on: a server whose time is over, or of which all others think that it is down, gives up what it holds; one that
+    /// is to be emptied counts it.
     pub(super) fn turn(&mut self, view: Option<&View>, wall: &WallClock, now: Instant) {
+        let is_past = |deadline| wall.unix(now) >= deadline;
         let is_over =
-            view.and_then(View::deadline).is_some_and(|deadline| wall.unix(now) >= deadline);
+            view.is_some_and(|view| view.is_down() || view.deadline().is_some_and(is_past));
         if is_over != self.holdings.is_closed() {
-            self.holdings.close(is_over);
+            if is_over {
+                self.holdings.close();
+            } else {
+                self.holdings.open();
+            }
             self.counting = Counting::default();
         }
         if view.is_some_and(View::is_draining) {

@@ -186,6 +186,8 @@ fn carried(
     let source = frame.read_ip().map_err(broken)?;
     frame.set_len(frame.note.ip.len.into())?;
     if is_inner {
+        // Marked where it is routed: who hands it over needs it as it came.
+        frame.note.tos = outer_tos;
         frame.note.kind = Kind::Inner;
         return Ok(());
     }

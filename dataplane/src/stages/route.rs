@@ -11,7 +11,7 @@ mod prefixes;
 mod rib;
 mod table;
 
-use wire::{ipv4, ipv6};
+use wire::{ecn, ipv4, ipv6};
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
@@ -20,6 +20,7 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Entry, Frame, Kind};
 use crate::packet::{Address, is_no_source};
 use crate::site::{Site, owner};
+use crate::stages::wireguard::mark_congestion;
 
 pub use icmp::Limits;
 pub use next_hop::NextHop;
@@ -90,6 +91,9 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
             hand_over(frame, number, router).map_err(Refused::Fate)?;
             // Who passed it on has taken its hop.
             let is_new = frame.note.passage.is_none();
+            if !is_new && frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {
+                mark_congestion(frame).map_err(Refused::Fate)?;
+            }
             if is_new && matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) {
                 take_hop(frame)?;
             }
@@ -118,7 +122,7 @@ fn hand_over(frame: &mut Frame<'_>, number: u32, router: &Router<'_>) -> Result<
     if owner == usize::from(router.worker) {
         return Ok(());
     }
-    if frame.note.passage.is_some() && !frame.note.turned {
+    if frame.note.passage.is_some() {
         // Its worker reads it from its first octet, with the header that says how it came.
         frame.rewind();
         return Err(Fate::HandOver(u8::try_from(owner).unwrap_or(u8::MAX)));

@@ -195,6 +195,9 @@ fn orphaned(frame: &mut Frame<'_>, steering: &mut Steering<'_>, now: Instant) ->
     let came = frame.note.passage.filter(|came| came.step != Step::Direct);
     let passage = onward(steering.fleet.walk(id, came, now))?;
     if let Some(passage) = passage {
+        if came.is_none() && !steering.prompts.may_walk(id, frame.note.endpoint, now) {
+            return Err(drop(DropReason::SteerDeadSession));
+        }
         return foreign(frame, passage);
     }
     if !steering.fleet.holdings.is_held(id, now) {
@@ -253,6 +256,10 @@ fn foreign(frame: &mut Frame<'_>, passage: Passage) -> Result<(), Fate> {
     let client_id = frame.note.client_id;
     put_client_id(frame.data_mut(), client_id);
     frame.push(usize::from(frame.note.ip.payload_offset) + udp::HEADER_LEN)?;
+    if frame.note.passage.is_some() {
+        // The station that sent it here is no client's.
+        frame.forget_link();
+    }
     frame.note.kind = Kind::Foreign;
     frame.note.passage = Some(passage);
     Ok(())

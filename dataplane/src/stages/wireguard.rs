@@ -6,6 +6,7 @@ pub mod sessions;
 
 use crate::fate::{DropReason, Fate};
 
+pub(super) use opening::mark_congestion;
 pub use opening::{open, open_by};
 pub use sealing::{seal, seal_by};
 

@@ -104,6 +104,8 @@ pub(super) fn turn(
     }
     frame.note.kind = Kind::Inner;
     frame.note.turned = true;
+    // What another server has passed on is answered by a packet that begins a way of its own.
+    frame.note.passage = None;
     Ok(())
 }
 

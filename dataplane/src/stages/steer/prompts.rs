@@ -21,6 +21,9 @@ pub struct Prompts {
     limiter: Limiter,
     /// Who was called last, by a hash of the id; a client that sends a thousand packets is called once.
     recent: Box<[(ClientId, Instant)]>,
+    walks: Limiter,
+    /// Whose packets have begun a walk last, by a hash of id and address.
+    walked: Box<[(u64, Instant)]>,
     seed: u64,
 }
 
@@ -28,8 +31,33 @@ impl Prompts {
     /// Nobody was called yet.
     pub fn new(exchange: Arc<Exchange>, seed: u64) -> Self {
         let recent = vec![(ClientId::ZERO, Instant::ZERO); PROMPTS_REMEMBERED].into_boxed_slice();
+        let walked = vec![(0, Instant::ZERO); PROMPTS_REMEMBERED].into_boxed_slice();
         let limiter = Limiter::new(PROMPTS_PER_SECOND, PROMPTS_BURST);
-        Self { exchange, limiter, recent, seed }
+        Self { exchange, limiter, recent, walks: limiter, walked, seed }
+    }
+
+    /// Whether a packet of a lost session may go and look for whoever has its client. One in a while is enough to have the
+    /// client called, and all others would go to as many servers as well.
+    pub fn may_walk(
+        &mut self,
+        ClientId([a, b, c]): ClientId,
+        from: Endpoint,
+        now: Instant,
+    ) -> bool {
+        let number = u128::from(u32::from_le_bytes([a, b, c, 0])) << 64;
+        let station = from.remote.bits().rotate_left(16) ^ u128::from(from.remote_port);
+        let hash = (station ^ number.rotate_left(40)).hash(self.seed);
+        let places = self.walked.len().max(1) as u64;
+        let at = usize::try_from(hash % places).unwrap_or(0);
+        let Some(walked) = self.walked.get_mut(at) else { return false };
+        if walked.0 == hash && now.since(walked.1) < PROMPT_INTERVAL {
+            return false;
+        }
+        let may = self.walks.take(now);
+        if may {
+            *walked = (hash, now);
+        }
+        may
     }
 
     /// Has the peers with this id called at this address, unless that was done a moment ago or too many are called.

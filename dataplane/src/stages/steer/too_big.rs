@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use wire::{icmp, ipv4, ipv6};
+use wire::{icmp, ipv4, ipv6, udp};
 use wireguard::time::Instant;
 
 use crate::fate::{DropReason, Fate};
@@ -23,8 +23,10 @@ pub(super) fn answer(
     now: Instant,
 ) -> Result<(), Fate> {
     let is_inner = frame.note.passage.is_none_or(|passage| passage.inner);
-    // What came by way of another server was measured there.
-    if is_inner || frame.sender().is_none() || !limiter.take(now) {
+    // No error is sent about an error (RFC 1122 3.2.2, RFC 4443 2.4 (e)): only messages are answered.
+    let is_message = !is_inner && frame.note.ip.protocol == udp::PROTOCOL;
+    // What came by way of another server was measured there, and nothing is left of the station that sent it.
+    if !is_message || frame.sender().is_none() || !limiter.take(now) {
         return Err(LOST);
     }
     let (source, destination) = addresses(frame).ok_or(LOST)?;

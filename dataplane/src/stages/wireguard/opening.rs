@@ -57,7 +57,13 @@ pub fn open_by(
     }
     let verdicts = open_all(burst, sessions, aead);
     for (frame, accepted) in burst.undecided().filter(is_sealed).zip(verdicts) {
-        match accept(frame, accepted, sessions, routes, now) {
+        if !accepted {
+            if let Err(fate) = refuse(frame, sessions) {
+                frame.fate = fate;
+            }
+            continue;
+        }
+        match accept(frame, sessions, routes, now) {
             Ok(()) => {
                 counters.opened.add(1);
                 counters.opened_octets.add(frame.len() as u64);
@@ -104,11 +110,16 @@ fn check(frame: &mut Frame<'_>, sessions: &Sessions, now: Instant) -> Result<(),
 /// [`steer::revive`]: crate::stages::steer::revive
 #[cold]
 fn without_key(frame: &mut Frame<'_>, refused: Refused, sessions: &Sessions) -> Result<(), Fate> {
-    if refused != Refused::Vacant
-        || frame.note.client_id == ClientId::ZERO
-        || sessions.fleet.view().is_none()
-    {
-        return Err(drop(reason(refused)));
+    if refused == Refused::Vacant {
+        return orphan(frame, reason(refused), sessions);
+    }
+    Err(drop(reason(refused)))
+}
+
+/// One that shows whose it is may find its client's server; outside of a fleet it is lost under this name.
+fn orphan(frame: &mut Frame<'_>, reason: DropReason, sessions: &Sessions) -> Result<(), Fate> {
+    if frame.note.client_id == ClientId::ZERO || sessions.fleet.view().is_none() {
+        return Err(drop(reason));
     }
     frame.note.kind = Kind::Orphan;
     Ok(())
@@ -145,18 +156,25 @@ fn open_all(
     jobs.iter().map(Job::accepted).collect()
 }
 
+/// A forged message; or, when it shows another id than the client of this session, perhaps one of a session that had the
+/// slot before the server was started again.
+#[cold]
+fn refuse(frame: &mut Frame<'_>, sessions: &Sessions) -> Result<(), Fate> {
+    let client = sessions.owner(frame.note.slot).and_then(|local| sessions.peer(local));
+    if client.is_none_or(|peer| peer.client_id == frame.note.client_id) {
+        return Err(drop(DropReason::WireguardTag));
+    }
+    orphan(frame, DropReason::WireguardTag, sessions)
+}
+
 /// What an authentic packet does, and what may still be wrong with it.
 #[inline]
 fn accept(
     frame: &mut Frame<'_>,
-    accepted: bool,
     sessions: &mut Sessions,
     routes: &Routes,
     now: Instant,
 ) -> Result<(), Fate> {
-    if !accepted {
-        return Err(drop(DropReason::WireguardTag));
-    }
     let (slot, counter) = (frame.note.slot, frame.note.counter);
     let unknown = drop(DropReason::WireguardUnknownIndex);
     let session = sessions.session_mut(slot).ok_or(unknown)?;
@@ -238,7 +256,7 @@ fn unwrap_inner(
 }
 
 /// The outer path met congestion: so says the inner packet from now on (RFC 6040 4.2).
-fn mark_congestion(frame: &mut Frame<'_>) -> Result<(), Fate> {
+pub(in crate::stages) fn mark_congestion(frame: &mut Frame<'_>) -> Result<(), Fate> {
     let tos = ecn::decap(frame.note.tos, frame.note.ip.tos)
         .map_err(|_| drop(DropReason::WireguardEcn))?;
     frame.note.ip.tos = tos;

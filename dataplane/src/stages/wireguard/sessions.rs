@@ -180,6 +180,10 @@ impl Sessions {
         self.owners.get(slot as usize).copied()
     }
 
+    pub(super) fn peer(&self, local: u32) -> Option<&Peer> {
+        self.peers.get(local as usize)
+    }
+
     #[inline]
     pub(super) fn peer_mut(&mut self, local: u32) -> Option<&mut Peer> {
         self.peers.get_mut(local as usize)
