@@ -229,6 +229,13 @@ impl Desk {
         answered.blocking_recv().unwrap_or_else(|_| Err(ended()))
     }
 
+    /// Makes the fleet of a declaration that of the book, and nothing else; for a thread that waits.
+    pub(crate) fn declare_fleet_now(&self, declaration: Declaration) -> Result<Applied, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::declare_fleet(declaration, answer))?;
+        answered.blocking_recv().unwrap_or_else(|_| Err(ended()))
+    }
+
     /// Whether a declaration could be the declared layer, and what it would differ for the dataplane. Changes nothing.
     pub fn check_declaration(
         &self,

@@ -7,12 +7,13 @@ mod scene;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::thread;
 
 use control::testing::FakeDataplane;
 use rustix::process::Signal;
 use scene::{Scene, section, wait_until};
-use shm::message::{Fleet, MemberState};
+use shm::message::{Event, Fleet, MemberState};
 
 /// A fleet of three with comments.
 fn fleet(generation: u16) -> String {
@@ -87,7 +88,7 @@ fn commands_change_the_file_and_come_back_when_the_dataplane_follows() {
     assert_eq!(scene.status()["source_trouble"], serde_json::Value::Null);
     let left: Vec<_> =
         fs::read_dir(&scene.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".new-")), "{left:?}");
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("-fleet")), "{left:?}");
 }
 
 #[test]
@@ -211,6 +212,69 @@ fn a_dataplane_without_a_fleet_is_given_everything_else() {
     dataplane.leave_fleet(false);
     scene.told(&["fleet", "weight", "1", "7"]);
     assert_eq!((seen(&dataplane).generation, scene.status()["left_out"].clone()), (13, 0.into()));
+}
+
+#[test]
+fn a_dataplane_with_a_fleet_keeps_it_when_it_refuses_that_of_the_book() {
+    let scene = Scene::new();
+    scene.write("fleet.toml", &fleet(12));
+    let dataplane = scene.dataplane();
+    let _daemon = scene.daemon();
+    wait_until("the fleet", || dataplane.tables().fleet.is_some());
+    // What is declared while the dataplane is left goes into the book unjudged.
+    dataplane.stall(true);
+    replace(&scene, &fleet(13).replace("server = 1\n", "server = 9\n"));
+    wait_until("the change", || {
+        dataplane.tell(Event::Desynchronised);
+        scene.json(&["fleet", "list"])[0]["generation"] == 13
+    });
+    dataplane.stall(false);
+    wait_until("the refusal", || scene.status()["refused"] != 0);
+    wait_until("trouble", || !scene.status()["trouble"].is_null());
+    assert_eq!(dataplane.tables().fleet.map(|fleet| fleet.generation), Some(12));
+    let list = scene.told(&["fleet", "list"]);
+    assert!(list.contains("the fleet: this server's number is not among"), "{list}");
+    replace(&scene, &fleet(14));
+    wait_until("a better fleet", || seen(&dataplane).generation == 14);
+    wait_until("no trouble", || scene.status()["trouble"].is_null());
+}
+
+#[test]
+fn a_command_says_again_that_the_dataplane_does_not_follow() {
+    let scene = Scene::new();
+    scene.write("fleet.toml", &fleet(12));
+    let dataplane = scene.dataplane();
+    let _daemon = scene.daemon();
+    wait_until("the fleet", || dataplane.tables().fleet.is_some());
+    replace(&scene, &fleet(13).replace("server = 1\n", "server = 9\n"));
+    wait_until("trouble", || !scene.status()["source_trouble"].is_null());
+    // The file says so already, and it is not in force.
+    let said = scene.refused(1, &["fleet", "up", "9"]);
+    assert!(said.contains("this server's number is not among"), "{said}");
+    let list = scene.told(&["fleet", "list"]);
+    assert!(list.contains("generation 12 in") && list.contains("this server's number"), "{list}");
+    replace(&scene, &fleet(14));
+    wait_until("a better fleet", || seen(&dataplane).generation == 14);
+}
+
+#[test]
+fn a_change_of_the_fleet_takes_no_other_file_for_complete() {
+    let scene = Scene::new();
+    scene.write("fleet.toml", &fleet(12));
+    scene.write("peers.toml", &(section(1) + &section(2)));
+    let dataplane = scene.dataplane();
+    let _daemon = scene.daemon();
+    wait_until("both peers", || dataplane.tables().peers.len() == 2);
+    let mut writing = fs::File::create(scene.directory.join("peers.toml")).unwrap();
+    writing.write_all(section(1).as_bytes()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| scene.told(&["fleet", "weight", "1", "7"]));
+        wait_until("the weight", || seen(&dataplane).members[0].weight == 7);
+        let peers = dataplane.tables().peers.len();
+        writing.write_all(section(2).as_bytes()).unwrap();
+        drop(writing);
+        assert_eq!(peers, 2);
+    });
 }
 
 #[test]

@@ -38,10 +38,14 @@ impl Api {
     }
 
     async fn fleet_list(&self, lines: &mut Lines) -> Result<bool, Failure> {
-        let Some(shown) = self.fleet_shown() else {
-            let what = "no fleet is declared; write a [fleet] into a file of the directory";
-            return Err(Refused::new(Cause::Unknown, what).into());
+        let trouble = self.desk.status().source_trouble;
+        let refused = trouble.map(|what| format!("what the directory says now: {what}"));
+        let Some(mut shown) = self.fleet_shown() else {
+            let what =
+                "no fleet is declared; write a [fleet] into a file of the directory".to_owned();
+            return Err(Refused::new(Cause::Unknown, refused.unwrap_or(what)).into());
         };
+        shown.trouble = shown.trouble.or(refused);
         lines.put(&Answer::Fleet(shown)).await?;
         Ok(false)
     }
@@ -62,13 +66,12 @@ impl Api {
     async fn fleet_change(&self, server: u8, edit: Edit) -> Result<bool, Failure> {
         let (own, follower) = self.followed()?;
         let (directory, desk) = (Directory::new(own.clone()), self.desk.clone());
-        let declare = move |declaration| desk.declare_now(declaration);
+        let declare = move |declaration| desk.declare_fleet_now(declaration);
         let follower = follower.clone();
         // The places in the book are those of the file as it is then.
         let reread = move || follower.reread_now();
         let change = move || fleet::change(&directory, server, edit, declare, reread);
-        let Some(applied) = blocking(change).await? else { return Ok(false) };
-        if applied.pending {
+        if blocking(change).await?.pending {
             return Ok(true);
         }
         self.fleet_is_seen().await?;

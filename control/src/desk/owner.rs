@@ -55,6 +55,15 @@ impl Request {
         let decide = Box::new(move |book: &mut Book| declaration.changes(book));
         Self::Edit { origin: BY_SOURCE, decide, answer }
     }
+
+    /// The request to make the fleet of a declaration that of the book.
+    pub(super) fn declare_fleet(
+        declaration: Declaration,
+        answer: oneshot::Sender<Result<Applied, Refused>>,
+    ) -> Self {
+        let decide = Box::new(move |book: &mut Book| declaration.change_of_fleet(book));
+        Self::Edit { origin: BY_SOURCE, decide, answer }
+    }
 }
 
 pub(super) struct Owner {
@@ -74,7 +83,7 @@ pub(super) struct Owner {
     /// When the dataplane has refused the book.
     pub(super) refused: Option<Instant>,
     /// Whether it has changed since.
-    changed: bool,
+    pub(super) changed: bool,
     /// The last number of a transaction or survey; from the clock, so that a later control has others.
     id: u64,
     ending: Option<(oneshot::Sender<()>, Instant)>,

@@ -1,5 +1,6 @@
 //! What the dataplane refuses: one change of many, or one thing of the whole book. The others go on without it.
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use shm::transaction::Obstacle;
@@ -32,7 +33,8 @@ impl Owner {
     /// The dataplane does not take the book: all but what it refuses is given to it.
     fn leave_out(&mut self, thing: Option<Thing>, refusal: &Refusal, now: Instant) {
         let (book, why) = (self.shared.book(), refusal.why());
-        if let Some(thing) = thing.filter(|_| now.duration_since(self.tried) < TRIES) {
+        let may_go = thing != Some(Thing::Fleet) || !self.keeps_fleet(refusal);
+        if let Some(thing) = thing.filter(|_| may_go && now.duration_since(self.tried) < TRIES) {
             let title = title(&book, &thing);
             log::error!("{title} is left out, for the dataplane refuses it: {why}");
             let alike = self.alike(&book, thing, refusal.obstacle());
@@ -106,6 +108,16 @@ impl Owner {
     /// better than none, and the change is refused.
     fn has_no_fleet(&self) -> bool {
         self.aside.without(&self.shared.book()).fleet().is_none()
+    }
+
+    /// Whether the dataplane serves with another fleet than that of the book, or is about to say so. To leave out the
+    /// fleet of a snapshot would take that one away, and with it the way of every packet between servers.
+    fn keeps_fleet(&mut self, refusal: &Refusal) -> bool {
+        let seen = self.shared.status.read().unwrap_or_else(PoisonError::into_inner).fleet;
+        let is_in_one = refusal.obstacle().is_some_and(|obstacle| obstacle != Obstacle::NoFleet);
+        // It says next how it sees its fleet; then it is given the book again.
+        self.changed |= seen.is_none() && is_in_one;
+        seen.map_or(is_in_one, |seen| seen.generation != 0)
     }
 
     /// Sends what waits one by one, for the batch that it was in was refused.

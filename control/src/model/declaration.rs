@@ -93,6 +93,13 @@ impl Declaration {
         Ok(changes)
     }
 
+    /// The change that makes its fleet that of a book, whatever else it declares. Files get their numbers in the book.
+    pub fn change_of_fleet(self, book: &mut Book) -> Result<Vec<Change>, Refused> {
+        let mut alone = Self { files: self.files, fleet: self.fleet, ..Self::default() };
+        alone.number(book)?;
+        Ok(alone.fleet.map(|fleet| Change::PutFleet(Arc::new(fleet))).into_iter().collect())
+    }
+
     /// From numbers of our own files to the book's.
     fn number(&mut self, book: &mut Book) -> Result<(), Refused> {
         let mut numbers = Vec::new();

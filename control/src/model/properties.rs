@@ -81,6 +81,16 @@ impl Naive {
                             new.past.insert(old, before);
                         }
                     }
+                    // Weights are remembered once, with the last generation that had them; those in force not at all.
+                    let mut seen = vec![*weights];
+                    let newest_first: Vec<_> =
+                        std::mem::take(&mut new.past).into_iter().rev().collect();
+                    for (generation, weights) in newest_first {
+                        if !seen.contains(&weights) {
+                            seen.push(weights);
+                            new.past.insert(generation, weights);
+                        }
+                    }
                 }
             }
         }

@@ -226,3 +226,13 @@ fn a_message_belongs_to_the_thing_that_it_is_a_part_of() {
         assert_eq!(book.thing(number), Some(thing), "{number}");
     }
 }
+
+#[test]
+fn of_many_things_that_are_left_out_the_fleet_is_told_first() {
+    let mut aside = Aside::default();
+    for (thing, why) in [(Thing::Peer(key(1)), "one"), (Thing::Fleet, "two")] {
+        aside.put(thing, Vec::new(), &why.into());
+    }
+    let trouble = aside.trouble(&Book::default()).unwrap();
+    assert_eq!(trouble, "the fleet is left out (and 1 more): two");
+}

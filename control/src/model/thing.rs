@@ -5,17 +5,17 @@ use ipnet::IpNet;
 use super::apply::messages_of;
 use super::{Book, Change, Difference, PublicKey, key};
 
-/// A peer, a next hop, a route or the fleet.
+/// The fleet, a peer, a next hop or a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Thing {
+    /// There is at most one. It is the first: when several are left out, the fleet is what an operator must hear of.
+    Fleet,
     /// By its key.
     Peer(PublicKey),
     /// By its id.
     NextHop(u32),
     /// By its prefix.
     Route(IpNet),
-    /// There is at most one.
-    Fleet,
 }
 
 /// The thing to which a message belongs, counted from 0 over the messages that each thing takes.

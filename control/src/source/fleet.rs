@@ -19,16 +19,17 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 /// From one look at the lock to the next.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Makes a change in the fleet's file of a directory. `declare` puts what the directory then declares in force; only
-/// after it the file is replaced, so that a change that is refused leaves it as it was; then `reread` has the source read it,
-/// before anybody else changes it. None when nothing had to change.
+/// Makes a change in the fleet's file of a directory. `declare` puts the fleet that the directory then declares in force,
+/// and it alone: other files may be half written, which is for `reread` to wait for. Only after it the file is replaced,
+/// so that a change that is refused leaves it as it was; then `reread` has the source read it, before anybody else
+/// changes it. When nothing has to change, what is there is read again, so that whoever asks hears whether it is in force.
 pub(crate) fn change(
     directory: &Directory,
     server: u8,
     edit: Edit,
     declare: impl FnOnce(Declaration) -> Result<Applied, Refused>,
     reread: impl FnOnce() -> Result<Applied, Refused>,
-) -> Result<Option<Applied>, Refused> {
+) -> Result<Applied, Refused> {
     let missing = || {
         let what = "no file declares a [fleet]; write one, as the README shows";
         Refused::new(Cause::Unknown, what).at(directory.path().display().to_string())
@@ -46,10 +47,10 @@ pub(crate) fn change(
     let text = fs::read_to_string(&file).map_err(|error| unwritten(&path, &error))?;
     let place = |refused: Refused| refused.at(path.display().to_string());
     let Some(text) = edit::edit(&text, &fleet, server, edit).map_err(place)? else {
-        return Ok(None);
+        return reread();
     };
     let declaration = directory.read_with(&path, &text)?;
-    let draft = beside(&file, ".new-", "");
+    let draft = beside(&file, ".changed-", "");
     let written = write(&file, &draft, &text).map_err(|error| unwritten(&path, &error));
     let applied = written.and_then(|()| declare(declaration));
     if applied.is_err() {
@@ -62,8 +63,11 @@ pub(crate) fn change(
         let what = format!("is in force but could not be written ({error}); make the change there");
         Refused::new(Cause::Disk, what).at(path.display().to_string())
     })?;
-    reread()?;
-    Ok(Some(applied))
+    reread().map_err(|Refused { cause, place, what }| {
+        let what = format!("the fleet is changed; of all other changes: {what}");
+        Refused { cause, place, what }
+    })?;
+    Ok(applied)
 }
 
 /// The lock of a file, which falls with what is given back. It stands beside the file, which itself is replaced.

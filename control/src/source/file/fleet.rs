@@ -266,13 +266,18 @@ mod tests {
     #[test]
     fn a_fleet_as_large_as_can_be_is_read_whole_between_many_peers() {
         use std::fmt::Write as _;
+
+        use shm::limits::PAST_MAX;
+
         let mut text = String::from("[fleet]\ngeneration = 500\n");
         for server in 0..256 {
             write!(text, "[[fleet.member]]\nserver = {server}\naddress = \"10.0.0.{server}\"\n")
                 .unwrap();
         }
-        for generation in (400..432).rev() {
-            write!(text, "[[fleet.past]]\ngeneration = {generation}\nweights = {{ 1 = 1 }}\n")
+        let weights: Vec<String> = (0..256).map(|server| format!("{server} = 1")).collect();
+        for generation in (400..464).rev() {
+            let weights = weights.join(", ");
+            write!(text, "[[fleet.past]]\ngeneration = {generation}\nweights = {{ {weights} }}\n")
                 .unwrap();
         }
         let route =
@@ -280,6 +285,9 @@ mod tests {
         let routes: String = (0..200).map(route).collect();
         let declared = read(&[("a.toml", &format!("{routes}{text}{routes}"))]).unwrap();
         let fleet = declared.fleet.unwrap();
-        assert_eq!((fleet.members.len(), fleet.past.len(), declared.routes.len()), (256, 32, 400));
+        assert_eq!(
+            (fleet.members.len(), fleet.past.len(), declared.routes.len()),
+            (256, PAST_MAX, 400)
+        );
     }
 }
