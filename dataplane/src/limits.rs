@@ -46,6 +46,9 @@ pub const PROMPT_INTERVAL: Duration = wireguard::limits::REKEY_TIMEOUT;
 /// How long a client that this server calls counts as held here: until the next try.
 pub const CALLING_TIME: Duration = Duration::from_secs(15);
 
+/// How long the fleet is not asked again for a client that no server has.
+pub const ABSENCE_TIME: Duration = Duration::from_secs(1);
+
 /// Clients that a worker remembers to have called.
 pub const PROMPTS_REMEMBERED: usize = 4096;
 

@@ -62,7 +62,7 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
         )?,
     };
     config.fleet =
-        file.fleet.as_ref().map(|fleet| source.fleet(fleet, config.mtu())).transpose()?;
+        file.fleet.as_ref().map(|fleet| source.fleet(fleet, &config.ports)).transpose()?;
     source.no_peers(&file)?;
     source.ports_differ(&file)?;
     Ok(config)
@@ -279,7 +279,7 @@ impl Source<'_> {
         })
     }
 
-    fn fleet(&self, fleet: &Spanned<Fleet>, port_mtu: u16) -> Result<FleetConfig, Error> {
+    fn fleet(&self, fleet: &Spanned<Fleet>, ports: &[PortConfig]) -> Result<FleetConfig, Error> {
         let Fleet { server, key, key_file, mtu } = fleet.get_ref();
         let key = self.secret(key.as_ref(), key_file.as_ref(), "key")?.ok_or_else(|| {
             let what = "fleet has no key; make one with `wg genkey` and give it to all servers of the fleet";
@@ -293,8 +293,13 @@ impl Source<'_> {
         let place = mtu.as_ref().map_or_else(|| fleet.span(), Spanned::span);
         let mtu = match mtu {
             Some(mtu) => self.mtu(Some(mtu))?,
-            None => port_mtu,
+            None => ports.iter().map(|port| port.mtu).min().unwrap_or(limits::MTU_MIN),
         };
+        if ports.iter().all(|port| port.mtu < mtu) {
+            let what =
+                format!("no port has an mtu of {mtu}; raise that of the port towards the others");
+            return Err(self.error(&place, what));
+        }
         if mtu < limits::FLEET_MTU_MIN {
             let what = format!(
                 "the way between servers takes packets of {mtu} octets, and clients need {} on it; \

@@ -42,6 +42,29 @@ fn takes_a_minimal_file_and_a_full_one() {
 }
 
 #[test]
+fn a_fleet_has_a_key_and_a_way_that_is_wide_enough() {
+    let key = "key = \"8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fE=\"\n";
+    let config = parse(&format!("{HEAD}[fleet]\nserver = 7\n{key}")).unwrap();
+    let fleet = config.fleet.unwrap();
+    assert_eq!((fleet.server, fleet.mtu), (7, 1500));
+    let wide = format!("{HEAD}mtu = 1560\n[fleet]\nserver = 7\n{key}mtu = 1540\n");
+    assert_eq!(parse(&wide).unwrap().fleet.unwrap().mtu, 1540);
+    let zeros = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for (section, said) in [
+        ("server = 1\n".to_owned(), "test.toml:9: fleet has no key"),
+        (format!("server = 1\nkey = \"{zeros}\"\n"), "test.toml:9: the fleet's key is all zeros"),
+        (format!("server = 256\n{key}"), "test.toml:10: invalid value: integer `256`"),
+        (format!("server = 1\n{key}mtu = 1419\n"), "test.toml:12: the way between servers"),
+        (format!("server = 1\n{key}mtu = 1501\n"), "test.toml:12: no port has an mtu of 1501"),
+        (format!("server = 1\n{key}mtu = 9000\n"), "test.toml:12: mtu 9000 is outside"),
+        (format!("{key}"), "missing field `server`"),
+    ] {
+        let error = refused(&format!("[fleet]\n{section}"));
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn names_the_line_of_a_bad_key() {
     let error = refused_head("yAnz5", "!");
     assert!(error.starts_with("test.toml:2: private_key is not base64"), "{error}");

@@ -27,9 +27,8 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Octets of the carried packet under the proof: lengths and addresses, and over IPv4 the ports as well.
-const PROVEN_FROM: usize = 8;
-const PROVEN_LEN: usize = 32;
+/// Octets of the carried packet under the proof: the IPv4 header and what follows it, or the IPv6 header and the ports.
+const PROVEN_LEN: usize = 48;
 
 impl Keys {
     /// Derives all of them.
@@ -52,9 +51,9 @@ impl Keys {
         let [l0, l1] = len.to_le_bytes();
         let [k0, k1, k2, k3] = key.to_le_bytes();
         let head = u64::from_le_bytes([k0, k1, k2, k3, l0, l1, from, to]);
-        let shown = carried.get(PROVEN_FROM..).unwrap_or_default();
-        let [one, two, three, four] = shown.first_chunk().map_or_else(|| padded(shown), words);
-        let hash = self.proof.hash_words([head, one, two, three, four]);
+        let [one, two, three, four, five, six] =
+            carried.first_chunk().map_or_else(|| padded(carried), words);
+        let hash = self.proof.hash_words([head, one, two, three, four, five, six]);
         #[expect(clippy::cast_possible_truncation, reason = "half of the hash is what travels")]
         let proof = hash as u32;
         proof
@@ -120,7 +119,7 @@ mod tests {
         assert_ne!(proof, keys.proof(0, (2, 3), &packet));
         assert_ne!(proof, keys.proof(1, (3, 2), &packet));
         assert_ne!(proof, keys.proof(1, (2, 3), &packet[..59]));
-        for at in 8..40 {
+        for at in 0..PROVEN_LEN {
             let mut other = packet;
             other[at] ^= 1;
             assert_ne!(proof, keys.proof(1, (2, 3), &other), "octet {at}");

@@ -129,7 +129,13 @@ fn judge(
     }
     let worker =
         u8::try_from(place.worker).ok().filter(|worker| usize::from(*worker) < owner.workers);
-    let worker = worker.ok_or(drop(DropReason::SteerForeignWorker))?;
+    let Some(worker) = worker else {
+        // It may have had more of them before it was started again.
+        if steering.fleet.view().is_some() {
+            return orphaned(frame, steering, now);
+        }
+        return Err(drop(DropReason::SteerForeignWorker));
+    };
     let client_id = frame.note.client_id;
     put_client_id(frame.data_mut(), client_id);
     match (frame.note.entry, frame.note.passage) {

@@ -171,11 +171,6 @@ impl Link {
         assert_ne!(id_of_key(&site::peer(number).public_key.0), ClientId::ZERO);
     }
 
-    /// A client's packets land on this server from now on.
-    pub(crate) fn lands(&mut self, client: usize, server: usize) {
-        self.landing[client] = server;
-    }
-
     pub(crate) fn send(&mut self, client: usize, inner: &[u8]) {
         let _ = self.clients[client].send(inner, self.now);
         self.settle();

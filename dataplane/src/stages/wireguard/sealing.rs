@@ -3,6 +3,7 @@
 
 use arrayvec::ArrayVec;
 use wire::ecn;
+use wire::fleet::Step;
 use wireguard::aead::{self, Job, TAG_LEN, TAILROOM};
 use wireguard::limits::PADDING;
 use wireguard::message::{ClientId, DATA_HEADER_LEN, DataHeader};
@@ -16,7 +17,7 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate, Waiting};
 use crate::fleet::Passage;
 use crate::frame::{Entry, Frame, Kind};
-use crate::limits::{BURST_LEN_MAX, CALLING_TIME};
+use crate::limits::{ABSENCE_TIME, BURST_LEN_MAX, CALLING_TIME};
 use crate::site::{Site, local_number};
 use crate::stages::egress::client;
 use crate::stages::route::NextHop;
@@ -164,6 +165,10 @@ fn without_session(
         return Err(drop(DropReason::SealNoPeer));
     };
     let (id, has_endpoint) = (peer.id, peer.endpoint.is_some());
+    let is_first = frame.note.passage.is_none_or(|came| came.step == Step::First);
+    if !has_endpoint && is_first && now < peer.absent_until {
+        return Err(drop(DropReason::SealNoEndpoint));
+    }
     // Frames of our own are for sessions here.
     if frame.note.entry != Entry::Own {
         let verdict = sessions.fleet.walk(id, frame.note.passage, now);
@@ -174,6 +179,10 @@ fn without_session(
         }
     }
     if !has_endpoint {
+        // Nobody has it: whoever sends it more does not have all others asked for each packet.
+        if let Some(peer) = sessions.peer_mut(local) {
+            peer.absent_until = now + ABSENCE_TIME;
+        }
         return Err(drop(DropReason::SealNoEndpoint));
     }
     if frame.note.entry != Entry::Own {

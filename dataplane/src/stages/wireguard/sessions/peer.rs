@@ -36,6 +36,8 @@ pub(in super::super) struct Peer {
     pub(in super::super) client_id: ClientId,
     /// The id by which the fleet finds its server.
     pub(in super::super) id: ClientId,
+    /// Until when nobody is asked again whether it is there.
+    pub(in super::super) absent_until: Instant,
     /// When it was called last at an address that was not proven.
     pub(super) called_at: Instant,
     /// The peer's number on the server, which routes name.
@@ -67,6 +69,7 @@ impl Peer {
             endpoint: None,
             client_id: ClientId::ZERO,
             id: ClientId::ZERO,
+            absent_until: Instant::ZERO,
             called_at: Instant::NEVER,
             number,
             incarnation: 0,

@@ -1,5 +1,6 @@
 //! What the keeper tells a worker of its peers, and asks.
 
+use wireguard::limits::REJECT_AFTER_TIME;
 use wireguard::time::Instant;
 
 use super::{Peer, Sessions, Setup};
@@ -22,6 +23,10 @@ impl Sessions {
             peer.known = true;
             peer.client_id = setup.client_id;
             peer.incarnation = setup.incarnation;
+        }
+        if peer.id != setup.id && peer.keyring.current().is_some() {
+            // It has a session here, under whatever name.
+            self.fleet.holdings.hold(setup.id, now + REJECT_AFTER_TIME);
         }
         peer.id = setup.id;
         peer.endpoint = setup.endpoint.or(peer.endpoint);
