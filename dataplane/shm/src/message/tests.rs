@@ -334,11 +334,11 @@ fn a_fleet_with_too_many_parts_is_not_written() {
         Item::Fleet(Box::new(Fleet { generation: 2, members: vec![member; members], past }))
     };
     let largest = fleet(MEMBERS_MAX, vec![past(MEMBERS_MAX); PAST_MAX]);
-    assert_eq!(largest.message_count(), Ok(64 + 32 * 7));
+    assert_eq!(largest.message_count(), Ok(64 + PAST_MAX * 7));
     for (item, error) in [
         (fleet(257, Vec::new()), TooMany::Members(257)),
         (fleet(1, vec![past(257)]), TooMany::Members(257)),
-        (fleet(1, vec![past(1); 33]), TooMany::Past(33)),
+        (fleet(1, vec![past(1); PAST_MAX + 1]), TooMany::Past(PAST_MAX + 1)),
     ] {
         let mut messages = Vec::new();
         assert_eq!((item.encode(&mut messages), messages.len()), (Err(error), 0));

@@ -7,6 +7,7 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use super::*;
+use crate::limits::PAST_MAX;
 use crate::memory::private;
 use crate::message::{COMMAND_WORDS, Command, Fleet, Member, MemberState, Past, Peer, PublicKey};
 use crate::ring::{Consumer, Corrupt, Geometry, Producer};
@@ -310,7 +311,7 @@ fn a_fleet_cannot_grow_without_end() {
     weights[0] |= 1 << 16;
     for (before, again, at) in [
         (vec![first], members, 253),
-        (vec![first, members], past, 34),
+        (vec![first, members], past, PAST_MAX as u64 + 2),
         (vec![first, members, past], weights, 218),
     ] {
         let mut collector = Collector::new(usize::MAX);
