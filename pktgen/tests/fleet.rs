@@ -113,6 +113,7 @@ fn at(callers: &[Caller], server: u8) -> Vec<&Caller> {
     callers.iter().filter(|caller| caller.server() == Some(server)).collect()
 }
 
+/// Clients without an id, who are at several servers.
 fn stock_clients(places: &[Namespace; 3]) -> Vec<Stock<'_>> {
     let clients = places.iter().zip(STOCK).map(|(place, (subnet, server, host))| {
         Stock::connect(place, subnet, (&keys(host), host), (&keys(SERVER), server))
@@ -296,6 +297,9 @@ fn with_a_fleet_no_session_and_no_flow_breaks_while_servers_come_and_go() {
         watch.all_go_on("joined again", &[&first]);
         second
     });
+    let initiations: Vec<_> = stocks.iter().map(Stock::initiations).collect();
+    println!("stock clients have begun {initiations:?} sessions");
+    assert!(initiations.iter().all(|&count| count > 3), "each of them some");
     let (code, report) = run.end();
     assert_eq!((code, number(&report, "/sums/missing")), (Some(0), 0), "{report}");
     let [began, answered] =

@@ -24,6 +24,7 @@ pub(crate) struct Stock<'a> {
     place: &'a Namespace,
     subnet: Subnet,
     wireguard: WireguardGo<'a>,
+    server: (Keys, String),
     ports: AtomicU16,
     hosts: AtomicU16,
     /// Without it the server would not hear of a move while a stream waits for what comes back.
@@ -58,13 +59,20 @@ impl<'a> Stock<'a> {
         let mut voice = place.command("ping");
         voice.args(["-n", "-q", "-i", "0.1", "10.7.0.1"]);
         let voice = Process::start("ping", voice);
-        Self { place, subnet, wireguard, ports, hosts, _voice: voice, streams }
+        let server = (keys.clone(), server.to_owned());
+        Self { place, subnet, server, wireguard, ports, hosts, _voice: voice, streams }
     }
 
-    /// Loses its session and begins another one, as a laptop that has slept for a while.
+    /// Forgets its session and begins another one, as a laptop that has slept for a while.
     pub(crate) fn renew(&self) {
-        self.place.run("ip link set wg0 down");
-        self.place.run("ip link set wg0 up");
+        let (keys, endpoint) = &self.server;
+        self.wireguard.set(&format!("peer {} remove", keys.public_text()));
+        self.wireguard.peer(keys, Some(endpoint));
+    }
+
+    /// How many initiations it has sent.
+    pub(crate) fn initiations(&self) -> usize {
+        self.wireguard.initiations_sent()
     }
 
     /// New streams beside its first ones.
