@@ -7,6 +7,7 @@ mod fleet;
 mod install;
 mod numbers;
 mod plan;
+mod setup;
 mod survey;
 mod tables;
 
@@ -44,7 +45,8 @@ use crate::wall::WallClock;
 
 use fleet::FleetTables;
 use install::{Installation, Progress};
-use plan::{Plan, setup_of};
+use plan::Plan;
+use setup::setup_of;
 use tables::{Entered, Scene, Tables};
 
 pub use border::Border;

@@ -2,7 +2,6 @@
 //! The order of its items does not matter beyond which of two for the same thing comes last.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use ipnet::IpNet;
 use shm::message::{Fleet, Item, NextHop as Hop, Peer, PublicKey, Scope};
@@ -11,11 +10,11 @@ use shm::transaction::{Obstacle, Transaction};
 use super::Setup;
 use super::claims::{Claim, Claims};
 use super::fleet::{FleetTables, ahead};
-use super::tables::{Refused, Scene, Tables, id_of, seconds};
+use super::setup::{is_same, setup};
+use super::tables::{Refused, Scene, Tables};
 use crate::fleet::Membership;
 use crate::limits::HOPS_MAX;
-use crate::registry::{self, Registry};
-use crate::site::Site;
+use crate::registry::Registry;
 use crate::stages::route::{Change, NextHop};
 
 /// What is asked for, each with the number of the message that asks; none where something shall go.
@@ -393,43 +392,4 @@ impl Changes {
         all.extend(nets.filter(|net| tables.routes.contains_key(net)));
         all
     }
-}
-
-fn is_same(peer: &Peer, before: &registry::Peer) -> bool {
-    let preshared = before.preshared_key.as_deref();
-    peer.client_id == before.client_id
-        && peer.endpoint == before.endpoint
-        && seconds(peer.persistent_keepalive) == before.persistent_s
-        && *peer.allowed_ips == *before.allowed_ips
-        && preshared.map_or_else(|| peer.preshared_key.is_zero(), |key| *key == peer.preshared_key)
-}
-
-/// What a worker shall know of a peer from the start.
-pub(super) fn setup_of(peer: &registry::Peer, site: &Site) -> Setup {
-    Setup {
-        // The plan has found a path.
-        endpoint: peer.endpoint.and_then(|endpoint| site.path_to(endpoint)),
-        persistent: Duration::from_secs(peer.persistent_s.into()),
-        incarnation: peer.incarnation,
-        client_id: peer.client_id,
-        id: peer.id,
-    }
-}
-
-/// What a peer's worker shall know.
-fn setup(peer: &Peer, scene: Scene<'_>, tables: &Tables) -> Result<Setup, Obstacle> {
-    if peer.public_key.0 == *scene.identity.public() {
-        return Err(Obstacle::OwnKey);
-    }
-    let path = |endpoint| scene.site.path_to(endpoint).ok_or(Obstacle::Unreachable);
-    let before = scene.registry.by_key(&peer.public_key.0);
-    // A client that has spoken is where it spoke from, until it is told to be elsewhere.
-    let told_before = before.as_ref().and_then(|before| before.endpoint);
-    Ok(Setup {
-        endpoint: peer.endpoint.filter(|told| Some(*told) != told_before).map(path).transpose()?,
-        persistent: peer.persistent_keepalive.unwrap_or_default(),
-        incarnation: before.map_or(tables.incarnation, |before| before.incarnation),
-        client_id: peer.client_id,
-        id: id_of(peer),
-    })
 }
