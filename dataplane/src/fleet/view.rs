@@ -376,7 +376,7 @@ mod tests {
             vec![member(2, 2, ACTIVE), member(3, 2, MemberState::Down)],
             vec![member(2, 1, ACTIVE)],
         ] {
-            let told = told([vec![own.clone()], others].concat());
+            let told = told([vec![own], others].concat());
             let refused = view(&told, &mut Tables::default()).err();
             assert_eq!(refused, Some(Obstacle::Members), "{told:?}");
         }
@@ -392,7 +392,7 @@ mod tests {
         let far = Member { v4: Some(Ipv4Addr::new(192, 0, 2, 1)), ..member(2, 2, ACTIVE) };
         for weight in 2..10 {
             let near = Member { weight, ..member(OWN, 1, ACTIVE) };
-            let refused = view(&told(vec![near, far.clone()]), &mut tables).err();
+            let refused = view(&told(vec![near, far]), &mut tables).err();
             assert_eq!(refused, Some(Obstacle::MemberAddress));
         }
         assert_eq!(tables.0.len(), 2);
