@@ -40,9 +40,9 @@ pub enum Step {
 /// What one server tells another about the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Number of the membership by which the sender chose.
+    /// Number of the membership by which the sender chose; zero with `Step::Direct`, where it does not matter.
     pub generation: u16,
-    /// How often it was passed on, at most `HOPS_MAX`.
+    /// How many servers have passed on what another one should have kept, at most `HOPS_MAX`.
     pub hops: u8,
     /// Why.
     pub step: Step,

@@ -20,7 +20,7 @@ const HOP_LIMIT_STEP: u8 = 16;
 
 /// Rings that ride out a machine that is busy with other things.
 /// A client's largest packet and the headers in which it is carried fit.
-const FLEET_MTU: u16 = 1600;
+const FLEET_MTU: u16 = 1560;
 const DEVICE: &str = "net_af_packet0,framecnt=2048";
 
 /// One server.
@@ -87,8 +87,12 @@ impl Server {
         );
         if let Some(key) = &site.fleet {
             let (number, key) = (self.number, key.secret_text());
-            writeln!(text, "[fleet]\nserver = {number}\nkey = \"{key}\"\nmtu = {FLEET_MTU}")
-                .unwrap();
+            // The port is the way to clients and to the other servers.
+            writeln!(
+                text,
+                "mtu = {FLEET_MTU}\n[fleet]\nserver = {number}\nkey = \"{key}\"\nmtu = {FLEET_MTU}"
+            )
+            .unwrap();
         }
         text
     }
