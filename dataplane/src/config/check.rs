@@ -295,11 +295,6 @@ impl Source<'_> {
             Some(mtu) => self.mtu(Some(mtu))?,
             None => ports.iter().map(|port| port.mtu).min().unwrap_or(limits::MTU_MIN),
         };
-        if ports.iter().all(|port| port.mtu < mtu) {
-            let what =
-                format!("no port has an mtu of {mtu}; raise that of the port towards the others");
-            return Err(self.error(&place, what));
-        }
         if mtu < limits::FLEET_MTU_MIN {
             let what = format!(
                 "the way between servers takes packets of {mtu} octets, and clients need {} on it; \

@@ -87,12 +87,8 @@ impl Server {
         );
         if let Some(key) = &site.fleet {
             let (number, key) = (self.number, key.secret_text());
-            // The port is the way to clients and to the other servers.
-            writeln!(
-                text,
-                "mtu = {FLEET_MTU}\n[fleet]\nserver = {number}\nkey = \"{key}\"\nmtu = {FLEET_MTU}"
-            )
-            .unwrap();
+            writeln!(text, "[fleet]\nserver = {number}\nkey = \"{key}\"\nmtu = {FLEET_MTU}")
+                .unwrap();
         }
         text
     }
