@@ -34,9 +34,8 @@ pub struct View {
     /// This server's own addresses among the members.
     addresses: Vec<Address>,
     mtu: usize,
-    deadline: Option<Duration>,
-    is_draining: bool,
-    is_down: bool,
+    /// This server's own.
+    state: MemberState,
 }
 
 /// What can be known of the server that an index names.
@@ -119,7 +118,7 @@ impl Before {
 
 impl View {
     /// The view of server `own`, whose way to the others is at most `mtu` octets wide; or what is wrong with what was told.
-    pub fn new(
+    fn new(
         told: &message::Fleet,
         (own, mtu): (u8, usize),
         keys: &Arc<Keys>,
@@ -157,12 +156,7 @@ impl View {
             senders,
             addresses: addresses(me).map(Address::from).collect(),
             mtu,
-            deadline: match me.state {
-                MemberState::Draining { deadline } => deadline,
-                MemberState::Active | MemberState::Down => None,
-            },
-            is_draining: matches!(me.state, MemberState::Draining { .. }),
-            is_down: me.state == MemberState::Down,
+            state: me.state,
         })
     }
 
@@ -255,17 +249,20 @@ impl View {
 
     /// Whether this server is to be emptied.
     pub const fn is_draining(&self) -> bool {
-        self.is_draining
+        matches!(self.state, MemberState::Draining { .. })
     }
 
     /// Whether this server is thought to be gone, and its sessions with it.
     pub const fn is_down(&self) -> bool {
-        self.is_down
+        matches!(self.state, MemberState::Down)
     }
 
     /// When this server gives up what it still holds, since the epoch.
     pub const fn deadline(&self) -> Option<Duration> {
-        self.deadline
+        match self.state {
+            MemberState::Draining { deadline } => deadline,
+            MemberState::Active | MemberState::Down => None,
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! owner's. Only the owner walks, by its own view and without any state, so views that differ for a while neither
 //! make loops nor leave anybody out: the position only grows, and who passes ownership on has a newer view each time.
 
-use wire::fleet::{Header, Step};
+use wire::fleet::{HOPS_MAX, Header, Step};
 use wireguard::message::ClientId;
 
 use super::view::View;
@@ -70,9 +70,6 @@ pub enum Verdict {
     /// It has walked in a way that no view explains.
     Lost(DropReason),
 }
-
-/// Servers that may pass on what they were thought to own: as many as fit the header.
-const HOPS_MAX: u8 = 15;
 
 /// A packet of a view further away than this is no late one.
 const GENERATIONS_APART_MAX: i16 = 1024;

@@ -189,8 +189,9 @@ pub fn revive(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) 
     });
 }
 
-/// Sealed data whose server is gone, or was started again, and its session with it. Whoever has a session of the client by now needs nothing of
-/// it; when nobody has, the owner calls the client at once, which else would notice only after 15 seconds.
+/// Sealed data whose server is gone, or was started again, and its session with it. Whoever has a session of the client
+/// by now needs nothing of it; when nobody has, the owner calls the client at once, which else would notice only after
+/// 15 seconds.
 #[cold]
 fn orphaned(frame: &mut Frame<'_>, steering: &mut Steering<'_>, now: Instant) -> Result<(), Fate> {
     let id = frame.note.client_id;

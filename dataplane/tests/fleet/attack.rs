@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataplane::fleet::{Keys, Tables, View};
+use dataplane::fleet::{Keys, Tables};
 use dataplane::testing::client::{self, Client};
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::server::Place;
@@ -112,7 +112,7 @@ impl World {
         let told = roll.fleet(|server| self.scenario.addresses(server));
         let keys = Arc::new(Keys::new(&Secret::new(key)));
         let way = (station.number, right.mtu());
-        let wrong = View::new(&told, way, &keys, &state.site, &mut Tables::default()).unwrap();
+        let wrong = Tables::default().view(&told, way, &keys, &state.site).unwrap();
         let mut owners = BTreeMap::new();
         let ids = (1..IDS).map(|id| ClientId([id.to_le_bytes()[0], id.to_le_bytes()[1], 7]));
         for id in ids.filter(|id| wrong.owner(wrong.row(*id)) == station.number) {
