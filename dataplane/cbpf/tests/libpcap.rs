@@ -3,6 +3,8 @@
 #![expect(
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stderr,
     reason = "tests may, and numbers from the seed are small"
 )]

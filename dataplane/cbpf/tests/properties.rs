@@ -4,7 +4,6 @@
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::wildcard_enum_match_arm,
     reason = "tests may, and numbers from the seed are small"
 )]
 
@@ -177,6 +176,42 @@ fn ends_without_a_match_where_the_kernel_does() {
     assert!(!matches(&[instruction(0x3c, 0, 0, 0), RETURN], &[]));
     assert!(!matches(&[instruction(0x9c, 0, 0, 0), RETURN], &[]));
     assert!(matches(&[RETURN], &[]));
+}
+
+#[test]
+fn shifts_by_x_leave_nothing_from_32_bits_on() {
+    let shifted = |code: u16, bits: u32| {
+        let program = [0x01, 0x00, code, 0x16].map(|code| instruction(code, 0, 0, bits | 1));
+        Program::verify(&program).unwrap().matches(&[])
+    };
+    assert!(shifted(0x6c, 30) && !shifted(0x6c, 32) && !shifted(0x6c, 1 << 31));
+    assert!(shifted(0x7c, 0) && !shifted(0x7c, 32) && !shifted(0x7c, 1 << 31));
+}
+
+/// A packet of so many octets leaves with that many in A, by a way of its own; then A is compared with a number.
+fn by_many_ways(number: u32) -> Program {
+    const WAYS: u32 = 60;
+    let mut program = vec![instruction(0x80, 0, 0, 0)];
+    for len in 0..WAYS {
+        program.push(instruction(0x15, 0, 2, len));
+        program.push(instruction(0x00, 0, 0, len));
+        program.push(instruction(0x05, 0, 0, (WAYS - 1 - len) * 3));
+    }
+    program.extend([instruction(0x15, 0, 1, number), RETURN, instruction(6, 0, 0, 0)]);
+    Program::verify(&program).unwrap()
+}
+
+#[test]
+fn more_ways_than_are_told_apart_hide_no_match() {
+    for number in [20, 39, 40, 59] {
+        let program = by_many_ways(number);
+        let set = Set::build(&[(1, &program)], 1).unwrap();
+        for len in 1..60 {
+            let packet = vec![0x45; len];
+            assert_eq!(program.matches(&packet), len == number as usize);
+            assert_eq!(found(&set, &packet).len(), usize::from(program.matches(&packet)), "{len}");
+        }
+    }
 }
 
 /// `ip and udp and udp[k:2] = value`, as libpcap compiles it.

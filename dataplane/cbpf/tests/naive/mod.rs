@@ -1,4 +1,4 @@
-//! Classic BPF as its paper describes it (McCanne and Jacobson, 1993), in the plainest way: codes are taken apart
+//! Classic BPF as its paper describes it (1993), in the plainest way: codes are taken apart
 //! at each step, numbers are wide, and whatever a program must not do is an error.
 
 use cbpf::Instruction;
@@ -50,7 +50,7 @@ impl Machine<'_> {
         match code & 0x07 {
             0x00 | 0x01 => {
                 let Some(value) = self.load(code, k)? else { return Ok(Next::End(0)) };
-                if code & 0x07 == 0 { self.a = value } else { self.x = value }
+                if code & 0x01 == 0 { self.a = value } else { self.x = value }
             }
             0x02 => *self.word(k)? = Some(self.a),
             0x03 => *self.word(k)? = Some(self.x),

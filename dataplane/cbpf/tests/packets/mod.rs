@@ -33,7 +33,7 @@ pub(crate) const ADDRESSES4: [[u8; 4]; 6] = [
     [203, 0, 113, 9],
 ];
 
-/// 2001:db8::n, 2001:db8:1::n and fe80::n for small n.
+/// Small numbers in three networks.
 fn address6(random: &mut Random) -> [u8; 16] {
     let mut address = [0; 16];
     let head: &[u8] =

@@ -24,7 +24,7 @@ pub(crate) fn any_instruction() -> impl Strategy<Value = Instruction> {
 
 /// A few instructions, with jumps that mostly stay inside, and returns at the end.
 pub(crate) fn any_program() -> impl Strategy<Value = Vec<Instruction>> {
-    let ends = vec![instruction(0x16, 0, 0, 0), instruction(6, 0, 0, 1), instruction(6, 0, 0, 0)];
+    let ends = [instruction(0x16, 0, 0, 0), instruction(6, 0, 0, 1), instruction(6, 0, 0, 0)];
     prop::collection::vec(any_instruction(), 0..40).prop_map(move |mut program| {
         // Memory that every way has written.
         program.splice(0..0, [instruction(0x02, 0, 0, 0), instruction(0x03, 0, 0, 1)]);
@@ -41,16 +41,20 @@ pub(crate) enum Subject {
     /// The same behind the IPv4 header.
     Behind(u16, u32),
     Len,
+    /// Four times the low half of an octet, as if an IPv4 header began there.
+    HeaderLen(u32),
+    /// Behind what looks like an IPv4 header that begins later.
+    BehindOther(u32),
     /// By way of memory and X.
-    Stored(Box<Subject>),
+    Stored(Box<Self>),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Expression {
     Test { subject: Subject, and: Option<u32>, shift: Option<u32>, test: u16, k: u32 },
-    And(Box<Expression>, Box<Expression>),
-    Or(Box<Expression>, Box<Expression>),
-    Not(Box<Expression>),
+    And(Box<Self>, Box<Self>),
+    Or(Box<Self>, Box<Self>),
+    Not(Box<Self>),
 }
 
 const WORD: u16 = 0x00;
@@ -66,6 +70,8 @@ fn subject() -> impl Strategy<Value = Subject> {
         4 => prop::sample::select(vec![(HALF, 0), (HALF, 2), (BYTE, 13), (WORD, 8), (HALF, 4)])
             .prop_map(|(width, offset)| Subject::Behind(width, offset)),
         1 => Just(Subject::Len),
+        1 => prop::sample::select(vec![0, 20]).prop_map(Subject::HeaderLen),
+        1 => prop::sample::select(vec![0, 2]).prop_map(Subject::BehindOther),
     ];
     (subject, prop::bool::weighted(0.1)).prop_map(|(subject, stored)| {
         if stored { Subject::Stored(Box::new(subject)) } else { subject }
@@ -161,6 +167,12 @@ fn load(subject: &Subject) -> Vec<Instruction> {
         Subject::Start(width, offset) => vec![instruction(0x20 | width, 0, 0, *offset)],
         Subject::Behind(width, offset) => {
             vec![instruction(0xb1, 0, 0, 0), instruction(0x40 | width, 0, 0, *offset)]
+        }
+        Subject::HeaderLen(offset) => {
+            vec![instruction(0xb1, 0, 0, *offset), instruction(0x87, 0, 0, 0)]
+        }
+        Subject::BehindOther(offset) => {
+            vec![instruction(0xb1, 0, 0, 40), instruction(0x48, 0, 0, *offset)]
         }
         Subject::Len => vec![instruction(0x80, 0, 0, 0)],
         Subject::Stored(inner) => {
