@@ -180,12 +180,14 @@ fn ends_without_a_match_where_the_kernel_does() {
 
 #[test]
 fn shifts_by_x_leave_nothing_from_32_bits_on() {
-    let shifted = |code: u16, bits: u32| {
-        let program = [0x01, 0x00, code, 0x16].map(|code| instruction(code, 0, 0, bits | 1));
-        Program::verify(&program).unwrap().matches(&[])
+    let left_of_all_ones = |code: u16, bits: u32| {
+        let program = [(0x01, bits), (0x00, u32::MAX), (code, 0), (0x16, 0)];
+        Program::verify(&program.map(|(code, k)| instruction(code, 0, 0, k))).unwrap().matches(&[])
     };
-    assert!(shifted(0x6c, 30) && !shifted(0x6c, 32) && !shifted(0x6c, 1 << 31));
-    assert!(shifted(0x7c, 0) && !shifted(0x7c, 32) && !shifted(0x7c, 1 << 31));
+    for code in [0x6c, 0x7c] {
+        assert!(left_of_all_ones(code, 0) && left_of_all_ones(code, 31), "{code:#x}");
+        assert!(!left_of_all_ones(code, 32) && !left_of_all_ones(code, u32::MAX), "{code:#x}");
+    }
 }
 
 /// A packet of so many octets leaves with that many in A, by a way of its own; then A is compared with a number.
