@@ -1,5 +1,8 @@
 //! Stage 1, dos: what should never have come leaves here.
 
+pub mod flows;
 mod handshakes;
+pub mod syn;
+pub mod transit;
 
 pub use handshakes::{Defence, admit, shown_id};
