@@ -41,6 +41,8 @@ pub const DROPS: &[Drop] = &[
     row("parse_udp_length", "UDP length impossible or not the packet's", "faulty or hostile sender"),
     row("parse_udp_checksum", "wrong UDP checksum, or none over IPv6", "faulty link; on virtual devices turn transmit offload off"),
     row("parse_no_kernel", "nothing of ours, and the port has no `kernel` interface", "add `kernel = \"NAME\"` if the kernel shall have it"),
+    row("dos_syn", "a SYN to a tenant from a source that has not proven itself; a client repeats it after a second", "normal with the guard `first-drop`; raise `syn_above` if it acts without an attack"),
+    row("dos_state", "a segment to a tenant that belongs to no flow, beyond `out_of_state` per second", "a flood of ACK, RST or data; raise `out_of_state` if flows move here from other servers often"),
     row("dos_message", "to the WireGuard port, but no WireGuard message", "scanners; obfuscating clients send such junk too"),
     row("dos_mac1", "made without our public key", "a client with an outdated server key, or a flood"),
     row("steer_foreign_server", "index of a server that the fleet does not have, or a random one", "old sessions after a restart; else noise"),

@@ -87,6 +87,10 @@ reasons! {
     ParseUdpChecksum = "parse_udp_checksum",
     /// For the kernel, but the port has no `kernel` interface.
     ParseNoKernel = "parse_no_kernel",
+    /// A SYN to a tenant, from a source that has not proven itself yet; a client repeats it.
+    DosSyn = "dos_syn",
+    /// A segment to a tenant that belongs to no flow, beyond what the tenant allows of those.
+    DosState = "dos_state",
     /// To the WireGuard port, but no WireGuard message: unknown type or wrong length.
     DosMessage = "dos_message",
     /// The first MAC is not made with our public key.
