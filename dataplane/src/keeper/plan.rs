@@ -93,6 +93,15 @@ impl Changes {
                     None => tables.fleet.is_some(),
                     Some((_, before)) => before.is_some(),
                 },
+                // The tables of rules and tenants have nothing that could be named.
+                Item::Rule(_)
+                | Item::RuleRemove(_)
+                | Item::Listed { .. }
+                | Item::Unlisted { .. }
+                | Item::Tenant(_)
+                | Item::TenantRemove(_) => {
+                    return Err(Refused { item: at, obstacle: Obstacle::NoRule });
+                }
                 Item::NextHopRemove(id) => changes
                     .hops
                     .insert(id, (at, None))
