@@ -14,6 +14,7 @@ use crate::fleet::{Membership, Passage};
 use crate::frame::Endpoint;
 use crate::limits::{JOBS_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_SPARE, SURVEY_ROWS, TASKS_OUT_MAX};
 use crate::neighbours::{Heard, Name};
+use crate::stages::dos::sketch::Sheet;
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -88,6 +89,8 @@ pub enum Order {
     Routes(Arc<Routes>),
     /// How do the peers stand.
     Survey(Box<Survey>),
+    /// What has come since the last such order: an empty sheet for a written one.
+    Sketch(Box<Sheet>),
 }
 
 /// A peer as workers name it to the keeper. What they tell may wait for so long that the number is another peer's when it
@@ -172,6 +175,8 @@ pub struct Exchange {
     news: ArrayQueue<News>,
     /// Sheets that come back, at most one for each worker.
     surveys: ArrayQueue<(usize, Box<Survey>)>,
+    /// Written sheets of sketches, at most one of each worker.
+    sketches: ArrayQueue<(usize, Box<Sheet>)>,
 }
 
 /// The free session slots of one worker that one thread hands out. Slots that were never used come last, so that
@@ -225,6 +230,7 @@ impl Exchange {
                 .collect(),
             news: ArrayQueue::new(NEWS_MAX),
             surveys: ArrayQueue::new(workers.max(1)),
+            sketches: ArrayQueue::new(workers.max(1)),
         }
     }
 
@@ -254,6 +260,17 @@ impl Exchange {
     /// The next sheet that has come back, and whose.
     pub fn next_survey(&self) -> Option<(usize, Box<Survey>)> {
         self.surveys.pop()
+    }
+
+    /// Gives the keeper what a worker has sketched.
+    pub fn sketched(&self, worker: usize, sheet: Box<Sheet>) {
+        // There is a place for each worker's one sheet.
+        drop(self.sketches.push((worker, sheet)));
+    }
+
+    /// The next sheet that a worker has sketched on, and whose.
+    pub fn next_sketch(&self) -> Option<(usize, Box<Sheet>)> {
+        self.sketches.pop()
     }
 
     /// How many handshake threads there are.

@@ -38,6 +38,7 @@ use crate::pipeline::State;
 use crate::registry::Registry;
 use crate::site::{Site, local_number, owner};
 use crate::stages::dos::Defence;
+use crate::stages::dos::sketch::Sketch;
 use crate::stages::route::{Limits, Routes, Unbuildable};
 use crate::stages::steer::{Owner, Prompts};
 use crate::stages::wireguard::sessions::{Room, Sessions, Setup};
@@ -263,6 +264,7 @@ impl Keeper {
             ),
             limits: Limits::default(),
             seed: self.random.next_u64(),
+            sketch: Sketch::new(self.random.next_u64(), now),
         }
     }
 

@@ -267,3 +267,19 @@ pub const IDLE_TURNS: u32 = 64;
 
 /// How long a resting worker sleeps under the `sleep` policy.
 pub const IDLE_SLEEP: Duration = Duration::from_micros(50);
+
+/// Packets on the sheet of a worker's sketch: of a source with one packet in 100 it has 82, which tells its rate to within a
+/// ninth.
+pub const SAMPLES: usize = 8192;
+
+/// How often the sketches are read: control shall have made a rule of an offender within a second.
+pub const SKETCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The shortest round that rates are told of; none is this short but by a fault of the clock.
+pub const ROUND_LEN_MIN: Duration = Duration::from_millis(1);
+
+/// Heavy sources of each length of prefix, destinations and patterns that a round tells of.
+pub const HEAVIES_MAX: usize = 16;
+
+/// Samples of what is called heavy: of fewer the rate would hardly be more than its error.
+pub const HEAVY_ROWS_MIN: u32 = 8;

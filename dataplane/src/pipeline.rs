@@ -12,6 +12,7 @@ use crate::frame::Entry;
 use crate::limiter::Limiter;
 use crate::neighbours::Neighbours;
 use crate::site::Site;
+use crate::stages::dos::sketch::Sketch;
 use crate::stages::dos::{self, Defence};
 use crate::stages::egress;
 use crate::stages::link;
@@ -39,6 +40,8 @@ pub struct State {
     pub neighbours: Neighbours,
     /// The handshake's defence.
     pub defence: Defence,
+    /// A sample of what came in, for the keeper.
+    pub sketch: Sketch,
     /// This worker's sessions and peers.
     pub sessions: Sessions,
     /// The limits of ICMP errors.

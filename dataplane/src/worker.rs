@@ -138,6 +138,9 @@ impl<I: Io> Worker<I> {
                     self.state.sessions.survey(&mut sheet);
                     self.exchange.surveyed(worker, sheet);
                 }
+                Order::Sketch(empty) => {
+                    self.exchange.sketched(worker, self.state.sketch.turn_in(empty, now));
+                }
             }
         }
         ORDERS_PER_TURN

@@ -7,5 +7,6 @@ pub mod rate;
 pub mod buckets;
 pub mod syn;
 pub mod transit;
+pub mod sketch;
 
 pub use handshakes::{Defence, admit, shown_id};
