@@ -2,4 +2,4 @@
 
 mod handshakes;
 
-pub use handshakes::{Defence, admit, shown_id};
+pub use handshakes::{Defence, Known, Sender, admit, shown_id};
