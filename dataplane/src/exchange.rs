@@ -392,9 +392,15 @@ mod tests {
         let exchange = Exchange::new(1, 1, 1, 1);
         let fill = |sender| {
             let job = || Job::Abandon(0);
-            std::iter::repeat_with(|| exchange.submit_of(sender, 0, job())).take_while(|ok| *ok).count()
+            std::iter::repeat_with(|| exchange.submit_of(sender, 0, job()))
+                .take_while(|ok| *ok)
+                .count()
         };
-        assert_eq!(fill(Sender::Eager), STRANGERS_MAX / 2, "who comes often leaves room for others");
+        assert_eq!(
+            fill(Sender::Eager),
+            STRANGERS_MAX / 2,
+            "who comes often leaves room for others"
+        );
         assert_eq!(fill(Sender::Newcomer), STRANGERS_MAX / 2);
         assert_eq!(exchange.strangers_waiting(0), STRANGERS_MAX);
         assert_eq!((exchange.jobs_waiting(0), fill(Sender::Known)), (0, JOBS_MAX));

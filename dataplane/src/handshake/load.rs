@@ -68,7 +68,8 @@ impl Load {
             (false, true) => Turn::Strangers,
             (false, false) => return None,
         };
-        self.known_turns = if self.turn == Turn::Known { self.known_turns.saturating_add(1) } else { 0 };
+        self.known_turns =
+            if self.turn == Turn::Known { self.known_turns.saturating_add(1) } else { 0 };
         Some(self.turn)
     }
 

@@ -74,7 +74,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, now: START, queues: usize::MAX, queue_len: 4096, local: true, job_time: Duration::ZERO }
+        Self {
+            seed: 1,
+            now: START,
+            queues: usize::MAX,
+            queue_len: 4096,
+            local: true,
+            job_time: Duration::ZERO,
+        }
     }
 }
 

@@ -86,9 +86,10 @@ impl Known {
     pub(super) fn holds(&self, source: Source, now: Instant) -> bool {
         let (mark, now) = (source.mark(), second(now));
         let since = |entry: u64| u64::from(now.saturating_sub(spoken_at(entry)));
-        self.line(source).iter().map(|entry| entry.load(Ordering::Relaxed)).any(|entry| {
-            mark_of(entry) == mark && since(entry) < KNOWN_TIME.as_secs()
-        })
+        self.line(source)
+            .iter()
+            .map(|entry| entry.load(Ordering::Relaxed))
+            .any(|entry| mark_of(entry) == mark && since(entry) < KNOWN_TIME.as_secs())
     }
 }
 
