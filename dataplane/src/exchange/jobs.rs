@@ -58,7 +58,10 @@ impl Jobs {
     }
 
     pub(super) fn set_over_budget(&self, is_over: bool) {
-        self.is_over_budget.store(is_over, Ordering::Relaxed);
+        // Workers look at it in every turn: a write that changes nothing would take its line from them.
+        if self.is_over_budget.load(Ordering::Relaxed) != is_over {
+            self.is_over_budget.store(is_over, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn is_busy(&self) -> bool {

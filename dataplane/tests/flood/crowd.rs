@@ -30,6 +30,8 @@ pub(crate) struct Crowd {
     letter: Letter,
     /// Where they are; none invent an address for each message.
     sources: Vec<SocketAddr>,
+    /// They take turns; else chance decides who is next.
+    is_patient: bool,
     jars: HashMap<SocketAddr, Jar>,
     checker: Checker,
     message: Vec<u8>,
@@ -49,7 +51,8 @@ impl Crowd {
         }
         let jars = sources.iter().map(|source| (*source, Jar::new())).collect();
         let checker = Checker::new(&site::server_public());
-        Self { letter, sources, jars, checker, message, random: Random::seed_from_u64(1) }
+        let random = Random::seed_from_u64(1);
+        Self { letter, sources, is_patient: false, jars, checker, message, random }
     }
 
     pub(crate) fn spoofed() -> Self {
@@ -61,6 +64,11 @@ impl Crowd {
         let base = Ipv4Addr::new(203, 0, 0, 1).to_bits();
         let bot = |number| (Ipv4Addr::from_bits(base + number), 7_000).into();
         Self::new((0..count).map(bot).collect(), letter)
+    }
+
+    /// So many of which each lets all others go first.
+    pub(crate) fn patient(count: u32, letter: Letter) -> Self {
+        Self { is_patient: true, ..Self::bots(count, letter) }
     }
 
     /// One that shares the address of somebody else.
@@ -84,8 +92,10 @@ impl Crowd {
         }
         let source = if self.sources.is_empty() {
             (Ipv4Addr::from_bits(0x0b00_0000 | self.random.next_u32() >> 8), 7_000).into()
-        } else {
+        } else if self.is_patient {
             self.sources[number % self.sources.len()]
+        } else {
+            self.sources[self.random.next_u32() as usize % self.sources.len()]
         };
         match self.jars.get_mut(&source) {
             Some(jar) => jar.stamp(&self.checker, &mut self.message, now),

@@ -68,3 +68,60 @@ impl Buckets {
         Grant::First
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limiter::Limiter;
+    use crate::stages::dos::Known;
+    use crate::table::Key;
+    use std::collections::HashMap;
+
+    const START: Instant = Instant(1_000_000_000_000);
+    const COST: Duration = Duration::from_millis(100);
+
+    fn is_granted(grant: Grant) -> bool {
+        matches!(grant, Grant::First | Grant::Further)
+    }
+
+    #[test]
+    fn grants_what_a_limiter_for_each_source_grants() {
+        for seed in 0..20 {
+            let known = Known::new(1, seed);
+            let mut buckets = Buckets::new(4096, COST, 5);
+            let mut model = HashMap::new();
+            let mut now = START;
+            for step in 0..20_000_u64 {
+                let dice = step.hash(seed);
+                now = now + Duration::from_micros(dice % 2_000);
+                // A quarter of the steps are of one source.
+                let source = u32::try_from(dice >> 32 & 0xff).unwrap().saturating_sub(0xc0);
+                let limiter = model.entry(source).or_insert_with(|| Limiter::new(10, 5));
+                let granted = is_granted(buckets.take(known.index(source), now));
+                assert_eq!(granted, limiter.take(now), "seed {seed} step {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn tells_who_has_not_come_for_a_while() {
+        let (known, mut buckets) = (Known::new(1, 1), Buckets::new(8, COST, 3));
+        let mut take = |ms| buckets.take(known.index(7), START + Duration::from_millis(ms));
+        assert_eq!([take(0), take(0), take(0)], [Grant::First, Grant::Further, Grant::Further]);
+        assert_eq!([take(0), take(100)], [Grant::Refused, Grant::Further]);
+        assert_eq!([take(399), take(699)], [Grant::Further, Grant::First]);
+    }
+
+    #[test]
+    fn a_full_table_neither_grows_nor_forgets() {
+        let (known, mut buckets) = (Known::new(1, 1), Buckets::new(8, COST, 2));
+        let mut take = |number, now| buckets.take(known.index(number), now);
+        for number in 0..8 {
+            assert_eq!(take(number, START), Grant::First);
+            assert_eq!(take(number, START), Grant::Further);
+        }
+        assert_eq!(take(8, START), Grant::NoRoom);
+        assert_eq!(take(0, START), Grant::Refused, "nobody was pushed out");
+        assert_eq!(take(8, START + COST * 2), Grant::First, "a full bucket is no bucket");
+    }
+}
