@@ -104,13 +104,16 @@ pub const HANDSHAKE_BUDGET: u32 = 50;
 /// The most of it: a thread that has no more than that left cannot tell a load from work.
 pub const HANDSHAKE_BUDGET_MAX: u32 = 90;
 
-/// Slices of time over which a handshake thread's load is taken: the present one, and those before it.
-pub const LOAD_SLICES: usize = 16;
-/// One of them.
+/// A handshake thread's load is taken over the present slice of time and those before it.
 pub const LOAD_SLICE: Duration = Duration::from_millis(10);
-/// Those before the present one: long enough that a burst of own handshakes is no load, short enough that a flood is met
-/// before strangers' ring is full for long.
-pub const LOAD_WINDOW: Duration = LOAD_SLICE.saturating_mul(LOAD_SLICES as u32 - 1);
+/// How far it looks back: so long that a burst of own handshakes is no load, so short that a flood is met before the
+/// strangers' ring is full for long.
+pub const LOAD_WINDOW: Duration = Duration::from_millis(150);
+/// Slices of both.
+pub const LOAD_SLICES: usize = 16;
+
+const _: () =
+    assert!(LOAD_WINDOW.as_millis() == LOAD_SLICE.as_millis() * (LOAD_SLICES as u128 - 1));
 
 /// The time that strangers may have saved up while few came.
 pub const STRANGERS_CREDIT: Duration = Duration::from_millis(20);

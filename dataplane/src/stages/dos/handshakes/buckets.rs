@@ -50,8 +50,9 @@ impl Buckets {
     /// Takes a token of a source.
     #[inline]
     pub(super) fn take(&mut self, source: Source, now: Instant) -> Grant {
-        let (mask, mark) = (self.lines.len() - 1, source.mark());
-        let Some(line) = self.lines.get_mut(source.place(mask)) else { return Grant::NoRoom };
+        let place = source.place(self.lines.len() - 1);
+        let Some(line) = self.lines.get_mut(place) else { return Grant::NoRoom };
+        let mark = source.mark();
         let full_at = now - self.depth;
         if let Some(entry) = line.iter_mut().find(|entry| entry.mark == mark) {
             if entry.spent_until > now {
