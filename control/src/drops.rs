@@ -45,6 +45,8 @@ pub const DROPS: &[Drop] = &[
     row("dos_state", "a segment to a tenant that belongs to no flow, beyond `out_of_state` per second", "a flood of ACK, RST or data; raise `out_of_state` if flows move here from other servers often"),
     row("dos_message", "to the WireGuard port, but no WireGuard message", "scanners; obfuscating clients send such junk too"),
     row("dos_mac1", "made without our public key", "a client with an outdated server key, or a flood"),
+    row("dos_handshake_limit", "under load, a source initiates too often", "a flood, or very many clients behind one address"),
+    row("dos_handshake_budget", "under load, strangers have used up their share", "a flood; more `handshake_threads`, or a greater `handshake_budget`"),
     row("steer_foreign_server", "index of a server that the fleet does not have, or a random one", "old sessions after a restart; else noise"),
     row("steer_foreign_worker", "index of a worker that this server does not have", "as above"),
     row("steer_untold", "for whichever server has this client, and control has not told the members yet", "start control, or give it a `[fleet]` section"),

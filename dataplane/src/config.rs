@@ -22,6 +22,8 @@ pub struct Config {
     pub workers: Vec<usize>,
     /// How many handshake threads there are.
     pub handshake_threads: usize,
+    /// Percent of a handshake thread's time from which on it is under load, and that strangers may have then.
+    pub handshake_budget: u32,
     /// What an idle worker does.
     pub idle: Idle,
     /// Where packet memory comes from.

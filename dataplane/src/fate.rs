@@ -95,6 +95,10 @@ reasons! {
     DosMessage = "dos_message",
     /// The first MAC is not made with our public key.
     DosMac1 = "dos_mac1",
+    /// Under load: this source, or this answer, comes too often.
+    DosHandshakeLimit = "dos_handshake_limit",
+    /// Under load: what strangers may take of the handshake threads, or of cookies, is used up.
+    DosHandshakeBudget = "dos_handshake_budget",
     /// Sealed for a server that the fleet does not have.
     SteerForeignServer = "steer_foreign_server",
     /// Sealed for a worker that this server does not have.

@@ -9,6 +9,7 @@ use crate::fate::{DropReason, Fate};
 use crate::fleet::Passage;
 use crate::neighbours::LinkAddress;
 use crate::packet::{Address, Ip};
+use crate::stages::dos::Sender;
 use crate::stages::route::NextHop;
 
 /// Where a frame came in.
@@ -153,6 +154,8 @@ pub struct Note {
     pub turned: bool,
     /// How another server has passed it on, or shall get it.
     pub passage: Option<Passage>,
+    /// Who has sent a handshake message.
+    pub sender: Sender,
 }
 
 /// Where a tag has the octets before the UDP header (below 2^12: a bounded walk over extension headers), and the slot.
@@ -167,7 +170,7 @@ impl Note {
     }
 
     /// Begins a note anew in the place of an old one. What stages read only after they or others have written
-    /// it is left as it is: addresses, slot and counter.
+    /// it is left as it is: addresses, slot, counter and sender.
     #[inline]
     pub const fn begin(&mut self, entry: Entry, verified: bool) {
         self.entry = entry;
@@ -219,6 +222,7 @@ impl Note {
             next_hop: NextHop::None,
             turned: false,
             passage: None,
+            sender: Sender::Newcomer,
         }
     }
 }

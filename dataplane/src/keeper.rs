@@ -104,6 +104,8 @@ pub struct Keeper {
     exchange: Arc<Exchange>,
     room: Room,
     peers_max: u32,
+    /// Percent of a handshake thread's time.
+    handshake_budget: u32,
     counters: Vec<Arc<Counters>>,
     fleet: FleetTables,
     wall: Arc<WallClock>,
@@ -129,9 +131,10 @@ impl Keeper {
             routes: tables.rib.publish(),
             tables,
             installation: None,
-            exchange: Arc::new(Exchange::new(workers, threads, room.slots)),
+            exchange: Arc::new(Exchange::new(workers, threads, room.slots, apart(start.seed))),
             room,
             peers_max: config.peers_max,
+            handshake_budget: config.handshake_budget,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
             fleet: FleetTables::new(config, keys, fleet),
             wall: Arc::new(WallClock::new(start.unix, start.now)),
@@ -295,7 +298,7 @@ impl Keeper {
             Arc::clone(&self.directory),
             Arc::clone(&self.exchange),
             (counters, Arc::clone(&self.wall)),
-            Random::from_rng(&mut self.random),
+            (Random::from_rng(&mut self.random), self.handshake_budget),
         )
     }
 
@@ -346,4 +349,11 @@ fn room(peers_max: u32, workers: usize, threads: usize) -> Result<Room, Error> {
     }
     let rows = (peers_max.saturating_add(PEERS_SPARE) as usize).div_ceil(workers.max(1));
     Ok(Room { slots, peers: u32::try_from(rows).unwrap_or(u32::MAX) })
+}
+
+/// A secret of its own, so that all else that is drawn stays as it was for a seed.
+fn apart(seed: [u8; 32]) -> u64 {
+    let mut random = Random::from_seed(seed);
+    random.set_stream(1);
+    random.next_u64()
 }

@@ -13,7 +13,7 @@ use crate::exchange::{Exchange, Message, Order};
 use crate::fate::{DropReason, Waiting};
 use crate::frame::{Entry, Kind, Note};
 use crate::held::Held;
-use crate::limits::{JOBS_UNDER_LOAD, ORDERS_PER_TURN, OWN_PER_TURN};
+use crate::limits::{ORDERS_PER_TURN, OWN_PER_TURN};
 use crate::pipeline::{self, State};
 use crate::port::{Batch, Io, Queue};
 use crate::stages::wireguard::sessions::Setup;
@@ -78,9 +78,7 @@ impl<I: Io> Worker<I> {
 
     /// One turn; gives how many frames it moved. `now` does not go back.
     pub fn turn(&mut self, now: Instant) -> usize {
-        let busy = (0..self.exchange.threads())
-            .any(|thread| self.exchange.jobs_waiting(thread) >= JOBS_UNDER_LOAD);
-        self.state.defence.advance(busy, now);
+        self.state.defence.advance(now);
         let mut moved = self.take_orders(now);
         for wire in 0..self.queues.wires.len() {
             moved += self.receive(Source::Wire(wire), now);

@@ -111,6 +111,8 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::SteerTooBig => fleet::provoke(reason, scene),
         Why::DosMessage
         | Why::DosMac1
+        | Why::DosHandshakeLimit
+        | Why::DosHandshakeBudget
         | Why::HandshakeInvalid
         | Why::HandshakeUnknownPeer
         | Why::HandshakeReplay

@@ -17,6 +17,7 @@ pub(super) struct File {
     pub(super) workers: Spanned<Vec<usize>>,
     #[serde(default = "one")]
     pub(super) handshake_threads: Spanned<usize>,
+    pub(super) handshake_budget: Option<Spanned<u32>>,
     #[serde(default = "busy")]
     pub(super) idle: Idle,
     #[serde(default)]

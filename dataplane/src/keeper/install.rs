@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn handshake_threads_forget_a_peer_after_all_that_its_worker_has_asked_them_for_it() {
-        let exchange = Exchange::new(1, 1, 8);
+        let exchange = Exchange::new(1, 1, 8, 1);
         let mut installation = Installation::new(Vec::new(), (None, None), vec![0], &exchange);
         assert_eq!(installation.turn(&exchange), Progress::InForce);
         assert_eq!(installation.turn(&exchange), Progress::Waiting);
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn the_end_of_many_peers_leaves_room_for_sessions_and_handshakes() {
         let count = u32::try_from(PEERS_PER_ORDER * TASKS_OUT_MAX * 3).unwrap();
-        let exchange = Exchange::new(1, 1, 8);
+        let exchange = Exchange::new(1, 1, 8, 1);
         let mut installation =
             Installation::new(Vec::new(), (None, None), (0..count).collect(), &exchange);
         assert_eq!(installation.turn(&exchange), Progress::InForce);

@@ -9,4 +9,4 @@ pub mod syn;
 pub mod transit;
 pub mod sketch;
 
-pub use handshakes::{Defence, admit, shown_id};
+pub use handshakes::{Defence, Known, Sender, admit, shown_id};
