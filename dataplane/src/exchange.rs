@@ -18,7 +18,7 @@ use crate::frame::Endpoint;
 use crate::limits::{NEWS_MAX, ORDERS_MAX, SLOTS_PER_PEER, SURVEY_ROWS, TASKS_OUT_MAX};
 use crate::neighbours::{Heard, Name};
 use crate::stages::dos::sketch::Sheet;
-use crate::stages::dos::{Known, Sender};
+use crate::stages::dos::{Known, Rules, Sender};
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -90,6 +90,8 @@ pub enum Order {
     Call(u32, Endpoint),
     /// The fleet is another than before. The keeper keeps the former view; then the token goes.
     Fleet(Membership, Token),
+    /// Other rules than before. The keeper keeps the former ones; then the token goes.
+    Rules(Arc<Rules>, Token),
     /// Another worker has heard of a neighbour.
     Learned(Name, Heard),
     /// Peers of this worker (their numbers on it) are new, changed, or, without a setup, no more. Then the

@@ -47,8 +47,15 @@ pub const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// How late it is too late: the repetitions come after 1, 3, 7, 15 and 31 seconds.
 pub const FIRST_TIME: Duration = Duration::from_mins(1);
 
-/// Flows that a worker tracks; eight octets each.
-pub const FLOWS_MAX: usize = 1 << 20;
+/// Flows that a worker tracks unless configured; eight octets each.
+pub const FLOWS_MAX: u32 = 1 << 20;
+/// Those that it may be given room for, 1 GiB.
+pub const FLOWS_LIMIT: u32 = 1 << 27;
+
+/// Buckets of a worker for limits of sources and destinations unless configured; eight octets each.
+pub const BUCKETS_MAX: u32 = 1 << 20;
+/// Those that it may be given room for, 1 GiB.
+pub const BUCKETS_LIMIT: u32 = 1 << 27;
 
 /// How long a flow of which nothing comes is kept. One that goes on later is learned anew.
 pub const FLOW_IDLE: Duration = Duration::from_mins(5);
@@ -259,6 +266,18 @@ pub const STANDING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often control hears that the dataplane lives.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a part of the buckets is looked through for stamps that are long over.
+pub const BUCKETS_EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often rules are looked through for those that expire.
+pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often control is told what a rule has matched, at most.
+pub const RULE_COUNTS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Slots that rules are counted under; the first is nobody's.
+pub const RULE_SLOTS: usize = shm::limits::RULES_MAX + 1;
 
 /// How old the counters that control sees may be.
 pub const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
