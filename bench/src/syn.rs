@@ -164,7 +164,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
     let weights = Weights {
         proven: Proven::new(PROVEN_MAX).octets(),
         firsts: syn::First::new(FIRSTS_MAX).octets(),
-        flows: Flows::new(FLOWS_MAX, 1).octets(),
+        flows: Flows::new(FLOWS_MAX as usize, 1).octets(),
     };
     let after = Weather::observe();
     Ok(Report::new(plan, machine, (before, after), (weights, rates)))
@@ -175,7 +175,7 @@ fn transit() -> (Transit, Arc<Proven>, Places) {
     let cookies = Cookies::new(&Secret::new([1; 32]), UNIX);
     let guard = Guard::new(cookies, Arc::clone(&proven), 1, FIRSTS_MAX);
     let places = Places::new([2; 16]);
-    (Transit::new(places, guard, Flows::new(FLOWS_MAX, 1)), proven, places)
+    (Transit::new(places, guard, Flows::new(FLOWS_MAX as usize, 1)), proven, places)
 }
 
 fn measure(case: Case, plan: &Plan) -> Rate {

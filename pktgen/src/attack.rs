@@ -89,6 +89,9 @@ attacks! {
     DosMessage = "dos_message", Way::Handshake(Knock::Noise);
     /// Initiations of random octets, made without the server's key.
     DosMac1 = "dos_mac1", Way::Handshake(Knock::Mac1);
+    /// Initiations with right first and second MACs from one address, when enough of them have come to make a load. The
+    /// builder has to learn the server's cookie, which lives two minutes.
+    DosHandshakeLimit = "dos_handshake_limit", Way::Handshake(Knock::Cookie);
     /// Data messages for other servers of the fleet; without the fleet's permutation, for random indices, of
     /// which one in the number of servers is for this one.
     SteerForeignServer = "steer_foreign_server", Way::Forged(Forgery::ForeignServer);
@@ -133,9 +136,6 @@ attacks! {
     HoldFull = "hold_full", Way::Sealed(Trick::Absent);
     /// Sealed packets to a peer that does not answer; at most 16 in 12 s, or they count as `hold_full`.
     HoldExpired = "hold_expired", Way::Sealed(Trick::Absent);
-    /// Initiations with right first and second MACs from one address, faster than handshakes are done. The
-    /// builder has to learn the server's cookie, which lives two minutes.
-    HandshakeFull = "handshake_full", Way::Handshake(Knock::Cookie);
     /// Initiations with a right first MAC and nothing else.
     HandshakeInvalid = "handshake_invalid", Way::Handshake(Knock::Mac1Only);
     /// Good initiations of a key that is not registered: two X25519 for the server, one MAC for us.
@@ -173,6 +173,10 @@ attacks! {
 /// Drop reasons that no packet from outside provokes by itself, and why.
 pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
     ("parse_segmented", "the device and its pool decide how a frame lies in buffers"),
+    (
+        "dos_handshake_budget",
+        "takes proven addresses of very many networks, and one generator has one",
+    ),
     ("steer_untold", "only a server of a fleet whose control is silent loses packets so"),
     ("steer_dead_session", "only a fleet of which a server has died has such sessions"),
     ("steer_misdirected", "only a server of the fleet can pass on what is not another one's"),
@@ -185,6 +189,10 @@ pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
     ("egress_loop", "only the server's own kernel sends what would go back to it"),
     ("seal_no_peer", "only control removes a peer, and packets are lost in that moment alone"),
     ("seal_exhausted", "a session may send 2^64 - 2^13 - 1 messages: nobody lives to see the next"),
+    (
+        "handshake_full",
+        "under load strangers lose theirs as dos_handshake_budget, and others do not come so often",
+    ),
     ("handshake_no_index", "each peer has slots for all the sessions that it can have"),
     ("transmit_full", "the speed of the device, not a packet, fills its queue"),
     (
@@ -299,7 +307,8 @@ impl Attack {
             Way::Sealed(Trick::Crowd) => 4_096,
             // Two attacks are made alike: one is what happens at once, the other later.
             Way::Sealed(Trick::Absent) if matches!(self, Self::HoldFull) => 16,
-            Way::Handshake(Knock::Cookie) => 2_048,
+            // A load, the question for the cookie, and what one source may.
+            Way::Handshake(Knock::Cookie) => 277,
             Way::Handshake(Knock::Eager) => 51,
             Way::Outer(_)
             | Way::Handshake(_)

@@ -69,7 +69,7 @@ impl Builder {
     }
 
     /// Shows the builder a datagram's payload that came to the attacker's own address; true if it was the
-    /// cookie that [`Attack::HandshakeFull`] waits for. Other attacks learn nothing.
+    /// cookie that [`Attack::DosHandshakeLimit`] waits for. Other attacks learn nothing.
     pub fn learn(&mut self, payload: &[u8]) -> bool {
         self.sources.iter_mut().any(|source| match source {
             Source::Handshake(source) => source.learn(payload),
