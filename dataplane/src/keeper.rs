@@ -3,6 +3,7 @@
 
 mod border;
 mod claims;
+mod detection;
 mod fleet;
 mod install;
 mod numbers;
