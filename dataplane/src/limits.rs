@@ -371,3 +371,10 @@ pub const HEAVIES_MAX: usize = 16;
 
 /// Samples of what is called heavy: of fewer the rate would hardly be more than its error.
 pub const HEAVY_ROWS_MIN: u32 = 8;
+
+/// Events that there must still be room for when a round of detection is told: handshakes and answers to control cannot be
+/// told again.
+pub const DETECTION_ROOM: usize = 32;
+
+// Surveys wait for more room than this, so they leave detection its own.
+const _: () = assert!(5 * HEAVIES_MAX + 1 + DETECTION_ROOM <= SURVEY_ROWS);
