@@ -22,6 +22,8 @@ pub struct Config {
     pub workers: Vec<usize>,
     /// How many handshake threads there are.
     pub handshake_threads: usize,
+    /// Percent of a handshake thread's time from which on it is under load, and that strangers may have then.
+    pub handshake_budget: u32,
     /// What an idle worker does.
     pub idle: Idle,
     /// Where packet memory comes from.
@@ -38,6 +40,10 @@ pub struct Config {
     pub peers_max: u32,
     /// How many routes there is room for beside those to peers' own addresses.
     pub routes_max: u32,
+    /// Buckets of a worker for limits of sources and destinations.
+    pub buckets: u32,
+    /// Flows to tenants that a worker follows.
+    pub flows: u32,
 }
 
 /// What a worker does when nothing comes.

@@ -1,7 +1,10 @@
 //! The rings between workers and handshake threads, and what travels in them. All are bounded; none waits.
 
+mod jobs;
+mod slots;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
@@ -12,10 +15,15 @@ use wireguard::time::Instant;
 
 use crate::fleet::{Membership, Passage};
 use crate::frame::Endpoint;
-use crate::limits::{JOBS_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_SPARE, SURVEY_ROWS, TASKS_OUT_MAX};
+use crate::limits::{NEWS_MAX, ORDERS_MAX, SLOTS_PER_PEER, SURVEY_ROWS, TASKS_OUT_MAX};
 use crate::neighbours::{Heard, Name};
+use crate::stages::dos::sketch::Sheet;
+use crate::stages::dos::{Known, Rules, Sender};
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
+
+use jobs::Jobs;
+use slots::Slots;
 
 /// A handshake message with its path, in either direction.
 #[derive(Clone, Debug)]
@@ -28,14 +36,17 @@ pub struct Message {
     pub client_id: ClientId,
     /// Another server knows who has sent it, and that it is this server's.
     pub named: bool,
+    /// What is known of where it came from.
+    pub sender: Sender,
 }
 
 impl Message {
     /// Copies a message; none is longer than an initiation.
     pub fn new(octets: &[u8], endpoint: Endpoint, client_id: ClientId) -> Option<Self> {
         let len = octets.len();
+        let (named, sender) = (false, Sender::Known);
         let mut message =
-            Self { octets: [0; INITIATION_LEN], len, endpoint, client_id, named: false };
+            Self { octets: [0; INITIATION_LEN], len, endpoint, client_id, named, sender };
         message.octets.get_mut(..octets.len())?.copy_from_slice(octets);
         Some(message)
     }
@@ -79,6 +90,8 @@ pub enum Order {
     Call(u32, Endpoint),
     /// The fleet is another than before. The keeper keeps the former view; then the token goes.
     Fleet(Membership, Token),
+    /// Other rules than before. The keeper keeps the former ones; then the token goes.
+    Rules(Arc<Rules>, Token),
     /// Another worker has heard of a neighbour.
     Learned(Name, Heard),
     /// Peers of this worker (their numbers on it) are new, changed, or, without a setup, no more. Then the
@@ -88,6 +101,8 @@ pub enum Order {
     Routes(Arc<Routes>),
     /// How do the peers stand.
     Survey(Box<Survey>),
+    /// What has come since the last such order: an empty sheet for a written one.
+    Sketch(Box<Sheet>),
 }
 
 /// A peer as workers name it to the keeper. What they tell may wait for so long that the number is another peer's when it
@@ -161,7 +176,9 @@ pub struct Install {
 /// Every ring between workers and handshake threads of one server.
 #[derive(Debug)]
 pub struct Exchange {
-    jobs: Vec<ArrayQueue<Job>>,
+    jobs: Vec<Jobs>,
+    /// Where peers have spoken from lately.
+    known: Known,
     orders: Vec<ArrayQueue<Order>>,
     /// Free session slots by worker and thread: thread `t` of `n` hands out the slots `s` with `s % n == t`,
     /// so that the index in a response tells which thread waits for it.
@@ -172,52 +189,18 @@ pub struct Exchange {
     news: ArrayQueue<News>,
     /// Sheets that come back, at most one for each worker.
     surveys: ArrayQueue<(usize, Box<Survey>)>,
-}
-
-/// The free session slots of one worker that one thread hands out. Slots that were never used come last, so that
-/// a worker touches no more memory than it needs; those that were rest before they are used again.
-#[derive(Debug)]
-struct Slots {
-    used: ArrayQueue<u32>,
-    /// The next that was never used; only its thread takes from here.
-    fresh: AtomicU32,
-    step: u32,
-    end: u32,
-}
-
-impl Slots {
-    fn new(thread: usize, threads: usize, slots: u32) -> Self {
-        let step = u32::try_from(threads).unwrap_or(u32::MAX);
-        Self {
-            used: ArrayQueue::new((slots / step + 1) as usize),
-            fresh: AtomicU32::new(u32::try_from(thread).unwrap_or(u32::MAX)),
-            step,
-            end: slots,
-        }
-    }
-
-    fn take(&self) -> Option<u32> {
-        let fresh = self.fresh.load(Ordering::Relaxed);
-        if fresh < self.end && self.used.len() <= SLOTS_SPARE {
-            self.fresh.store(fresh + self.step, Ordering::Relaxed);
-            return Some(fresh);
-        }
-        self.used.pop()
-    }
-
-    fn count(&self) -> usize {
-        let fresh = self.end.saturating_sub(self.fresh.load(Ordering::Relaxed));
-        self.used.len() + fresh.div_ceil(self.step) as usize
-    }
+    /// Written sheets of sketches, at most one of each worker.
+    sketches: ArrayQueue<(usize, Box<Sheet>)>,
 }
 
 impl Exchange {
     /// Rings for so many workers and threads, with `slots` session slots for each worker. First in, first
-    /// out: a retired slot rests as long as the spare ones last.
-    pub fn new(workers: usize, threads: usize, slots: u32) -> Self {
+    /// out: a retired slot rests as long as the spare ones last. `seed` keeps secret where sources are remembered.
+    pub fn new(workers: usize, threads: usize, slots: u32, seed: u64) -> Self {
         let free = |thread: usize| Slots::new(thread, threads.max(1), slots);
         Self {
-            jobs: (0..threads).map(|_| ArrayQueue::new(JOBS_MAX + TASKS_OUT_MAX)).collect(),
+            jobs: (0..threads).map(|_| Jobs::new()).collect(),
+            known: Known::new(workers * slots as usize / SLOTS_PER_PEER, seed),
             orders: (0..workers).map(|_| ArrayQueue::new(ORDERS_MAX + TASKS_OUT_MAX)).collect(),
             slots: (0..workers).map(|_| (0..threads).map(free).collect()).collect(),
             expected: (0..workers)
@@ -225,6 +208,7 @@ impl Exchange {
                 .collect(),
             news: ArrayQueue::new(NEWS_MAX),
             surveys: ArrayQueue::new(workers.max(1)),
+            sketches: ArrayQueue::new(workers.max(1)),
         }
     }
 
@@ -256,6 +240,17 @@ impl Exchange {
         self.surveys.pop()
     }
 
+    /// Gives the keeper what a worker has sketched.
+    pub fn sketched(&self, worker: usize, sheet: Box<Sheet>) {
+        // There is a place for each worker's one sheet.
+        drop(self.sketches.push((worker, sheet)));
+    }
+
+    /// The next sheet that a worker has sketched on, and whose.
+    pub fn next_sketch(&self) -> Option<(usize, Box<Sheet>)> {
+        self.sketches.pop()
+    }
+
     /// How many handshake threads there are.
     pub fn threads(&self) -> usize {
         self.jobs.len()
@@ -266,29 +261,60 @@ impl Exchange {
         self.orders.len()
     }
 
-    /// Gives a thread work; false when its ring is full.
+    /// Where peers have spoken from lately.
+    pub const fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Gives a thread work of ours or of somebody known; false when there is no room.
     pub fn submit(&self, thread: usize, job: Job) -> bool {
-        let queue = self.jobs.get(thread).filter(|queue| queue.len() < JOBS_MAX);
-        queue.is_some_and(|queue| queue.push(job).is_ok())
+        self.submit_of(Sender::Known, thread, job)
+    }
+
+    /// Gives a thread work, in the ring of its sender's kind; false when there is no room for that.
+    pub fn submit_of(&self, sender: Sender, thread: usize, job: Job) -> bool {
+        self.jobs.get(thread).is_some_and(|jobs| jobs.submit(sender, job))
     }
 
     /// Gives a thread the keeper's work, which has places of its own however many handshakes come; gives it back when
     /// these are taken.
     pub fn submit_or(&self, thread: usize, job: Job) -> Option<Job> {
         match self.jobs.get(thread) {
-            Some(queue) => queue.push(job).err(),
+            Some(jobs) => jobs.submit_or(job),
             None => Some(job),
         }
     }
 
-    /// Jobs that wait for a thread.
+    /// Jobs that wait for a thread and are no strangers'.
     pub fn jobs_waiting(&self, thread: usize) -> usize {
-        self.jobs.get(thread).map_or(0, ArrayQueue::len)
+        self.jobs.get(thread).map_or(0, Jobs::waiting)
     }
 
-    /// The next job of a thread.
+    /// Jobs of strangers that wait for a thread.
+    pub fn strangers_waiting(&self, thread: usize) -> usize {
+        self.jobs.get(thread).map_or(0, Jobs::strangers_waiting)
+    }
+
+    /// The next job of a thread that is no stranger's.
     pub fn next_job(&self, thread: usize) -> Option<Job> {
-        self.jobs.get(thread)?.pop()
+        self.jobs.get(thread)?.next()
+    }
+
+    /// The next job of a stranger for a thread.
+    pub fn next_stranger(&self, thread: usize) -> Option<Job> {
+        self.jobs.get(thread)?.next_stranger()
+    }
+
+    /// Says whether a thread spends more than its budget on handshakes.
+    pub fn set_over_budget(&self, thread: usize, is_over: bool) {
+        if let Some(jobs) = self.jobs.get(thread) {
+            jobs.set_over_budget(is_over);
+        }
+    }
+
+    /// Whether any thread has more to do than its budget or its rings are for.
+    pub fn is_busy(&self) -> bool {
+        self.jobs.iter().any(Jobs::is_busy)
     }
 
     /// Gives a worker an order; false when its ring is full.
@@ -327,8 +353,7 @@ impl Exchange {
         if let Some(queues) = self.slots.get(worker)
             && let Some(queue) = queues.get(slot as usize % queues.len().max(1))
         {
-            // There is a place for every slot.
-            let _ = queue.used.push(slot);
+            queue.give(slot);
         }
     }
 
@@ -356,10 +381,11 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{JOBS_MAX, JOBS_UNDER_LOAD, STRANGERS_MAX};
 
     #[test]
     fn every_slot_is_with_the_thread_that_its_number_names() {
-        let exchange = Exchange::new(2, 3, 10);
+        let exchange = Exchange::new(2, 3, 10, 1);
         assert_eq!(exchange.slots_free(1), 10);
         for thread in 0..3 {
             while let Some(slot) = exchange.take_slot(1, thread) {
@@ -371,19 +397,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_used_is_taken_before_what_has_not_rested() {
-        let exchange = Exchange::new(1, 1, 2 + u32::try_from(SLOTS_SPARE).unwrap());
-        for slot in 0..=u32::try_from(SLOTS_SPARE).unwrap() {
-            assert_eq!(exchange.take_slot(0, 0), Some(slot));
-            exchange.free_slot(0, slot);
-        }
-        assert_eq!(exchange.take_slot(0, 0), Some(0), "it has rested");
-        assert_eq!(exchange.slots_free(0), 1 + SLOTS_SPARE);
-    }
-
-    #[test]
     fn a_full_ring_refuses() {
-        let exchange = Exchange::new(1, 1, 1);
+        let exchange = Exchange::new(1, 1, 1, 1);
         for _ in 0..JOBS_MAX {
             assert!(exchange.submit(0, Job::Abandon(0)));
         }
@@ -392,8 +407,45 @@ mod tests {
     }
 
     #[test]
+    fn strangers_take_no_place_of_those_who_are_known() {
+        let exchange = Exchange::new(1, 1, 1, 1);
+        let fill = |sender| {
+            let job = || Job::Abandon(0);
+            std::iter::repeat_with(|| exchange.submit_of(sender, 0, job()))
+                .take_while(|ok| *ok)
+                .count()
+        };
+        assert_eq!(
+            fill(Sender::Eager),
+            STRANGERS_MAX / 2,
+            "who comes often leaves room for others"
+        );
+        assert_eq!(fill(Sender::Newcomer), STRANGERS_MAX / 2);
+        assert_eq!(exchange.strangers_waiting(0), STRANGERS_MAX);
+        assert_eq!((exchange.jobs_waiting(0), fill(Sender::Known)), (0, JOBS_MAX));
+    }
+
+    #[test]
+    fn is_busy_by_either_ring_or_by_what_a_thread_says() {
+        let exchange = Exchange::new(1, 2, 1, 1);
+        assert!(!exchange.is_busy());
+        exchange.set_over_budget(1, true);
+        assert!(exchange.is_busy());
+        exchange.set_over_budget(1, false);
+        for sender in [Sender::Known, Sender::Newcomer] {
+            let mut count = 0;
+            while !exchange.is_busy() {
+                assert!(exchange.submit_of(sender, 0, Job::Abandon(0)));
+                count += 1;
+            }
+            assert_eq!(count, JOBS_UNDER_LOAD, "{sender:?}");
+            while exchange.next_job(0).or_else(|| exchange.next_stranger(0)).is_some() {}
+        }
+    }
+
+    #[test]
     fn the_keeper_gets_through_however_full_others_keep_the_rings() {
-        let exchange = Exchange::new(1, 1, 1);
+        let exchange = Exchange::new(1, 1, 1, 1);
         while exchange.submit(0, Job::Abandon(0)) {}
         assert!(exchange.submit_or(0, Job::Forget(Box::default(), Token::default())).is_none());
         while exchange.order(0, Order::Peers(Box::default(), Token::default())) {}

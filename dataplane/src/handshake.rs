@@ -2,6 +2,7 @@
 //! sends finished sessions to the worker that owns the peer.
 
 mod initiator;
+mod load;
 mod responder;
 
 use std::collections::HashMap;
@@ -27,6 +28,8 @@ use crate::limiter::Limiter;
 use crate::registry::{Peer, Registry};
 use crate::site::{local_number, owner};
 use crate::wall::WallClock;
+
+use load::{Load, Turn};
 
 /// Random octets; seeded by the caller, so that the same seed gives the same run.
 pub type Random = rand_chacha::ChaCha20Rng;
@@ -72,6 +75,7 @@ pub struct Handshaker {
     /// The newest Unix time that a label was made of; labels do not go back when the wall clock does.
     newest_label: Duration,
     random: Random,
+    load: Load,
     rows: HashMap<u32, Row>,
     /// Which peer a message under this index is from: a response, or a cookie for what we sent under it.
     waiting: HashMap<u32, u32>,
@@ -84,13 +88,13 @@ impl std::fmt::Debug for Handshaker {
 }
 
 impl Handshaker {
-    /// The state of thread number `thread`.
+    /// The state of thread number `thread`, of whose time strangers may have `budget_percent`.
     pub fn new(
         thread: usize,
         directory: Arc<Directory>,
         exchange: Arc<Exchange>,
         (counters, wall): (Arc<Counters>, Arc<WallClock>),
-        random: Random,
+        (random, budget_percent): (Random, u32),
     ) -> Self {
         Self {
             thread,
@@ -100,23 +104,42 @@ impl Handshaker {
             wall,
             newest_label: Duration::ZERO,
             random,
+            load: Load::new(budget_percent),
             rows: HashMap::new(),
             waiting: HashMap::new(),
         }
     }
 
-    /// Does up to `max` waiting jobs; gives how many it did.
+    /// Does up to `max` waiting jobs, either of strangers or of all others; gives how many it did.
     pub fn turn(&mut self, now: Instant, max: usize) -> usize {
+        self.exchange.set_over_budget(self.thread, self.load.is_over_budget(now));
+        let known = self.exchange.jobs_waiting(self.thread) > 0;
+        let strangers = self.exchange.strangers_waiting(self.thread) > 0;
+        let Some(turn) = self.load.next(known, strangers, now) else { return 0 };
         for done in 0..max {
-            let Some(job) = self.exchange.next_job(self.thread) else { return done };
+            let Some(job) = self.next_job(turn) else { return done };
             self.work(job, now);
         }
         max
     }
 
+    /// Says how long the last turn took, for the thread's account. A thread that others keep from its core has less time
+    /// for handshakes, so that is the time between two looks at the clock.
+    pub fn spend(&mut self, time: Duration, now: Instant) {
+        self.load.spend(time, now);
+    }
+
+    fn next_job(&self, turn: Turn) -> Option<Job> {
+        match turn {
+            Turn::Known => self.exchange.next_job(self.thread),
+            Turn::Strangers => self.exchange.next_stranger(self.thread),
+        }
+    }
+
     /// Ends the thread: messages that still wait are dropped by name, so that the books are closed.
     pub fn close(&mut self) {
-        while let Some(job) = self.exchange.next_job(self.thread) {
+        let next = || self.next_job(Turn::Known).or_else(|| self.next_job(Turn::Strangers));
+        while let Some(job) = next() {
             if matches!(job, Job::Arrived(_) | Job::Identified(_)) {
                 self.counters.taken_over.add(1);
                 self.counters.drop_one(DropReason::Stopped);

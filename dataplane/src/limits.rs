@@ -20,6 +20,64 @@ pub const MTU_MAX: u16 = 1900;
 /// (RFC 8200 5).
 pub const MTU_MIN: u16 = 1360;
 
+/// How long the key of a SYN cookie makes new ones; as long again it is still taken. The client's answer takes a round
+/// trip, so this leaves room for one that was lost, and for clocks of servers that differ.
+pub const SYN_COOKIE_TIME: Duration = Duration::from_secs(64);
+
+/// Over which time the rate of a tenant's SYNs is taken.
+pub const SYN_RATE_TIME: Duration = Duration::from_secs(1);
+
+/// How long a tenant's SYN guard acts after the rate was last above the threshold, so that it does not come and go
+/// between a SYN and the answer to it.
+pub const SYN_GUARD_HOLD: Duration = Duration::from_secs(10);
+
+/// How long a source that has proven itself need not do so again.
+pub const PROVEN_TIME: Duration = Duration::from_mins(10);
+
+/// Sources that a server remembers as proven, half of them of IPv6; eight octets each.
+pub const PROVEN_MAX: usize = 1 << 20;
+
+/// SYNs that a worker remembers to know them again; four octets each. At two million a second a client's is still there
+/// after its second.
+pub const FIRSTS_MAX: usize = 1 << 22;
+
+/// How soon a SYN that comes again is too soon to be a client's repetition, which takes a second (RFC 6298 2.1).
+pub const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// How late it is too late: the repetitions come after 1, 3, 7, 15 and 31 seconds.
+pub const FIRST_TIME: Duration = Duration::from_mins(1);
+
+/// Flows that a worker tracks unless configured; eight octets each.
+pub const FLOWS_MAX: u32 = 1 << 20;
+/// Those that it may be given room for, 1 GiB.
+pub const FLOWS_LIMIT: u32 = 1 << 27;
+
+/// Buckets of a worker for limits of sources and destinations unless configured; eight octets each.
+pub const BUCKETS_MAX: u32 = 1 << 20;
+/// Those that it may be given room for, 1 GiB.
+pub const BUCKETS_LIMIT: u32 = 1 << 27;
+
+/// How long a flow of which nothing comes is kept. One that goes on later is learned anew.
+pub const FLOW_IDLE: Duration = Duration::from_mins(5);
+
+/// How long a flow is kept of which only one packet has come: the answer to the server's SYN-ACK is due.
+pub const FLOW_OPENING: Duration = Duration::from_secs(30);
+
+/// How long one is kept after its client has said that it sends no more, while it may still acknowledge.
+pub const FLOW_CLOSING: Duration = Duration::from_mins(1);
+
+/// How long one is kept after a reset, which may be forged.
+pub const FLOW_RESET: Duration = Duration::from_secs(10);
+
+/// How long after a tenant's tracking began every flow is learned and nothing dropped: those under way show themselves.
+pub const FLOWS_WARM_UP: Duration = Duration::from_secs(30);
+
+/// How long tracking drops nothing after its table was too full.
+pub const FLOWS_REST: Duration = Duration::from_secs(10);
+
+/// One in so many flows of a second that finds no room is too many.
+pub const FLOWS_REFUSED_SHARE: u32 = 16;
+
 /// Buffers of a worker's pool unless configured: all queues full, held and handed-over packets.
 pub const POOL_LEN: u32 = 8192;
 
@@ -89,8 +147,75 @@ pub const JOBS_OWN_MAX: usize = JOBS_MAX / 2;
 /// How long an own handshake that found no room waits before it asks again.
 pub const OWN_INITIATION_RETRY: Duration = Duration::from_millis(100);
 
-/// How long a server goes on asking for cookies after the queue was last that long.
+/// How long a server goes on asking for cookies after a thread last had too much to do.
 pub const UNDER_LOAD_HOLD: Duration = Duration::from_secs(1);
+
+/// Jobs of strangers that wait for one handshake thread: at 170 us each and half of its time, 170 ms; a client waits 5 s
+/// for an answer.
+pub const STRANGERS_MAX: usize = JOBS_MAX / 4;
+
+const _: () = assert!(JOBS_UNDER_LOAD <= STRANGERS_MAX / 2, "strangers alone make a load as well");
+
+/// Share of a handshake thread's time in percent, unless configured: what strangers may take of it under load, and from
+/// where on everybody proves his address.
+pub const HANDSHAKE_BUDGET: u32 = 50;
+/// The most of it: a thread that has no more than that left cannot tell a load from work.
+pub const HANDSHAKE_BUDGET_MAX: u32 = 90;
+
+/// A handshake thread's load is taken over the present slice of time and those before it.
+pub const LOAD_SLICE: Duration = Duration::from_millis(10);
+/// How far it looks back: so long that a burst of own handshakes is no load, so short that a flood is met before the
+/// strangers' ring is full for long.
+pub const LOAD_WINDOW: Duration = Duration::from_millis(150);
+/// Slices of both.
+pub const LOAD_SLICES: usize = 16;
+
+const _: () =
+    assert!(LOAD_WINDOW.as_millis() == LOAD_SLICE.as_millis() * (LOAD_SLICES as u128 - 1));
+
+/// The time that strangers may have saved up while few came.
+pub const STRANGERS_CREDIT: Duration = Duration::from_millis(20);
+
+/// Turns for known sources after which a stranger that waits has one, so that new clients get in during a storm of
+/// renewals: a quarter of the turns.
+pub const KNOWN_TURNS: u32 = 3;
+
+/// How long the source of a peer that has spoken is known: five renewals, or a telephone's short sleep.
+pub const KNOWN_TIME: Duration = Duration::from_mins(10);
+
+/// How often a peer may make another source known. Who has a key could else open the door to a botnet by moving through
+/// its addresses.
+pub const KNOWN_MOVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Under load, time between initiations of one known source (an IPv4 address or a /64), once [`KNOWN_BURST`] is used up.
+/// Some 6000 clients behind one address renew their sessions within it each 120 s.
+pub const KNOWN_INTERVAL: Duration = Duration::from_millis(20);
+/// Initiations of a known source at once.
+pub const KNOWN_BURST: u32 = 100;
+/// Known sources whose initiations a worker counts: what comes within the two seconds until a bucket is full again.
+pub const KNOWN_REMEMBERED: usize = 1 << 14;
+
+/// The same for a stranger's source: who keeps to the protocol comes each 5 s. When one of several clients behind it is
+/// through, the source is known.
+pub const STRANGER_INTERVAL: Duration = Duration::from_secs(4);
+/// Initiations of a stranger's source at once: a household or small company behind one address.
+pub const STRANGER_BURST: u32 = 20;
+/// Strangers' sources whose initiations a worker counts (2 MiB). Within 4 s no handshake thread answers so many.
+pub const STRANGERS_REMEMBERED: usize = 1 << 17;
+
+/// Under load, time between answers under one index, once [`ANSWER_BURST`] is used up: there is one answer to a message,
+/// and the network may copy it.
+pub const ANSWER_INTERVAL: Duration = Duration::from_secs(1);
+/// Answers under one index at once.
+pub const ANSWER_BURST: u32 = 4;
+/// Indices whose answers a worker counts: four times the handshakes that it begins in a second.
+pub const ANSWERS_REMEMBERED: usize = 8192;
+
+/// Cookies that a worker gives to strangers per second, and as many again to known sources: a flood from invented
+/// addresses shall not take the core from data.
+pub const COOKIES_PER_SECOND: u32 = 50_000;
+/// Cookies at once.
+pub const COOKIES_BURST: u32 = 1_000;
 
 /// Orders that a worker takes from its inbox in one turn.
 pub const ORDERS_PER_TURN: usize = 32;
@@ -141,6 +266,18 @@ pub const STANDING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often control hears that the dataplane lives.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a part of the buckets is looked through for stamps that are long over.
+pub const BUCKETS_EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often rules are looked through for those that expire.
+pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often control is told what a rule has matched, at most.
+pub const RULE_COUNTS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Slots that rules are counted under; the first is nobody's.
+pub const RULE_SLOTS: usize = shm::limits::RULES_MAX + 1;
 
 /// How old the counters that control sees may be.
 pub const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
@@ -216,3 +353,19 @@ pub const IDLE_TURNS: u32 = 64;
 
 /// How long a resting worker sleeps under the `sleep` policy.
 pub const IDLE_SLEEP: Duration = Duration::from_micros(50);
+
+/// Packets on the sheet of a worker's sketch: of a source with one packet in 100 it has 82, which tells its rate to within a
+/// ninth.
+pub const SAMPLES: usize = 8192;
+
+/// How often the sketches are read: control shall have made a rule of an offender within a second.
+pub const SKETCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The shortest round that rates are told of; none is this short but by a fault of the clock.
+pub const ROUND_LEN_MIN: Duration = Duration::from_millis(1);
+
+/// Heavy sources of each length of prefix, destinations and patterns that a round tells of.
+pub const HEAVIES_MAX: usize = 16;
+
+/// Samples of what is called heavy: of fewer the rate would hardly be more than its error.
+pub const HEAVY_ROWS_MIN: u32 = 8;

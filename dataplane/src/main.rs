@@ -254,11 +254,15 @@ fn handshakes(
         log::warn!("a handshake thread stays on the main core: {error}");
     }
     while !stop.load(Ordering::Relaxed) {
-        if state.turn(Instant(clock.now_ns()), JOBS_PER_TURN) == 0 {
+        let begun = Instant(clock.now_ns());
+        if state.turn(begun, JOBS_PER_TURN) == 0 {
             std::thread::sleep(HANDSHAKE_REST);
             // The cycle counter drifts from the wall clock, which others set right.
             wall.set(unix_now(), Instant(clock.now_ns()));
+            continue;
         }
+        let now = Instant(clock.now_ns());
+        state.spend(now.since(begun), now);
     }
     state
 }

@@ -13,7 +13,7 @@ use crate::exchange::{Exchange, Message, Order};
 use crate::fate::{DropReason, Waiting};
 use crate::frame::{Entry, Kind, Note};
 use crate::held::Held;
-use crate::limits::{JOBS_UNDER_LOAD, ORDERS_PER_TURN, OWN_PER_TURN};
+use crate::limits::{ORDERS_PER_TURN, OWN_PER_TURN};
 use crate::pipeline::{self, State};
 use crate::port::{Batch, Io, Queue};
 use crate::stages::wireguard::sessions::Setup;
@@ -78,9 +78,7 @@ impl<I: Io> Worker<I> {
 
     /// One turn; gives how many frames it moved. `now` does not go back.
     pub fn turn(&mut self, now: Instant) -> usize {
-        let busy = (0..self.exchange.threads())
-            .any(|thread| self.exchange.jobs_waiting(thread) >= JOBS_UNDER_LOAD);
-        self.state.defence.advance(busy, now);
+        self.state.filter.advance(now);
         let mut moved = self.take_orders(now);
         for wire in 0..self.queues.wires.len() {
             moved += self.receive(Source::Wire(wire), now);
@@ -134,9 +132,13 @@ impl<I: Io> Worker<I> {
                     self.state.sessions.set_fleet(membership.clone());
                     self.state.fleet.membership = membership;
                 }
+                Order::Rules(rules, _token) => self.state.filter.set_rules(rules),
                 Order::Survey(mut sheet) => {
                     self.state.sessions.survey(&mut sheet);
                     self.exchange.surveyed(worker, sheet);
+                }
+                Order::Sketch(empty) => {
+                    self.exchange.sketched(worker, self.state.filter.turn_in(empty, now));
                 }
             }
         }

@@ -12,6 +12,7 @@ mod handshakes;
 mod outer;
 mod scene;
 mod sealed;
+mod transit;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ use floods::Flood;
 use handshakes::Knock;
 use outer::Change;
 use sealed::{Forgery, Trick};
+use transit::Packet;
 
 /// Octets that the buffer for a frame has to have: a tagged frame of 1500 octets, and what vector code may
 /// write behind a sealed packet.
@@ -85,10 +87,39 @@ attacks! {
     ParseUdpChecksum = "parse_udp_checksum", Way::Outer(Change::UdpChecksum);
     /// TCP SYNs to the kernel, at a server whose port has no kernel interface.
     ParseNoKernel = "parse_no_kernel", Way::Outer(Change::Kernels);
+    /// First fragments without the flags of TCP, fragments that lie over them, and pings of death.
+    DosFragment = "dos_fragment", Way::Transit(Packet::Torn);
+    /// TCP headers that are cut off, say that they are, or have a port 0.
+    DosTransport = "dos_transport", Way::Transit(Packet::Cut);
+    /// TCP segments with no flags, all of them, or such as exclude each other.
+    DosFlags = "dos_flags", Way::Transit(Packet::Flags);
+    /// TCP SYNs to a tenant from the addresses that they go to.
+    DosLand = "dos_land", Way::Transit(Packet::Land);
+    /// Datagrams from private and other prefixes that nobody on the Internet has; where that check is enforced.
+    DosBogon = "dos_bogon", Way::Transit(Packet::Bogon);
+    /// Answers of DNS, NTP and other services to a tenant that has not asked; where that check is enforced.
+    DosReflection = "dos_reflection", Way::Transit(Packet::Reflected);
+    /// Datagrams from the prefixes of benchmarks (RFC 2544, RFC 5180): where a list blocks them.
+    DosBlocked = "dos_blocked", Way::Transit(Packet::Spoofed);
+    /// Datagrams of 341 octets with their header from port 4321, from spoofed sources: where a signature says so.
+    DosSignature = "dos_signature", Way::Transit(Packet::Alike);
+    /// Datagrams from one heavy source: where there is a limit for each source.
+    DosSourceLimit = "dos_source_limit", Way::Transit(Packet::Heavy);
+    /// TCP SYNs to a tenant from spoofed sources: where its guard acts.
+    DosSyn = "dos_syn", Way::Transit(Packet::Syn);
+    /// TCP segments to a tenant that belong to no connection: where its flows are followed.
+    DosState = "dos_state", Way::Transit(Packet::Ack);
+    /// Datagrams from many light sources to one destination: where there is a limit for it.
+    DosDestinationLimit = "dos_destination_limit", Way::Transit(Packet::Light);
+    /// Pings from spoofed sources: where there is a limit for all of them.
+    DosBudget = "dos_budget", Way::Transit(Packet::Echo);
     /// Random datagrams to the WireGuard port that fit no message.
     DosMessage = "dos_message", Way::Handshake(Knock::Noise);
     /// Initiations of random octets, made without the server's key.
     DosMac1 = "dos_mac1", Way::Handshake(Knock::Mac1);
+    /// Initiations with right first and second MACs from one address, when enough of them have come to make a load. The
+    /// builder has to learn the server's cookie, which lives two minutes.
+    DosHandshakeLimit = "dos_handshake_limit", Way::Handshake(Knock::Cookie);
     /// Data messages for other servers of the fleet; without the fleet's permutation, for random indices, of
     /// which one in the number of servers is for this one.
     SteerForeignServer = "steer_foreign_server", Way::Forged(Forgery::ForeignServer);
@@ -133,9 +164,6 @@ attacks! {
     HoldFull = "hold_full", Way::Sealed(Trick::Absent);
     /// Sealed packets to a peer that does not answer; at most 16 in 12 s, or they count as `hold_full`.
     HoldExpired = "hold_expired", Way::Sealed(Trick::Absent);
-    /// Initiations with right first and second MACs from one address, faster than handshakes are done. The
-    /// builder has to learn the server's cookie, which lives two minutes.
-    HandshakeFull = "handshake_full", Way::Handshake(Knock::Cookie);
     /// Initiations with a right first MAC and nothing else.
     HandshakeInvalid = "handshake_invalid", Way::Handshake(Knock::Mac1Only);
     /// Good initiations of a key that is not registered: two X25519 for the server, one MAC for us.
@@ -166,6 +194,16 @@ attacks! {
     Fragments = "fragments", Way::Mix(Mix::Fragments);
     /// Every fault of IPv4, IPv6 and UDP headers in turn, of those that the scene allows.
     MalformedHeaders = "malformed_headers", Way::Mix(Mix::Malformed);
+    /// TCP segments with ACK from spoofed sources, to a tenant.
+    AckFlood = "ack_flood", Way::Transit(Packet::Ack);
+    /// TCP resets from spoofed sources, to a tenant or the server.
+    RstFlood = "rst_flood", Way::Transit(Packet::Rst);
+    /// Answers of well-known servers to SYNs that nobody sent, to a tenant or the server.
+    SynAckReflection = "syn_ack_reflection", Way::Transit(Packet::SynAck);
+    /// Datagrams of three sizes from spoofed sources to all addresses of a tenant, a little to each.
+    CarpetBombing = "carpet_bombing", Way::Transit(Packet::Spoofed);
+    /// Pings from spoofed sources, to a tenant or the server.
+    IcmpFlood = "icmp_flood", Way::Transit(Packet::Echo);
     /// GRE packets from sources that are no tunnel's far end.
     GreWrongSource = "gre_wrong_source", Way::Flood(Flood::Gre);
 }
@@ -173,6 +211,10 @@ attacks! {
 /// Drop reasons that no packet from outside provokes by itself, and why.
 pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
     ("parse_segmented", "the device and its pool decide how a frame lies in buffers"),
+    (
+        "dos_handshake_budget",
+        "takes proven addresses of very many networks, and one generator has one",
+    ),
     ("steer_untold", "only a server of a fleet whose control is silent loses packets so"),
     ("steer_dead_session", "only a fleet of which a server has died has such sessions"),
     ("steer_misdirected", "only a server of the fleet can pass on what is not another one's"),
@@ -185,6 +227,10 @@ pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
     ("egress_loop", "only the server's own kernel sends what would go back to it"),
     ("seal_no_peer", "only control removes a peer, and packets are lost in that moment alone"),
     ("seal_exhausted", "a session may send 2^64 - 2^13 - 1 messages: nobody lives to see the next"),
+    (
+        "handshake_full",
+        "under load strangers lose theirs as dos_handshake_budget, and others do not come so often",
+    ),
     ("handshake_no_index", "each peer has slots for all the sessions that it can have"),
     ("transmit_full", "the speed of the device, not a packet, fills its queue"),
     (
@@ -203,6 +249,7 @@ enum Way {
     Forged(Forgery),
     Sealed(Trick),
     Flood(Flood),
+    Transit(Packet),
     Mix(Mix),
 }
 
@@ -271,6 +318,7 @@ impl Attack {
             | Way::Handshake(_)
             | Way::Forged(_)
             | Way::Flood(_)
+            | Way::Transit(_)
             | Way::Mix(Mix::Initiations | Mix::Fragments | Mix::Malformed) => Knowledge::Common,
         }
     }
@@ -280,6 +328,7 @@ impl Attack {
         match self.way() {
             Way::Outer(_)
             | Way::Flood(_)
+            | Way::Transit(_)
             | Way::Forged(_)
             | Way::Mix(Mix::Captured | Mix::Fragments | Mix::Malformed)
             | Way::Handshake(Knock::Noise | Knock::Mac1 | Knock::Again | Knock::Unexpected) => {
@@ -299,13 +348,15 @@ impl Attack {
             Way::Sealed(Trick::Crowd) => 4_096,
             // Two attacks are made alike: one is what happens at once, the other later.
             Way::Sealed(Trick::Absent) if matches!(self, Self::HoldFull) => 16,
-            Way::Handshake(Knock::Cookie) => 2_048,
+            // A load, the question for the cookie, and what one source may.
+            Way::Handshake(Knock::Cookie) => 277,
             Way::Handshake(Knock::Eager) => 51,
             Way::Outer(_)
             | Way::Handshake(_)
             | Way::Forged(_)
             | Way::Sealed(_)
             | Way::Flood(_)
+            | Way::Transit(_)
             | Way::Mix(_) => 0,
         }
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use dataplane::counters::Totals;
 use dataplane::fate::DropReason;
 use dataplane::limits::{
-    HELD_PER_KEY_MAX, HELD_TIME, JOBS_MAX, NEIGHBOUR_ATTEMPTS_MAX, NEIGHBOUR_RETRY, NEIGHBOURS_MAX,
+    HELD_PER_KEY_MAX, HELD_TIME, JOBS_UNDER_LOAD, NEIGHBOUR_ATTEMPTS_MAX, NEIGHBOUR_RETRY,
+    NEIGHBOURS_MAX, STRANGER_BURST,
 };
 use dataplane::testing::packets;
 use dataplane::testing::scene::Scene as World;
@@ -69,8 +70,8 @@ fn stage_for(attack: Attack) -> Stage {
 #[cfg(test)]
 fn provoke(attack: Attack, stage: &mut Stage) -> Totals {
     let mut builder = Builder::new(attack, &stage.scene).unwrap();
-    if attack == Attack::HandshakeFull {
-        stage.send_to_workers(&mut builder, JOBS_MAX + JOBS_MAX / 8);
+    if attack == Attack::DosHandshakeLimit {
+        stage.send_to_workers(&mut builder, attack.warm_up());
         let before = stage.world.server.totals();
         stage.send_to_workers(&mut builder, FRAMES);
         return before;
@@ -105,8 +106,8 @@ fn check(attack: Attack) {
         let expected = if other.name() == attack.name() { FRAMES as u64 } else { 0 };
         assert_eq!(lost, expected, "{} under {attack}", other.name());
     }
-    if attack == Attack::HandshakeFull {
-        // The handshake threads find garbage in their full rings.
+    if attack == Attack::DosHandshakeLimit {
+        // The handshake threads find garbage in their rings.
         stage.world.settle();
         stage.world.wait(Duration::from_secs(2));
     }
@@ -160,7 +161,8 @@ fn an_attack_says_beforehand_what_a_stranger_lacks_for_it() {
 fn warm_ups_are_the_limits_of_the_dataplane() {
     assert_eq!(Attack::HoldFull.warm_up(), HELD_PER_KEY_MAX);
     assert_eq!(Attack::LinkTableFull.warm_up(), NEIGHBOURS_MAX);
-    assert_eq!(Attack::HandshakeFull.warm_up(), JOBS_MAX);
+    let until_limited = JOBS_UNDER_LOAD + 1 + STRANGER_BURST as usize;
+    assert_eq!(Attack::DosHandshakeLimit.warm_up(), until_limited);
     let per_second = wireguard::limits::INITIATIONS_PER_SECOND as usize;
     assert_eq!(Attack::HandshakeFlood.warm_up(), per_second + 1);
 }
@@ -229,7 +231,7 @@ fn attacks_of_strangers_work_in_one_family_and_under_a_tag() {
             scene.target_v4 = scene.target_v4.filter(|_| v4);
             scene.target_v6 = scene.target_v6.filter(|_| v6);
             let Ok(mut builder) = Builder::new(*attack, &scene) else { continue };
-            if *attack == Attack::HandshakeFull {
+            if *attack == Attack::DosHandshakeLimit {
                 continue;
             }
             built += 1;
@@ -300,7 +302,7 @@ fn the_same_seed_gives_the_same_frames_and_another_one_others() {
             (0..20).map(build).collect::<Vec<_>>()
         };
         assert_eq!(frames(1), frames(1), "{attack}");
-        let fixed = attack.cost() == Cost::Aead || *attack == Attack::HandshakeFull;
+        let fixed = attack.cost() == Cost::Aead || *attack == Attack::DosHandshakeLimit;
         assert!(fixed || frames(1) != frames(2), "{attack}");
     }
 }

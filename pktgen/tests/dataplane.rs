@@ -143,7 +143,7 @@ fn share(attack: Attack) -> Share {
             Share::None("needs the fleet's permutation, which is the server's secret")
         }
         "egress_no_local" => Share::None("this server has an interface for inner packets"),
-        "handshake_full" => Share::None("the handshake thread is faster than this pace"),
+        "dos_handshake_limit" => Share::None("the handshake thread is faster than this pace"),
         "hold_expired" => Share::None("what waits at this pace is more than may wait"),
         "link_table_full" => Share::None("fills only with thousands of neighbours"),
         "steer_foreign_server" | "handshake_flood" | "hold_full" => Share::Most,

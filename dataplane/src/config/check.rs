@@ -36,6 +36,7 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
         listen_port: source.listen_port(&file.listen_port)?,
         workers: source.workers(&file.workers)?,
         handshake_threads: source.handshake_threads(&file.handshake_threads)?,
+        handshake_budget: source.handshake_budget(file.handshake_budget.as_ref())?,
         idle: file.idle,
         memory: Memory {
             hugepages: file.memory.hugepages,
@@ -59,6 +60,16 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
             ("routes", limits::ROUTES_MAX),
             file.capacity.routes.as_ref(),
             limits::ROUTES_MAX,
+        )?,
+        buckets: source.capacity(
+            ("buckets", limits::BUCKETS_LIMIT),
+            file.capacity.buckets.as_ref(),
+            limits::BUCKETS_MAX,
+        )?,
+        flows: source.capacity(
+            ("flows", limits::FLOWS_LIMIT),
+            file.capacity.flows.as_ref(),
+            limits::FLOWS_MAX,
         )?,
     };
     config.fleet =
@@ -139,6 +150,16 @@ impl Source<'_> {
             return Err(self.error(&workers.span(), format!("workers names core {core} twice")));
         }
         Ok(cores.clone())
+    }
+
+    fn handshake_budget(&self, percent: Option<&Spanned<u32>>) -> Result<u32, Error> {
+        let Some(told) = percent else { return Ok(limits::HANDSHAKE_BUDGET) };
+        let (percent, max) = (*told.get_ref(), limits::HANDSHAKE_BUDGET_MAX);
+        if (1..=max).contains(&percent) {
+            return Ok(percent);
+        }
+        let what = format!("handshake_budget = {percent} is outside 1 to {max} percent");
+        Err(self.error(&told.span(), what))
     }
 
     fn handshake_threads(&self, threads: &Spanned<usize>) -> Result<usize, Error> {

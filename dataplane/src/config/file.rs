@@ -17,6 +17,7 @@ pub(super) struct File {
     pub(super) workers: Spanned<Vec<usize>>,
     #[serde(default = "one")]
     pub(super) handshake_threads: Spanned<usize>,
+    pub(super) handshake_budget: Option<Spanned<u32>>,
     #[serde(default = "busy")]
     pub(super) idle: Idle,
     #[serde(default)]
@@ -46,6 +47,8 @@ pub(super) struct Fleet {
 pub(super) struct Capacity {
     pub(super) peers: Option<Spanned<u32>>,
     pub(super) routes: Option<Spanned<u32>>,
+    pub(super) buckets: Option<Spanned<u32>>,
+    pub(super) flows: Option<Spanned<u32>>,
 }
 
 fn one() -> Spanned<usize> {

@@ -38,6 +38,7 @@ fn takes_a_minimal_file_and_a_full_one() {
     ))
     .unwrap();
     assert_eq!((config.peers_max, config.instance.as_str()), (1_000_000, "main"));
+    assert_eq!(config.handshake_budget, 50);
     assert_eq!(config.ports.first().unwrap().vlan, Some(7));
 }
 
@@ -99,6 +100,7 @@ fn says_what_each_value_may_be() {
         ("192.0.2.1/24", "192.0.2.255/24", "is no host's address"),
         ("192.0.2.1/24", "127.0.0.1/8", "is no host's address"),
         ("[0]", "[0]\nhandshake_threads = 0", "outside 1 to 64"),
+        ("[0]", "[0]\nhandshake_budget = 91", "handshake_budget = 91 is outside 1 to 90"),
         ("[0]", "[0]\nmemory.buffers = 1", "memory.buffers = 1 is outside"),
         ("net_ring0", "", "device is empty"),
         ("192.0.2.1/24", "192.0.2/24", "\"192.0.2/24\" is no IP address"),

@@ -34,7 +34,7 @@ impl Handshaker {
             return self.initiation(number, identified, message, now);
         }
         let job = Job::Identified(Box::new((identified, message.clone())));
-        if !self.exchange.submit(thread, job) {
+        if !self.exchange.submit_of(message.sender, thread, job) {
             return Err(DropReason::HandshakeFull);
         }
         Ok(Ended::Elsewhere)

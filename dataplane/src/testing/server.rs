@@ -7,6 +7,7 @@
 )]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shm::message::Item;
 use wireguard::time::Instant;
@@ -67,11 +68,20 @@ pub struct Options {
     pub queue_len: usize,
     /// Whether the interface for inner packets exists.
     pub local: bool,
+    /// What each job takes a handshake thread.
+    pub job_time: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, now: START, queues: usize::MAX, queue_len: 4096, local: true }
+        Self {
+            seed: 1,
+            now: START,
+            queues: usize::MAX,
+            queue_len: 4096,
+            local: true,
+            job_time: Duration::ZERO,
+        }
     }
 }
 
@@ -86,6 +96,8 @@ pub struct Server {
     pub workers: Vec<Worker<Memory>>,
     /// The handshake threads, by number.
     pub handshakers: Vec<Handshaker>,
+    /// Until when each of them is busy with its last job, and what each job takes.
+    busy: (Vec<Instant>, Duration),
     /// The rings between them.
     pub exchange: Arc<Exchange>,
     /// Buffers of the frames that come from outside, as a device would take them.
@@ -129,6 +141,7 @@ impl Server {
         let pools = links.queues.iter().map(|queues| queues.pool.clone()).collect();
         let handshakers =
             (0..config.handshake_threads).map(|thread| keeper.handshaker(thread)).collect();
+        let busy = (vec![options.now; config.handshake_threads], options.job_time);
         let workers = std::mem::take(&mut links.queues)
             .into_iter()
             .enumerate()
@@ -144,6 +157,7 @@ impl Server {
             border: None,
             workers,
             handshakers,
+            busy,
             exchange,
             outside,
             pools,
@@ -195,8 +209,27 @@ impl Server {
             None => _ = self.keeper.turn(),
         }
         let moved: usize = self.workers.iter_mut().map(|worker| worker.turn(now)).sum();
-        let handshakers = self.handshakers.iter_mut();
-        moved + handshakers.map(|thread| thread.turn(now, JOBS_PER_TURN)).sum::<usize>()
+        moved + self.handshake(now)
+    }
+
+    /// The turns of the handshake threads: one, or as many as there was time for when jobs take time.
+    fn handshake(&mut self, now: Instant) -> usize {
+        let (busy, job_time) = &mut self.busy;
+        if job_time.is_zero() {
+            let threads = self.handshakers.iter_mut();
+            return threads.map(|thread| thread.turn(now, JOBS_PER_TURN)).sum();
+        }
+        let mut done = 0;
+        for (thread, busy) in self.handshakers.iter_mut().zip(busy) {
+            // What has come since the last look may have come right after it.
+            while *busy <= now && thread.turn(*busy, 1) == 1 {
+                done += 1;
+                *busy = *busy + *job_time;
+                thread.spend(*job_time, *busy);
+            }
+            *busy = now.max(*busy);
+        }
+        done
     }
 
     /// Makes the border to a control; gives the memory that one attaches to.
@@ -208,7 +241,7 @@ impl Server {
 
     /// Changes what control has told, and waits until everybody has taken it. Panics when it is refused.
     pub fn change(&mut self, items: Vec<Item>, now: Instant) {
-        let begun = self.keeper.begin(roll::delta(items));
+        let begun = self.keeper.begin(roll::delta(items), now);
         begun.unwrap_or_else(|refused| panic!("{refused:?}"));
         self.settle(now);
     }

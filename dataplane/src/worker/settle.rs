@@ -12,7 +12,7 @@ use crate::frame::{Entry, Frame};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
 use crate::port::{Batch, Io, Packet, Queue};
-use crate::stages::dos::shown_id;
+use crate::stages::dos::{Sender, shown_id};
 use crate::table::Key;
 
 /// Packets that leave in this turn, by destination.
@@ -149,15 +149,26 @@ pub(super) fn submit_handshakes(burst: &mut Burst<'_>, state: &State, exchange: 
         let thread = thread_of(frame, state, exchange);
         let message = Message::new(frame.data(), frame.note.endpoint, shown_id(frame.note));
         let named = frame.note.passage.is_some_and(|passage| passage.named);
+        let sender = frame.note.sender;
         let taken = message.is_some_and(|mut message| {
-            message.named = named;
-            exchange.submit(thread, Job::Arrived(message))
+            (message.named, message.sender) = (named, sender);
+            exchange.submit_of(sender, thread, Job::Arrived(message))
         });
         if taken {
             state.counters.handed_over.add(1);
         } else {
-            frame.fate = Fate::Drop(DropReason::HandshakeFull);
+            frame.fate = Fate::Drop(full(sender, state));
         }
+    }
+}
+
+/// Why there is no room for a message: under load strangers have no more than their share.
+fn full(sender: Sender, state: &State) -> DropReason {
+    match sender {
+        Sender::Newcomer | Sender::Eager if state.filter.defence.is_under_load() => {
+            DropReason::DosHandshakeBudget
+        }
+        Sender::Known | Sender::Newcomer | Sender::Eager => DropReason::HandshakeFull,
     }
 }
 

@@ -2,18 +2,21 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "the root of the test sorts the reasons")]
 
 use dataplane::counters::Totals;
+use dataplane::exchange::Job;
 use dataplane::fate::DropReason as Why;
+use dataplane::limits::{STRANGER_BURST, UNDER_LOAD_HOLD};
+use dataplane::stages::dos::Sender;
 use dataplane::testing::client::{Client, Options};
 use dataplane::testing::packets;
 use dataplane::testing::scene::Scene;
 use dataplane::testing::server::WIRE;
 use dataplane::testing::{site, unix};
-use wireguard::cookie::Checker;
-use wireguard::message::RESPONSE;
+use wireguard::cookie::{Checker, Jar};
+use wireguard::message::{CookieReply, RESPONSE};
 use wireguard::noise::{Identity, PeerKeys, initiate};
 use wireguard::secret::Secret;
 use wireguard::time::Tai64n;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::SILENT;
 
@@ -28,6 +31,24 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
             let mut message = initiation(scene, SILENT);
             message[120] ^= 1;
             put(scene, &message);
+        }
+        Why::DosHandshakeLimit => {
+            let mut jar = cookie(scene);
+            for _ in 0..STRANGER_BURST {
+                let message = stamped(scene, &mut jar);
+                put(scene, &message);
+            }
+            before = scene.server.totals();
+            let message = stamped(scene, &mut jar);
+            put(scene, &message);
+            scene.wait(UNDER_LOAD_HOLD);
+        }
+        Why::DosHandshakeBudget => {
+            let mut jar = cookie(scene);
+            let message = stamped(scene, &mut jar);
+            crowd(scene);
+            put(scene, &message);
+            scene.wait(UNDER_LOAD_HOLD);
         }
         Why::HandshakeInvalid => {
             let mut message = initiation(scene, SILENT);
@@ -69,6 +90,33 @@ fn put(scene: &mut Scene, message: &[u8]) {
         &packets::datagram(site::outer_v4(9), site::server(site::SERVER_V4.into()), message),
     );
     scene.settle();
+}
+
+/// Fills the ring of strangers.
+fn crowd(scene: &Scene) {
+    while scene.server.exchange.submit_of(Sender::Newcomer, 0, Job::Abandon(SILENT)) {}
+}
+
+/// What a stranger gets who asks in a crowd.
+fn cookie(scene: &mut Scene) -> Jar {
+    let mut jar = Jar::new();
+    let message = stamped(scene, &mut jar);
+    crowd(scene);
+    scene.strays();
+    put(scene, &message);
+    let strays = scene.strays();
+    let reply = strays
+        .iter()
+        .find_map(|(_, octets)| CookieReply::read_from_bytes(packets::datagram_in(octets)?.2).ok());
+    jar.receive(&Checker::new(&site::server_public()), &reply.unwrap(), scene.now).unwrap();
+    jar
+}
+
+/// A stranger's message with the cookie that there is.
+fn stamped(scene: &Scene, jar: &mut Jar) -> Vec<u8> {
+    let mut message = initiation(scene, STRANGER);
+    jar.stamp(&Checker::new(&site::server_public()), &mut message, scene.now);
+    message
 }
 
 /// The first message of a client that nobody hears of otherwise.

@@ -1,6 +1,14 @@
 //! The defence of the handshake (D7): what is asked of a message before anybody computes for it.
+//!
+//! First the proof that its sender knows our key. Under load also that it receives at its address (a cookie), and then
+//! each source may come only so often. Where peers have spoken from lately is known: these sources have limits, cookies
+//! and a ring to the handshake threads of their own, so that no crowd of strangers takes theirs.
+
+mod buckets;
+mod known;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_chacha::rand_core::Rng;
 use wireguard::cookie::Secrets;
@@ -15,8 +23,28 @@ use crate::fate::{DropReason, Fate};
 use crate::fleet::Membership;
 use crate::frame::{Frame, Kind, Note};
 use crate::handshake::{Directory, Random};
-use crate::limits::UNDER_LOAD_HOLD;
+use crate::limiter::Limiter;
+use crate::limits::{
+    ANSWER_BURST, ANSWER_INTERVAL, ANSWERS_REMEMBERED, COOKIES_BURST, COOKIES_PER_SECOND,
+    KNOWN_BURST, KNOWN_INTERVAL, KNOWN_REMEMBERED, STRANGER_BURST, STRANGER_INTERVAL,
+    STRANGERS_REMEMBERED, UNDER_LOAD_HOLD,
+};
 use crate::wall::WallClock;
+
+use buckets::{Buckets, Grant};
+pub use known::Known;
+use known::Source;
+
+/// Who has sent a handshake message, as far as its source tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A peer has spoken from there lately, or it answers us.
+    Known,
+    /// Nobody known, who has not come for a while.
+    Newcomer,
+    /// Nobody known, who has come just before.
+    Eager,
+}
 
 /// What a worker needs to judge handshake messages without any state of the sender's.
 #[derive(Debug)]
@@ -27,7 +55,60 @@ pub struct Defence {
     directory: Arc<Directory>,
     exchange: Arc<Exchange>,
     under_load_until: Instant,
+    is_under_load: bool,
     in_fleet: bool,
+    limits: Limits,
+}
+
+/// How often anybody may come under load.
+#[derive(Debug)]
+struct Limits {
+    known: Buckets,
+    strangers: Buckets,
+    /// By the index that they answer: whoever has seen it could send answers without end.
+    answers: Buckets,
+    cookies_for_known: Limiter,
+    cookies_for_strangers: Limiter,
+}
+
+impl Limits {
+    fn new() -> Self {
+        let cookies = Limiter::new(COOKIES_PER_SECOND, COOKIES_BURST);
+        Self {
+            known: Buckets::new(KNOWN_REMEMBERED, KNOWN_INTERVAL, KNOWN_BURST),
+            strangers: Buckets::new(STRANGERS_REMEMBERED, STRANGER_INTERVAL, STRANGER_BURST),
+            answers: Buckets::new(ANSWERS_REMEMBERED, ANSWER_INTERVAL, ANSWER_BURST),
+            cookies_for_known: cookies,
+            cookies_for_strangers: cookies,
+        }
+    }
+
+    /// Whether a source may ask for a cookie. It is not proven yet, so this is no matter of single sources.
+    fn may_have_cookie(&mut self, is_known: bool, now: Instant) -> bool {
+        let cookies =
+            if is_known { &mut self.cookies_for_known } else { &mut self.cookies_for_strangers };
+        cookies.take(now)
+    }
+
+    /// Whether a proven source may initiate now.
+    fn grant(&mut self, source: Source, is_known: bool, now: Instant) -> Result<Sender, Fate> {
+        let buckets = if is_known { &mut self.known } else { &mut self.strangers };
+        match buckets.take(source, now) {
+            Grant::Refused => Err(Fate::Drop(DropReason::DosHandshakeLimit)),
+            // So many known sources at once are more than the ring of their jobs takes; that decides then.
+            Grant::First | Grant::Further | Grant::NoRoom if is_known => Ok(Sender::Known),
+            Grant::First => Ok(Sender::Newcomer),
+            Grant::Further => Ok(Sender::Eager),
+            Grant::NoRoom => Err(Fate::Drop(DropReason::DosHandshakeBudget)),
+        }
+    }
+
+    fn may_answer(&mut self, index: Source, now: Instant) -> Result<(), Fate> {
+        match self.answers.take(index, now) {
+            Grant::Refused => Err(Fate::Drop(DropReason::DosHandshakeLimit)),
+            Grant::First | Grant::Further | Grant::NoRoom => Ok(()),
+        }
+    }
 }
 
 impl Defence {
@@ -39,34 +120,51 @@ impl Defence {
         directory: Arc<Directory>,
         exchange: Arc<Exchange>,
     ) -> Self {
-        let under_load_until = Instant::ZERO;
         let in_fleet = !matches!(directory.fleet.get().membership, Membership::Alone);
-        Self { secrets, random, wall, directory, exchange, under_load_until, in_fleet }
+        let under_load_until = Instant::ZERO;
+        let (is_under_load, limits) = (false, Limits::new());
+        Self {
+            secrets,
+            random,
+            wall,
+            directory,
+            exchange,
+            under_load_until,
+            is_under_load,
+            in_fleet,
+            limits,
+        }
     }
 
-    /// Follows the time and the load, once per turn.
-    pub fn advance(&mut self, busy: bool, now: Instant) {
-        self.secrets.advance(self.wall.unix(now));
-        if busy {
+    /// Follows the time and the load, once per turn; gives the Unix time.
+    pub fn advance(&mut self, now: Instant) -> Duration {
+        let unix = self.wall.unix(now);
+        self.secrets.advance(unix);
+        if self.exchange.is_busy() {
             self.under_load_until = now + UNDER_LOAD_HOLD;
         }
+        self.is_under_load = now < self.under_load_until;
+        unix
     }
 
-    fn under_load(&self, now: Instant) -> bool {
-        now < self.under_load_until
+    /// Whether strangers have to prove their address, and come only so often.
+    pub(crate) const fn is_under_load(&self) -> bool {
+        self.is_under_load
     }
 
-    /// Whether a handshake thread waits for an answer under the index at this offset of the message; whether one of
+    /// The index at this offset of an answer, when a handshake thread waits for an answer under it; whether one of
     /// another server does is for that server to say.
-    fn expects(&self, message: &[u8], offset: usize) -> bool {
-        let Some(octets) = message.get(offset..).and_then(<[u8]>::first_chunk) else {
-            return false;
+    fn expected(&self, message: &[u8], offset: usize) -> Result<u32, Fate> {
+        let unexpected = Fate::Drop(DropReason::HandshakeUnexpected);
+        let octets = message.get(offset..).and_then(<[u8]>::first_chunk).ok_or(unexpected)?;
+        let index = u32::from_le_bytes(*octets);
+        let place = self.directory.permutation.place(index);
+        let expected = if place.server == u16::from(self.directory.server) {
+            self.exchange.is_expected(usize::from(place.worker), place.slot)
+        } else {
+            self.in_fleet
         };
-        let place = self.directory.permutation.place(u32::from_le_bytes(*octets));
-        if place.server != u16::from(self.directory.server) {
-            return self.in_fleet;
-        }
-        self.exchange.is_expected(usize::from(place.worker), place.slot)
+        expected.then_some(index).ok_or(unexpected)
     }
 }
 
@@ -74,33 +172,84 @@ impl Defence {
 const RESPONSE_INDEX: usize = 8;
 const COOKIE_REPLY_INDEX: usize = 4;
 
-/// Lets handshake messages through that prove to know our key and, under load, their own address.
-pub fn admit(burst: &mut Burst<'_>, defence: &mut Defence, counters: &Counters, now: Instant) {
+/// Lets handshake messages through that prove to know our key and, under load, their own address, and do not come too
+/// often.
+pub(super) fn admit(
+    burst: &mut Burst<'_>,
+    defence: &mut Defence,
+    counters: &Counters,
+    now: Instant,
+) {
     burst.pass(|frame| {
         if frame.note.kind != Kind::Handshake {
             return Ok(());
         }
-        let kind = message::kind(frame.data()).map_err(|_| Fate::Drop(DropReason::DosMessage))?;
-        let unexpected = Err(Fate::Drop(DropReason::HandshakeUnexpected));
-        match kind {
-            MessageKind::CookieReply if !defence.expects(frame.data(), COOKIE_REPLY_INDEX) => {
-                unexpected
+        match message::kind(frame.data()) {
+            Ok(MessageKind::Initiation) => initiation(frame, defence, counters, now),
+            Ok(MessageKind::Response) => response(frame, defence, counters, now),
+            Ok(MessageKind::CookieReply) => {
+                let index = defence.expected(frame.data(), COOKIE_REPLY_INDEX)?;
+                answer(frame, defence, index, now)
             }
-            MessageKind::Response if !defence.expects(frame.data(), RESPONSE_INDEX) => unexpected,
-            MessageKind::CookieReply => Ok(()),
-            MessageKind::Initiation | MessageKind::Response => {
-                if !defence.directory.identity.checker().mac1_valid(frame.data()) {
-                    return Err(Fate::Drop(DropReason::DosMac1));
-                }
-                if defence.under_load(now) && !has_cookie(frame, defence) {
-                    counters.cookies.add(1);
-                    return give_cookie(frame, defence);
-                }
-                Ok(())
-            }
-            MessageKind::Data => Err(Fate::Drop(DropReason::DosMessage)),
+            Ok(MessageKind::Data) | Err(_) => Err(Fate::Drop(DropReason::DosMessage)),
         }
     });
+}
+
+fn initiation(
+    frame: &mut Frame<'_>,
+    defence: &mut Defence,
+    counters: &Counters,
+    now: Instant,
+) -> Result<(), Fate> {
+    knows_us(frame, defence)?;
+    let known = defence.exchange.known();
+    let source = known.source(frame.note.endpoint.remote);
+    let is_known = known.holds(source, now);
+    frame.note.sender = if is_known { Sender::Known } else { Sender::Newcomer };
+    if !defence.is_under_load {
+        return Ok(());
+    }
+    if !has_cookie(frame, defence) {
+        return give_cookie(frame, defence, (is_known, now), counters);
+    }
+    frame.note.sender = defence.limits.grant(source, is_known, now)?;
+    Ok(())
+}
+
+fn response(
+    frame: &mut Frame<'_>,
+    defence: &mut Defence,
+    counters: &Counters,
+    now: Instant,
+) -> Result<(), Fate> {
+    let index = defence.expected(frame.data(), RESPONSE_INDEX)?;
+    knows_us(frame, defence)?;
+    if defence.is_under_load && !has_cookie(frame, defence) {
+        // We have begun it, so its sender is no stranger.
+        return give_cookie(frame, defence, (true, now), counters);
+    }
+    answer(frame, defence, index, now)
+}
+
+/// An answer to us, which the index names.
+fn answer(
+    frame: &mut Frame<'_>,
+    defence: &mut Defence,
+    index: u32,
+    now: Instant,
+) -> Result<(), Fate> {
+    frame.note.sender = Sender::Known;
+    if defence.is_under_load {
+        let index = defence.exchange.known().index(index);
+        defence.limits.may_answer(index, now)?;
+    }
+    Ok(())
+}
+
+fn knows_us(frame: &Frame<'_>, defence: &Defence) -> Result<(), Fate> {
+    let is_valid = defence.directory.identity.checker().mac1_valid(frame.data());
+    is_valid.then_some(()).ok_or(Fate::Drop(DropReason::DosMac1))
 }
 
 fn has_cookie(frame: &Frame<'_>, defence: &Defence) -> bool {
@@ -109,7 +258,16 @@ fn has_cookie(frame: &Frame<'_>, defence: &Defence) -> bool {
 }
 
 /// Turns the message into the cookie reply to it, in place.
-fn give_cookie(frame: &mut Frame<'_>, defence: &mut Defence) -> Result<(), Fate> {
+fn give_cookie(
+    frame: &mut Frame<'_>,
+    defence: &mut Defence,
+    (is_known, now): (bool, Instant),
+    counters: &Counters,
+) -> Result<(), Fate> {
+    if !defence.limits.may_have_cookie(is_known, now) {
+        return Err(Fate::Drop(DropReason::DosHandshakeBudget));
+    }
+    counters.cookies.add(1);
     let broken = Fate::Drop(DropReason::DosMessage);
     let mut nonce = [0; 24];
     defence.random.fill_bytes(&mut nonce);

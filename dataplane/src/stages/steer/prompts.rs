@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_client_is_called_once_in_a_while_and_all_together_not_too_often() {
-        let exchange = Arc::new(Exchange::new(1, 1, 1));
+        let exchange = Arc::new(Exchange::new(1, 1, 1, 1));
         let mut prompts = Prompts::new(Arc::clone(&exchange), 7);
         let start = Instant(1_000_000_000_000);
         let id = ClientId([1, 2, 3]);

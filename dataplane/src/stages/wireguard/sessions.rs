@@ -191,8 +191,9 @@ impl Sessions {
 
     /// A peer speaks from elsewhere.
     pub(super) fn moved(&mut self, local: u32, endpoint: Endpoint, now: Instant) {
-        let Some(peer) = self.peers.get(local as usize) else { return };
+        let Some(peer) = self.peers.get_mut(local as usize) else { return };
         self.roamed += 1;
+        peer.vouch(endpoint, self.exchange.known(), now);
         self.exchange.tell(News::Moved(peer.id(), endpoint, now));
     }
 
@@ -267,6 +268,7 @@ impl Sessions {
         let Some(peer) = self.peers.get_mut(local as usize) else { return };
         peer.handshake_at = now;
         if let Some(endpoint) = peer.endpoint {
+            peer.vouch(endpoint, self.exchange.known(), now);
             self.exchange.tell(News::Handshake(peer.id(), endpoint, now));
         }
         if std::mem::replace(&mut peer.ready, true) {

@@ -9,7 +9,9 @@ use wireguard::timers::Timers;
 
 use crate::exchange::{PeerId, Standing};
 use crate::frame::Endpoint;
+use crate::limits::KNOWN_MOVE_INTERVAL;
 use crate::packet::Address;
+use crate::stages::dos::Known;
 
 /// How a peer is set up.
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub(in super::super) struct Peer {
     pub(in super::super) sent: u64,
     /// When its last handshake was complete; [`Instant::NEVER`] before the first.
     pub(super) handshake_at: Instant,
+    /// When it last made its source known; [`Instant::NEVER`] before the first time.
+    vouched_at: Instant,
     /// When the wheel will ask for this peer; never later than its timers' deadline.
     pub(super) armed: Instant,
     /// It stands in the list of those that are ready.
@@ -78,6 +82,7 @@ impl Peer {
             received: 0,
             sent: 0,
             handshake_at: Instant::NEVER,
+            vouched_at: Instant::NEVER,
             armed: Instant::NEVER,
             ready: false,
             known: false,
@@ -87,6 +92,14 @@ impl Peer {
     /// How the keeper is told of it.
     pub(super) const fn id(&self) -> PeerId {
         PeerId { number: self.number, incarnation: self.incarnation }
+    }
+
+    /// Makes its source known to the defence of handshakes, but not one after the other.
+    pub(super) fn vouch(&mut self, endpoint: Endpoint, known: &Known, now: Instant) {
+        if !self.vouched_at.is_armed() || now.since(self.vouched_at) >= KNOWN_MOVE_INTERVAL {
+            self.vouched_at = now;
+            known.add(endpoint.remote, now);
+        }
     }
 
     pub(super) fn standing(&self) -> Standing {
