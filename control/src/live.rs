@@ -85,7 +85,10 @@ impl Lives {
                 | Event::PeerExpired { .. }
                 | Event::Surveyed { .. }
                 | Event::Server { .. }
-                | Event::Fleet { .. } => {}
+                | Event::Fleet { .. }
+                | Event::RuleCount { .. }
+                | Event::Heavy { .. }
+                | Event::Swept { .. } => {}
             }
         }
     }

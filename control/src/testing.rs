@@ -87,6 +87,12 @@ impl Tables {
                 Item::NextHopRemove(id) => drop(self.next_hops.remove(&id)),
                 Item::Fleet(fleet) => self.fleet = Some(*fleet),
                 Item::FleetRemove => self.fleet = None,
+                Item::Tenant(_)
+                | Item::TenantRemove(_)
+                | Item::Rule(_)
+                | Item::RuleRemove(_)
+                | Item::Listed { .. }
+                | Item::Unlisted { .. } => {}
             }
         }
         self.transaction = transaction.id;

@@ -40,6 +40,10 @@ pub struct Config {
     pub peers_max: u32,
     /// How many routes there is room for beside those to peers' own addresses.
     pub routes_max: u32,
+    /// Buckets of a worker for limits of sources and destinations.
+    pub buckets: u32,
+    /// Flows to tenants that a worker follows.
+    pub flows: u32,
 }
 
 /// What a worker does when nothing comes.

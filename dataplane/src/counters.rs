@@ -131,6 +131,10 @@ counters! {
     sessions,
     /// Handshake messages answered with a cookie.
     cookies,
+    /// SYNs to tenants answered for them.
+    syn_answers,
+    /// Segments to tenants in monitor mode that their guards would not have let through.
+    syn_monitored,
     /// ICMP errors sent.
     icmp_errors,
     /// Peers whose endpoint has moved.

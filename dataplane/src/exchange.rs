@@ -17,7 +17,8 @@ use crate::fleet::{Membership, Passage};
 use crate::frame::Endpoint;
 use crate::limits::{NEWS_MAX, ORDERS_MAX, SLOTS_PER_PEER, SURVEY_ROWS, TASKS_OUT_MAX};
 use crate::neighbours::{Heard, Name};
-use crate::stages::dos::{Known, Sender};
+use crate::stages::dos::sketch::Sheet;
+use crate::stages::dos::{Known, Rules, Sender};
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -89,6 +90,8 @@ pub enum Order {
     Call(u32, Endpoint),
     /// The fleet is another than before. The keeper keeps the former view; then the token goes.
     Fleet(Membership, Token),
+    /// Other rules than before. The keeper keeps the former ones; then the token goes.
+    Rules(Arc<Rules>, Token),
     /// Another worker has heard of a neighbour.
     Learned(Name, Heard),
     /// Peers of this worker (their numbers on it) are new, changed, or, without a setup, no more. Then the
@@ -98,6 +101,8 @@ pub enum Order {
     Routes(Arc<Routes>),
     /// How do the peers stand.
     Survey(Box<Survey>),
+    /// What has come since the last such order: an empty sheet for a written one.
+    Sketch(Box<Sheet>),
 }
 
 /// A peer as workers name it to the keeper. What they tell may wait for so long that the number is another peer's when it
@@ -184,6 +189,8 @@ pub struct Exchange {
     news: ArrayQueue<News>,
     /// Sheets that come back, at most one for each worker.
     surveys: ArrayQueue<(usize, Box<Survey>)>,
+    /// Written sheets of sketches, at most one of each worker.
+    sketches: ArrayQueue<(usize, Box<Sheet>)>,
 }
 
 impl Exchange {
@@ -201,6 +208,7 @@ impl Exchange {
                 .collect(),
             news: ArrayQueue::new(NEWS_MAX),
             surveys: ArrayQueue::new(workers.max(1)),
+            sketches: ArrayQueue::new(workers.max(1)),
         }
     }
 
@@ -230,6 +238,17 @@ impl Exchange {
     /// The next sheet that has come back, and whose.
     pub fn next_survey(&self) -> Option<(usize, Box<Survey>)> {
         self.surveys.pop()
+    }
+
+    /// Gives the keeper what a worker has sketched.
+    pub fn sketched(&self, worker: usize, sheet: Box<Sheet>) {
+        // There is a place for each worker's one sheet.
+        drop(self.sketches.push((worker, sheet)));
+    }
+
+    /// The next sheet that a worker has sketched on, and whose.
+    pub fn next_sketch(&self) -> Option<(usize, Box<Sheet>)> {
+        self.sketches.pop()
     }
 
     /// How many handshake threads there are.

@@ -87,6 +87,32 @@ reasons! {
     ParseUdpChecksum = "parse_udp_checksum",
     /// For the kernel, but the port has no `kernel` interface.
     ParseNoKernel = "parse_no_kernel",
+    /// A fragment that cannot be: past the largest packet, or without the header that says what it is of.
+    DosFragment = "dos_fragment",
+    /// An upper header that cannot be: cut off, of an impossible length, or without a port.
+    DosTransport = "dos_transport",
+    /// TCP flags that no connection has.
+    DosFlags = "dos_flags",
+    /// From the address that it goes to.
+    DosLand = "dos_land",
+    /// From an address that nobody on the Internet has.
+    DosBogon = "dos_bogon",
+    /// From the port of a service that is used to reflect floods.
+    DosReflection = "dos_reflection",
+    /// Its source is on a block list.
+    DosBlocked = "dos_blocked",
+    /// It looks as a signature says.
+    DosSignature = "dos_signature",
+    /// Its source sends more than a limit allows.
+    DosSourceLimit = "dos_source_limit",
+    /// A SYN to a tenant, from a source that has not proven itself yet; a client repeats it.
+    DosSyn = "dos_syn",
+    /// A segment to a tenant that belongs to no flow, beyond what the tenant allows of those.
+    DosState = "dos_state",
+    /// Its destination gets more than a limit allows.
+    DosDestinationLimit = "dos_destination_limit",
+    /// More of its class than a budget allows.
+    DosBudget = "dos_budget",
     /// To the WireGuard port, but no WireGuard message: unknown type or wrong length.
     DosMessage = "dos_message",
     /// The first MAC is not made with our public key.

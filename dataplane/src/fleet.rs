@@ -5,7 +5,7 @@ mod holdings;
 mod keys;
 mod logarithm;
 mod shared;
-mod sip;
+pub(crate) mod sip;
 mod table;
 mod view;
 mod walk;

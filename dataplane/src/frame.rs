@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use shm::message::Class;
 use wire::Malformed;
 use wireguard::message::ClientId;
 
@@ -83,6 +84,10 @@ pub enum Kind {
     Arp,
     /// An ICMPv6 neighbour solicitation or advertisement, from its IPv6 header.
     Discovery,
+    /// For the kernel, from the network: from its IP header.
+    Host,
+    /// To a tenant's prefix: from its IP header.
+    Transit,
     /// An inner IP packet.
     Inner,
     /// A whole WireGuard message that shall go to `note.endpoint`.
@@ -156,6 +161,10 @@ pub struct Note {
     pub passage: Option<Passage>,
     /// Who has sent a handshake message.
     pub sender: Sender,
+    /// What it counts as where floods are judged.
+    pub class: Class,
+    /// Whose prefix it goes to: a number of the filter's, 0 for none.
+    pub tenant: u16,
 }
 
 /// Where a tag has the octets before the UDP header (below 2^12: a bounded walk over extension headers), and the slot.
@@ -181,6 +190,8 @@ impl Note {
         self.next_hop = NextHop::None;
         self.turned = false;
         self.passage = None;
+        self.class = Class::Any;
+        self.tenant = 0;
     }
 
     /// The note as a packet's tag between workers: the entry, and for sealed messages what was found out of them.
@@ -223,6 +234,8 @@ impl Note {
             turned: false,
             passage: None,
             sender: Sender::Newcomer,
+            class: Class::Any,
+            tenant: 0,
         }
     }
 }
@@ -268,6 +281,13 @@ impl<'a> Frame<'a> {
     #[inline]
     pub fn data_and_room(&mut self) -> &mut [u8] {
         self.octets.get_mut(usize::from(self.start)..).unwrap_or_default()
+    }
+
+    /// The packet with so many octets that were taken off its front; the packet alone when there were fewer.
+    #[inline]
+    pub fn data_and_before(&self, len: usize) -> &[u8] {
+        let start = usize::from(self.start).saturating_sub(len);
+        self.octets.get(start..usize::from(self.end)).unwrap_or_default()
     }
 
     /// Reads the IP header at the start into the note, as [`Ip::read`] does.
@@ -394,7 +414,7 @@ mod tests {
 
     #[test]
     fn frames_and_notes_stay_small() {
-        assert_eq!((size_of::<Frame<'_>>(), size_of::<Note>()), (40, 104));
+        assert_eq!((size_of::<Frame<'_>>(), size_of::<Note>()), (40, 112));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 
 mod border;
 mod claims;
+mod filters;
 mod fleet;
 mod install;
 mod numbers;
 mod plan;
+mod rules;
 mod setup;
 mod survey;
 mod tables;
@@ -37,15 +39,17 @@ use crate::neighbours::Neighbours;
 use crate::pipeline::State;
 use crate::registry::Registry;
 use crate::site::{Site, local_number, owner};
-use crate::stages::dos::Defence;
+use crate::stages::dos::{Defence, Filter, Rules};
 use crate::stages::route::{Limits, Routes, Unbuildable};
 use crate::stages::steer::{Owner, Prompts};
 use crate::stages::wireguard::sessions::{Room, Sessions, Setup};
 use crate::wall::WallClock;
 
 use fleet::FleetTables;
-use install::{Installation, Progress};
+use filters::Filters;
+use install::{Installation, Progress, Versions};
 use plan::Plan;
+use rules::Counts;
 use setup::setup_of;
 use tables::{Entered, Scene, Tables};
 
@@ -107,6 +111,9 @@ pub struct Keeper {
     handshake_budget: u32,
     counters: Vec<Arc<Counters>>,
     fleet: FleetTables,
+    rules: Arc<Rules>,
+    counts: Counts,
+    filters: Filters,
     wall: Arc<WallClock>,
     random: Random,
     start: Start,
@@ -136,6 +143,9 @@ impl Keeper {
             handshake_budget: config.handshake_budget,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
             fleet: FleetTables::new(config, keys, fleet),
+            rules: Arc::default(),
+            counts: Counts::new(workers),
+            filters: Filters::new(config, &mut random),
             wall: Arc::new(WallClock::new(start.unix, start.now)),
             random,
             start,
@@ -144,9 +154,13 @@ impl Keeper {
 
     /// Enters a transaction before the first worker is there.
     pub fn load(&mut self, transaction: Transaction) -> Result<(), Refused> {
-        let plan = self.plan(transaction)?;
-        let Entered { fleet, .. } = self.tables.enter(plan, &self.directory.registry)?;
+        let plan = self.plan(transaction, (self.start.now, self.start.unix))?;
+        let Entered { fleet, rules, .. } = self.tables.enter(plan, &self.directory.registry)?;
         self.routes = self.tables.rib.publish();
+        if let Some(rules) = rules {
+            self.rules = rules;
+            self.counts.follow(&self.tables.book, self.start.unix);
+        }
         if let Some(membership) = fleet {
             self.directory.fleet.replace(membership);
         }
@@ -157,11 +171,12 @@ impl Keeper {
     ///
     /// # Panics
     /// When the one before is not done.
-    pub fn begin(&mut self, transaction: Transaction) -> Result<(), Refused> {
+    pub fn begin(&mut self, transaction: Transaction, now: Instant) -> Result<(), Refused> {
         assert!(self.installation.is_none(), "one transaction after the other");
-        let plan = self.plan(transaction)?;
+        let unix = self.wall.unix(now);
+        let plan = self.plan(transaction, (now, unix))?;
         let routes_change = !plan.changes.is_empty();
-        let Entered { set, gone, fleet } = self.tables.enter(plan, &self.directory.registry)?;
+        let Entered { set, gone, fleet, rules } = self.tables.enter(plan, &self.directory.registry)?;
         let routes = routes_change.then(|| {
             let routes = self.tables.rib.publish();
             let former = std::mem::replace(&mut self.routes, Arc::clone(&routes));
@@ -171,12 +186,36 @@ impl Keeper {
             let former = self.directory.fleet.replace(membership.clone());
             (membership, former)
         });
-        self.installation = Some(Installation::new(set, (routes, fleet), gone, &self.exchange));
+        let rules = rules.map(|rules| {
+            self.counts.follow(&self.tables.book, unix);
+            (Arc::clone(&rules), std::mem::replace(&mut self.rules, rules))
+        });
+        let versions = Versions { routes, fleet, rules };
+        self.installation = Some(Installation::new(set, versions, gone, &self.exchange));
         Ok(())
     }
 
-    fn plan(&mut self, transaction: Transaction) -> Result<Plan, Refused> {
+    /// Takes rules out of force whose time is over; true when there are any.
+    fn expire(&mut self, now: Instant) -> bool {
+        let unix = self.wall.unix(now);
+        if self.installation.is_some() || !self.counts.expire(&self.tables.book, unix) {
+            return false;
+        }
+        let rules = self.tables.rules(&self.site, (now, unix));
+        let former = std::mem::replace(&mut self.rules, Arc::clone(&rules));
+        let versions = Versions { rules: Some((rules, former)), ..Versions::default() };
+        self.installation =
+            Some(Installation::new(Vec::new(), versions, Vec::new(), &self.exchange));
+        true
+    }
+
+    fn plan(
+        &mut self,
+        transaction: Transaction,
+        now: (Instant, Duration),
+    ) -> Result<Plan, Refused> {
         let scene = Scene {
+            now,
             site: &self.site,
             identity: &self.directory.identity,
             registry: &self.directory.registry,
@@ -241,7 +280,7 @@ impl Keeper {
     /// The state of worker number `worker`, before it starts.
     pub fn state(&mut self, worker: usize) -> State {
         let now = self.start.now;
-        let secrets = Secrets::new(self.fleet.keys.cookie_master.clone(), self.start.unix);
+        let filter = self.filter(worker);
         State {
             site: Arc::clone(&self.site),
             routes: Arc::clone(&self.routes),
@@ -257,16 +296,25 @@ impl Keeper {
             too_big: Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST),
             sessions: self.sessions(worker, now),
             neighbours: Neighbours::new(self.random.next_u64(), now),
-            defence: Defence::new(
-                secrets,
-                Random::from_rng(&mut self.random),
-                Arc::clone(&self.wall),
-                Arc::clone(&self.directory),
-                Arc::clone(&self.exchange),
-            ),
+            filter,
             limits: Limits::default(),
             seed: self.random.next_u64(),
         }
+    }
+
+    /// A worker's filter, with the rules that are known by now.
+    fn filter(&mut self, worker: usize) -> Filter {
+        let secrets = Secrets::new(self.fleet.keys.cookie_master.clone(), self.start.unix);
+        let defence = Defence::new(
+            secrets,
+            Random::from_rng(&mut self.random),
+            Arc::clone(&self.wall),
+            Arc::clone(&self.directory),
+            Arc::clone(&self.exchange),
+        );
+        let tables = self.filters.tables(&self.fleet.keys, &mut self.random, self.start);
+        let tallies = self.counts.tallies().of_worker(worker);
+        Filter::new(Arc::clone(&self.rules), tallies, tables, defence)
     }
 
     /// A worker's sessions, with the peers that it owns by now.

@@ -20,6 +20,64 @@ pub const MTU_MAX: u16 = 1900;
 /// (RFC 8200 5).
 pub const MTU_MIN: u16 = 1360;
 
+/// How long the key of a SYN cookie makes new ones; as long again it is still taken. The client's answer takes a round
+/// trip, so this leaves room for one that was lost, and for clocks of servers that differ.
+pub const SYN_COOKIE_TIME: Duration = Duration::from_secs(64);
+
+/// Over which time the rate of a tenant's SYNs is taken.
+pub const SYN_RATE_TIME: Duration = Duration::from_secs(1);
+
+/// How long a tenant's SYN guard acts after the rate was last above the threshold, so that it does not come and go
+/// between a SYN and the answer to it.
+pub const SYN_GUARD_HOLD: Duration = Duration::from_secs(10);
+
+/// How long a source that has proven itself need not do so again.
+pub const PROVEN_TIME: Duration = Duration::from_mins(10);
+
+/// Sources that a server remembers as proven, half of them of IPv6; eight octets each.
+pub const PROVEN_MAX: usize = 1 << 20;
+
+/// SYNs that a worker remembers to know them again; four octets each. At two million a second a client's is still there
+/// after its second.
+pub const FIRSTS_MAX: usize = 1 << 22;
+
+/// How soon a SYN that comes again is too soon to be a client's repetition, which takes a second (RFC 6298 2.1).
+pub const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// How late it is too late: the repetitions come after 1, 3, 7, 15 and 31 seconds.
+pub const FIRST_TIME: Duration = Duration::from_mins(1);
+
+/// Flows that a worker tracks unless configured; eight octets each.
+pub const FLOWS_MAX: u32 = 1 << 20;
+/// Those that it may be given room for, 1 GiB.
+pub const FLOWS_LIMIT: u32 = 1 << 27;
+
+/// Buckets of a worker for limits of sources and destinations unless configured; eight octets each.
+pub const BUCKETS_MAX: u32 = 1 << 20;
+/// Those that it may be given room for, 1 GiB.
+pub const BUCKETS_LIMIT: u32 = 1 << 27;
+
+/// How long a flow of which nothing comes is kept. One that goes on later is learned anew.
+pub const FLOW_IDLE: Duration = Duration::from_mins(5);
+
+/// How long a flow is kept of which only one packet has come: the answer to the server's SYN-ACK is due.
+pub const FLOW_OPENING: Duration = Duration::from_secs(30);
+
+/// How long one is kept after its client has said that it sends no more, while it may still acknowledge.
+pub const FLOW_CLOSING: Duration = Duration::from_mins(1);
+
+/// How long one is kept after a reset, which may be forged.
+pub const FLOW_RESET: Duration = Duration::from_secs(10);
+
+/// How long after a tenant's tracking began every flow is learned and nothing dropped: those under way show themselves.
+pub const FLOWS_WARM_UP: Duration = Duration::from_secs(30);
+
+/// How long tracking drops nothing after its table was too full.
+pub const FLOWS_REST: Duration = Duration::from_secs(10);
+
+/// One in so many flows of a second that finds no room is too many.
+pub const FLOWS_REFUSED_SHARE: u32 = 16;
+
 /// Buffers of a worker's pool unless configured: all queues full, held and handed-over packets.
 pub const POOL_LEN: u32 = 8192;
 
@@ -209,6 +267,18 @@ pub const STANDING_INTERVAL: Duration = Duration::from_secs(1);
 /// How often control hears that the dataplane lives.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often a part of the buckets is looked through for stamps that are long over.
+pub const BUCKETS_EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often rules are looked through for those that expire.
+pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often control is told what a rule has matched, at most.
+pub const RULE_COUNTS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Slots that rules are counted under; the first is nobody's.
+pub const RULE_SLOTS: usize = shm::limits::RULES_MAX + 1;
+
 /// How old the counters that control sees may be.
 pub const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -283,3 +353,19 @@ pub const IDLE_TURNS: u32 = 64;
 
 /// How long a resting worker sleeps under the `sleep` policy.
 pub const IDLE_SLEEP: Duration = Duration::from_micros(50);
+
+/// Packets on the sheet of a worker's sketch: of a source with one packet in 100 it has 82, which tells its rate to within a
+/// ninth.
+pub const SAMPLES: usize = 8192;
+
+/// How often the sketches are read: control shall have made a rule of an offender within a second.
+pub const SKETCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The shortest round that rates are told of; none is this short but by a fault of the clock.
+pub const ROUND_LEN_MIN: Duration = Duration::from_millis(1);
+
+/// Heavy sources of each length of prefix, destinations and patterns that a round tells of.
+pub const HEAVIES_MAX: usize = 16;
+
+/// Samples of what is called heavy: of fewer the rate would hardly be more than its error.
+pub const HEAVY_ROWS_MIN: u32 = 8;

@@ -12,10 +12,10 @@ use crate::frame::Entry;
 use crate::limiter::Limiter;
 use crate::neighbours::Neighbours;
 use crate::site::Site;
-use crate::stages::dos::{self, Defence};
+use crate::stages::dos::{self, Filter};
 use crate::stages::egress;
 use crate::stages::link;
-use crate::stages::parse;
+use crate::stages::parse::{self, Home};
 use crate::stages::route::{self, Limits, Router, Routes};
 use crate::stages::steer::{self, Forwarding, Owner, Prompts, Steering};
 use crate::stages::wireguard::{self, sessions::Sessions};
@@ -37,8 +37,8 @@ pub struct State {
     pub prompts: Prompts,
     /// Link addresses of next hops.
     pub neighbours: Neighbours,
-    /// The handshake's defence.
-    pub defence: Defence,
+    /// What of all that comes is let in.
+    pub filter: Filter,
     /// This worker's sessions and peers.
     pub sessions: Sessions,
     /// The limits of ICMP errors.
@@ -58,15 +58,17 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
     let is_new = !burst.is_handed();
+    let tenants = Arc::clone(&state.filter.rules().tenants);
+    let home = Home { site, fleet, tenants: &tenants };
     burst.pass(|frame| {
-        parse::locate(frame, site, fleet)?;
+        parse::locate(frame, &home)?;
         if is_new && frame.note.passage.is_some() && frame.note.entry != Entry::Own {
             counters.passed_here.add(1);
         }
         Ok(())
     });
     link::answer(burst, &mut state.neighbours, site, now);
-    dos::admit(burst, &mut state.defence, counters, now);
+    dos::admit(burst, &mut state.filter, site, counters, now);
     steer::claim(burst, &mut steering, now);
     wireguard::open(burst, &mut state.sessions, routes, counters, now);
     steer::revive(burst, &mut steering, now);

@@ -9,7 +9,7 @@ pub trait Key: Copy + Eq {
 
 /// Folds the 128-bit product, which mixes every bit of both words into the result.
 #[inline]
-const fn mix(a: u64, b: u64) -> u64 {
+pub(crate) const fn mix(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
     #[expect(
         clippy::cast_possible_truncation,

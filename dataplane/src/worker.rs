@@ -78,7 +78,7 @@ impl<I: Io> Worker<I> {
 
     /// One turn; gives how many frames it moved. `now` does not go back.
     pub fn turn(&mut self, now: Instant) -> usize {
-        self.state.defence.advance(now);
+        self.state.filter.advance(now);
         let mut moved = self.take_orders(now);
         for wire in 0..self.queues.wires.len() {
             moved += self.receive(Source::Wire(wire), now);
@@ -132,9 +132,13 @@ impl<I: Io> Worker<I> {
                     self.state.sessions.set_fleet(membership.clone());
                     self.state.fleet.membership = membership;
                 }
+                Order::Rules(rules, _token) => self.state.filter.set_rules(rules),
                 Order::Survey(mut sheet) => {
                     self.state.sessions.survey(&mut sheet);
                     self.exchange.surveyed(worker, sheet);
+                }
+                Order::Sketch(empty) => {
+                    self.exchange.sketched(worker, self.state.filter.turn_in(empty, now));
                 }
             }
         }

@@ -129,8 +129,9 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::KernelFull
         | Why::HandOverFull
         | Why::Stopped => shortages::provoke(reason, scene),
-        // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
-        Why::SealExhausted => return None,
+        // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`); the
+        // others where TCP to tenants is judged (`stages/dos/transit/tests.rs`).
+        Why::SealExhausted | Why::DosSyn | Why::DosState => return None,
     };
     Some(before)
 }

@@ -101,6 +101,8 @@ impl Keys {
             instance: "bench".to_owned(),
             peers_max: u32::try_from(self.clients.len())?,
             routes_max: 1,
+            buckets: BUCKETS_MAX,
+            flows: FLOWS_MAX,
         })
     }
 }

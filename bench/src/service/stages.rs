@@ -1,6 +1,8 @@
 //! The packet's way stage by stage: the list of `dataplane::pipeline`, with a look at the cycle counter
 //! after every stage and on both sides of the AEAD.
 
+use std::sync::Arc;
+
 use ::wireguard::aead::{self, Key};
 use ::wireguard::index::Place;
 use ::wireguard::message::ClientId;
@@ -15,9 +17,10 @@ use dataplane::frame::{Endpoint, Entry, Note};
 use dataplane::keeper::Keeper;
 use dataplane::pipeline::{self, State};
 use dataplane::port::Batch;
+use dataplane::stages::parse::{self, Home};
 use dataplane::stages::route::{self, Router};
 use dataplane::stages::steer::{Forwarding, Steering};
-use dataplane::stages::{dos, egress, link, parse, steer, wireguard};
+use dataplane::stages::{dos, egress, link, steer, wireguard};
 use dpdk::Mbuf;
 use dpdk::clock::cycles;
 use rand_chacha::rand_core::Rng;
@@ -160,11 +163,13 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     let mut steering = Steering { owner, fleet, prompts, site, counters };
     let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
-    burst.pass(|frame| parse::locate(frame, site, fleet));
+    let tenants = Arc::clone(&state.filter.rules().tenants);
+    let home = Home { site, fleet, tenants: &tenants };
+    burst.pass(|frame| parse::locate(frame, &home));
     watch.lap();
     link::answer(burst, &mut state.neighbours, site, now);
     watch.lap();
-    dos::admit(burst, &mut state.defence, counters, now);
+    dos::admit(burst, &mut state.filter, site, counters, now);
     watch.lap();
     steer::claim(burst, &mut steering, now);
     watch.lap();

@@ -59,6 +59,7 @@ impl Refusal {
             | Reason::Malformed
             | Reason::TooManyAddresses
             | Reason::TooManyMembers
+            | Reason::ProgramTooLong
             | Reason::Continuation => sent.thing(self.item),
             Reason::UnknownKind
             | Reason::Digest

@@ -45,6 +45,8 @@ impl Owner {
                 }
                 Event::PeerState { .. } => self.surveys.moved(now),
                 Event::Surveyed { id } => self.surveys.surveyed(id),
+                // No rules are told, and nothing is done about what is heavy.
+                Event::RuleCount { .. } | Event::Heavy { .. } | Event::Swept { .. } => {}
                 // The link leaves on it.
                 Event::Desynchronised => {}
             }

@@ -34,7 +34,13 @@ pub(super) fn obstacle(
         | Item::Route { .. }
         | Item::RouteRemove(_)
         | Item::NextHop { .. }
-        | Item::NextHopRemove(_) => None,
+        | Item::NextHopRemove(_)
+        | Item::Tenant(_)
+        | Item::TenantRemove(_)
+        | Item::Rule(_)
+        | Item::RuleRemove(_)
+        | Item::Listed { .. }
+        | Item::Unlisted { .. } => None,
     })
 }
 

@@ -10,8 +10,9 @@ pub const EVENT_SLOTS: u32 = 16384;
 /// Slots that any ring may have; the header of a region that names more is refused.
 pub const SLOTS_MAX: u32 = 1 << 20;
 
-/// Items of one transaction: a full routing table (1.1 million prefixes) and a million peers, doubled.
-pub const ITEMS_MAX: usize = 4 << 20;
+/// Messages of the items of one transaction: a full routing table (1.1 million prefixes) and a million peers, doubled,
+/// and all lists at their longest, 8 million prefixes of IPv6 in 0.9 million messages.
+pub const ITEMS_MAX: usize = 5 << 20;
 
 /// Inner prefixes of one peer.
 pub const ADDRESSES_PER_PEER_MAX: usize = 128;
@@ -22,6 +23,24 @@ pub const MEMBERS_MAX: usize = 256;
 /// Generations of a fleet before the one in force: sessions live for minutes, and nobody changes a fleet more often
 /// than that for long.
 pub const PAST_MAX: usize = 64;
+
+/// Instructions of a signature: the longest program that a worker runs for each packet.
+pub const PROGRAM_MAX: usize = 256;
+
+/// Prefixes of one tenant.
+pub const TENANT_PREFIXES_MAX: usize = 1024;
+
+/// Tenants of one server.
+pub const TENANTS_MAX: usize = 4096;
+
+/// Rules of one server, each with its counts on every worker.
+pub const RULES_MAX: usize = 4096;
+
+/// Prefixes on all lists together.
+pub const LISTED_MAX: usize = 8_000_000;
+
+/// Prefixes of one item for a list: in messages a ninth of the commands ring at most, so that they always find room.
+pub const LISTED_PER_ITEM_MAX: usize = 4096;
 
 /// Names in a counters page.
 pub const COUNTERS_MAX: usize = 512;

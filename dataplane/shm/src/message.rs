@@ -11,32 +11,43 @@
 //! | 16..=18 | peers |
 //! | 32..=33 | routes |
 //! | 48..=49 | next hops |
-//! | 64..=79 | tenants, to come |
-//! | 80..=95 | rules, to come |
+//! | 64..=66 | tenants |
+//! | 80..=84 | rules, and what is on their lists |
 //! | 96..=99 | the fleet |
 //! | 256.. | events |
 
 mod address;
+mod choice;
 mod command;
 mod event;
 mod fleet;
+mod heavy;
+mod rule;
+mod tenant;
 
 use std::fmt;
 
+pub use choice::{Check, Class, Mode, SynGuard, Unit};
 pub use command::{COMMAND_WORDS, Command, Item, NextHop, Peer, Scope, TooMany};
 pub use event::{EVENT_WORDS, Event};
 pub use fleet::{Fleet, Member, MemberState, Past};
+pub use heavy::{Heavy, Pattern};
+pub use rule::{Instruction, Matter, Per, Reach, Rule};
+pub use tenant::Tenant;
 
 use crate::layout;
 
 /// Version of the messages' meaning; their shape is hashed apart.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// A hash over the shape of all messages.
 pub const SHAPE: u64 = {
     let hash = layout::number(layout::EMPTY, command::SHAPE);
     let hash = layout::number(hash, event::SHAPE);
     let hash = layout::number(hash, fleet::SHAPE);
+    let hash = layout::number(hash, heavy::SHAPE);
+    let hash = layout::number(hash, rule::SHAPE);
+    let hash = layout::number(hash, tenant::SHAPE);
     layout::number(hash, address::SHAPE)
 };
 
@@ -65,7 +76,7 @@ pub enum Malformed {
     HostBits,
     /// A public key of zeros.
     Key,
-    /// More addresses than fit the message.
+    /// More addresses than fit the message, or none where there must be some.
     AddressCount(u8),
     /// An endpoint without a port.
     Port,
@@ -83,6 +94,12 @@ pub enum Malformed {
     MemberCount(u8),
     /// A member in no known state.
     MemberState(u8),
+    /// One of a few with a number that none of them has.
+    Choice(u8),
+    /// More instructions than fit the message, or none where there must be some.
+    InstructionCount(u8),
+    /// A rule with the id 0.
+    RuleId,
 }
 
 impl Malformed {
@@ -104,6 +121,9 @@ impl Malformed {
             Self::Reason(_) => 13,
             Self::MemberCount(_) => 14,
             Self::MemberState(_) => 15,
+            Self::Choice(_) => 16,
+            Self::InstructionCount(_) => 17,
+            Self::RuleId => 18,
         }
     }
 }
@@ -117,7 +137,7 @@ impl fmt::Display for Malformed {
             Self::PrefixLen(len) => write!(f, "no prefix of its family is {len} bits long"),
             Self::HostBits => f.write_str("a prefix has bits set beyond its length"),
             Self::Key => f.write_str("a public key is all zeros"),
-            Self::AddressCount(count) => write!(f, "{count} addresses do not fit one message"),
+            Self::AddressCount(count) => write!(f, "no message of its kind has {count} addresses"),
             Self::Port => f.write_str("an endpoint has no port"),
             Self::Flag(flag) => write!(f, "a flag is 0 or 1, not {flag}"),
             Self::Scope(scope) => write!(f, "a transaction has no scope {scope}"),
@@ -126,6 +146,11 @@ impl fmt::Display for Malformed {
             Self::Reason(reason) => write!(f, "there is no reason with number {reason}"),
             Self::MemberCount(count) => write!(f, "{count} members do not fit one message"),
             Self::MemberState(state) => write!(f, "a member has no state {state}"),
+            Self::Choice(choice) => write!(f, "there is no choice with number {choice}"),
+            Self::InstructionCount(count) => {
+                write!(f, "no message of its kind has {count} instructions")
+            }
+            Self::RuleId => f.write_str("a rule's id is 0"),
         }
     }
 }

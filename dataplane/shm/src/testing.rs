@@ -1,19 +1,22 @@
 //! A hostile neighbour from a string of octets: what the property test and the fuzz target both run.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use crate::counters::{self, Room};
 use crate::header::{HEADER_WORDS, Header, Kind};
+use crate::limits::{PROGRAM_MAX, TENANT_PREFIXES_MAX};
 use crate::memory::{LINE_WORDS, Memory, index, private};
 use crate::message::{
-    COMMAND_WORDS, Command, EVENT_WORDS, Event, Fleet, Item, Member, MemberState, NextHop, Past,
-    Peer, PublicKey, Scope,
+    COMMAND_WORDS, Check, Class, Command, EVENT_WORDS, Event, Fleet, Instruction, Item, Matter,
+    Member, MemberState, Mode, NextHop, Past, Peer, Per, PublicKey, Reach, Rule, Scope, SynGuard,
+    Tenant, Unit,
 };
 use crate::ring::{Consumer, Geometry, Producer};
 use crate::transaction::digest::Digest;
@@ -67,13 +70,18 @@ impl Script<'_> {
 /// An item that is right.
 fn item(which: u8) -> Item {
     let net = |last: u8| IpNet::from(Ipv4Net::from(Ipv4Addr::new(10, 0, 0, last)));
+    let v6 = IpNet::from(Ipv6Net::from(Ipv6Addr::from([which; 16])));
     let remote = Ipv4Addr::new(192, 0, 2, which).into();
-    match which % 6 {
+    match which % 10 {
         0 => Item::Route { prefix: net(which), next_hop: which.into() },
         1 => Item::RouteRemove(net(which)),
         2 => Item::NextHop { id: which.into(), hop: NextHop::Via { centre: 7, remote } },
         3 => Item::PeerRemove(PublicKey([which; 32])),
         4 => Item::Fleet(Box::new(fleet(which))),
+        5 => Item::Rule(Box::new(rule(which))),
+        6 => Item::Tenant(Box::new(tenant((0..=which % 30).map(net).collect()))),
+        7 => Item::Listed { rule: 1, prefixes: (0..=which % 70).map(net).collect() },
+        8 => Item::Unlisted { rule: 1, prefixes: vec![net(which), v6] },
         _ => Item::Peer(Box::new(Peer {
             public_key: PublicKey([which; 32]),
             preshared_key: Secret::zero(),
@@ -102,6 +110,29 @@ fn fleet(which: u8) -> Fleet {
             .map(|at| Past { generation: at.into(), weights: weights(which % 50) })
             .collect(),
     }
+}
+
+/// A rule, which takes several messages when it is a signature.
+fn rule(which: u8) -> Rule {
+    let (per_second, burst) = (1000, 100);
+    let (per, class) = (Per::Source { v4_len: 32, v6_len: 64 }, Class::Syn);
+    let matter = match which / 10 % 4 {
+        0 => Matter::Block,
+        1 => Matter::Check(Check::Land),
+        2 => Matter::Limit { per, class, unit: Unit::Packets, per_second, burst },
+        _ => Matter::Signature(vec![
+            Instruction { code: 6, jt: 0, jf: 0, k: 1 };
+            1 + usize::from(which)
+        ]),
+    };
+    let reach = if which % 20 < 10 { Reach::All } else { Reach::Tenant(which.into()) };
+    let expires = (which % 30 < 10).then(|| Duration::from_secs(which.into()));
+    Rule { id: u32::from(which) + 1, mode: Mode::Enforce, reach, expires, matter }
+}
+
+fn tenant(prefixes: Vec<IpNet>) -> Tenant {
+    let (id, mode, syn) = (3, Mode::Monitor, SynGuard::CookieReset);
+    Tenant { id, mode, syn, syn_above: 100, flows: true, out_of_state: 9, prefixes }
 }
 
 struct Sides {
@@ -265,7 +296,25 @@ impl Sides {
                     let runs = fleet.past.iter().map(|past| past.weights.len());
                     assert!(runs.max().unwrap_or(0) <= crate::limits::MEMBERS_MAX);
                 }
-                Item::NextHop { .. } | Item::NextHopRemove(_) | Item::FleetRemove => {}
+                Item::Tenant(tenant) => {
+                    assert!((1..=TENANT_PREFIXES_MAX).contains(&tenant.prefixes.len()));
+                    assert!(tenant.prefixes.iter().all(|net| *net == net.trunc()));
+                }
+                Item::Rule(rule) => {
+                    assert_ne!(rule.id, 0);
+                    if let Matter::Signature(program) = &rule.matter {
+                        assert!((1..=PROGRAM_MAX).contains(&program.len()));
+                    }
+                }
+                Item::Listed { rule, prefixes } | Item::Unlisted { rule, prefixes } => {
+                    assert!(*rule != 0 && (1..=33).contains(&prefixes.len()));
+                    assert!(prefixes.iter().all(|net| *net == net.trunc()));
+                }
+                Item::RuleRemove(rule) => assert_ne!(*rule, 0),
+                Item::NextHop { .. }
+                | Item::NextHopRemove(_)
+                | Item::FleetRemove
+                | Item::TenantRemove(_) => {}
             }
         }
     }

@@ -125,16 +125,18 @@ reasons! {
     ProducerDied = 9, "producer_died", "control ended in the middle of it; send it again";
     /// A commit or an abort of another transaction than the one that is open.
     OtherTransaction = 10, "other_transaction", "its end names another transaction; send it again";
-    /// A peer's further addresses or a fleet's further members did not follow, or followed another one.
-    Continuation = 11, "continuation", "a peer's further addresses or a fleet's further members are not where they belong; send it again";
-    /// A peer has more addresses than are taken.
-    TooManyAddresses = 12, "too_many_addresses", "a peer has more addresses than are taken; merge them";
+    /// What continues a peer, a fleet, a tenant or a rule did not follow, or followed another one.
+    Continuation = 11, "continuation", "what continues a peer, fleet, tenant or rule is not where it belongs; send it again";
+    /// A peer or a tenant has more addresses than are taken.
+    TooManyAddresses = 12, "too_many_addresses", "a peer or a tenant has more addresses than are taken; merge them";
     /// Well-formed and complete, but no tables can be built from it.
     Unbuildable = 13, "unbuildable", "no tables can be built from it";
     /// The ring was corrupt in the middle of it.
     Desynchronised = 14, "desynchronised", "the commands ring was corrupt; attach again and send it again";
     /// A fleet has more members or past generations than are taken.
     TooManyMembers = 15, "too_many_members", "a fleet has more members or past generations than are taken; leave out the oldest";
+    /// A signature has more instructions than are taken.
+    ProgramTooLong = 16, "program_too_long", "a signature has more instructions than are taken; make it simpler, or two of it";
 }
 
 reasons! {
@@ -178,6 +180,28 @@ reasons! {
     Members = 18, "members", "the fleet has no member, two with one number or address, or none that is active with a weight; mend its members";
     /// Other members under a generation that is not newer.
     Generation = 19, "generation", "the fleet's members have changed, and its generation is not newer than the one in force; raise it";
+    /// A rule that is not there.
+    NoRule = 20, "no_rule", "a rule that is named is not there; add it first";
+    /// Prefixes for a rule that is no list.
+    NotAList = 21, "not_a_list", "prefixes are meant for a rule that is no list; name a block list or an allow list";
+    /// More rules than are kept.
+    TooManyRules = 22, "too_many_rules", "there are more than 4096 rules; merge some, or remove those that match nothing";
+    /// More prefixes on lists than are kept.
+    TooManyPrefixes = 23, "too_many_prefixes", "there are more than 8,000,000 prefixes on the lists; merge some";
+    /// A signature's program that is not safe to run.
+    BadProgram = 24, "bad_program", "a signature's program is not accepted; mend what it shall match";
+    /// Signatures that together cost each packet too much.
+    TooManyInstructions = 25, "too_many_instructions", "all signatures together have too many instructions; make them simpler, or fewer";
+    /// A limit that cannot be kept.
+    BadLimit = 26, "bad_limit", "a limit's rate or burst is out of bounds; change it";
+    /// More tenants than are kept.
+    TooManyTenants = 27, "too_many_tenants", "there are more than 4096 tenants; remove some";
+    /// A tenant's prefix that is not its own.
+    TenantPrefix = 28, "tenant_prefix", "a tenant's prefix is another tenant's, or contains an address of this server; take it from one of them";
+    /// A tenant that is not there.
+    NoTenant = 29, "no_tenant", "a rule reaches a tenant that is not there; add the tenant first";
+    /// A tenant goes that rules reach.
+    TenantInUse = 30, "tenant_in_use", "rules reach a tenant that shall go; remove them first";
 }
 
 /// How often each [`Reason`] occurred.

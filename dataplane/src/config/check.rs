@@ -61,6 +61,16 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
             file.capacity.routes.as_ref(),
             limits::ROUTES_MAX,
         )?,
+        buckets: source.capacity(
+            ("buckets", limits::BUCKETS_LIMIT),
+            file.capacity.buckets.as_ref(),
+            limits::BUCKETS_MAX,
+        )?,
+        flows: source.capacity(
+            ("flows", limits::FLOWS_LIMIT),
+            file.capacity.flows.as_ref(),
+            limits::FLOWS_MAX,
+        )?,
     };
     config.fleet =
         file.fleet.as_ref().map(|fleet| source.fleet(fleet, &config.ports)).transpose()?;

@@ -47,6 +47,8 @@ pub(super) struct Fleet {
 pub(super) struct Capacity {
     pub(super) peers: Option<Spanned<u32>>,
     pub(super) routes: Option<Spanned<u32>>,
+    pub(super) buckets: Option<Spanned<u32>>,
+    pub(super) flows: Option<Spanned<u32>>,
 }
 
 fn one() -> Spanned<usize> {

@@ -21,7 +21,7 @@ pub const ROWS: usize = 65_537;
 /// The row of a client id. Who has not the key cannot choose ids for a row.
 #[inline]
 pub fn row(key: [u8; 16], ClientId([a, b, c]): ClientId) -> usize {
-    let hash = Sip::new(key).hash(u32::from_le_bytes([a, b, c, 0]).into(), 3);
+    let hash = <Sip>::new(key).hash(u32::from_le_bytes([a, b, c, 0]).into(), 3);
     // The hash as a fraction of one, times the rows.
     #[expect(clippy::cast_possible_truncation, reason = "the product's top half is below ROWS")]
     let row = ((u128::from(hash) * ROWS as u128) >> 64) as usize;

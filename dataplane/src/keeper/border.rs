@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::exchange::News;
 use crate::limiter::Limiter;
 use crate::limits::{
-    COMMANDS_PER_TURN, COMPLAINTS_BURST, COMPLAINTS_PER_SECOND, COUNTERS_INTERVAL,
+    COMMANDS_PER_TURN, COMPLAINTS_BURST, COMPLAINTS_PER_SECOND, COUNTERS_INTERVAL, EXPIRY_INTERVAL,
     HEARTBEAT_INTERVAL, NEWS_PER_TURN_KEEPER,
 };
 
@@ -41,6 +41,7 @@ pub struct Border<M> {
     fleet_told: Option<Event>,
     heartbeat_at: Instant,
     counters_at: Instant,
+    expiry_at: Instant,
     transactions: u64,
     news: u64,
     /// A control that raves shall not fill the log; it is counted all the same.
@@ -80,6 +81,7 @@ impl<M: Memory + Clone> Border<M> {
             fleet_told: None,
             heartbeat_at: Instant::ZERO,
             counters_at: Instant::ZERO,
+            expiry_at: Instant::ZERO,
             transactions: 0,
             news: 0,
             complaints: Limiter::new(COMPLAINTS_PER_SECOND, COMPLAINTS_BURST),
@@ -94,6 +96,11 @@ impl<M: Memory + Clone> Border<M> {
         if keeper.is_idle() {
             done += self.take_command(keeper, now);
         }
+        if now >= self.expiry_at {
+            self.expiry_at = now + EXPIRY_INTERVAL;
+            done += usize::from(keeper.expire(now));
+        }
+        done += keeper.counts.tell(&mut self.events, now);
         done += self.surveys.turn(keeper, &mut self.events);
         self.tell_fleet(keeper, now);
         if now >= self.heartbeat_at {
@@ -108,7 +115,7 @@ impl<M: Memory + Clone> Border<M> {
     }
 
     /// A new control learns who we are and what we know.
-    fn greet(&mut self, keeper: &Keeper) {
+    fn greet(&mut self, keeper: &mut Keeper) {
         let control = self.events.ring().consumer_epoch();
         if control == self.greeted {
             return;
@@ -120,6 +127,7 @@ impl<M: Memory + Clone> Border<M> {
             listen_port: keeper.site.listen_port,
             peers_max: keeper.peers_max,
         });
+        keeper.counts.forget();
         self.fleet_told = None;
         self.heartbeat_at = Instant::ZERO;
     }
@@ -177,7 +185,7 @@ impl<M: Memory + Clone> Border<M> {
 
     fn begin(&mut self, keeper: &mut Keeper, transaction: Transaction, now: Instant) {
         let (id, count) = (transaction.id, transaction.count);
-        match keeper.begin(transaction) {
+        match keeper.begin(transaction, now) {
             Ok(()) => self.begun = Some(Begun { id, count }),
             Err(Refused { item, obstacle }) => {
                 let reason = Reason::Unbuildable;

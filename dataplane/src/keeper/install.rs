@@ -9,6 +9,7 @@ use crate::exchange::{Exchange, Job, Order, Token};
 use crate::fleet::Membership;
 use crate::limits::{PEERS_PER_ORDER, TASKS_OUT_MAX};
 use crate::site::{keeper_thread, local_number, owner};
+use crate::stages::dos::Rules;
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -45,8 +46,16 @@ pub(super) enum Progress {
     Done,
 }
 
-/// What is to come, and what it replaces.
-type Change<T> = (T, T);
+/// What is to come, and what it replaces, if it changes.
+type Change<T> = Option<(T, T)>;
+
+/// What all workers read from another version on.
+#[derive(Debug, Default)]
+pub(super) struct Versions {
+    pub(super) routes: Change<Arc<Routes>>,
+    pub(super) fleet: Change<Membership>,
+    pub(super) rules: Change<Arc<Rules>>,
+}
 
 /// A transaction under way.
 #[derive(Debug)]
@@ -57,6 +66,8 @@ pub(super) struct Installation {
     token: Token,
     /// The former fleet, which workers hold until they have taken the new one.
     former_fleet: Option<Membership>,
+    /// The former rules, likewise.
+    former_rules: Option<Arc<Rules>>,
     /// The routes to come.
     routes: Option<Arc<Routes>>,
     /// The routes before them, which workers hold until they have taken the new ones.
@@ -66,10 +77,10 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Begins with the peers and the fleet; of routes and fleet those to come and those that they replace, if they change.
+    /// Begins with the peers, the fleet and the rules.
     pub(super) fn new(
         set: Vec<(u32, Setup)>,
-        (routes, fleet): (Option<Change<Arc<Routes>>>, Option<Change<Membership>>),
+        Versions { routes, fleet, rules }: Versions,
         removed: Vec<u32>,
         exchange: &Exchange,
     ) -> Self {
@@ -82,8 +93,15 @@ impl Installation {
                 Task::Worker(worker, Order::Fleet(fleet.clone(), Arc::clone(&token)))
             }));
         }
+        let (rules, former_rules) = rules.unzip();
+        if let Some(rules) = rules {
+            tasks.extend((0..exchange.workers()).map(|worker| {
+                Task::Worker(worker, Order::Rules(Arc::clone(&rules), Arc::clone(&token)))
+            }));
+        }
         let (routes, former) = routes.unzip();
-        Self { step: Step::Peers, tasks, token, former_fleet, routes, former, removed }
+        let step = Step::Peers;
+        Self { step, tasks, token, former_fleet, former_rules, routes, former, removed }
     }
 
     /// Goes on as far as it can.
@@ -101,6 +119,7 @@ impl Installation {
                     self.step = Step::Removals;
                     self.former = None;
                     self.former_fleet = None;
+                    self.former_rules = None;
                     self.remove(exchange);
                     return Progress::InForce;
                 }
@@ -219,7 +238,8 @@ mod tests {
     #[test]
     fn handshake_threads_forget_a_peer_after_all_that_its_worker_has_asked_them_for_it() {
         let exchange = Exchange::new(1, 1, 8, 1);
-        let mut installation = Installation::new(Vec::new(), (None, None), vec![0], &exchange);
+        let mut installation =
+            Installation::new(Vec::new(), Versions::default(), vec![0], &exchange);
         assert_eq!(installation.turn(&exchange), Progress::InForce);
         assert_eq!(installation.turn(&exchange), Progress::Waiting);
         assert_eq!(exchange.jobs_waiting(0), 0, "its worker knows it still");
@@ -236,7 +256,7 @@ mod tests {
         let count = u32::try_from(PEERS_PER_ORDER * TASKS_OUT_MAX * 3).unwrap();
         let exchange = Exchange::new(1, 1, 8, 1);
         let mut installation =
-            Installation::new(Vec::new(), (None, None), (0..count).collect(), &exchange);
+            Installation::new(Vec::new(), Versions::default(), (0..count).collect(), &exchange);
         assert_eq!(installation.turn(&exchange), Progress::InForce);
         let (mut forgotten, mut turns) = (0, 0);
         while installation.turn(&exchange) == Progress::Waiting {

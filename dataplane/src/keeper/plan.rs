@@ -2,6 +2,7 @@
 //! The order of its items does not matter beyond which of two for the same thing comes last.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use shm::message::{Fleet, Item, NextHop as Hop, Peer, PublicKey, Scope};
@@ -10,11 +11,13 @@ use shm::transaction::{Obstacle, Transaction};
 use super::Setup;
 use super::claims::{Claim, Claims};
 use super::fleet::{FleetTables, ahead};
+use super::rules::Book;
 use super::setup::{is_same, setup};
 use super::tables::{Refused, Scene, Tables};
 use crate::fleet::Membership;
 use crate::limits::HOPS_MAX;
 use crate::registry::Registry;
+use crate::stages::dos::Rules;
 use crate::stages::route::{Change, NextHop};
 
 /// What is asked for, each with the number of the message that asks; none where something shall go.
@@ -27,6 +30,10 @@ pub(super) struct Changes {
     routes: Vec<Told>,
     hops: BTreeMap<u32, (u64, Option<Hop>)>,
     fleet: Option<(u64, Option<Box<Fleet>>)>,
+    /// What is said of tenants and rules, in order.
+    rules: Vec<(u64, Item)>,
+    /// Whether what is not named goes.
+    anew: bool,
     /// How many messages the items take.
     count: u64,
 }
@@ -49,6 +56,7 @@ pub(super) struct Plan {
     pub(super) routes: Vec<(IpNet, Option<u32>)>,
     pub(super) hops: Vec<(u32, Option<Hop>)>,
     pub(super) fleet: Option<(Option<Box<Fleet>>, Membership)>,
+    pub(super) rules: Option<(Book, Arc<Rules>)>,
     pub(super) count: u64,
 }
 
@@ -89,6 +97,15 @@ impl Changes {
                     changes.fleet = Some((at, Some(fleet)));
                     true
                 }
+                Item::Tenant(_)
+                | Item::TenantRemove(_)
+                | Item::Rule(_)
+                | Item::RuleRemove(_)
+                | Item::Listed { .. }
+                | Item::Unlisted { .. } => {
+                    changes.rules.push((at, item));
+                    true
+                }
                 Item::FleetRemove => match changes.fleet.replace((at, None)) {
                     None => tables.fleet.is_some(),
                     Some((_, before)) => before.is_some(),
@@ -104,6 +121,7 @@ impl Changes {
         }
         changes.sort_routes(tables)?;
         if transaction.scope == Scope::Snapshot {
+            changes.anew = true;
             changes.keep_newer_fleet(tables);
             changes.drop_others(tables, registry);
         }
@@ -198,6 +216,7 @@ impl Changes {
                 Some((told, membership.map_err(|obstacle| Refused { item: at, obstacle })?))
             }
         };
+        let rules = self.rules(tables, scene)?;
         let mut set = Vec::new();
         let mut removed = Vec::new();
         for key in &self.named {
@@ -219,8 +238,23 @@ impl Changes {
             routes: self.routes.into_iter().map(|told| (told.net, told.hop)).collect(),
             hops: self.hops.into_iter().map(|(id, (_, hop))| (id, hop)).collect(),
             fleet,
+            rules,
             count: self.count,
         })
+    }
+
+    /// The book of rules in the end, when it may be another.
+    fn rules(
+        &mut self,
+        tables: &Tables,
+        scene: Scene<'_>,
+    ) -> Result<Option<(Book, Arc<Rules>)>, Refused> {
+        let items = std::mem::take(&mut self.rules);
+        if items.is_empty() && (!self.anew || tables.book.is_empty()) {
+            return Ok(None);
+        }
+        let draft = tables.book.draft(items, (self.anew, self.count), scene.surroundings(tables));
+        draft.map(Some).map_err(|(item, obstacle)| Refused { item, obstacle })
     }
 
     /// What is as it was needs no change: a snapshot repeats everything.

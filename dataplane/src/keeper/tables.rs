@@ -2,21 +2,26 @@
 //! them as a whole, changing nothing; then the plan is entered as a whole.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use shm::message::{self, NextHop as Hop};
 use shm::transaction::{Obstacle, Transaction};
 use wireguard::message::ClientId;
 use wireguard::noise::Identity;
+use wireguard::time::Instant;
 
 use super::Setup;
 use super::fleet::FleetTables;
 use super::numbers::Numbers;
 use super::plan::{Changes, Plan};
+use super::rules::{Book, Surroundings};
 use crate::fleet::{Membership, id_of_key};
 use crate::limits::PEERS_SPARE;
 use crate::registry::{Peer, Registry};
 use crate::site::Site;
+use crate::stages::dos::Rules;
 use crate::stages::route::{Change, NextHop, Rib, Unbuildable};
 
 /// Why a transaction changes nothing.
@@ -45,6 +50,10 @@ pub(super) struct Tables {
     pub(super) incarnation: u32,
     /// The fleet as it was told last.
     pub(super) fleet: Option<Box<message::Fleet>>,
+    /// Tenants and rules.
+    pub(super) book: Book,
+    /// Secret, for tables that strangers' packets are looked up in.
+    seed: u64,
 }
 
 /// What a transaction is planned with beside the tables.
@@ -53,6 +62,16 @@ pub(super) struct Scene<'a> {
     pub(super) site: &'a Site,
     pub(super) identity: &'a Identity,
     pub(super) registry: &'a Registry,
+    /// The time now, and the Unix time.
+    pub(super) now: (Instant, Duration),
+}
+
+impl Scene<'_> {
+    /// What rules are drafted for.
+    pub(super) fn surroundings(&self, tables: &Tables) -> Surroundings<'_> {
+        let (now, unix) = self.now;
+        Surroundings { site: self.site, seed: tables.seed, unix, now }
+    }
 }
 
 /// What workers have to learn of a plan that was entered.
@@ -64,6 +83,8 @@ pub(super) struct Entered {
     pub(super) gone: Vec<u32>,
     /// The fleet, when it is another.
     pub(super) fleet: Option<Membership>,
+    /// The rules, when they are others.
+    pub(super) rules: Option<Arc<Rules>>,
 }
 
 impl Tables {
@@ -89,6 +110,8 @@ impl Tables {
             routes_max: routes_max as usize,
             incarnation: 1,
             fleet: None,
+            book: Book::default(),
+            seed,
         })
     }
 
@@ -102,9 +125,14 @@ impl Tables {
         Changes::gather(self, transaction, scene.registry)?.plan(self, scene, fleet)
     }
 
+    /// What workers read of the rules at a time.
+    pub(super) fn rules(&self, site: &Site, (now, unix): (Instant, Duration)) -> Arc<Rules> {
+        self.book.rules(Surroundings { site, seed: self.seed, unix, now })
+    }
+
     /// Enters a plan; all of it or, where the routes do not fit, nothing.
     pub(super) fn enter(&mut self, plan: Plan, registry: &Registry) -> Result<Entered, Refused> {
-        let Plan { set, removed, changes, routes, hops, count, fleet } = plan;
+        let Plan { set, removed, changes, routes, hops, count, fleet, rules } = plan;
         self.rib.change(&changes).map_err(|error| Refused {
             item: count,
             obstacle: match error {
@@ -136,7 +164,11 @@ impl Tables {
             self.fleet = told;
             membership
         });
-        Ok(Entered { set, gone, fleet })
+        let rules = rules.map(|(book, rules)| {
+            self.book = book;
+            rules
+        });
+        Ok(Entered { set, gone, fleet, rules })
     }
 
     fn enter_route(&mut self, net: IpNet, hop: Option<u32>) {
@@ -182,6 +214,6 @@ pub(super) fn id_of(peer: &message::Peer) -> ClientId {
 }
 
 /// Whole seconds; the messages hold no more than fit.
-pub(super) fn seconds(interval: Option<std::time::Duration>) -> u16 {
+pub(super) fn seconds(interval: Option<Duration>) -> u16 {
     u16::try_from(interval.unwrap_or_default().as_secs()).unwrap_or(u16::MAX)
 }

@@ -1,5 +1,55 @@
-//! Stage 1, dos: what should never have come leaves here.
+//! Stage 1, dos: what should never have come leaves here, the cheapest question first.
 
+pub mod buckets;
+mod filter;
+pub mod flows;
 mod handshakes;
+pub mod lists;
+pub mod rate;
+mod rules;
+mod sanity;
+pub mod sketch;
+pub mod syn;
+mod tallies;
+pub mod transit;
 
-pub use handshakes::{Defence, Known, Sender, admit, shown_id};
+use wireguard::time::Instant;
+
+use crate::burst::Burst;
+use crate::counters::Counters;
+use crate::frame::{Entry, Kind};
+use crate::site::Site;
+use crate::stages::parse;
+
+pub use filter::{Filter, Tables};
+pub use handshakes::{Defence, Known, Sender, shown_id};
+pub use rules::{
+    CHECKS_DEFAULT, Checked, Checks, Limit, Limits, OWN, Outline, Policy, Reach, Rules, Sharing,
+    Subject, Tenants,
+};
+pub use tallies::{AllTallies, Tallies, Tally};
+
+/// Judges what has come over the network; what another worker or server has passed on was judged there. What is left
+/// for the kernel goes to it, and what is left for tenants goes on as any packet that is routed.
+pub fn admit(
+    burst: &mut Burst<'_>,
+    filter: &mut Filter,
+    site: &Site,
+    counters: &Counters,
+    now: Instant,
+) {
+    if burst.is_handed() {
+        return handshakes::admit(burst, &mut filter.defence, counters, now);
+    }
+    filter.judge(burst, counters, now);
+    handshakes::admit(burst, &mut filter.defence, counters, now);
+    filter.sample(burst, site);
+    burst.pass(|frame| match (frame.note.kind, frame.note.entry) {
+        (Kind::Transit, _) => {
+            frame.note.kind = Kind::Inner;
+            frame.set_len(frame.note.ip.len.into())
+        }
+        (Kind::Host, Entry::Wire(port)) => Err(parse::for_kernel(frame, site, port)),
+        _ => Ok(()),
+    });
+}

@@ -12,14 +12,27 @@ use crate::fleet::{Fleet, Membership, View};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
 use crate::packet::{Address, Ip, broken, is_no_source};
 use crate::site::{Face, Site};
+use crate::stages::dos::Tenants;
 use crate::stages::steer;
+
+/// What this server is and knows, by which a frame is told from others.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'a> {
+    /// The server.
+    pub site: &'a Site,
+    /// The other servers.
+    pub fleet: &'a Fleet,
+    /// Whose prefixes it protects.
+    pub tenants: &'a Tenants,
+}
 
 /// Finds out what the frame is and moves its start there; frames that are the kernel's or the network's
 /// leave here.
 #[inline]
-pub fn locate(frame: &mut Frame<'_>, site: &Site, fleet: &Fleet) -> Result<(), Fate> {
+pub fn locate(frame: &mut Frame<'_>, home: &Home<'_>) -> Result<(), Fate> {
+    let site = home.site;
     match frame.note.entry {
-        Entry::Wire(port) => from_wire(frame, site, fleet, port),
+        Entry::Wire(port) => from_wire(frame, home, port),
         Entry::Kernel(port) => Err(to_wire(frame, site, port)),
         Entry::Local => from_local(frame),
         Entry::Sealed(port) => sealed(frame, port),
@@ -34,8 +47,8 @@ const fn drop(reason: DropReason) -> Fate {
 }
 
 #[inline]
-fn from_wire(frame: &mut Frame<'_>, site: &Site, fleet: &Fleet, port: u8) -> Result<(), Fate> {
-    let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
+fn from_wire(frame: &mut Frame<'_>, home: &Home<'_>, port: u8) -> Result<(), Fate> {
+    let face = home.site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
     let link = link_header(frame)?;
     if link.destination != face.link && !ethernet::is_multicast(link.destination) {
         return Err(drop(DropReason::ParseForeignStation));
@@ -45,8 +58,8 @@ fn from_wire(frame: &mut Frame<'_>, site: &Site, fleet: &Fleet, port: u8) -> Res
     }
     frame.pull(link.payload_offset)?;
     match link.ethertype {
-        ipv4::ETHERTYPE => outer(frame, (site, fleet), port, 4),
-        ipv6::ETHERTYPE => outer(frame, (site, fleet), port, 6),
+        ipv4::ETHERTYPE => outer(frame, home, port, 4),
+        ipv6::ETHERTYPE => outer(frame, home, port, 6),
         arp::ETHERTYPE => {
             frame.note.kind = Kind::Arp;
             Ok(())
@@ -70,7 +83,7 @@ fn link_header(frame: &Frame<'_>) -> Result<ethernet::Located, Fate> {
 #[inline]
 fn outer(
     frame: &mut Frame<'_>,
-    (site, fleet): (&Site, &Fleet),
+    &Home { site, fleet, tenants }: &Home<'_>,
     port: u8,
     version: u8,
 ) -> Result<(), Fate> {
@@ -86,17 +99,24 @@ fn outer(
         return Ok(());
     }
     let ours = site.owns(ip.destination);
+    let mut tenant = 0;
     if !ours && !is_group(ip.destination, face) && !is_kernels(ip.destination, face) {
-        return Err(drop(DropReason::ParseForeignAddress));
+        tenant = tenants.of(ip.destination);
+        if tenant == 0 {
+            return Err(drop(DropReason::ParseForeignAddress));
+        }
     }
     if is_no_source(source) || site.owns(source) {
         return Err(drop(DropReason::ParseIpSource));
     }
+    if tenant != 0 {
+        frame.note.tenant = tenant;
+        return Ok(whole(frame, (source, port), Kind::Transit));
+    }
     if !ours || ip.protocol != udp::PROTOCOL {
-        if ours && report::is_about_us(frame, site, fleet) {
-            return Ok(());
-        }
-        return Err(to_kernel(frame, face, port));
+        whole(frame, (source, port), Kind::Host);
+        let _is_report = ours && report::is_about_us(frame, site, fleet);
+        return Ok(());
     }
     if ip.fragment {
         return Err(drop(DropReason::ParseFragment));
@@ -109,9 +129,17 @@ fn outer(
         return carried(frame, (site, view, fleet), (source, receiver));
     }
     if ports.destination != site.listen_port {
-        return Err(to_kernel(frame, face, port));
+        return Ok(whole(frame, (source, port), Kind::Host));
     }
     datagram(frame, source, (ports.source, port))
+}
+
+/// A packet that is neither opened nor made here, but judged as a whole first.
+#[inline]
+fn whole(frame: &mut Frame<'_>, (source, port): (Address, u8), kind: Kind) {
+    frame.note.endpoint =
+        Endpoint { remote: source, local: frame.note.ip.destination, remote_port: 0, port };
+    frame.note.kind = kind;
 }
 
 /// A sealed message that another worker has looked at: only what its headers say is read again.
@@ -274,6 +302,14 @@ pub fn reported(frame: &mut Frame<'_>, site: &Site) -> Fate {
             Some(_) | None => Fate::Consumed,
         },
         _ => Fate::Consumed,
+    }
+}
+
+/// The same of a frame that came in by this port.
+pub fn for_kernel(frame: &mut Frame<'_>, site: &Site, port: u8) -> Fate {
+    match site.face(port) {
+        Some(face) => to_kernel(frame, face, port),
+        None => drop(DropReason::ParseForeignStation),
     }
 }
 

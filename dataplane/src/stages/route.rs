@@ -7,7 +7,7 @@ mod lpm4;
 mod lpm6;
 mod next_hop;
 mod next_hops;
-mod prefixes;
+pub(in crate::stages) mod prefixes;
 mod rib;
 mod table;
 

@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use wire::{arp, ethernet, icmp, ipv4, ipv6, nd, udp};
+use wire::checksum::Sum;
+use wire::{arp, ethernet, icmp, ipv4, ipv6, nd, tcp, udp};
 
 use super::site;
 use crate::neighbours::LinkAddress;
@@ -77,6 +78,20 @@ impl Ip {
         }
         .expect("it fits");
         self.packet(udp::PROTOCOL, &octets)
+    }
+
+    /// A TCP segment under this header.
+    pub fn tcp(&self, fields: &tcp::Fields, options: &[u8], payload: &[u8]) -> Vec<u8> {
+        let mut octets = vec![0; tcp::HEADER_LEN + options.len()];
+        octets.extend(payload);
+        let len = u16::try_from(octets.len()).expect("it fits");
+        let pseudo = match (self.source, self.destination) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => Sum::pseudo_v4(from, to, tcp::PROTOCOL, len),
+            (IpAddr::V6(from), IpAddr::V6(to)) => Sum::pseudo_v6(from, to, tcp::PROTOCOL, len),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Sum::ZERO,
+        };
+        tcp::emit(&mut octets, fields, options, pseudo).expect("it fits");
+        self.packet(tcp::PROTOCOL, &octets)
     }
 
     /// An echo request under this header.

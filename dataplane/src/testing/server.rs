@@ -241,7 +241,7 @@ impl Server {
 
     /// Changes what control has told, and waits until everybody has taken it. Panics when it is refused.
     pub fn change(&mut self, items: Vec<Item>, now: Instant) {
-        let begun = self.keeper.begin(roll::delta(items));
+        let begun = self.keeper.begin(roll::delta(items), now);
         begun.unwrap_or_else(|refused| panic!("{refused:?}"));
         self.settle(now);
     }

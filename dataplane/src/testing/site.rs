@@ -154,6 +154,8 @@ impl Plan {
         writeln!(text, "private_key = \"{}\"", STANDARD.encode(SERVER_SECRET))?;
         writeln!(text, "listen_port = {LISTEN_PORT}\nworkers = {workers:?}")?;
         writeln!(text, "handshake_threads = {}", self.handshake_threads)?;
+        // Small, so that many servers fit into one test.
+        writeln!(text, "capacity.buckets = 4096\ncapacity.flows = 4096")?;
         if let Some(peers) = self.peers_max {
             writeln!(text, "capacity.peers = {peers}")?;
         }

@@ -165,7 +165,7 @@ pub(super) fn submit_handshakes(burst: &mut Burst<'_>, state: &State, exchange: 
 /// Why there is no room for a message: under load strangers have no more than their share.
 fn full(sender: Sender, state: &State) -> DropReason {
     match sender {
-        Sender::Newcomer | Sender::Eager if state.defence.is_under_load() => {
+        Sender::Newcomer | Sender::Eager if state.filter.defence.is_under_load() => {
             DropReason::DosHandshakeBudget
         }
         Sender::Known | Sender::Newcomer | Sender::Eager => DropReason::HandshakeFull,

@@ -76,19 +76,29 @@ impl From<IpNet> for Prefix {
 }
 
 impl Prefix {
+    /// A table without any.
+    pub(super) const fn table<const K: usize>() -> [Self; K] {
+        [const { Self { address: Address::NONE, len: 0 } }; K]
+    }
+
     /// The prefix, or none.
     pub(super) fn read(&self) -> Result<Option<IpNet>, Malformed> {
         let Some(address) = self.address.read()? else {
             return reserved(&[self.len]).map(|()| None);
         };
-        let net = IpNet::new(address, self.len).map_err(|_| Malformed::PrefixLen(self.len))?;
-        if net.network() == address { Ok(Some(net)) } else { Err(Malformed::HostBits) }
+        prefix(address, self.len).map(Some)
     }
 
     /// The prefix, which must be there.
     pub(super) fn required(&self) -> Result<IpNet, Malformed> {
         self.read()?.ok_or(Malformed::Family(0))
     }
+}
+
+/// A prefix, which must be without host bits.
+pub(super) fn prefix(address: IpAddr, len: u8) -> Result<IpNet, Malformed> {
+    let net = IpNet::new(address, len).map_err(|_| Malformed::PrefixLen(len))?;
+    if net.network() == address { Ok(net) } else { Err(Malformed::HostBits) }
 }
 
 impl From<Option<SocketAddr>> for Endpoint {

@@ -10,9 +10,14 @@ use wireguard::secret::Secret;
 
 use super::address::{Address, Endpoint, Prefix, put_all, read_all};
 use super::fleet::{self, Fleet, Member, Past};
+use super::rule::{Instruction, Rule};
+use super::tenant::Tenant;
 use super::{Malformed, PublicKey, flag, kind, public_key, reserved};
 use crate::layout::{self, wire};
-use crate::limits::{ADDRESSES_PER_PEER_MAX, MEMBERS_MAX, PAST_MAX};
+use crate::limits::{
+    ADDRESSES_PER_PEER_MAX, LISTED_PER_ITEM_MAX, MEMBERS_MAX, PAST_MAX, PROGRAM_MAX,
+    TENANT_PREFIXES_MAX,
+};
 
 /// Words of a command.
 pub const COMMAND_WORDS: usize = 22;
@@ -31,6 +36,14 @@ const ROUTE: u16 = 32;
 const ROUTE_REMOVE: u16 = 33;
 const NEXT_HOP: u16 = 48;
 const NEXT_HOP_REMOVE: u16 = 49;
+pub(super) const TENANT: u16 = 64;
+pub(super) const TENANT_PREFIXES: u16 = 65;
+pub(super) const TENANT_REMOVE: u16 = 66;
+pub(super) const RULE: u16 = 80;
+pub(super) const RULE_INSTRUCTIONS: u16 = 81;
+pub(super) const RULE_REMOVE: u16 = 82;
+pub(super) const LISTED: u16 = 83;
+pub(super) const UNLISTED: u16 = 84;
 const FLEET: u16 = 96;
 const FLEET_MEMBERS: u16 = 97;
 const FLEET_PAST: u16 = 98;
@@ -210,6 +223,29 @@ pub enum Item {
     Fleet(Box<Fleet>),
     /// No fleet any more.
     FleetRemove,
+    /// A tenant, new or changed.
+    Tenant(Box<Tenant>),
+    /// A tenant no more.
+    TenantRemove(u32),
+    /// A rule: new, or in place of the one with its id, which keeps its counts and, when both are lists of one kind,
+    /// its prefixes. In a snapshot a list begins empty.
+    Rule(Box<Rule>),
+    /// A rule no more.
+    RuleRemove(u32),
+    /// Prefixes into a list, at most [`LISTED_PER_ITEM_MAX`]: each message of them comes out as an item of its own.
+    Listed {
+        /// The list.
+        rule: u32,
+        /// Which.
+        prefixes: Vec<IpNet>,
+    },
+    /// Prefixes out of a list, as they went into it.
+    Unlisted {
+        /// The list.
+        rule: u32,
+        /// Which.
+        prefixes: Vec<IpNet>,
+    },
 }
 
 /// A message from control, checked.
@@ -241,11 +277,12 @@ pub enum Command {
         /// Its number, chosen by control.
         id: u64,
     },
-    /// A change; with `more`, a peer or a fleet that goes on in the next message.
+    /// A change; with `more`, one that goes on in the next message.
     Item {
         /// The change.
         item: Item,
-        /// Whether [`Command::Addresses`] follows, or [`Command::Members`] or [`Command::Past`].
+        /// Whether what continues it follows: [`Command::Addresses`] a peer, [`Command::Members`] and
+        /// [`Command::Past`] a fleet, [`Command::Prefixes`] a tenant, [`Command::Instructions`] a rule.
         more: bool,
     },
     /// Further prefixes of the peer in the message before.
@@ -277,6 +314,24 @@ pub enum Command {
         /// Whether anything of the fleet follows.
         more: bool,
     },
+    /// Further prefixes of the tenant in the message before.
+    Prefixes {
+        /// Its id.
+        tenant: u32,
+        /// Which.
+        prefixes: Vec<IpNet>,
+        /// Whether there are yet more.
+        more: bool,
+    },
+    /// Further instructions of the rule in the message before.
+    Instructions {
+        /// Its id.
+        rule: u32,
+        /// Which.
+        instructions: Vec<Instruction>,
+        /// Whether there are yet more.
+        more: bool,
+    },
 }
 
 /// An item has more parts than are taken.
@@ -288,6 +343,12 @@ pub enum TooMany {
     Members(usize),
     /// A fleet has more past generations than [`PAST_MAX`].
     Past(usize),
+    /// A tenant has more prefixes than [`TENANT_PREFIXES_MAX`].
+    Prefixes(usize),
+    /// A signature has more instructions than [`PROGRAM_MAX`].
+    Instructions(usize),
+    /// More prefixes go into a list at once than [`LISTED_PER_ITEM_MAX`].
+    Listed(usize),
 }
 
 impl fmt::Display for TooMany {
@@ -306,6 +367,21 @@ impl fmt::Display for TooMany {
                 f,
                 "a fleet has {count} past generations, and at most {PAST_MAX} are taken; leave \
                  out the oldest"
+            ),
+            Self::Prefixes(count) => write!(
+                f,
+                "a tenant has {count} prefixes, and at most {TENANT_PREFIXES_MAX} are taken; \
+                 merge some of them"
+            ),
+            Self::Instructions(count) => write!(
+                f,
+                "a signature has {count} instructions, and at most {PROGRAM_MAX} are taken; make \
+                 it simpler, or two of it"
+            ),
+            Self::Listed(count) => write!(
+                f,
+                "{count} prefixes go into a list at once, and at most {LISTED_PER_ITEM_MAX} are \
+                 taken; split them"
             ),
         }
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use zerocopy::{transmute_mut, transmute_ref};
 
 use super::address::Endpoint;
+use super::heavy::{self, Heavy, HeavyWire};
+use super::rule::CountWire;
 use super::{Malformed, PublicKey, kind, public_key, reserved};
 use crate::layout::{self, wire};
 use crate::transaction::Reason;
@@ -24,6 +26,9 @@ const LOST: u16 = 260;
 const SURVEYED: u16 = 261;
 const SERVER: u16 = 262;
 const FLEET: u16 = 263;
+pub(super) const RULE_COUNT: u16 = 264;
+pub(super) const HEAVY: u16 = 265;
+const SWEPT: u16 = 266;
 const HANDSHAKE: u16 = 272;
 const ENDPOINT_MOVED: u16 = 273;
 const PEER_EXPIRED: u16 = 274;
@@ -182,6 +187,39 @@ pub enum Event {
         /// Client ids that are held here, counted while this server drains; [`u64::MAX`] when they are not counted.
         held: u64,
     },
+    /// What a rule has matched since it was added, over all workers: told at most once a second while it changes.
+    RuleCount {
+        /// Its id.
+        rule: u32,
+        /// Packets that it matched.
+        packets: u64,
+        /// Their octets.
+        octets: u64,
+        /// How many of them were dropped for it.
+        dropped: u64,
+        /// Its time is over: it is out of force.
+        expired: bool,
+    },
+    /// Something is heavy in the traffic: rates per second, estimated from samples.
+    Heavy {
+        /// When.
+        at: Duration,
+        /// Packets.
+        packets: u64,
+        /// Their octets.
+        octets: u64,
+        /// How many of the packets were dropped.
+        dropped: u64,
+        /// What.
+        what: Heavy,
+    },
+    /// A round of [`Event::Heavy`] is complete; there are several a second while there is traffic.
+    Swept {
+        /// When.
+        at: Duration,
+        /// Its number.
+        round: u64,
+    },
 }
 
 impl Event {
@@ -216,6 +254,13 @@ impl Event {
             Self::Fleet { server, generation, digest, held } => {
                 fleet(server, generation, [digest, held])
             }
+            Self::RuleCount { rule, packets, octets, dropped, expired } => {
+                CountWire::encode(rule, [packets, octets, dropped], expired)
+            }
+            Self::Heavy { at, packets, octets, dropped, what } => {
+                heavy::encode(at, [packets, octets, dropped], what)
+            }
+            Self::Swept { at, round } => notice(SWEPT, (0, 0), [round, nanoseconds(at)]),
         }
     }
 
@@ -227,6 +272,8 @@ impl Event {
             }
             SERVER => read_server(transmute_ref!(words)),
             FLEET => Ok(read_fleet(transmute_ref!(words))),
+            RULE_COUNT => CountWire::read(transmute_ref!(words)),
+            HEAVY => HeavyWire::read(transmute_ref!(words)),
             _ => read_notice(transmute_ref!(words)),
         }?;
         // What an event does not name must be zero; writing it again says so for each kind.
@@ -296,6 +343,7 @@ fn read_notice(wire: &NoticeWire) -> Result<Event, Malformed> {
         HEARTBEAT => Event::Heartbeat { at: Duration::from_nanos(number), transaction: id },
         LOST => Event::Lost(number),
         SURVEYED => Event::Surveyed { id },
+        SWEPT => Event::Swept { at: Duration::from_nanos(number), round: id },
         other => return Err(Malformed::Kind(other)),
     })
 }
@@ -331,6 +379,6 @@ fn read_fleet(wire: &FleetWire) -> Event {
 }
 
 /// Nanoseconds, up to the year 2554.
-fn nanoseconds(time: Duration) -> u64 {
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

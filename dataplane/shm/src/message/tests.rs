@@ -9,7 +9,7 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use super::*;
-use crate::limits::{MEMBERS_MAX, PAST_MAX};
+use crate::limits::{LISTED_PER_ITEM_MAX, MEMBERS_MAX, PAST_MAX, PROGRAM_MAX, TENANT_PREFIXES_MAX};
 use crate::transaction::Reason;
 
 fn key() -> impl Strategy<Value = PublicKey> {
@@ -86,8 +86,93 @@ fn fleet() -> impl Strategy<Value = Fleet> {
         .prop_map(|(generation, members, past)| Fleet { generation, members, past })
 }
 
+fn one_of<T: Copy + fmt::Debug>(all: &'static [T]) -> impl Strategy<Value = T> {
+    prop::sample::select(all)
+}
+
+fn tenant() -> impl Strategy<Value = Tenant> {
+    let nets = prop::collection::vec(net(), 1..=TENANT_PREFIXES_MAX);
+    let numbers = any::<(u32, u32, u32, bool)>();
+    (one_of(Mode::ALL), one_of(SynGuard::ALL), numbers, nets).prop_map(
+        |(mode, syn, (id, syn_above, out_of_state, flows), prefixes)| Tenant {
+            id,
+            mode,
+            syn,
+            syn_above,
+            flows,
+            out_of_state,
+            prefixes,
+        },
+    )
+}
+
+fn instruction() -> impl Strategy<Value = Instruction> {
+    any::<(u16, u8, u8, u32)>().prop_map(|(code, jt, jf, k)| Instruction { code, jt, jf, k })
+}
+
+fn matter() -> impl Strategy<Value = Matter> {
+    let lens = (0_u8..=32, 0_u8..=128);
+    let per = prop_oneof![
+        Just(Per::Whole),
+        lens.clone().prop_map(|(v4_len, v6_len)| Per::Source { v4_len, v6_len }),
+        lens.prop_map(|(v4_len, v6_len)| Per::Destination { v4_len, v6_len }),
+    ];
+    let limit = (per, one_of(Class::ALL), one_of(Unit::ALL), any::<(u64, u64)>());
+    prop_oneof![
+        Just(Matter::Block),
+        Just(Matter::Allow),
+        prop::collection::vec(instruction(), 1..=PROGRAM_MAX).prop_map(Matter::Signature),
+        one_of(Check::ALL).prop_map(Matter::Check),
+        limit.prop_map(|(per, class, unit, (per_second, burst))| Matter::Limit {
+            per,
+            class,
+            unit,
+            per_second,
+            burst
+        }),
+    ]
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let reach =
+        prop_oneof![Just(Reach::All), Just(Reach::Own), any::<u32>().prop_map(Reach::Tenant),];
+    let expires = prop::option::of(any::<u64>().prop_map(Duration::from_secs));
+    (1_u32.., one_of(Mode::ALL), reach, expires, matter())
+        .prop_map(|(id, mode, reach, expires, matter)| Rule { id, mode, reach, expires, matter })
+}
+
+fn listed() -> impl Strategy<Value = Item> {
+    let nets = prop::collection::vec(net(), 1..=LISTED_PER_ITEM_MAX / 16);
+    (1_u32.., nets, any::<bool>()).prop_map(|(rule, prefixes, into)| {
+        if into { Item::Listed { rule, prefixes } } else { Item::Unlisted { rule, prefixes } }
+    })
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    let looks = any::<(Option<u16>, Option<u16>, Option<u16>, Option<u8>)>();
+    (any::<Option<u32>>(), any::<IpAddr>(), any::<u8>(), looks).prop_map(
+        |(tenant, destination, protocol, (source_port, destination_port, len, tcp_flags))| {
+            Pattern { tenant, destination, protocol, source_port, destination_port, len, tcp_flags }
+        },
+    )
+}
+
+fn heavy() -> impl Strategy<Value = Heavy> {
+    prop_oneof![
+        net().prop_map(Heavy::Source),
+        (any::<IpAddr>(), any::<Option<u32>>())
+            .prop_map(|(address, tenant)| Heavy::Destination { address, tenant }),
+        pattern().prop_map(Heavy::Pattern),
+    ]
+}
+
 fn item() -> impl Strategy<Value = Item> {
     prop_oneof![
+        tenant().prop_map(|tenant| Item::Tenant(Box::new(tenant))),
+        any::<u32>().prop_map(Item::TenantRemove),
+        rule().prop_map(|rule| Item::Rule(Box::new(rule))),
+        (1_u32..).prop_map(Item::RuleRemove),
+        listed(),
         peer().prop_map(|peer| Item::Peer(Box::new(peer))),
         key().prop_map(Item::PeerRemove),
         (net(), any::<u32>()).prop_map(|(prefix, next_hop)| Item::Route { prefix, next_hop }),
@@ -103,6 +188,19 @@ fn event() -> impl Strategy<Value = Event> {
     let reason = prop::sample::select(Reason::ALL);
     let refused = (any::<u64>(), reason, any::<u64>(), any::<u16>());
     prop_oneof![
+        any::<(u32, u64, u64, u64, bool)>().prop_map(
+            |(rule, packets, octets, dropped, expired)| Event::RuleCount {
+                rule,
+                packets,
+                octets,
+                dropped,
+                expired
+            }
+        ),
+        (time(), any::<[u64; 3]>(), heavy()).prop_map(|(at, [packets, octets, dropped], what)| {
+            Event::Heavy { at, packets, octets, dropped, what }
+        }),
+        (time(), any::<u64>()).prop_map(|(at, round)| Event::Swept { at, round }),
         (any::<u64>(), any::<u64>()).prop_map(|(id, count)| Event::Applied { id, count }),
         refused.prop_map(|(id, reason, item, detail)| Event::Refused { id, reason, item, detail }),
         Just(Event::Desynchronised),
@@ -146,7 +244,30 @@ fn read_back(messages: &[[u64; COMMAND_WORDS]]) -> Result<Item, Malformed> {
     let mut whole = None;
     for message in messages {
         match Command::decode(message)? {
+            Command::Item { item: Item::Listed { rule, prefixes }, .. } => match &mut whole {
+                Some(Item::Listed { prefixes: before, .. }) => before.extend(prefixes),
+                _ => whole = Some(Item::Listed { rule, prefixes }),
+            },
+            Command::Item { item: Item::Unlisted { rule, prefixes }, .. } => match &mut whole {
+                Some(Item::Unlisted { prefixes: before, .. }) => before.extend(prefixes),
+                _ => whole = Some(Item::Unlisted { rule, prefixes }),
+            },
             Command::Item { item, .. } => whole = Some(item),
+            Command::Prefixes { tenant: id, prefixes, .. } => {
+                let Some(Item::Tenant(tenant)) = &mut whole else {
+                    return Err(Malformed::Reserved);
+                };
+                assert_eq!(tenant.id, id);
+                tenant.prefixes.extend(prefixes);
+            }
+            Command::Instructions { rule: id, instructions, .. } => {
+                let Some(Item::Rule(rule)) = &mut whole else { return Err(Malformed::Reserved) };
+                let Matter::Signature(program) = &mut rule.matter else {
+                    return Err(Malformed::Reserved);
+                };
+                assert_eq!(rule.id, id);
+                program.extend(instructions);
+            }
             Command::Addresses { allowed_ips, public_key, .. } => {
                 let Some(Item::Peer(peer)) = &mut whole else { return Err(Malformed::Reserved) };
                 assert_eq!(peer.public_key, public_key);
@@ -174,13 +295,21 @@ fn read_back(messages: &[[u64; COMMAND_WORDS]]) -> Result<Item, Malformed> {
     Ok(whole.unwrap())
 }
 
+/// An item as it comes back: of what goes into a list or out of it, IPv4 goes first.
+fn sorted(mut item: Item) -> Item {
+    if let Item::Listed { prefixes, .. } | Item::Unlisted { prefixes, .. } = &mut item {
+        prefixes.sort_by_key(|net| matches!(net, IpNet::V6(_)));
+    }
+    item
+}
+
 proptest! {
     #[test]
     fn every_item_is_read_as_it_was_written(item in item()) {
         let mut messages = Vec::new();
         item.encode(&mut messages).unwrap();
         prop_assert_eq!(messages.len(), item.message_count().unwrap());
-        prop_assert_eq!(read_back(&messages), Ok(item));
+        prop_assert_eq!(read_back(&messages), Ok(sorted(item)));
     }
 
     #[test]
@@ -204,7 +333,7 @@ proptest! {
             Ok(Command::Item { item, more }) => {
                 let mut again = Vec::new();
                 item.encode(&mut again).unwrap();
-                // A fleet's first message says that it goes on.
+                // The first message of a fleet, a tenant or a signature says that it goes on.
                 let octet = again[0][0].to_ne_bytes();
                 again[0][0] = u64::from_ne_bytes(
                     std::array::from_fn(|at| if at == 2 && more { 1 } else { octet[at] }),
@@ -219,7 +348,8 @@ proptest! {
     fn anything_is_read_or_refused(
         mut words in any::<[u64; COMMAND_WORDS]>(),
         kind in prop::sample::select(vec![
-            0_u16, 1, 2, 3, 16, 17, 18, 32, 33, 48, 49, 64, 80, 96, 97, 98, 99, 256, 263, 272,
+            0_u16, 1, 2, 3, 16, 17, 18, 32, 33, 48, 49, 64, 65, 66, 80, 81, 82, 83, 84, 96, 97, 98, 99,
+            256, 263, 264, 265, 266, 272,
         ]),
         zeros in 0_usize..COMMAND_WORDS,
     ) {
@@ -378,4 +508,110 @@ fn a_peer_with_too_many_prefixes_is_not_written() {
     let mut messages = Vec::new();
     let refused = Item::Peer(Box::new(peer)).encode(&mut messages);
     assert_eq!((refused, messages.len()), (Err(TooMany::Addresses(129)), 0));
+}
+
+#[test]
+fn each_fault_of_a_rule_has_its_name() {
+    let matter = Matter::Limit {
+        per: Per::Source { v4_len: 24, v6_len: 56 },
+        class: Class::Syn,
+        unit: Unit::Packets,
+        per_second: 5,
+        burst: 9,
+    };
+    let (mode, reach) = (Mode::Enforce, Reach::Own);
+    let rule =
+        |matter| words(&Item::Rule(Box::new(Rule { id: 7, mode, reach, expires: None, matter })));
+    let limit = rule(matter);
+    assert_eq!(with(limit, 2, 1), Err(Malformed::Reserved), "only a program goes on");
+    assert_eq!(with(limit, 4, 0), Err(Malformed::RuleId));
+    assert_eq!(with(limit, 8, 1), Err(Malformed::Reserved), "an expiry that is none");
+    assert_eq!(with(limit, 32, 1), Err(Malformed::Reserved), "a tenant without its reach");
+    assert_eq!(with(limit, 36, 0), Err(Malformed::Choice(0)), "no mode");
+    assert_eq!(with(limit, 37, 4), Err(Malformed::Choice(4)), "no reach");
+    assert_eq!(with(limit, 38, 2), Err(Malformed::Flag(2)));
+    assert_eq!(with(limit, 39, 6), Err(Malformed::Choice(6)), "no matter");
+    assert_eq!(with(limit, 39, 1), Err(Malformed::Reserved), "a list without a limit");
+    assert_eq!(with(limit, 40, 10), Err(Malformed::Choice(10)), "no class");
+    assert_eq!(with(limit, 41, 3), Err(Malformed::Choice(3)), "no unit");
+    assert_eq!(with(limit, 42, 0), Err(Malformed::Choice(0)), "nothing that shares it");
+    assert_eq!(with(limit, 42, 3), Err(Malformed::Reserved), "lengths of nothing");
+    assert_eq!(with(limit, 43, 33), Err(Malformed::PrefixLen(33)));
+    assert_eq!(with(limit, 44, 129), Err(Malformed::PrefixLen(129)));
+    assert_eq!(with(limit, 45, 1), Err(Malformed::Reserved), "a check that is none");
+    assert_eq!(with(limit, 46, 1), Err(Malformed::Reserved));
+    assert_eq!(with(limit, 48, 1), Err(Malformed::Reserved), "an instruction that is not counted");
+    let program = rule(Matter::Signature(vec![Instruction { code: 6, jt: 0, jf: 0, k: 1 }]));
+    assert_eq!(with(program, 3, 0), Err(Malformed::Reserved), "the same of a signature");
+    assert_eq!(with(program, 3, 17), Err(Malformed::InstructionCount(17)));
+    assert_eq!(with(program, 39, 2), Err(Malformed::Reserved), "a program that is none");
+    let empty = rule(Matter::Signature(Vec::new()));
+    assert_eq!(Command::decode(&empty), Err(Malformed::InstructionCount(0)));
+    assert_eq!(with(words(&Item::RuleRemove(7)), 8, 1), Err(Malformed::Reserved));
+    assert_eq!(Command::decode(&words(&Item::RuleRemove(0))), Err(Malformed::RuleId));
+    assert_eq!(with(words(&Item::TenantRemove(7)), 175, 1), Err(Malformed::Reserved));
+}
+
+#[test]
+fn each_fault_of_a_list_has_its_name() {
+    let listed =
+        |prefix: &str| words(&Item::Listed { rule: 7, prefixes: vec![prefix.parse().unwrap()] });
+    let v4 = listed("192.0.2.0/24");
+    assert_eq!(with(v4, 2, 5), Err(Malformed::Family(5)));
+    assert_eq!(with(v4, 3, 0), Err(Malformed::AddressCount(0)));
+    assert_eq!(with(v4, 3, 34), Err(Malformed::AddressCount(34)));
+    assert_eq!(with(v4, 4, 0), Err(Malformed::RuleId));
+    assert_eq!(with(v4, 11, 1), Err(Malformed::HostBits));
+    assert_eq!(with(v4, 12, 33), Err(Malformed::PrefixLen(33)));
+    assert_eq!(with(v4, 175, 1), Err(Malformed::Reserved), "a prefix that is not counted");
+    let v6 = listed("2001:db8::/32");
+    assert_eq!(with(v6, 3, 10), Err(Malformed::AddressCount(10)));
+    assert_eq!(with(v6, 24, 129), Err(Malformed::PrefixLen(129)));
+    assert_eq!(with(v6, 23, 1), Err(Malformed::HostBits));
+}
+
+#[test]
+fn a_list_takes_few_messages_and_nothing_takes_none() {
+    let listed = |prefixes| Item::Listed { rule: 1, prefixes };
+    let (v4, v6) = ("192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap());
+    assert_eq!(listed(Vec::new()).message_count(), Ok(0));
+    assert_eq!(listed(vec![v4; LISTED_PER_ITEM_MAX]).message_count(), Ok(125));
+    assert_eq!(listed(vec![v6; LISTED_PER_ITEM_MAX]).message_count(), Ok(456));
+    assert_eq!(listed(vec![v4, v6, v4]).message_count(), Ok(2));
+    let mut messages = Vec::new();
+    let refused = listed(vec![v4; LISTED_PER_ITEM_MAX + 1]).encode(&mut messages);
+    assert_eq!((refused, messages.len()), (Err(TooMany::Listed(LISTED_PER_ITEM_MAX + 1)), 0));
+}
+
+#[test]
+fn a_tenant_or_signature_with_too_many_parts_is_not_written() {
+    let net: IpNet = "10.0.0.1/32".parse().unwrap();
+    let tenant = |prefixes| {
+        let (mode, syn) = (Mode::Off, SynGuard::Off);
+        let prefixes = vec![net; prefixes];
+        Item::Tenant(Box::new(Tenant {
+            id: 1,
+            mode,
+            syn,
+            syn_above: 0,
+            flows: false,
+            out_of_state: 0,
+            prefixes,
+        }))
+    };
+    let signature = |len| {
+        let matter = Matter::Signature(vec![Instruction { code: 6, jt: 0, jf: 0, k: 0 }; len]);
+        let (mode, reach) = (Mode::Enforce, Reach::All);
+        Item::Rule(Box::new(Rule { id: 1, mode, reach, expires: None, matter }))
+    };
+    assert_eq!(tenant(TENANT_PREFIXES_MAX).message_count(), Ok(114));
+    assert_eq!(signature(PROGRAM_MAX).message_count(), Ok(13));
+    for (item, error) in [
+        (tenant(TENANT_PREFIXES_MAX + 1), TooMany::Prefixes(TENANT_PREFIXES_MAX + 1)),
+        (signature(PROGRAM_MAX + 1), TooMany::Instructions(PROGRAM_MAX + 1)),
+    ] {
+        let mut messages = Vec::new();
+        assert_eq!((item.encode(&mut messages), messages.len()), (Err(error), 0));
+    }
+    assert_eq!(Command::decode(&words(&tenant(0))), Err(Malformed::AddressCount(0)));
 }

@@ -2,11 +2,16 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
+
 use super::digest::Digest;
 use super::{Reason, Refusal, Refusals, Transaction};
-use crate::limits::{ADDRESSES_PER_PEER_MAX, MEMBERS_MAX, PAST_MAX};
+use crate::limits::{
+    ADDRESSES_PER_PEER_MAX, MEMBERS_MAX, PAST_MAX, PROGRAM_MAX, TENANT_PREFIXES_MAX,
+};
 use crate::message::{
-    COMMAND_WORDS, Command, Fleet, Item, Malformed, Member, Past, PublicKey, Scope,
+    COMMAND_WORDS, Command, Fleet, Instruction, Item, Malformed, Matter, Member, Past, PublicKey,
+    Rule, Scope,
 };
 
 /// What a message led to.
@@ -44,7 +49,7 @@ struct Open {
     scope: Scope,
     digest: Digest,
     items: Vec<Item>,
-    /// The last item is a peer or a fleet that goes on.
+    /// The last item goes on.
     more: bool,
 }
 
@@ -192,13 +197,19 @@ impl Collector {
                 None
             }
             Command::Addresses { public_key, allowed_ips, more } => {
-                open.continue_peer(public_key, &allowed_ips, more).err()
+                open.continue_peer(public_key, allowed_ips, more).err()
             }
             Command::Members { generation, members, more } => {
                 open.continue_members(generation, members, more).err()
             }
             Command::Past { generation, past, continued, more } => {
                 open.continue_past(generation, past, (continued, more)).err()
+            }
+            Command::Prefixes { tenant, prefixes, more } => {
+                open.continue_tenant(tenant, prefixes, more).err()
+            }
+            Command::Instructions { rule, instructions, more } => {
+                open.continue_rule(rule, instructions, more).err()
             }
             // These were taken care of above.
             Command::Begin { .. }
@@ -229,7 +240,7 @@ impl Open {
     fn continue_peer(
         &mut self,
         public_key: PublicKey,
-        allowed_ips: &[ipnet::IpNet],
+        allowed_ips: Vec<IpNet>,
         more: bool,
     ) -> Result<(), Reason> {
         let Some(Item::Peer(peer)) = self.items.last_mut().filter(|_| self.more) else {
@@ -238,10 +249,8 @@ impl Open {
         if peer.public_key != public_key {
             return Err(Reason::Continuation);
         }
-        if peer.allowed_ips.len() + allowed_ips.len() > ADDRESSES_PER_PEER_MAX {
-            return Err(Reason::TooManyAddresses);
-        }
-        peer.allowed_ips.extend_from_slice(allowed_ips);
+        append(&mut peer.allowed_ips, allowed_ips, ADDRESSES_PER_PEER_MAX)
+            .ok_or(Reason::TooManyAddresses)?;
         self.more = more;
         Ok(())
     }
@@ -264,7 +273,7 @@ impl Open {
         if !fleet.past.is_empty() {
             return Err(Reason::Continuation);
         }
-        append(&mut fleet.members, members, MEMBERS_MAX)?;
+        append(&mut fleet.members, members, MEMBERS_MAX).ok_or(Reason::TooManyMembers)?;
         self.more = more;
         Ok(())
     }
@@ -278,23 +287,52 @@ impl Open {
         let fleet = self.fleet(generation)?;
         match fleet.past.last_mut().filter(|_| continued) {
             Some(last) if last.generation == past.generation => {
-                append(&mut last.weights, past.weights, MEMBERS_MAX)?;
+                append(&mut last.weights, past.weights, MEMBERS_MAX)
             }
-            None if !continued => append(&mut fleet.past, vec![past], PAST_MAX)?,
+            None if !continued => append(&mut fleet.past, vec![past], PAST_MAX),
             Some(_) | None => return Err(Reason::Continuation),
         }
+        .ok_or(Reason::TooManyMembers)?;
+        self.more = more;
+        Ok(())
+    }
+
+    fn continue_tenant(&mut self, id: u32, prefixes: Vec<IpNet>, more: bool) -> Result<(), Reason> {
+        match self.items.last_mut().filter(|_| self.more) {
+            Some(Item::Tenant(tenant)) if tenant.id == id => {
+                append(&mut tenant.prefixes, prefixes, TENANT_PREFIXES_MAX)
+                    .ok_or(Reason::TooManyAddresses)?;
+            }
+            _ => return Err(Reason::Continuation),
+        }
+        self.more = more;
+        Ok(())
+    }
+
+    fn continue_rule(
+        &mut self,
+        id: u32,
+        instructions: Vec<Instruction>,
+        more: bool,
+    ) -> Result<(), Reason> {
+        let Some(Item::Rule(rule)) = self.items.last_mut().filter(|_| self.more) else {
+            return Err(Reason::Continuation);
+        };
+        let Rule { id: own, matter: Matter::Signature(program), .. } = &mut **rule else {
+            return Err(Reason::Continuation);
+        };
+        if *own != id {
+            return Err(Reason::Continuation);
+        }
+        append(program, instructions, PROGRAM_MAX).ok_or(Reason::ProgramTooLong)?;
         self.more = more;
         Ok(())
     }
 }
 
-/// Adds what goes on to what there is, so that there are at most `max` of them.
-fn append<T>(to: &mut Vec<T>, mut more: Vec<T>, max: usize) -> Result<(), Reason> {
-    if to.len() + more.len() > max {
-        return Err(Reason::TooManyMembers);
-    }
-    to.append(&mut more);
-    Ok(())
+/// Adds what goes on to what there is, unless there would be more than `max` of them.
+fn append<T>(to: &mut Vec<T>, mut more: Vec<T>, max: usize) -> Option<()> {
+    (to.len() + more.len() <= max).then(|| to.append(&mut more))
 }
 
 fn reason_for(malformed: Malformed) -> Reason {

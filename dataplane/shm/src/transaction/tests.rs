@@ -9,7 +9,10 @@ use wireguard::secret::Secret;
 use super::*;
 use crate::limits::PAST_MAX;
 use crate::memory::private;
-use crate::message::{COMMAND_WORDS, Command, Fleet, Member, MemberState, Past, Peer, PublicKey};
+use crate::message::{
+    COMMAND_WORDS, Command, Fleet, Instruction, Matter, Member, MemberState, Mode, Past, Peer,
+    PublicKey, Reach, Rule, SynGuard, Tenant,
+};
 use crate::ring::{Consumer, Corrupt, Geometry, Producer};
 
 type Words = Arc<[AtomicU64]>;
@@ -326,6 +329,80 @@ fn a_fleet_cannot_grow_without_end() {
         let expected = Refusal { id: 1, reason: Reason::TooManyMembers, item: at, malformed: None };
         assert_eq!(refusal, Some(expected));
     }
+}
+
+/// A tenant whose prefixes take three messages.
+fn tenant(id: u32) -> Item {
+    Item::Tenant(Box::new(Tenant {
+        id,
+        mode: Mode::Enforce,
+        syn: SynGuard::Off,
+        syn_above: 0,
+        flows: false,
+        out_of_state: 0,
+        prefixes: vec!["10.0.0.1/32".parse().unwrap(); 26],
+    }))
+}
+
+/// A signature whose instructions take three messages.
+fn signature(id: u32) -> Item {
+    let matter = Matter::Signature(vec![Instruction { code: 6, jt: 0, jf: 0, k: 1 }; 58]);
+    let (mode, reach) = (Mode::Monitor, Reach::All);
+    Item::Rule(Box::new(Rule { id, mode, reach, expires: None, matter }))
+}
+
+#[test]
+fn continuations_of_tenants_and_rules_stand_where_they_belong() {
+    for item in [tenant, signature] {
+        let begin = Command::begin(1, Scope::Delta);
+        let [first, second, third] = words(&item(7))[..] else { panic!() };
+        let whole = Command::commit(1, 3, digest(1, &[item(7)]));
+        assert_eq!(outcomes(&[begin, first, second, third, whole]), (vec![1], vec![]));
+        let wrong = |at| refused(1, Reason::Continuation, at);
+        assert_eq!(outcomes(&[begin, second]), wrong(0));
+        assert_eq!(outcomes(&[begin, first, words(&item(8))[1]]), wrong(1));
+        assert_eq!(outcomes(&[begin, first, words(&route(1))[0]]), wrong(1));
+        assert_eq!(outcomes(&[begin, first, second, Command::commit(1, 2, 0)]), wrong(2));
+        assert_eq!(outcomes(&[begin, first, second, third, third]), wrong(3), "it has ended");
+        assert_eq!(outcomes(&[begin, words(&peer(20))[0], second]), wrong(1));
+    }
+    let begin = Command::begin(1, Scope::Delta);
+    let crossed = [begin, words(&tenant(7))[0], words(&signature(7))[1]];
+    assert_eq!(outcomes(&crossed), refused(1, Reason::Continuation, 1));
+    let crossed = [begin, words(&signature(7))[0], words(&tenant(7))[1]];
+    assert_eq!(outcomes(&crossed), refused(1, Reason::Continuation, 1));
+}
+
+#[test]
+fn a_tenant_or_a_signature_cannot_grow_without_end() {
+    for (item, reason, at) in
+        [(tenant(7), Reason::TooManyAddresses, 113), (signature(7), Reason::ProgramTooLong, 12)]
+    {
+        let mut collector = Collector::new(usize::MAX);
+        let messages = words(&item);
+        assert!(matches!(collector.take(&Command::begin(1, Scope::Delta)), Step::Gathered));
+        assert!(matches!(collector.take(&messages[0]), Step::Gathered));
+        let refusal = (0..200).find_map(|_| match collector.take(&messages[1]) {
+            Step::Refused(refusal) => Some(refusal),
+            Step::Gathered | Step::Complete(_) | Step::Survey(_) => None,
+        });
+        let expected = Refusal { id: 1, reason, item: at, malformed: None };
+        assert_eq!(refusal, Some(expected));
+    }
+}
+
+#[test]
+fn a_list_comes_as_its_messages_and_an_empty_one_not_at_all() {
+    let (_, producer, mut reader) = sides(64);
+    let mut writer = Writer::new(producer);
+    writer.begin(5, Scope::Delta).unwrap();
+    writer.item(&Item::Listed { rule: 3, prefixes: Vec::new() }).unwrap();
+    let (v4, v6) = ("10.0.0.1/32".parse().unwrap(), "2001:db8::/32".parse().unwrap());
+    writer.item(&Item::Listed { rule: 3, prefixes: [vec![v6], vec![v4; 34]].concat() }).unwrap();
+    writer.commit().unwrap();
+    let Some(Received::Transaction(transaction)) = reader.poll(64) else { panic!() };
+    let listed = |prefixes| Item::Listed { rule: 3, prefixes };
+    assert_eq!(transaction.items, [listed(vec![v4; 33]), listed(vec![v4]), listed(vec![v6])]);
 }
 
 #[test]

@@ -141,6 +141,10 @@ fn write_all<M: Memory>(
     if messages.len() > 1 && ring.free().map_err(WriteError::Corrupt)? < messages.len() {
         return Err(WriteError::Full);
     }
+    // Nothing into a list is no message, for which there is always room.
+    if messages.is_empty() {
+        return Ok(());
+    }
     match ring.push_batch(messages).map_err(WriteError::Corrupt)? {
         0 => Err(WriteError::Full),
         _ => Ok(()),

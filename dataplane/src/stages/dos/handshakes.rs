@@ -8,6 +8,7 @@ mod buckets;
 mod known;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_chacha::rand_core::Rng;
 use wireguard::cookie::Secrets;
@@ -135,13 +136,15 @@ impl Defence {
         }
     }
 
-    /// Follows the time and the load, once per turn.
-    pub fn advance(&mut self, now: Instant) {
-        self.secrets.advance(self.wall.unix(now));
+    /// Follows the time and the load, once per turn; gives the Unix time.
+    pub fn advance(&mut self, now: Instant) -> Duration {
+        let unix = self.wall.unix(now);
+        self.secrets.advance(unix);
         if self.exchange.is_busy() {
             self.under_load_until = now + UNDER_LOAD_HOLD;
         }
         self.is_under_load = now < self.under_load_until;
+        unix
     }
 
     /// Whether strangers have to prove their address, and come only so often.
@@ -171,7 +174,12 @@ const COOKIE_REPLY_INDEX: usize = 4;
 
 /// Lets handshake messages through that prove to know our key and, under load, their own address, and do not come too
 /// often.
-pub fn admit(burst: &mut Burst<'_>, defence: &mut Defence, counters: &Counters, now: Instant) {
+pub(super) fn admit(
+    burst: &mut Burst<'_>,
+    defence: &mut Defence,
+    counters: &Counters,
+    now: Instant,
+) {
     burst.pass(|frame| {
         if frame.note.kind != Kind::Handshake {
             return Ok(());

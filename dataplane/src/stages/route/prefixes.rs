@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
 /// An address as an integer.
-pub(super) trait Word: Copy + Ord {
+pub(in crate::stages) trait Word: Copy + Ord {
     /// Its bits, and so the length of a single address.
     const BITS: u8;
     /// The lowest address.
@@ -57,7 +57,7 @@ word!(u128);
 
 /// First address and length. In this order what encloses a prefix stands before it, what it encloses
 /// stands right behind it.
-pub(super) type Prefix<W> = (W, u8);
+pub(in crate::stages) type Prefix<W> = (W, u8);
 
 /// The prefixes.
 #[derive(Debug)]
@@ -124,15 +124,14 @@ impl<W: Word> Prefixes<W> {
     /// segment crosses the border of a prefix. The whole address space as a prefix counts as none: the
     /// table of prefixes leaves it to the default route.
     pub(super) fn segments(&self, prefix: Prefix<W>, mut emit: impl FnMut(W, W, u16)) {
-        let (first, len) = prefix;
+        let (_, len) = prefix;
         let own = self.get(prefix).or_else(|| self.around(prefix).filter(is_narrow).map(id_of));
         let own = if len == 0 { None } else { own };
-        let mut walk = Walk { at: Some(first), open: vec![(first.last_of(len), own.unwrap_or(0))] };
-        for ((start, len), id) in self.within(prefix) {
-            walk.close(Some(start), &mut emit);
-            walk.open.push((start.last_of(len), id));
+        let mut walk = Walk::through(prefix, own.unwrap_or(0));
+        for (inner, id) in self.within(prefix) {
+            walk.enter(inner, &mut emit, |_| id);
         }
-        walk.close(None, &mut emit);
+        walk.leave(&mut emit);
     }
 }
 
@@ -144,13 +143,38 @@ fn id_of<W>((_, id): (Prefix<W>, u16)) -> u16 {
     id
 }
 
-/// A walk over nested prefixes: how far it is, and the prefixes that it is in with their last addresses.
-struct Walk<W> {
+/// A walk over nested prefixes: how far it is, and the prefixes that it is in with their last addresses. It tells
+/// of each segment, in order, its first and last address and the id that holds in it.
+pub(in crate::stages) struct Walk<W> {
     at: Option<W>,
     open: Vec<(W, u16)>,
 }
 
 impl<W: Word> Walk<W> {
+    /// Begins in a prefix with its id.
+    pub(in crate::stages) fn through((first, len): Prefix<W>, id: u16) -> Self {
+        Self { at: Some(first), open: vec![(first.last_of(len), id)] }
+    }
+
+    /// Goes on to the next prefix, whose id may depend on that of the prefix around it. One that was entered
+    /// last may be entered again, for another id.
+    #[inline]
+    pub(in crate::stages) fn enter(
+        &mut self,
+        (first, len): Prefix<W>,
+        emit: &mut impl FnMut(W, W, u16),
+        id: impl FnOnce(u16) -> u16,
+    ) {
+        self.close(Some(first), emit);
+        let around = self.open.last().map_or(0, |(_, id)| *id);
+        self.open.push((first.last_of(len), id(around)));
+    }
+
+    /// Goes on to the end.
+    pub(in crate::stages) fn leave(mut self, emit: &mut impl FnMut(W, W, u16)) {
+        self.close(None, emit);
+    }
+
     /// Emits what lies before `next`, and leaves the prefixes that end there.
     #[inline]
     fn close(&mut self, next: Option<W>, emit: &mut impl FnMut(W, W, u16)) {

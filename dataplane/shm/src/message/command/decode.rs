@@ -6,13 +6,16 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 use zerocopy::{IntoBytes, transmute_ref};
 
+use super::super::rule::{InstructionsWire, ListedWire, RuleRemoveWire, RuleWire};
+use super::super::tenant::{TenantPrefixesWire, TenantRemoveWire, TenantWire};
 use super::encode::hop;
 use super::fleet::{MembersWire, PastWire, RemoveWire};
 use super::{
     ABORT, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command, FLEET, FLEET_MEMBERS, FLEET_PAST,
-    FLEET_REMOVE, Fleet, Item, Malformed, NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER,
-    PEER_ADDRESSES, PEER_REMOVE, Peer, PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE,
-    ROUTE_REMOVE, RouteWire, SURVEY, Scope, Words, flag, kind, public_key, read_all, reserved,
+    FLEET_REMOVE, Fleet, Item, LISTED, Malformed, NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire,
+    PEER, PEER_ADDRESSES, PEER_REMOVE, Peer, PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE,
+    ROUTE_REMOVE, RULE, RULE_INSTRUCTIONS, RULE_REMOVE, RouteWire, SURVEY, Scope, TENANT,
+    TENANT_PREFIXES, TENANT_REMOVE, UNLISTED, Words, flag, kind, public_key, read_all, reserved,
 };
 
 impl Command {
@@ -24,6 +27,10 @@ impl Command {
             PEER_ADDRESSES => addresses(words),
             FLEET | FLEET_MEMBERS => members(transmute_ref!(words)),
             FLEET_PAST => past(transmute_ref!(words)),
+            TENANT => TenantWire::read(transmute_ref!(words)),
+            TENANT_PREFIXES => TenantPrefixesWire::read(transmute_ref!(words)),
+            RULE => RuleWire::read(transmute_ref!(words)),
+            RULE_INSTRUCTIONS => InstructionsWire::read(transmute_ref!(words)),
             kind => item(kind, words).map(|item| Self::Item { item, more: false }),
         }
     }
@@ -42,6 +49,9 @@ fn item(kind: u16, words: &Words) -> Result<Item, Malformed> {
             let wire: &RemoveWire = transmute_ref!(words);
             reserved(&wire.rest).map(|()| Item::FleetRemove)
         }
+        TENANT_REMOVE => TenantRemoveWire::read(transmute_ref!(words)),
+        RULE_REMOVE => RuleRemoveWire::read(transmute_ref!(words)),
+        LISTED | UNLISTED => ListedWire::read(transmute_ref!(words)),
         other => Err(Malformed::Kind(other)),
     }
 }

@@ -2,13 +2,15 @@
 
 use zerocopy::transmute_mut;
 
+use super::super::rule::{self, RuleRemoveWire};
+use super::super::tenant::TenantRemoveWire;
 use super::fleet::{MembersWire, PastWire, RemoveWire};
 use super::{
     ABORT, ADDRESSES_PER_PEER_MAX, Address, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command,
-    Endpoint, FLEET, FLEET_MEMBERS, FLEET_PAST, FLEET_REMOVE, Fleet, Item, MORE_PREFIXES, NEXT_HOP,
-    NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER, PEER_ADDRESSES, PEER_PREFIXES, PEER_REMOVE, Peer,
-    PeerAddressesWire, PeerRemoveWire, PeerWire, Prefix, ROUTE, ROUTE_REMOVE, RouteWire, SURVEY,
-    Scope, TooMany, Words, fleet, put_all,
+    Endpoint, FLEET, FLEET_MEMBERS, FLEET_PAST, FLEET_REMOVE, Fleet, Item, LISTED, MORE_PREFIXES,
+    NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER, PEER_ADDRESSES, PEER_PREFIXES,
+    PEER_REMOVE, Peer, PeerAddressesWire, PeerRemoveWire, PeerWire, Prefix, ROUTE, ROUTE_REMOVE,
+    RouteWire, SURVEY, Scope, TooMany, UNLISTED, Words, fleet, put_all,
 };
 
 /// The octets of [`NextHopWire::hop`].
@@ -76,12 +78,19 @@ impl Item {
                 count => Ok(1 + count.saturating_sub(PEER_PREFIXES).div_ceil(MORE_PREFIXES)),
             },
             Self::Fleet(fleet) => fleet.message_count(),
+            Self::Tenant(tenant) => tenant.message_count(),
+            Self::Rule(rule) => rule.message_count(),
+            Self::Listed { prefixes, .. } | Self::Unlisted { prefixes, .. } => {
+                rule::message_count(prefixes)
+            }
             Self::PeerRemove(_)
             | Self::Route { .. }
             | Self::RouteRemove(_)
             | Self::NextHop { .. }
             | Self::NextHopRemove(_)
-            | Self::FleetRemove => Ok(1),
+            | Self::FleetRemove
+            | Self::TenantRemove(_)
+            | Self::RuleRemove(_) => Ok(1),
         }
     }
 
@@ -114,6 +123,12 @@ impl Item {
                 wire.kind = FLEET_REMOVE;
                 into.push(words);
             }
+            Self::Tenant(tenant) => tenant.encode(into),
+            Self::TenantRemove(id) => into.push(TenantRemoveWire::encode(*id)),
+            Self::Rule(rule) => rule.encode(into),
+            Self::RuleRemove(id) => into.push(RuleRemoveWire::encode(*id)),
+            Self::Listed { rule, prefixes } => rule::list(LISTED, *rule, prefixes, into),
+            Self::Unlisted { rule, prefixes } => rule::list(UNLISTED, *rule, prefixes, into),
         }
         Ok(())
     }

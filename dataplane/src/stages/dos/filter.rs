@@ -1,0 +1,499 @@
+//! What one worker judges packets with: the rules, and its own tables of what they count.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use shm::message::{Check, Class, Mode};
+use wireguard::time::Instant;
+
+use super::buckets::{Buckets, Place, Verdict};
+use super::lists::SetId;
+use super::rate::Bucket;
+use super::rules::{Limit, Limits, OWN, Policy, Rules, Sharing};
+use super::sanity::{self, Failed};
+use super::sketch::{Sample, Sheet, Sketch};
+use super::syn::{self, Arrival, Segment};
+use super::tallies::Tallies;
+use super::transit::Transit;
+use super::Defence;
+use crate::burst::Burst;
+use crate::counters::Counters;
+use crate::fate::{DropReason, Fate};
+use crate::frame::{Entry, Frame, Kind};
+use crate::limits::{BUCKETS_EXPIRE_INTERVAL, BURST_LEN_MAX, RULE_SLOTS};
+use crate::packet::Address;
+use crate::site::Site;
+
+/// Tables of the filter, each with memory of its own.
+#[derive(Debug)]
+pub struct Tables {
+    /// Buckets of sources and destinations.
+    pub buckets: Buckets,
+    /// Guards of tenants' TCP.
+    pub transit: Transit,
+    /// The sample of what came.
+    pub sketch: Sketch,
+}
+
+/// One worker's filter.
+#[derive(Debug)]
+pub struct Filter {
+    rules: Arc<Rules>,
+    tallies: Arc<Tallies>,
+    tables: Tables,
+    /// Buckets of what shares a limit as a whole, by the slot of its rule.
+    totals: Box<[Option<Bucket>]>,
+    expire_at: Instant,
+    /// The handshake's defence.
+    pub defence: Defence,
+}
+
+/// The frames of a burst that are judged, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Judged(u64);
+
+impl Judged {
+    #[inline]
+    const fn has(self, place: usize) -> bool {
+        self.0 >> place & 1 != 0
+    }
+
+    #[inline]
+    const fn leave_out(&mut self, place: usize) {
+        self.0 &= !(1 << place);
+    }
+}
+
+const _: () = assert!(BURST_LEN_MAX <= 64);
+
+/// A packet that meets a limit.
+struct Meeting<'a> {
+    frame: usize,
+    limit: &'a Limit,
+    place: Place,
+}
+
+/// Whose bucket a packet takes from.
+#[derive(Clone, Copy)]
+struct Whose {
+    source: Address,
+    destination: Address,
+}
+
+impl Whose {
+    #[inline]
+    fn of(frame: &Frame<'_>) -> Self {
+        Self { source: frame.note.endpoint.remote, destination: frame.note.ip.destination }
+    }
+
+    #[inline]
+    fn bucket(self, limit: &Limit, buckets: &Buckets) -> Place {
+        match limit.sharing {
+            Sharing::Source(scope) => buckets.place(scope.around(self.source), limit.slot),
+            Sharing::Destination(scope) => buckets.place(scope.around(self.destination), limit.slot),
+            Sharing::Whole => Place::default(),
+        }
+    }
+}
+
+/// Packets whose buckets are fetched together.
+const MEETINGS: usize = 2 * BURST_LEN_MAX;
+
+impl Filter {
+    /// A filter over these tables.
+    pub fn new(
+        rules: Arc<Rules>,
+        tallies: Arc<Tallies>,
+        tables: Tables,
+        defence: Defence,
+    ) -> Self {
+        let totals = vec![None; RULE_SLOTS].into_boxed_slice();
+        let expire_at = Instant::ZERO;
+        let mut filter =
+            Self { rules: Arc::clone(&rules), tallies, tables, totals, expire_at, defence };
+        filter.set_rules(rules);
+        filter
+    }
+
+    /// Other rules from here on; what is counted for rules that stay goes on.
+    pub fn set_rules(&mut self, rules: Arc<Rules>) {
+        for (slot, rate) in &rules.rates {
+            match self.totals.get_mut(usize::from(*slot)) {
+                Some(Some(bucket)) => bucket.set(*rate),
+                Some(none) => *none = Some(Bucket::new(*rate)),
+                None => {}
+            }
+        }
+        self.rules = rules;
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Follows the time, once per turn.
+    pub fn advance(&mut self, now: Instant) {
+        let unix = self.defence.advance(now);
+        self.tables.transit.advance(unix);
+        if now >= self.expire_at {
+            self.expire_at = now + BUCKETS_EXPIRE_INTERVAL;
+            self.tables.buckets.expire(now);
+        }
+    }
+
+    /// Gives back the sample of what came for an empty sheet.
+    #[must_use]
+    pub fn turn_in(&mut self, sheet: Box<Sheet>, now: Instant) -> Box<Sheet> {
+        self.tables.sketch.turn_in(sheet, now)
+    }
+
+    /// Judges what has come over the network, by everything but the handshake's own defence.
+    #[inline]
+    pub(super) fn judge(&mut self, burst: &mut Burst<'_>, counters: &Counters, now: Instant) {
+        let mut judged = self.check(burst);
+        if judged.0 == 0 {
+            return;
+        }
+        if !self.rules.lists.is_empty() {
+            self.look_up(burst, &mut judged);
+        }
+        if !self.rules.signatures.is_empty() {
+            self.compare(burst, &mut judged);
+        }
+        let rules = Arc::clone(&self.rules);
+        if !rules.sources.is_empty() {
+            self.limit(burst, &mut judged, &rules.sources, now);
+        }
+        if burst.frames().iter().any(|frame| frame.note.tenant != OWN) {
+            self.guard(burst, &mut judged, counters, now);
+        }
+        if !rules.totals.is_empty() {
+            self.limit(burst, &mut judged, &rules.totals, now);
+        }
+    }
+
+    /// Finds out what each packet counts as, and whether it is one that nobody honest sends.
+    #[inline]
+    fn check(&self, burst: &mut Burst<'_>) -> Judged {
+        let mut judged = Judged(0);
+        for (place, frame) in burst.frames().iter_mut().enumerate() {
+            if frame.fate != Fate::Undecided || !is_from_outside(frame) {
+                continue;
+            }
+            let (class, failed) = look(frame);
+            frame.note.class = class;
+            let policy = self.rules.policy(frame.note.tenant);
+            if policy.is_some_and(|policy| policy.mode == Mode::Off) {
+                continue;
+            }
+            judged.0 |= 1 << place;
+            if !failed.is_none()
+                && let Err(fate) = self.blame(frame, failed, policy)
+            {
+                frame.fate = fate;
+                judged.leave_out(place);
+            }
+        }
+        judged
+    }
+
+    /// What becomes of a packet that fails checks.
+    #[cold]
+    fn blame(
+        &self,
+        frame: &Frame<'_>,
+        failed: Failed,
+        policy: Option<&Policy>,
+    ) -> Result<(), Fate> {
+        let default = Policy::default();
+        let policy = policy.unwrap_or(&default);
+        for (check, checked) in Check::ALL.iter().zip(policy.checks) {
+            if !failed.has(*check) || checked.mode == Mode::Off {
+                continue;
+            }
+            let drops = checked.mode == Mode::Enforce && policy.mode == Mode::Enforce;
+            self.count(frame, checked.slot, drops);
+            if drops {
+                return Err(Fate::Drop(reason(*check)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a packet that a rule matches is dropped; it is counted either way.
+    #[inline]
+    fn drops(&self, frame: &Frame<'_>, slot: u16) -> bool {
+        let outline = self.rules.outline(slot);
+        let tenant = frame.note.tenant;
+        if outline.mode == Mode::Off || !outline.reach.includes(tenant) {
+            return false;
+        }
+        let enforced = self.rules.policy(tenant).is_none_or(|policy| policy.mode == Mode::Enforce);
+        let drops = enforced && outline.mode == Mode::Enforce && !outline.allows;
+        self.count(frame, slot, drops);
+        drops
+    }
+
+    #[inline]
+    fn count(&self, frame: &Frame<'_>, slot: u16, drops: bool) {
+        if let Some(tally) = self.tallies.of(slot) {
+            tally.packets.add(1);
+            tally.octets.add(frame.note.ip.len.into());
+            tally.dropped.add(u64::from(drops));
+        }
+    }
+
+    /// Looks sources up in the lists. Whom one of them allows nothing after this drops.
+    #[inline]
+    fn look_up(&self, burst: &mut Burst<'_>, judged: &mut Judged) {
+        let lists = &self.rules.lists;
+        let sources: ArrayVec<Address, BURST_LEN_MAX> =
+            burst.frames().iter().map(|frame| frame.note.endpoint.remote).collect();
+        let mut sets = [SetId::NONE; BURST_LEN_MAX];
+        let Some(found) = sets.get_mut(..sources.len()) else { return };
+        lists.lookup_burst(&sources, found);
+        for ((place, frame), set) in burst.frames().iter_mut().enumerate().zip(&*found) {
+            if *set == SetId::NONE || !judged.has(place) {
+                continue;
+            }
+            let slots = lists.slots(*set);
+            let allowed = slots.iter().any(|slot| self.allows(frame, *slot));
+            for slot in slots {
+                if self.drops(frame, *slot) && !allowed {
+                    frame.fate = Fate::Drop(DropReason::DosBlocked);
+                    break;
+                }
+            }
+            if allowed || frame.fate != Fate::Undecided {
+                judged.leave_out(place);
+            }
+        }
+    }
+
+    /// Whether a list says that its sources may pass.
+    #[inline]
+    fn allows(&self, frame: &Frame<'_>, slot: u16) -> bool {
+        let outline = self.rules.outline(slot);
+        outline.allows
+            && outline.mode == Mode::Enforce
+            && outline.reach.includes(frame.note.tenant)
+    }
+
+    /// Compares packets with the signatures.
+    #[inline]
+    fn compare(&self, burst: &mut Burst<'_>, judged: &mut Judged) {
+        for (place, frame) in burst.frames().iter_mut().enumerate() {
+            if !judged.has(place) {
+                continue;
+            }
+            let mut dropped = false;
+            self.rules.signatures.for_each_match(packet(frame), |slot| {
+                dropped = self.drops(frame, slot);
+                !dropped
+            });
+            if dropped {
+                frame.fate = Fate::Drop(DropReason::DosSignature);
+                judged.leave_out(place);
+            }
+        }
+    }
+
+    /// Holds packets to limits; the buckets of many are fetched before the first is looked at.
+    #[inline]
+    fn limit(
+        &mut self,
+        burst: &mut Burst<'_>,
+        judged: &mut Judged,
+        limits: &Limits,
+        now: Instant,
+    ) {
+        let mut meetings = ArrayVec::<Meeting<'_>, MEETINGS>::new();
+        for place in 0..burst.frames().len() {
+            let Some(frame) = burst.frames().get(place).filter(|_| judged.has(place)) else {
+                continue;
+            };
+            let (whose, tenant, class) = (Whose::of(frame), frame.note.tenant, frame.note.class);
+            for limit in limits.of(tenant, class) {
+                let bucket = whose.bucket(limit, &self.tables.buckets);
+                self.tables.buckets.ahead(bucket);
+                meetings.push(Meeting { frame: place, limit, place: bucket });
+                if meetings.is_full() {
+                    self.take(burst, judged, &mut meetings, now);
+                }
+            }
+        }
+        self.take(burst, judged, &mut meetings, now);
+    }
+
+    #[inline]
+    fn take(
+        &mut self,
+        burst: &mut Burst<'_>,
+        judged: &mut Judged,
+        meetings: &mut ArrayVec<Meeting<'_>, MEETINGS>,
+        now: Instant,
+    ) {
+        for Meeting { frame: number, limit, place } in meetings.drain(..) {
+            let Some(frame) = burst.frames().get_mut(number).filter(|_| judged.has(number)) else {
+                continue;
+            };
+            let len = u32::from(frame.note.ip.len);
+            let is_over = match limit.sharing {
+                Sharing::Source(_) | Sharing::Destination(_) => {
+                    let verdict = self.tables.buckets.take(place, &limit.rate, len, now);
+                    verdict == Verdict::Over
+                }
+                Sharing::Whole => match self.totals.get_mut(usize::from(limit.slot)) {
+                    Some(Some(bucket)) => !bucket.take(len, now),
+                    Some(None) | None => false,
+                },
+            };
+            if is_over && self.drops(frame, limit.slot) {
+                frame.fate = Fate::Drop(match limit.sharing {
+                    Sharing::Source(_) => DropReason::DosSourceLimit,
+                    Sharing::Destination(_) => DropReason::DosDestinationLimit,
+                    Sharing::Whole => DropReason::DosBudget,
+                });
+                judged.leave_out(number);
+            }
+        }
+    }
+
+    /// Lets TCP to tenants that ask for it prove itself.
+    fn guard(
+        &mut self,
+        burst: &mut Burst<'_>,
+        judged: &mut Judged,
+        counters: &Counters,
+        now: Instant,
+    ) {
+        let mut segments = ArrayVec::<(usize, Segment, syn::Place), BURST_LEN_MAX>::new();
+        for (place, frame) in burst.frames().iter().enumerate() {
+            let tenant = frame.note.tenant;
+            let is_tcp = matches!(frame.note.class, Class::Syn | Class::Tcp);
+            if tenant == OWN || !is_tcp || !judged.has(place) {
+                continue;
+            }
+            let Some(policy) = self.rules.policy(tenant).map(|policy| policy.transit) else {
+                continue;
+            };
+            let source = frame.note.endpoint.remote;
+            if !policy.is_idle()
+                && let Ok(segment) = Segment::read(frame.data(), &frame.note.ip, source)
+            {
+                let bucket = self.tables.transit.ahead(&segment, policy);
+                segments.push((place, segment, bucket));
+            }
+        }
+        for (number, segment, place) in segments {
+            let Some(frame) = burst.frames().get_mut(number) else { continue };
+            if let Err(fate) = self.prove(frame, &segment, place, (counters, now)) {
+                frame.fate = fate;
+            }
+            // Answers have their own way.
+            if frame.fate != Fate::Undecided || frame.note.kind != Kind::Transit {
+                judged.leave_out(number);
+            }
+        }
+    }
+
+    #[inline]
+    fn prove(
+        &mut self,
+        frame: &mut Frame<'_>,
+        segment: &Segment,
+        place: syn::Place,
+        (counters, now): (&Counters, Instant),
+    ) -> Result<(), Fate> {
+        let tenant = frame.note.tenant;
+        let Some(policy) = self.rules.policy(tenant) else { return Ok(()) };
+        let enforced = policy.mode == Mode::Enforce;
+        let arrival = Arrival { packet: frame.data(), segment, place };
+        let whose = (usize::from(tenant), policy.transit);
+        match self.tables.transit.judge(arrival, whose, now) {
+            syn::Verdict::Pass => Ok(()),
+            verdict if !enforced => {
+                counters.syn_monitored.add(u64::from(verdict != syn::Verdict::Pass));
+                Ok(())
+            }
+            syn::Verdict::Drop(reason) => Err(Fate::Drop(reason)),
+            syn::Verdict::Consume => Err(Fate::Consumed),
+            syn::Verdict::Answer(answer) => {
+                counters.syn_answers.add(1);
+                syn::write(frame, segment, &answer)
+            }
+        }
+    }
+
+    /// Writes down a sample of what came, whatever became of it.
+    #[inline]
+    pub(super) fn sample(&mut self, burst: &mut Burst<'_>, site: &Site) {
+        let frames = burst.frames();
+        let rules = &self.rules;
+        self.tables.sketch.look(frames.len(), |place| {
+            let frame = frames.get(place).filter(|frame| frame.note.class != Class::Any)?;
+            let tenant = rules.policy(frame.note.tenant).and_then(|policy| policy.tenant);
+            Some(sample_of(frame, site, tenant))
+        });
+    }
+}
+
+/// Whether a packet comes over the network, and not by way of another server that has judged it.
+#[inline]
+fn is_from_outside(frame: &Frame<'_>) -> bool {
+    let judged = matches!(
+        frame.note.kind,
+        Kind::Sealed | Kind::Handshake | Kind::Host | Kind::Transit | Kind::Report
+    );
+    judged && matches!(frame.note.entry, Entry::Wire(_)) && frame.note.passage.is_none()
+}
+
+/// What a packet counts as, and which checks it fails.
+#[inline]
+fn look(frame: &Frame<'_>) -> (Class, Failed) {
+    let (note, source) = (&*frame.note, frame.note.endpoint.remote);
+    let class = match note.kind {
+        Kind::Sealed => Class::Data,
+        Kind::Handshake => Class::Handshake,
+        _ => return sanity::look(&note.ip, source, frame.data()),
+    };
+    (class, sanity::look_at_datagram(source, note.endpoint.remote_port))
+}
+
+/// The packet from its IP header on.
+#[inline]
+fn packet<'a>(frame: &'a Frame<'_>) -> &'a [u8] {
+    let headers = match frame.note.kind {
+        Kind::Sealed | Kind::Handshake => {
+            usize::from(frame.note.ip.payload_offset) + wire::udp::HEADER_LEN
+        }
+        _ => 0,
+    };
+    frame.data_and_before(headers)
+}
+
+fn sample_of(frame: &Frame<'_>, site: &Site, tenant: Option<u32>) -> Sample {
+    let note = &*frame.note;
+    let is_whole = matches!(note.kind, Kind::Host | Kind::Transit | Kind::Report);
+    let upper = if is_whole { usize::from(note.ip.payload_offset) } else { usize::MAX };
+    let upper = frame.data().get(upper..).unwrap_or_default();
+    let mut sample = Sample::new(note.endpoint.remote, &note.ip, upper);
+    if matches!(note.class, Class::Data | Class::Handshake) {
+        sample.ports = Some((note.endpoint.remote_port, site.listen_port));
+    }
+    sample.tenant = tenant;
+    sample.dropped = matches!(frame.fate, Fate::Drop(_));
+    sample
+}
+
+const fn reason(check: Check) -> DropReason {
+    match check {
+        Check::Fragment => DropReason::DosFragment,
+        Check::Flags => DropReason::DosFlags,
+        Check::Transport => DropReason::DosTransport,
+        Check::Land => DropReason::DosLand,
+        Check::Bogon => DropReason::DosBogon,
+        Check::Reflection => DropReason::DosReflection,
+    }
+}

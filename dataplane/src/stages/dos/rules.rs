@@ -1,0 +1,251 @@
+//! The rules as workers read them: one version of all of them, built by the keeper, never changed.
+
+use std::sync::Arc;
+
+use cbpf::Set;
+use shm::message::{Check, Class, Mode};
+
+use super::buckets::Scope;
+use super::lists::Lists;
+use super::rate::Rate;
+use super::transit;
+use crate::packet::Address;
+
+/// Whom a packet goes to, as rules tell it: 0 is this server, the others are numbers of tenants.
+pub type Subject = u16;
+
+/// This server.
+pub const OWN: Subject = 0;
+
+/// Whose packets a rule judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All.
+    All,
+    /// Those to one.
+    To(Subject),
+}
+
+impl Reach {
+    /// Whether it judges packets to this one.
+    #[inline]
+    pub fn includes(self, subject: Subject) -> bool {
+        match self {
+            Self::All => true,
+            Self::To(one) => one == subject,
+        }
+    }
+}
+
+/// What is to be known of any rule when it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// What becomes of what it matches.
+    pub mode: Mode,
+    /// Whose packets it judges.
+    pub reach: Reach,
+    /// Whether it is a list of those who may pass.
+    pub allows: bool,
+}
+
+impl Outline {
+    /// No rule.
+    pub const NONE: Self = Self { mode: Mode::Off, reach: Reach::All, allows: false };
+}
+
+/// One of the built-in checks, as a subject has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// What becomes of what fails it.
+    pub mode: Mode,
+    /// The slot of the rule that says so; 0 by default.
+    pub slot: u16,
+}
+
+/// How many checks there are.
+const CHECKS: usize = Check::ALL.len();
+
+/// All checks, in the order of [`Check::ALL`].
+pub type Checks = [Checked; CHECKS];
+
+/// What applies unless control says otherwise: what cannot be is dropped, what only looks suspicious is counted.
+pub const CHECKS_DEFAULT: Checks = {
+    let mut checks = [Checked { mode: Mode::Enforce, slot: 0 }; CHECKS];
+    let mut at = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+    while at < CHECKS {
+        if matches!(Check::ALL[at], Check::Bogon | Check::Reflection) {
+            checks[at].mode = Mode::Monitor;
+        }
+        at += 1;
+    }
+    checks
+};
+
+/// What shares a limit.
+#[derive(Clone, Copy, Debug)]
+pub enum Sharing {
+    /// Sources of one prefix.
+    Source(Scope),
+    /// Destinations of one prefix.
+    Destination(Scope),
+    /// All that it reaches.
+    Whole,
+}
+
+/// A limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The slot of its rule.
+    pub slot: u16,
+    /// Which packets it counts.
+    pub class: Class,
+    /// What shares it.
+    pub sharing: Sharing,
+    /// How much one worker lets through.
+    pub rate: Rate,
+}
+
+/// How many classes there are.
+const CLASSES: usize = Class::ALL.len();
+
+#[inline]
+const fn row(class: Class) -> usize {
+    class as usize - 1
+}
+
+/// The limits that a packet meets, by its class.
+#[derive(Clone, Debug, Default)]
+struct ByClass([Box<[Limit]>; CLASSES]);
+
+impl ByClass {
+    fn new(limits: &[Limit]) -> Self {
+        let mut rows: [Vec<Limit>; CLASSES] = Default::default();
+        for limit in limits {
+            for (class, limits) in Class::ALL.iter().zip(&mut rows) {
+                if limit.class == Class::Any || limit.class == *class {
+                    limits.push(*limit);
+                }
+            }
+        }
+        Self(rows.map(Vec::into_boxed_slice))
+    }
+
+    #[inline]
+    fn of(&self, class: Class) -> &[Limit] {
+        self.0.get(row(class)).map(|limits| &**limits).unwrap_or_default()
+    }
+}
+
+/// Limits of one kind of sharing: those of all packets, and those of each subject's.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    all: ByClass,
+    to: Vec<Option<Box<ByClass>>>,
+    count: usize,
+}
+
+impl Limits {
+    /// From limits with their reaches.
+    pub fn new(limits: &[(Reach, Limit)], subjects: usize) -> Self {
+        let of = |wanted: Reach| -> Vec<Limit> {
+            let those = limits.iter().filter(|(reach, _)| *reach == wanted);
+            those.map(|(_, limit)| *limit).collect()
+        };
+        let to = (0..subjects).map(|subject| {
+            let own = of(Reach::To(u16::try_from(subject).unwrap_or(u16::MAX)));
+            (!own.is_empty()).then(|| Box::new(ByClass::new(&own)))
+        });
+        Self { all: ByClass::new(&of(Reach::All)), to: to.collect(), count: limits.len() }
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Those that a packet meets.
+    #[inline]
+    pub fn of(&self, subject: Subject, class: Class) -> impl Iterator<Item = &Limit> {
+        let own = self.to.get(usize::from(subject)).and_then(Option::as_ref);
+        self.all.of(class).iter().chain(own.map(|own| own.of(class)).unwrap_or_default())
+    }
+}
+
+/// What one tenant has chosen, or this server for itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// The id of the tenant; none of this server.
+    pub tenant: Option<u32>,
+    /// What becomes of packets to it that any rule would drop.
+    pub mode: Mode,
+    /// Guards of its TCP servers.
+    pub transit: transit::Policy,
+    /// Its checks.
+    pub checks: Checks,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let transit = transit::Policy::default();
+        Self { tenant: None, mode: Mode::Enforce, transit, checks: CHECKS_DEFAULT }
+    }
+}
+
+/// Whose prefixes are protected.
+#[derive(Clone, Debug, Default)]
+pub struct Tenants {
+    prefixes: Lists,
+}
+
+impl Tenants {
+    /// From prefixes, listed under their tenants' numbers.
+    pub const fn new(prefixes: Lists) -> Self {
+        Self { prefixes }
+    }
+
+    /// The tenant that has an address; 0 when none has.
+    #[inline]
+    pub fn of(&self, address: Address) -> Subject {
+        if self.prefixes.is_empty() {
+            return OWN;
+        }
+        self.prefixes.slots(self.prefixes.lookup(address)).first().copied().unwrap_or(OWN)
+    }
+}
+
+/// One version of all rules.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Whose prefixes are protected.
+    pub tenants: Arc<Tenants>,
+    /// What each subject has chosen: this server first, then tenants by number.
+    pub policies: Vec<Policy>,
+    /// What is known of each rule, by slot.
+    pub outlines: Vec<Outline>,
+    /// Which lists hold a source.
+    pub lists: Arc<Lists>,
+    /// What packets must not look like.
+    pub signatures: Arc<Set>,
+    /// Limits of sources.
+    pub sources: Limits,
+    /// Limits of destinations and of all together.
+    pub totals: Limits,
+    /// Limits of all together by the slots of their rules, with their rates.
+    pub rates: Vec<(u16, Rate)>,
+}
+
+impl Rules {
+    /// What is known of the rule in a slot.
+    #[inline]
+    pub fn outline(&self, slot: u16) -> Outline {
+        self.outlines.get(usize::from(slot)).copied().unwrap_or(Outline::NONE)
+    }
+
+    /// What a subject has chosen; without any the defaults.
+    #[inline]
+    pub fn policy(&self, subject: Subject) -> Option<&Policy> {
+        self.policies.get(usize::from(subject))
+    }
+}
