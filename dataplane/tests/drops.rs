@@ -4,6 +4,9 @@
 //! no loss, however it comes about, harms anybody else.
 
 #[cfg(test)]
+#[path = "drops/dos.rs"]
+mod dos;
+#[cfg(test)]
 #[path = "drops/fleet.rs"]
 mod fleet;
 #[cfg(test)]
@@ -129,9 +132,21 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::KernelFull
         | Why::HandOverFull
         | Why::Stopped => shortages::provoke(reason, scene),
-        // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`); the
-        // others where TCP to tenants is judged (`stages/dos/transit/tests.rs`).
-        Why::SealExhausted | Why::DosSyn | Why::DosState => return None,
+        Why::DosFragment
+        | Why::DosTransport
+        | Why::DosFlags
+        | Why::DosLand
+        | Why::DosBogon
+        | Why::DosReflection
+        | Why::DosBlocked
+        | Why::DosSignature
+        | Why::DosSourceLimit
+        | Why::DosSyn
+        | Why::DosState
+        | Why::DosDestinationLimit
+        | Why::DosBudget => dos::provoke(reason, scene),
+        // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
+        Why::SealExhausted => return None,
     };
     Some(before)
 }

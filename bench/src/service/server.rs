@@ -9,6 +9,7 @@ use dataplane::config::{Config, Idle, LocalConfig, Memory, PortConfig};
 use dataplane::counters::Totals;
 use dataplane::device::Dpdk;
 use dataplane::handshake::{Handshaker, Random};
+use dataplane::limits::{BUCKETS_MAX, FLOWS_MAX};
 use dataplane::keeper::{Keeper, Start};
 use dataplane::port::Batch;
 use dataplane::site::Site;

@@ -8,6 +8,7 @@ use dataplane::config::{Config, FleetConfig, Idle, LocalConfig, Memory, PortConf
 use dataplane::counters::{Counters, Totals};
 use dataplane::device::{self, Dpdk};
 use dataplane::keeper::{Keeper, Start};
+use dataplane::limits::{BUCKETS_MAX, FLOWS_MAX};
 use dataplane::pipeline::State;
 use dataplane::port::Batch;
 use dataplane::site::Site;
@@ -113,6 +114,8 @@ fn config(server: u8, workers: usize, peers_max: u32) -> Result<Config, Failure>
         instance: "bench".to_owned(),
         peers_max,
         routes_max: 1,
+        buckets: BUCKETS_MAX,
+        flows: FLOWS_MAX,
         fleet: Some(FleetConfig { server, key: Secret::new([5; 32]), mtu: 1500 }),
     })
 }

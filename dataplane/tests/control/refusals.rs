@@ -7,7 +7,11 @@ use dataplane::testing::fleet;
 use dataplane::testing::server::Options;
 use dataplane::testing::site::{self, Plan};
 use ipnet::IpNet;
-use shm::message::{Event, Item, Member, MemberState, NextHop, PublicKey, Scope};
+use shm::limits::{LISTED_MAX, LISTED_PER_ITEM_MAX, PROGRAM_MAX, RULES_MAX, TENANTS_MAX};
+use shm::message::{
+    Check, Class, Event, Instruction, Item, Matter, Member, MemberState, Mode, NextHop, Per,
+    PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Unit,
+};
 use shm::transaction::{Obstacle, Reason};
 
 use super::stage::{Stage, key, peer};
@@ -38,6 +42,11 @@ fn stage(obstacle: Obstacle) -> Stage {
         Item::NextHop { id: 1, hop: NextHop::Client(key(1)) },
         route("198.18.0.0/15", 1),
     ]);
+    if obstacle == Obstacle::TenantInUse {
+        let reach = Reach::Tenant(3);
+        let rule = Rule { reach, ..bare_rule(5, Matter::Block) };
+        stage.change(&[tenant(3, "203.0.113.0/24".parse().unwrap()), Item::Rule(Box::new(rule))]);
+    }
     if plan.fleet.is_some() {
         stage.change(&[fleet::told(7, vec![fleet::member(fleet::SERVER, MemberState::Active)])]);
     }
@@ -125,12 +134,99 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
         | Obstacle::TooManyTenants
         | Obstacle::TenantPrefix
         | Obstacle::NoTenant
-        | Obstacle::TenantInUse => (Vec::new(), 0),
+        | Obstacle::TenantInUse => rules(obstacle),
         Obstacle::NotThere => {
             let gone = Item::RouteRemove(net("198.18.0.0/15"));
             (vec![gone.clone(), gone], 1)
         }
     }
+}
+
+/// Rules and tenants that meet an obstacle.
+fn rules(obstacle: Obstacle) -> (Vec<Item>, u64) {
+    let listed = |rule, net: &str| Item::Listed { rule, prefixes: vec![net.parse().unwrap()] };
+    match obstacle {
+        Obstacle::NoRule => (vec![listed(5, "198.51.100.0/24")], 0),
+        Obstacle::NotAList => {
+            let check = rule(5, Matter::Check(Check::Land));
+            (vec![check, listed(5, "198.51.100.0/24")], 1)
+        }
+        Obstacle::TooManyRules => {
+            let rules = (1..=u32::try_from(RULES_MAX + 1).unwrap()).map(|id| rule(id, Matter::Block));
+            (rules.collect(), RULES_MAX as u64)
+        }
+        Obstacle::TooManyPrefixes => {
+            let prefixes: Vec<IpNet> = (0..=u32::try_from(LISTED_MAX).unwrap())
+                .map(|at| IpNet::from(IpAddr::from(at.to_be_bytes())))
+                .collect();
+            let chunks = prefixes.chunks(LISTED_PER_ITEM_MAX);
+            let items = chunks.map(|part| Item::Listed { rule: 5, prefixes: part.to_vec() });
+            let items: Vec<Item> = std::iter::once(rule(5, Matter::Block)).chain(items).collect();
+            let count = items.iter().map(|item| item.message_count().unwrap() as u64).sum();
+            (items, count)
+        }
+        Obstacle::BadProgram => {
+            let endless = Instruction { code: 0, jt: 0, jf: 0, k: 0 };
+            (vec![rule(5, Matter::Signature(vec![endless]))], 0)
+        }
+        Obstacle::TooManyInstructions => (dear_signatures(), 33 * 14),
+        Obstacle::BadLimit => {
+            let matter = Matter::Limit {
+                per: Per::Whole,
+                class: Class::Any,
+                unit: Unit::Packets,
+                per_second: 1,
+                burst: 1 << 40,
+            };
+            (vec![rule(5, matter)], 0)
+        }
+        Obstacle::TooManyTenants => {
+            let tenants = (1..=u32::try_from(TENANTS_MAX + 1).unwrap()).map(|id| {
+                let net = std::net::Ipv4Addr::from_bits(0xcb00_0000 + id);
+                tenant(id, IpNet::from(IpAddr::from(net)))
+            });
+            (tenants.collect(), TENANTS_MAX as u64)
+        }
+        Obstacle::TenantPrefix => {
+            let outer = tenant(1, "203.0.113.0/24".parse().unwrap());
+            (vec![outer, tenant(2, "203.0.113.128/25".parse().unwrap())], 1)
+        }
+        Obstacle::NoTenant => {
+            let rule = Rule { reach: Reach::Tenant(8), ..bare_rule(5, Matter::Block) };
+            (vec![Item::Rule(Box::new(rule))], 0)
+        }
+        // The other one is there before.
+        _ => (vec![Item::TenantRemove(3)], 1),
+    }
+}
+
+fn bare_rule(id: u32, matter: Matter) -> Rule {
+    Rule { id, mode: Mode::Enforce, reach: Reach::All, expires: None, matter }
+}
+
+fn rule(id: u32, matter: Matter) -> Item {
+    Item::Rule(Box::new(bare_rule(id, matter)))
+}
+
+fn tenant(id: u32, prefix: IpNet) -> Item {
+    Item::Tenant(Box::new(Tenant {
+        id,
+        mode: Mode::Enforce,
+        syn: SynGuard::Off,
+        syn_above: 0,
+        flows: false,
+        out_of_state: 0,
+        prefixes: vec![prefix],
+    }))
+}
+
+/// Signatures that every packet would have to be compared with.
+fn dear_signatures() -> Vec<Item> {
+    let load = Instruction { code: 0x30, jt: 0, jf: 0, k: 9 };
+    let accept = Instruction { code: 0x06, jt: 0, jf: 0, k: 1 };
+    let program: Vec<Instruction> =
+        std::iter::repeat_n(load, PROGRAM_MAX - 1).chain([accept]).collect();
+    (1..=40).map(|id| rule(id, Matter::Signature(program.clone()))).collect()
 }
 
 /// A fleet that meets an obstacle.
