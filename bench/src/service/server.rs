@@ -94,6 +94,7 @@ impl Keys {
             listen_port: LISTEN_PORT,
             workers: vec![0],
             handshake_threads: 1,
+            handshake_budget: dataplane::limits::HANDSHAKE_BUDGET,
             idle: Idle::Busy,
             memory: Memory { hugepages: false, megabytes: None, buffers: 1024 },
             ports: vec![port],
