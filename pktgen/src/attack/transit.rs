@@ -49,6 +49,8 @@ pub(super) struct Transit {
     packet: Packet,
     templates: Vec<Template>,
     targets: Nets,
+    /// Prefixes of spoofed sources, of which the first host of each is [`Packet::Heavy`].
+    sources: Nets,
 }
 
 /// Ports that tenants serve.
@@ -82,7 +84,7 @@ const BOGONS_V4: [([u8; 4], u8); 5] = [
 ];
 const BOGONS_V6: [(Ipv6Addr, u8); 3] = [
     (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0), 8),
-    (Ipv6Addr::new(0x2001, 0x10, 0, 0, 0, 0, 0, 0), 28),
+    (Ipv6Addr::new(0x2001, 0x20, 0, 0, 0, 0, 0, 0), 28),
     (Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 0), 3),
 ];
 
@@ -105,7 +107,8 @@ impl Transit {
         for way in ways(scene, &targets) {
             templates.extend(made(packet, way)?);
         }
-        Ok(Self { packet, templates, targets })
+        let sources = Nets::of(Some(scene.spoofed_v4), Some(scene.spoofed_v6));
+        Ok(Self { packet, templates, targets, sources })
     }
 
     #[inline]
@@ -117,7 +120,7 @@ impl Transit {
         match self.packet {
             Packet::Land => draft.source(target),
             Packet::Bogon => draft.source(bogon(draft.is_v6(), dice)),
-            Packet::Heavy => {}
+            Packet::Heavy => self.heavy(&mut draft),
             Packet::Torn
             | Packet::Oversized
             | Packet::Cut
@@ -137,6 +140,14 @@ impl Transit {
         }
         self.vary(&mut draft, dice);
         draft.finish()
+    }
+
+    fn heavy(&self, draft: &mut Draft<'_>) {
+        let (v4, v6) = (self.sources.first_v4(), self.sources.first_v6());
+        let source = if draft.is_v6() { v6.map(IpAddr::V6) } else { v4.map(IpAddr::V4) };
+        if let Some(source) = source {
+            draft.source(source);
+        }
     }
 
     /// An address that is attacked.
