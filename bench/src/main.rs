@@ -8,6 +8,7 @@ mod routes;
 mod sample;
 mod service;
 mod steer;
+mod syn;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -42,6 +43,8 @@ enum Measure {
     Routes(routes::Plan),
     /// The fleet: what it costs to pass packets on to other servers and other workers, and to take what they pass on.
     Steer(steer::Plan),
+    /// TCP to tenants: what SYN authentication and flow tracking cost per segment.
+    Syn(syn::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
     Control(control::Plan),
 }
@@ -65,6 +68,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Aead(plan) => tell(&aead::run(plan)?, options),
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
+        Measure::Syn(plan) => tell(&syn::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
     }
 }

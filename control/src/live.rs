@@ -3,11 +3,12 @@
 //! The dataplane tells it, by events as they happen and by surveys when somebody asks. What is here may be of peers
 //! that the book has not, and is nothing that anybody decides by.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use shm::message::Event;
 
 use crate::model::PublicKey;
@@ -91,6 +92,22 @@ impl Lives {
                 | Event::Swept { .. } => {}
             }
         }
+    }
+
+    /// Which of these prefixes somebody speaks from.
+    pub(crate) fn speaking(&self, prefixes: &HashSet<IpNet>) -> HashSet<IpNet> {
+        let mut lens: Vec<u8> = prefixes.iter().map(IpNet::prefix_len).collect();
+        lens.sort_unstable();
+        lens.dedup();
+        self.read(|peers| {
+            let mut speaking = HashSet::new();
+            for address in peers.values().filter_map(|live| Some(live.endpoint?.ip())) {
+                let around = lens.iter().filter_map(|len| IpNet::new(address, *len).ok());
+                let around = around.map(|prefix| prefix.trunc());
+                speaking.extend(around.filter(|prefix| prefixes.contains(prefix)));
+            }
+            speaking
+        })
     }
 
     /// Forgets peers that are no more.

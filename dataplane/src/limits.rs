@@ -34,8 +34,9 @@ pub const SYN_GUARD_HOLD: Duration = Duration::from_secs(10);
 /// How long a source that has proven itself need not do so again.
 pub const PROVEN_TIME: Duration = Duration::from_mins(10);
 
-/// Sources that a server remembers as proven, half of them of IPv6; eight octets each.
-pub const PROVEN_MAX: usize = 1 << 20;
+/// Places for sources that a server remembers as proven, half of them of IPv6; eight octets each. Up to half of them
+/// taken, one source in fifty finds none.
+pub const PROVEN_MAX: usize = 1 << 21;
 
 /// SYNs that a worker remembers to know them again; four octets each. At two million a second a client's is still there
 /// after its second.
@@ -47,8 +48,9 @@ pub const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// How late it is too late: the repetitions come after 1, 3, 7, 15 and 31 seconds.
 pub const FIRST_TIME: Duration = Duration::from_mins(1);
 
-/// Flows that a worker tracks unless configured; eight octets each.
-pub const FLOWS_MAX: u32 = 1 << 20;
+/// Places for flows that a worker tracks unless configured, eight octets each: a million flows, of which one in fifty finds
+/// none.
+pub const FLOWS_MAX: u32 = 1 << 21;
 /// Those that it may be given room for, 1 GiB.
 pub const FLOWS_LIMIT: u32 = 1 << 27;
 
@@ -369,3 +371,10 @@ pub const HEAVIES_MAX: usize = 16;
 
 /// Samples of what is called heavy: of fewer the rate would hardly be more than its error.
 pub const HEAVY_ROWS_MIN: u32 = 8;
+
+/// Events that there must still be room for when a round of detection is told: handshakes and answers to control cannot be
+/// told again.
+pub const DETECTION_ROOM: usize = 32;
+
+// Surveys wait for more room than this, so they leave detection its own.
+const _: () = assert!(5 * HEAVIES_MAX + 1 + DETECTION_ROOM <= SURVEY_ROWS);

@@ -9,8 +9,8 @@ use dataplane::config::{Config, Idle, LocalConfig, Memory, PortConfig};
 use dataplane::counters::Totals;
 use dataplane::device::Dpdk;
 use dataplane::handshake::{Handshaker, Random};
-use dataplane::limits::{BUCKETS_MAX, FLOWS_MAX};
 use dataplane::keeper::{Keeper, Start};
+use dataplane::limits::{BUCKETS_MAX, FLOWS_MAX};
 use dataplane::port::Batch;
 use dataplane::site::Site;
 use dataplane::testing::roll;
@@ -94,6 +94,7 @@ impl Keys {
             listen_port: LISTEN_PORT,
             workers: vec![0],
             handshake_threads: 1,
+            handshake_budget: dataplane::limits::HANDSHAKE_BUDGET,
             idle: Idle::Busy,
             memory: Memory { hugepages: false, megabytes: None, buffers: 1024 },
             ports: vec![port],

@@ -106,6 +106,7 @@ fn config(server: u8, workers: usize, peers_max: u32) -> Result<Config, Failure>
         listen_port: LISTEN_PORT,
         workers: (0..workers).collect(),
         handshake_threads: 1,
+        handshake_budget: dataplane::limits::HANDSHAKE_BUDGET,
         idle: Idle::Busy,
         memory: Memory { hugepages: false, megabytes: None, buffers: 1024 },
         ports: vec![port],

@@ -152,7 +152,8 @@ fn rules(obstacle: Obstacle) -> (Vec<Item>, u64) {
             (vec![check, listed(5, "198.51.100.0/24")], 1)
         }
         Obstacle::TooManyRules => {
-            let rules = (1..=u32::try_from(RULES_MAX + 1).unwrap()).map(|id| rule(id, Matter::Block));
+            let rules =
+                (1..=u32::try_from(RULES_MAX + 1).unwrap()).map(|id| rule(id, Matter::Block));
             (rules.collect(), RULES_MAX as u64)
         }
         Obstacle::TooManyPrefixes => {
@@ -169,7 +170,7 @@ fn rules(obstacle: Obstacle) -> (Vec<Item>, u64) {
             let endless = Instruction { code: 0, jt: 0, jf: 0, k: 0 };
             (vec![rule(5, Matter::Signature(vec![endless]))], 0)
         }
-        Obstacle::TooManyInstructions => (dear_signatures(), 33 * 14),
+        Obstacle::TooManyInstructions => (dear_signatures(), 16 * 13),
         Obstacle::BadLimit => {
             let matter = Matter::Limit {
                 per: Per::Whole,
