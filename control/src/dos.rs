@@ -5,6 +5,8 @@ pub mod journal;
 mod offender;
 pub mod steward;
 
+pub(crate) use offender::expression as pattern_text;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use shm::message::{Heavy, Instruction};
 
+use super::Round;
 use super::journal::{Happened, What};
 use super::offender::{Offender, source_name};
-use super::Round;
 use crate::model::dos::{ListKind, Matter, Mode, Reach};
 use crate::model::{Book, Change, Detect, Origin, Rule};
 

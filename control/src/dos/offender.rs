@@ -35,8 +35,9 @@ impl Offender {
     pub(super) fn of(sighting: &Sighting, detect: &Detect, book: &Book) -> Option<Self> {
         let Sighting { packets, octets, what, .. } = *sighting;
         let weight = match what {
-            Heavy::Source(_) => weight(packets, detect.source_packets)
-                .max(weight(octets, detect.source_octets)),
+            Heavy::Source(_) => {
+                weight(packets, detect.source_packets).max(weight(octets, detect.source_octets))
+            }
             Heavy::Destination { .. } => weight(packets, detect.destination_packets),
             Heavy::Pattern(_) => weight(packets, detect.pattern_packets),
         };
@@ -143,7 +144,7 @@ fn pattern_name(pattern: &Pattern) -> String {
 }
 
 /// A pattern as `tcpdump` would be asked for it, which an operator can read and try.
-fn expression(pattern: &Pattern) -> String {
+pub(crate) fn expression(pattern: &Pattern) -> String {
     let Pattern { destination, protocol, source_port, destination_port, len, tcp_flags, .. } =
         pattern;
     let is_v4 = matches!(destination, IpAddr::V4(_));

@@ -13,6 +13,7 @@ use super::Round;
 use super::detection::{Detection, Plan, Surroundings};
 use super::journal::{Happened, Journal, What};
 use crate::desk::{Desk, Notice};
+use crate::live::around;
 use crate::model::{Book, Change, Origin, Rule};
 use crate::signature;
 
@@ -99,8 +100,9 @@ impl Steward {
         if acts.is_empty() {
             return;
         }
-        self.gone.extend(removed_by(&acts, &self.desk.book()));
-        let all = acts.iter().flat_map(|(changes, _)| changes.iter().cloned()).collect();
+        let all: Vec<Change> =
+            acts.iter().flat_map(|(changes, _)| changes.iter().cloned()).collect();
+        self.gone.extend(removed_by(&all, &self.desk.book()));
         if self.desk.change(Origin::Detection, all).await.is_ok() {
             for (_, happened) in acts {
                 self.write(happened);
@@ -109,7 +111,9 @@ impl Steward {
         }
         for (changes, mut happened) in acts {
             let rule = happened.rule.clone();
+            let gone = removed_by(&changes, &self.desk.book());
             if let Err(refused) = self.desk.change(Origin::Detection, changes).await {
+                self.gone.retain(|id| !gone.contains(id));
                 log::warn!("automatic rule {rule} is refused: {refused}");
                 happened.what = What::NotEnforced;
                 happened.why = format!("{}: {refused}", happened.why);
@@ -131,6 +135,7 @@ impl Steward {
         let changes = expired.iter().map(|rule| Change::ExpireRule { id: rule.id, now }).collect();
         // One that is refused comes again with the next look.
         if self.desk.change(Origin::Detection, changes).await.is_err() {
+            self.gone.retain(|id| !expired.iter().any(|rule| rule.id == *id));
             return;
         }
         let book = self.desk.book();
@@ -156,10 +161,12 @@ impl Steward {
                 None => all.push(happened(rule, &by, rule.kind().to_owned())),
                 Some(old) if Arc::ptr_eq(old, rule) => {}
                 Some(old) => {
-                    all.extend(change_of(old, rule).map(|why| Happened {
-                        what: What::Changed,
-                        ..happened(rule, &by, why)
-                    }));
+                    all.extend(
+                        change_of(old, rule).map(|why| Happened {
+                            what: What::Changed,
+                            ..happened(rule, &by, why)
+                        }),
+                    );
                 }
             }
         }
@@ -189,19 +196,15 @@ fn plan(detection: &mut Detection, desk: &Desk, book: &Book, round: &Round) -> P
     let speaking = |prefixes: &HashSet<IpNet>| {
         let mut speaking = desk.lives().speaking(prefixes);
         let members = book.fleet().into_iter().flat_map(|fleet| &fleet.members);
-        let own = members.flat_map(|member| {
-            [member.v4.map(std::net::IpAddr::from), member.v6.map(Into::into)]
-        });
+        let own = members
+            .flat_map(|member| [member.v4.map(std::net::IpAddr::from), member.v6.map(Into::into)]);
         let peers = book.peers_after(None).filter_map(|peer| Some(peer.endpoint?.ip()));
-        for address in own.flatten().chain(peers) {
-            let around = |prefix: &&IpNet| prefix.contains(&address);
-            speaking.extend(prefixes.iter().filter(around).copied());
-        }
+        speaking.extend(around(prefixes, own.flatten().chain(peers)));
         speaking
     };
     let compile = |text: &str| signature::compile(text);
-    let around = Surroundings { speaking: &speaking, compile: &compile };
-    detection.plan(round, book, unix_now().as_secs(), &around)
+    let surroundings = Surroundings { speaking: &speaking, compile: &compile };
+    detection.plan(round, book, unix_now().as_secs(), &surroundings)
 }
 
 fn rules_of(book: &Book) -> HashMap<u32, Arc<Rule>> {
@@ -209,11 +212,10 @@ fn rules_of(book: &Book) -> HashMap<u32, Arc<Rule>> {
 }
 
 /// The ids of rules that changes take out.
-fn removed_by(acts: &[(Vec<Change>, Happened)], book: &Book) -> Vec<u32> {
-    let changes = acts.iter().flat_map(|(changes, _)| changes);
-    let removed = changes.filter_map(|change| match change {
-        Change::RemoveRule(name) => Some(book.rule_named(name)?.id),
-        _ => None,
+fn removed_by(changes: &[Change], book: &Book) -> Vec<u32> {
+    let removed = changes.iter().filter_map(|change| {
+        let Change::RemoveRule(name) = change else { return None };
+        Some(book.rule_named(name)?.id)
     });
     removed.collect()
 }
