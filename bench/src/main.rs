@@ -9,6 +9,7 @@ mod routes;
 mod sample;
 mod service;
 mod steer;
+mod syn;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -45,6 +46,8 @@ enum Measure {
     Steer(steer::Plan),
     /// Handshakes: what it costs to judge an initiation, and to answer it.
     Handshakes(handshakes::Plan),
+    /// TCP to tenants: what SYN authentication and flow tracking cost per segment.
+    Syn(syn::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
     Control(control::Plan),
 }
@@ -69,6 +72,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
         Measure::Handshakes(plan) => tell(&handshakes::run(plan)?, options),
+        Measure::Syn(plan) => tell(&syn::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
     }
 }

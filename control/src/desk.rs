@@ -22,6 +22,7 @@ use tokio::sync::{broadcast, oneshot};
 use shm::Place;
 
 use crate::dataplane::Link;
+use crate::dos::Heard;
 use crate::keep::{Error, Keep, Scribe};
 use crate::live::Lives;
 use crate::model::{
@@ -57,6 +58,8 @@ pub enum Notice {
     Handshake(PublicKey, SocketAddr),
     /// A peer speaks from elsewhere.
     EndpointMoved(PublicKey, SocketAddr),
+    /// A round of what is heavy in the traffic is complete.
+    Swept,
     /// A peer's last session is too old to be used.
     PeerExpired(PublicKey),
     /// So many events were lost, because they came faster than they were read.
@@ -134,6 +137,7 @@ struct Shared {
     limits: RwLock<Limits>,
     status: RwLock<Status>,
     lives: Lives,
+    heard: Heard,
     notices: broadcast::Sender<Notice>,
 }
 
@@ -175,6 +179,7 @@ impl Desk {
             limits: RwLock::default(),
             status: RwLock::default(),
             lives: Lives::default(),
+            heard: Heard::default(),
             notices: broadcast::Sender::new(NOTICES_MAX),
         });
         let owner = Owner::new(Arc::clone(&shared), waiting, link, Scribe::begin(keep));
@@ -269,6 +274,11 @@ impl Desk {
     /// What is known of each peer beside the book. [`Desk::survey`] makes it new.
     pub fn lives(&self) -> &Lives {
         &self.shared.lives
+    }
+
+    /// What the dataplane tells of its filter.
+    pub fn heard(&self) -> &Heard {
+        &self.shared.heard
     }
 
     /// Asks the dataplane how all peers stand, so that [`Desk::lives`] is of now. Who asks while it is being answered

@@ -4,6 +4,7 @@
 //! broken or gone. Writing has a thread of its own: the desk goes on meanwhile, and many changes become one write.
 
 mod code;
+mod rules;
 mod scribe;
 
 use std::collections::HashMap;
@@ -115,6 +116,7 @@ impl Keep {
                 transaction.open_table(NEXT_HOPS)?;
                 transaction.open_table(ROUTES)?;
                 transaction.open_table(FLEET)?;
+                rules::make_tables(&transaction)?;
                 transaction.open_table(RECORDS)?;
                 found.unwrap_or(FORMAT)
             };
@@ -171,6 +173,7 @@ impl Keep {
             let fleet = code::read_fleet(value.value()).ok_or("the fleet is none")?;
             loading.put(Change::PutFleet(Arc::new(fleet)))?;
         }
+        rules::load(&transaction, loading)?;
         loading.flush()
     }
 
@@ -222,6 +225,7 @@ impl Keep {
             if touched.fleet() {
                 write_fleet(&transaction, book, &mut octets)?;
             }
+            rules::write(&transaction, book, touched, &mut octets)?;
             let mut table = transaction.open_table(RECORDS)?;
             for (key, value) in records {
                 match value {
@@ -297,6 +301,14 @@ impl Loading {
             | Change::RemoveNextHop(_)
             | Change::PutFleet(_)
             | Change::RemoveFleet
+            | Change::AddRule(_)
+            | Change::PutRule(_)
+            | Change::RemoveRule(_)
+            | Change::ExpireRule { .. }
+            | Change::ListPrefixes { .. }
+            | Change::PutTenant(_)
+            | Change::RemoveTenant(_)
+            | Change::PutDetect(_)
             | Change::Record { .. } => (3, None),
         };
         self.changes.sort_by_key(first);

@@ -7,6 +7,7 @@
 //! - [`keep`]: what survives a restart;
 //! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
 //! - [`config`]: the daemon's own configuration;
+//! - [`dos`]: what the dataplane tells of its filter, and the rules that follow from it;
 //! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
 //! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
 //! - [`register`]: clients that make their own peers, over HTTP;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod counters;
 mod dataplane;
 pub mod desk;
+pub mod dos;
 pub mod drops;
 pub mod http;
 pub mod keep;

@@ -94,7 +94,7 @@ async fn count(mut notices: Receiver<Notice>, sources: Arc<Sources>) {
             Ok(Notice::PeerExpired(_)) => (&events.expiries, 1),
             Ok(Notice::Attached) => (&events.attachments, 1),
             // The desk's status has these.
-            Ok(Notice::Detached | Notice::Changed | Notice::Lost(_)) => continue,
+            Ok(Notice::Detached | Notice::Changed | Notice::Swept | Notice::Lost(_)) => continue,
             Err(RecvError::Lagged(missed)) => (&events.missed, missed),
             Err(RecvError::Closed) => return,
         };

@@ -1,4 +1,4 @@
-//! What the dataplane shall know: peers, next hops, routes and the fleet, as one book.
+//! What the dataplane shall know: peers, next hops, routes, the fleet, rules and tenants, as one book.
 //!
 //! Two layers are one book: what sources declare, and what was made at run time and is kept. Each thing knows its
 //! [`Origin`]. A book is a value: a clone costs nothing and stays as it is.
@@ -8,6 +8,7 @@ mod aside;
 mod book;
 mod declaration;
 mod difference;
+pub mod dos;
 pub mod fleet;
 pub mod key;
 mod lookup;
@@ -19,6 +20,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use dos::Prefixes;
 use ipnet::IpNet;
 pub use shm::message::{NextHop as Hop, PublicKey};
 use wireguard::message::ClientId;
@@ -29,6 +31,7 @@ pub use aside::Aside;
 pub use book::{Book, Counts, LOCAL, REJECT};
 pub(crate) use declaration::BY_SOURCE;
 pub use declaration::Declaration;
+pub use dos::{Detect, Rule, Tenant};
 pub(crate) use difference::peer_message;
 pub use difference::{Difference, Touched};
 pub use fleet::Fleet;
@@ -48,6 +51,8 @@ pub enum Origin {
     Uapi,
     /// Registration over HTTP.
     Registration,
+    /// Detection of what is heavy in the traffic.
+    Detection,
 }
 
 impl Origin {
@@ -178,6 +183,34 @@ pub enum Change {
     PutFleet(Arc<Fleet>),
     /// No fleet any more.
     RemoveFleet,
+    /// A rule that must not be there yet.
+    AddRule(Rule),
+    /// A rule, new or in the place of the one with its name. Of an id that it bears it is known to be the dataplane's.
+    PutRule(Rule),
+    /// A rule that must be there, no more.
+    RemoveRule(Arc<str>),
+    /// A rule whose time is over, whoever has put it into the book, no more. One that is not there is no mistake.
+    ExpireRule {
+        /// Its id.
+        id: u32,
+        /// What time it is, in seconds of Unix time.
+        now: u64,
+    },
+    /// Prefixes into a list that must be there, or out of it.
+    ListPrefixes {
+        /// The name of the list.
+        list: Arc<str>,
+        /// What comes.
+        add: Prefixes,
+        /// What goes; each must be there.
+        remove: Prefixes,
+    },
+    /// A tenant, new or in the place of the one with its name.
+    PutTenant(Tenant),
+    /// A tenant that must be there and that no rule reaches, no more.
+    RemoveTenant(Arc<str>),
+    /// When detection makes rules, or that it makes none.
+    PutDetect(Option<Detect>),
     /// Something of the caller's own that is kept with the rest, in the same moment, and is no part of the book:
     /// [`Desk::records`](crate::desk::Desk::records) reads it back, also after a restart.
     Record {

@@ -1,4 +1,4 @@
-//! Sources of truth: what declares peers, next hops, routes and the fleet, and the thread that follows one.
+//! Sources of truth: what declares peers, next hops, routes, the fleet, rules and tenants, and the thread that follows one.
 //!
 //! A source that is broken or gone changes nothing: the declared layer stays as it was last good, and the status says
 //! what is wrong.
@@ -19,7 +19,7 @@ use crate::desk::{Applied, Desk};
 use crate::model::{Cause, Declaration, Refused};
 pub(crate) use copy::copy;
 pub use file::Directory;
-pub(crate) use file::routes_of;
+pub(crate) use file::{prefixes_of, routes_of};
 pub use fleet::Edit;
 
 /// Something that declares.

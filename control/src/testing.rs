@@ -22,6 +22,9 @@ use shm::{Dataplane, Error, Place};
 use crate::model::{Book, peer_message};
 
 mod fleet;
+mod rules;
+
+pub use rules::Filter;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,6 +43,8 @@ pub struct Tables {
     pub routes: BTreeMap<IpNet, u32>,
     /// The fleet.
     pub fleet: Option<Fleet>,
+    /// Rules and tenants.
+    pub filter: Filter,
     /// The last transaction in force.
     pub transaction: u64,
     /// How many snapshots were put in force.
@@ -65,6 +70,7 @@ impl Tables {
                 .routes_after(None)
                 .all(|(prefix, route)| self.routes.get(prefix) == Some(&route.next_hop))
             && self.fleet == book.fleet().map(|fleet| fleet.message())
+            && self.filter.agrees_with(book)
     }
 
     pub(crate) fn apply(&mut self, transaction: Transaction) {
@@ -73,6 +79,7 @@ impl Tables {
             self.next_hops.clear();
             self.routes.clear();
             self.fleet = None;
+            self.filter.clear();
             self.snapshots += 1;
         } else {
             self.deltas += 1;
@@ -92,7 +99,7 @@ impl Tables {
                 | Item::Rule(_)
                 | Item::RuleRemove(_)
                 | Item::Listed { .. }
-                | Item::Unlisted { .. } => {}
+                | Item::Unlisted { .. } => self.filter.apply(item),
             }
         }
         self.transaction = transaction.id;
@@ -118,6 +125,7 @@ impl Tables {
             let (prefix, id) = self.routes.iter().find(|(_, id)| lost(id))?;
             Some((Obstacle::NoNextHop, Item::Route { prefix: *prefix, next_hop: *id }))
         })
+        .or_else(|| self.filter.obstacle())
     }
 }
 
@@ -343,7 +351,9 @@ fn weigh(
         let is_fleet = |item: &Item| matches!(item, Item::Fleet(_) | Item::FleetRemove);
         return Err((obstacle, message_of(&transaction.items, is_fleet)));
     }
-    let large = transaction.items.len() + tables.peers.len() + tables.routes.len() > 100_000;
+    let listed = tables.filter.listed();
+    let items = transaction.items.len();
+    let large = items + listed + tables.peers.len() + tables.routes.len() > 100_000;
     if large {
         // Nothing is copied for the test of what is too large to be one.
         tables.apply(transaction);

@@ -4,6 +4,7 @@
 mod border;
 mod claims;
 mod filters;
+mod detection;
 mod fleet;
 mod install;
 mod numbers;

@@ -12,6 +12,7 @@ mod handshakes;
 mod outer;
 mod scene;
 mod sealed;
+mod transit;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ use floods::Flood;
 use handshakes::Knock;
 use outer::Change;
 use sealed::{Forgery, Trick};
+use transit::Packet;
 
 /// Octets that the buffer for a frame has to have: a tagged frame of 1500 octets, and what vector code may
 /// write behind a sealed packet.
@@ -85,6 +87,32 @@ attacks! {
     ParseUdpChecksum = "parse_udp_checksum", Way::Outer(Change::UdpChecksum);
     /// TCP SYNs to the kernel, at a server whose port has no kernel interface.
     ParseNoKernel = "parse_no_kernel", Way::Outer(Change::Kernels);
+    /// First fragments without the flags of TCP, fragments that lie over them, and pings of death.
+    DosFragment = "dos_fragment", Way::Transit(Packet::Torn);
+    /// TCP headers that are cut off, say that they are, or have a port 0.
+    DosTransport = "dos_transport", Way::Transit(Packet::Cut);
+    /// TCP segments with no flags, all of them, or such as exclude each other.
+    DosFlags = "dos_flags", Way::Transit(Packet::Flags);
+    /// TCP SYNs to a tenant from the addresses that they go to.
+    DosLand = "dos_land", Way::Transit(Packet::Land);
+    /// Datagrams from private and other prefixes that nobody on the Internet has; where that check is enforced.
+    DosBogon = "dos_bogon", Way::Transit(Packet::Bogon);
+    /// Answers of DNS, NTP and other services to a tenant that has not asked; where that check is enforced.
+    DosReflection = "dos_reflection", Way::Transit(Packet::Reflected);
+    /// Datagrams from the prefixes of benchmarks (RFC 2544, RFC 5180): where a list blocks them.
+    DosBlocked = "dos_blocked", Way::Transit(Packet::Spoofed);
+    /// Datagrams of 341 octets with their header from port 4321, from spoofed sources: where a signature says so.
+    DosSignature = "dos_signature", Way::Transit(Packet::Alike);
+    /// Datagrams from one heavy source: where there is a limit for each source.
+    DosSourceLimit = "dos_source_limit", Way::Transit(Packet::Heavy);
+    /// TCP SYNs to a tenant from spoofed sources: where its guard acts.
+    DosSyn = "dos_syn", Way::Transit(Packet::Syn);
+    /// TCP segments to a tenant that belong to no connection: where its flows are followed.
+    DosState = "dos_state", Way::Transit(Packet::Ack);
+    /// Datagrams from many light sources to one destination: where there is a limit for it.
+    DosDestinationLimit = "dos_destination_limit", Way::Transit(Packet::Light);
+    /// Pings from spoofed sources: where there is a limit for all of them.
+    DosBudget = "dos_budget", Way::Transit(Packet::Echo);
     /// Random datagrams to the WireGuard port that fit no message.
     DosMessage = "dos_message", Way::Handshake(Knock::Noise);
     /// Initiations of random octets, made without the server's key.
@@ -166,6 +194,16 @@ attacks! {
     Fragments = "fragments", Way::Mix(Mix::Fragments);
     /// Every fault of IPv4, IPv6 and UDP headers in turn, of those that the scene allows.
     MalformedHeaders = "malformed_headers", Way::Mix(Mix::Malformed);
+    /// TCP segments with ACK from spoofed sources, to a tenant.
+    AckFlood = "ack_flood", Way::Transit(Packet::Ack);
+    /// TCP resets from spoofed sources, to a tenant or the server.
+    RstFlood = "rst_flood", Way::Transit(Packet::Rst);
+    /// Answers of well-known servers to SYNs that nobody sent, to a tenant or the server.
+    SynAckReflection = "syn_ack_reflection", Way::Transit(Packet::SynAck);
+    /// Datagrams of three sizes from spoofed sources to all addresses of a tenant, a little to each.
+    CarpetBombing = "carpet_bombing", Way::Transit(Packet::Spoofed);
+    /// Pings from spoofed sources, to a tenant or the server.
+    IcmpFlood = "icmp_flood", Way::Transit(Packet::Echo);
     /// GRE packets from sources that are no tunnel's far end.
     GreWrongSource = "gre_wrong_source", Way::Flood(Flood::Gre);
 }
@@ -211,6 +249,7 @@ enum Way {
     Forged(Forgery),
     Sealed(Trick),
     Flood(Flood),
+    Transit(Packet),
     Mix(Mix),
 }
 
@@ -279,6 +318,7 @@ impl Attack {
             | Way::Handshake(_)
             | Way::Forged(_)
             | Way::Flood(_)
+            | Way::Transit(_)
             | Way::Mix(Mix::Initiations | Mix::Fragments | Mix::Malformed) => Knowledge::Common,
         }
     }
@@ -288,6 +328,7 @@ impl Attack {
         match self.way() {
             Way::Outer(_)
             | Way::Flood(_)
+            | Way::Transit(_)
             | Way::Forged(_)
             | Way::Mix(Mix::Captured | Mix::Fragments | Mix::Malformed)
             | Way::Handshake(Knock::Noise | Knock::Mac1 | Knock::Again | Knock::Unexpected) => {
@@ -315,6 +356,7 @@ impl Attack {
             | Way::Forged(_)
             | Way::Sealed(_)
             | Way::Flood(_)
+            | Way::Transit(_)
             | Way::Mix(_) => 0,
         }
     }

@@ -12,6 +12,7 @@ pub use streams::{Hop, Pace, Replay, Streams, Synth};
 
 use std::fmt;
 use std::io::Read as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,6 +66,15 @@ const FILE_LEN_MAX: u64 = 1 << 24;
 /// What stands for the path in errors when there is no file.
 const NO_FILE: &str = "the command line";
 
+/// A prefix of each family, its first address and its length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tenants {
+    /// Of IPv4.
+    pub v4: Option<(Ipv4Addr, u8)>,
+    /// Of IPv6.
+    pub v6: Option<(Ipv6Addr, u8)>,
+}
+
 /// A checked profile.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -76,6 +86,8 @@ pub struct Profile {
     pub plan: Plan,
     /// The attacks.
     pub attacks: Vec<Assault>,
+    /// Prefixes behind the server that attacks aim at, one of each family at most.
+    pub tenants: Tenants,
     /// What the client knows that turns hostile when an attack needs it.
     pub hostile: Hostile,
     /// The times.

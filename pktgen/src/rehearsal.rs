@@ -172,6 +172,7 @@ impl Rehearsal<'_> {
         let link = attack::Link { server: THEIRS, station: OURS, vlan: plan.vlan };
         let mut scene = Scene::before(link, plan.server_public, &plan.servers, plan.seed);
         scene.captured.clone_from(&self.captured);
+        (scene.tenant_v4, scene.tenant_v6) = (self.profile.tenants.v4, self.profile.tenants.v6);
         scene
     }
 }

@@ -57,7 +57,7 @@ fn distinct(routes: Vec<RouteTo>, path: &Path) -> Result<Vec<RouteTo>, Refused> 
 fn line_of(route: &RouteTo) -> u32 {
     match route.origin {
         Origin::Declared(place) => place.line,
-        Origin::Cli | Origin::Uapi | Origin::Registration => 0,
+        Origin::Cli | Origin::Uapi | Origin::Registration | Origin::Detection => 0,
     }
 }
 

@@ -25,6 +25,10 @@ enum Source {
     Peers(Book, Option<PublicKey>),
     NextHops(Book),
     Routes(Book, Option<IpNet>),
+    Tenants(Book, u32),
+    Rules(Book, u32),
+    /// The list with the greater id, from this item on.
+    Listed(Book, u32, usize),
     Fleet(Book),
     Delta(Arc<Difference>, usize),
     End,
@@ -102,9 +106,42 @@ impl Source {
                     .collect();
                 match items.last() {
                     Some(Item::Route { prefix, .. }) => *last = Some(*prefix),
-                    _ => *self = Self::Fleet(std::mem::take(book)),
+                    _ => *self = Self::Tenants(std::mem::take(book), 0),
                 }
                 items
+            }
+            Self::Tenants(book, last) => {
+                let tenants: Vec<_> = book.tenants_after(*last).take(PART_LEN).cloned().collect();
+                match tenants.last() {
+                    Some(tenant) => *last = tenant.id,
+                    None => *self = Self::Rules(std::mem::take(book), 0),
+                }
+                tenants.iter().map(|tenant| Item::Tenant(Box::new(tenant.message()))).collect()
+            }
+            Self::Rules(book, last) => {
+                let rules: Vec<_> = book.rules_after(*last).take(PART_LEN).cloned().collect();
+                let messages = rules.iter().filter_map(|rule| rule.message(book));
+                let items = messages.map(|rule| Item::Rule(Box::new(rule))).collect();
+                match rules.last() {
+                    Some(rule) => *last = rule.id,
+                    None => *self = Self::Listed(std::mem::take(book), 0, 0),
+                }
+                items
+            }
+            Self::Listed(book, last, number) => {
+                let list = book.rules_after(*last).find(|rule| rule.prefixes().is_some()).cloned();
+                let Some(list) = list else {
+                    *self = Self::Fleet(std::mem::take(book));
+                    return Vec::new();
+                };
+                let run = list.prefixes().and_then(|prefixes| prefixes.item(*number));
+                match run {
+                    Some(_) => *number += 1,
+                    None => (*last, *number) = (list.id, 0),
+                }
+                run.map(|run| Item::Listed { rule: list.id, prefixes: run.to_vec() })
+                    .into_iter()
+                    .collect()
             }
             Self::Fleet(book) => {
                 let fleet = book.fleet().map(|fleet| Item::Fleet(Box::new(fleet.message())));

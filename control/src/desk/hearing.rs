@@ -45,8 +45,11 @@ impl Owner {
                 }
                 Event::PeerState { .. } => self.surveys.moved(now),
                 Event::Surveyed { id } => self.surveys.surveyed(id),
-                // No rules are told, and nothing is done about what is heavy.
-                Event::RuleCount { .. } | Event::Heavy { .. } | Event::Swept { .. } => {}
+                Event::RuleCount { .. } | Event::Heavy { .. } | Event::Swept { .. } => {
+                    if self.shared.heard.hear(&event, || self.shared.book()) {
+                        drop(self.shared.notices.send(Notice::Swept));
+                    }
+                }
                 // The link leaves on it.
                 Event::Desynchronised => {}
             }

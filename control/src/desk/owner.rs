@@ -268,6 +268,7 @@ impl Owner {
     }
 
     fn attached(&mut self, now: Instant) {
+        self.shared.heard.forget();
         self.in_step = false;
         self.trouble = None;
         // Another dataplane may take what the one before it refused.

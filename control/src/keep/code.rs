@@ -1,6 +1,7 @@
-//! How peers, next hops, routes and the fleet stand in the file: octets in a fixed order, each value with a version before it.
+//! How peers, next hops, routes, the fleet, rules and tenants stand in the file: octets in a fixed order, each value with a version before it.
 
 mod fleet;
+mod rules;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,6 +14,10 @@ use wireguard::secret::Secret;
 use crate::model::{Hop, HopNamed, NextHop, Origin, Peer, Place, PublicKey, Route, RouteTo};
 
 pub(super) use fleet::{read_fleet, write_fleet};
+pub(super) use rules::{
+    read_detect, read_prefixes, read_rule, read_tenant, write_detect, write_prefixes, write_rule,
+    write_tenant,
+};
 
 const VERSION: u8 = 1;
 
@@ -162,6 +167,7 @@ fn write_origin(origin: Origin, to: &mut Vec<u8>) {
         Origin::Cli => to.push(1),
         Origin::Uapi => to.push(2),
         Origin::Registration => to.push(3),
+        Origin::Detection => to.push(4),
     }
 }
 
@@ -220,6 +226,7 @@ impl<'a> Reading<'a> {
             1 => Origin::Cli,
             2 => Origin::Uapi,
             3 => Origin::Registration,
+            4 => Origin::Detection,
             _ => return None,
         })
     }

@@ -3,6 +3,8 @@
 mod fleet;
 mod next_hops;
 mod peers;
+mod rules;
+mod tenants;
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -129,7 +131,9 @@ impl Applying<'_> {
                     self.remove_route(*prefix, old);
                 }
             }
-            // Next hops hold nothing that somebody else may want, and routes need them meanwhile.
+            Change::PutTenant(tenant) => self.free_tenant(&tenant.name)?,
+            Change::RemoveTenant(name) => self.free_tenant(name)?,
+            // Next hops hold nothing that somebody else may want, and routes need them meanwhile; so rules and tenants.
             Change::RemoveNextHop(_)
             | Change::PutNextHop(_)
             | Change::AddPeer(_)
@@ -137,6 +141,12 @@ impl Applying<'_> {
             | Change::AddNextHop(_)
             | Change::PutFleet(_)
             | Change::RemoveFleet
+            | Change::AddRule(_)
+            | Change::PutRule(_)
+            | Change::RemoveRule(_)
+            | Change::ExpireRule { .. }
+            | Change::ListPrefixes { .. }
+            | Change::PutDetect(_)
             | Change::Record { .. } => {}
         }
         Ok(())
@@ -169,6 +179,20 @@ impl Applying<'_> {
             Change::RemoveNextHop(name) => self.remove_next_hop(name),
             Change::PutFleet(fleet) => self.put_fleet(fleet),
             Change::RemoveFleet => self.remove_fleet(),
+            Change::AddRule(rule) => self.add_rule(rule, false),
+            Change::PutRule(rule) => self.add_rule(rule, true),
+            Change::RemoveRule(name) => self.remove_rule(name),
+            Change::ExpireRule { id, now } => {
+                self.expire_rule(*id, *now);
+                Ok(())
+            }
+            Change::ListPrefixes { list, add, remove } => self.list_prefixes(list, add, remove),
+            Change::PutTenant(tenant) => self.put_tenant(tenant),
+            Change::RemoveTenant(name) => self.remove_tenant(name),
+            Change::PutDetect(detect) => {
+                self.put_detect(*detect);
+                Ok(())
+            }
             Change::Record { .. } => Ok(()),
         }
     }
@@ -201,6 +225,7 @@ impl Applying<'_> {
                 return Err(Refused::new(Cause::Conflict, what).at("next_hop"));
             }
         }
+        self.check_rules()?;
         self.check_room()
     }
 
@@ -220,7 +245,7 @@ impl Applying<'_> {
         let messages = self.book.messages;
         if messages > ITEMS_MAX as u64 {
             return full(format!(
-                "peers and routes take {messages} messages, and the dataplane takes {ITEMS_MAX}; \
+                "peers, routes and rules take {messages} messages, and the dataplane takes {ITEMS_MAX}; \
                  remove some"
             ));
         }

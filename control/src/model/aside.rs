@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::apply::messages_of;
 use super::difference::is_same_fleet;
-use super::{Book, Hop, NextHop, Thing, Touched};
+use super::dos::Reach;
+use super::{Book, Hop, NextHop, Rule, Thing, Touched};
 
 /// The things that are left out, each with the dataplane's reason. What leads to them is left out with them.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +66,8 @@ impl Aside {
                 Thing::Fleet => {
                     told.messages -= told.fleet.take().map_or(0, |fleet| fleet.messages());
                 }
+                Thing::Rule(id) => told.leave_rule(*id),
+                Thing::Tenant(id) => told.leave_tenant(*id),
                 Thing::NextHop(_) => {}
             }
         }
@@ -111,6 +114,17 @@ impl Aside {
                 again(Thing::Route(*prefix), false);
             }
         }
+        for id in touched.rules() {
+            let is_same = from.rules.get(id) == to.rules.get(id);
+            if !is_same {
+                again(Thing::Rule(*id), false);
+            }
+        }
+        for id in touched.tenants() {
+            if from.tenants.get(id) != to.tenants.get(id) {
+                again(Thing::Tenant(*id), to.tenants.contains(id));
+            }
+        }
         // Nothing leads to the fleet.
         if touched.fleet() && !is_same_fleet(from, to) {
             again(Thing::Fleet, false);
@@ -125,5 +139,25 @@ impl Aside {
         };
         all |= touched.next_hops().any(moved);
         (aside, all)
+    }
+}
+
+impl Book {
+    fn leave_rule(&mut self, id: u32) {
+        if let Some(rule) = self.rules.remove(&id) {
+            self.messages -= rule.messages();
+        }
+    }
+
+    /// Leaves a tenant out, and the rules that reach it.
+    fn leave_tenant(&mut self, id: u32) {
+        let Some(tenant) = self.tenants.remove(&id) else { return };
+        self.messages -= tenant.messages();
+        self.tenant_names.remove(&*tenant.name);
+        let reaching = |rule: &Rule| matches!(&rule.reach, Reach::Tenant(to) if *to == tenant.name);
+        let rules = self.rules.iter().filter(|(_, rule)| reaching(rule));
+        for id in rules.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.leave_rule(id);
+        }
     }
 }

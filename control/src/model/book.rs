@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::tree::Tree;
-use super::{Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route};
+use super::{Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant};
 
 /// The id of the next hop `reject`, which is always there.
 pub const REJECT: u32 = 0;
@@ -34,6 +34,18 @@ pub struct Book {
     /// Which next hops lead to a peer.
     pub(super) hops_to: Tree<(PublicKey, u32), ()>,
     pub(super) fleet: Option<Arc<Fleet>>,
+    pub(super) rules: Tree<u32, Arc<Rule>>,
+    pub(super) rule_names: Tree<Arc<str>, u32>,
+    /// When rules expire, the next first.
+    pub(super) expiries: Tree<(u64, u32), ()>,
+    /// Prefixes on all lists together.
+    pub(super) listed: usize,
+    pub(super) tenants: Tree<u32, Arc<Tenant>>,
+    pub(super) tenant_names: Tree<Arc<str>, u32>,
+    pub(super) tenant_prefixes: Tree<IpNet, u32>,
+    pub(super) detect: Option<Detect>,
+    pub(super) rule_id_last: u32,
+    pub(super) tenant_id_last: u32,
     pub(super) declared: Counts,
     /// Messages of a snapshot.
     pub(super) messages: u64,
@@ -50,6 +62,10 @@ pub struct Counts {
     pub routes: usize,
     /// Next hops, with `local` and `reject`.
     pub next_hops: usize,
+    /// Rules.
+    pub rules: usize,
+    /// Tenants.
+    pub tenants: usize,
 }
 
 impl Default for Book {
@@ -66,6 +82,16 @@ impl Default for Book {
             uses: Tree::default(),
             hops_to: Tree::default(),
             fleet: None,
+            rules: Tree::default(),
+            rule_names: Tree::default(),
+            expiries: Tree::default(),
+            listed: 0,
+            tenants: Tree::default(),
+            tenant_names: Tree::default(),
+            tenant_prefixes: Tree::default(),
+            detect: None,
+            rule_id_last: 0,
+            tenant_id_last: 0,
             declared: Counts::default(),
             messages: 0,
             files: Arc::default(),
@@ -84,7 +110,13 @@ impl Default for Book {
 impl Book {
     /// How much there is.
     pub fn counts(&self) -> Counts {
-        Counts { peers: self.peers.len(), routes: self.routes.len(), next_hops: self.hops.len() }
+        Counts {
+            peers: self.peers.len(),
+            routes: self.routes.len(),
+            next_hops: self.hops.len(),
+            rules: self.rules.len(),
+            tenants: self.tenants.len(),
+        }
     }
 
     /// How much of it sources declare.
@@ -166,6 +198,62 @@ impl Book {
         self.fleet.as_ref()
     }
 
+    /// A rule by its id.
+    pub fn rule(&self, id: u32) -> Option<&Arc<Rule>> {
+        self.rules.get(&id)
+    }
+
+    /// A rule by its name.
+    pub fn rule_named(&self, name: &str) -> Option<&Arc<Rule>> {
+        self.rules.get(self.rule_names.get(name)?)
+    }
+
+    /// Rules in the order of their ids, from the first behind `after` on.
+    pub fn rules_after(&self, after: u32) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.after(&after).map(|(_, rule)| rule)
+    }
+
+    /// Rules whose time is over, in seconds of Unix time, the earliest first.
+    pub fn expired(&self, now: u64) -> impl Iterator<Item = &Arc<Rule>> {
+        let expired = self.expiries.iter().take_while(move |((at, _), ())| *at <= now);
+        expired.filter_map(|((_, id), ())| self.rules.get(id))
+    }
+
+    /// Prefixes on all lists together.
+    pub fn listed(&self) -> usize {
+        self.listed
+    }
+
+    /// A tenant by its id.
+    pub fn tenant(&self, id: u32) -> Option<&Arc<Tenant>> {
+        self.tenants.get(&id)
+    }
+
+    /// A tenant by its name.
+    pub fn tenant_named(&self, name: &str) -> Option<&Arc<Tenant>> {
+        self.tenants.get(self.tenant_names.get(name)?)
+    }
+
+    /// Tenants in the order of their ids, from the first behind `after` on.
+    pub fn tenants_after(&self, after: u32) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.tenants.after(&after).map(|(_, tenant)| tenant)
+    }
+
+    /// When detection makes rules; none when it makes none.
+    pub fn detect(&self) -> Option<&Detect> {
+        self.detect.as_ref()
+    }
+
+    /// The last id that a rule was given. None is given again.
+    pub(crate) fn rule_id_last(&self) -> u32 {
+        self.rule_id_last
+    }
+
+    /// Gives no rule this id or a smaller one any more.
+    pub(crate) fn skip_rule_ids(&mut self, last: u32) {
+        self.rule_id_last = self.rule_id_last.max(last);
+    }
+
     /// How many routes name a next hop.
     pub fn uses(&self, id: u32) -> u32 {
         self.uses.get(&id).copied().unwrap_or(0)
@@ -196,6 +284,27 @@ impl Book {
             Origin::Cli => "made with `millrace`".to_owned(),
             Origin::Uapi => "made with `wg`".to_owned(),
             Origin::Registration => "registered".to_owned(),
+            Origin::Detection => "made by detection".to_owned(),
+        }
+    }
+
+    /// An id for a new rule: the dataplane may still count under those of rules that are gone.
+    pub(super) fn next_rule_id(&mut self) -> u32 {
+        loop {
+            self.rule_id_last = self.rule_id_last.checked_add(1).unwrap_or(1);
+            if !self.rules.contains(&self.rule_id_last) {
+                return self.rule_id_last;
+            }
+        }
+    }
+
+    /// An id for a new tenant.
+    pub(super) fn next_tenant_id(&mut self) -> u32 {
+        loop {
+            self.tenant_id_last = self.tenant_id_last.checked_add(1).unwrap_or(1);
+            if !self.tenants.contains(&self.tenant_id_last) {
+                return self.tenant_id_last;
+            }
         }
     }
 

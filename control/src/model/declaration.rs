@@ -5,7 +5,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::{
-    Book, Cause, Change, Fleet, HopNamed, Limits, Origin, Peer, Place, Refused, RouteTo, Touched,
+    Book, Cause, Change, Detect, Fleet, HopNamed, Limits, Origin, Peer, Place, Refused, RouteTo,
+    Rule, Tenant, Touched,
 };
 
 /// All that a source declares. Origins are [`Origin::Declared`], their files numbers into `files`.
@@ -21,6 +22,12 @@ pub struct Declaration {
     pub routes: Vec<RouteTo>,
     /// The fleet.
     pub fleet: Option<Fleet>,
+    /// Rules.
+    pub rules: Vec<Rule>,
+    /// Tenants.
+    pub tenants: Vec<Tenant>,
+    /// When detection makes rules.
+    pub detect: Option<Detect>,
 }
 
 impl Book {
@@ -86,6 +93,10 @@ impl Declaration {
         let new = self.routes.into_iter().filter(|route| !leads_there(book, route));
         changes.extend(new.map(Change::PutRoute));
         changes.extend(hops_gone.into_iter().map(Change::RemoveNextHop));
+        changes_of_rules(book, self.rules, self.tenants, &mut changes)?;
+        if book.detect != self.detect {
+            changes.push(Change::PutDetect(self.detect));
+        }
         match self.fleet {
             Some(fleet) => changes.push(Change::PutFleet(Arc::new(fleet))),
             None => changes.extend(book.fleet.is_some().then_some(Change::RemoveFleet)),
@@ -117,8 +128,61 @@ impl Declaration {
         self.next_hops.iter_mut().for_each(|hop| renumber(&mut hop.origin));
         self.routes.iter_mut().for_each(|route| renumber(&mut route.origin));
         self.fleet.iter_mut().for_each(|fleet| renumber(&mut fleet.origin));
+        self.rules.iter_mut().for_each(|rule| renumber(&mut rule.origin));
+        self.tenants.iter_mut().for_each(|tenant| renumber(&mut tenant.origin));
+        self.detect.iter_mut().for_each(|detect| renumber(&mut detect.origin));
         Ok(())
     }
+}
+
+/// The changes that make rules and tenants those of the declared layer.
+fn changes_of_rules(
+    book: &Book,
+    rules: Vec<Rule>,
+    tenants: Vec<Tenant>,
+    changes: &mut Vec<Change>,
+) -> Result<(), Refused> {
+    let named = distinct(
+        book,
+        &rules,
+        |rule| (&*rule.name, rule.origin),
+        |rule| format!("name: rule {}", rule.name),
+    )?;
+    let owners = distinct(
+        book,
+        &tenants,
+        |tenant| (&*tenant.name, tenant.origin),
+        |tenant| format!("name: tenant {}", tenant.name),
+    )?;
+    let gone = book
+        .rules
+        .iter()
+        .filter(|(_, rule)| rule.origin.is_declared() && !named.contains_key(&*rule.name));
+    changes.extend(gone.map(|(_, rule)| Change::RemoveRule(Arc::clone(&rule.name))));
+    let gone = book
+        .tenants
+        .iter()
+        .filter(|(_, tenant)| tenant.origin.is_declared() && !owners.contains_key(&*tenant.name));
+    changes.extend(gone.map(|(_, tenant)| Change::RemoveTenant(Arc::clone(&tenant.name))));
+    drop((named, owners));
+    let is_same = |tenant: &Tenant| {
+        let old = book.tenant_named(&tenant.name);
+        old.is_some_and(|old| old.origin == tenant.origin && old.says_the_same(tenant))
+    };
+    let new = tenants.into_iter().filter(|tenant| !is_same(tenant));
+    changes.extend(new.map(Change::PutTenant));
+    let is_same = |rule: &Rule| {
+        let old = book.rule_named(&rule.name);
+        old.is_some_and(|old| {
+            let prefixes = match (old.prefixes(), rule.prefixes()) {
+                (Some(old), Some(new)) => old.are(new),
+                (old, new) => old.is_none() && new.is_none(),
+            };
+            prefixes && old.origin == rule.origin && old.says_the_same(rule)
+        })
+    };
+    changes.extend(rules.into_iter().filter(|rule| !is_same(rule)).map(Change::PutRule));
+    Ok(())
 }
 
 fn is_there(book: &Book, peer: &Peer) -> bool {

@@ -1,5 +1,7 @@
 //! What lies between two books, and the items that bring the dataplane from one to the other.
 
+mod rules;
+
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -8,8 +10,10 @@ use std::time::Duration;
 use wireguard::secret::Secret;
 
 use super::apply::messages_of;
+use super::dos;
 use super::tree::Tree;
-use super::{Book, Fleet, NextHop, Peer, PublicKey, Route};
+use super::{Book, Fleet, NextHop, Peer, PublicKey, Route, Tenant};
+pub use rules::Listing;
 
 /// What changes may have changed.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +22,11 @@ pub struct Touched {
     routes: Vec<IpNet>,
     next_hops: Vec<u32>,
     fleet: bool,
+    rules: Vec<u32>,
+    /// Rules whose prefixes are others.
+    lists: Vec<u32>,
+    tenants: Vec<u32>,
+    detection: bool,
 }
 
 impl Touched {
@@ -29,6 +38,12 @@ impl Touched {
         self.routes.dedup();
         self.next_hops.sort_unstable();
         self.next_hops.dedup();
+        self.rules.sort_unstable();
+        self.rules.dedup();
+        self.lists.sort_unstable();
+        self.lists.dedup();
+        self.tenants.sort_unstable();
+        self.tenants.dedup();
     }
 
     /// Adds what other changes have touched; [`Touched::tidy`] is to follow.
@@ -37,6 +52,10 @@ impl Touched {
         self.routes.extend(other.routes);
         self.next_hops.extend(other.next_hops);
         self.fleet |= other.fleet;
+        self.rules.extend(other.rules);
+        self.lists.extend(other.lists);
+        self.tenants.extend(other.tenants);
+        self.detection |= other.detection;
     }
 
     /// The peers' keys.
@@ -57,6 +76,42 @@ impl Touched {
     /// Whether the fleet is among it.
     pub fn fleet(&self) -> bool {
         self.fleet
+    }
+
+    /// The rules' ids.
+    pub fn rules(&self) -> impl Iterator<Item = &u32> {
+        self.rules.iter()
+    }
+
+    /// The ids of lists with other prefixes.
+    pub fn lists(&self) -> impl Iterator<Item = &u32> {
+        self.lists.iter()
+    }
+
+    /// The tenants' ids.
+    pub fn tenants(&self) -> impl Iterator<Item = &u32> {
+        self.tenants.iter()
+    }
+
+    /// Whether it is among it when detection makes rules.
+    pub fn detection(&self) -> bool {
+        self.detection
+    }
+
+    pub(super) fn the_detection(&mut self) {
+        self.detection = true;
+    }
+
+    pub(super) fn rule(&mut self, id: u32) {
+        self.rules.push(id);
+    }
+
+    pub(super) fn list(&mut self, id: u32) {
+        self.lists.push(id);
+    }
+
+    pub(super) fn tenant(&mut self, id: u32) {
+        self.tenants.push(id);
     }
 
     pub(super) fn the_fleet(&mut self) {
@@ -92,6 +147,18 @@ pub struct Difference {
     pub routes: Vec<(IpNet, Route)>,
     /// Next hops that go.
     pub next_hops_removed: Vec<u32>,
+    /// Rules that go.
+    pub rules_removed: Vec<u32>,
+    /// Tenants that go.
+    pub tenants_removed: Vec<u32>,
+    /// Tenants that come or change.
+    pub tenants: Vec<Arc<Tenant>>,
+    /// Rules that come or change.
+    pub rules: Vec<message::Rule>,
+    /// Prefixes that go out of lists.
+    pub unlisted: Vec<Listing>,
+    /// Prefixes that come into lists.
+    pub listed: Vec<Listing>,
     /// Whether the fleet goes.
     pub fleet_removed: bool,
     /// The fleet, if it comes or changes.
@@ -111,6 +178,12 @@ impl Difference {
         for id in &touched.next_hops {
             difference.add_next_hop(*id, from.hops.get(id), to.hops.get(id));
         }
+        for id in &touched.tenants {
+            difference.add_tenant(*id, from.tenants.get(id), to.tenants.get(id));
+        }
+        for id in &touched.rules {
+            difference.add_rule(*id, (from, to));
+        }
         if touched.fleet {
             difference.add_fleet(from, to);
         }
@@ -123,6 +196,8 @@ impl Difference {
         merge(&from.peers, &to.peers, |key, old, new| difference.add_peer(*key, old, new));
         merge(&from.routes, &to.routes, |prefix, old, new| difference.add_route(*prefix, old, new));
         merge(&from.hops, &to.hops, |id, old, new| difference.add_next_hop(*id, old, new));
+        merge(&from.tenants, &to.tenants, |id, old, new| difference.add_tenant(*id, old, new));
+        merge(&from.rules, &to.rules, |id, _, _| difference.add_rule(*id, (from, to)));
         difference.add_fleet(from, to);
         difference
     }
@@ -132,7 +207,7 @@ impl Difference {
         self.len() == 0
     }
 
-    /// How many things differ.
+    /// How many items it takes.
     pub fn len(&self) -> usize {
         self.routes_removed.len()
             + self.peers_removed.len()
@@ -140,6 +215,12 @@ impl Difference {
             + self.next_hops.len()
             + self.routes.len()
             + self.next_hops_removed.len()
+            + self.rules_removed.len()
+            + self.tenants_removed.len()
+            + self.tenants.len()
+            + self.rules.len()
+            + rules::items(&self.unlisted)
+            + rules::items(&self.listed)
             + usize::from(self.fleet_removed)
             + usize::from(self.fleet.is_some())
     }
@@ -148,8 +229,18 @@ impl Difference {
     pub fn messages(&self) -> u64 {
         let peers: u64 = self.peers.iter().map(|peer| messages_of(&peer.allowed_ips)).sum();
         let fleet = self.fleet.as_ref().map_or(0, |fleet| fleet.messages());
-        let alone = self.len() - self.peers.len() - usize::from(self.fleet.is_some());
-        peers + fleet + alone as u64
+        let tenants: u64 = self.tenants.iter().map(|tenant| tenant.messages()).sum();
+        let rules: u64 = self.rules.iter().map(dos::messages_of).sum();
+        let listed = rules::messages(&self.unlisted) + rules::messages(&self.listed);
+        let alone = self.routes_removed.len()
+            + self.peers_removed.len()
+            + self.next_hops.len()
+            + self.routes.len()
+            + self.next_hops_removed.len()
+            + self.rules_removed.len()
+            + self.tenants_removed.len()
+            + usize::from(self.fleet_removed);
+        peers + fleet + tenants + rules + listed + alone as u64
     }
 
     /// As items of a transaction.
@@ -166,6 +257,12 @@ impl Difference {
             next_hops,
             routes,
             next_hops_removed,
+            rules_removed,
+            tenants_removed,
+            tenants,
+            rules,
+            unlisted,
+            listed,
             fleet_removed,
             fleet,
         } = self;
@@ -194,6 +291,26 @@ impl Difference {
         }
         if let Some(place) = within(next_hops_removed.len()) {
             return next_hops_removed.get(place).copied().map(Item::NextHopRemove);
+        }
+        if let Some(place) = within(rules_removed.len()) {
+            return rules_removed.get(place).copied().map(Item::RuleRemove);
+        }
+        if let Some(place) = within(tenants_removed.len()) {
+            return tenants_removed.get(place).copied().map(Item::TenantRemove);
+        }
+        if let Some(place) = within(tenants.len()) {
+            return tenants.get(place).map(|tenant| Item::Tenant(Box::new(tenant.message())));
+        }
+        if let Some(place) = within(rules.len()) {
+            return rules.get(place).map(|rule| Item::Rule(Box::new(rule.clone())));
+        }
+        if let Some(place) = within(rules::items(unlisted)) {
+            let (rule, prefixes) = rules::item(unlisted, place)?;
+            return Some(Item::Unlisted { rule, prefixes });
+        }
+        if let Some(place) = within(rules::items(listed)) {
+            let (rule, prefixes) = rules::item(listed, place)?;
+            return Some(Item::Listed { rule, prefixes });
         }
         if within(usize::from(*fleet_removed)).is_some() {
             return Some(Item::FleetRemove);

@@ -3,9 +3,10 @@
 use ipnet::IpNet;
 
 use super::apply::messages_of;
-use super::{Book, Change, Difference, PublicKey, key};
+use super::dos::Prefixes;
+use super::{Book, Change, Difference, PublicKey, dos, key};
 
-/// The fleet, a peer, a next hop or a route.
+/// The fleet, a peer, a next hop, a route, a tenant or a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Thing {
     /// There is at most one. It is the first: when several are left out, the fleet is what an operator must hear of.
@@ -16,6 +17,10 @@ pub enum Thing {
     NextHop(u32),
     /// By its prefix.
     Route(IpNet),
+    /// By its id.
+    Tenant(u32),
+    /// By its id, with the prefixes of a list.
+    Rule(u32),
 }
 
 /// The thing to which a message belongs, counted from 0 over the messages that each thing takes.
@@ -38,7 +43,18 @@ impl Book {
         let hops = self.hops.iter().map(|(id, _)| (Thing::NextHop(*id), 1));
         let routes = self.routes.iter().map(|(prefix, _)| (Thing::Route(*prefix), 1));
         let fleet = self.fleet.iter().map(|fleet| (Thing::Fleet, fleet.messages()));
-        among(message, peers.chain(hops).chain(routes).chain(fleet))
+        let tenants =
+            self.tenants.iter().map(|(id, tenant)| (Thing::Tenant(*id), tenant.messages()));
+        // All rules come before the prefixes of any list.
+        let rules = self.rules.iter().map(|(id, rule)| {
+            let prefixes = rule.prefixes().map_or(0, Prefixes::messages);
+            (Thing::Rule(*id), rule.messages() - prefixes)
+        });
+        let listed = self.rules.iter().filter_map(|(id, rule)| {
+            Some((Thing::Rule(*id), rule.prefixes()?.messages()))
+        });
+        let things = peers.chain(hops).chain(routes).chain(tenants).chain(rules).chain(listed);
+        among(message, things.chain(fleet))
     }
 
     /// What to call a thing in messages, also when it is there no more.
@@ -54,6 +70,14 @@ impl Book {
             },
             Thing::Route(prefix) => format!("route {prefix}"),
             Thing::Fleet => "the fleet".to_owned(),
+            Thing::Tenant(id) => match self.tenants.get(id) {
+                Some(tenant) => format!("tenant {}", tenant.name),
+                None => format!("tenant {id}"),
+            },
+            Thing::Rule(id) => match self.rules.get(id) {
+                Some(rule) => format!("rule {}", rule.name),
+                None => format!("rule {id}"),
+            },
         }
     }
 
@@ -64,6 +88,8 @@ impl Book {
             Thing::NextHop(id) => self.hops.get(id)?.origin,
             Thing::Route(prefix) => self.routes.get(prefix)?.origin,
             Thing::Fleet => self.fleet.as_ref()?.origin,
+            Thing::Tenant(id) => self.tenants.get(id)?.origin,
+            Thing::Rule(id) => self.rules.get(id)?.origin,
         };
         origin.is_declared().then(|| self.place(origin))
     }
@@ -85,7 +111,21 @@ impl Difference {
         let fleet_removed = self.fleet_removed.then_some((Thing::Fleet, 1));
         let fleet = self.fleet.iter().map(|fleet| (Thing::Fleet, fleet.messages()));
         let fleet = fleet_removed.into_iter().chain(fleet);
-        among(message, things.chain(hops).chain(routes).chain(hops_removed).chain(fleet))
+        let things = things.chain(hops).chain(routes).chain(hops_removed);
+        among(message, things.chain(self.things_of_rules()).chain(fleet))
+    }
+
+    /// Those of rules and tenants, each with its messages.
+    fn things_of_rules(&self) -> impl Iterator<Item = (Thing, u64)> {
+        let rules_removed = self.rules_removed.iter().map(|id| (Thing::Rule(*id), 1));
+        let tenants_removed = self.tenants_removed.iter().map(|id| (Thing::Tenant(*id), 1));
+        let tenants =
+            self.tenants.iter().map(|tenant| (Thing::Tenant(tenant.id), tenant.messages()));
+        let rules = self.rules.iter().map(|rule| (Thing::Rule(rule.id), dos::messages_of(rule)));
+        let listed = self.unlisted.iter().chain(&self.listed);
+        let listed =
+            listed.map(|listing| (Thing::Rule(listing.rule), listing.prefixes.messages()));
+        rules_removed.chain(tenants_removed).chain(tenants).chain(rules).chain(listed)
     }
 }
 
@@ -93,6 +133,9 @@ impl Change {
     /// Whether it is about a thing that a book has.
     pub fn is_about(&self, thing: &Thing, book: &Book) -> bool {
         let named = |name: &str| book.next_hop_named(name).map(|hop| Thing::NextHop(hop.id));
+        let rule_named = |name: &str| book.rule_named(name).map(|rule| Thing::Rule(rule.id));
+        let tenant_named =
+            |name: &str| book.tenant_named(name).map(|tenant| Thing::Tenant(tenant.id));
         let about = match self {
             Self::AddPeer(peer) | Self::PutPeer(peer) => Some(Thing::Peer(peer.public_key)),
             Self::RemovePeer(key) => Some(Thing::Peer(*key)),
@@ -101,7 +144,13 @@ impl Change {
             Self::AddNextHop(hop) | Self::PutNextHop(hop) => named(&hop.name),
             Self::RemoveNextHop(name) => named(name),
             Self::PutFleet(_) | Self::RemoveFleet => Some(Thing::Fleet),
-            Self::Record { .. } => None,
+            Self::AddRule(rule) | Self::PutRule(rule) => rule_named(&rule.name),
+            Self::RemoveRule(name) => rule_named(name),
+            Self::ListPrefixes { list, .. } => rule_named(list),
+            Self::ExpireRule { id, .. } => Some(Thing::Rule(*id)),
+            Self::PutTenant(tenant) => tenant_named(&tenant.name),
+            Self::RemoveTenant(name) => tenant_named(name),
+            Self::PutDetect(_) | Self::Record { .. } => None,
         };
         about.as_ref() == Some(thing)
     }

@@ -1,6 +1,7 @@
 //! The source that is a directory: every `*.toml` in it, in the order of their names, and the bulk tables that these
 //! name.
 
+mod dos;
 mod fleet;
 mod section;
 mod table;
@@ -8,6 +9,8 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
+
+use ipnet::IpNet;
 
 use super::{Source, Wake, watch};
 use crate::model::{Cause, Declaration, Fleet, Refused, RouteTo};
@@ -90,6 +93,13 @@ pub(crate) fn routes_of(path: &Path) -> Result<Vec<RouteTo>, Refused> {
     let mut routes = Vec::new();
     table::read(&text_of(path)?, path, 0, &mut routes)?;
     Ok(routes)
+}
+
+/// The prefixes of a list, as they are said at run time.
+pub(crate) fn prefixes_of(path: &Path) -> Result<Vec<IpNet>, Refused> {
+    let mut prefixes = Vec::new();
+    dos::read_list(&text_of(path)?, path, &mut prefixes)?;
+    Ok(prefixes)
 }
 
 /// The text of a file.

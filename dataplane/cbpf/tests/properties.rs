@@ -197,8 +197,10 @@ fn by_many_ways(number: u32) -> Program {
     for len in 0..WAYS {
         program.push(instruction(0x15, 0, 2, len));
         program.push(instruction(0x00, 0, 0, len));
-        program.push(instruction(0x05, 0, 0, (WAYS - 1 - len) * 3));
+        program.push(instruction(0x05, 0, 0, (WAYS - 1 - len) * 3 + 1));
     }
+    // Longer packets leave with a number of their own, so that A is the length on no way.
+    program.push(instruction(0x00, 0, 0, 1_000));
     program.extend([instruction(0x15, 0, 1, number), RETURN, instruction(6, 0, 0, 0)]);
     Program::verify(&program).unwrap()
 }

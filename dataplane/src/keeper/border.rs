@@ -9,6 +9,7 @@ use shm::transaction::{Reader, Reason, Received, Transaction};
 use wireguard::time::Instant;
 
 use super::Keeper;
+use super::detection::Detection;
 use super::survey::Surveys;
 use super::tables::Refused;
 use crate::counters::Counters;
@@ -37,6 +38,7 @@ pub struct Border<M> {
     /// The number of the last one in force.
     applied: u64,
     surveys: Surveys,
+    detection: Detection,
     /// What control was told last of the fleet.
     fleet_told: Option<Event>,
     heartbeat_at: Instant,
@@ -78,6 +80,7 @@ impl<M: Memory + Clone> Border<M> {
             begun: None,
             applied: 0,
             surveys: Surveys::default(),
+            detection: Detection::new(workers),
             fleet_told: None,
             heartbeat_at: Instant::ZERO,
             counters_at: Instant::ZERO,
@@ -101,6 +104,7 @@ impl<M: Memory + Clone> Border<M> {
             done += usize::from(keeper.expire(now));
         }
         done += keeper.counts.tell(&mut self.events, now);
+        done += self.detection.turn(keeper, &mut self.events, now);
         done += self.surveys.turn(keeper, &mut self.events);
         self.tell_fleet(keeper, now);
         if now >= self.heartbeat_at {

@@ -7,6 +7,7 @@ use super::floods::Packets;
 use super::handshakes::{Handshake, Knock};
 use super::outer::{MALFORMED, Outer};
 use super::sealed::{Forged, Forgery, Sealed};
+use super::transit::Transit;
 use super::{Attack, Mix, Need, Scene, Way};
 
 /// An attack that cannot be made in a scene.
@@ -64,6 +65,7 @@ impl Builder {
             Some(Source::Forged(source)) => source.build(&mut self.dice, out),
             Some(Source::Sealed(source)) => source.build(&mut self.dice, out),
             Some(Source::Flood(source)) => source.build(&mut self.dice, out),
+            Some(Source::Transit(source)) => source.build(&mut self.dice, out),
             None => 0,
         }
     }
@@ -73,7 +75,11 @@ impl Builder {
     pub fn learn(&mut self, payload: &[u8]) -> bool {
         self.sources.iter_mut().any(|source| match source {
             Source::Handshake(source) => source.learn(payload),
-            Source::Outer(_) | Source::Forged(_) | Source::Sealed(_) | Source::Flood(_) => false,
+            Source::Outer(_)
+            | Source::Forged(_)
+            | Source::Sealed(_)
+            | Source::Flood(_)
+            | Source::Transit(_) => false,
         })
     }
 }
@@ -86,6 +92,7 @@ enum Source {
     Forged(Forged),
     Sealed(Box<Sealed>),
     Flood(Packets),
+    Transit(Transit),
 }
 
 fn sources(way: Way, scene: &Scene, dice: &mut Dice) -> Result<Vec<Source>, Need> {
@@ -97,6 +104,7 @@ fn sources(way: Way, scene: &Scene, dice: &mut Dice) -> Result<Vec<Source>, Need
         Way::Handshake(kind) => vec![knock(kind, dice)?],
         Way::Forged(forgery) => vec![Source::Forged(Forged::new(forgery, scene)?)],
         Way::Sealed(trick) => vec![Source::Sealed(Box::new(Sealed::new(trick, scene)?))],
+        Way::Transit(packet) => vec![Source::Transit(Transit::new(packet, scene)?)],
         Way::Flood(flood) => vec![Source::Flood(Packets::new(flood, scene)?)],
         Way::Mix(Mix::Initiations) => {
             vec![knock(Knock::Mac1Only, dice)?, knock(Knock::Stranger, dice)?]

@@ -4,26 +4,52 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::scene::Scene;
 
+/// A prefix of each family that addresses are drawn from: its first address, and the bits of its hosts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nets {
+    v4: Option<(u32, u32)>,
+    v6: Option<(u128, u128)>,
+}
+
+impl Nets {
+    pub(super) fn of(v4: Option<(Ipv4Addr, u8)>, v6: Option<(Ipv6Addr, u8)>) -> Self {
+        let v4 = v4.map(|(net, len)| {
+            let hosts = u32::MAX.checked_shr(len.into()).unwrap_or(0);
+            (net.to_bits() & !hosts, hosts)
+        });
+        let v6 = v6.map(|(net, len)| {
+            let hosts = u128::MAX.checked_shr(len.into()).unwrap_or(0);
+            (net.to_bits() & !hosts, hosts)
+        });
+        Self { v4, v6 }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.v4.is_none() && self.v6.is_none()
+    }
+
+    /// The first host; of a single address that one.
+    pub(super) fn first_v4(&self) -> Option<Ipv4Addr> {
+        self.v4.map(|(net, hosts)| Ipv4Addr::from_bits(net | 1 & hosts))
+    }
+
+    pub(super) fn first_v6(&self) -> Option<Ipv6Addr> {
+        self.v6.map(|(net, hosts)| Ipv6Addr::from_bits(net | 1 & hosts))
+    }
+}
+
 /// A seeded stream of numbers (`SplitMix64`: a Weyl sequence and a mixer), and the prefixes that spoofed
 /// sources are drawn from.
 #[derive(Debug)]
 pub(super) struct Dice {
     state: u64,
-    v4: (u32, u32),
-    v6: (u128, u128),
+    sources: Nets,
 }
 
 impl Dice {
     pub(super) fn new(scene: &Scene) -> Self {
-        let (net4, len4) = scene.spoofed_v4;
-        let (net6, len6) = scene.spoofed_v6;
-        let hosts4 = u32::MAX.checked_shr(len4.into()).unwrap_or(0);
-        let hosts6 = u128::MAX.checked_shr(len6.into()).unwrap_or(0);
-        Self {
-            state: scene.seed,
-            v4: (net4.to_bits() & !hosts4, hosts4),
-            v6: (net6.to_bits() & !hosts6, hosts6),
-        }
+        let sources = Nets::of(Some(scene.spoofed_v4), Some(scene.spoofed_v6));
+        Self { state: scene.seed, sources }
     }
 
     #[inline]
@@ -75,13 +101,27 @@ impl Dice {
 
     #[inline]
     pub(super) fn source_v4(&mut self) -> Ipv4Addr {
-        let (net, hosts) = self.v4;
+        let sources = self.sources;
+        self.v4(&sources)
+    }
+
+    /// An address of the IPv4 prefix; the unspecified one when there is none.
+    #[inline]
+    pub(super) fn v4(&mut self, nets: &Nets) -> Ipv4Addr {
+        let (net, hosts) = nets.v4.unwrap_or((0, 0));
         Ipv4Addr::from_bits(net | self.index() & hosts)
     }
 
     #[inline]
     pub(super) fn source_v6(&mut self) -> Ipv6Addr {
-        let (net, hosts) = self.v6;
+        let sources = self.sources;
+        self.v6(&sources)
+    }
+
+    /// The same of the IPv6 prefix.
+    #[inline]
+    pub(super) fn v6(&mut self, nets: &Nets) -> Ipv6Addr {
+        let (net, hosts) = nets.v6.unwrap_or((0, 0));
         let random = u128::from(self.next()) << 64 | u128::from(self.next());
         Ipv6Addr::from_bits(net | random & hosts)
     }

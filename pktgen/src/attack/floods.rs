@@ -31,7 +31,7 @@ const SIZES: [usize; 3] = [18, 512, 1_400];
 
 /// Services that answer with more than they were asked, from which port, how their answers begin, and how
 /// long they usually are.
-const REFLECTORS: [(u16, &[u8], usize); 10] = [
+pub(super) const REFLECTORS: [(u16, &[u8], usize); 10] = [
     (19, b" !\"#$%&'()*+,-./0123456789", 1_024),
     (53, &[0xaa, 0xaa, 0x81, 0x80, 0, 1, 0, 20], 1_200),
     (111, &[0xbb, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], 436),

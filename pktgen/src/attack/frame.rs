@@ -106,6 +106,8 @@ pub(super) enum Checked {
     Nothing,
     Udp,
     Tcp,
+    /// Of ICMPv6: that of IPv4 covers no address.
+    Icmp,
 }
 
 /// Where things are in a frame, octets from its start.
@@ -120,7 +122,12 @@ struct Outline {
 
 impl Outline {
     const fn checksum(&self) -> usize {
-        self.upper + if matches!(self.checked, Checked::Udp) { 6 } else { 16 }
+        let offset = match self.checked {
+            Checked::Icmp => 2,
+            Checked::Udp => 6,
+            Checked::Tcp | Checked::Nothing => 16,
+        };
+        self.upper + offset
     }
 }
 
@@ -162,6 +169,22 @@ impl Template {
         Self::packet(way, tcp::PROTOCOL, Checked::Tcp, &segment)
     }
 
+    /// A TCP segment without options, with so many octets of payload.
+    pub(super) fn tcp(way: Way, flags: tcp::Flags, len: usize) -> Result<Self, Need> {
+        let mut segment = vec![0; tcp::HEADER_LEN + len];
+        let fields = tcp::Fields {
+            source_port: 1024,
+            destination_port: 80,
+            sequence_number: 0,
+            acknowledgment_number: 1,
+            flags,
+            window: 64_240,
+        };
+        let pseudo = way.path.pseudo(tcp::PROTOCOL, segment.len());
+        tcp::emit(&mut segment, &fields, &[], pseudo).map_err(|_| Need::Short)?;
+        Self::packet(way, tcp::PROTOCOL, Checked::Tcp, &segment)
+    }
+
     /// Any IP packet; `upper` is all that follows its header.
     pub(super) fn packet(
         way: Way,
@@ -189,6 +212,14 @@ impl Template {
         octets.extend(message);
         let (len, checked) = (octets.len(), Checked::Nothing);
         Ok(Self { octets, outline: Outline { len, ip, upper: ip, is_v6: false, checked } })
+    }
+
+    /// Changes the frame itself.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Draft<'_>)) {
+        let Self { octets, outline } = self;
+        let mut draft = Draft { out: octets, outline: *outline, delta: Delta::NONE };
+        change(&mut draft);
+        draft.finish();
     }
 
     /// A copy at the start of `out`, to be changed; none when it does not fit.

@@ -34,6 +34,10 @@ pub struct Scene {
     pub target_v4: Option<Ipv4Addr>,
     /// The server's outer IPv6 address; the /64 around it is taken for its link.
     pub target_v6: Option<Ipv6Addr>,
+    /// A tenant's IPv4 prefix behind the server, and its length.
+    pub tenant_v4: Option<(Ipv4Addr, u8)>,
+    /// The same of IPv6.
+    pub tenant_v6: Option<(Ipv6Addr, u8)>,
     /// The server's UDP port.
     pub listen_port: u16,
     /// The server's public key, which every client of it knows.
@@ -66,6 +70,8 @@ impl Scene {
             link,
             target_v4: None,
             target_v6: None,
+            tenant_v4: None,
+            tenant_v6: None,
             listen_port,
             server_public,
             own_v4: Ipv4Addr::new(198, 18, 0, 1),
@@ -223,6 +229,8 @@ pub enum Need {
     TargetV4,
     /// `target_v6`.
     TargetV6,
+    /// `tenant_v4` or `tenant_v6`.
+    Tenant,
     /// Messages that fit a frame.
     Short,
     /// `captured.datagrams`.
@@ -264,6 +272,7 @@ impl Need {
             Self::Target
             | Self::TargetV4
             | Self::TargetV6
+            | Self::Tenant
             | Self::Short
             | Self::Fleet
             | Self::SpareIndices
@@ -281,6 +290,7 @@ impl fmt::Display for Need {
             Self::Target => "an address of the server",
             Self::TargetV4 => "the server's IPv4 address",
             Self::TargetV6 => "the server's IPv6 address",
+            Self::Tenant => "a tenant's prefix, as server.tenants",
             Self::Short => "messages that fit a frame of 1500 octets",
             Self::Datagrams => "captured data messages",
             Self::Initiation => "a captured initiation",

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::file::{Assault, Device as DeviceFile, File, Hostile as HostileFile, Run, Spacing};
 use super::streams::{Streams, Surroundings};
-use super::{Device, Error, Profile, Times};
+use super::{Device, Error, Profile, Tenants, Times};
 use crate::attack::Attack;
 use crate::client::{Hostile, Plan};
 use crate::link::Range;
@@ -72,6 +72,7 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
     let mut profile = Profile {
         path: path.to_owned(),
         hostile: source.hostile(&file),
+        tenants: source.tenants(&file.server.tenants)?,
         device: source.device(&file.device)?,
         plan,
         attacks: file.attack.iter().map(|a| source.assault(a)).collect::<Result<_, _>>()?,
@@ -86,6 +87,14 @@ pub(super) fn checked(text: &str, path: &Path, has_lines: bool) -> Result<Profil
     profile.enlist()?;
     profile.apart()?;
     Ok(profile)
+}
+
+/// An address with a length that its family has.
+fn prefix(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, len) = text.split_once('/')?;
+    let (address, len) = (address.parse::<IpAddr>().ok()?, len.parse().ok()?);
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    (len <= max).then_some((address, len))
 }
 
 /// The text with changes applied to it; comments are lost.
@@ -216,6 +225,24 @@ impl Source<'_> {
     }
 
     /// The endpoint for each row of addresses, in their order.
+    fn tenants(&self, texts: &Spanned<Vec<String>>) -> Result<Tenants, Error> {
+        let mut tenants = Tenants::default();
+        for text in texts.get_ref() {
+            let is_new = match prefix(text) {
+                Some((IpAddr::V4(first), len)) => tenants.v4.replace((first, len)).is_none(),
+                Some((IpAddr::V6(first), len)) => tenants.v6.replace((first, len)).is_none(),
+                None => false,
+            };
+            if !is_new {
+                let what = format!(
+                    "server.tenants names {text:?}: give one prefix of each family at most, as 203.0.113.0/24"
+                );
+                return Err(self.error(&texts.span(), what));
+            }
+        }
+        Ok(tenants)
+    }
+
     fn servers(&self, file: &File, outer: &[Range]) -> Result<Vec<std::net::SocketAddr>, Error> {
         let endpoints = &file.server.endpoints;
         let servers: Option<Vec<_>> = outer

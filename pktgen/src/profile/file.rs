@@ -72,6 +72,8 @@ pub(super) struct Server {
     pub(super) endpoints: Spanned<Vec<SocketAddr>>,
     #[serde(default)]
     pub(super) gateways: Vec<IpAddr>,
+    #[serde(default = "nowhere")]
+    pub(super) tenants: Spanned<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +110,12 @@ pub(super) enum Families {
 impl Default for Server {
     fn default() -> Self {
         let public_key = Spanned::new(0..0, String::new());
-        Self { public_key, endpoints: Spanned::new(0..0, Vec::new()), gateways: Vec::new() }
+        Self {
+            public_key,
+            endpoints: Spanned::new(0..0, Vec::new()),
+            gateways: Vec::new(),
+            tenants: nowhere(),
+        }
     }
 }
 

@@ -61,6 +61,7 @@ impl Run<'_> {
         scene.client = self.swarm.lend(moment);
         scene.captured = self.captured.take().unwrap_or_default();
         scene.captured.dead_index = dead_index;
+        (scene.tenant_v4, scene.tenant_v6) = (self.profile.tenants.v4, self.profile.tenants.v6);
         scene
     }
 

@@ -8,13 +8,15 @@ use dataplane::testing::scene::Scene as World;
 use dataplane::testing::server::{Options, WIRE};
 use dataplane::testing::site::{self, Plan};
 use dataplane::testing::{client, unix};
-use pktgen::attack::{Builder, Captured, Client, Counters, Fleet, Link, ROOM, Scene};
+use pktgen::attack::{Attack, Builder, Captured, Client, Counters, Fleet, Link, ROOM, Scene};
 use wireguard::aead::{self, Job, Key, TAG_LEN, TAILROOM};
 use wireguard::message::{ClientId, DataHeader, Response};
 use wireguard::noise::{Identity, PeerKeys, Pending, initiate};
 use wireguard::secret::Secret;
 use wireguard::time::Tai64n;
 use zerocopy::{FromBytes, IntoBytes};
+
+use super::rules;
 
 /// The peer that is configured but has never called.
 const SILENT: u32 = 2;
@@ -45,15 +47,19 @@ pub(crate) fn outsider(vlan: Option<u16>, seed: u64) -> Scene {
     let mut scene = Scene::new(link, site::server_public(), site::LISTEN_PORT, seed);
     scene.target_v4 = Some(site::SERVER_V4);
     scene.target_v6 = Some(site::SERVER_V6);
+    rules::show(&mut scene);
     scene
 }
 
 impl Stage {
-    pub(crate) fn new(plan: &Plan, options: Options) -> Self {
+    pub(crate) fn new(plan: &Plan, options: Options, attack: Attack) -> Self {
         let mut world = World::new(plan, options);
         for _ in 0..2 {
             let number = world.join(false, client::Options::default());
             world.send(number, &[]);
+        }
+        if options.local {
+            rules::tell(&mut world, attack);
         }
         let mut scene = outsider(None, 1);
         let permutation = world.server.workers[0].state().owner.permutation.clone();

@@ -88,7 +88,7 @@ impl Part<'_> {
     }
 
     fn state(&self, section: &MemberSection) -> Result<MemberState, Refused> {
-        let deadline = section.deadline.as_ref().map(|text| self.deadline(text)).transpose()?;
+        let deadline = section.deadline.as_ref().map(|text| self.time(text, "deadline")).transpose()?;
         let state = match section.state.as_ref().map_or("active", |state| state.get_ref()) {
             "draining" => return Ok(MemberState::Draining { deadline }),
             "active" => MemberState::Active,
@@ -108,15 +108,17 @@ impl Part<'_> {
         }
     }
 
-    fn deadline(&self, text: &Spanned<Value>) -> Result<Duration, Refused> {
+    /// A time, since the Unix epoch.
+    pub(super) fn time(&self, text: &Spanned<Value>, field: &str) -> Result<Duration, Refused> {
         let value = text.get_ref();
         let written = value.as_datetime().map(ToString::to_string);
         let written = written.or_else(|| value.as_str().map(str::to_owned));
         let time = written.and_then(|text| text.parse::<Timestamp>().ok());
         let seconds = time.and_then(|time| u64::try_from(time.as_second()).ok());
         seconds.map(Duration::from_secs).ok_or_else(|| {
-            let what = "deadline is no time with its zone; write it as 2027-01-31T06:00:00Z";
-            self.error(&text.span(), what)
+            let what =
+                format!("{field} is no time with its zone; write it as 2027-01-31T06:00:00Z");
+            self.error(&text.span(), &what)
         })
     }
 

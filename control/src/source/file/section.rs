@@ -13,6 +13,7 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 use zeroize::Zeroizing;
 
+use super::dos::{DosSection, TenantSection};
 use super::fleet::FleetSection;
 use super::{table, text_of};
 use crate::model::{
@@ -34,6 +35,10 @@ struct Sections {
     #[serde(default)]
     table: Vec<TableSection>,
     fleet: Option<FleetSection>,
+    #[serde(default)]
+    dos: DosSection,
+    #[serde(default)]
+    tenant: Vec<TenantSection>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +84,7 @@ struct TableSection {
 /// What was read so far.
 #[derive(Default)]
 pub(super) struct Reading {
-    declaration: Declaration,
+    pub(super) declaration: Declaration,
     names: HashMap<String, Arc<str>>,
     /// Next hops whose peer is given by its name, which may stand in a later file.
     to_named: Vec<(usize, String, String)>,
@@ -144,6 +149,13 @@ impl Reading {
         Ok(self.declaration)
     }
 
+    /// The place of something that was read before.
+    pub(super) fn place_of(&self, origin: Origin) -> String {
+        let Origin::Declared(Place { file, line }) = origin else { return String::new() };
+        let file = self.declaration.files.get(usize::from(file));
+        format!("{}:{line}", file.map_or("", String::as_str))
+    }
+
     fn number(&mut self, path: &Path) -> Result<u16, Refused> {
         let number = u16::try_from(self.declaration.files.len()).map_err(|_| {
             Refused::new(Cause::Full, "more than 65536 files; put more into each")
@@ -161,6 +173,10 @@ impl Reading {
         }
         if let Some(section) = sections.fleet {
             self.fleet(part, &section)?;
+        }
+        self.dos(part, sections.dos)?;
+        for section in &sections.tenant {
+            self.tenant(part, section)?;
         }
         for section in sections.next_hop {
             let span = section.span();
@@ -260,15 +276,22 @@ impl Part<'_> {
         self.line + self.ends.partition_point(|end| *end < span.start) + 1
     }
 
-    fn place(&self, span: &Range<usize>) -> String {
+    pub(super) fn place(&self, span: &Range<usize>) -> String {
         format!("{}:{}", self.path.display(), self.line(span))
     }
 
     fn place_of(&self, origin: Origin) -> String {
         match origin {
             Origin::Declared(Place { line, .. }) => format!("{}:{line}", self.path.display()),
-            Origin::Cli | Origin::Uapi | Origin::Registration => self.path.display().to_string(),
+            Origin::Cli | Origin::Uapi | Origin::Registration | Origin::Detection => {
+                self.path.display().to_string()
+            }
         }
+    }
+
+    /// A file that is named here.
+    pub(super) fn beside(&self, name: &Path) -> PathBuf {
+        self.path.with_file_name(name)
     }
 
     pub(super) fn origin(&self, span: &Range<usize>) -> Origin {
@@ -310,7 +333,7 @@ impl Part<'_> {
     }
 
     /// A prefix, or an address alone.
-    fn prefix(&self, text: &Spanned<String>) -> Result<IpNet, Refused> {
+    pub(super) fn prefix(&self, text: &Spanned<String>) -> Result<IpNet, Refused> {
         let literal = text.get_ref();
         let net = literal
             .parse::<IpNet>()

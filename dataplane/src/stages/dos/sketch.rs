@@ -22,7 +22,7 @@ use crate::limits::SAMPLES;
 use crate::packet::{Address, Ip};
 use sampler::{Place, Sampler};
 
-pub use tally::{Heavies, Heavy, Hitter, Pattern, Rate, Tally};
+pub use tally::{Heavies, Hitter, Rate, Tally};
 
 /// What is remembered of a sampled packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -203,5 +203,5 @@ fn a_tenant_that_is_not_tracked_fills_nothing() {
 
 #[test]
 fn has_the_size_that_its_capacity_says() {
-    assert_eq!(Flows::new(crate::limits::FLOWS_MAX as usize, 1).octets(), 8 << 20);
+    assert_eq!(Flows::new(crate::limits::FLOWS_MAX as usize, 1).octets(), 16 << 20);
 }

@@ -4,7 +4,9 @@
 //! undivided is a pattern. So a pattern is as specific as its packets allow, and each packet counts for the most specific
 //! one alone: a flood beside good traffic to the same port gets a pattern of its own, and the good traffic another.
 
-use super::tally::{Pattern, Row, Sum};
+use shm::message::Pattern;
+
+use super::tally::{Row, Sum};
 use crate::limits::HEAVY_ROWS_MIN;
 
 /// Rows of one destination and protocol that are looked at: they tell a share of one eighth to within a sixteenth of it.
@@ -59,11 +61,9 @@ impl Field {
     }
 }
 
-impl Pattern {
-    /// Whether it says more than where its packets go.
-    const fn is_telling(&self) -> bool {
-        self.tcp_flags.is_some() || self.source_port.is_some() || self.len.is_some()
-    }
+/// Whether a pattern says more than where its packets go.
+const fn is_telling(pattern: &Pattern) -> bool {
+    pattern.tcp_flags.is_some() || pattern.source_port.is_some() || pattern.len.is_some()
 }
 
 /// Finds the patterns in rows of one destination and protocol.
@@ -97,7 +97,7 @@ fn divide(
     values: &mut Vec<(u16, u64)>,
     found: &mut Vec<(Pattern, Sum)>,
 ) {
-    let share = if pattern.is_telling() { NEXT_SHARE } else { FIRST_SHARE };
+    let share = if is_telling(&pattern) { NEXT_SHARE } else { FIRST_SHARE };
     while let Some(most) = most_frequent(rows, &pattern, values)
         && most.weight >= Sum::of(rows.iter()).packets / share
     {
@@ -107,7 +107,7 @@ fn divide(
         rows = rest;
     }
     let rest = Sum::of(rows.iter());
-    if pattern.is_telling() && rest.is_heavy() {
+    if is_telling(&pattern) && rest.is_heavy() {
         found.push((pattern, rest));
     }
 }

@@ -3,10 +3,10 @@
 //! Rows are sorted and counted, so the figures follow from the samples alone and no choice of addresses makes the work
 //! longer. Every packet counts for one source, one destination and at most one pattern.
 
-use std::net::IpAddr;
 use std::ops::{AddAssign, Range};
 
 use ipnet::IpNet;
+use shm::message::Heavy;
 
 use super::{Sample, Sheet, patterns};
 use crate::limits::{HEAVIES_MAX, HEAVY_ROWS_MIN, ROUND_LEN_MIN};
@@ -36,41 +36,6 @@ pub struct Hitter {
     pub rate: Rate,
     /// How many samples the rate comes from: its standard error is the rate divided by their root.
     pub samples: u32,
-}
-
-/// Where packets come from, where they go, or what they look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heavy {
-    /// A source: an address or a network.
-    Source(IpNet),
-    /// A destination.
-    Destination {
-        /// Its address.
-        address: IpAddr,
-        /// Whose it is.
-        tenant: Option<u32>,
-    },
-    /// Packets that are alike.
-    Pattern(Pattern),
-}
-
-/// What packets have in common; a field without a value differs among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    /// Whose their destination is.
-    pub tenant: Option<u32>,
-    /// Where they go.
-    pub destination: IpAddr,
-    /// The upper protocol.
-    pub protocol: u8,
-    /// The source port.
-    pub source_port: Option<u16>,
-    /// The destination port.
-    pub destination_port: Option<u16>,
-    /// Octets of the IP packet.
-    pub len: Option<u16>,
-    /// Flags of a TCP segment.
-    pub tcp_flags: Option<u8>,
 }
 
 /// The heaviest of each kind, each list in order and at most [`HEAVIES_MAX`] long (of sources, for each length of prefix).

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use shm::message::Heavy;
+
 use super::*;
 use crate::limits::{HEAVIES_MAX, SKETCH_INTERVAL};
 use crate::packet::Address;

@@ -87,5 +87,5 @@ fn what_one_worker_proves_all_know() {
 
 #[test]
 fn has_the_size_that_its_capacity_says() {
-    assert_eq!(Proven::new(crate::limits::PROVEN_MAX).octets(), 8 << 20);
+    assert_eq!(Proven::new(crate::limits::PROVEN_MAX).octets(), 16 << 20);
 }

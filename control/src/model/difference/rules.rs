@@ -1,0 +1,98 @@
+//! What lies between the rules and tenants of two books. A list that has changed is told by what has come and what has
+//! gone, not anew.
+
+use std::sync::Arc;
+
+use super::Difference;
+use crate::model::dos::{Prefixes, Reach, Rule};
+use crate::model::{Book, Tenant};
+
+/// Prefixes of a list.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The id of the list.
+    pub rule: u32,
+    /// Which.
+    pub prefixes: Prefixes,
+}
+
+impl Listing {
+    fn new(rule: u32, prefixes: Prefixes) -> Option<Self> {
+        (!prefixes.is_empty()).then_some(Self { rule, prefixes })
+    }
+}
+
+/// How many items listings take.
+pub(super) fn items(listings: &[Listing]) -> usize {
+    listings.iter().map(|listing| listing.prefixes.items()).sum()
+}
+
+/// How many messages.
+pub(super) fn messages(listings: &[Listing]) -> u64 {
+    listings.iter().map(|listing| listing.prefixes.messages()).sum()
+}
+
+/// The item at a place among those of all listings.
+pub(super) fn item(listings: &[Listing], at: usize) -> Option<(u32, Vec<ipnet::IpNet>)> {
+    let mut left = at;
+    for Listing { rule, prefixes } in listings {
+        let items = prefixes.items();
+        if left < items {
+            return Some((*rule, prefixes.item(left)?.to_vec()));
+        }
+        left -= items;
+    }
+    None
+}
+
+impl Difference {
+    pub(super) fn add_rule(&mut self, id: u32, books: (&Book, &Book)) {
+        let (from, to) = books;
+        let (old, new) = (from.rules.get(&id), to.rules.get(&id));
+        if let (Some(old), Some(new)) = (old, new)
+            && Arc::ptr_eq(old, new)
+        {
+            return;
+        }
+        let Some(new) = new else {
+            self.rules_removed.extend(old.map(|_| id));
+            return;
+        };
+        // One whose tenant goes is gone before that, and comes again.
+        let mut old = old;
+        if old.is_some_and(|old| tenant_is_gone(old, to)) {
+            self.rules_removed.push(id);
+            old = None;
+        }
+        let Some(message) = new.message(to) else { return };
+        if old.and_then(|old| old.message(from)).as_ref() != Some(&message) {
+            self.rules.push(message);
+        }
+        let Some(prefixes) = new.prefixes() else { return };
+        let before = old.and_then(|old| old.prefixes()).cloned().unwrap_or_default();
+        if !prefixes.are(&before) {
+            self.unlisted.extend(Listing::new(id, before.without(prefixes)));
+            self.listed.extend(Listing::new(id, prefixes.without(&before)));
+        }
+    }
+
+    pub(super) fn add_tenant(
+        &mut self,
+        id: u32,
+        from: Option<&Arc<Tenant>>,
+        to: Option<&Arc<Tenant>>,
+    ) {
+        match (from, to) {
+            (Some(_), None) => self.tenants_removed.push(id),
+            (None, Some(new)) => self.tenants.push(Arc::clone(new)),
+            (Some(old), Some(new)) if !Arc::ptr_eq(old, new) && old.message() != new.message() => {
+                self.tenants.push(Arc::clone(new));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn tenant_is_gone(rule: &Rule, to: &Book) -> bool {
+    matches!(&rule.reach, Reach::Tenant(name) if !to.tenant_names.contains(&**name))
+}
