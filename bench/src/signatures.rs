@@ -91,7 +91,7 @@ fn measure(kind: Kind, count: usize, blocks: usize) -> Result<Measured, Failure>
         (0u16..).take(count).map(|n| kind.program(n)).collect::<Result<_, _>>()?;
     let slots: Vec<(u16, &Program)> = (0u16..).zip(&programs).collect();
     let start = cycles();
-    let built = Set::build(&slots, SEED);
+    let set = Set::build(&slots, SEED);
     let build = (cycles() - start) as f64;
     let mut found = Measured {
         kind,
@@ -104,7 +104,7 @@ fn measure(kind: Kind, count: usize, blocks: usize) -> Result<Measured, Failure>
         near: Vec::new(),
         hit: Vec::new(),
     };
-    match built {
+    match set {
         Err(refused) => found.refused = Some(refused.to_string()),
         Ok(set) => {
             found.octets = set.octets();

@@ -71,8 +71,11 @@ const fn name(kind: Kind) -> &'static str {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.machine)?;
-        writeln!(f, "Nanoseconds per packet, 10th percentile of {} blocks.\n", self.plan.blocks)?;
+        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
+        for disturbance in &self.disturbances {
+            writeln!(f, "- DISTURBED: {disturbance}")?;
+        }
+        writeln!(f, "\nNanoseconds per packet, 10th percentile of {} blocks.\n", self.plan.blocks)?;
         writeln!(
             f,
             "| rules | count | clean | like them, no match | matches one | instructions at most | KiB | ms to build |"
@@ -80,9 +83,6 @@ impl fmt::Display for Report {
         writeln!(f, "|---|---|---|---|---|---|---|---|")?;
         for measured in &self.measured {
             self.write_row(f, measured)?;
-        }
-        for disturbance in &self.disturbances {
-            writeln!(f, "disturbed: {disturbance}")?;
         }
         Ok(())
     }
