@@ -7,6 +7,7 @@ mod machine;
 mod routes;
 mod sample;
 mod service;
+mod sketch;
 mod steer;
 mod syn;
 
@@ -45,6 +46,8 @@ enum Measure {
     Steer(steer::Plan),
     /// TCP to tenants: what SYN authentication and flow tracking cost per segment.
     Syn(syn::Plan),
+    /// The sketch of heavy hitters: what it costs workers per packet, and the keeper per round.
+    Sketch(sketch::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
     Control(control::Plan),
 }
@@ -69,6 +72,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
         Measure::Syn(plan) => tell(&syn::run(plan)?, options),
+        Measure::Sketch(plan) => tell(&sketch::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
     }
 }

@@ -152,7 +152,8 @@ fn rules(obstacle: Obstacle) -> (Vec<Item>, u64) {
             (vec![check, listed(5, "198.51.100.0/24")], 1)
         }
         Obstacle::TooManyRules => {
-            let rules = (1..=u32::try_from(RULES_MAX + 1).unwrap()).map(|id| rule(id, Matter::Block));
+            let rules =
+                (1..=u32::try_from(RULES_MAX + 1).unwrap()).map(|id| rule(id, Matter::Block));
             (rules.collect(), RULES_MAX as u64)
         }
         Obstacle::TooManyPrefixes => {

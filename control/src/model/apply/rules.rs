@@ -50,8 +50,7 @@ impl Applying<'_> {
 
     pub(super) fn remove_rule(&mut self, name: &str) -> Result<(), Refused> {
         let Some(old) = self.book.rule_named(name).cloned() else {
-            let what =
-                format!("there is no rule {name}; `millrace dos rules` shows what there is");
+            let what = format!("there is no rule {name}; `millrace dos rules` shows what there is");
             return Err(Refused::new(Cause::Unknown, what).at("name"));
         };
         self.may_change(old.origin, || format!("rule {name}"))?;
@@ -138,15 +137,14 @@ impl Applying<'_> {
             return wrong("name", what);
         }
         match &rule.matter {
-            Matter::List(_, prefixes) => {
-                match prefixes.as_slice().iter().find_map(wrong_prefix) {
-                    Some(what) => wrong("prefixes", what),
-                    None => Ok(()),
-                }
-            }
+            Matter::List(_, prefixes) => match prefixes.as_slice().iter().find_map(wrong_prefix) {
+                Some(what) => wrong("prefixes", what),
+                None => Ok(()),
+            },
             Matter::Signature { program, .. } if program.len() > PROGRAM_MAX => {
                 let len = program.len();
-                let what = format!("takes {len} instructions, and {PROGRAM_MAX} are taken; split it");
+                let what =
+                    format!("takes {len} instructions, and {PROGRAM_MAX} are taken; split it");
                 wrong("match", what)
             }
             Matter::Signature { program, .. } if program.is_empty() => {

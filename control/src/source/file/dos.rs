@@ -151,11 +151,7 @@ impl Reading {
         }
     }
 
-    fn detect(
-        &mut self,
-        part: &Part<'_>,
-        section: &Spanned<DetectSection>,
-    ) -> Result<(), Refused> {
+    fn detect(&mut self, part: &Part<'_>, section: &Spanned<DetectSection>) -> Result<(), Refused> {
         let span = section.span();
         let detect = part.detect(section)?;
         if let Some(first) = &self.declaration.detect {

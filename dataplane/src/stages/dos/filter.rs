@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 use shm::message::{Check, Class, Mode};
 use wireguard::time::Instant;
 
+use super::Defence;
 use super::buckets::{Buckets, Place, Verdict};
 use super::lists::SetId;
 use super::rate::Bucket;
@@ -15,7 +16,6 @@ use super::sketch::{Sample, Sheet, Sketch};
 use super::syn::{self, Arrival, Segment};
 use super::tallies::Tallies;
 use super::transit::Transit;
-use super::Defence;
 use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
@@ -90,7 +90,9 @@ impl Whose {
     fn bucket(self, limit: &Limit, buckets: &Buckets) -> Place {
         match limit.sharing {
             Sharing::Source(scope) => buckets.place(scope.around(self.source), limit.slot),
-            Sharing::Destination(scope) => buckets.place(scope.around(self.destination), limit.slot),
+            Sharing::Destination(scope) => {
+                buckets.place(scope.around(self.destination), limit.slot)
+            }
             Sharing::Whole => Place::default(),
         }
     }
@@ -101,12 +103,7 @@ const MEETINGS: usize = 2 * BURST_LEN_MAX;
 
 impl Filter {
     /// A filter over these tables.
-    pub fn new(
-        rules: Arc<Rules>,
-        tallies: Arc<Tallies>,
-        tables: Tables,
-        defence: Defence,
-    ) -> Self {
+    pub fn new(rules: Arc<Rules>, tallies: Arc<Tallies>, tables: Tables, defence: Defence) -> Self {
         let totals = vec![None; RULE_SLOTS].into_boxed_slice();
         let expire_at = Instant::ZERO;
         let mut filter =
@@ -275,9 +272,7 @@ impl Filter {
     #[inline]
     fn allows(&self, frame: &Frame<'_>, slot: u16) -> bool {
         let outline = self.rules.outline(slot);
-        outline.allows
-            && outline.mode == Mode::Enforce
-            && outline.reach.includes(frame.note.tenant)
+        outline.allows && outline.mode == Mode::Enforce && outline.reach.includes(frame.note.tenant)
     }
 
     /// Compares packets with the signatures.
@@ -301,13 +296,7 @@ impl Filter {
 
     /// Holds packets to limits; the buckets of many are fetched before the first is looked at.
     #[inline]
-    fn limit(
-        &mut self,
-        burst: &mut Burst<'_>,
-        judged: &mut Judged,
-        limits: &Limits,
-        now: Instant,
-    ) {
+    fn limit(&mut self, burst: &mut Burst<'_>, judged: &mut Judged, limits: &Limits, now: Instant) {
         let mut meetings = ArrayVec::<Meeting<'_>, MEETINGS>::new();
         for place in 0..burst.frames().len() {
             let Some(frame) = burst.frames().get(place).filter(|_| judged.has(place)) else {
