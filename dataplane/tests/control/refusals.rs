@@ -170,7 +170,7 @@ fn rules(obstacle: Obstacle) -> (Vec<Item>, u64) {
             let endless = Instruction { code: 0, jt: 0, jf: 0, k: 0 };
             (vec![rule(5, Matter::Signature(vec![endless]))], 0)
         }
-        Obstacle::TooManyInstructions => (dear_signatures(), 33 * 14),
+        Obstacle::TooManyInstructions => (dear_signatures(), 16 * 13),
         Obstacle::BadLimit => {
             let matter = Matter::Limit {
                 per: Per::Whole,
