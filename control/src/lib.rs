@@ -8,6 +8,7 @@
 //! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
 //! - [`config`]: the daemon's own configuration;
 //! - [`dos`]: what the dataplane tells of its filter, and the rules that follow from it;
+//! - [`signature`]: what a packet looks like, compiled;
 //! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
 //! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
 //! - [`register`]: clients that make their own peers, over HTTP;
@@ -30,6 +31,7 @@ pub mod live;
 pub mod metrics;
 pub mod model;
 pub mod register;
+pub mod signature;
 pub mod source;
 pub mod testing;
 pub mod uapi;

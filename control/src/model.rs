@@ -32,7 +32,7 @@ pub use book::{Book, Counts, LOCAL, REJECT};
 pub(crate) use declaration::BY_SOURCE;
 pub use declaration::Declaration;
 pub(crate) use difference::peer_message;
-pub use difference::{Difference, Touched};
+pub use difference::{Difference, Listing, Touched};
 pub use dos::{Detect, Rule, Tenant};
 pub use fleet::Fleet;
 pub use lookup::Decision;
