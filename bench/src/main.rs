@@ -9,6 +9,7 @@ mod routes;
 mod sample;
 mod service;
 mod signatures;
+mod sketch;
 mod steer;
 mod syn;
 
@@ -51,6 +52,8 @@ enum Measure {
     Syn(syn::Plan),
     /// Signatures: nanoseconds per packet with up to 4000 rules, and what building a set of them takes.
     Signatures(signatures::Plan),
+    /// The sketch of heavy hitters: what it costs workers per packet, and the keeper per round.
+    Sketch(sketch::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
     Control(control::Plan),
 }
@@ -77,6 +80,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Handshakes(plan) => tell(&handshakes::run(plan)?, options),
         Measure::Syn(plan) => tell(&syn::run(plan)?, options),
         Measure::Signatures(plan) => tell(&signatures::run(plan)?, options),
+        Measure::Sketch(plan) => tell(&sketch::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
     }
 }

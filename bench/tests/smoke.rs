@@ -109,6 +109,19 @@ fn tells_what_the_fleet_costs() {
 }
 
 #[test]
+fn tells_what_the_sketch_costs() {
+    let output = bench(&["sketch", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(
+        said.contains("| none sampled | 0 |") && said.contains("| 8192 a round | 8192 |"),
+        "{said}"
+    );
+    assert!(said.contains("| flood of invented sources | 16 |"), "{said}");
+}
+
+#[test]
 fn refuses_one_core_as_two() {
     let output = bench(&["steer", "--core", "0", "--second-core", "0"]).unwrap();
     assert!(!output.status.success());

@@ -151,7 +151,7 @@ mod tests {
 
     fn matches(expression: &str, packet: &[u8]) -> bool {
         let program = compile(expression).unwrap_or_else(|why| panic!("{expression}: {why}"));
-        Program::verify(&program).unwrap().matches(packet)
+        verified(&program).unwrap().matches(packet)
     }
 
     /// From 192.0.2.1 to 198.51.100.7 over UDP, from port 123 to 53.
