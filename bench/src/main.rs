@@ -3,6 +3,7 @@
 mod aead;
 mod allocator;
 mod control;
+mod dos;
 mod machine;
 mod routes;
 mod sample;
@@ -47,6 +48,8 @@ enum Measure {
     Syn(syn::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
     Control(control::Plan),
+    /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
+    Dos(dos::Plan),
 }
 
 /// Why a measurement failed: a sentence for the person who asked for it.
@@ -70,6 +73,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
         Measure::Syn(plan) => tell(&syn::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
+        Measure::Dos(plan) => tell(&dos::run(plan)?, options),
     }
 }
 

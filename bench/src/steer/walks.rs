@@ -2,14 +2,16 @@
 //! lands, and on the one that it is passed on to.
 
 use std::fmt;
+use std::sync::Arc;
 
 use dataplane::burst::{self, Burst};
 use dataplane::fate::Fate;
 use dataplane::frame::{Entry, Kind, Note};
 use dataplane::pipeline::State;
 use dataplane::port::Batch;
+use dataplane::stages::parse::{self, Home};
+use dataplane::stages::steer;
 use dataplane::stages::steer::{Forwarding, Steering};
-use dataplane::stages::{parse, steer};
 use dpdk::clock::cycles;
 use dpdk::{Mbuf, Pool, mbuf};
 use wire::{ethernet, ipv4, ipv6};
@@ -137,7 +139,9 @@ fn walk(
     state: &mut State,
     wanted: Kind,
 ) -> Result<Laps, Failure> {
+    let tenants = Arc::clone(&state.filter.rules().tenants);
     let State { site, counters, owner, fleet, .. } = state;
+    let home = Home { site, fleet, tenants: &tenants };
     let mut burst = Burst::lend(packets, notes, Entry::Wire(0));
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };
@@ -145,7 +149,7 @@ fn walk(
     let mut forwarding = Forwarding { fleet, listen_port: site.listen_port, limiter, counters };
 
     let start = cycles();
-    burst.pass(|frame| parse::locate(frame, site, fleet));
+    burst.pass(|frame| parse::locate(frame, &home));
     let located = cycles();
     steer::claim(&mut burst, &mut steering, START);
     let claimed = cycles();
