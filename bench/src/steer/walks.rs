@@ -139,7 +139,9 @@ fn walk(
     state: &mut State,
     wanted: Kind,
 ) -> Result<Laps, Failure> {
+    let tenants = Arc::clone(&state.filter.rules().tenants);
     let State { site, counters, owner, fleet, .. } = state;
+    let home = Home { site, fleet, tenants: &tenants };
     let mut burst = Burst::lend(packets, notes, Entry::Wire(0));
     let tenants = Arc::clone(&state.filter.rules().tenants);
     let home = Home { site, fleet, tenants: &tenants };
