@@ -3,6 +3,7 @@
 mod aead;
 mod allocator;
 mod control;
+mod handshakes;
 mod machine;
 mod routes;
 mod sample;
@@ -43,6 +44,8 @@ enum Measure {
     Routes(routes::Plan),
     /// The fleet: what it costs to pass packets on to other servers and other workers, and to take what they pass on.
     Steer(steer::Plan),
+    /// Handshakes: what it costs to judge an initiation, and to answer it.
+    Handshakes(handshakes::Plan),
     /// TCP to tenants: what SYN authentication and flow tracking cost per segment.
     Syn(syn::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
@@ -68,6 +71,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Aead(plan) => tell(&aead::run(plan)?, options),
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
+        Measure::Handshakes(plan) => tell(&handshakes::run(plan)?, options),
         Measure::Syn(plan) => tell(&syn::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
     }

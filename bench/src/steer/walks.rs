@@ -2,6 +2,7 @@
 //! lands, and on the one that it is passed on to.
 
 use std::fmt;
+use std::sync::Arc;
 
 use dataplane::burst::{self, Burst};
 use dataplane::fate::Fate;
@@ -9,7 +10,8 @@ use dataplane::frame::{Entry, Kind, Note};
 use dataplane::pipeline::State;
 use dataplane::port::Batch;
 use dataplane::stages::steer::{Forwarding, Steering};
-use dataplane::stages::{parse, steer};
+use dataplane::stages::parse::{self, Home};
+use dataplane::stages::steer;
 use dpdk::clock::cycles;
 use dpdk::{Mbuf, Pool, mbuf};
 use wire::{ethernet, ipv4, ipv6};
@@ -139,13 +141,15 @@ fn walk(
 ) -> Result<Laps, Failure> {
     let State { site, counters, owner, fleet, .. } = state;
     let mut burst = Burst::lend(packets, notes, Entry::Wire(0));
+    let tenants = Arc::clone(&state.filter.rules().tenants);
+    let home = Home { site, fleet, tenants: &tenants };
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };
     let limiter = &mut state.too_big;
     let mut forwarding = Forwarding { fleet, listen_port: site.listen_port, limiter, counters };
 
     let start = cycles();
-    burst.pass(|frame| parse::locate(frame, site, fleet));
+    burst.pass(|frame| parse::locate(frame, &home));
     let located = cycles();
     steer::claim(&mut burst, &mut steering, START);
     let claimed = cycles();

@@ -1,0 +1,56 @@
+//! The initiations that are judged and answered.
+
+use dataplane::testing::site;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+use wireguard::cookie::Checker;
+use wireguard::message::{INITIATION, INITIATION_LEN};
+use wireguard::noise::{Identity, PeerKeys, initiate};
+use wireguard::secret::Secret;
+use wireguard::time::Tai64n;
+use zerocopy::IntoBytes;
+
+use crate::Failure;
+
+/// An initiation.
+pub(super) type Letter = [u8; INITIATION_LEN];
+
+/// Random octets behind a right first MAC.
+pub(super) fn garbage(random: &mut ChaCha8Rng) -> Letter {
+    let mut letter = [0; INITIATION_LEN];
+    random.fill_bytes(&mut letter);
+    if let Some(head) = letter.first_chunk_mut() {
+        *head = [INITIATION, 0, 0, 0];
+    }
+    Checker::new(&site::server_public()).put_mac1(&mut letter);
+    letter
+}
+
+/// Who writes good ones.
+pub(super) struct Writer {
+    identity: Identity,
+    server: PeerKeys,
+}
+
+impl Writer {
+    pub(super) fn new(number: u32) -> Result<Self, Failure> {
+        let identity = Identity::new(site::secret(number));
+        let server = PeerKeys::new(&identity, site::server_public(), Secret::zero())
+            .map_err(|_| "the server's key is bad")?;
+        Ok(Self { identity, server })
+    }
+
+    /// One with a label of this second.
+    pub(super) fn write(&self, second: u64, random: &mut ChaCha8Rng) -> Result<Letter, Failure> {
+        let mut ephemeral = Secret::zero();
+        random.fill_bytes(ephemeral.octets_mut());
+        let stamp = Tai64n::new(second, 0);
+        let (mut message, _) =
+            initiate(&self.identity, &self.server, random.next_u32(), stamp, ephemeral)
+                .map_err(|_| "no initiation can be made")?;
+        self.server.checker().put_mac1(message.as_mut_bytes());
+        let mut letter = [0; INITIATION_LEN];
+        letter.copy_from_slice(message.as_bytes());
+        Ok(letter)
+    }
+}
