@@ -57,6 +57,16 @@ fn refuses_a_batch_beyond_a_burst() {
 }
 
 #[test]
+fn matches_signatures_and_says_which_sets_are_refused() {
+    let output = bench(&["signatures", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| udp and src port N | 4000 |"), "{said}");
+    assert!(said.contains("| udp and udp[8:4] > N | 4000 | refused: rule "), "{said}");
+}
+
+#[test]
 fn builds_changes_and_looks_up_routes() {
     let output = bench(&["routes", "--quick"]).unwrap();
     let (said, erred) =
@@ -96,6 +106,19 @@ fn tells_what_the_fleet_costs() {
             assert!(said.contains(&format!("**{family}, {set}, claim and pass_on**")), "{said}");
         }
     }
+}
+
+#[test]
+fn tells_what_the_sketch_costs() {
+    let output = bench(&["sketch", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(
+        said.contains("| none sampled | 0 |") && said.contains("| 8192 a round | 8192 |"),
+        "{said}"
+    );
+    assert!(said.contains("| flood of invented sources | 16 |"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The socket of the command line: lines of JSON, from this user alone.
 
 mod answer;
+mod dos;
 mod fleet;
 mod load;
 pub mod message;
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::counters::Counters;
 use crate::desk::Desk;
+use crate::dos::journal::Journal;
 use crate::model::{Cause, Refused};
 use crate::source::Follower;
 use message::{Answer, Request};
@@ -44,6 +46,8 @@ pub struct Api {
     pub source: Option<(PathBuf, Follower)>,
     /// The dataplane's counters.
     pub counters: Counters,
+    /// What has become of rules.
+    pub journal: Arc<Journal>,
 }
 
 /// Opens the socket. What a dead control has left in its place goes; a live one is not disturbed.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod connection;
+mod dos;
 mod show;
 mod table;
 
@@ -16,7 +17,9 @@ use crate::api::message::{Answer, FleetRequest, HopText, PeerText, Request};
 use crate::config::{Config, default_socket};
 use crate::model::{Book, Limits};
 use crate::source::{Directory, Source as _};
-use arguments::{Arguments, Command, FleetCommand, HopCommand, HopKind, PeerCommand, RouteCommand};
+use arguments::{
+    Arguments, Command, DosCommand, FleetCommand, HopCommand, HopKind, PeerCommand, RouteCommand,
+};
 use connection::Connection;
 use table::Output;
 
@@ -77,11 +80,15 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             let interval = Duration::from_secs_f64(seconds.clamp(0.01, 3600.0));
             show::drops(&mut Connection::open(&socket)?, &mut output, *all, interval)
         }
+        Command::Dos(DosCommand::Events { follow }) => {
+            show::dos_events(&mut Connection::open(&socket)?, &mut output, *follow)
+        }
         Command::Check { directory } => check(directory, &socket, &mut output),
         command @ (Command::Peer(_)
         | Command::Route(_)
         | Command::NextHop(_)
         | Command::Fleet(_)
+        | Command::Dos(_)
         | Command::Status
         | Command::Diff { .. }
         | Command::Apply { .. }) => {
@@ -130,6 +137,7 @@ fn request(command: &Command) -> Result<Request, Failure> {
             HopCommand::List => Request::NextHopList,
         },
         Command::Fleet(command) => Request::Fleet { command: fleet_request(command) },
+        Command::Dos(command) => Request::Dos { command: dos::request(command)? },
         Command::Diff { directory } => Request::Diff { directory: absolute(directory)? },
         Command::Apply { directory } => Request::Apply { directory: absolute(directory)? },
         Command::Status
@@ -238,6 +246,9 @@ fn check_alone(directory: &Path) -> Result<crate::api::message::DifferenceShown,
     };
     let declared = checked().map_err(|refused: crate::model::Refused| refused.to_string())?;
     let counts = [declared.peers, declared.routes, declared.next_hops];
-    let changes = counts.iter().sum();
-    Ok(crate::api::message::DifferenceShown { declared: counts, lines: Vec::new(), changes })
+    let rules = [declared.rules, declared.tenants];
+    let changes = counts.iter().chain(&rules).sum();
+    let lines = Vec::new();
+    let declared_rules = rules;
+    Ok(crate::api::message::DifferenceShown { declared: counts, declared_rules, lines, changes })
 }

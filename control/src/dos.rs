@@ -1,5 +1,12 @@
 //! What the dataplane tells of its filter: how often each rule has matched, and what is heavy in the traffic.
 
+pub mod detection;
+pub mod journal;
+mod offender;
+pub mod steward;
+
+pub(crate) use offender::expression as pattern_text;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

@@ -3,11 +3,12 @@
 //! The dataplane tells it, by events as they happen and by surveys when somebody asks. What is here may be of peers
 //! that the book has not, and is nothing that anybody decides by.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use shm::message::Event;
 
 use crate::model::PublicKey;
@@ -23,6 +24,24 @@ pub struct Live {
     pub received: u64,
     /// Octets sent to it, as of the last survey.
     pub sent: u64,
+}
+
+/// Which of some prefixes have one of these addresses in them; a look for each length of prefix that there is, however
+/// many prefixes have it.
+pub(crate) fn around(
+    prefixes: &HashSet<IpNet>,
+    addresses: impl Iterator<Item = IpAddr>,
+) -> HashSet<IpNet> {
+    let mut lens: Vec<u8> = prefixes.iter().map(IpNet::prefix_len).collect();
+    lens.sort_unstable();
+    lens.dedup();
+    let mut found = HashSet::new();
+    for address in addresses {
+        let around = lens.iter().filter_map(|len| IpNet::new(address, *len).ok());
+        let around = around.map(|prefix| prefix.trunc());
+        found.extend(around.filter(|prefix| prefixes.contains(prefix)));
+    }
+    found
 }
 
 /// All peers that were heard of.
@@ -91,6 +110,13 @@ impl Lives {
                 | Event::Swept { .. } => {}
             }
         }
+    }
+
+    /// Which of these prefixes somebody speaks from.
+    pub(crate) fn speaking(&self, prefixes: &HashSet<IpNet>) -> HashSet<IpNet> {
+        self.read(|peers| {
+            around(prefixes, peers.values().filter_map(|live| Some(live.endpoint?.ip())))
+        })
     }
 
     /// Forgets peers that are no more.

@@ -12,6 +12,8 @@ use control::api::{self, Api};
 use control::config::Config;
 use control::counters::Counters;
 use control::desk::Desk;
+use control::dos::journal::Journal;
+use control::dos::steward;
 use control::keep::Keep;
 use control::metrics;
 use control::model::{Book, Limits};
@@ -85,6 +87,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     })?;
     let wireguard = config.wireguard.as_ref().map(uapi::listen).transpose()?;
     let desk = Desk::open(config.place.clone(), keep)?;
+    let journal = Arc::new(Journal::open(&config.state)?);
+    steward::begin(desk.clone(), Arc::clone(&journal));
     drop(unreadable);
     let kept = desk.book().counts();
     log::info!("begins with {} peers and {} routes as they were kept", kept.peers, kept.routes);
@@ -94,7 +98,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let follower = source.as_ref().map(|(_, follower)| follower.clone());
     serve_http(&config, &desk).await?;
     let counters = Counters::new(config.place.clone());
-    let api = Arc::new(Api { instance: config.instance, desk: desk.clone(), source, counters });
+    let api =
+        Arc::new(Api { instance: config.instance, desk: desk.clone(), source, counters, journal });
     tokio::spawn(api.serve(listener));
     let mut tools = JoinSet::new();
     if let Some(listener) = wireguard {

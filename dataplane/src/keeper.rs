@@ -46,8 +46,8 @@ use crate::stages::steer::{Owner, Prompts};
 use crate::stages::wireguard::sessions::{Room, Sessions, Setup};
 use crate::wall::WallClock;
 
-use fleet::FleetTables;
 use filters::Filters;
+use fleet::FleetTables;
 use install::{Installation, Progress, Versions};
 use plan::Plan;
 use rules::Counts;
@@ -177,7 +177,8 @@ impl Keeper {
         let unix = self.wall.unix(now);
         let plan = self.plan(transaction, (now, unix))?;
         let routes_change = !plan.changes.is_empty();
-        let Entered { set, gone, fleet, rules } = self.tables.enter(plan, &self.directory.registry)?;
+        let Entered { set, gone, fleet, rules } =
+            self.tables.enter(plan, &self.directory.registry)?;
         let routes = routes_change.then(|| {
             let routes = self.tables.rib.publish();
             let former = std::mem::replace(&mut self.routes, Arc::clone(&routes));

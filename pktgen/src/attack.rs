@@ -87,7 +87,7 @@ attacks! {
     ParseUdpChecksum = "parse_udp_checksum", Way::Outer(Change::UdpChecksum);
     /// TCP SYNs to the kernel, at a server whose port has no kernel interface.
     ParseNoKernel = "parse_no_kernel", Way::Outer(Change::Kernels);
-    /// First fragments without the flags of TCP, fragments that lie over them, and pings of death.
+    /// First fragments without the flags of TCP, and fragments that lie over them.
     DosFragment = "dos_fragment", Way::Transit(Packet::Torn);
     /// TCP headers that are cut off, say that they are, or have a port 0.
     DosTransport = "dos_transport", Way::Transit(Packet::Cut);
@@ -202,6 +202,8 @@ attacks! {
     SynAckReflection = "syn_ack_reflection", Way::Transit(Packet::SynAck);
     /// Datagrams of three sizes from spoofed sources to all addresses of a tenant, a little to each.
     CarpetBombing = "carpet_bombing", Way::Transit(Packet::Spoofed);
+    /// Pings of death: last fragments that end beyond the largest packet, to a tenant or the server.
+    PingOfDeath = "ping_of_death", Way::Transit(Packet::Oversized);
     /// Pings from spoofed sources, to a tenant or the server.
     IcmpFlood = "icmp_flood", Way::Transit(Packet::Echo);
     /// GRE packets from sources that are no tunnel's far end.

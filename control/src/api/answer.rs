@@ -89,6 +89,7 @@ impl Api {
                 Ok(false)
             }
             Request::Fleet { command } => self.fleet(command, lines).await,
+            Request::Dos { command } => self.dos(command, lines).await,
             Request::Status => {
                 lines.put(&Answer::Status(Box::new(self.status()))).await?;
                 Ok(false)

@@ -1,12 +1,19 @@
 //! What the command line and control say to each other: a request as one line of JSON, and lines of JSON in answer, the
 //! last of which is `done` or `refused`.
 
+mod dos;
+
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::dos::journal::Entry;
 use crate::model::{Cause, Counts, Refused};
+pub use dos::{
+    CheckShown, DetectShown, DosRequest, DosShown, HeavyShown, LimitText, RuleShown, RuleText,
+    TenantShown,
+};
 
 /// What is asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +33,7 @@ pub enum Request {
     NextHopRemove { name: String },
     NextHopList,
     Fleet { command: FleetRequest },
+    Dos { command: DosRequest },
     Status,
     Counters,
     Check { directory: String },
@@ -129,6 +137,10 @@ pub enum Answer {
     Route(RouteShown),
     NextHop(HopText),
     Fleet(FleetShown),
+    Rule(RuleShown),
+    Dos(Box<DosShown>),
+    Heavy(HeavyShown),
+    Event(Entry),
     Status(Box<StatusShown>),
     Counters(CountersShown),
     Difference(DifferenceShown),
@@ -280,6 +292,9 @@ pub struct CountersShown {
 pub struct DifferenceShown {
     /// How many peers, routes and next hops it declares.
     pub declared: [usize; 3],
+    /// How many rules and tenants.
+    #[serde(default)]
+    pub declared_rules: [usize; 2],
     /// A line for each change, if they were asked for: `+`, `-` or `~` and what.
     pub lines: Vec<String>,
     /// How many changes there are.

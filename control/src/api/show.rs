@@ -1,10 +1,12 @@
 //! What is in the book, as it is shown.
 
+use std::sync::Arc;
+
 use super::message::{DifferenceShown, FleetShown, HopText, MemberShown, PeerShown, RouteShown};
 use crate::desk::FleetSeen;
 use crate::live::Live;
 use crate::model::fleet::{Member, MemberState};
-use crate::model::{Book, Decision, Difference, Fleet, Hop, NextHop, Peer, key};
+use crate::model::{Book, Decision, Difference, Fleet, Hop, Listing, NextHop, Peer, key};
 
 pub(super) fn peer(book: &Book, peer: &Peer, live: Option<Live>) -> PeerShown {
     let live = live.unwrap_or_default();
@@ -146,11 +148,38 @@ pub(super) fn difference(
         .chain(routes_removed)
         .chain(routes)
         .chain(fleet)
+        .chain(rules(from, to, difference))
         .take(max);
     let declared = to.declared();
     DifferenceShown {
         declared: [declared.peers, declared.routes, declared.next_hops],
+        declared_rules: [declared.rules, declared.tenants],
         lines: lines.collect(),
         changes: difference.len(),
     }
+}
+
+/// A line for each change of rules, lists and tenants.
+fn rules(from: &Book, to: &Book, difference: &Difference) -> impl Iterator<Item = String> {
+    let mark = |old: bool| if old { '~' } else { '+' };
+    let name = |book: &Book, id| book.rule(id).map(|rule| Arc::clone(&rule.name));
+    let removed = difference.rules_removed.iter().filter(|id| to.rule(**id).is_none());
+    let removed = removed.filter_map(move |id| Some(format!("- rule {}", name(from, *id)?)));
+    let come = difference.rules.iter().filter_map(move |rule| {
+        Some(format!("{} rule {}", mark(from.rule(rule.id).is_some()), name(to, rule.id)?))
+    });
+    let lists = |listings: &[Listing], sign: char| {
+        let line = |listing: &Listing| {
+            let (list, count) = (name(to, listing.rule)?, listing.prefixes.len());
+            Some(format!("{sign} {count} prefixes of list {list}"))
+        };
+        listings.iter().filter_map(line).collect::<Vec<_>>()
+    };
+    let (unlisted, listed) = (lists(&difference.unlisted, '-'), lists(&difference.listed, '+'));
+    let gone = difference.tenants_removed.iter();
+    let gone = gone.filter_map(|id| Some(format!("- tenant {}", from.tenant(*id)?.name)));
+    let tenants = difference.tenants.iter().map(move |tenant| {
+        format!("{} tenant {}", mark(from.tenant(tenant.id).is_some()), tenant.name)
+    });
+    removed.chain(come).chain(unlisted).chain(listed).chain(gone).chain(tenants)
 }

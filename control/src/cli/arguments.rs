@@ -40,6 +40,9 @@ pub(super) enum Command {
     /// The servers that serve the same clients.
     #[command(subcommand)]
     Fleet(FleetCommand),
+    /// Filters of what should never have come: checks, lists, signatures, limits, detection.
+    #[command(subcommand)]
+    Dos(DosCommand),
     /// How control and dataplane stand.
     Status,
     /// What the dataplane counts.
@@ -213,6 +216,111 @@ pub(super) enum HopKind {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum DosCommand {
+    /// Shows checks, tenants, how many rules there are, and when detection makes some.
+    Show,
+    /// Shows all rules with what they have matched and dropped.
+    Rules,
+    /// Adds a rule, or prefixes to a list.
+    #[command(subcommand)]
+    Add(DosAdd),
+    /// Removes a rule, or prefixes of a list.
+    Remove {
+        /// Its name.
+        name: String,
+        /// The prefixes; without any, the whole rule goes.
+        prefixes: Vec<String>,
+    },
+    /// Shows the heaviest sources, destinations and patterns of the last moment.
+    Top,
+    /// Shows what has become of rules, by whom and why.
+    Events {
+        /// Goes on until interrupted.
+        #[arg(long)]
+        follow: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DosAdd {
+    /// A list of sources that are blocked, or spared.
+    List {
+        #[command(flatten)]
+        rule: RuleArguments,
+        /// block or allow.
+        #[arg(long, default_value = "block")]
+        kind: String,
+        /// A file with a prefix a line.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Prefixes.
+        prefixes: Vec<String>,
+    },
+    /// What packets look like that are dropped.
+    Signature {
+        #[command(flatten)]
+        rule: RuleArguments,
+        /// In the syntax of tcpdump, such as 'udp and src port 123 and greater 400'.
+        expression: String,
+    },
+    /// How much may come.
+    Limit {
+        #[command(flatten)]
+        rule: RuleArguments,
+        #[command(flatten)]
+        limit: Box<LimitArguments>,
+    },
+    /// Prefixes to a list.
+    Prefix {
+        /// The name of the list.
+        list: String,
+        /// The prefixes.
+        #[arg(required = true)]
+        prefixes: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RuleArguments {
+    /// A name to call it by.
+    pub(super) name: String,
+    /// off, monitor (counts alone) or enforce.
+    #[arg(long, default_value = "enforce")]
+    pub(super) mode: String,
+    /// Whose packets it judges: all, own (to this server's addresses), or a tenant's name.
+    #[arg(long, default_value = "all")]
+    pub(super) reach: String,
+    /// After this it is taken out, such as 90s, 30m or 12h.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) expires: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LimitArguments {
+    /// source, destination, or whole (all that it reaches together).
+    #[arg(long)]
+    pub(super) per: String,
+    /// Packets of which kind: any, syn, tcp, udp, icmp, fragment, handshake, data or other.
+    #[arg(long, default_value = "any")]
+    pub(super) class: String,
+    /// Packets per second.
+    #[arg(long, required_unless_present = "octets", conflicts_with = "octets")]
+    pub(super) packets: Option<u64>,
+    /// Octets per second.
+    #[arg(long)]
+    pub(super) octets: Option<u64>,
+    /// How much of it at once.
+    #[arg(long)]
+    pub(super) burst: Option<u64>,
+    /// Bits of an IPv4 address that share a limit.
+    #[arg(long, value_name = "BITS")]
+    pub(super) v4_len: Option<u8>,
+    /// Bits of an IPv6 address.
+    #[arg(long, value_name = "BITS")]
+    pub(super) v6_len: Option<u8>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum FleetCommand {
     /// Shows all servers, and how this one sees the fleet.
     List,
@@ -246,5 +354,6 @@ pub(super) enum FleetCommand {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
     let duration = Duration::try_from(duration);
-    duration.map_err(|_| "a deadline is not in the past; write it as 90s, 30m or 12h".to_owned())
+    duration
+        .map_err(|_| "a time to come is not in the past; write it as 90s, 30m or 12h".to_owned())
 }

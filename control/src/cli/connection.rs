@@ -61,6 +61,10 @@ impl Connection {
                 | Answer::Route(_)
                 | Answer::NextHop(_)
                 | Answer::Fleet(_)
+                | Answer::Rule(_)
+                | Answer::Dos(_)
+                | Answer::Heavy(_)
+                | Answer::Event(_)
                 | Answer::Status(_)
                 | Answer::Counters(_)
                 | Answer::Difference(_)) => each(answer)?,

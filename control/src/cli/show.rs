@@ -1,5 +1,6 @@
 //! Answers as people read them.
 
+mod dos;
 mod fleet;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use super::connection::Connection;
 use super::table::Output;
 use crate::api::message::{Answer, CountersShown, HopText, PeerShown, Request, StatusShown};
 use crate::drops::{self, DROPS};
+pub(super) use dos::events as dos_events;
 
 const PEER: [&str; 7] =
     ["PEER", "ALLOWED IPS", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT", "ORIGIN"];
@@ -27,6 +29,10 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             Answer::Route(route) => output.json(route),
             Answer::NextHop(hop) => output.json(hop),
             Answer::Fleet(fleet) => output.json(fleet),
+            Answer::Rule(rule) => output.json(rule),
+            Answer::Dos(shown) => output.json(shown),
+            Answer::Heavy(heavy) => output.json(heavy),
+            Answer::Event(entry) => output.json(entry),
             Answer::Status(status) => output.json(status),
             Answer::Counters(counters) => output.json(counters),
             Answer::Difference(difference) => output.json(difference),
@@ -44,6 +50,10 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
         }
         Answer::NextHop(hop) => output.row(&NEXT_HOP, next_hop(hop))?,
         Answer::Fleet(shown) => fleet::show(&shown, output)?,
+        Answer::Rule(shown) => dos::rule(shown, output)?,
+        Answer::Dos(shown) => dos::show(&shown, output)?,
+        Answer::Heavy(shown) => dos::heavy(shown, output)?,
+        Answer::Event(entry) => dos::event(&entry, output)?,
         Answer::Status(shown) => status(&shown, output)?,
         Answer::Difference(difference) => {
             for line in &difference.lines {
@@ -55,8 +65,13 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             if hidden > 0 && !difference.lines.is_empty() {
                 output.line(&format!("and {hidden} more"))?;
             }
+            let rules = match difference.declared_rules {
+                [0, 0] => String::new(),
+                [rules, tenants] => format!(", {rules} rules, {tenants} tenants"),
+            };
             output.line(&format!(
-                "ok: declares {peers} peers, {routes} routes, {hops} next hops; {changes} changes"
+                "ok: declares {peers} peers, {routes} routes, {hops} next hops{rules}; \
+                 {changes} changes"
             ))?;
         }
         Answer::Counters(_) | Answer::Done { .. } | Answer::Refused { .. } => {}

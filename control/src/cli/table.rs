@@ -52,6 +52,14 @@ impl Output {
         Ok(())
     }
 
+    /// Puts out what there is; the table goes on.
+    pub(super) fn flush_rows(&mut self) -> io::Result<()> {
+        if !self.rows.is_empty() {
+            self.print()?;
+        }
+        self.out.flush()
+    }
+
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.end_table()?;
         self.out.flush()

@@ -169,6 +169,17 @@ pub struct Limit {
     pub burst: u64,
 }
 
+impl Limit {
+    /// The burst of a limit that names none: what comes in a second, and at least two of the largest packets of an
+    /// ordinary link.
+    pub fn burst_of(per_second: u64, unit: Unit) -> u64 {
+        match unit {
+            Unit::Packets => per_second,
+            Unit::Octets => per_second.max(4096),
+        }
+    }
+}
+
 impl Rule {
     /// What kind of rule it is, in a word.
     pub fn kind(&self) -> &'static str {

@@ -50,9 +50,10 @@ impl Book {
             let prefixes = rule.prefixes().map_or(0, Prefixes::messages);
             (Thing::Rule(*id), rule.messages() - prefixes)
         });
-        let listed = self.rules.iter().filter_map(|(id, rule)| {
-            Some((Thing::Rule(*id), rule.prefixes()?.messages()))
-        });
+        let listed = self
+            .rules
+            .iter()
+            .filter_map(|(id, rule)| Some((Thing::Rule(*id), rule.prefixes()?.messages())));
         let things = peers.chain(hops).chain(routes).chain(tenants).chain(rules).chain(listed);
         among(message, things.chain(fleet))
     }
@@ -123,8 +124,7 @@ impl Difference {
             self.tenants.iter().map(|tenant| (Thing::Tenant(tenant.id), tenant.messages()));
         let rules = self.rules.iter().map(|rule| (Thing::Rule(rule.id), dos::messages_of(rule)));
         let listed = self.unlisted.iter().chain(&self.listed);
-        let listed =
-            listed.map(|listing| (Thing::Rule(listing.rule), listing.prefixes.messages()));
+        let listed = listed.map(|listing| (Thing::Rule(listing.rule), listing.prefixes.messages()));
         rules_removed.chain(tenants_removed).chain(tenants).chain(rules).chain(listed)
     }
 }

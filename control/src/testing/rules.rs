@@ -30,7 +30,9 @@ impl Filter {
         counts.rules == self.rules.len()
             && counts.tenants == self.tenants.len()
             && lists == self.lists.len()
-            && book.rules_after(0).all(|rule| self.rules.get(&rule.id) == rule.message(book).as_ref())
+            && book
+                .rules_after(0)
+                .all(|rule| self.rules.get(&rule.id) == rule.message(book).as_ref())
             && book.rules_after(0).all(|rule| self.has(rule.id, rule.prefixes()))
             && book
                 .tenants_after(0)

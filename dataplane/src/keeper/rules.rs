@@ -326,8 +326,5 @@ fn overlapping(tenants: &BTreeMap<u32, Protected>, site: &Site) -> Option<u32> {
 }
 
 fn holds_ours(net: IpNet, site: &Site) -> bool {
-    site.faces.iter().any(|face| {
-        face.addresses.iter().any(|own| net.contains(&own.addr()))
-    })
+    site.faces.iter().any(|face| face.addresses.iter().any(|own| net.contains(&own.addr())))
 }
-

@@ -29,8 +29,7 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     if reason == Why::DosState {
         scene.wait(FLOWS_WARM_UP);
     }
-    let limited =
-        matches!(reason, Why::DosSourceLimit | Why::DosDestinationLimit | Why::DosBudget);
+    let limited = matches!(reason, Why::DosSourceLimit | Why::DosDestinationLimit | Why::DosBudget);
     if limited {
         put(scene, &packet(reason));
     }

@@ -15,6 +15,8 @@ use super::scene::{Need, Scene};
 pub(super) enum Packet {
     /// A fragment that no divided packet has.
     Torn,
+    /// The end of a packet that is longer than any.
+    Oversized,
     /// TCP that is cut off, or without ports.
     Cut,
     /// TCP flags that exclude each other.
@@ -47,6 +49,8 @@ pub(super) struct Transit {
     packet: Packet,
     templates: Vec<Template>,
     targets: Nets,
+    /// Prefixes of spoofed sources, of which the first host of each is [`Packet::Heavy`].
+    sources: Nets,
 }
 
 /// Ports that tenants serve.
@@ -80,7 +84,7 @@ const BOGONS_V4: [([u8; 4], u8); 5] = [
 ];
 const BOGONS_V6: [(Ipv6Addr, u8); 3] = [
     (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0), 8),
-    (Ipv6Addr::new(0x2001, 0x10, 0, 0, 0, 0, 0, 0), 28),
+    (Ipv6Addr::new(0x2001, 0x20, 0, 0, 0, 0, 0, 0), 28),
     (Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 0), 3),
 ];
 
@@ -103,7 +107,8 @@ impl Transit {
         for way in ways(scene, &targets) {
             templates.extend(made(packet, way)?);
         }
-        Ok(Self { packet, templates, targets })
+        let sources = Nets::of(Some(scene.spoofed_v4), Some(scene.spoofed_v6));
+        Ok(Self { packet, templates, targets, sources })
     }
 
     #[inline]
@@ -115,8 +120,9 @@ impl Transit {
         match self.packet {
             Packet::Land => draft.source(target),
             Packet::Bogon => draft.source(bogon(draft.is_v6(), dice)),
-            Packet::Heavy => {}
+            Packet::Heavy => self.heavy(&mut draft),
             Packet::Torn
+            | Packet::Oversized
             | Packet::Cut
             | Packet::Flags
             | Packet::Reflected
@@ -136,6 +142,14 @@ impl Transit {
         draft.finish()
     }
 
+    fn heavy(&self, draft: &mut Draft<'_>) {
+        let (v4, v6) = (self.sources.first_v4(), self.sources.first_v6());
+        let source = if draft.is_v6() { v6.map(IpAddr::V6) } else { v4.map(IpAddr::V4) };
+        if let Some(source) = source {
+            draft.source(source);
+        }
+    }
+
     /// An address that is attacked.
     fn target(&self, is_v6: bool, dice: &mut Dice) -> IpAddr {
         if is_v6 { dice.v6(&self.targets).into() } else { dice.v4(&self.targets).into() }
@@ -144,7 +158,7 @@ impl Transit {
     /// Ports, numbers and flags.
     fn vary(&self, draft: &mut Draft<'_>, dice: &mut Dice) {
         match self.packet {
-            Packet::Torn | Packet::Echo | Packet::Cut => {}
+            Packet::Torn | Packet::Oversized | Packet::Echo | Packet::Cut => {}
             Packet::Reflected | Packet::Alike => draft.word(2, dice.port()),
             Packet::Bogon | Packet::Spoofed | Packet::Heavy | Packet::Light => {
                 draft.word(0, dice.port());
@@ -194,6 +208,7 @@ fn ways(scene: &Scene, targets: &Nets) -> Vec<Way> {
 fn made(packet: Packet, way: Way) -> Result<Vec<Template>, Need> {
     match packet {
         Packet::Torn => torn(way),
+        Packet::Oversized => oversized(way).map(|one| vec![one]),
         Packet::Cut => cut(way),
         Packet::Reflected => {
             let answer = |&(port, head, len): &(u16, &[u8], usize)| {
@@ -226,19 +241,23 @@ const ALIKE_PORTS: (u16, u16) = (ALIKE.0, 8_080);
 
 /// Octets of a fragment's payload that is no trick by itself.
 const PART: usize = 40;
-/// The last place where a fragment of so many octets is too much for the largest packet, in units of eight.
-const BEYOND: u16 = 8_189;
+/// Where a fragment of so many octets ends within the largest payload, and with its header beyond the largest packet; in units
+/// of eight octets.
+const BEYOND: u16 = 8_186;
 
-/// A first fragment without the flags (RFC 1858 3), one that lies over them (RFC 3128 2), and the ping of death.
+/// A first fragment without the flags of TCP (RFC 1858 3), and one that lies over them (RFC 3128 2).
 fn torn(way: Way) -> Result<Vec<Template>, Need> {
+    let tiny = part(way, tcp::PROTOCOL, (0, true), 8)?;
+    Ok(vec![tiny, part(way, tcp::PROTOCOL, (1, true), PART)?])
+}
+
+/// The last fragment of a ping that is longer than any packet.
+fn oversized(way: Way) -> Result<Template, Need> {
     let ping = match way.path {
         Path::V4(..) => icmp::v4::PROTOCOL,
         Path::V6(..) => icmp::v6::PROTOCOL,
     };
-    [(tcp::PROTOCOL, 0, true, 8), (tcp::PROTOCOL, 1, true, PART), (ping, BEYOND, false, PART)]
-        .map(|(protocol, offset, more, len)| part(way, protocol, (offset, more), len))
-        .into_iter()
-        .collect()
+    part(way, ping, (BEYOND, false), PART)
 }
 
 fn part(way: Way, protocol: u8, (offset, more): (u16, bool), len: usize) -> Result<Template, Need> {

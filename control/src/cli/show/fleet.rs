@@ -43,7 +43,7 @@ fn row(member: &MemberShown) -> Vec<String> {
     ]
 }
 
-fn time(unix: u64) -> String {
+pub(super) fn time(unix: u64) -> String {
     let seconds = i64::try_from(unix).ok();
     let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(|| "never".to_owned(), |time| time.to_string())

@@ -11,8 +11,14 @@ use crate::model::dos::{
 };
 use crate::model::{Cause, Refused};
 
-/// The largest rate and burst of a limit: what a bucket can hold. Octets of the fastest link there is, and more.
-const RATE_MAX: u64 = 1 << 40;
+/// The highest rate that a bucket of the dataplane keeps.
+const PER_SECOND_MAX: u64 = 1_000_000_000_000;
+
+/// The least burst of octets: a larger packet would never pass.
+const BURST_OCTETS_MIN: u64 = 2048;
+
+/// Seconds in which an empty bucket must be full again.
+const DEPTH_MAX_S: u64 = 600;
 
 impl Applying<'_> {
     pub(super) fn add_rule(&mut self, wanted: &Rule, put: bool) -> Result<(), Refused> {
@@ -50,8 +56,7 @@ impl Applying<'_> {
 
     pub(super) fn remove_rule(&mut self, name: &str) -> Result<(), Refused> {
         let Some(old) = self.book.rule_named(name).cloned() else {
-            let what =
-                format!("there is no rule {name}; `millrace dos rules` shows what there is");
+            let what = format!("there is no rule {name}; `millrace dos rules` shows what there is");
             return Err(Refused::new(Cause::Unknown, what).at("name"));
         };
         self.may_change(old.origin, || format!("rule {name}"))?;
@@ -138,15 +143,14 @@ impl Applying<'_> {
             return wrong("name", what);
         }
         match &rule.matter {
-            Matter::List(_, prefixes) => {
-                match prefixes.as_slice().iter().find_map(wrong_prefix) {
-                    Some(what) => wrong("prefixes", what),
-                    None => Ok(()),
-                }
-            }
+            Matter::List(_, prefixes) => match prefixes.as_slice().iter().find_map(wrong_prefix) {
+                Some(what) => wrong("prefixes", what),
+                None => Ok(()),
+            },
             Matter::Signature { program, .. } if program.len() > PROGRAM_MAX => {
                 let len = program.len();
-                let what = format!("takes {len} instructions, and {PROGRAM_MAX} are taken; split it");
+                let what =
+                    format!("takes {len} instructions, and {PROGRAM_MAX} are taken; split it");
                 wrong("match", what)
             }
             Matter::Signature { program, .. } if program.is_empty() => {
@@ -251,17 +255,21 @@ fn wrong_rule_name(rule: &Rule) -> Option<String> {
 }
 
 fn wrong_limit(limit: &Limit) -> Option<(&'static str, String)> {
-    let unit = match limit.unit {
-        Unit::Packets => "packets",
-        Unit::Octets => "octets",
+    let (unit, least) = match limit.unit {
+        Unit::Packets => ("packets", 1),
+        Unit::Octets => ("octets", BURST_OCTETS_MIN),
     };
-    let beyond = |number: u64| !(1..=RATE_MAX).contains(&number);
-    let said = |number: u64| format!("{number} is beyond 1 to {RATE_MAX}; take less, or more");
-    if beyond(limit.per_second) {
-        return Some((unit, said(limit.per_second)));
+    let Limit { per_second, burst, .. } = *limit;
+    if !(1..=PER_SECOND_MAX).contains(&per_second) {
+        return Some((unit, format!("{per_second} is beyond 1 to {PER_SECOND_MAX}; mend it")));
     }
-    if beyond(limit.burst) {
-        return Some(("burst", said(limit.burst)));
+    let most = per_second.saturating_mul(DEPTH_MAX_S);
+    if !(least..=most).contains(&burst) {
+        let what = format!(
+            "{burst} {unit} are beyond {least} to {most}, what comes in ten minutes; \
+             give it another burst"
+        );
+        return Some(("burst", what));
     }
     match limit.per {
         Per::Source { v4_len, v6_len } | Per::Destination { v4_len, v6_len } => {

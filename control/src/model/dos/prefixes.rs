@@ -65,9 +65,8 @@ impl Prefixes {
     /// Whether an address is in one of them.
     pub fn cover(&self, address: IpAddr) -> bool {
         let len_max = IpNet::from(address).max_prefix_len();
-        (0..=len_max).any(|len| {
-            IpNet::new(address, len).is_ok_and(|prefix| self.contains(&prefix.trunc()))
-        })
+        (0..=len_max)
+            .any(|len| IpNet::new(address, len).is_ok_and(|prefix| self.contains(&prefix.trunc())))
     }
 
     /// One that is also among others.
@@ -132,7 +131,24 @@ mod tests {
 
     fn prefix(number: u16) -> IpNet {
         let address = if number.is_multiple_of(3) {
-            IpAddr::from([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number.to_le_bytes()[0]])
+            IpAddr::from([
+                0x20,
+                1,
+                0xd,
+                0xb8,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                number.to_le_bytes()[0],
+            ])
         } else {
             IpAddr::from([10, 0, number.to_be_bytes()[0], number.to_be_bytes()[1]])
         };
@@ -169,7 +185,8 @@ mod tests {
 
     #[test]
     fn an_address_is_covered_by_any_of_its_prefixes() {
-        let list: Prefixes = vec!["198.51.100.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()].into();
+        let list: Prefixes =
+            vec!["198.51.100.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()].into();
         for (address, covered) in
             [("198.51.100.7", true), ("198.51.101.7", false), ("2001:db8::1", true), ("::1", false)]
         {

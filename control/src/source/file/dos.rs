@@ -151,11 +151,7 @@ impl Reading {
         }
     }
 
-    fn detect(
-        &mut self,
-        part: &Part<'_>,
-        section: &Spanned<DetectSection>,
-    ) -> Result<(), Refused> {
+    fn detect(&mut self, part: &Part<'_>, section: &Spanned<DetectSection>) -> Result<(), Refused> {
         let span = section.span();
         let detect = part.detect(section)?;
         if let Some(first) = &self.declaration.detect {
@@ -225,7 +221,7 @@ impl Part<'_> {
             class,
             unit,
             per_second: rate,
-            burst: burst.unwrap_or(rate),
+            burst: burst.unwrap_or_else(|| Limit::burst_of(rate, unit)),
         });
         let rule = self.rule(section.name.get_ref(), &section.name.span(), matter);
         let LimitSection { mode, reach, expires, .. } = section;

@@ -88,7 +88,8 @@ impl Part<'_> {
     }
 
     fn state(&self, section: &MemberSection) -> Result<MemberState, Refused> {
-        let deadline = section.deadline.as_ref().map(|text| self.time(text, "deadline")).transpose()?;
+        let deadline =
+            section.deadline.as_ref().map(|text| self.time(text, "deadline")).transpose()?;
         let state = match section.state.as_ref().map_or("active", |state| state.get_ref()) {
             "draining" => return Ok(MemberState::Draining { deadline }),
             "active" => MemberState::Active,

@@ -14,8 +14,7 @@ use crate::stages::dos::buckets::Scope;
 use crate::stages::dos::lists::Master;
 use crate::stages::dos::syn::{self, Proof};
 use crate::stages::dos::{
-    Checked, Limit, Limits, Outline, Policy, Reach, Rules, Sharing, Tenants, flows,
-    transit,
+    Checked, Limit, Limits, Outline, Policy, Reach, Rules, Sharing, Tenants, flows, transit,
 };
 
 impl Book {

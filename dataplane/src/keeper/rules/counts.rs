@@ -55,8 +55,7 @@ impl Counts {
         self.rows.retain(|id, row| slots.get(id) == Some(&row.slot));
         for (id, slot) in slots {
             let tallies = &self.tallies;
-            let new =
-                || Row { slot, base: tallies.sums(slot), told: None, expired: false };
+            let new = || Row { slot, base: tallies.sums(slot), told: None, expired: false };
             let row = self.rows.entry(id).or_insert_with(new);
             let expires = book.rules.get(&id).and_then(|entry| entry.rule.expires);
             row.expired = expires.is_some_and(|time| time <= unix);

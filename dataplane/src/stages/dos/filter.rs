@@ -1,21 +1,23 @@
 //! What one worker judges packets with: the rules, and its own tables of what they count.
 
+mod guard;
+mod limits;
+
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use shm::message::{Check, Class, Mode};
 use wireguard::time::Instant;
 
-use super::buckets::{Buckets, Place, Verdict};
+use super::Defence;
+use super::buckets::Buckets;
 use super::lists::SetId;
 use super::rate::Bucket;
-use super::rules::{Limit, Limits, OWN, Policy, Rules, Sharing};
+use super::rules::{OWN, Policy, Rules};
 use super::sanity::{self, Failed};
 use super::sketch::{Sample, Sheet, Sketch};
-use super::syn::{self, Arrival, Segment};
 use super::tallies::Tallies;
 use super::transit::Transit;
-use super::Defence;
 use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
@@ -66,47 +68,9 @@ impl Judged {
 
 const _: () = assert!(BURST_LEN_MAX <= 64);
 
-/// A packet that meets a limit.
-struct Meeting<'a> {
-    frame: usize,
-    limit: &'a Limit,
-    place: Place,
-}
-
-/// Whose bucket a packet takes from.
-#[derive(Clone, Copy)]
-struct Whose {
-    source: Address,
-    destination: Address,
-}
-
-impl Whose {
-    #[inline]
-    fn of(frame: &Frame<'_>) -> Self {
-        Self { source: frame.note.endpoint.remote, destination: frame.note.ip.destination }
-    }
-
-    #[inline]
-    fn bucket(self, limit: &Limit, buckets: &Buckets) -> Place {
-        match limit.sharing {
-            Sharing::Source(scope) => buckets.place(scope.around(self.source), limit.slot),
-            Sharing::Destination(scope) => buckets.place(scope.around(self.destination), limit.slot),
-            Sharing::Whole => Place::default(),
-        }
-    }
-}
-
-/// Packets whose buckets are fetched together.
-const MEETINGS: usize = 2 * BURST_LEN_MAX;
-
 impl Filter {
     /// A filter over these tables.
-    pub fn new(
-        rules: Arc<Rules>,
-        tallies: Arc<Tallies>,
-        tables: Tables,
-        defence: Defence,
-    ) -> Self {
+    pub fn new(rules: Arc<Rules>, tallies: Arc<Tallies>, tables: Tables, defence: Defence) -> Self {
         let totals = vec![None; RULE_SLOTS].into_boxed_slice();
         let expire_at = Instant::ZERO;
         let mut filter =
@@ -275,9 +239,7 @@ impl Filter {
     #[inline]
     fn allows(&self, frame: &Frame<'_>, slot: u16) -> bool {
         let outline = self.rules.outline(slot);
-        outline.allows
-            && outline.mode == Mode::Enforce
-            && outline.reach.includes(frame.note.tenant)
+        outline.allows && outline.mode == Mode::Enforce && outline.reach.includes(frame.note.tenant)
     }
 
     /// Compares packets with the signatures.
@@ -295,133 +257,6 @@ impl Filter {
             if dropped {
                 frame.fate = Fate::Drop(DropReason::DosSignature);
                 judged.leave_out(place);
-            }
-        }
-    }
-
-    /// Holds packets to limits; the buckets of many are fetched before the first is looked at.
-    #[inline]
-    fn limit(
-        &mut self,
-        burst: &mut Burst<'_>,
-        judged: &mut Judged,
-        limits: &Limits,
-        now: Instant,
-    ) {
-        let mut meetings = ArrayVec::<Meeting<'_>, MEETINGS>::new();
-        for place in 0..burst.frames().len() {
-            let Some(frame) = burst.frames().get(place).filter(|_| judged.has(place)) else {
-                continue;
-            };
-            let (whose, tenant, class) = (Whose::of(frame), frame.note.tenant, frame.note.class);
-            for limit in limits.of(tenant, class) {
-                let bucket = whose.bucket(limit, &self.tables.buckets);
-                self.tables.buckets.ahead(bucket);
-                meetings.push(Meeting { frame: place, limit, place: bucket });
-                if meetings.is_full() {
-                    self.take(burst, judged, &mut meetings, now);
-                }
-            }
-        }
-        self.take(burst, judged, &mut meetings, now);
-    }
-
-    #[inline]
-    fn take(
-        &mut self,
-        burst: &mut Burst<'_>,
-        judged: &mut Judged,
-        meetings: &mut ArrayVec<Meeting<'_>, MEETINGS>,
-        now: Instant,
-    ) {
-        for Meeting { frame: number, limit, place } in meetings.drain(..) {
-            let Some(frame) = burst.frames().get_mut(number).filter(|_| judged.has(number)) else {
-                continue;
-            };
-            let len = u32::from(frame.note.ip.len);
-            let is_over = match limit.sharing {
-                Sharing::Source(_) | Sharing::Destination(_) => {
-                    let verdict = self.tables.buckets.take(place, &limit.rate, len, now);
-                    verdict == Verdict::Over
-                }
-                Sharing::Whole => match self.totals.get_mut(usize::from(limit.slot)) {
-                    Some(Some(bucket)) => !bucket.take(len, now),
-                    Some(None) | None => false,
-                },
-            };
-            if is_over && self.drops(frame, limit.slot) {
-                frame.fate = Fate::Drop(match limit.sharing {
-                    Sharing::Source(_) => DropReason::DosSourceLimit,
-                    Sharing::Destination(_) => DropReason::DosDestinationLimit,
-                    Sharing::Whole => DropReason::DosBudget,
-                });
-                judged.leave_out(number);
-            }
-        }
-    }
-
-    /// Lets TCP to tenants that ask for it prove itself.
-    fn guard(
-        &mut self,
-        burst: &mut Burst<'_>,
-        judged: &mut Judged,
-        counters: &Counters,
-        now: Instant,
-    ) {
-        let mut segments = ArrayVec::<(usize, Segment, syn::Place), BURST_LEN_MAX>::new();
-        for (place, frame) in burst.frames().iter().enumerate() {
-            let tenant = frame.note.tenant;
-            let is_tcp = matches!(frame.note.class, Class::Syn | Class::Tcp);
-            if tenant == OWN || !is_tcp || !judged.has(place) {
-                continue;
-            }
-            let Some(policy) = self.rules.policy(tenant).map(|policy| policy.transit) else {
-                continue;
-            };
-            let source = frame.note.endpoint.remote;
-            if !policy.is_idle()
-                && let Ok(segment) = Segment::read(frame.data(), &frame.note.ip, source)
-            {
-                let bucket = self.tables.transit.ahead(&segment, policy);
-                segments.push((place, segment, bucket));
-            }
-        }
-        for (number, segment, place) in segments {
-            let Some(frame) = burst.frames().get_mut(number) else { continue };
-            if let Err(fate) = self.prove(frame, &segment, place, (counters, now)) {
-                frame.fate = fate;
-            }
-            // Answers have their own way.
-            if frame.fate != Fate::Undecided || frame.note.kind != Kind::Transit {
-                judged.leave_out(number);
-            }
-        }
-    }
-
-    #[inline]
-    fn prove(
-        &mut self,
-        frame: &mut Frame<'_>,
-        segment: &Segment,
-        place: syn::Place,
-        (counters, now): (&Counters, Instant),
-    ) -> Result<(), Fate> {
-        let tenant = frame.note.tenant;
-        let Some(policy) = self.rules.policy(tenant) else { return Ok(()) };
-        let enforced = policy.mode == Mode::Enforce;
-        let arrival = Arrival { packet: frame.data(), segment, place };
-        let whose = (usize::from(tenant), policy.transit);
-        match self.tables.transit.judge(arrival, whose, now) {
-            syn::Verdict::Pass => Ok(()),
-            verdict if !enforced => {
-                counters.syn_monitored.add(u64::from(verdict != syn::Verdict::Pass));
-                Ok(())
-            }
-            syn::Verdict::Drop(reason) => Err(Fate::Drop(reason)),
-            syn::Verdict::Consume => Err(Fate::Consumed),
-            syn::Verdict::Answer(answer) => {
-                counters.syn_answers.add(1);
-                syn::write(frame, segment, &answer)
             }
         }
     }

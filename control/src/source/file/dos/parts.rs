@@ -5,8 +5,8 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::super::section::Part;
-use crate::model::dos::{Matter, Mode, Reach, Rule, value, words};
 use crate::model::Refused;
+use crate::model::dos::{Matter, Mode, Reach, Rule, value, words};
 
 impl Part<'_> {
     /// A rule with nothing but its matter.

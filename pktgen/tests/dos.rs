@@ -1,0 +1,128 @@
+//! A server under attack while honest clients and an honest visitor of its tenant go on: dataplane and control as
+//! processes, the generator's attacks, kernel sockets. Needs root and the programs of `scripts/setup`.
+#![cfg(feature = "dpdk")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops at its first broken assumption"
+)]
+
+#[cfg(test)]
+mod lab;
+
+#[cfg(test)]
+#[path = "dos/site.rs"]
+mod site;
+#[cfg(test)]
+#[path = "dos/visit.rs"]
+mod visit;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use lab::dataplane::Dataplane;
+use lab::generator::{number, report, told};
+use lab::until;
+use site::{Site, VISITOR, more};
+use visit::{Service, Visit};
+
+/// Attacks that come together: the rules for them, and each with the share of its frames that is counted under its name, in
+/// percent.
+struct Wave {
+    rules: &'static str,
+    attacks: &'static [(&'static str, u64)],
+}
+
+/// The tenant's guard and its flows; the rest is in the rules.
+const TENANT: &str = "syn = \"first-drop\"\nflows = true\nout_of_state = 0";
+
+/// After which a tenant's flows are known.
+const LEARNED: Duration = Duration::from_secs(31);
+
+const WAVES: [Wave; 4] = [
+    Wave {
+        rules: "[dos]\nbogon = \"enforce\"\n",
+        attacks: &[
+            // The kernel of the link puts some fragments together before such a device sees them.
+            ("dos_fragment", 1),
+            ("dos_transport", 100),
+            ("dos_flags", 100),
+            ("dos_land", 100),
+            ("dos_bogon", 100),
+        ],
+    },
+    Wave {
+        rules: "[dos]\nreflection = \"enforce\"\n\
+                [[dos.signature]]\nname = \"alike\"\nmode = \"enforce\"\nmatch = \"udp and src port 4321\"\n\
+                [[dos.limit]]\nname = \"pings\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"whole\"\n\
+                class = \"icmp\"\npackets = 10\nburst = 10\n",
+        attacks: &[
+            ("dos_reflection", 100),
+            ("dos_signature", 100),
+            // A source that comes again is let in.
+            ("dos_syn", 95),
+            ("dos_budget", 90),
+        ],
+    },
+    Wave {
+        rules: "[[dos.limit]]\nname = \"source\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"source\"\n\
+                class = \"udp\"\npackets = 250\nburst = 50\nv4_len = 32\n\
+                [[dos.limit]]\nname = \"destination\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"destination\"\n\
+                class = \"udp\"\npackets = 250\nburst = 50\n",
+        attacks: &[("dos_source_limit", 60), ("dos_destination_limit", 60)],
+    },
+    Wave {
+        rules: "[[dos.list]]\nname = \"spoofed\"\nkind = \"block\"\nmode = \"enforce\"\n\
+                prefixes = [\"198.18.0.0/15\", \"2001:2::/48\"]\n",
+        attacks: &[("dos_blocked", 100)],
+    },
+];
+
+/// Frames of each attack per second.
+const RATE: &str = "1kpps";
+
+/// Runs attacks beside the clients, which may lose nothing; what was not counted as it should be.
+#[cfg(test)]
+fn run(site: &Site, server: &Dataplane, attacks: &[(&str, u64)]) -> BTreeSet<String> {
+    let list =
+        attacks.iter().map(|(name, _)| format!("{{ name = \"{name}\", rate = \"{RATE}\" }}"));
+    let set = format!("attack=[{}]", list.collect::<Vec<_>>().join(", "));
+    let before = server.counters();
+    let (code, text) = told(&mut site.swarm(&["--set", &set]));
+    let report = report(&text);
+    assert_eq!((code, number(&report, "/sums/missing")), (Some(0), 0), "{attacks:?}: {text}");
+    let after = server.counters();
+    let mut failed = BTreeSet::new();
+    for (at, (name, share)) in attacks.iter().enumerate() {
+        let sent = number(&report, &format!("/attacks/{at}/tally/sent"));
+        let counted = more(&after, &before, name);
+        println!("{name}: {counted} of {sent}");
+        if sent < 1000 || counted < sent * share / 100 || counted > sent {
+            failed.insert(format!("{name}: {counted} of {sent}"));
+        }
+    }
+    failed
+}
+
+#[test]
+fn every_attack_on_the_filter_is_counted_under_its_name_and_nobody_honest_loses_a_packet() {
+    let site = Site::new();
+    let begun = Instant::now();
+    let server = site.serve(&site.declared(TENANT, WAVES[0].rules));
+    let service = Service::start(&site.server);
+    let visit = Visit::start(&site.visitor, 1);
+    let mut failed = BTreeSet::new();
+    for (at, wave) in WAVES.iter().enumerate() {
+        if at > 0 {
+            site.declare(&server, &site.declared(TENANT, wave.rules));
+        }
+        failed.append(&mut run(&site, &server, wave.attacks));
+    }
+    until("the tenant's flows are known", 40, || begun.elapsed() > LEARNED);
+    site.declare(&server, &site.declared(TENANT, ""));
+    failed.append(&mut run(&site, &server, &[("dos_state", 95)]));
+    assert!(failed.is_empty(), "{failed:?}");
+    let sent = visit.end();
+    until("all of an honest visitor's datagrams are there", 5, || service.count(VISITOR) == sent);
+    server.stop();
+}
