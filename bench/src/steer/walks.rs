@@ -143,8 +143,6 @@ fn walk(
     let State { site, counters, owner, fleet, .. } = state;
     let home = Home { site, fleet, tenants: &tenants };
     let mut burst = Burst::lend(packets, notes, Entry::Wire(0));
-    let tenants = Arc::clone(&state.filter.rules().tenants);
-    let home = Home { site, fleet, tenants: &tenants };
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };
     let limiter = &mut state.too_big;
