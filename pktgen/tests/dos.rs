@@ -1,11 +1,6 @@
 //! A server under attack while honest clients and an honest visitor of its tenant go on: dataplane and control as
 //! processes, the generator's attacks, kernel sockets. Needs root and the programs of `scripts/setup`.
 #![cfg(feature = "dpdk")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test stops at its first broken assumption"
-)]
 
 #[cfg(test)]
 mod lab;
@@ -93,9 +88,9 @@ const RATE: &str = "1kpps";
 fn run(site: &Site, server: &Dataplane, attacks: &[(&str, u64)]) -> BTreeSet<String> {
     let list =
         attacks.iter().map(|(name, _)| format!("{{ name = \"{name}\", rate = \"{RATE}\" }}"));
-    let set = format!("attack=[{}]", list.collect::<Vec<_>>().join(", "));
+    let choice = format!("attack=[{}]", list.collect::<Vec<_>>().join(", "));
     let before = server.counters();
-    let (code, text) = told(&mut site.swarm(&["--set", &set]));
+    let (code, text) = told(&mut site.swarm(&["--set", &choice]));
     let report = report(&text);
     assert_eq!((code, number(&report, "/sums/missing")), (Some(0), 0), "{attacks:?}: {text}");
     let after = server.counters();
@@ -116,7 +111,7 @@ fn every_attack_on_the_filter_is_counted_under_its_name_and_nobody_honest_loses_
     let _machine = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let site = Site::new();
     let server = site.serve(&site.declared(TENANT, WAVES[0].rules));
-    let served = Instant::now();
+    let begun = Instant::now();
     let service = Service::start(&site.server);
     let visit = Visit::start(&site.visitor, 1, 0);
     let mut failed = BTreeSet::new();
@@ -126,7 +121,7 @@ fn every_attack_on_the_filter_is_counted_under_its_name_and_nobody_honest_loses_
         }
         failed.append(&mut run(&site, &server, wave.attacks));
     }
-    until("the tenant's flows are known", 40, || served.elapsed() > LEARNED);
+    until("the tenant's flows are known", 40, || begun.elapsed() > LEARNED);
     site.declare(&server, &site.declared(TENANT, ""));
     failed.append(&mut run(&site, &server, &[("dos_state", 95)]));
     assert!(failed.is_empty(), "{failed:?}");
