@@ -113,7 +113,9 @@ impl Judge {
     /// Lets one burst be judged; gives cycles per message.
     pub(super) fn burst(&mut self, way: Way) -> Result<f64, Failure> {
         let (drained, again) = match way {
-            Way::NoCookie | Way::Forged => (Way::Cookie, COOKIES_BURST as usize / BURST_LEN_MAX + 1),
+            Way::NoCookie | Way::Forged => {
+                (Way::Cookie, COOKIES_BURST as usize / BURST_LEN_MAX + 1)
+            }
             Way::Limited => (Way::Proven, STRANGER_BURST as usize),
             Way::Mac1 | Way::Quiet | Way::Cookie | Way::Proven => (way, 0),
         };
