@@ -1,9 +1,10 @@
-//! The filter's tables: what it costs to look sources up in millions of listed prefixes and to count their tokens, how long
-//! a change of a list takes, and what the tables weigh.
+//! The filter: what the stage costs for what clients and attackers send; what it costs to look sources up in millions of
+//! listed prefixes and to count their tokens, how long a change of a list takes, and what the tables weigh.
 
 mod buckets;
 mod lists;
 mod report;
+mod stage;
 
 use clap::Args;
 use dpdk::clock::Clock;
@@ -84,6 +85,8 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
         .iter()
         .map(|bits| buckets::measure(*bits, &plan))
         .collect::<Result<Vec<_>, _>>()?;
+    let listed = plan.prefixes.iter().copied().min().unwrap_or(1_000);
+    let stage = stage::measure(listed, &plan)?;
     let after = Weather::observe();
-    Ok(Report::new(plan, machine, (before, after), (tables, buckets)))
+    Ok(Report::new(plan, machine, (before, after), (stage, tables, buckets)))
 }

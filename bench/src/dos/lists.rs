@@ -178,7 +178,7 @@ const REGIONS: [u128; 6] = [0x2001, 0x2400, 0x2600, 0x2800, 0x2a00, 0x2c00];
 const ALLOCATIONS: u32 = 20_000;
 
 /// Five in eight are single addresses, or /64s of IPv6.
-fn net(family: Family, random: &mut ChaCha8Rng) -> IpNet {
+pub(super) fn net(family: Family, random: &mut ChaCha8Rng) -> IpNet {
     let choice = random.next_u32() as usize;
     let net = match family {
         Family::V4 => {

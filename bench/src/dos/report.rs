@@ -7,11 +7,12 @@ use serde::Serialize;
 use super::Plan;
 use super::buckets::Flood;
 use super::lists::{Family, Table, Way};
+use super::stage::Stage;
 use crate::machine::{Machine, Weather};
 use crate::sample::{median, p10, quantile};
 
 /// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// A whole run.
 #[derive(Debug, Serialize)]
@@ -23,6 +24,7 @@ pub(crate) struct Report {
     after: Weather,
     /// What disturbed the run; empty when it was calm.
     disturbances: Vec<String>,
+    stage: Stage,
     tables: Vec<Table>,
     buckets: Vec<Flood>,
 }
@@ -32,10 +34,10 @@ impl Report {
         plan: Plan,
         machine: Machine,
         (before, after): (Weather, Weather),
-        (tables, buckets): (Vec<Table>, Vec<Flood>),
+        (stage, tables, buckets): (Stage, Vec<Table>, Vec<Flood>),
     ) -> Self {
         let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, tables, buckets }
+        Self { schema: SCHEMA, plan, machine, before, after, disturbances, stage, tables, buckets }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
@@ -97,6 +99,20 @@ impl Report {
         Ok(())
     }
 
+    fn write_stage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stage { prefixes, signatures, ways } = &self.stage;
+        writeln!(
+            f,
+            "\nThe stage, with parse, in bursts of 64; {prefixes} listed prefixes, {signatures} signatures.\n"
+        )?;
+        writeln!(f, "| packets | ns | ns, median | millions per second |")?;
+        writeln!(f, "|---|---|---|---|")?;
+        for (way, blocks) in ways {
+            self.write_rate(f, way.name(), blocks)?;
+        }
+        Ok(())
+    }
+
     fn write_rate(&self, f: &mut fmt::Formatter<'_>, name: &str, blocks: &[f64]) -> fmt::Result {
         let (least, middle) = (self.machine.ns(p10(blocks)), self.machine.ns(median(blocks)));
         writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} |", 1e3 / least)
@@ -128,6 +144,7 @@ impl fmt::Display for Report {
         }
         self.write_tables(f)?;
         self.write_lookups(f)?;
-        self.write_buckets(f)
+        self.write_buckets(f)?;
+        self.write_stage(f)
     }
 }
