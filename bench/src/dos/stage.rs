@@ -122,7 +122,7 @@ struct Judge {
 
 /// Measures all ways in turns, with so many listed prefixes.
 pub(super) fn measure(prefixes: usize, plan: &Plan) -> Result<Stage, Failure> {
-    let mut judge = Judge::new(prefixes)?;
+    let mut judge = Judge::new(prefixes);
     let mut ways: Vec<_> = Way::ALL.map(|way| (way, Vec::new())).into();
     for block in 0..WARM_UP + plan.blocks {
         for (way, blocks) in &mut ways {
@@ -139,7 +139,7 @@ pub(super) fn measure(prefixes: usize, plan: &Plan) -> Result<Stage, Failure> {
 }
 
 impl Judge {
-    fn new(prefixes: usize) -> Result<Self, Failure> {
+    fn new(prefixes: usize) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(3);
         let nets: Vec<IpNet> = (0..prefixes).map(|_| net(Family::V4, &mut random)).collect();
         let mut server = Server::with(&Site::new(1).text(), Options::default());
@@ -153,7 +153,7 @@ impl Judge {
         let clients: Vec<Ipv4Addr> = clients.take(FEW).collect();
         let listed = (0..FEW).map(|_| within(&nets, &mut random)).collect();
         let (notes, buffers) = (burst::notes(), Buffers::new(2 * BURST));
-        Ok(Self { bare, ruled, nets, listed, clients, notes, buffers, random, now: START })
+        Self { bare, ruled, nets, listed, clients, notes, buffers, random, now: START }
     }
 
     /// Lets one burst be judged; gives its cycles.
