@@ -1,6 +1,7 @@
 //! A server under attack while honest clients and an honest visitor of its tenant go on: dataplane and control as
 //! processes, the generator's attacks, kernel sockets. Needs root and the programs of `scripts/setup`.
 #![cfg(feature = "dpdk")]
+#![expect(clippy::print_stdout, reason = "what was measured is for people too")]
 
 #[cfg(test)]
 mod lab;
@@ -25,12 +26,15 @@ use serde_json::Value;
 use site::{HEAVY, Site, VISITOR, more};
 use visit::{Service, Visit};
 
-/// Attacks that come together: the rules for them, and each with the share of its frames that is counted under its name, in
-/// percent.
+/// Attacks that come together, and the rules for them.
 struct Wave {
     rules: &'static str,
-    attacks: &'static [(&'static str, u64)],
+    attacks: &'static [Expected],
 }
+
+/// An attack, the share of its frames that is counted under its name, in percent, and how many may pass beside that: what
+/// limits let through in both families, until a slow machine is done.
+type Expected = (&'static str, u64, u64);
 
 /// The tenant's guard and its flows; the rest is in the rules.
 const TENANT: &str = "syn = \"first-drop\"\nflows = true\nout_of_state = 0";
@@ -43,11 +47,11 @@ const WAVES: [Wave; 4] = [
         rules: "[dos]\nbogon = \"enforce\"\n",
         attacks: &[
             // The kernel of the link puts some fragments together before such a device sees them.
-            ("dos_fragment", 1),
-            ("dos_transport", 100),
-            ("dos_flags", 100),
-            ("dos_land", 100),
-            ("dos_bogon", 100),
+            ("dos_fragment", 1, 0),
+            ("dos_transport", 100, 0),
+            ("dos_flags", 100, 0),
+            ("dos_land", 100, 0),
+            ("dos_bogon", 100, 0),
         ],
     },
     Wave {
@@ -56,11 +60,11 @@ const WAVES: [Wave; 4] = [
                 [[dos.limit]]\nname = \"pings\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"whole\"\n\
                 class = \"icmp\"\npackets = 10\nburst = 10\n",
         attacks: &[
-            ("dos_reflection", 100),
-            ("dos_signature", 100),
+            ("dos_reflection", 100, 0),
+            ("dos_signature", 100, 0),
             // A source that comes again is let in.
-            ("dos_syn", 95),
-            ("dos_budget", 90),
+            ("dos_syn", 95, 0),
+            ("dos_budget", 100, 60),
         ],
     },
     Wave {
@@ -68,12 +72,12 @@ const WAVES: [Wave; 4] = [
                 class = \"udp\"\npackets = 150\nburst = 50\nv4_len = 32\n\
                 [[dos.limit]]\nname = \"destination\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"destination\"\n\
                 class = \"udp\"\npackets = 150\nburst = 50\n",
-        attacks: &[("dos_source_limit", 60), ("dos_destination_limit", 60)],
+        attacks: &[("dos_source_limit", 100, 1000), ("dos_destination_limit", 100, 1000)],
     },
     Wave {
         rules: "[[dos.list]]\nname = \"spoofed\"\nkind = \"block\"\nmode = \"enforce\"\n\
                 prefixes = [\"198.18.0.0/15\", \"2001:2::/48\"]\n",
-        attacks: &[("dos_blocked", 100)],
+        attacks: &[("dos_blocked", 100, 0)],
     },
 ];
 
@@ -82,24 +86,27 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Frames of each attack per second.
 const RATE: &str = "1kpps";
+/// Of fewer frames in a wave the shares would tell nothing.
+const SENT_MIN: u64 = 200;
 
 /// Runs attacks beside the clients, which may lose nothing; what was not counted as it should be.
-#[cfg(test)]
-fn run(site: &Site, server: &Dataplane, attacks: &[(&str, u64)]) -> BTreeSet<String> {
+fn run(site: &Site, server: &Dataplane, attacks: &[Expected]) -> BTreeSet<String> {
     let list =
-        attacks.iter().map(|(name, _)| format!("{{ name = \"{name}\", rate = \"{RATE}\" }}"));
-    let choice = format!("attack=[{}]", list.collect::<Vec<_>>().join(", "));
+        attacks.iter().map(|(name, ..)| format!("{{ name = \"{name}\", rate = \"{RATE}\" }}"));
+    let change = format!("attack=[{}]", list.collect::<Vec<_>>().join(", "));
     let before = server.counters();
-    let (code, text) = told(&mut site.swarm(&["--set", &choice]));
+    let (code, text) = told(&mut site.swarm(&["--set", &change]));
     let report = report(&text);
-    assert_eq!((code, number(&report, "/sums/missing")), (Some(0), 0), "{attacks:?}: {text}");
+    // Where the machine is busy with other things the generator does not reach its rates, and says so.
+    assert!(matches!(code, Some(0 | 2)), "{attacks:?}: {text}");
+    assert_eq!(number(&report, "/sums/missing"), 0, "{attacks:?}: {text}");
     let after = server.counters();
     let mut failed = BTreeSet::new();
-    for (at, (name, share)) in attacks.iter().enumerate() {
+    for (at, (name, share, passes)) in attacks.iter().enumerate() {
         let sent = number(&report, &format!("/attacks/{at}/tally/sent"));
         let counted = more(&after, &before, name);
         println!("{name}: {counted} of {sent}");
-        if sent < 1000 || counted < sent * share / 100 || counted > sent {
+        if sent < SENT_MIN || counted + passes < sent * share / 100 || counted > sent {
             failed.insert(format!("{name}: {counted} of {sent}"));
         }
     }
@@ -123,7 +130,7 @@ fn every_attack_on_the_filter_is_counted_under_its_name_and_nobody_honest_loses_
     }
     until("the tenant's flows are known", 40, || begun.elapsed() > LEARNED);
     site.declare(&server, &site.declared(TENANT, ""));
-    failed.append(&mut run(&site, &server, &[("dos_state", 95)]));
+    failed.append(&mut run(&site, &server, &[("dos_state", 95, 0)]));
     assert!(failed.is_empty(), "{failed:?}");
     let sent = visit.end();
     until("all of an honest visitor's datagrams are there", 5, || service.count(VISITOR) == sent);
@@ -143,16 +150,17 @@ const SOON: u128 = 1000;
 /// A number of the second visit that the first one has not used.
 const AGAIN: u64 = 1 << 32;
 
-#[cfg(test)]
 fn is(what: &str) -> impl Fn(&Value) -> bool {
     move |entry| entry["what"] == what
 }
 
 /// Whether nothing of the flood gets through any more, and all of it is counted.
-#[cfg(test)]
 fn is_held_off(server: &Dataplane, flood: &Visit, service: &Service) {
-    let passed = service.count(HEAVY);
-    until("what was under way has come", 5, || service.count(HEAVY) == passed);
+    let mut before = u64::MAX;
+    until("nothing is under way any more", 5, || {
+        let passed = service.count(HEAVY);
+        std::mem::replace(&mut before, passed) == passed
+    });
     let (sent, before, passed) = (flood.sent(), server.counters(), service.count(HEAVY));
     until("the flood goes on", 10, || flood.sent() > sent + 1000);
     let dropped = more(&server.counters(), &before, "dos_blocked");

@@ -54,8 +54,10 @@ impl Site {
         // Both ends belong to programs.
         server.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
         generator.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
-        // The tenant does not answer through the server, so that its kernel finds no way back.
+        // The kernel has no way back to anybody on the link: it takes what the dataplane gives it all the same, and
+        // nothing of what it sees by itself behind the same cable.
         server.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0");
+        server.run("sysctl -qw net.ipv4.conf.outer.rp_filter=1");
         let [visitor, heavy] = [("visitor", VISITOR), ("heavy", HEAVY)].map(|(port, address)| {
             let namespace = attach(port, "eth0");
             namespace.run(&format!("ip addr add {address}/24 dev eth0"));
