@@ -4,6 +4,7 @@ mod aead;
 mod allocator;
 mod control;
 mod handshakes;
+mod dos;
 mod machine;
 mod routes;
 mod sample;
@@ -56,6 +57,8 @@ enum Measure {
     Sketch(sketch::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
     Control(control::Plan),
+    /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
+    Dos(dos::Plan),
 }
 
 /// Why a measurement failed: a sentence for the person who asked for it.
@@ -82,6 +85,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Signatures(plan) => tell(&signatures::run(plan)?, options),
         Measure::Sketch(plan) => tell(&sketch::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
+        Measure::Dos(plan) => tell(&dos::run(plan)?, options),
     }
 }
 

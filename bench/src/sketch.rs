@@ -40,8 +40,10 @@ const PACES: [u64; 4] = [8_192, 200_000, 2_000_000, 8_000_000];
 /// Workers whose sheets the keeper takes in.
 const WORKERS: [usize; 3] = [1, 4, 16];
 
-/// Packets that are looked at, again and again: more than an L1 cache holds.
-const PACKETS: usize = 4096;
+/// Packets that a worker looks at again and again: more than an L1 cache holds.
+const FEW: usize = 4096;
+/// Packets that the keeper's sheets are written from; each is looked at once.
+const MANY: usize = 1 << 17;
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -133,8 +135,8 @@ struct Packet {
     upper: [u8; 20],
 }
 
-fn packets(set: Set) -> Vec<Packet> {
-    let mut random = ChaCha8Rng::seed_from_u64(5);
+fn packets(set: Set, count: usize, seed: u64) -> Vec<Packet> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut packet = || {
         let mut upper = [0; 20];
         random.fill_bytes(&mut upper);
@@ -151,7 +153,7 @@ fn packets(set: Set) -> Vec<Packet> {
         let ip = Ip { destination: destination.into(), protocol: 6, len, ..Ip::NONE };
         Packet { source: source.into(), ip, upper }
     };
-    (0..PACKETS).map(|_| packet()).collect()
+    (0..count).map(|_| packet()).collect()
 }
 
 fn sample(packet: &Packet) -> Sample {
@@ -175,7 +177,7 @@ fn look(sketch: &mut Sketch, packets: &[Packet], count: u64) -> u64 {
 /// A round begins after one of so many packets that the next is far.
 fn passed(plan: &Plan) -> Vec<f64> {
     const COUNT: u64 = 1 << 20;
-    let packets = packets(Set::Flood);
+    let packets = packets(Set::Flood, FEW, 1);
     let mut sketch = Sketch::new(1, Instant::ZERO);
     let mut sheet = Box::<Sheet>::default();
     let mut rounds = Vec::with_capacity(plan.rounds);
@@ -193,7 +195,7 @@ fn passed(plan: &Plan) -> Vec<f64> {
 }
 
 fn pace(count: u64, plan: &Plan) -> Pace {
-    let packets = packets(Set::Flood);
+    let packets = packets(Set::Flood, FEW, 1);
     let mut sketch = Sketch::new(1, Instant::ZERO);
     let mut sheet = Box::<Sheet>::default();
     let mut pace = Pace { packets: count, rounds: Vec::with_capacity(plan.rounds), written: 0 };
@@ -213,14 +215,13 @@ fn pace(count: u64, plan: &Plan) -> Pace {
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
 fn tally(set: Set, workers: usize, plan: &Plan) -> Counted {
-    let packets = packets(set);
     let sheet = |seed| {
         let mut sketch = Sketch::new(seed, Instant::ZERO);
-        look(&mut sketch, &packets, 200_000);
+        look(&mut sketch, &packets(set, MANY, seed), MANY as u64);
         sketch.turn_in(Box::default(), Instant::ZERO + SKETCH_INTERVAL)
     };
     let sheets: Vec<Box<Sheet>> = (0..workers as u64).map(sheet).collect();
-    let mut tally = Tally::default();
+    let mut tally = Tally::new(workers);
     let mut counted = Counted { set, workers, rounds: Vec::new(), told: 0 };
     for _ in 0..plan.rounds.min(30) {
         let start = cycles();

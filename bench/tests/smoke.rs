@@ -127,3 +127,12 @@ fn refuses_one_core_as_two() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--second-core"));
 }
+
+#[test]
+fn looks_listed_prefixes_up_and_fills_buckets() {
+    let output = bench(&["dos", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| IPv4 | ") && said.contains("| 2^16 | "), "{said}");
+}

@@ -36,7 +36,7 @@ impl Detection {
             home: (0..workers).map(|worker| (worker, Box::default())).collect(),
             ready: Vec::with_capacity(workers),
             out: 0,
-            tally: Tally::default(),
+            tally: Tally::new(workers),
             due_at: Instant::ZERO,
             round: 0,
             untold: Vec::new(),

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use shm::message::Heavy;
 
 use super::{Sample, Sheet, patterns};
-use crate::limits::{HEAVIES_MAX, HEAVY_ROWS_MIN, ROUND_LEN_MIN};
+use crate::limits::{HEAVIES_MAX, HEAVY_ROWS_MIN, ROUND_LEN_MIN, SAMPLES, TALLY_ROWS_MAX};
 use crate::packet::Address;
 
 /// Weights are packets per second in units of 2^-12: 4 billion packets of 65,535 octets a second still fit 64 bits, and so
@@ -144,16 +144,26 @@ fn unclaimed(run: &[Row], level: Level, finer: Option<Level>) -> Option<(IpNet, 
 }
 
 /// The sheets of one round.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tally {
     rows: Vec<Row>,
+    /// Of so many rows of a sheet one is taken.
+    step: usize,
 }
 
 impl Tally {
+    /// With room for so many full sheets, or for a part of each that makes [`TALLY_ROWS_MAX`] together: however many
+    /// workers there are, the keeper has other things to do.
+    pub fn new(sheets: usize) -> Self {
+        let rows = sheets.max(1) * SAMPLES;
+        let step = rows.div_ceil(TALLY_ROWS_MAX);
+        Self { rows: Vec::with_capacity(rows / step), step }
+    }
+
     /// Takes in what a worker has seen.
     pub fn add(&mut self, sheet: &Sheet) {
-        let weight = weight(sheet);
-        let samples = sheet.rows().iter().flatten();
+        let weight = weight(sheet, self.step);
+        let samples = sheet.rows().iter().step_by(self.step).flatten();
         self.rows.extend(samples.map(|sample| Row { sample: *sample, weight, claimed: false }));
     }
 
@@ -217,11 +227,12 @@ impl Tally {
     }
 }
 
-/// The rate that each row of a sheet stands for.
-fn weight(sheet: &Sheet) -> u64 {
+/// The rate that each row of a sheet stands for, when one of `step` is taken.
+fn weight(sheet: &Sheet, step: usize) -> u64 {
+    let rows = sheet.rows().len().div_ceil(step).max(1);
     let elapsed = sheet.elapsed().max(ROUND_LEN_MIN).as_nanos();
     let packets = u128::from(sheet.seen()) << FRACTION_BITS;
-    let rate = packets * 1_000_000_000 / (elapsed * sheet.rows().len().max(1) as u128);
+    let rate = packets * 1_000_000_000 / (elapsed * rows as u128);
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
 

@@ -47,7 +47,7 @@ impl Round {
     }
 
     fn heavies(&mut self) -> Heavies {
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(1);
         tally.add(&self.turn_in());
         tally.finish()
     }
@@ -254,7 +254,7 @@ fn what_one_worker_sees_weighs_as_much_as_what_another_sees() {
     let (mut busy, mut calm) = (Round::new(1), Round::new(2));
     busy.come((0..400_000).map(|n| packet(v4(n % 4), TARGET)));
     calm.come((0..2_000).map(|n| packet(v4(n % 4 + 2), TARGET)));
-    let mut tally = Tally::default();
+    let mut tally = Tally::new(1);
     tally.add(&calm.turn_in());
     tally.add(&busy.turn_in());
     let heavies = tally.finish();
@@ -267,6 +267,25 @@ fn what_one_worker_sees_weighs_as_much_as_what_another_sees() {
         assert_near(hitter, exact[&source(hitter)], 4.0, "of six");
     }
     assert!(tally.finish().iter().next().is_none(), "a round leaves nothing to the next");
+}
+
+#[test]
+fn many_workers_weigh_what_few_do() {
+    let mut tally = Tally::new(16);
+    for seed in 0..16 {
+        let mut round = Round::new(seed);
+        // Not in step with the rows that are taken.
+        round.come((0..50_000).map(|n| packet(v4(n % 7), TARGET)));
+        tally.add(&round.turn_in());
+    }
+    let heavies = tally.finish();
+    assert_eq!(heavies.sources.len(), 7, "{heavies:?}");
+    for hitter in &heavies.sources {
+        assert_near(hitter, 16 * 50_000 * 5 / 7, 4.0, "of seven");
+    }
+    let [target] = heavies.destinations[..] else { panic!("{heavies:?}") };
+    assert!(target.rate.packets.abs_diff(16 * 250_000) < 100, "{target:?}");
+    assert!(target.samples as usize <= crate::limits::TALLY_ROWS_MAX, "{target:?}");
 }
 
 #[test]
@@ -288,7 +307,7 @@ fn four_billion_packets_a_second_and_a_clock_that_stands_still_fit() {
         sheet.write(Place::Instead(place), Some(Sample { len: u16::MAX, ..packet(v4(1), TARGET) }));
     }
     (sheet.seen, sheet.elapsed) = (800_000_000, SKETCH_INTERVAL);
-    let mut tally = Tally::default();
+    let mut tally = Tally::new(1);
     tally.add(&sheet);
     let hitter = tally.finish().sources[0];
     assert_eq!(hitter.rate.packets, 4_000_000_000);
