@@ -154,7 +154,7 @@ proptest! {
             // An id is one rule's for ever.
             for rule in book.rules_after(0) {
                 let (name, kind) = (Arc::clone(&rule.name), rule.kind());
-                let known = ids.entry(rule.id).or_insert((Arc::clone(&name), kind));
+                let known = ids.entry(rule.id).or_insert_with(|| (Arc::clone(&name), kind));
                 prop_assert_eq!(&*known, &(name, kind));
             }
             let earliest = book.rules_after(0).filter_map(|rule| rule.expires).min();
