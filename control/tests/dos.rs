@@ -124,8 +124,8 @@ fn rules_of_commands_are_in_force_when_they_end_and_survive_a_restart() {
     // Killed and begun again, the rules are what they were, under their ids.
     daemon.kill();
     scene.write("broken.toml", "nonsense");
-    let _daemon = scene.daemon();
     let snapshots = dataplane.tables().snapshots;
+    let _daemon = scene.daemon();
     wait_until("the snapshot", || dataplane.tables().snapshots > snapshots);
     let (rules, lists) = (told.rules, told.lists);
     let after = filter(&dataplane);

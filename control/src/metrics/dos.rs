@@ -59,3 +59,41 @@ pub(super) fn write(text: &mut Text, desk: &Desk) {
     family("millrace_dos_rule_octets", "Octets that a rule has matched.", |count| count.octets);
     family("millrace_dos_rule_dropped", "Packets dropped for a rule.", |count| count.dropped);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::dos::{ListKind, Matter, Mode, Prefixes, Reach};
+    use crate::model::{Book, Change, Limits, Origin};
+
+    #[test]
+    fn rules_of_operators_have_names_and_automatic_ones_have_none() {
+        let rule = |name: &str, origin| {
+            Change::PutRule(Rule {
+                name: name.into(),
+                id: 0,
+                mode: Mode::Monitor,
+                reach: Reach::All,
+                expires: None,
+                matter: Matter::List(ListKind::Block, Prefixes::default()),
+                origin,
+            })
+        };
+        let mut book = Book::default();
+        for (name, origin) in [("mine", Origin::Cli), ("auto-source-192.0.2.1", Origin::Detection)]
+        {
+            book.apply(origin, &[rule(name, origin)], &Limits::default()).unwrap();
+        }
+        let mut text = Text::default();
+        write(&mut text, &Desk::detached(book));
+        let text = text.end();
+        for line in [
+            "millrace_dos_rules{kind=\"block\",by=\"operator\"} 1\n",
+            "millrace_dos_rules{kind=\"block\",by=\"detection\"} 1\n",
+            "millrace_dos_rule_dropped_total{rule=\"mine\",kind=\"block\",mode=\"monitor\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("192.0.2.1"), "{text}");
+    }
+}

@@ -90,18 +90,13 @@ impl Difference {
     pub(super) fn add_rule(&mut self, id: u32, books: (&Book, &Book)) {
         let (from, to) = books;
         let (old, new) = (from.rules.get(&id), to.rules.get(&id));
-        if let (Some(old), Some(new)) = (old, new)
-            && Arc::ptr_eq(old, new)
-        {
-            return;
-        }
         let Some(new) = new else {
             self.rules_removed.extend(old.map(|_| id));
             return;
         };
         // One whose tenant goes is gone before that, and comes again.
         let mut old = old;
-        if old.is_some_and(|old| tenant_is_gone(old, to)) {
+        if old.is_some_and(|old| tenant_is_gone(old, from, to)) {
             self.rules_removed.push(id);
             old = None;
         }
@@ -134,6 +129,8 @@ impl Difference {
     }
 }
 
-fn tenant_is_gone(rule: &Rule, to: &Book) -> bool {
-    matches!(&rule.reach, Reach::Tenant(name) if !to.tenant_names.contains(&**name))
+/// Whether the tenant of a rule goes, also when another one of that name comes.
+fn tenant_is_gone(rule: &Rule, from: &Book, to: &Book) -> bool {
+    let Reach::Tenant(name) = &rule.reach else { return false };
+    from.tenant_named(name).is_some_and(|tenant| !to.tenants.contains(&tenant.id))
 }
