@@ -43,6 +43,7 @@ fn change(scene: &mut Scene, items: Vec<Item>) {
     scene.server.change(items, now);
 }
 
+#[cfg(test)]
 fn net(address: impl Into<IpAddr>, len: u8) -> IpNet {
     IpNet::new(address.into(), len).unwrap().trunc()
 }
