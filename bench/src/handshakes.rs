@@ -19,7 +19,7 @@ use thread::{Kind, Thread};
 #[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Plan {
     /// Bursts of 64 that a worker judges, of each kind.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 300)]
     bursts: usize,
     /// Rounds of a thread, an initiation of each of 128 peers in each.
     #[arg(long, default_value_t = 60)]

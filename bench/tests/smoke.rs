@@ -57,6 +57,16 @@ fn refuses_a_batch_beyond_a_burst() {
 }
 
 #[test]
+fn matches_signatures_and_says_which_sets_are_refused() {
+    let output = bench(&["signatures", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| udp and src port N | 4000 |"), "{said}");
+    assert!(said.contains("| udp and udp[8:4] > N | 4000 | refused: rule "), "{said}");
+}
+
+#[test]
 fn builds_changes_and_looks_up_routes() {
     let output = bench(&["routes", "--quick"]).unwrap();
     let (said, erred) =
@@ -116,4 +126,13 @@ fn refuses_one_core_as_two() {
     let output = bench(&["steer", "--core", "0", "--second-core", "0"]).unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--second-core"));
+}
+
+#[test]
+fn looks_listed_prefixes_up_and_fills_buckets() {
+    let output = bench(&["dos", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| IPv4 | ") && said.contains("| 2^16 | "), "{said}");
 }

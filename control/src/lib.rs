@@ -4,6 +4,7 @@
 //! - [`model`]: the book of peers, next hops and routes, and every rule that a change must obey;
 //! - [`desk`]: the one place where the book is changed, and the way to it for everybody else;
 //! - [`source`]: what declares parts of the book, and is followed;
+//! - [`signature`]: tcpdump's expressions, compiled for the dataplane;
 //! - [`keep`]: what survives a restart;
 //! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
 //! - [`config`]: the daemon's own configuration;

@@ -1,7 +1,8 @@
 //! Metrics as `OpenMetrics` text over HTTP: what the dataplane counts, what control counts, how they stand.
 //!
-//! Nothing here is about a single peer: no label is a key, an id or an address.
+//! Nothing here is about a single peer: no label is a key, an id or an address, but for what an operator calls a rule.
 
+mod dos;
 mod fleet;
 mod page;
 mod text;
@@ -118,6 +119,7 @@ impl Sources {
         self.standing(&mut text);
         self.book(&mut text);
         fleet::write(&mut text, &self.desk);
+        dos::write(&mut text, &self.desk);
         self.events(&mut text);
         self.registration(&mut text);
         // A dataplane that is not there, or is about to be, has no counters to show.

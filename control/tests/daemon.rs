@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "daemon/scene.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod scene;
 
 use std::collections::BTreeSet;

@@ -138,7 +138,12 @@ impl Keeper {
             routes: tables.rib.publish(),
             tables,
             installation: None,
-            exchange: Arc::new(Exchange::new(workers, threads, room.slots, apart(start.seed))),
+            exchange: Arc::new(Exchange::new(
+                workers,
+                threads,
+                room.slots,
+                apart(start.seed, 1).next_u64(),
+            )),
             room,
             peers_max: config.peers_max,
             handshake_budget: config.handshake_budget,
@@ -146,7 +151,7 @@ impl Keeper {
             fleet: FleetTables::new(config, keys, fleet),
             rules: Arc::default(),
             counts: Counts::new(workers),
-            filters: Filters::new(config, &mut random),
+            filters: Filters::new(config, &mut apart(start.seed, 2)),
             wall: Arc::new(WallClock::new(start.unix, start.now)),
             random,
             start,
@@ -282,7 +287,6 @@ impl Keeper {
     /// The state of worker number `worker`, before it starts.
     pub fn state(&mut self, worker: usize) -> State {
         let now = self.start.now;
-        let filter = self.filter(worker);
         State {
             site: Arc::clone(&self.site),
             routes: Arc::clone(&self.routes),
@@ -298,7 +302,7 @@ impl Keeper {
             too_big: Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST),
             sessions: self.sessions(worker, now),
             neighbours: Neighbours::new(self.random.next_u64(), now),
-            filter,
+            filter: self.filter(worker),
             limits: Limits::default(),
             seed: self.random.next_u64(),
         }
@@ -314,7 +318,8 @@ impl Keeper {
             Arc::clone(&self.directory),
             Arc::clone(&self.exchange),
         );
-        let tables = self.filters.tables(&self.fleet.keys, &mut self.random, self.start);
+        let mut random = apart(self.start.seed, 3 + worker as u64);
+        let tables = self.filters.tables(&self.fleet.keys, &mut random, self.start);
         let tallies = self.counts.tallies().of_worker(worker);
         Filter::new(Arc::clone(&self.rules), tallies, tables, defence)
     }
@@ -399,9 +404,9 @@ fn room(peers_max: u32, workers: usize, threads: usize) -> Result<Room, Error> {
     Ok(Room { slots, peers: u32::try_from(rows).unwrap_or(u32::MAX) })
 }
 
-/// A secret of its own, so that all else that is drawn stays as it was for a seed.
-fn apart(seed: [u8; 32]) -> u64 {
+/// Randomness of its own, so that all else that is drawn stays as it was for a seed.
+fn apart(seed: [u8; 32], stream: u64) -> Random {
     let mut random = Random::from_seed(seed);
-    random.set_stream(1);
-    random.next_u64()
+    random.set_stream(stream);
+    random
 }

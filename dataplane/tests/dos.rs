@@ -27,7 +27,7 @@ fn stage() -> Scene {
     scene.send(0, &[]);
     scene.send(1, &[]);
     change(&mut scene, vec![tenant(Mode::Enforce)]);
-    let key = PublicKey(dataplane::testing::site::peer(1).public_key.0);
+    let key = PublicKey(site::peer(1).public_key.0);
     change(
         &mut scene,
         vec![

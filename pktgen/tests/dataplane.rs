@@ -143,12 +143,22 @@ fn share(attack: Attack) -> Share {
             Share::None("needs the fleet's permutation, which is the server's secret")
         }
         "egress_no_local" => Share::None("this server has an interface for inner packets"),
+        "dos_land"
+        | "dos_bogon"
+        | "dos_reflection"
+        | "dos_blocked"
+        | "dos_signature"
+        | "dos_source_limit"
+        | "dos_syn"
+        | "dos_state"
+        | "dos_destination_limit"
+        | "dos_budget" => Share::None("needs a tenant or a rule: see tests/dos.rs"),
         "dos_handshake_limit" => Share::None("the handshake thread is faster than this pace"),
         "hold_expired" => Share::None("what waits at this pace is more than may wait"),
         "link_table_full" => Share::None("fills only with thousands of neighbours"),
         "steer_foreign_server" | "handshake_flood" | "hold_full" => Share::Most,
         // The kernel puts fragments together before such a device sees them, so far as it can.
-        "link_unresolved" | "parse_fragment" => Share::Some,
+        "link_unresolved" | "parse_fragment" | "dos_fragment" => Share::Some,
         _ => Share::All,
     }
 }

@@ -1,11 +1,7 @@
 //! A server under attack while honest clients and an honest visitor of its tenant go on: dataplane and control as
 //! processes, the generator's attacks, kernel sockets. Needs root and the programs of `scripts/setup`.
 #![cfg(feature = "dpdk")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test stops at its first broken assumption"
-)]
+#![expect(clippy::print_stdout, reason = "what was measured is for people too")]
 
 #[cfg(test)]
 mod lab;
@@ -18,20 +14,27 @@ mod site;
 mod visit;
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::dataplane::Dataplane;
-use lab::generator::{number, report, told};
+use lab::generator::{end, number, report, told};
+use lab::process::Process;
 use lab::until;
-use site::{Site, VISITOR, more};
+use rustix::process::Signal;
+use serde_json::Value;
+use site::{HEAVY, Site, VISITOR, more};
 use visit::{Service, Visit};
 
-/// Attacks that come together: the rules for them, and each with the share of its frames that is counted under its name, in
-/// percent.
+/// Attacks that come together, and the rules for them.
 struct Wave {
     rules: &'static str,
-    attacks: &'static [(&'static str, u64)],
+    attacks: &'static [Expected],
 }
+
+/// An attack, the share of its frames that is counted under its name, in percent, and how many may pass beside that: what
+/// limits let through in both families, until a slow machine is done.
+type Expected = (&'static str, u64, u64);
 
 /// The tenant's guard and its flows; the rest is in the rules.
 const TENANT: &str = "syn = \"first-drop\"\nflows = true\nout_of_state = 0";
@@ -44,11 +47,11 @@ const WAVES: [Wave; 4] = [
         rules: "[dos]\nbogon = \"enforce\"\n",
         attacks: &[
             // The kernel of the link puts some fragments together before such a device sees them.
-            ("dos_fragment", 1),
-            ("dos_transport", 100),
-            ("dos_flags", 100),
-            ("dos_land", 100),
-            ("dos_bogon", 100),
+            ("dos_fragment", 1, 0),
+            ("dos_transport", 100, 0),
+            ("dos_flags", 100, 0),
+            ("dos_land", 100, 0),
+            ("dos_bogon", 100, 0),
         ],
     },
     Wave {
@@ -57,47 +60,53 @@ const WAVES: [Wave; 4] = [
                 [[dos.limit]]\nname = \"pings\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"whole\"\n\
                 class = \"icmp\"\npackets = 10\nburst = 10\n",
         attacks: &[
-            ("dos_reflection", 100),
-            ("dos_signature", 100),
+            ("dos_reflection", 100, 0),
+            ("dos_signature", 100, 0),
             // A source that comes again is let in.
-            ("dos_syn", 95),
-            ("dos_budget", 90),
+            ("dos_syn", 95, 0),
+            ("dos_budget", 100, 60),
         ],
     },
     Wave {
         rules: "[[dos.limit]]\nname = \"source\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"source\"\n\
-                class = \"udp\"\npackets = 250\nburst = 50\nv4_len = 32\n\
+                class = \"udp\"\npackets = 150\nburst = 50\nv4_len = 32\n\
                 [[dos.limit]]\nname = \"destination\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"destination\"\n\
-                class = \"udp\"\npackets = 250\nburst = 50\n",
-        attacks: &[("dos_source_limit", 60), ("dos_destination_limit", 60)],
+                class = \"udp\"\npackets = 150\nburst = 50\n",
+        attacks: &[("dos_source_limit", 100, 1000), ("dos_destination_limit", 100, 1000)],
     },
     Wave {
         rules: "[[dos.list]]\nname = \"spoofed\"\nkind = \"block\"\nmode = \"enforce\"\n\
                 prefixes = [\"198.18.0.0/15\", \"2001:2::/48\"]\n",
-        attacks: &[("dos_blocked", 100)],
+        attacks: &[("dos_blocked", 100, 0)],
     },
 ];
 
+/// Two cores are not enough for two sites at once.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Frames of each attack per second.
 const RATE: &str = "1kpps";
+/// Of fewer frames in a wave the shares would tell nothing.
+const SENT_MIN: u64 = 200;
 
 /// Runs attacks beside the clients, which may lose nothing; what was not counted as it should be.
-#[cfg(test)]
-fn run(site: &Site, server: &Dataplane, attacks: &[(&str, u64)]) -> BTreeSet<String> {
+fn run(site: &Site, server: &Dataplane, attacks: &[Expected]) -> BTreeSet<String> {
     let list =
-        attacks.iter().map(|(name, _)| format!("{{ name = \"{name}\", rate = \"{RATE}\" }}"));
-    let set = format!("attack=[{}]", list.collect::<Vec<_>>().join(", "));
+        attacks.iter().map(|(name, ..)| format!("{{ name = \"{name}\", rate = \"{RATE}\" }}"));
+    let change = format!("attack=[{}]", list.collect::<Vec<_>>().join(", "));
     let before = server.counters();
-    let (code, text) = told(&mut site.swarm(&["--set", &set]));
+    let (code, text) = told(&mut site.swarm(&["--set", &change]));
     let report = report(&text);
-    assert_eq!((code, number(&report, "/sums/missing")), (Some(0), 0), "{attacks:?}: {text}");
+    // Where the machine is busy with other things the generator does not reach its rates, and says so.
+    assert!(matches!(code, Some(0 | 2)), "{attacks:?}: {text}");
+    assert_eq!(number(&report, "/sums/missing"), 0, "{attacks:?}: {text}");
     let after = server.counters();
     let mut failed = BTreeSet::new();
-    for (at, (name, share)) in attacks.iter().enumerate() {
+    for (at, (name, share, passes)) in attacks.iter().enumerate() {
         let sent = number(&report, &format!("/attacks/{at}/tally/sent"));
         let counted = more(&after, &before, name);
         println!("{name}: {counted} of {sent}");
-        if sent < 1000 || counted < sent * share / 100 || counted > sent {
+        if sent < SENT_MIN || counted + passes < sent * share / 100 || counted > sent {
             failed.insert(format!("{name}: {counted} of {sent}"));
         }
     }
@@ -106,11 +115,12 @@ fn run(site: &Site, server: &Dataplane, attacks: &[(&str, u64)]) -> BTreeSet<Str
 
 #[test]
 fn every_attack_on_the_filter_is_counted_under_its_name_and_nobody_honest_loses_a_packet() {
+    let _machine = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let site = Site::new();
-    let begun = Instant::now();
     let server = site.serve(&site.declared(TENANT, WAVES[0].rules));
+    let begun = Instant::now();
     let service = Service::start(&site.server);
-    let visit = Visit::start(&site.visitor, 1);
+    let visit = Visit::start(&site.visitor, 1, 0);
     let mut failed = BTreeSet::new();
     for (at, wave) in WAVES.iter().enumerate() {
         if at > 0 {
@@ -120,9 +130,83 @@ fn every_attack_on_the_filter_is_counted_under_its_name_and_nobody_honest_loses_
     }
     until("the tenant's flows are known", 40, || begun.elapsed() > LEARNED);
     site.declare(&server, &site.declared(TENANT, ""));
-    failed.append(&mut run(&site, &server, &[("dos_state", 95)]));
+    failed.append(&mut run(&site, &server, &[("dos_state", 95, 0)]));
     assert!(failed.is_empty(), "{failed:?}");
     let sent = visit.end();
     until("all of an honest visitor's datagrams are there", 5, || service.count(VISITOR) == sent);
+    server.stop();
+}
+
+/// From how many packets per second a source is an offender, and for how many seconds it is held off. Nobody honest here
+/// sends half as many.
+const DETECT: &str = "[dos.detect]\nmode = \"enforce\"\nsource_packets = 800\nhold = 4\n";
+
+/// Datagrams of the heavy source every ten milliseconds.
+const FLOOD: u64 = 20;
+
+/// How soon a rule is made.
+const SOON: u128 = 1000;
+
+/// A number of the second visit that the first one has not used.
+const AGAIN: u64 = 1 << 32;
+
+fn is(what: &str) -> impl Fn(&Value) -> bool {
+    move |entry| entry["what"] == what
+}
+
+/// Whether nothing of the flood gets through any more, and all of it is counted.
+fn is_held_off(server: &Dataplane, flood: &Visit, service: &Service) {
+    let mut before = u64::MAX;
+    until("nothing is under way any more", 5, || {
+        let passed = service.count(HEAVY);
+        std::mem::replace(&mut before, passed) == passed
+    });
+    let (sent, before, passed) = (flood.sent(), server.counters(), service.count(HEAVY));
+    until("the flood goes on", 10, || flood.sent() > sent + 1000);
+    let dropped = more(&server.counters(), &before, "dos_blocked");
+    assert!(dropped > 900, "{dropped} of 1000 are counted");
+    assert_eq!(service.count(HEAVY), passed, "nothing gets through");
+}
+
+#[test]
+fn a_heavy_source_is_held_off_within_a_second_and_let_in_again_and_the_event_log_says_so() {
+    let _machine = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let site = Site::new();
+    let server = site.serve(&site.declared("", DETECT));
+    let service = Service::start(&site.server);
+    let swarm = Process::start("pktgen", site.swarm(&["--set", "run.secs=600"]));
+    until("the clients' traffic flows", 60, || swarm.mentions("\"interval\"") > 1);
+    let visit = Visit::start(&site.visitor, 1, 0);
+
+    let flood = Visit::start(&site.heavy, FLOOD, 0);
+    let events = || site.events(&server, HEAVY);
+    until("a rule is made", 10, || events().iter().any(is("made")));
+    let made = events().into_iter().find(is("made")).unwrap();
+    println!("{made}");
+    let after = u128::from(made["at_ms"].as_u64().unwrap()) - flood.since.as_millis();
+    println!("the rule is made {after} ms after the first packet");
+    assert!(after < SOON, "{after} ms");
+    assert!(made["packets"].as_u64().unwrap() >= 800, "{made}");
+    is_held_off(&server, &flood, &service);
+    until("the rule is prolonged", 10, || events().iter().any(is("prolonged")));
+    is_held_off(&server, &flood, &service);
+    println!("{} of {} came through", service.count(HEAVY), flood.end());
+
+    until("the rule's time is over", 20, || events().iter().any(is("expired")));
+    let calm = Visit::start(&site.heavy, 1, AGAIN);
+    let before = service.count(HEAVY);
+    until("the source is let in again", 5, || service.count(HEAVY) > before);
+    calm.end();
+    let story: Vec<_> = events().iter().map(|entry| entry["what"].to_string()).collect();
+    println!("{story:?}");
+    assert!(story.first().is_some_and(|what| what.contains("made")), "{story:?}");
+    assert!(story.last().is_some_and(|what| what.contains("expired")), "{story:?}");
+
+    let sent = visit.end();
+    until("all of an honest visitor's datagrams are there", 5, || service.count(VISITOR) == sent);
+    swarm.signal(Signal::INT);
+    let (code, text) = end(swarm, 60);
+    let report = report(&text);
+    assert_eq!((code, number(&report, "/sums/missing")), (Some(0), 0), "{text}");
     server.stop();
 }

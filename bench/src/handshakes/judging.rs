@@ -35,20 +35,29 @@ pub(super) enum Way {
     Quiet,
     Cookie,
     NoCookie,
+    Forged,
     Proven,
     Limited,
 }
 
 impl Way {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Mac1, Self::Quiet, Self::Cookie, Self::NoCookie, Self::Proven, Self::Limited];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Mac1,
+        Self::Quiet,
+        Self::Cookie,
+        Self::NoCookie,
+        Self::Forged,
+        Self::Proven,
+        Self::Limited,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Mac1 => "refused: first MAC wrong",
             Self::Quiet => "let through: no load",
             Self::Cookie => "answered with a cookie",
-            Self::NoCookie => "refused: no cookie left",
+            Self::NoCookie => "refused: without a second MAC, and no cookie left",
+            Self::Forged => "refused: second MAC wrong, and no cookie left",
             Self::Proven => "let through: under load, with a cookie",
             Self::Limited => "refused: with a cookie, over its source's limit",
         }
@@ -59,7 +68,7 @@ impl Way {
             Self::Mac1 => fate == Fate::Drop(DropReason::DosMac1),
             Self::Quiet | Self::Proven => fate == Fate::Undecided && kind == Kind::Handshake,
             Self::Cookie => kind == Kind::Datagram,
-            Self::NoCookie => fate == Fate::Drop(DropReason::DosHandshakeBudget),
+            Self::NoCookie | Self::Forged => fate == Fate::Drop(DropReason::DosHandshakeBudget),
             Self::Limited => fate == Fate::Drop(DropReason::DosHandshakeLimit),
         }
     }
@@ -104,7 +113,9 @@ impl Judge {
     /// Lets one burst be judged; gives cycles per message.
     pub(super) fn burst(&mut self, way: Way) -> Result<f64, Failure> {
         let (drained, again) = match way {
-            Way::NoCookie => (Way::Cookie, COOKIES_BURST as usize / BURST_LEN_MAX + 1),
+            Way::NoCookie | Way::Forged => {
+                (Way::Cookie, COOKIES_BURST as usize / BURST_LEN_MAX + 1)
+            }
             Way::Limited => (Way::Proven, STRANGER_BURST as usize),
             Way::Mac1 | Way::Quiet | Way::Cookie | Way::Proven => (way, 0),
         };
@@ -161,9 +172,9 @@ impl Judge {
                     jar.stamp(&checker, &mut letter, START);
                 }
             }
-            Way::Quiet | Way::NoCookie => {}
+            Way::Quiet | Way::NoCookie | Way::Forged => {}
         }
-        if way == Way::Cookie {
+        if matches!(way, Way::Cookie | Way::NoCookie) {
             letter.iter_mut().skip(132).for_each(|octet| *octet = 0);
         }
         letter

@@ -9,9 +9,9 @@ use dataplane::fate::Fate;
 use dataplane::frame::{Entry, Kind, Note};
 use dataplane::pipeline::State;
 use dataplane::port::Batch;
-use dataplane::stages::steer::{Forwarding, Steering};
 use dataplane::stages::parse::{self, Home};
 use dataplane::stages::steer;
+use dataplane::stages::steer::{Forwarding, Steering};
 use dpdk::clock::cycles;
 use dpdk::{Mbuf, Pool, mbuf};
 use wire::{ethernet, ipv4, ipv6};
@@ -139,10 +139,10 @@ fn walk(
     state: &mut State,
     wanted: Kind,
 ) -> Result<Laps, Failure> {
-    let State { site, counters, owner, fleet, .. } = state;
-    let mut burst = Burst::lend(packets, notes, Entry::Wire(0));
     let tenants = Arc::clone(&state.filter.rules().tenants);
+    let State { site, counters, owner, fleet, .. } = state;
     let home = Home { site, fleet, tenants: &tenants };
+    let mut burst = Burst::lend(packets, notes, Entry::Wire(0));
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };
     let limiter = &mut state.too_big;

@@ -48,7 +48,7 @@ impl Api {
                 let text: Arc<str> = expression.as_str().into();
                 let compile = move || {
                     signature::compile(&expression)
-                        .map_err(|what| Refused::new(Cause::Invalid, what.to_string()).at("match"))
+                        .map_err(|what| Refused::new(Cause::Invalid, what).at("match"))
                 };
                 let program = blocking(compile).await?.into();
                 let rule = asked(&rule, Matter::Signature { expression: text, program })?;

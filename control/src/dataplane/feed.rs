@@ -110,6 +110,28 @@ impl Source {
                 }
                 items
             }
+            Self::Tenants(..) | Self::Rules(..) | Self::Listed(..) => self.part_of_filter(),
+            Self::Fleet(book) => {
+                let fleet = book.fleet().map(|fleet| Item::Fleet(Box::new(fleet.message())));
+                *self = Self::End;
+                fleet.into_iter().collect()
+            }
+            Self::Delta(difference, at) => {
+                let items: Vec<Item> =
+                    (*at..).map_while(|at| difference.item(at)).take(PART_LEN).collect();
+                *at += items.len();
+                if items.is_empty() {
+                    *self = Self::End;
+                }
+                items
+            }
+            Self::End => Vec::new(),
+        }
+    }
+
+    /// The same of what belongs to the filter.
+    fn part_of_filter(&mut self) -> Vec<Item> {
+        match self {
             Self::Tenants(book, last) => {
                 let tenants: Vec<_> = book.tenants_after(*last).take(PART_LEN).cloned().collect();
                 match tenants.last() {
@@ -128,36 +150,24 @@ impl Source {
                 }
                 items
             }
-            Self::Listed(book, last, number) => {
-                let list = book.rules_after(*last).find(|rule| rule.prefixes().is_some()).cloned();
-                let Some(list) = list else {
+            Self::Listed(book, after, number) => {
+                let mut lists = book.rules_after(*after).filter(|rule| rule.prefixes().is_some());
+                let Some(rule) = lists.next().map(|rule| rule.id) else {
+                    drop(lists);
                     *self = Self::Fleet(std::mem::take(book));
                     return Vec::new();
                 };
-                let run = list.prefixes().and_then(|prefixes| prefixes.item(*number));
-                match run {
-                    Some(_) => *number += 1,
-                    None => (*last, *number) = (list.id, 0),
-                }
-                run.map(|run| Item::Listed { rule: list.id, prefixes: run.to_vec() })
-                    .into_iter()
-                    .collect()
+                let prefixes = book.rule(rule).and_then(|rule| rule.prefixes()?.item(*number));
+                let item = prefixes.map(|run| Item::Listed { rule, prefixes: run.to_vec() });
+                (*after, *number) = if item.is_some() { (*after, *number + 1) } else { (rule, 0) };
+                item.into_iter().collect()
             }
-            Self::Fleet(book) => {
-                let fleet = book.fleet().map(|fleet| Item::Fleet(Box::new(fleet.message())));
-                *self = Self::End;
-                fleet.into_iter().collect()
-            }
-            Self::Delta(difference, at) => {
-                let items: Vec<Item> =
-                    (*at..).map_while(|at| difference.item(at)).take(PART_LEN).collect();
-                *at += items.len();
-                if items.is_empty() {
-                    *self = Self::End;
-                }
-                items
-            }
-            Self::End => Vec::new(),
+            Self::Peers(..)
+            | Self::NextHops(_)
+            | Self::Routes(..)
+            | Self::Fleet(_)
+            | Self::Delta(..)
+            | Self::End => Vec::new(),
         }
     }
 }

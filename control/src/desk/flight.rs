@@ -18,6 +18,7 @@ pub(super) struct Flight {
 }
 
 /// What it says.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum Sent {
     All(Book),
     Changes(Arc<Difference>),

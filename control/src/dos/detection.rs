@@ -13,7 +13,7 @@ use shm::message::{Heavy, Instruction};
 use super::Round;
 use super::journal::{Happened, What};
 use super::offender::{Offender, source_name};
-use crate::model::dos::{ListKind, Matter, Mode, Reach};
+use crate::model::dos::{ListKind, Matter, Mode, Prefixes, Reach};
 use crate::model::{Book, Change, Detect, Origin, Rule};
 
 /// Automatic rules at a time: an attack by many leaves room for rules of the operator's.
@@ -308,7 +308,7 @@ impl Planning<'_> {
 
 /// Whether a rule is that of a source of a neighbourhood, and not of the whole.
 fn is_source_within(rule: &Rule, wide: IpNet) -> bool {
-    let Some([prefix]) = rule.prefixes().map(|prefixes| prefixes.as_slice()) else { return false };
+    let Some([prefix]) = rule.prefixes().map(Prefixes::as_slice) else { return false };
     *prefix != wide && wide.contains(prefix)
 }
 

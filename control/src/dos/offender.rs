@@ -160,14 +160,16 @@ pub(crate) fn expression(pattern: &Pattern) -> String {
     parts.extend(source_port.map(|port| format!("src port {port}")));
     parts.extend(destination_port.map(|port| format!("dst port {port}")));
     // RFC 791 3.1: total length; RFC 8200 3: what follows the header of 40 octets.
-    parts.extend(len.map(|len| match is_v4 {
-        true => format!("ip[2:2] = {len}"),
-        false => format!("ip6[4:2] = {}", len.saturating_sub(40)),
+    parts.extend(len.map(|len| {
+        if is_v4 {
+            format!("ip[2:2] = {len}")
+        } else {
+            format!("ip6[4:2] = {}", len.saturating_sub(40))
+        }
     }));
     // RFC 9293 3.1: the flags are the 14th octet; `tcp[13]` is of IPv4 alone.
-    parts.extend(tcp_flags.map(|flags| match is_v4 {
-        true => format!("tcp[13] = {flags}"),
-        false => format!("ip6[53] = {flags}"),
+    parts.extend(tcp_flags.map(|flags| {
+        if is_v4 { format!("tcp[13] = {flags}") } else { format!("ip6[53] = {flags}") }
     }));
     parts.join(" and ")
 }

@@ -50,7 +50,7 @@ impl Steward {
             tokio::select! {
                 notice = notices.recv() => match notice {
                     Ok(Notice::Swept) => self.detect().await,
-                    Ok(Notice::Changed) => self.compare(),
+                    Ok(Notice::Changed) | Err(RecvError::Lagged(_)) => self.compare(),
                     Ok(Notice::Attached) => {
                         self.judged = 0;
                         self.survey();
@@ -60,7 +60,6 @@ impl Steward {
                         | Notice::EndpointMoved(..)
                         | Notice::PeerExpired(_)
                         | Notice::Lost(_)) => {}
-                    Err(RecvError::Lagged(_)) => self.compare(),
                     Err(RecvError::Closed) => return,
                 },
                 _ = ticks.tick() => self.expire().await,
@@ -183,7 +182,9 @@ impl Steward {
             all.push(Happened { what: What::Removed, ..happened(rule, &by, why.to_owned()) });
         }
         self.known = now;
-        all.into_iter().for_each(|happened| self.write(happened));
+        for happened in all {
+            self.write(happened);
+        }
     }
 
     fn write(&self, happened: Happened) {

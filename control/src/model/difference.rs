@@ -10,7 +10,6 @@ use std::time::Duration;
 use wireguard::secret::Secret;
 
 use super::apply::messages_of;
-use super::dos;
 use super::tree::Tree;
 use super::{Book, Fleet, NextHop, Peer, PublicKey, Route, Tenant};
 pub use rules::Listing;
@@ -215,12 +214,7 @@ impl Difference {
             + self.next_hops.len()
             + self.routes.len()
             + self.next_hops_removed.len()
-            + self.rules_removed.len()
-            + self.tenants_removed.len()
-            + self.tenants.len()
-            + self.rules.len()
-            + rules::items(&self.unlisted)
-            + rules::items(&self.listed)
+            + self.items_of_filter()
             + usize::from(self.fleet_removed)
             + usize::from(self.fleet.is_some())
     }
@@ -229,18 +223,13 @@ impl Difference {
     pub fn messages(&self) -> u64 {
         let peers: u64 = self.peers.iter().map(|peer| messages_of(&peer.allowed_ips)).sum();
         let fleet = self.fleet.as_ref().map_or(0, |fleet| fleet.messages());
-        let tenants: u64 = self.tenants.iter().map(|tenant| tenant.messages()).sum();
-        let rules: u64 = self.rules.iter().map(dos::messages_of).sum();
-        let listed = rules::messages(&self.unlisted) + rules::messages(&self.listed);
         let alone = self.routes_removed.len()
             + self.peers_removed.len()
             + self.next_hops.len()
             + self.routes.len()
             + self.next_hops_removed.len()
-            + self.rules_removed.len()
-            + self.tenants_removed.len()
             + usize::from(self.fleet_removed);
-        peers + fleet + tenants + rules + listed + alone as u64
+        peers + fleet + self.messages_of_filter() + alone as u64
     }
 
     /// As items of a transaction.
@@ -257,14 +246,9 @@ impl Difference {
             next_hops,
             routes,
             next_hops_removed,
-            rules_removed,
-            tenants_removed,
-            tenants,
-            rules,
-            unlisted,
-            listed,
             fleet_removed,
             fleet,
+            ..
         } = self;
         let mut at = at;
         // Whether the place is in a list of this length; else it is behind it.
@@ -292,25 +276,8 @@ impl Difference {
         if let Some(place) = within(next_hops_removed.len()) {
             return next_hops_removed.get(place).copied().map(Item::NextHopRemove);
         }
-        if let Some(place) = within(rules_removed.len()) {
-            return rules_removed.get(place).copied().map(Item::RuleRemove);
-        }
-        if let Some(place) = within(tenants_removed.len()) {
-            return tenants_removed.get(place).copied().map(Item::TenantRemove);
-        }
-        if let Some(place) = within(tenants.len()) {
-            return tenants.get(place).map(|tenant| Item::Tenant(Box::new(tenant.message())));
-        }
-        if let Some(place) = within(rules.len()) {
-            return rules.get(place).map(|rule| Item::Rule(Box::new(rule.clone())));
-        }
-        if let Some(place) = within(rules::items(unlisted)) {
-            let (rule, prefixes) = rules::item(unlisted, place)?;
-            return Some(Item::Unlisted { rule, prefixes });
-        }
-        if let Some(place) = within(rules::items(listed)) {
-            let (rule, prefixes) = rules::item(listed, place)?;
-            return Some(Item::Listed { rule, prefixes });
+        if let Some(place) = within(self.items_of_filter()) {
+            return self.item_of_filter(place);
         }
         if within(usize::from(*fleet_removed)).is_some() {
             return Some(Item::FleetRemove);

@@ -280,3 +280,6 @@ pub const HOLD: u64 = 60;
 /// The longest and the shortest time that an automatic rule may hold: rounds come several times a second, and a rule
 /// that nobody has looked at for a day is a mistake.
 pub const HOLD_BOUNDS: (u64, u64) = (2, 86_400);
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,11 @@ impl Daemon {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();

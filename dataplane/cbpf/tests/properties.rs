@@ -249,6 +249,16 @@ fn four_thousand_rules_about_ports_cost_a_packet_one() {
 }
 
 #[test]
+fn a_single_rule_is_looked_up_by_what_is_rare() {
+    // Eight rules could share the key of their protocol; each has one of its own, by its port.
+    let programs: Vec<Program> = (0..8).map(|port| udp_half(2, 1_000 + port)).collect();
+    for count in 1..=programs.len() {
+        let slots: Vec<(u16, &Program)> = (0..).zip(&programs).take(count).collect();
+        assert_eq!(Set::build(&slots, 1).unwrap().instructions(), 11, "{count} rules");
+    }
+}
+
+#[test]
 fn rules_that_nothing_tells_apart_are_refused_by_name_when_they_are_too_many() {
     // Octets 2 and 3 of the datagram are compared with the packet's length: no field has a known value.
     let mut program = vec![instruction(0x28, 0, 0, 2), instruction(0x81, 0, 0, 0)];

@@ -153,17 +153,12 @@ impl Book {
         now: Instant,
     ) -> Result<(), Obstacle> {
         let known = self.tenants.get(&tenant.id).or_else(|| before.tenants.get(&tenant.id));
+        let has = |book: &Self, number| book.tenants.values().any(|one| one.number == number);
         let number = match known {
-            Some(known) => known.number,
-            None => {
-                let taken = |number: u16| {
-                    [&*self, before]
-                        .iter()
-                        .any(|book| book.tenants.values().any(|other| other.number == number))
-                };
-                free(TENANTS_MAX, taken).ok_or(Obstacle::TooManyTenants)?
-            }
+            Some(known) => Some(known.number),
+            None => free(TENANTS_MAX, |number| has(self, number) || has(before, number)),
         };
+        let number = number.ok_or(Obstacle::TooManyTenants)?;
         self.stale.tenants = true;
         let since = known.filter(|known| known.tenant.flows).map_or(now, |known| known.since);
         let id = tenant.id;

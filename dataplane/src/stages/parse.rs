@@ -111,7 +111,8 @@ fn outer(
     }
     if tenant != 0 {
         frame.note.tenant = tenant;
-        return Ok(whole(frame, (source, port), Kind::Transit));
+        whole(frame, (source, port), Kind::Transit);
+        return Ok(());
     }
     if !ours || ip.protocol != udp::PROTOCOL {
         whole(frame, (source, port), Kind::Host);
@@ -129,7 +130,8 @@ fn outer(
         return carried(frame, (site, view, fleet), (source, receiver));
     }
     if ports.destination != site.listen_port {
-        return Ok(whole(frame, (source, port), Kind::Host));
+        whole(frame, (source, port), Kind::Host);
+        return Ok(());
     }
     datagram(frame, source, (ports.source, port))
 }

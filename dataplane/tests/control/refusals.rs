@@ -7,7 +7,7 @@ use dataplane::testing::fleet;
 use dataplane::testing::server::Options;
 use dataplane::testing::site::{self, Plan};
 use ipnet::IpNet;
-use shm::limits::{LISTED_MAX, LISTED_PER_ITEM_MAX, PROGRAM_MAX, RULES_MAX, TENANTS_MAX};
+use shm::limits::{PROGRAM_MAX, RULES_MAX, TENANTS_MAX};
 use shm::message::{
     Check, Class, Event, Instruction, Item, Matter, Member, MemberState, Mode, NextHop, Per,
     PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Unit,
@@ -156,16 +156,7 @@ fn rules(obstacle: Obstacle) -> (Vec<Item>, u64) {
                 (1..=u32::try_from(RULES_MAX + 1).unwrap()).map(|id| rule(id, Matter::Block));
             (rules.collect(), RULES_MAX as u64)
         }
-        Obstacle::TooManyPrefixes => {
-            let prefixes: Vec<IpNet> = (0..=u32::try_from(LISTED_MAX).unwrap())
-                .map(|at| IpNet::from(IpAddr::from(at.to_be_bytes())))
-                .collect();
-            let chunks = prefixes.chunks(LISTED_PER_ITEM_MAX);
-            let items = chunks.map(|part| Item::Listed { rule: 5, prefixes: part.to_vec() });
-            let items: Vec<Item> = std::iter::once(rule(5, Matter::Block)).chain(items).collect();
-            let count = items.iter().map(|item| item.message_count().unwrap() as u64).sum();
-            (items, count)
-        }
+        Obstacle::TooManyPrefixes => entangled_lists(),
         Obstacle::BadProgram => {
             let endless = Instruction { code: 0, jt: 0, jf: 0, k: 0 };
             (vec![rule(5, Matter::Signature(vec![endless]))], 0)
@@ -219,6 +210,28 @@ fn tenant(id: u32, prefix: IpNet) -> Item {
         out_of_state: 0,
         prefixes: vec![prefix],
     }))
+}
+
+/// Lists that share more than 65535 different sets of them: each address is on another three.
+fn entangled_lists() -> (Vec<Item>, u64) {
+    let mut lists = vec![Vec::new(); 75];
+    let mut address = 0xcb00_0000_u32;
+    for a in 0..75 {
+        for b in 0..a {
+            for c in 0..b {
+                address += 1;
+                for list in [a, b, c] {
+                    lists[list].push(IpNet::from(IpAddr::from(address.to_be_bytes())));
+                }
+            }
+        }
+    }
+    let items: Vec<Item> = (1..)
+        .zip(lists)
+        .flat_map(|(id, prefixes)| [rule(id, Matter::Block), Item::Listed { rule: id, prefixes }])
+        .collect();
+    let count = items.iter().map(|item| item.message_count().unwrap() as u64).sum();
+    (items, count)
 }
 
 /// Signatures that every packet would have to be compared with.

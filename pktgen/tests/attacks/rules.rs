@@ -1,4 +1,5 @@
 //! What the dos stage is told for the attacks that it shall see: a tenant, and the rule that each attack breaks.
+#![expect(clippy::wildcard_enum_match_arm, reason = "few attacks need a rule of their own")]
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

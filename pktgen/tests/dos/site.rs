@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use crate::lab::control::declare;
 use crate::lab::dataplane::{Counters, Dataplane, instance};
 use crate::lab::generator::{command, told};
@@ -52,8 +54,10 @@ impl Site {
         // Both ends belong to programs.
         server.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
         generator.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
-        // The tenant does not answer through the server, so that its kernel finds no way back.
+        // The kernel has no way back to anybody on the link: it takes what the dataplane gives it all the same, and
+        // nothing of what it sees by itself behind the same cable.
         server.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0");
+        server.run("sysctl -qw net.ipv4.conf.outer.rp_filter=1");
         let [visitor, heavy] = [("visitor", VISITOR), ("heavy", HEAVY)].map(|(port, address)| {
             let namespace = attach(port, "eth0");
             namespace.run(&format!("ip addr add {address}/24 dev eth0"));
@@ -106,6 +110,8 @@ impl Site {
         );
         let address = SERVICE.split(':').next().unwrap();
         self.server.run(&format!("ip addr add {address}/32 dev inner0"));
+        // Tenants get packets as long as the link has them.
+        self.server.run("ip link set inner0 mtu 1500");
         dataplane
     }
 
@@ -122,9 +128,13 @@ impl Site {
         number.chars().take_while(char::is_ascii_digit).collect()
     }
 
-    /// What `millrace` answers to these words.
-    pub(crate) fn ask(&self, dataplane: &Dataplane, words: &str) -> String {
-        dataplane.control.as_ref().unwrap().ask(&self.server, words)
+    /// The event log, as far as it is about a rule whose name has this in it.
+    pub(crate) fn events(&self, dataplane: &Dataplane, name: &str) -> Vec<Value> {
+        let text = dataplane.control.as_ref().unwrap().ask(&self.server, "--json dos events");
+        let entries = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let is_about =
+            |entry: &Value| entry["rule"].as_str().is_some_and(|rule| rule.contains(name));
+        entries.filter(is_about).collect()
     }
 
     /// The generator's clients, with these further arguments.

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::site::SERVICE;
 use crate::lab::namespace::Namespace;
@@ -62,18 +62,19 @@ pub(crate) struct Visit {
     sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
-    /// When the first one went out.
-    pub(crate) since: Instant,
+    /// When the first one went out, since the Unix epoch.
+    pub(crate) since: Duration,
 }
 
 impl Visit {
-    /// So many datagrams every ten milliseconds.
-    pub(crate) fn start(place: &Namespace, each: u64) -> Self {
+    /// So many datagrams every ten milliseconds, numbered from `first` on.
+    pub(crate) fn start(place: &Namespace, each: u64, first: u64) -> Self {
         let (sent, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, stopped) = (Arc::clone(&sent), Arc::clone(&stop));
-        let thread = place.thread(move || visit(each, &count, &stopped));
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let thread = place.thread(move || visit((each, first), &count, &stopped));
         until("the visit begins", 5, || sent.load(Ordering::Relaxed) > 0);
-        Self { sent, stop, thread, since: Instant::now() }
+        Self { sent, stop, thread, since }
     }
 
     /// How many it has sent.
@@ -89,14 +90,14 @@ impl Visit {
     }
 }
 
-fn visit(each: u64, sent: &AtomicU64, stop: &AtomicBool) {
+fn visit((each, first): (u64, u64), sent: &AtomicU64, stop: &AtomicBool) {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect(SERVICE).unwrap();
     let mut due = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..each {
             let number = sent.load(Ordering::Relaxed);
-            socket.send(&number.to_le_bytes()).unwrap();
+            socket.send(&(first + number).to_le_bytes()).unwrap();
             sent.store(number + 1, Ordering::Relaxed);
         }
         due += Duration::from_millis(10);

@@ -8,7 +8,7 @@ use shm::message::Pattern;
 
 use super::*;
 use crate::dos::Sighting;
-use crate::model::dos::{HOLD, Prefixes, SynGuard};
+use crate::model::dos::{HOLD, SynGuard};
 use crate::model::{Limits, Tenant};
 
 const ALLOWED: u64 = 1000;

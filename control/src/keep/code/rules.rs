@@ -10,8 +10,8 @@ use crate::model::dos::{
 };
 use crate::model::{Detect, Tenant};
 
-/// Words that may be nothing stand with this before them.
-const SOME: u8 = 1;
+/// What stands for no number: no rate and no time is so large.
+const NONE: u64 = u64::MAX;
 
 pub(in super::super) fn write_rule(rule: &Rule, to: &mut Vec<u8>) {
     to.clear();
@@ -51,7 +51,7 @@ pub(in super::super) fn read_rule(id: u32, octets: &[u8], prefixes: Prefixes) ->
     let name = from.text()?.into();
     let mode = at_place(&MODES, from.octet()?)?;
     let reach = Reach::read(from.text()?);
-    let expires = read_number(&mut from)?;
+    let expires = read_number(from.take()?);
     let matter = match from.octet()? {
         0 => Matter::List(at_place(&LIST_KINDS, from.octet()?)?, prefixes),
         1 => {
@@ -108,7 +108,7 @@ pub(in super::super) fn read_tenant(id: u32, octets: &[u8]) -> Option<Tenant> {
     let mode = at_place(&MODES, from.octet()?)?;
     let syn = at_place(&SYN_GUARDS, from.octet()?)?;
     let syn_above = u32::from_le_bytes(from.take()?);
-    let flows = from.octet()? == SOME;
+    let flows = from.octet()? == 1;
     let out_of_state = u32::from_le_bytes(from.take()?);
     let mut prefixes: Vec<IpNet> = Vec::new();
     while !from.0.is_empty() {
@@ -136,10 +136,10 @@ pub(in super::super) fn read_detect(octets: &[u8]) -> Option<Detect> {
     let detect = Detect {
         origin: from.origin()?,
         mode: at_place(&MODES, from.octet()?)?,
-        source_packets: read_number(&mut from)?,
-        source_octets: read_number(&mut from)?,
-        destination_packets: read_number(&mut from)?,
-        pattern_packets: read_number(&mut from)?,
+        source_packets: read_number(from.take()?),
+        source_octets: read_number(from.take()?),
+        destination_packets: read_number(from.take()?),
+        pattern_packets: read_number(from.take()?),
         hold: u64::from_le_bytes(from.take()?),
     };
     from.0.is_empty().then_some(detect)
@@ -171,13 +171,13 @@ fn read_limit(from: &mut Reading<'_>) -> Option<Limit> {
     Some(Limit { per, class: at_place(&CLASSES, class)?, unit, per_second, burst })
 }
 
+/// A number that may be none.
 fn write_number(number: Option<u64>, to: &mut Vec<u8>) {
-    to.push(u8::from(number.is_some()));
-    to.extend(number.map(u64::to_le_bytes).into_iter().flatten());
+    to.extend(number.unwrap_or(NONE).to_le_bytes());
 }
 
-fn read_number(from: &mut Reading<'_>) -> Option<Option<u64>> {
-    Some(if from.octet()? == SOME { Some(u64::from_le_bytes(from.take()?)) } else { None })
+fn read_number(octets: [u8; 8]) -> Option<u64> {
+    Some(u64::from_le_bytes(octets)).filter(|number| *number != NONE)
 }
 
 /// At most 65535 octets; longer expressions are refused before.
@@ -245,7 +245,7 @@ mod tests {
             };
             let (mut octets, mut listed) = (Vec::new(), Vec::new());
             write_rule(&rule, &mut octets);
-            write_prefixes(rule.prefixes().unwrap_or(&Prefixes::default()), &mut listed);
+            write_prefixes(&rule.prefixes().cloned().unwrap_or_default(), &mut listed);
             let prefixes = read_prefixes(&listed).unwrap();
             assert_eq!(read_rule(number, &octets, prefixes.clone()), Some(rule));
             assert_eq!(read_rule(number, &octets[..octets.len() - 1], prefixes.clone()), None);

@@ -6,7 +6,7 @@ use shm::limits::{TENANT_PREFIXES_MAX, TENANTS_MAX};
 
 use super::{Applying, wrong_name, wrong_prefix};
 use crate::model::dos::Reach;
-use crate::model::{Cause, Detect, Refused, Tenant};
+use crate::model::{Cause, Detect, Refused, Rule, Tenant};
 
 impl Applying<'_> {
     /// Frees the prefixes of a tenant that goes or is replaced, so that another one may take them.
@@ -30,8 +30,10 @@ impl Applying<'_> {
             (None, _) => self.book.next_tenant_id(),
         };
         self.book.tenant_id_last = self.book.tenant_id_last.max(tenant.id);
-        if let Some(old) = &old {
-            self.forget_tenant(old);
+        match &old {
+            Some(old) => self.forget_tenant(old),
+            // Rules that reached one of this name which goes by the same call.
+            None => self.touch_rules_of(&tenant.name),
         }
         for prefix in &tenant.prefixes {
             if let Some(other) = self.book.tenant_prefixes.insert(*prefix, tenant.id) {
@@ -49,6 +51,13 @@ impl Applying<'_> {
         self.book.tenant_names.insert(Arc::clone(&tenant.name), tenant.id);
         self.book.tenants.insert(tenant.id, Arc::new(tenant));
         Ok(())
+    }
+
+    fn touch_rules_of(&mut self, tenant: &str) {
+        let reach = |rule: &Rule| matches!(&rule.reach, Reach::Tenant(name) if **name == *tenant);
+        for (id, _) in self.book.rules.iter().filter(|(_, rule)| reach(rule)) {
+            self.touched.rule(*id);
+        }
     }
 
     pub(super) fn remove_tenant(&mut self, name: &str) -> Result<(), Refused> {

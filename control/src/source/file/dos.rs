@@ -119,7 +119,7 @@ impl Reading {
         if let Some(detect) = section.detect {
             self.detect(part, &detect)?;
         }
-        for list in section.list {
+        for list in &section.list {
             self.list(part, list)?;
         }
         for signature in section.signature {
@@ -163,7 +163,7 @@ impl Reading {
         Ok(())
     }
 
-    fn list(&mut self, part: &Part<'_>, section: ListSection) -> Result<(), Refused> {
+    fn list(&mut self, part: &Part<'_>, section: &ListSection) -> Result<(), Refused> {
         let kind = part.word(&section.kind, "kind", &LIST_KINDS)?;
         let mut prefixes = Vec::new();
         for text in &section.prefixes {
@@ -180,7 +180,8 @@ impl Reading {
         }
         let matter = Matter::List(kind, prefixes.into());
         let rule = part.rule(section.name.get_ref(), &section.name.span(), matter);
-        let rule = part.common(rule, section.mode, section.reach, section.expires)?;
+        let ListSection { mode, reach, expires, .. } = section;
+        let rule = part.common(rule, mode.as_ref(), reach.as_deref(), expires.as_ref())?;
         self.rule(rule);
         Ok(())
     }
@@ -195,7 +196,7 @@ impl Part<'_> {
             Matter::Signature { expression: text.as_str().into(), program: program.into() };
         let rule = self.rule(section.name.get_ref(), &section.name.span(), matter);
         let SignatureSection { mode, reach, expires, .. } = section;
-        self.common(rule, mode.clone(), reach.clone(), expires.clone())
+        self.common(rule, mode.as_ref(), reach.as_deref(), expires.as_ref())
     }
 
     fn limit(&self, section: &Spanned<LimitSection>) -> Result<Rule, Refused> {
@@ -225,7 +226,7 @@ impl Part<'_> {
         });
         let rule = self.rule(section.name.get_ref(), &section.name.span(), matter);
         let LimitSection { mode, reach, expires, .. } = section;
-        self.common(rule, mode.clone(), reach.clone(), expires.clone())
+        self.common(rule, mode.as_ref(), reach.as_deref(), expires.as_ref())
     }
 
     fn per(&self, section: &LimitSection) -> Result<Per, Refused> {
@@ -336,14 +337,14 @@ impl Part<'_> {
     fn common(
         &self,
         rule: Rule,
-        mode: Option<Spanned<String>>,
-        reach: Option<String>,
-        expires: Option<Spanned<Value>>,
+        mode: Option<&Spanned<String>>,
+        reach: Option<&str>,
+        expires: Option<&Spanned<Value>>,
     ) -> Result<Rule, Refused> {
-        let time = expires.map(|text| self.time(&text, "expires")).transpose()?;
+        let time = expires.map(|text| self.time(text, "expires")).transpose()?;
         Ok(Rule {
-            mode: mode.map_or(Ok(rule.mode), |mode| self.word(&mode, "mode", &MODES))?,
-            reach: reach.as_deref().map_or(Reach::All, Reach::read),
+            mode: mode.map_or(Ok(rule.mode), |mode| self.word(mode, "mode", &MODES))?,
+            reach: reach.map_or(Reach::All, Reach::read),
             expires: time.as_ref().map(Duration::as_secs),
             ..rule
         })

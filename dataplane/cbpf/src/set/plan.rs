@@ -1,5 +1,6 @@
 //! Which fields are looked up: as few tables as it takes, so that few rules share the values of a packet.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::index::Recipe;
@@ -43,7 +44,7 @@ pub(super) struct Planned {
 /// What makes one choice of fields better than another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aim {
-    /// As many entries as possible that do not crowd.
+    /// As many different keys as possible for entries that do not crowd.
     Sparse,
     /// Entries that crowd in any case, where the fewest packets meet them: by the most bits.
     Rare,
@@ -102,30 +103,36 @@ impl Plan {
     }
 }
 
+/// What the aim wants most, then few fields, then many bits.
+type Score = (usize, Reverse<usize>, u32);
+
 /// Fields of a table with the entries that it would take.
 struct Choice<'a> {
     recipe: Recipe,
     keys: Vec<(u64, u32)>,
     taken: usize,
+    /// Keys of the entries taken.
+    distinct: usize,
     rest: Vec<Entry<'a>>,
 }
 
 impl<'a> Choice<'a> {
     /// The best table for some of the entries; None if there is none.
     fn best(entries: &[Entry<'a>], aim: Aim, seed: u64) -> Option<Self> {
-        let mut best: Option<(u64, Self)> = None;
+        let mut best: Option<(Score, Self)> = None;
         for fields in choices(entries) {
             let bits: u32 = fields.iter().map(|field| field.mask.count_ones()).sum();
             let choice = Self::of(entries, fields, aim, seed);
             if choice.taken == 0 {
                 continue;
             }
-            // Of equals, fewer fields: less is read of each packet.
-            let few = (u8::MAX as usize - choice.recipe.fields.len().min(255)) as u64;
-            let score = match aim {
-                Aim::Sparse | Aim::Rest => (choice.taken as u64) << 8 | few,
-                Aim::Rare => u64::from(bits) << 8 | few,
+            // Of equals fewer fields, as less is read of each packet, and of those more bits, as fewer packets have them.
+            let first = match aim {
+                Aim::Sparse => choice.distinct,
+                Aim::Rare => bits as usize,
+                Aim::Rest => choice.taken,
             };
+            let score = (first, Reverse(choice.recipe.fields.len()), bits);
             if best.as_ref().is_none_or(|(known, _)| score > *known) {
                 best = Some((score, choice));
             }
@@ -143,7 +150,7 @@ impl<'a> Choice<'a> {
             *crowds.entry(*key).or_default() += 1;
         }
         let crowded = |key: &u64| crowds.get(key).is_some_and(|count| *count > CROWD);
-        let mut choice = Self { recipe, keys: Vec::new(), taken: 0, rest: Vec::new() };
+        let mut choice = Self { recipe, keys: Vec::new(), taken: 0, distinct: 0, rest: Vec::new() };
         for (entry, keys) in entries.iter().zip(keys_of) {
             if keys.is_empty() || (aim == Aim::Sparse && keys.iter().any(crowded)) {
                 choice.rest.push(*entry);
@@ -152,6 +159,7 @@ impl<'a> Choice<'a> {
                 choice.keys.extend(keys.into_iter().map(|key| (key, entry.rule)));
             }
         }
+        choice.distinct = choice.keys.iter().map(|(key, _)| key).collect::<HashSet<_>>().len();
         choice
     }
 
@@ -171,7 +179,7 @@ impl<'a> Choice<'a> {
                 break;
             }
             let choice = Self::of(entries, fewer, Aim::Sparse, seed);
-            if choice.taken >= best.taken {
+            if choice.taken >= best.taken && choice.distinct >= best.distinct {
                 best = choice;
             }
         }

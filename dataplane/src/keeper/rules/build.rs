@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cbpf::{Program, Set};
 use shm::limits::{RULES_MAX, TENANTS_MAX};
@@ -74,7 +75,7 @@ impl Book {
         let mut outlines = Vec::new();
         let (mut sources, mut totals, mut rates) = (Vec::new(), Vec::new(), Vec::new());
         for entry in self.rules.values() {
-            let mode = self.mode(entry, surroundings);
+            let mode = mode(entry, surroundings.unix);
             let reach = self.reach(entry.rule.reach);
             put(&mut outlines, entry.slot, outline(entry, mode, reach));
             if let Matter::Check(check) = entry.rule.matter {
@@ -99,11 +100,6 @@ impl Book {
         })
     }
 
-    fn mode(&self, entry: &Entry, surroundings: Surroundings<'_>) -> Mode {
-        let expired = entry.rule.expires.is_some_and(|time| time <= surroundings.unix);
-        if expired { Mode::Off } else { entry.rule.mode }
-    }
-
     /// A tenant that a rule reaches is there: it was checked.
     fn reach(&self, reach: message::Reach) -> Reach {
         match reach {
@@ -124,6 +120,12 @@ fn put(outlines: &mut Vec<Outline>, slot: u16, outline: Outline) {
     if let Some(there) = outlines.get_mut(place) {
         *there = outline;
     }
+}
+
+/// A rule whose time is over is as good as switched off.
+fn mode(entry: &Entry, unix: Duration) -> Mode {
+    let expired = entry.rule.expires.is_some_and(|time| time <= unix);
+    if expired { Mode::Off } else { entry.rule.mode }
 }
 
 fn outline(entry: &Entry, mode: Mode, reach: Reach) -> Outline {
@@ -169,4 +171,5 @@ fn transit_of(Protected { tenant, since, .. }: &Protected) -> transit::Policy {
     }
 }
 
-const _: () = assert!(RULES_MAX < u16::MAX as usize && TENANTS_MAX < u16::MAX as usize);
+const _: () = assert!(RULES_MAX < u16::MAX as usize);
+const _: () = assert!(TENANTS_MAX < u16::MAX as usize);

@@ -284,28 +284,30 @@ fn is_from_outside(frame: &Frame<'_>) -> bool {
     judged && matches!(frame.note.entry, Entry::Wire(_)) && frame.note.passage.is_none()
 }
 
+/// Whether the frame begins at a `WireGuard` message; else it begins at its IP header.
+#[inline]
+const fn is_message(kind: Kind) -> bool {
+    matches!(kind, Kind::Sealed | Kind::Handshake)
+}
+
 /// What a packet counts as, and which checks it fails.
 #[inline]
 fn look(frame: &Frame<'_>) -> (Class, Failed) {
     let (note, source) = (&*frame.note, frame.note.endpoint.remote);
-    let class = match note.kind {
-        Kind::Sealed => Class::Data,
-        Kind::Handshake => Class::Handshake,
-        _ => return sanity::look(&note.ip, source, frame.data()),
-    };
+    if !is_message(note.kind) {
+        return sanity::look(&note.ip, source, frame.data());
+    }
+    let class = if note.kind == Kind::Sealed { Class::Data } else { Class::Handshake };
     (class, sanity::look_at_datagram(source, note.endpoint.remote_port))
 }
 
 /// The packet from its IP header on.
 #[inline]
 fn packet<'a>(frame: &'a Frame<'_>) -> &'a [u8] {
-    let headers = match frame.note.kind {
-        Kind::Sealed | Kind::Handshake => {
-            usize::from(frame.note.ip.payload_offset) + wire::udp::HEADER_LEN
-        }
-        _ => 0,
-    };
-    frame.data_and_before(headers)
+    if !is_message(frame.note.kind) {
+        return frame.data();
+    }
+    frame.data_and_before(usize::from(frame.note.ip.payload_offset) + wire::udp::HEADER_LEN)
 }
 
 fn sample_of(frame: &Frame<'_>, site: &Site, tenant: Option<u32>) -> Sample {

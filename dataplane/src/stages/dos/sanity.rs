@@ -140,12 +140,12 @@ fn part(packet: &[u8]) -> Result<(usize, bool, usize), Malformed> {
     }
     let header = ipv6::parse(packet)?;
     let fragment = header.fragment.ok_or(Malformed::Fragment)?;
-    Ok((fragment.offset.into(), fragment.more, header.payload_offset))
+    Ok((fragment.offset, fragment.more, header.payload_offset))
 }
 
 /// Ports of services that answer a small question with a large answer, or anything with something, to whomever the question
-/// names as its sender: chargen, quote of the day, DNS, TFTP, portmapper, NTP, NetBIOS, SNMP, CLDAP, SLP, RIP, IPMI, MSSQL,
-/// SSDP, Apple Remote Desktop, WS-Discovery, mDNS, CoAP, Ubiquiti, memcached, game servers, Plex, Jenkins, DVRs, OpenVPN.
+/// names as its sender: chargen, quote of the day, DNS, TFTP, portmapper, NTP, `NetBIOS`, SNMP, CLDAP, SLP, RIP, IPMI, MSSQL,
+/// SSDP, Apple Remote Desktop, WS-Discovery, mDNS, CoAP, Ubiquiti, memcached, game servers, Plex, Jenkins, DVRs, `OpenVPN`.
 #[inline]
 pub(super) const fn is_reflector(port: u16) -> bool {
     matches!(

@@ -124,7 +124,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_to_do() {
         ),
         ("\"bad.txt\"", "\"gone.txt\"", "a.toml:14: list gone.txt: cannot be read"),
         ("2127-01-31T06:00:00Z", "2127-01-31", "a.toml:22: expires is no time with its zone"),
-        ("udp and src port 123", "udp and and", "a.toml:26: match: \"udp and and"),
+        ("udp and src port 123", "udp and and", "a.toml:26: match: libpcap: "),
         ("per = \"source\"", "per = \"host\"", "a.toml:31: per: \"host\" is none"),
         ("class = \"syn\"", "class = \"sin\"", "a.toml:32: class: \"sin\" is none; take any, syn,"),
         ("packets = 20", "packets = -1", "a.toml:33: packets is -1, and 1 is the least"),

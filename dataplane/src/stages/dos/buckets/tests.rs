@@ -193,6 +193,30 @@ fn a_full_set_refuses_nobody_and_leaves_those_in_it_alone() {
 }
 
 #[test]
+fn a_source_keeps_its_entry_when_one_before_it_is_over() {
+    let (short, long) = (Rate::packets(1_000, 1).unwrap(), Rate::packets(1, 1).unwrap());
+    let mut buckets = Buckets::new(8, SEED);
+    let (first, second) = (buckets.place(source(1), 1), buckets.place(source(2), 2));
+    assert_eq!(buckets.take(first, &short, 64, Instant(SECOND)), Verdict::Within);
+    assert_eq!(buckets.take(second, &long, 64, Instant(SECOND)), Verdict::Within);
+    let later = Instant(SECOND + SECOND / 2);
+    assert_eq!(buckets.take(second, &long, 64, later), Verdict::Over);
+}
+
+#[test]
+fn a_step_back_of_time_beyond_the_burst_gives_all_tokens_back() {
+    let rate = Rate::packets(10, 3).unwrap();
+    let mut buckets = Buckets::new(8, SEED);
+    let place = buckets.place(source(1), 1);
+    // A minute, which another rate could have spent.
+    for second in [120, 60] {
+        let mut take = || buckets.take(place, &rate, 64, Instant(second * SECOND));
+        assert_eq!([take(), take(), take()], [Verdict::Within; 3], "at {second} s");
+        assert_eq!(take(), Verdict::Over, "at {second} s");
+    }
+}
+
+#[test]
 fn a_stamp_from_before_time_went_back_counts_for_nothing() {
     let rate = Rate::packets(10, 1).unwrap();
     let mut buckets = Buckets::new(8, SEED);

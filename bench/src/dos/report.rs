@@ -1,0 +1,150 @@
+//! What was measured: every figure for the record, percentiles and rates for a person.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Plan;
+use super::buckets::Flood;
+use super::lists::{Family, Table, Way};
+use super::stage::Stage;
+use crate::machine::{Machine, Weather};
+use crate::sample::{median, p10, quantile};
+
+/// The layout of the JSON; raised when a field changes its meaning.
+const SCHEMA: u32 = 2;
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    schema: u32,
+    plan: Plan,
+    machine: Machine,
+    before: Weather,
+    after: Weather,
+    /// What disturbed the run; empty when it was calm.
+    disturbances: Vec<String>,
+    stage: Stage,
+    tables: Vec<Table>,
+    buckets: Vec<Flood>,
+}
+
+impl Report {
+    pub(super) fn new(
+        plan: Plan,
+        machine: Machine,
+        (before, after): (Weather, Weather),
+        (stage, tables, buckets): (Stage, Vec<Table>, Vec<Flood>),
+    ) -> Self {
+        let disturbances = after.disturbances(&before);
+        Self { schema: SCHEMA, plan, machine, before, after, disturbances, stage, tables, buckets }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
+    fn write_tables(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nLists: milliseconds, least and middle; octets per prefix.\n")?;
+        writeln!(
+            f,
+            "| lists | prefixes | sorted in | built | one more in force | keeper's | workers' |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|---|")?;
+        for table in &self.tables {
+            write!(f, "| {} | {} |", family_name(table.family), table.prefixes)?;
+            for times in [&table.loads, &table.builds, &table.changes] {
+                let ms = |share| self.machine.ns(quantile(times.clone(), share)) / 1e6;
+                write!(f, " {:.0} {:.0} |", ms(0.0), ms(0.5))?;
+            }
+            let each = |octets: usize| octets as f64 / table.prefixes.max(1) as f64;
+            let (master, lists) = (each(table.master_octets), each(table.lists_octets));
+            writeln!(f, " {master:.1} | {lists:.1} |")?;
+        }
+        Ok(())
+    }
+
+    fn write_lookups(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nLookups on one core: 10th percentile and median of the blocks.\n")?;
+        writeln!(f, "| lists | prefixes | sources | ns | ns, median | millions per second |")?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        for table in &self.tables {
+            let Table { family, prefixes, ways, .. } = table;
+            for (way, blocks) in ways {
+                let name = format!("{} | {prefixes} | {}", family_name(*family), way_name(*way));
+                self.write_rate(f, &name, blocks)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
+    fn write_buckets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nBuckets, all in use by as many sources: place, fetch ahead, take.\n")?;
+        writeln!(f, "| buckets | MiB | made | packets | ns | ns, median | millions per second |")?;
+        writeln!(f, "|---|---|---|---|---|---|---|")?;
+        for flood in &self.buckets {
+            let Flood { bits, octets, made, random, hot, .. } = flood;
+            let mib = *octets as f64 / f64::from(1 << 20);
+            let ms = self.machine.ns(*made) / 1e6;
+            let name = format!("2^{bits} | {mib:.0} | {ms:.1} ms");
+            self.write_rate(f, &format!("{name} | random sources"), random)?;
+            self.write_rate(f, &format!("{name} | one source"), hot)?;
+        }
+        for Flood { bits, within, over, full, .. } in &self.buckets {
+            let share = |count: u64| 100.0 * count as f64 / (within + over + full).max(1) as f64;
+            let (within, over, full) = (share(*within), share(*over), share(*full));
+            writeln!(
+                f,
+                "\n2^{bits}, random sources: {within:.1} % within, {over:.1} % over, {full:.1} % found no entry."
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_stage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stage { prefixes, signatures, ways } = &self.stage;
+        writeln!(
+            f,
+            "\nThe stage, with parse, in bursts of 64; {prefixes} listed prefixes, {signatures} signatures.\n"
+        )?;
+        writeln!(f, "| packets | ns | ns, median | millions per second |")?;
+        writeln!(f, "|---|---|---|---|")?;
+        for (way, blocks) in ways {
+            self.write_rate(f, way.name(), blocks)?;
+        }
+        Ok(())
+    }
+
+    fn write_rate(&self, f: &mut fmt::Formatter<'_>, name: &str, blocks: &[f64]) -> fmt::Result {
+        let (least, middle) = (self.machine.ns(p10(blocks)), self.machine.ns(median(blocks)));
+        writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} |", 1e3 / least)
+    }
+}
+
+const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+        Family::V6Single => "IPv6 with single addresses",
+    }
+}
+
+const fn way_name(way: Way) -> &'static str {
+    match way {
+        Way::RandomBurst => "random, bursts of 64",
+        Way::HotBurst => "1,000, bursts of 64",
+        Way::RandomSingle => "random, one by one",
+        Way::HotSingle => "1,000, one by one",
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
+        for disturbance in &self.disturbances {
+            writeln!(f, "- DISTURBED: {disturbance}")?;
+        }
+        self.write_tables(f)?;
+        self.write_lookups(f)?;
+        self.write_buckets(f)?;
+        self.write_stage(f)
+    }
+}

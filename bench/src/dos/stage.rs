@@ -1,0 +1,268 @@
+//! The whole stage: `parse::locate` and `dos::admit` over bursts of what clients and what attackers send.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use dataplane::burst::{self, Burst};
+use dataplane::fate::{DropReason, Fate};
+use dataplane::frame::{Entry, Note};
+use dataplane::packet::Address;
+use dataplane::pipeline::State;
+use dataplane::stages::dos::{self, lists::SetId};
+use dataplane::stages::parse::{self, Home};
+use dataplane::testing::START;
+use dataplane::testing::memory::{Buffer, Buffers};
+use dataplane::testing::packets::{self, Ip};
+use dataplane::testing::server::{Options, Server};
+use dataplane::testing::site::{self, Plan as Site};
+use dpdk::clock::cycles;
+use ipnet::IpNet;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::Serialize;
+use shm::limits::LISTED_PER_ITEM_MAX;
+use shm::message::{Class, Instruction, Item, Matter, Mode, Per, Reach, Rule, Unit};
+use wireguard::message::DATA;
+use wireguard::time::Instant;
+
+use super::lists::{Family, net};
+use super::{BURST, Plan, WARM_UP};
+use crate::Failure;
+use crate::sample::per_packet;
+
+/// What a burst is made of, and what the server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Way {
+    /// Nothing is asked: frames are lent and dropped.
+    Bare,
+    /// Sealed data of 1,000 clients, without rules.
+    Clean,
+    /// The same, with all rules below.
+    Ruled,
+    /// UDP to our kernel from 1,000 listed sources.
+    BlockedHot,
+    /// The same from sources at random out of all listed prefixes.
+    BlockedRandom,
+    /// UDP that a signature matches.
+    Signed,
+    /// UDP from sources at random, each of which takes from its bucket, beyond what all together may.
+    Limited,
+    /// TCP with flags of no connection.
+    Insane,
+}
+
+impl Way {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Bare,
+        Self::Clean,
+        Self::Ruled,
+        Self::BlockedHot,
+        Self::BlockedRandom,
+        Self::Signed,
+        Self::Limited,
+        Self::Insane,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "lent and dropped, nothing asked",
+            Self::Clean => "data of clients, no rules",
+            Self::Ruled => "data of clients, all rules",
+            Self::BlockedHot => "UDP of 1,000 listed sources, dropped",
+            Self::BlockedRandom => "UDP of random listed sources, dropped",
+            Self::Signed => "UDP that a signature drops",
+            Self::Limited => "UDP of random sources, bucket and budget, dropped",
+            Self::Insane => "TCP flags that cannot be, dropped",
+        }
+    }
+
+    const fn wanted(self) -> Fate {
+        match self {
+            Self::Bare => Fate::Drop(DropReason::Stopped),
+            Self::Clean | Self::Ruled => Fate::Undecided,
+            Self::BlockedHot | Self::BlockedRandom => Fate::Drop(DropReason::DosBlocked),
+            Self::Signed => Fate::Drop(DropReason::DosSignature),
+            Self::Limited => Fate::Drop(DropReason::DosBudget),
+            Self::Insane => Fate::Drop(DropReason::DosFlags),
+        }
+    }
+}
+
+/// Blocks in cycles per packet.
+#[derive(Debug, Serialize)]
+pub(super) struct Stage {
+    pub(super) prefixes: usize,
+    pub(super) signatures: u16,
+    pub(super) ways: Vec<(Way, Vec<f64>)>,
+}
+
+/// Bursts of a block: sources are drawn anew for each.
+const BURSTS: usize = 256;
+
+/// Few sources, again and again.
+const FEW: usize = 1_000;
+
+/// Signatures, each of a source port of its own; and a port that one of them has.
+const SIGNATURES: u16 = 100;
+const SIGNED: u16 = 20_050;
+
+struct Judge {
+    bare: State,
+    ruled: State,
+    nets: Vec<IpNet>,
+    listed: Vec<Ipv4Addr>,
+    clients: Vec<Ipv4Addr>,
+    notes: Box<[Note]>,
+    buffers: Buffers,
+    random: ChaCha8Rng,
+    now: Instant,
+}
+
+/// Measures all ways in turns, with so many listed prefixes.
+pub(super) fn measure(prefixes: usize, plan: &Plan) -> Result<Stage, Failure> {
+    let mut judge = Judge::new(prefixes);
+    let mut ways: Vec<_> = Way::ALL.map(|way| (way, Vec::new())).into();
+    for block in 0..WARM_UP + plan.blocks {
+        for (way, blocks) in &mut ways {
+            let mut taken = 0;
+            for _ in 0..BURSTS {
+                taken += judge.burst(*way)?;
+            }
+            if block >= WARM_UP {
+                blocks.push(per_packet(taken, (BURSTS * BURST) as u64));
+            }
+        }
+    }
+    Ok(Stage { prefixes, signatures: SIGNATURES, ways })
+}
+
+impl Judge {
+    fn new(prefixes: usize) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        let nets: Vec<IpNet> = (0..prefixes).map(|_| net(Family::V4, &mut random)).collect();
+        let mut server = Server::with(&Site::new(1).text(), Options::default());
+        let bare = server.keeper.state(0);
+        server.change(rules(&nets), START);
+        let ruled = server.keeper.state(0);
+        let lists = Arc::clone(&ruled.filter.rules().lists);
+        let mut drawn = || Ipv4Addr::from_bits(0x0b00_0000 + random.next_u32() % 0x3000_0000);
+        let is_listed = |address: &Ipv4Addr| lists.lookup(Address::from(*address)) != SetId::NONE;
+        let clients = std::iter::repeat_with(&mut drawn).filter(|one| !is_listed(one));
+        let clients: Vec<Ipv4Addr> = clients.take(FEW).collect();
+        let listed = (0..FEW).map(|_| within(&nets, &mut random)).collect();
+        let (notes, buffers) = (burst::notes(), Buffers::new(2 * BURST));
+        Self { bare, ruled, nets, listed, clients, notes, buffers, random, now: START }
+    }
+
+    /// Lets one burst be judged; gives its cycles.
+    fn burst(&mut self, way: Way) -> Result<u64, Failure> {
+        let mut packets = ArrayVec::<Buffer, BURST>::new();
+        for _ in 0..BURST {
+            let frame = self.frame(way);
+            packets.push(self.buffers.packet(&frame).ok_or("the pool is empty")?);
+        }
+        let is_bare = matches!(way, Way::Bare | Way::Clean | Way::Insane);
+        let state = if is_bare { &mut self.bare } else { &mut self.ruled };
+        let State { site, counters, fleet, filter, .. } = state;
+        let tenants = Arc::clone(&filter.rules().tenants);
+        let home = Home { site, fleet, tenants: &tenants };
+
+        let start = cycles();
+        let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Wire(0));
+        if way == Way::Bare {
+            burst.pass(|_| Err(way.wanted()));
+        } else {
+            burst.pass(|frame| parse::locate(frame, &home));
+            dos::admit(&mut burst, filter, site, counters, self.now);
+        }
+        let outcomes = burst.finish();
+        let taken = cycles() - start;
+
+        // The budget of all together is used up by then.
+        let warm = way == Way::Limited;
+        match outcomes.iter().find(|outcome| outcome.fate != way.wanted()) {
+            Some(other) if !warm => Err(format!("{}: {:?}", way.name(), other.fate).into()),
+            Some(_) | None => Ok(taken),
+        }
+    }
+
+    fn frame(&mut self, way: Way) -> Vec<u8> {
+        let few = self.random.next_u32() as usize % FEW;
+        let of = |all: &[Ipv4Addr]| all.get(few).copied().unwrap_or(Ipv4Addr::LOCALHOST);
+        let ours = |source: Ipv4Addr| Ip::new(source, site::SERVER_V4);
+        let packet = match way {
+            Way::Bare | Way::Clean | Way::Ruled => {
+                let mut message = [0; 64];
+                if let Some(kind) = message.first_mut() {
+                    *kind = DATA;
+                }
+                let source = SocketAddr::new(IpAddr::V4(of(&self.clients)), 40_000);
+                return packets::datagram(source, site::server(source.ip()), &message);
+            }
+            Way::BlockedHot => ours(of(&self.listed)).udp(4_000, 5_000, &[0; 18]),
+            Way::BlockedRandom => {
+                ours(within(&self.nets, &mut self.random)).udp(4_000, 5_000, &[0; 18])
+            }
+            Way::Signed => ours(of(&self.clients)).udp(SIGNED, 5_000, &[0; 18]),
+            Way::Limited => {
+                let source =
+                    Ipv4Addr::from_bits(0x0b00_0000 + self.random.next_u32() % 0x3000_0000);
+                ours(source).udp(4_000, 5_000, &[0; 18])
+            }
+            Way::Insane => ours(of(&self.clients)).packet(6, &[0x50; 20]),
+        };
+        packets::from_gateway(&packet)
+    }
+}
+
+fn within(nets: &[IpNet], random: &mut ChaCha8Rng) -> Ipv4Addr {
+    match nets.get(random.next_u32() as usize % nets.len().max(1)) {
+        Some(IpNet::V4(net)) => Ipv4Addr::from_bits(
+            net.network().to_bits() | random.next_u32() & net.hostmask().to_bits(),
+        ),
+        Some(IpNet::V6(_)) | None => Ipv4Addr::LOCALHOST,
+    }
+}
+
+/// A block list, signatures, a limit per source and a budget of UDP.
+fn rules(nets: &[IpNet]) -> Vec<Item> {
+    let rule = |id, matter| {
+        let (mode, reach) = (Mode::Enforce, Reach::All);
+        Item::Rule(Box::new(Rule { id, mode, reach, expires: None, matter }))
+    };
+    let limit = |per, class, per_second, burst| Matter::Limit {
+        per,
+        class,
+        unit: Unit::Packets,
+        per_second,
+        burst,
+    };
+    let per_source = Per::Source { v4_len: 32, v6_len: 64 };
+    let mut items = vec![
+        rule(1, Matter::Block),
+        rule(2, limit(per_source, Class::Any, 1_000_000, 1_000_000)),
+        rule(3, limit(Per::Whole, Class::Udp, 1, 1)),
+    ];
+    let signatures = (0..SIGNATURES).map(|at| rule(u32::from(at) + 10, signature(20_000 + at)));
+    items.extend(signatures);
+    let lists = nets.chunks(LISTED_PER_ITEM_MAX);
+    items.extend(lists.map(|part| Item::Listed { rule: 1, prefixes: part.to_vec() }));
+    items
+}
+
+/// `ip and udp and src port PORT`.
+fn signature(port: u16) -> Matter {
+    let op = |code, k| Instruction { code, jt: 0, jf: 0, k };
+    let unless = |k, jf| Instruction { code: 0x15, jt: 0, jf, k };
+    Matter::Signature(vec![
+        op(0x30, 9),
+        unless(17, 4),
+        op(0xb1, 0),
+        op(0x48, 0),
+        unless(port.into(), 1),
+        op(0x06, u32::MAX),
+        op(0x06, 0),
+    ])
+}

@@ -1,0 +1,89 @@
+//! What was measured: all blocks for the record, nanoseconds per packet for a person.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::programs::Kind;
+use super::{Measured, Plan};
+use crate::machine::{Machine, Weather};
+use crate::sample::p10;
+
+/// The layout of the JSON; raised when a field changes its meaning.
+const SCHEMA: u32 = 1;
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    schema: u32,
+    plan: Plan,
+    machine: Machine,
+    before: Weather,
+    after: Weather,
+    /// What disturbed the run; empty when it was calm.
+    disturbances: Vec<String>,
+    measured: Vec<Measured>,
+}
+
+impl Report {
+    pub(super) fn new(
+        plan: Plan,
+        machine: Machine,
+        (before, after): (Weather, Weather),
+        measured: Vec<Measured>,
+    ) -> Self {
+        let disturbances = after.disturbances(&before);
+        Self { schema: SCHEMA, plan, machine, before, after, disturbances, measured }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
+    fn write_row(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
+        let Measured { kind, count, refused, octets, instructions, build, .. } = measured;
+        write!(f, "| {} | {count} |", name(*kind))?;
+        if let Some(refused) = refused {
+            return writeln!(f, " refused: {refused} | | | | | |");
+        }
+        for blocks in [&measured.clean, &measured.near, &measured.hit] {
+            if blocks.is_empty() {
+                write!(f, " |")?;
+            } else {
+                write!(f, " {:.1} |", self.machine.ns(p10(blocks)))?;
+            }
+        }
+        writeln!(
+            f,
+            " {instructions} | {:.1} | {:.2} |",
+            *octets as f64 / 1024.0,
+            self.machine.ns(*build) / 1e6
+        )
+    }
+}
+
+const fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ports => "udp and src port N",
+        Kind::Hosts => "ip dst host N",
+        Kind::Payloads => "udp and udp[8:4] = N",
+        Kind::Mixed => "the three above in turn",
+        Kind::Unindexable => "udp and udp[8:4] > N",
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
+        for disturbance in &self.disturbances {
+            writeln!(f, "- DISTURBED: {disturbance}")?;
+        }
+        writeln!(f, "\nNanoseconds per packet, 10th percentile of {} blocks.\n", self.plan.blocks)?;
+        writeln!(
+            f,
+            "| rules | count | clean | like them, no match | matches one | instructions at most | KiB | ms to build |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|---|---|")?;
+        for measured in &self.measured {
+            self.write_row(f, measured)?;
+        }
+        Ok(())
+    }
+}
