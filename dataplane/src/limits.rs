@@ -362,7 +362,7 @@ pub const IDLE_SLEEP: Duration = Duration::from_micros(50);
 pub const SAMPLES: usize = 8192;
 
 /// Rows of all sheets that are counted in a round: of a source with one packet in 1000 of the server's they have 32, and
-/// counting them takes the keeper some ten milliseconds.
+/// counting them takes the keeper three milliseconds.
 pub const TALLY_ROWS_MAX: usize = 4 * SAMPLES;
 
 /// How often the sketches are read: control shall have made a rule of an offender within a second.

@@ -10,6 +10,9 @@
 #[path = "control/changes.rs"]
 mod changes;
 #[cfg(test)]
+#[path = "control/detection.rs"]
+mod detection;
+#[cfg(test)]
 #[path = "control/hostile.rs"]
 mod hostile;
 #[cfg(test)]
