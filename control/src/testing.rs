@@ -232,7 +232,8 @@ struct Running {
 }
 
 /// Names that the counters page of the real dataplane has too.
-const COUNTERS: [&str; 4] = ["received", "transmitted", "dropped", "drop.parse_truncated"];
+const COUNTERS: [&str; 5] =
+    ["received", "transmitted", "dropped", "drop.parse_truncated", "drop.dos_blocked"];
 
 impl Running {
     fn run(self) {
@@ -275,6 +276,7 @@ fn count(blocks: &[Block<Arc<Mapping>>]) {
         block.add(1, 1);
         block.add(2, 1);
         block.add(3, 1);
+        block.add(4, 1);
     }
 }
 

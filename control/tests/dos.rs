@@ -79,7 +79,12 @@ fn what_files_declare_is_in_force_and_a_list_changes_by_what_differs() {
     assert!(trouble.contains("bad.txt:3: \"nonsense\" is no IP address"), "{trouble}");
     assert_eq!(filter(&dataplane).moved, (3, 1));
     let shown = scene.told(&["dos", "show"]);
-    for line in ["bogon", "customer", "detection: enforce from 1000/s packets of a source"] {
+    for line in [
+        "bogon",
+        "customer",
+        "detection: enforce from 1000/s packets of a source",
+        "drop.dos_blocked",
+    ] {
         assert!(shown.contains(line), "{line} in {shown}");
     }
     let diff = scene.root.path().join("next");

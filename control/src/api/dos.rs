@@ -100,6 +100,16 @@ impl Api {
         Ok(false)
     }
 
+    /// What guards have done and what was dropped, all threads together.
+    fn dos_counters(&self) -> Vec<(String, u64)> {
+        let Ok(table) = self.counters.read() else { return Vec::new() };
+        let value = |at: usize, block: usize| table.block(block).get(at).copied().unwrap_or(0);
+        let total = |at: usize| (0..table.blocks.len()).map(|block| value(at, block)).sum();
+        let names = table.counters.iter().enumerate();
+        let ours = names.filter(|(_, name)| is_of_filter(name));
+        ours.map(|(at, name)| (name.clone(), total(at))).collect()
+    }
+
     fn dos_shown(&self) -> DosShown {
         let (book, round) = (self.desk.book(), self.desk.heard().round());
         let count = |kind: &str| book.rules_after(0).filter(|rule| rule.kind() == kind).count();
@@ -114,8 +124,15 @@ impl Api {
             detect: book.detect().map(|detect| detect_shown(&book, detect)),
             round_at: (round.number != 0).then(|| round.at.as_secs()),
             heavy: round.sightings.len(),
+            counters: self.dos_counters(),
         }
     }
+}
+
+/// Whether a counter of the dataplane's page is about the filter.
+fn is_of_filter(name: &str) -> bool {
+    let handshakes = ["cookies", "drop.handshake_full", "drop.handshake_flood"];
+    name.starts_with("drop.dos_") || name.starts_with("syn_") || handshakes.contains(&name)
 }
 
 /// A rule of the fields that all kinds have.

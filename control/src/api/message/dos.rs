@@ -114,6 +114,9 @@ pub struct DosShown {
     pub round_at: Option<u64>,
     /// How much was heavy in it.
     pub heavy: usize,
+    /// What the dataplane counts of the filter, all threads together; nothing while none is there.
+    #[serde(default)]
+    pub counters: Vec<(String, u64)>,
 }
 
 /// A built-in check.

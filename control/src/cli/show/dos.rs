@@ -16,6 +16,7 @@ const RULE: [&str; 10] =
 const HEAVY: [&str; 6] = ["KIND", "PACKETS/S", "OCTETS/S", "DROPPED/S", "TENANT", "WHAT"];
 const EVENT: [&str; 7] = ["TIME", "EVENT", "RULE", "BY", "PACKETS/S", "DROPPED/S", "WHY"];
 const CHECK: [&str; 3] = ["CHECK", "MODE", "ORIGIN"];
+const COUNTER: [&str; 2] = ["COUNTER", "TOTAL"];
 const TENANT: [&str; 6] = ["TENANT", "MODE", "SYN", "FLOWS", "PREFIXES", "ORIGIN"];
 
 /// From one look for new events to the next.
@@ -77,10 +78,17 @@ pub(super) fn show(shown: &DosShown, output: &mut Output) -> io::Result<()> {
     match shown.round_at {
         Some(at) => {
             let (ago, heavy) = (super::ago(at), shown.heavy);
-            output.line(&format!("last round: {ago}, {heavy} heavy (see `millrace dos top`)"))
+            output.line(&format!("last round: {ago}, {heavy} heavy (see `millrace dos top`)"))?;
         }
-        None => output.line("last round: none; nothing was heavy since the dataplane was attached"),
+        None => {
+            output.line("last round: none; nothing was heavy since the dataplane was attached")?;
+        }
     }
+    // Those that are 0 say nothing.
+    for (name, total) in shown.counters.iter().filter(|(_, total)| *total > 0) {
+        output.row(&COUNTER, vec![name.clone(), total.to_string()])?;
+    }
+    Ok(())
 }
 
 fn tenant_row(tenant: &TenantShown) -> Vec<String> {
