@@ -8,11 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use shm::message::{Heavy, Instruction};
+use shm::message::{Heavy, Instruction, Pattern};
 
 use super::Round;
 use super::journal::{Happened, What};
-use super::offender::{Offender, source_name};
+use super::offender::{Offender, UDP, source_name};
 use crate::model::dos::{ListKind, Matter, Mode, Prefixes, Reach};
 use crate::model::{Book, Change, Detect, Origin, Rule};
 
@@ -159,9 +159,12 @@ impl Planning<'_> {
         }
     }
 
-    /// Why a source is spared, if it is.
+    /// Why somebody is spared, if he is.
     fn obstacle(&self, offender: &Offender) -> Option<String> {
-        let Heavy::Source(prefix) = offender.sighting.what else { return None };
+        let Heavy::Source(prefix) = offender.sighting.what else {
+            let spares = may_be_clients(&offender.sighting.what);
+            return spares.then(|| "clients' own packets look so too; declare a rule".to_owned());
+        };
         if self.speaking.contains(&prefix) {
             return Some("a client or a server of the fleet speaks from there".to_owned());
         }
@@ -310,6 +313,19 @@ impl Planning<'_> {
 fn is_source_within(rule: &Rule, wide: IpNet) -> bool {
     let Some([prefix]) = rule.prefixes().map(Prefixes::as_slice) else { return false };
     *prefix != wide && wide.contains(prefix)
+}
+
+/// Whether what is heavy may be the clients themselves: all of them send UDP to our own addresses, and one of them alone can
+/// make a pattern. From the ports of well-known services nobody's client speaks.
+const fn may_be_clients(what: &Heavy) -> bool {
+    match what {
+        Heavy::Source(_) => false,
+        Heavy::Destination { tenant, .. } => tenant.is_none(),
+        Heavy::Pattern(Pattern { tenant, protocol, source_port, .. }) => {
+            let from_service = matches!(source_port, Some(port) if *port < 1024);
+            tenant.is_none() && *protocol == UDP && !from_service
+        }
+    }
 }
 
 #[cfg(test)]

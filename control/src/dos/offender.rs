@@ -14,7 +14,7 @@ use crate::model::{Book, Detect};
 /// Protocols that expressions name (IANA).
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
 /// Somebody who is heavier than allowed, or was and still is half as heavy.

@@ -153,10 +153,10 @@ impl Book {
         now: Instant,
     ) -> Result<(), Obstacle> {
         let known = self.tenants.get(&tenant.id).or_else(|| before.tenants.get(&tenant.id));
-        let has = |book: &Self, number| book.tenants.values().any(|one| one.number == number);
+        let all = self.tenants.values().chain(before.tenants.values());
         let number = match known {
             Some(known) => Some(known.number),
-            None => free(TENANTS_MAX, |number| has(self, number) || has(before, number)),
+            None => free(TENANTS_MAX, all.map(|one| one.number)),
         };
         let number = number.ok_or(Obstacle::TooManyTenants)?;
         self.stale.tenants = true;
@@ -189,13 +189,8 @@ impl Book {
 
     /// Slots of rules that go are free only afterwards: workers count under them until then.
     fn free_slot(&self, before: &Self) -> Option<u16> {
-        let mut taken = vec![false; usize::from(u16::MAX) + 1];
-        for entry in self.rules.values().chain(before.rules.values()) {
-            if let Some(place) = taken.get_mut(usize::from(entry.slot)) {
-                *place = true;
-            }
-        }
-        free(RULES_MAX, |slot| taken.get(usize::from(slot)).copied().unwrap_or(true))
+        let all = self.rules.values().chain(before.rules.values());
+        free(RULES_MAX, all.map(|entry| entry.slot))
     }
 
     fn remove_rule(&mut self, id: u32) -> Result<(), Obstacle> {
@@ -273,9 +268,15 @@ enum Name {
 }
 
 /// The first number from 1 to `max` that is not taken.
-fn free(max: usize, taken: impl Fn(u16) -> bool) -> Option<u16> {
-    let max = u16::try_from(max).unwrap_or(u16::MAX);
-    (1..=max).find(|number| !taken(*number))
+fn free(max: usize, taken: impl Iterator<Item = u16>) -> Option<u16> {
+    let mut is_taken = vec![false; max + 1];
+    for number in taken {
+        if let Some(place) = is_taken.get_mut(usize::from(number)) {
+            *place = true;
+        }
+    }
+    let first = is_taken.iter().skip(1).position(|is_taken| !is_taken)?;
+    u16::try_from(first + 1).ok()
 }
 
 fn verified(instructions: &[message::Instruction]) -> Result<Program, Obstacle> {

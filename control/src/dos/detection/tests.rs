@@ -93,6 +93,29 @@ impl Scene {
 }
 
 #[test]
+fn what_clients_send_to_our_own_addresses_makes_no_rule() {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let destination = "192.0.2.1".parse().unwrap();
+    let pattern = |source_port| Pattern {
+        tenant: None,
+        destination,
+        protocol: 17,
+        source_port,
+        destination_port: Some(51820),
+        len: Some(96),
+        tcp_flags: None,
+    };
+    let seen = |what| Sighting { packets: 5 * ALLOWED, octets: 7, dropped: 3, what };
+    let heavy = [
+        Heavy::Destination { address: destination, tenant: None },
+        Heavy::Pattern(pattern(None)),
+        Heavy::Pattern(pattern(Some(40_000))),
+    ];
+    scene.see(100, heavy.map(seen).to_vec());
+    assert_eq!(scene.automatic(), Vec::<String>::new());
+}
+
+#[test]
 fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
     let mut scene = Scene::new(book(Mode::Enforce));
     let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
