@@ -141,7 +141,10 @@ pub(super) fn measure(prefixes: usize, plan: &Plan) -> Result<Stage, Failure> {
 impl Judge {
     fn new(prefixes: usize) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(3);
-        let nets: Vec<IpNet> = (0..prefixes).map(|_| net(Family::V4, &mut random)).collect();
+        // Nothing comes from loopback.
+        let drawn = std::iter::repeat_with(|| net(Family::V4, &mut random));
+        let others = drawn.filter(|net| !IpAddr::is_loopback(&net.network()));
+        let nets: Vec<IpNet> = others.take(prefixes).collect();
         let mut server = Server::with(&Site::new(1).text(), Options::default());
         let bare = server.keeper.state(0);
         server.change(rules(&nets), START);
@@ -211,7 +214,12 @@ impl Judge {
                     Ipv4Addr::from_bits(0x0b00_0000 + self.random.next_u32() % 0x3000_0000);
                 ours(source).udp(4_000, 5_000, &[0; 18])
             }
-            Way::Insane => ours(of(&self.clients)).packet(6, &[0x50; 20]),
+            Way::Insane => {
+                let mut segment = [0x50; 20];
+                // SYN and FIN.
+                segment.iter_mut().skip(13).take(1).for_each(|flags| *flags = 3);
+                ours(of(&self.clients)).packet(6, &segment)
+            }
         };
         packets::from_gateway(&packet)
     }
