@@ -51,15 +51,14 @@ pub struct State {
 
 /// Walks a burst through all stages. Afterwards every frame has a fate.
 pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
-    let State { site, routes, counters, owner, fleet, .. } = state;
+    let State { site, routes, counters, owner, fleet, filter, .. } = state;
     let worker = owner.worker;
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };
     let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
     let is_new = !burst.is_handed();
-    let tenants = Arc::clone(&state.filter.rules().tenants);
-    let home = Home { site, fleet, tenants: &tenants };
+    let home = Home { site, fleet, tenants: &filter.rules().tenants };
     burst.pass(|frame| {
         parse::locate(frame, &home)?;
         if is_new && frame.note.passage.is_some() && frame.note.entry != Entry::Own {
@@ -68,7 +67,7 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
         Ok(())
     });
     link::answer(burst, &mut state.neighbours, site, now);
-    dos::admit(burst, &mut state.filter, site, counters, now);
+    dos::admit(burst, filter, site, counters, now);
     steer::claim(burst, &mut steering, now);
     wireguard::open(burst, &mut state.sessions, routes, counters, now);
     steer::revive(burst, &mut steering, now);

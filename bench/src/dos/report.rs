@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Plan;
 use super::buckets::Flood;
 use super::lists::{Family, Table, Way};
-use super::stage::Stage;
+use super::stage::{Stage, Timed};
 use crate::machine::{Machine, Weather};
 use crate::sample::{median, p10, quantile};
 
@@ -105,10 +105,16 @@ impl Report {
             f,
             "\nThe stage, with parse, in bursts of 64; {prefixes} listed prefixes, {signatures} signatures.\n"
         )?;
-        writeln!(f, "| packets | ns | ns, median | millions per second |")?;
-        writeln!(f, "|---|---|---|---|")?;
-        for (way, blocks) in ways {
-            self.write_rate(f, way.name(), blocks)?;
+        writeln!(
+            f,
+            "| packets | ns | ns, median | millions per second | `dos::admit` in it, ns |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|")?;
+        for Timed { way, whole, admit } in ways {
+            let (least, middle) = (self.machine.ns(p10(whole)), self.machine.ns(median(whole)));
+            let admit = self.machine.ns(p10(admit));
+            let name = way.name();
+            writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} | {admit:.1} |", 1e3 / least)?;
         }
         Ok(())
     }

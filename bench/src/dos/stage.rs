@@ -90,12 +90,20 @@ impl Way {
     }
 }
 
-/// Blocks in cycles per packet.
+/// Blocks in cycles per packet, of the way from lending to fates, and of `dos::admit` in it.
+#[derive(Debug, Serialize)]
+pub(super) struct Timed {
+    pub(super) way: Way,
+    pub(super) whole: Vec<f64>,
+    pub(super) admit: Vec<f64>,
+}
+
+/// The figures of the stage.
 #[derive(Debug, Serialize)]
 pub(super) struct Stage {
     pub(super) prefixes: usize,
     pub(super) signatures: u16,
-    pub(super) ways: Vec<(Way, Vec<f64>)>,
+    pub(super) ways: Vec<Timed>,
 }
 
 /// Bursts of a block: sources are drawn anew for each.
@@ -123,15 +131,19 @@ struct Judge {
 /// Measures all ways in turns, with so many listed prefixes.
 pub(super) fn measure(prefixes: usize, plan: &Plan) -> Result<Stage, Failure> {
     let mut judge = Judge::new(prefixes);
-    let mut ways: Vec<_> = Way::ALL.map(|way| (way, Vec::new())).into();
+    let mut ways: Vec<Timed> =
+        Way::ALL.map(|way| Timed { way, whole: Vec::new(), admit: Vec::new() }).into();
     for block in 0..WARM_UP + plan.blocks {
-        for (way, blocks) in &mut ways {
-            let mut taken = 0;
+        for timed in &mut ways {
+            let (mut whole, mut admit) = (0, 0);
             for _ in 0..BURSTS {
-                taken += judge.burst(*way)?;
+                let taken = judge.burst(timed.way)?;
+                (whole, admit) = (whole + taken.0, admit + taken.1);
             }
             if block >= WARM_UP {
-                blocks.push(per_packet(taken, (BURSTS * BURST) as u64));
+                let packets = (BURSTS * BURST) as u64;
+                timed.whole.push(per_packet(whole, packets));
+                timed.admit.push(per_packet(admit, packets));
             }
         }
     }
@@ -159,8 +171,8 @@ impl Judge {
         Self { bare, ruled, nets, listed, clients, notes, buffers, random, now: START }
     }
 
-    /// Lets one burst be judged; gives its cycles.
-    fn burst(&mut self, way: Way) -> Result<u64, Failure> {
+    /// Lets one burst be judged; gives its cycles, and those of `dos::admit`.
+    fn burst(&mut self, way: Way) -> Result<(u64, u64), Failure> {
         let mut packets = ArrayVec::<Buffer, BURST>::new();
         for _ in 0..BURST {
             let frame = self.frame(way);
@@ -169,19 +181,21 @@ impl Judge {
         let is_bare = matches!(way, Way::Bare | Way::Clean | Way::Insane);
         let state = if is_bare { &mut self.bare } else { &mut self.ruled };
         let State { site, counters, fleet, filter, .. } = state;
-        let tenants = Arc::clone(&filter.rules().tenants);
-        let home = Home { site, fleet, tenants: &tenants };
+        let home = Home { site, fleet, tenants: &filter.rules().tenants };
 
         let start = cycles();
         let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Wire(0));
+        let mut admit = 0;
         if way == Way::Bare {
             burst.pass(|_| Err(way.wanted()));
         } else {
             burst.pass(|frame| parse::locate(frame, &home));
+            let located = cycles();
             dos::admit(&mut burst, filter, site, counters, self.now);
+            admit = cycles() - located;
         }
         let outcomes = burst.finish();
-        let taken = cycles() - start;
+        let taken = (cycles() - start, admit);
 
         // The budget of all together is used up by then.
         let warm = way == Way::Limited;

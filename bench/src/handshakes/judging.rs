@@ -1,7 +1,6 @@
 //! A worker's judgement of initiations: `dos::admit` alone, over bursts from 64 sources.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -139,8 +138,7 @@ impl Judge {
         let state = if way == Way::Quiet { &mut self.quiet } else { &mut self.busy };
         let State { site, counters, fleet, filter, .. } = state;
         let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Wire(0));
-        let tenants = Arc::clone(&filter.rules().tenants);
-        let home = Home { site, fleet, tenants: &tenants };
+        let home = Home { site, fleet, tenants: &filter.rules().tenants };
         burst.pass(|frame| parse::locate(frame, &home));
         let start = cycles();
         dos::admit(&mut burst, filter, site, counters, self.now);

@@ -1,8 +1,6 @@
 //! The packet's way stage by stage: the list of `dataplane::pipeline`, with a look at the cycle counter
 //! after every stage and on both sides of the AEAD.
 
-use std::sync::Arc;
-
 use ::wireguard::aead::{self, Key};
 use ::wireguard::index::Place;
 use ::wireguard::message::ClientId;
@@ -157,19 +155,18 @@ impl Stages {
 /// `dataplane::pipeline::walk` with laps.
 #[inline]
 fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watch<'_>) {
-    let State { site, routes, counters, owner, fleet, .. } = state;
+    let State { site, routes, counters, owner, fleet, filter, .. } = state;
     let worker = owner.worker;
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };
     let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
-    let tenants = Arc::clone(&state.filter.rules().tenants);
-    let home = Home { site, fleet, tenants: &tenants };
+    let home = Home { site, fleet, tenants: &filter.rules().tenants };
     burst.pass(|frame| parse::locate(frame, &home));
     watch.lap();
     link::answer(burst, &mut state.neighbours, site, now);
     watch.lap();
-    dos::admit(burst, &mut state.filter, site, counters, now);
+    dos::admit(burst, filter, site, counters, now);
     watch.lap();
     steer::claim(burst, &mut steering, now);
     watch.lap();

@@ -2,7 +2,6 @@
 //! lands, and on the one that it is passed on to.
 
 use std::fmt;
-use std::sync::Arc;
 
 use dataplane::burst::{self, Burst};
 use dataplane::fate::Fate;
@@ -139,9 +138,8 @@ fn walk(
     state: &mut State,
     wanted: Kind,
 ) -> Result<Laps, Failure> {
-    let tenants = Arc::clone(&state.filter.rules().tenants);
-    let State { site, counters, owner, fleet, .. } = state;
-    let home = Home { site, fleet, tenants: &tenants };
+    let State { site, counters, owner, fleet, filter, .. } = state;
+    let home = Home { site, fleet, tenants: &filter.rules().tenants };
     let mut burst = Burst::lend(packets, notes, Entry::Wire(0));
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };

@@ -45,10 +45,8 @@ impl Filters {
         let subjects = TENANTS_MAX + 1;
         let guard = Guard::new(cookies, Arc::clone(&self.proven), subjects, FIRSTS_MAX);
         let flows = Flows::new(self.flows, subjects);
-        Tables {
-            buckets: Buckets::new(self.buckets, random.next_u64()),
-            transit: Transit::new(Places::new(self.places), guard, flows),
-            sketch: Sketch::new(random.next_u64(), start.now),
-        }
+        let buckets = Buckets::new(self.buckets, random.next_u64());
+        let transit = Transit::new(Places::new(self.places), guard, flows);
+        Tables::new(buckets, transit, Sketch::new(random.next_u64(), start.now))
     }
 }

@@ -64,6 +64,7 @@ impl Book {
     pub(in crate::keeper) fn rules(&self, surroundings: Surroundings<'_>) -> Arc<Rules> {
         let workers = u32::try_from(surroundings.site.workers).unwrap_or(u32::MAX);
         let highest = self.tenants.values().map(|known| known.number).max().unwrap_or(0);
+        // This server first.
         let mut policies = vec![Policy::default(); usize::from(highest) + 1];
         for known in self.tenants.values() {
             if let Some(policy) = policies.get_mut(usize::from(known.number)) {
@@ -88,14 +89,17 @@ impl Book {
             let is_source = matches!(limit.sharing, Sharing::Source(_));
             if is_source { &mut sources } else { &mut totals }.push((reach, limit));
         }
+        let subjects = policies.len();
+        let chosen = policies.split_off(1);
         Arc::new(Rules {
             tenants: Arc::clone(&self.built.tenants),
             outlines,
             lists: Arc::clone(&self.built.lists),
             signatures: Arc::clone(&self.built.signatures),
-            sources: Limits::new(&sources, policies.len()),
-            totals: Limits::new(&totals, policies.len()),
-            policies,
+            sources: Limits::new(&sources, subjects),
+            totals: Limits::new(&totals, subjects),
+            own: policies.pop().unwrap_or_default(),
+            chosen,
             rates,
         })
     }

@@ -29,12 +29,18 @@ use crate::site::Site;
 /// Tables of the filter, each with memory of its own.
 #[derive(Debug)]
 pub struct Tables {
-    /// Buckets of sources and destinations.
-    pub buckets: Buckets,
-    /// Guards of tenants' TCP.
-    pub transit: Transit,
-    /// The sample of what came.
-    pub sketch: Sketch,
+    buckets: Buckets,
+    /// Buckets of what shares a limit as a whole, by the slot of its rule.
+    totals: Box<[Option<Bucket>]>,
+    transit: Transit,
+    sketch: Sketch,
+}
+
+impl Tables {
+    /// Buckets of sources and destinations, guards of tenants' TCP, and the sample of what came.
+    pub fn new(buckets: Buckets, transit: Transit, sketch: Sketch) -> Self {
+        Self { buckets, totals: vec![None; RULE_SLOTS].into_boxed_slice(), transit, sketch }
+    }
 }
 
 /// One worker's filter.
@@ -43,8 +49,6 @@ pub struct Filter {
     rules: Arc<Rules>,
     tallies: Arc<Tallies>,
     tables: Tables,
-    /// Buckets of what shares a limit as a whole, by the slot of its rule.
-    totals: Box<[Option<Bucket>]>,
     expire_at: Instant,
     /// The handshake's defence.
     pub defence: Defence,
@@ -71,10 +75,9 @@ const _: () = assert!(BURST_LEN_MAX <= 64);
 impl Filter {
     /// A filter over these tables.
     pub fn new(rules: Arc<Rules>, tallies: Arc<Tallies>, tables: Tables, defence: Defence) -> Self {
-        let totals = vec![None; RULE_SLOTS].into_boxed_slice();
-        let expire_at = Instant::ZERO;
+        let rules_before = Arc::clone(&rules);
         let mut filter =
-            Self { rules: Arc::clone(&rules), tallies, tables, totals, expire_at, defence };
+            Self { rules: rules_before, tallies, tables, expire_at: Instant::ZERO, defence };
         filter.set_rules(rules);
         filter
     }
@@ -82,7 +85,7 @@ impl Filter {
     /// Other rules from here on; what is counted for rules that stay goes on.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
         for (slot, rate) in &rules.rates {
-            match self.totals.get_mut(usize::from(*slot)) {
+            match self.tables.totals.get_mut(usize::from(*slot)) {
                 Some(Some(bucket)) => bucket.set(*rate),
                 Some(none) => *none = Some(Bucket::new(*rate)),
                 None => {}
@@ -115,31 +118,53 @@ impl Filter {
     /// Judges what has come over the network, by everything but the handshake's own defence.
     #[inline]
     pub(super) fn judge(&mut self, burst: &mut Burst<'_>, counters: &Counters, now: Instant) {
-        let mut judged = self.check(burst);
+        let Self { rules, tallies, tables, .. } = self;
+        let judge = Judge { rules, tallies };
+        let mut judged = judge.check(burst);
         if judged.0 == 0 {
             return;
         }
-        if !self.rules.lists.is_empty() {
-            self.look_up(burst, &mut judged);
+        if !rules.lists.is_empty() {
+            judge.look_up(burst, &mut judged);
         }
-        if !self.rules.signatures.is_empty() {
-            self.compare(burst, &mut judged);
+        if !rules.signatures.is_empty() {
+            judge.compare(burst, &mut judged);
         }
-        let rules = Arc::clone(&self.rules);
         if !rules.sources.is_empty() {
-            self.limit(burst, &mut judged, &rules.sources, now);
+            tables.limit(judge, burst, &mut judged, (&rules.sources, now));
         }
         if burst.frames().iter().any(|frame| frame.note.tenant != OWN) {
-            self.guard(burst, &mut judged, counters, now);
+            tables.guard(judge, burst, &mut judged, (counters, now));
         }
         if !rules.totals.is_empty() {
-            self.limit(burst, &mut judged, &rules.totals, now);
+            tables.limit(judge, burst, &mut judged, (&rules.totals, now));
         }
     }
 
+    /// Writes down a sample of what came, whatever became of it.
+    #[inline]
+    pub(super) fn sample(&mut self, burst: &mut Burst<'_>, site: &Site) {
+        let frames = burst.frames();
+        let rules = &self.rules;
+        self.tables.sketch.look(frames.len(), |place| {
+            let frame = frames.get(place).filter(|frame| frame.note.class != Class::Any)?;
+            let tenant = rules.policy(frame.note.tenant).tenant;
+            Some(sample_of(frame, site, tenant))
+        });
+    }
+}
+
+/// The rules, and where what they match is counted.
+#[derive(Clone, Copy, Debug)]
+struct Judge<'a> {
+    rules: &'a Rules,
+    tallies: &'a Tallies,
+}
+
+impl Judge<'_> {
     /// Finds out what each packet counts as, and whether it is one that nobody honest sends.
     #[inline]
-    fn check(&self, burst: &mut Burst<'_>) -> Judged {
+    fn check(self, burst: &mut Burst<'_>) -> Judged {
         let mut judged = Judged(0);
         for (place, frame) in burst.frames().iter_mut().enumerate() {
             if frame.fate != Fate::Undecided || !is_from_outside(frame) {
@@ -148,7 +173,7 @@ impl Filter {
             let (class, failed) = look(frame);
             frame.note.class = class;
             let policy = self.rules.policy(frame.note.tenant);
-            if policy.is_some_and(|policy| policy.mode == Mode::Off) {
+            if policy.mode == Mode::Off {
                 continue;
             }
             judged.0 |= 1 << place;
@@ -164,14 +189,7 @@ impl Filter {
 
     /// What becomes of a packet that fails checks.
     #[cold]
-    fn blame(
-        &self,
-        frame: &Frame<'_>,
-        failed: Failed,
-        policy: Option<&Policy>,
-    ) -> Result<(), Fate> {
-        let default = Policy::default();
-        let policy = policy.unwrap_or(&default);
+    fn blame(self, frame: &Frame<'_>, failed: Failed, policy: &Policy) -> Result<(), Fate> {
         for (check, checked) in Check::ALL.iter().zip(policy.checks) {
             if !failed.has(*check) || checked.mode == Mode::Off {
                 continue;
@@ -187,20 +205,20 @@ impl Filter {
 
     /// Whether a packet that a rule matches is dropped; it is counted either way.
     #[inline]
-    fn drops(&self, frame: &Frame<'_>, slot: u16) -> bool {
+    fn drops(self, frame: &Frame<'_>, slot: u16) -> bool {
         let outline = self.rules.outline(slot);
         let tenant = frame.note.tenant;
         if outline.mode == Mode::Off || !outline.reach.includes(tenant) {
             return false;
         }
-        let enforced = self.rules.policy(tenant).is_none_or(|policy| policy.mode == Mode::Enforce);
+        let enforced = self.rules.policy(tenant).mode == Mode::Enforce;
         let drops = enforced && outline.mode == Mode::Enforce && !outline.allows;
         self.count(frame, slot, drops);
         drops
     }
 
     #[inline]
-    fn count(&self, frame: &Frame<'_>, slot: u16, drops: bool) {
+    fn count(self, frame: &Frame<'_>, slot: u16, drops: bool) {
         if let Some(tally) = self.tallies.of(slot) {
             tally.packets.add(1);
             tally.octets.add(frame.note.ip.len.into());
@@ -210,7 +228,7 @@ impl Filter {
 
     /// Looks sources up in the lists. Whom one of them allows nothing after this drops.
     #[inline]
-    fn look_up(&self, burst: &mut Burst<'_>, judged: &mut Judged) {
+    fn look_up(self, burst: &mut Burst<'_>, judged: &mut Judged) {
         let lists = &self.rules.lists;
         let sources: ArrayVec<Address, BURST_LEN_MAX> =
             burst.frames().iter().map(|frame| frame.note.endpoint.remote).collect();
@@ -222,14 +240,11 @@ impl Filter {
                 continue;
             }
             let slots = lists.slots(*set);
-            let allowed = slots.iter().any(|slot| self.allows(frame, *slot));
-            for slot in slots {
-                if self.drops(frame, *slot) && !allowed {
-                    frame.fate = Fate::Drop(DropReason::DosBlocked);
-                    break;
-                }
-            }
-            if allowed || frame.fate != Fate::Undecided {
+            if let Some(allowing) = slots.iter().find(|slot| self.allows(frame, **slot)) {
+                self.count(frame, *allowing, false);
+                judged.leave_out(place);
+            } else if slots.iter().any(|slot| self.drops(frame, *slot)) {
+                frame.fate = Fate::Drop(DropReason::DosBlocked);
                 judged.leave_out(place);
             }
         }
@@ -237,14 +252,14 @@ impl Filter {
 
     /// Whether a list says that its sources may pass.
     #[inline]
-    fn allows(&self, frame: &Frame<'_>, slot: u16) -> bool {
+    fn allows(self, frame: &Frame<'_>, slot: u16) -> bool {
         let outline = self.rules.outline(slot);
         outline.allows && outline.mode == Mode::Enforce && outline.reach.includes(frame.note.tenant)
     }
 
     /// Compares packets with the signatures.
     #[inline]
-    fn compare(&self, burst: &mut Burst<'_>, judged: &mut Judged) {
+    fn compare(self, burst: &mut Burst<'_>, judged: &mut Judged) {
         for (place, frame) in burst.frames().iter_mut().enumerate() {
             if !judged.has(place) {
                 continue;
@@ -259,18 +274,6 @@ impl Filter {
                 judged.leave_out(place);
             }
         }
-    }
-
-    /// Writes down a sample of what came, whatever became of it.
-    #[inline]
-    pub(super) fn sample(&mut self, burst: &mut Burst<'_>, site: &Site) {
-        let frames = burst.frames();
-        let rules = &self.rules;
-        self.tables.sketch.look(frames.len(), |place| {
-            let frame = frames.get(place).filter(|frame| frame.note.class != Class::Any)?;
-            let tenant = rules.policy(frame.note.tenant).and_then(|policy| policy.tenant);
-            Some(sample_of(frame, site, tenant))
-        });
     }
 }
 

@@ -220,8 +220,10 @@ impl Tenants {
 pub struct Rules {
     /// Whose prefixes are protected.
     pub tenants: Arc<Tenants>,
-    /// What each subject has chosen: this server first, then tenants by number.
-    pub policies: Vec<Policy>,
+    /// What this server has chosen for itself.
+    pub own: Policy,
+    /// What tenants have chosen, by their numbers less one.
+    pub chosen: Vec<Policy>,
     /// What is known of each rule, by slot.
     pub outlines: Vec<Outline>,
     /// Which lists hold a source.
@@ -243,9 +245,10 @@ impl Rules {
         self.outlines.get(usize::from(slot)).copied().unwrap_or(Outline::NONE)
     }
 
-    /// What a subject has chosen; without any the defaults.
+    /// What a subject has chosen; `parse` knows no tenant that is not there.
     #[inline]
-    pub fn policy(&self, subject: Subject) -> Option<&Policy> {
-        self.policies.get(usize::from(subject))
+    pub fn policy(&self, subject: Subject) -> &Policy {
+        let tenant = usize::from(subject).checked_sub(1);
+        tenant.and_then(|number| self.chosen.get(number)).unwrap_or(&self.own)
     }
 }

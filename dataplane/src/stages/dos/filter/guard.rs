@@ -4,23 +4,23 @@ use arrayvec::ArrayVec;
 use shm::message::{Class, Mode};
 use wireguard::time::Instant;
 
-use super::super::rules::OWN;
+use super::super::rules::{OWN, Policy};
 use super::super::syn::{self, Arrival, Segment};
-use super::{Filter, Judged};
+use super::{Judge, Judged, Tables};
 use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::fate::Fate;
 use crate::frame::{Frame, Kind};
 use crate::limits::BURST_LEN_MAX;
 
-impl Filter {
+impl Tables {
     /// Lets TCP to tenants that ask for it prove itself.
     pub(super) fn guard(
         &mut self,
+        judge: Judge<'_>,
         burst: &mut Burst<'_>,
         judged: &mut Judged,
-        counters: &Counters,
-        now: Instant,
+        (counters, now): (&Counters, Instant),
     ) {
         let mut segments = ArrayVec::<(usize, Segment, syn::Place), BURST_LEN_MAX>::new();
         for (place, frame) in burst.frames().iter().enumerate() {
@@ -29,20 +29,20 @@ impl Filter {
             if tenant == OWN || !is_tcp || !judged.has(place) {
                 continue;
             }
-            let Some(policy) = self.rules.policy(tenant).map(|policy| policy.transit) else {
-                continue;
-            };
+            let policy = judge.rules.policy(tenant).transit;
             let source = frame.note.endpoint.remote;
             if !policy.is_idle()
                 && let Ok(segment) = Segment::read(frame.data(), &frame.note.ip, source)
             {
-                let bucket = self.tables.transit.ahead(&segment, policy);
+                let bucket = self.transit.ahead(&segment, policy);
                 segments.push((place, segment, bucket));
             }
         }
         for (number, segment, place) in segments {
             let Some(frame) = burst.frames().get_mut(number) else { continue };
-            if let Err(fate) = self.prove(frame, &segment, place, (counters, now)) {
+            let policy = judge.rules.policy(frame.note.tenant);
+            let arrived = (&segment, place);
+            if let Err(fate) = self.prove(frame, arrived, policy, (counters, now)) {
                 frame.fate = fate;
             }
             // Answers have their own way.
@@ -56,19 +56,16 @@ impl Filter {
     fn prove(
         &mut self,
         frame: &mut Frame<'_>,
-        segment: &Segment,
-        place: syn::Place,
+        (segment, place): (&Segment, syn::Place),
+        policy: &Policy,
         (counters, now): (&Counters, Instant),
     ) -> Result<(), Fate> {
-        let tenant = frame.note.tenant;
-        let Some(policy) = self.rules.policy(tenant) else { return Ok(()) };
-        let enforced = policy.mode == Mode::Enforce;
         let arrival = Arrival { packet: frame.data(), segment, place };
-        let whose = (usize::from(tenant), policy.transit);
-        match self.tables.transit.judge(arrival, whose, now) {
+        let whose = (usize::from(frame.note.tenant), policy.transit);
+        match self.transit.judge(arrival, whose, now) {
             syn::Verdict::Pass => Ok(()),
-            verdict if !enforced => {
-                counters.syn_monitored.add(u64::from(verdict != syn::Verdict::Pass));
+            _ if policy.mode != Mode::Enforce => {
+                counters.syn_monitored.add(1);
                 Ok(())
             }
             syn::Verdict::Drop(reason) => Err(Fate::Drop(reason)),

@@ -5,7 +5,7 @@ use wireguard::time::Instant;
 
 use super::super::buckets::{Buckets, Place, Verdict};
 use super::super::rules::{Limit, Limits, Sharing};
-use super::{Filter, Judged};
+use super::{Judge, Judged, Tables};
 use crate::burst::Burst;
 use crate::fate::{DropReason, Fate};
 use crate::frame::Frame;
@@ -47,15 +47,15 @@ impl Whose {
 /// Packets whose buckets are fetched together.
 const MEETINGS: usize = 2 * BURST_LEN_MAX;
 
-impl Filter {
+impl Tables {
     /// Holds packets to limits; the buckets of many are fetched before the first is looked at.
     #[inline]
     pub(super) fn limit(
         &mut self,
+        judge: Judge<'_>,
         burst: &mut Burst<'_>,
         judged: &mut Judged,
-        limits: &Limits,
-        now: Instant,
+        (limits, now): (&Limits, Instant),
     ) {
         let mut meetings = ArrayVec::<Meeting<'_>, MEETINGS>::new();
         for place in 0..burst.frames().len() {
@@ -64,24 +64,24 @@ impl Filter {
             };
             let (whose, tenant, class) = (Whose::of(frame), frame.note.tenant, frame.note.class);
             for limit in limits.of(tenant, class) {
-                let bucket = whose.bucket(limit, &self.tables.buckets);
-                self.tables.buckets.ahead(bucket);
+                let bucket = whose.bucket(limit, &self.buckets);
+                self.buckets.ahead(bucket);
                 meetings.push(Meeting { frame: place, limit, place: bucket });
                 if meetings.is_full() {
-                    self.take(burst, judged, &mut meetings, now);
+                    self.take(judge, burst, judged, (&mut meetings, now));
                 }
             }
         }
-        self.take(burst, judged, &mut meetings, now);
+        self.take(judge, burst, judged, (&mut meetings, now));
     }
 
     #[inline]
     fn take(
         &mut self,
+        judge: Judge<'_>,
         burst: &mut Burst<'_>,
         judged: &mut Judged,
-        meetings: &mut ArrayVec<Meeting<'_>, MEETINGS>,
-        now: Instant,
+        (meetings, now): (&mut ArrayVec<Meeting<'_>, MEETINGS>, Instant),
     ) {
         for Meeting { frame: number, limit, place } in meetings.drain(..) {
             let Some(frame) = burst.frames().get_mut(number).filter(|_| judged.has(number)) else {
@@ -90,7 +90,7 @@ impl Filter {
             let len = u32::from(frame.note.ip.len);
             let is_over = match limit.sharing {
                 Sharing::Source(_) | Sharing::Destination(_) => {
-                    let verdict = self.tables.buckets.take(place, &limit.rate, len, now);
+                    let verdict = self.buckets.take(place, &limit.rate, len, now);
                     verdict == Verdict::Over
                 }
                 Sharing::Whole => match self.totals.get_mut(usize::from(limit.slot)) {
@@ -98,7 +98,7 @@ impl Filter {
                     Some(None) | None => false,
                 },
             };
-            if is_over && self.drops(frame, limit.slot) {
+            if is_over && judge.drops(frame, limit.slot) {
                 frame.fate = Fate::Drop(match limit.sharing {
                     Sharing::Source(_) => DropReason::DosSourceLimit,
                     Sharing::Destination(_) => DropReason::DosDestinationLimit,
