@@ -39,7 +39,10 @@ pub(super) enum Way {
     Bare,
     /// Sealed data of 1,000 clients, without rules.
     Clean,
-    /// The same, with all rules below.
+    /// The same with the list alone, the signatures alone, the limits alone, and all of them.
+    Listed,
+    Compared,
+    Counted,
     Ruled,
     /// UDP to our kernel from 1,000 listed sources.
     BlockedHot,
@@ -54,9 +57,12 @@ pub(super) enum Way {
 }
 
 impl Way {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Bare,
         Self::Clean,
+        Self::Listed,
+        Self::Compared,
+        Self::Counted,
         Self::Ruled,
         Self::BlockedHot,
         Self::BlockedRandom,
@@ -69,6 +75,9 @@ impl Way {
         match self {
             Self::Bare => "lent and dropped, nothing asked",
             Self::Clean => "data of clients, no rules",
+            Self::Listed => "data of clients, the list",
+            Self::Compared => "data of clients, the signatures",
+            Self::Counted => "data of clients, a limit per source",
             Self::Ruled => "data of clients, all rules",
             Self::BlockedHot => "UDP of 1,000 listed sources, dropped",
             Self::BlockedRandom => "UDP of random listed sources, dropped",
@@ -78,10 +87,25 @@ impl Way {
         }
     }
 
+    /// Which of the judge's workers looks at it.
+    const fn worker(self) -> usize {
+        match self {
+            Self::Bare | Self::Clean | Self::Insane => 0,
+            Self::Listed => 1,
+            Self::Compared => 2,
+            Self::Counted => 3,
+            Self::Ruled | Self::BlockedHot | Self::BlockedRandom | Self::Signed | Self::Limited => {
+                4
+            }
+        }
+    }
+
     const fn wanted(self) -> Fate {
         match self {
             Self::Bare => Fate::Drop(DropReason::Stopped),
-            Self::Clean | Self::Ruled => Fate::Undecided,
+            Self::Clean | Self::Listed | Self::Compared | Self::Counted | Self::Ruled => {
+                Fate::Undecided
+            }
             Self::BlockedHot | Self::BlockedRandom => Fate::Drop(DropReason::DosBlocked),
             Self::Signed => Fate::Drop(DropReason::DosSignature),
             Self::Limited => Fate::Drop(DropReason::DosBudget),
@@ -117,8 +141,8 @@ const SIGNATURES: u16 = 100;
 const SIGNED: u16 = 20_050;
 
 struct Judge {
-    bare: State,
-    ruled: State,
+    /// Workers without rules, with the list, the signatures, the limits, and all of them.
+    workers: Vec<State>,
     nets: Vec<IpNet>,
     listed: Vec<Ipv4Addr>,
     clients: Vec<Ipv4Addr>,
@@ -157,18 +181,19 @@ impl Judge {
         let drawn = std::iter::repeat_with(|| net(Family::V4, &mut random));
         let others = drawn.filter(|net| !IpAddr::is_loopback(&net.network()));
         let nets: Vec<IpNet> = others.take(prefixes).collect();
-        let mut server = Server::with(&Site::new(1).text(), Options::default());
-        let bare = server.keeper.state(0);
-        server.change(rules(&nets), START);
-        let ruled = server.keeper.state(0);
-        let lists = Arc::clone(&ruled.filter.rules().lists);
+        let parts = [list(&nets), signatures(), limits()];
+        let all = parts.concat();
+        let told = std::iter::once(Vec::new()).chain(parts).chain([all]);
+        let workers: Vec<State> = told.map(worker).collect();
+        let lists = workers.get(1).map(|worker| Arc::clone(&worker.filter.rules().lists));
+        let lists = lists.unwrap_or_default();
         let mut drawn = || Ipv4Addr::from_bits(0x0b00_0000 + random.next_u32() % 0x3000_0000);
         let is_listed = |address: &Ipv4Addr| lists.lookup(Address::from(*address)) != SetId::NONE;
         let clients = std::iter::repeat_with(&mut drawn).filter(|one| !is_listed(one));
         let clients: Vec<Ipv4Addr> = clients.take(FEW).collect();
         let listed = (0..FEW).map(|_| within(&nets, &mut random)).collect();
         let (notes, buffers) = (burst::notes(), Buffers::new(2 * BURST));
-        Self { bare, ruled, nets, listed, clients, notes, buffers, random, now: START }
+        Self { workers, nets, listed, clients, notes, buffers, random, now: START }
     }
 
     /// Lets one burst be judged; gives its cycles, and those of `dos::admit`.
@@ -178,8 +203,7 @@ impl Judge {
             let frame = self.frame(way);
             packets.push(self.buffers.packet(&frame).ok_or("the pool is empty")?);
         }
-        let is_bare = matches!(way, Way::Bare | Way::Clean | Way::Insane);
-        let state = if is_bare { &mut self.bare } else { &mut self.ruled };
+        let state = self.workers.get_mut(way.worker()).ok_or("no such worker")?;
         let State { site, counters, fleet, filter, .. } = state;
         let home = Home { site, fleet, tenants: &filter.rules().tenants };
 
@@ -210,7 +234,7 @@ impl Judge {
         let of = |all: &[Ipv4Addr]| all.get(few).copied().unwrap_or(Ipv4Addr::LOCALHOST);
         let ours = |source: Ipv4Addr| Ip::new(source, site::SERVER_V4);
         let packet = match way {
-            Way::Bare | Way::Clean | Way::Ruled => {
+            Way::Bare | Way::Clean | Way::Listed | Way::Compared | Way::Counted | Way::Ruled => {
                 let mut message = [0; 64];
                 if let Some(kind) = message.first_mut() {
                     *kind = DATA;
@@ -248,12 +272,30 @@ fn within(nets: &[IpNet], random: &mut ChaCha8Rng) -> Ipv4Addr {
     }
 }
 
-/// A block list, signatures, a limit per source and a budget of UDP.
-fn rules(nets: &[IpNet]) -> Vec<Item> {
-    let rule = |id, matter| {
-        let (mode, reach) = (Mode::Enforce, Reach::All);
-        Item::Rule(Box::new(Rule { id, mode, reach, expires: None, matter }))
-    };
+/// A worker that has been told this.
+fn worker(items: Vec<Item>) -> State {
+    let mut server = Server::with(&Site::new(1).text(), Options::default());
+    server.change(items, START);
+    server.keeper.state(0)
+}
+
+fn rule(id: u32, matter: Matter) -> Item {
+    let (mode, reach) = (Mode::Enforce, Reach::All);
+    Item::Rule(Box::new(Rule { id, mode, reach, expires: None, matter }))
+}
+
+fn list(nets: &[IpNet]) -> Vec<Item> {
+    let parts = nets.chunks(LISTED_PER_ITEM_MAX);
+    let parts = parts.map(|part| Item::Listed { rule: 1, prefixes: part.to_vec() });
+    std::iter::once(rule(1, Matter::Block)).chain(parts).collect()
+}
+
+fn signatures() -> Vec<Item> {
+    (0..SIGNATURES).map(|at| rule(u32::from(at) + 10, signature(20_000 + at))).collect()
+}
+
+/// A limit per source that nobody exceeds, and a budget of UDP that does not concern clients' data.
+fn limits() -> Vec<Item> {
     let limit = |per, class, per_second, burst| Matter::Limit {
         per,
         class,
@@ -262,16 +304,10 @@ fn rules(nets: &[IpNet]) -> Vec<Item> {
         burst,
     };
     let per_source = Per::Source { v4_len: 32, v6_len: 64 };
-    let mut items = vec![
-        rule(1, Matter::Block),
+    vec![
         rule(2, limit(per_source, Class::Any, 1_000_000, 1_000_000)),
         rule(3, limit(Per::Whole, Class::Udp, 1, 1)),
-    ];
-    let signatures = (0..SIGNATURES).map(|at| rule(u32::from(at) + 10, signature(20_000 + at)));
-    items.extend(signatures);
-    let lists = nets.chunks(LISTED_PER_ITEM_MAX);
-    items.extend(lists.map(|part| Item::Listed { rule: 1, prefixes: part.to_vec() }));
-    items
+    ]
 }
 
 /// `ip and udp and src port PORT`.

@@ -89,15 +89,14 @@ impl Book {
             let is_source = matches!(limit.sharing, Sharing::Source(_));
             if is_source { &mut sources } else { &mut totals }.push((reach, limit));
         }
-        let subjects = policies.len();
         let chosen = policies.split_off(1);
         Arc::new(Rules {
             tenants: Arc::clone(&self.built.tenants),
             outlines,
             lists: Arc::clone(&self.built.lists),
             signatures: Arc::clone(&self.built.signatures),
-            sources: Limits::new(&sources, subjects),
-            totals: Limits::new(&totals, subjects),
+            sources: Limits::new(&sources),
+            totals: Limits::new(&totals),
             own: policies.pop().unwrap_or_default(),
             chosen,
             rates,

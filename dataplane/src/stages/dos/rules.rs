@@ -1,5 +1,6 @@
 //! The rules as workers read them: one version of all of them, built by the keeper, never changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cbpf::Set;
@@ -131,6 +132,10 @@ impl ByClass {
         Self(rows.map(Vec::into_boxed_slice))
     }
 
+    fn depth(&self) -> usize {
+        self.0.iter().map(|limits| limits.len()).max().unwrap_or(0)
+    }
+
     #[inline]
     fn of(&self, class: Class) -> &[Limit] {
         self.0.get(row(class)).map(|limits| &**limits).unwrap_or_default()
@@ -141,35 +146,53 @@ impl ByClass {
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     all: ByClass,
+    /// By subject; the last one that has some is the last one here.
     to: Vec<Option<Box<ByClass>>>,
-    count: usize,
+    depth: usize,
 }
 
 impl Limits {
     /// From limits with their reaches.
-    pub fn new(limits: &[(Reach, Limit)], subjects: usize) -> Self {
-        let of = |wanted: Reach| -> Vec<Limit> {
-            let those = limits.iter().filter(|(reach, _)| *reach == wanted);
-            those.map(|(_, limit)| *limit).collect()
-        };
-        let to = (0..subjects).map(|subject| {
-            let own = of(Reach::To(u16::try_from(subject).unwrap_or(u16::MAX)));
-            (!own.is_empty()).then(|| Box::new(ByClass::new(&own)))
-        });
-        Self { all: ByClass::new(&of(Reach::All)), to: to.collect(), count: limits.len() }
+    pub fn new(limits: &[(Reach, Limit)]) -> Self {
+        let (mut all, mut to) = (Vec::new(), BTreeMap::<Subject, Vec<Limit>>::new());
+        for (reach, limit) in limits {
+            match reach {
+                Reach::All => all.push(*limit),
+                Reach::To(subject) => to.entry(*subject).or_default().push(*limit),
+            }
+        }
+        let all = ByClass::new(&all);
+        let mut rows = Vec::new();
+        for (subject, limits) in to {
+            rows.resize(usize::from(subject), None);
+            rows.push(Some(Box::new(ByClass::new(&limits))));
+        }
+        let own = rows.iter().flatten().map(|own| own.depth()).max().unwrap_or(0);
+        let depth = all.depth() + own;
+        Self { all, to: rows, depth }
     }
 
     /// Whether there is none.
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.depth == 0
     }
 
-    /// Those that a packet meets.
+    /// The most limits that any packet meets.
     #[inline]
-    pub fn of(&self, subject: Subject, class: Class) -> impl Iterator<Item = &Limit> {
-        let own = self.to.get(usize::from(subject)).and_then(Option::as_ref);
-        self.all.of(class).iter().chain(own.map(|own| own.of(class)).unwrap_or_default())
+    pub const fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The limit of this rank, from 0, among those that a packet meets: those of all packets come first.
+    #[inline]
+    pub fn nth(&self, rank: usize, subject: Subject, class: Class) -> Option<&Limit> {
+        let all = self.all.of(class);
+        if let Some(limit) = all.get(rank) {
+            return Some(limit);
+        }
+        let own = self.to.get(usize::from(subject)).and_then(Option::as_ref)?;
+        own.of(class).get(rank - all.len())
     }
 }
 

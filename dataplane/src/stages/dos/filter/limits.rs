@@ -10,7 +10,6 @@ use crate::burst::Burst;
 use crate::fate::{DropReason, Fate};
 use crate::frame::Frame;
 use crate::limits::BURST_LEN_MAX;
-use crate::packet::Address;
 
 /// A packet that meets a limit.
 struct Meeting<'a> {
@@ -19,36 +18,20 @@ struct Meeting<'a> {
     place: Place,
 }
 
-/// Whose bucket a packet takes from.
-#[derive(Clone, Copy)]
-struct Whose {
-    source: Address,
-    destination: Address,
+/// The bucket that a packet takes from.
+#[inline]
+fn bucket(frame: &Frame<'_>, limit: &Limit, buckets: &Buckets) -> Place {
+    let prefix = match limit.sharing {
+        Sharing::Source(scope) => scope.around(frame.note.endpoint.remote),
+        Sharing::Destination(scope) => scope.around(frame.note.ip.destination),
+        Sharing::Whole => return Place::default(),
+    };
+    buckets.place(prefix, limit.slot)
 }
-
-impl Whose {
-    #[inline]
-    fn of(frame: &Frame<'_>) -> Self {
-        Self { source: frame.note.endpoint.remote, destination: frame.note.ip.destination }
-    }
-
-    #[inline]
-    fn bucket(self, limit: &Limit, buckets: &Buckets) -> Place {
-        match limit.sharing {
-            Sharing::Source(scope) => buckets.place(scope.around(self.source), limit.slot),
-            Sharing::Destination(scope) => {
-                buckets.place(scope.around(self.destination), limit.slot)
-            }
-            Sharing::Whole => Place::default(),
-        }
-    }
-}
-
-/// Packets whose buckets are fetched together.
-const MEETINGS: usize = 2 * BURST_LEN_MAX;
 
 impl Tables {
-    /// Holds packets to limits; the buckets of many are fetched before the first is looked at.
+    /// Holds packets to limits, each to its first one before any to its second; the buckets of all are fetched before
+    /// the first is looked at.
     #[inline]
     pub(super) fn limit(
         &mut self,
@@ -57,22 +40,19 @@ impl Tables {
         judged: &mut Judged,
         (limits, now): (&Limits, Instant),
     ) {
-        let mut meetings = ArrayVec::<Meeting<'_>, MEETINGS>::new();
-        for place in 0..burst.frames().len() {
-            let Some(frame) = burst.frames().get(place).filter(|_| judged.has(place)) else {
-                continue;
-            };
-            let (whose, tenant, class) = (Whose::of(frame), frame.note.tenant, frame.note.class);
-            for limit in limits.of(tenant, class) {
-                let bucket = whose.bucket(limit, &self.buckets);
-                self.buckets.ahead(bucket);
-                meetings.push(Meeting { frame: place, limit, place: bucket });
-                if meetings.is_full() {
-                    self.take(judge, burst, judged, (&mut meetings, now));
+        for rank in 0..limits.depth() {
+            let mut meetings = ArrayVec::<Meeting<'_>, BURST_LEN_MAX>::new();
+            for (place, frame) in burst.frames().iter().enumerate() {
+                if judged.has(place)
+                    && let Some(limit) = limits.nth(rank, frame.note.tenant, frame.note.class)
+                {
+                    let bucket = bucket(frame, limit, &self.buckets);
+                    self.buckets.ahead(bucket);
+                    meetings.push(Meeting { frame: place, limit, place: bucket });
                 }
             }
+            self.take(judge, burst, judged, (&meetings, now));
         }
-        self.take(judge, burst, judged, (&mut meetings, now));
     }
 
     #[inline]
@@ -81,17 +61,14 @@ impl Tables {
         judge: Judge<'_>,
         burst: &mut Burst<'_>,
         judged: &mut Judged,
-        (meetings, now): (&mut ArrayVec<Meeting<'_>, MEETINGS>, Instant),
+        (meetings, now): (&[Meeting<'_>], Instant),
     ) {
-        for Meeting { frame: number, limit, place } in meetings.drain(..) {
-            let Some(frame) = burst.frames().get_mut(number).filter(|_| judged.has(number)) else {
-                continue;
-            };
+        for Meeting { frame: number, limit, place } in meetings {
+            let Some(frame) = burst.frames().get_mut(*number) else { continue };
             let len = u32::from(frame.note.ip.len);
             let is_over = match limit.sharing {
                 Sharing::Source(_) | Sharing::Destination(_) => {
-                    let verdict = self.buckets.take(place, &limit.rate, len, now);
-                    verdict == Verdict::Over
+                    self.buckets.take(*place, &limit.rate, len, now) == Verdict::Over
                 }
                 Sharing::Whole => match self.totals.get_mut(usize::from(limit.slot)) {
                     Some(Some(bucket)) => !bucket.take(len, now),
@@ -104,7 +81,7 @@ impl Tables {
                     Sharing::Destination(_) => DropReason::DosDestinationLimit,
                     Sharing::Whole => DropReason::DosBudget,
                 });
-                judged.leave_out(number);
+                judged.leave_out(*number);
             }
         }
     }
