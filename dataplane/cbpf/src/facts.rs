@@ -51,7 +51,7 @@ impl Field {
 
     /// `self >> count`, or None if that is always zero.
     pub(crate) fn shift_right(self, count: u32) -> Option<Self> {
-        let shift = u32::from(self.shift) + count;
+        let shift = u32::from(self.shift).checked_add(count)?;
         let mask = self.mask & u32::MAX.checked_shl(shift)?;
         (mask != 0).then_some(Self { mask, shift: u8::try_from(shift).ok()?, ..self })
     }

@@ -179,6 +179,24 @@ fn ends_without_a_match_where_the_kernel_does() {
 }
 
 #[test]
+fn a_shift_by_all_that_a_word_holds_is_analysed_as_it_runs() {
+    let program = Program::verify(&[
+        instruction(0x01, 0, 0, u32::MAX),
+        instruction(0x30, 0, 0, 9),
+        instruction(0x74, 0, 0, 1),
+        instruction(0x7c, 0, 0, 0),
+        instruction(0x15, 0, 1, 0),
+        instruction(0x06, 0, 0, 1),
+        instruction(0x06, 0, 0, 0),
+    ]);
+    let program = program.unwrap();
+    let mut packet = [0; 40];
+    (packet[0], packet[3], packet[9]) = (0x45, 40, 17);
+    assert!(program.matches(&packet));
+    assert_eq!(found(&Set::build(&[(3, &program)], 1).unwrap(), &packet), [3]);
+}
+
+#[test]
 fn shifts_by_x_leave_nothing_from_32_bits_on() {
     let left_of_all_ones = |code: u16, bits: u32| {
         let program = [(0x01, bits), (0x00, u32::MAX), (code, 0), (0x16, 0)];
