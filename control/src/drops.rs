@@ -41,7 +41,7 @@ pub const DROPS: &[Drop] = &[
     row("parse_udp_length", "UDP length impossible or not the packet's", "faulty or hostile sender"),
     row("parse_udp_checksum", "wrong UDP checksum, or none over IPv6", "faulty link; on virtual devices turn transmit offload off"),
     row("parse_no_kernel", "nothing of ours, and the port has no `kernel` interface", "add `kernel = \"NAME\"` if the kernel shall have it"),
-    row("dos_fragment", "a fragment that cannot be: beyond the largest packet, without its first header, or of a SYN", "attack; see `millrace dos top`"),
+    row("dos_fragment", "a fragment that nobody honest makes: empty, first but without its header, over that header, or of a SYN", "attack; see `millrace dos top`"),
     row("dos_transport", "a TCP, UDP or ICMP header that is cut off, of impossible length, or without a port", "attack, or a faulty sender"),
     row("dos_flags", "TCP flags that no connection has", "a scan, or attack"),
     row("dos_land", "source and destination are one address", "attack"),

@@ -87,7 +87,7 @@ reasons! {
     ParseUdpChecksum = "parse_udp_checksum",
     /// For the kernel, but the port has no `kernel` interface.
     ParseNoKernel = "parse_no_kernel",
-    /// A fragment that cannot be: past the largest packet, or without the header that says what it is of.
+    /// A fragment that nobody honest makes: empty, without the header that says what it is of, over that header, or of a SYN.
     DosFragment = "dos_fragment",
     /// An upper header that cannot be: cut off, of an impossible length, or without a port.
     DosTransport = "dos_transport",

@@ -50,28 +50,36 @@ pub(super) fn look(ip: &Ip, source: Address, octets: &[u8]) -> (Class, Failed) {
     let packet = octets.get(..usize::from(ip.len)).unwrap_or(octets);
     let upper = packet.get(usize::from(ip.payload_offset)..).unwrap_or_default();
     let bogus = Failed::when(Check::Land, source == ip.destination)
-        .and(Failed::when(Check::Bogon, is_bogon(source) && !is_on_link(source, ip.destination)));
+        .and(Failed::when(Check::Bogon, is_bogon(source)));
     if ip.fragment {
         return (Class::Fragment, bogus.and(fragment(ip, packet, upper)));
     }
     let (class, failed) = match ip.protocol {
         tcp::PROTOCOL => segment(upper),
         udp::PROTOCOL => datagram(upper),
-        icmp::v4::PROTOCOL | icmp::v6::PROTOCOL => (Class::Icmp, short(upper, icmp::HEADER_LEN)),
+        icmp::v4::PROTOCOL | icmp::v6::PROTOCOL => {
+            (Class::Icmp, Failed::when(Check::Transport, upper.len() < least(ip.protocol)))
+        }
         _ => (Class::Other, Failed::NONE),
     };
     (class, bogus.and(failed))
 }
 
-/// The same of a datagram whose lengths and checksum were found right.
+/// The checks that a `WireGuard` message fails. From which port it comes is for the client's router to choose.
 #[inline]
-pub(super) fn look_at_datagram(source: Address, source_port: u16) -> Failed {
-    Failed::when(Check::Reflection, is_reflector(source_port))
-        .and(Failed::when(Check::Bogon, is_bogon(source)))
+pub(super) fn look_at_message(source: Address) -> Failed {
+    Failed::when(Check::Bogon, is_bogon(source))
 }
 
-const fn short(upper: &[u8], needed: usize) -> Failed {
-    Failed::when(Check::Transport, upper.len() < needed)
+/// Octets that a transport header has at least; of ICMPv6 some messages are their type, code and checksum (RFC 4286).
+const fn least(protocol: u8) -> usize {
+    match protocol {
+        tcp::PROTOCOL => tcp::HEADER_LEN,
+        udp::PROTOCOL => udp::HEADER_LEN,
+        icmp::v4::PROTOCOL => icmp::HEADER_LEN,
+        icmp::v6::PROTOCOL => icmp::HEADER_LEN / 2,
+        _ => 0,
+    }
 }
 
 fn segment(upper: &[u8]) -> (Class, Failed) {
@@ -95,11 +103,13 @@ fn are_impossible(flags: Flags) -> bool {
     syn && (fin || rst) || fin && rst || silent && !syn && !rst || syn && flags.has(Flags::URG)
 }
 
+/// What stands behind the datagram in its packet is nobody's business but the receiver's (RFC 9868).
 fn datagram(upper: &[u8]) -> (Class, Failed) {
-    let failed = match udp::parse(upper) {
+    let failed = match udp::parse_start(upper) {
         Ok(header) => {
             let udp::Ports { source, destination } = header.ports;
-            Failed::when(Check::Transport, destination == 0)
+            let is_cut = header.payload_len > upper.len() - udp::HEADER_LEN;
+            Failed::when(Check::Transport, destination == 0 || is_cut)
                 .and(Failed::when(Check::Reflection, is_reflector(source)))
         }
         Err(_) => Failed::of(Check::Transport),
@@ -107,40 +117,26 @@ fn datagram(upper: &[u8]) -> (Class, Failed) {
     (Class::Udp, failed)
 }
 
-/// The largest packet (RFC 791 3.1), which no fragment may reach beyond.
-const PACKET_LEN_MAX: usize = 65_535;
-
-/// A fragment beyond the largest packet ("ping of death"), one in the middle whose length is no multiple of eight, a first
-/// one too short for the header that filters look at (RFC 1858 3), one that would overwrite that header (RFC 3128 2), and
-/// one that asks for a connection, which never needs two.
+/// An empty fragment, a first one too short for the header that filters look at (RFC 1858 3), one that would overwrite that
+/// header (RFC 3128 2), and one that asks for a connection, which never needs two. What reaches beyond the largest packet,
+/// and what lies between two others without being a multiple of eight octets, was refused when it was parsed.
 fn fragment(ip: &Ip, packet: &[u8], upper: &[u8]) -> Failed {
-    let Ok((offset, more, header)) = part(packet) else { return Failed::of(Check::Fragment) };
-    // From the header that the whole packet has before its parts.
-    let beyond = offset + packet.len().saturating_sub(header) > PACKET_LEN_MAX - ipv4::HEADER_LEN;
-    let ragged = more && !packet.len().saturating_sub(header).is_multiple_of(8);
-    let needed = match ip.protocol {
-        tcp::PROTOCOL => tcp::HEADER_LEN,
-        udp::PROTOCOL => udp::HEADER_LEN,
-        icmp::v4::PROTOCOL | icmp::v6::PROTOCOL => icmp::HEADER_LEN,
-        _ => 0,
-    };
-    let is_tcp = ip.protocol == tcp::PROTOCOL;
-    let tiny = offset == 0 && upper.len() < needed || is_tcp && offset == 8;
-    let asks = is_tcp && offset == 0 && tcp::parse(upper).is_ok_and(|header| is_syn(header.flags));
-    let empty = packet.len() <= header;
-    Failed::when(Check::Fragment, beyond || ragged || tiny || asks || empty)
+    let Ok((offset, header)) = part(packet) else { return Failed::of(Check::Fragment) };
+    let (is_first, is_tcp) = (offset == 0, ip.protocol == tcp::PROTOCOL);
+    let is_tiny = is_first && upper.len() < least(ip.protocol) || is_tcp && offset == 8;
+    let asks = is_tcp && is_first && tcp::parse(upper).is_ok_and(|header| is_syn(header.flags));
+    Failed::when(Check::Fragment, is_tiny || asks || packet.len() <= header)
 }
 
-/// Where a part begins in octets, whether others follow, and the octets before what is divided.
-fn part(packet: &[u8]) -> Result<(usize, bool, usize), Malformed> {
+/// Where a part begins in octets, and the octets before what is divided.
+fn part(packet: &[u8]) -> Result<(usize, usize), Malformed> {
     if packet.first().is_some_and(|octet| octet >> 4 == 4) {
         let header = ipv4::parse_unverified(packet)?;
-        let at = header.fragment_offset();
-        return Ok((at, header.has_more_fragments(), header.payload_offset));
+        return Ok((header.fragment_offset(), header.payload_offset));
     }
     let header = ipv6::parse(packet)?;
     let fragment = header.fragment.ok_or(Malformed::Fragment)?;
-    Ok((fragment.offset, fragment.more, header.payload_offset))
+    Ok((fragment.offset, header.payload_offset))
 }
 
 /// Ports of services that answer a small question with a large answer, or anything with something, to whomever the question
@@ -229,19 +225,14 @@ fn is_bogon_v6(address: Address) -> bool {
         || first >> 4 == 0x200_1002
 }
 
-/// Stations of one link may talk from addresses of that link, to each other and to their groups.
-fn is_on_link(source: Address, destination: Address) -> bool {
-    let group = destination.bits() >> 120 == 0xff;
-    source.is_link_local() && (destination.is_link_local() || group)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::packets;
     use std::net::IpAddr;
 
-    fn address(text: &str) -> Address {
-        text.parse::<IpAddr>().unwrap().into()
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
@@ -287,16 +278,8 @@ mod tests {
             ("4000::1", true),
             ("100::1", true),
         ] {
-            assert_eq!(is_bogon(address(text)), bogus, "{text}");
+            assert_eq!(is_bogon(address(text).into()), bogus, "{text}");
         }
-    }
-
-    #[test]
-    fn a_station_of_the_link_is_no_bogon_on_it() {
-        assert!(is_on_link(address("fe80::1"), address("ff02::1")));
-        assert!(is_on_link(address("fe80::1"), address("fe80::2")));
-        assert!(!is_on_link(address("fe80::1"), address("2001:db9::2")));
-        assert!(!is_on_link(address("fd00::1"), address("ff02::1")));
     }
 
     #[test]
@@ -339,5 +322,119 @@ mod tests {
         ] {
             assert!(are_impossible(bad), "{bad:?}");
         }
+    }
+
+    const SOURCE: [u8; 4] = [198, 51, 100, 7];
+    const TARGET: [u8; 4] = [203, 0, 113, 9];
+
+    /// What the checks but that of bogons say of a packet, which the parser lets through.
+    fn judged(packet: &[u8]) -> (Class, Failed) {
+        let mut ip = Ip::NONE;
+        let source = ip.read(packet).unwrap();
+        let (class, Failed(failed)) = look(&ip, source, packet);
+        (class, Failed(failed & !Failed::of(Check::Bogon).0))
+    }
+
+    /// An IPv4 packet, perhaps a part: of more with 0x2000, and where it begins in eights of octets.
+    fn v4(protocol: u8, part: u16, payload: &[u8]) -> Vec<u8> {
+        let mut packet =
+            packets::Ip::new(IpAddr::from(SOURCE), IpAddr::from(TARGET)).packet(protocol, payload);
+        packet[6..8].copy_from_slice(&part.to_be_bytes());
+        packet[10..12].fill(0);
+        let sum = wire::checksum::Sum::of(&packet[..ipv4::HEADER_LEN]).finish();
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet
+    }
+
+    /// An IPv6 packet with a fragment header.
+    fn v6(protocol: u8, part: u16, payload: &[u8]) -> Vec<u8> {
+        let [first, second] = part.to_be_bytes();
+        let header = [protocol, 0, first, second, 0, 0, 0, 1];
+        let payload = [&header, payload].concat();
+        packets::Ip::new(address("2600::7"), address("2600::9")).packet(44, &payload)
+    }
+
+    fn segment_of(flags: Flags) -> [u8; tcp::HEADER_LEN] {
+        let mut octets = [0; tcp::HEADER_LEN];
+        (octets[1], octets[3], octets[12], octets[13]) = (9, 80, 5 << 4, flags.0);
+        octets
+    }
+
+    fn datagram_of(length: u16, payload_len: usize) -> Vec<u8> {
+        let mut octets = vec![0; udp::HEADER_LEN + payload_len];
+        (octets[1], octets[3]) = (9, 99);
+        octets[4..6].copy_from_slice(&length.to_be_bytes());
+        octets
+    }
+
+    #[test]
+    fn what_honest_senders_send_passes_every_check() {
+        let (more, atomic) = (0x2000, 0);
+        let syn = segment_of(Flags::SYN);
+        let opened = [&syn[..], b"fast open"].concat();
+        for (name, class, packet) in [
+            ("SYN", Class::Syn, v4(6, 0, &syn)),
+            ("SYN with data", Class::Syn, v4(6, 0, &opened)),
+            ("SYN-ACK", Class::Tcp, v4(6, 0, &segment_of(Flags::SYN | Flags::ACK))),
+            ("RST", Class::Tcp, v4(6, 0, &segment_of(Flags::RST))),
+            ("datagram", Class::Udp, v4(17, 0, &datagram_of(8, 0))),
+            ("datagram with options behind it", Class::Udp, v4(17, 0, &datagram_of(9, 13))),
+            ("ping", Class::Icmp, v4(1, 0, &[8; 8])),
+            (
+                "ICMPv6 of four octets",
+                Class::Icmp,
+                packets::Ip::new(address("2600::7"), address("2600::9"))
+                    .packet(58, &[152, 0, 0, 0]),
+            ),
+            ("GRE", Class::Other, v4(47, 0, &[0; 4])),
+            ("first part of a datagram", Class::Fragment, v4(17, more, &datagram_of(2_000, 1_000))),
+            ("last part", Class::Fragment, v4(17, 126, b"x")),
+            (
+                "first part of a segment",
+                Class::Fragment,
+                v4(6, more, &[&segment_of(Flags::ACK)[..], &[0; 12]].concat()),
+            ),
+            ("part of GRE", Class::Fragment, v4(47, more, &[0; 8])),
+            ("first part, IPv6", Class::Fragment, v6(17, 1, &datagram_of(2_000, 1_000))),
+            ("last part, IPv6", Class::Fragment, v6(17, 126 << 3, b"x")),
+            ("atomic fragment", Class::Syn, v6(6, atomic, &syn)),
+            ("last octets of the largest datagram", Class::Fragment, v6(17, 8_189 << 3, &[0; 22])),
+        ] {
+            assert_eq!(judged(&packet), (class, Failed::NONE), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_no_honest_sender_sends_fails_its_check_and_no_other() {
+        let more = 0x2000;
+        let syn = segment_of(Flags::SYN);
+        let mut no_port = segment_of(Flags::ACK);
+        no_port[3] = 0;
+        let long = [&syn[..], &[0; 12]].concat();
+        for (name, check, packet) in [
+            ("a cut TCP header", Check::Transport, v4(6, 0, &syn[..19])),
+            ("a header that says it is longer", Check::Transport, {
+                let mut octets = syn;
+                octets[12] = 6 << 4;
+                v4(6, 0, &octets)
+            }),
+            ("no port", Check::Transport, v4(6, 0, &no_port)),
+            ("a datagram longer than its packet", Check::Transport, v4(17, 0, &datagram_of(9, 0))),
+            ("a datagram shorter than its header", Check::Transport, v4(17, 0, &datagram_of(7, 0))),
+            ("a cut ping", Check::Transport, v4(1, 0, &[8; 7])),
+            ("SYN and FIN", Check::Flags, v4(6, 0, &segment_of(Flags::SYN | Flags::FIN))),
+            ("nothing set", Check::Flags, v4(6, 0, &segment_of(Flags(0)))),
+            ("a first part without its header", Check::Fragment, v4(6, more, &syn[..16])),
+            ("a part over the header", Check::Fragment, v4(6, 1, b"flags")),
+            ("a divided SYN", Check::Fragment, v4(6, more, &long)),
+            ("the same in IPv6", Check::Fragment, v6(6, 1, &long)),
+        ] {
+            assert_eq!(judged(&packet).1, Failed::of(check), "{name}");
+        }
+        let to_itself =
+            packets::Ip::new(IpAddr::from(TARGET), IpAddr::from(TARGET)).udp(9, 99, b"");
+        assert_eq!(judged(&to_itself).1, Failed::of(Check::Land));
+        let answer = packets::Ip::new(IpAddr::from(SOURCE), IpAddr::from(TARGET)).udp(53, 99, b"");
+        assert_eq!(judged(&answer).1, Failed::of(Check::Reflection));
     }
 }
