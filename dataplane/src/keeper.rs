@@ -202,7 +202,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Takes rules out of force whose time is over; true when there are any.
+    /// Takes rules out of force whose time is over; true when that changes anything.
     fn expire(&mut self, now: Instant) -> bool {
         let unix = self.wall.unix(now);
         if self.installation.is_some() || !self.counts.expire(&self.tables.book, unix) {

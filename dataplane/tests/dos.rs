@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
+use dataplane::limits::FLOWS_WARM_UP;
 use dataplane::testing::client;
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::scene::Scene;
@@ -12,8 +13,10 @@ use dataplane::testing::site::{self, Plan};
 use dataplane::testing::unix;
 use ipnet::IpNet;
 use shm::message::{
-    Class, Item, Matter, Mode, NextHop, Per, PublicKey, Reach, Rule, SynGuard, Tenant, Unit,
+    Check, Class, Instruction, Item, Matter, Mode, NextHop, Per, PublicKey, Reach, Rule, SynGuard,
+    Tenant, Unit,
 };
+use wire::tcp::{self, Flags};
 
 const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 250);
 const PROTECTED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
@@ -76,6 +79,17 @@ fn passes(scene: &mut Scene, source: impl Into<IpAddr>) -> bool {
     scene.server.totals().sealed == sealed + 1
 }
 
+/// A limit of one datagram per second and source.
+fn one_per_second() -> Matter {
+    Matter::Limit {
+        per: Per::Source { v4_len: 32, v6_len: 64 },
+        class: Class::Udp,
+        unit: Unit::Packets,
+        per_second: 1,
+        burst: 1,
+    }
+}
+
 fn dropped(scene: &Scene, reason: DropReason) -> u64 {
     scene.server.totals().dropped(reason)
 }
@@ -136,14 +150,7 @@ fn a_rule_ends_with_its_time_though_control_is_silent() {
     let regions = scene.server.open_border();
     let start = unix(scene.now);
     let expires = Some(Duration::from_secs(start.as_secs() + 5));
-    let matter = Matter::Limit {
-        per: Per::Source { v4_len: 32, v6_len: 64 },
-        class: Class::Udp,
-        unit: Unit::Packets,
-        per_second: 1,
-        burst: 1,
-    };
-    let limit = Rule { expires, ..rule(1, Reach::All, matter) };
+    let limit = Rule { expires, ..rule(1, Reach::All, one_per_second()) };
     change(&mut scene, vec![Item::Rule(Box::new(limit))]);
     assert!(passes(&mut scene, STRANGER));
     assert!(!passes(&mut scene, STRANGER));
@@ -152,6 +159,122 @@ fn a_rule_ends_with_its_time_though_control_is_silent() {
     assert!((0..5).all(|_| passes(&mut scene, STRANGER)));
     drop(regions);
     assert_eq!(scene.server.totals().unaccounted(), 0);
+}
+
+#[test]
+fn a_clock_that_goes_back_neither_loses_an_expiry_nor_forgets_to_undo_one() {
+    let mut scene = stage();
+    let regions = scene.server.open_border();
+    let wall = scene.server.keeper.wall();
+    let start = unix(scene.now);
+    let expires = Some(Duration::from_secs(start.as_secs() + 60));
+    let limit = Rule { expires, ..rule(1, Reach::All, one_per_second()) };
+    change(&mut scene, vec![Item::Rule(Box::new(limit))]);
+    let holds = |scene: &mut Scene| {
+        scene.wait(Duration::from_secs(1));
+        !(passes(scene, STRANGER) & passes(scene, STRANGER))
+    };
+    assert!(holds(&mut scene));
+    wall.set(start + Duration::from_hours(1), scene.now);
+    assert!(!holds(&mut scene), "by that clock its time is over");
+    wall.set(start, scene.now);
+    assert!(holds(&mut scene), "by this one it is not");
+    scene.wait(Duration::from_secs(61));
+    assert!(!holds(&mut scene), "and in the end it is");
+    drop(regions);
+}
+
+#[test]
+fn a_rule_in_the_place_of_another_inherits_nothing() {
+    let mut scene = stage();
+    for id in [1, 2] {
+        change(&mut scene, vec![Item::Rule(Box::new(rule(id, Reach::All, one_per_second())))]);
+        assert!(passes(&mut scene, STRANGER), "rule {id} has seen nobody yet");
+        assert!(!passes(&mut scene, STRANGER));
+        change(&mut scene, vec![Item::RuleRemove(id)]);
+    }
+    let Matter::Limit { class, unit, per_second, burst, .. } = one_per_second() else { panic!() };
+    for id in [3, 4] {
+        let whole = Matter::Limit { per: Per::Whole, class, unit, per_second, burst };
+        change(&mut scene, vec![Item::Rule(Box::new(rule(id, Reach::All, whole)))]);
+        assert!(passes(&mut scene, STRANGER), "rule {id} has seen nobody yet");
+        change(&mut scene, vec![Item::RuleRemove(id)]);
+    }
+    let blocked = Item::Listed { rule: 5, prefixes: vec![net(STRANGER, 32)] };
+    let block = |id| Item::Rule(Box::new(rule(id, Reach::All, Matter::Block)));
+    change(&mut scene, vec![block(5), blocked, Item::RuleRemove(5)]);
+    change(&mut scene, vec![block(6)]);
+    assert!(passes(&mut scene, STRANGER), "nothing is on that list");
+}
+
+#[test]
+fn signatures_see_the_packet_without_what_the_link_has_added() {
+    let mut scene = stage();
+    let op = |code, k| Instruction { code, jt: 0, jf: 0, k };
+    // `greater 45`: the length, and whether it is at least so much.
+    let longer =
+        vec![op(0x80, 0), Instruction { code: 0x35, jt: 0, jf: 1, k: 45 }, op(6, 1), op(6, 0)];
+    let items = vec![Item::Rule(Box::new(rule(1, Reach::All, Matter::Signature(longer))))];
+    change(&mut scene, items);
+    let short = Ip::new(STRANGER, PROTECTED).udp(4000, 53, b"short");
+    let mut frame = packets::from_gateway(&short);
+    frame.resize(60, 0);
+    let sealed = scene.server.totals().sealed;
+    scene.put(WIRE, &frame);
+    scene.settle();
+    assert_eq!(scene.server.totals().sealed, sealed + 1);
+    put(&mut scene, &Ip::new(STRANGER, PROTECTED).udp(4000, 53, &[0; 17]));
+    assert_eq!(dropped(&scene, DropReason::DosSignature), 1);
+}
+
+#[test]
+fn flows_that_were_not_followed_are_learned_before_others_are_held_back() {
+    let mut scene = stage();
+    let told = |mode, prefix: u8| {
+        let Item::Tenant(mut tenant) = tenant(mode) else { panic!() };
+        tenant.flows = true;
+        tenant.prefixes = vec![net(PROTECTED, prefix)];
+        Item::Tenant(tenant)
+    };
+    let fields = tcp::Fields {
+        source_port: 1000,
+        destination_port: 443,
+        sequence_number: 1,
+        acknowledgment_number: 2,
+        flags: Flags::ACK,
+        window: 1000,
+    };
+    let goes_on = |scene: &mut Scene, port| {
+        let sealed = scene.server.totals().sealed;
+        let fields = tcp::Fields { source_port: port, ..fields };
+        put(scene, &Ip::new(STRANGER, PROTECTED).tcp(&fields, &[], &[]));
+        scene.server.totals().sealed == sealed + 1
+    };
+    change(&mut scene, vec![told(Mode::Off, 24)]);
+    scene.wait(FLOWS_WARM_UP);
+    change(&mut scene, vec![told(Mode::Enforce, 24)]);
+    assert!(goes_on(&mut scene, 1), "nobody looked at it before");
+    scene.wait(FLOWS_WARM_UP / 2);
+    assert!(goes_on(&mut scene, 1));
+    scene.wait(FLOWS_WARM_UP / 2);
+    assert!(goes_on(&mut scene, 1), "it was learned");
+    assert!(!goes_on(&mut scene, 2), "it was not");
+    change(&mut scene, vec![told(Mode::Enforce, 25)]);
+    assert!(!goes_on(&mut scene, 2), "all of a part of what was followed is known");
+    change(&mut scene, vec![told(Mode::Enforce, 23)]);
+    assert!(goes_on(&mut scene, 2), "there is more than was followed");
+}
+
+#[test]
+fn a_station_of_the_link_is_no_bogon_there() {
+    let mut scene = stage();
+    let matter = Matter::Check(Check::Bogon);
+    change(&mut scene, vec![Item::Rule(Box::new(rule(1, Reach::All, matter)))]);
+    let delivered = scene.server.totals().delivered;
+    put(&mut scene, &Ip::new(site::GATEWAY_V4, site::SERVER_V4).udp(1, 2, b"neighbour"));
+    assert_eq!(scene.server.totals().delivered, delivered + 1);
+    put(&mut scene, &Ip::new(STRANGER, site::SERVER_V4).udp(1, 2, b"stranger"));
+    assert_eq!(dropped(&scene, DropReason::DosBogon), 1);
 }
 
 #[test]

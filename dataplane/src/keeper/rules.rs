@@ -11,7 +11,7 @@ use std::time::Duration;
 use cbpf::{Instruction, Program};
 use ipnet::IpNet;
 use shm::limits::{LISTED_MAX, RULES_MAX, TENANTS_MAX};
-use shm::message::{self, Item, Matter, Per, Unit};
+use shm::message::{self, Item, Matter, Mode, Per, Unit};
 use shm::transaction::Obstacle;
 use wireguard::time::Instant;
 
@@ -160,7 +160,7 @@ impl Book {
         };
         let number = number.ok_or(Obstacle::TooManyTenants)?;
         self.stale.tenants = true;
-        let since = known.filter(|known| known.tenant.flows).map_or(now, |known| known.since);
+        let since = known.filter(|known| learns(known, &tenant)).map_or(now, |known| known.since);
         let id = tenant.id;
         self.tenants.insert(id, Protected { tenant: Arc::new(tenant), number, since });
         Ok(())
@@ -201,6 +201,8 @@ impl Book {
     }
 
     fn clear(&mut self, slot: u16) {
+        // What the same transaction has put there counts as well.
+        self.lists.settle();
         if self.lists.count(slot) > 0 {
             self.lists.clear(slot);
             self.stale.lists = true;
@@ -248,16 +250,16 @@ impl Book {
         Ok(())
     }
 
-    /// The rules that have expired in a time.
-    pub(super) fn expired(&self, since: Duration, until: Duration) -> Vec<u32> {
-        let within = |time: Duration| time > since && time <= until;
-        let those = self.rules.iter().filter(|(_, entry)| entry.rule.expires.is_some_and(within));
-        those.map(|(id, _)| *id).collect()
-    }
-
     fn slots(&self) -> impl Iterator<Item = (u32, u16)> {
         self.rules.iter().map(|(id, entry)| (*id, entry.slot))
     }
+}
+
+/// Whether all of a tenant's flows have been followed as before, so that those under way are known.
+fn learns(known: &Protected, tenant: &message::Tenant) -> bool {
+    let before = &known.tenant;
+    let has = |net: &IpNet| before.prefixes.iter().any(|other| other.contains(net));
+    before.flows && before.mode == Mode::Enforce && tenant.prefixes.iter().all(has)
 }
 
 /// What a message is about.

@@ -41,9 +41,11 @@ pub fn admit(
     if burst.is_handed() {
         return handshakes::admit(burst, &mut filter.defence, counters, now);
     }
-    filter.judge(burst, counters, now);
+    filter.judge(burst, site, (counters, now));
     handshakes::admit(burst, &mut filter.defence, counters, now);
-    filter.sample(burst, site);
+    if burst.frames().first().is_some_and(|frame| matches!(frame.note.entry, Entry::Wire(_))) {
+        filter.sample(burst, site);
+    }
     burst.pass(|frame| match (frame.note.kind, frame.note.entry) {
         (Kind::Transit, _) => {
             frame.note.kind = Kind::Inner;

@@ -7,7 +7,8 @@ use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::server::WIRE;
 use dataplane::testing::site;
 use ipnet::IpNet;
-use shm::message::{Event, Heavy, Item, Matter, Mode, Pattern, Reach, Rule};
+use shm::message::{Event, Heavy, Item, Matter, Mode, Pattern, Reach, Rule, SynGuard, Tenant};
+use wire::tcp::{self, Flags};
 
 use super::stage::{Stage, peer};
 
@@ -75,5 +76,49 @@ fn a_flood_is_told_of_by_source_destination_and_look_within_a_second() {
     let events = heard(&mut stage);
     let (packets, dropped) = rates(&events, source);
     assert!(packets > 0 && packets == dropped, "what is dropped is seen all the same: {events:?}");
+    stage.is_whole();
+}
+
+#[test]
+fn a_flood_of_syns_that_is_answered_shows_its_look_and_that_it_does_not_go_on() {
+    let mut stage = Stage::new(4, 2);
+    let target: IpAddr = "203.0.113.7".parse().unwrap();
+    let tenant = Tenant {
+        id: 9,
+        mode: Mode::Enforce,
+        syn: SynGuard::CookieReset,
+        syn_above: 0,
+        flows: false,
+        out_of_state: 0,
+        prefixes: vec![IpNet::new(target, 24).unwrap().trunc()],
+    };
+    stage.change(&[peer(0), Item::Tenant(Box::new(tenant))]);
+    stage.control.hear();
+    for at in 0..COUNT {
+        let source = Ipv4Addr::from_bits(u32::from_be_bytes([100, 0, 0, 0]) + u32::from(at) * 977);
+        let fields = tcp::Fields {
+            source_port: 1000 + at,
+            destination_port: 443,
+            sequence_number: at.into(),
+            acknowledgment_number: 0,
+            flags: Flags::SYN,
+            window: 1000,
+        };
+        let packet = Ip::new(source, target).tcp(&fields, &[], &[]);
+        stage.scene.put(WIRE, &packets::from_gateway(&packet));
+    }
+    stage.scene.wait(Duration::from_secs(1));
+    let events = stage.control.hear();
+    let look = Pattern {
+        tenant: Some(9),
+        destination: target,
+        protocol: 6,
+        source_port: None,
+        destination_port: Some(443),
+        len: Some(40),
+        tcp_flags: Some(Flags::SYN.0),
+    };
+    let (packets, dropped) = rates(&events, Heavy::Pattern(look));
+    assert!(packets > 0 && packets == dropped, "{events:?}");
     stage.is_whole();
 }

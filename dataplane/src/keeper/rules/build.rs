@@ -79,7 +79,10 @@ impl Book {
             let mode = mode(entry, surroundings.unix);
             let reach = self.reach(entry.rule.reach);
             put(&mut outlines, entry.slot, outline(entry, mode, reach));
-            if let Matter::Check(check) = entry.rule.matter {
+            let is_over = mode != entry.rule.mode;
+            if let Matter::Check(check) = entry.rule.matter
+                && !is_over
+            {
                 check_by(&mut policies, reach, check, Checked { mode, slot: entry.slot });
             }
             let Some(limit) = limit(entry, workers).filter(|_| mode != Mode::Off) else { continue };
@@ -90,6 +93,7 @@ impl Book {
             if is_source { &mut sources } else { &mut totals }.push((reach, limit));
         }
         let chosen = policies.split_off(1);
+        rates.sort_unstable_by_key(|(slot, _)| *slot);
         Arc::new(Rules {
             tenants: Arc::clone(&self.built.tenants),
             outlines,
@@ -158,7 +162,7 @@ fn limit(entry: &Entry, workers: u32) -> Option<Limit> {
         }
         Per::Whole => (Sharing::Whole, rate.divided(workers)),
     };
-    Some(Limit { slot: entry.slot, class: *class, sharing, rate })
+    Some(Limit { rule: entry.rule.id, slot: entry.slot, class: *class, sharing, rate })
 }
 
 fn transit_of(Protected { tenant, since, .. }: &Protected) -> transit::Policy {

@@ -20,8 +20,6 @@ pub(in crate::keeper) struct Counts {
     due: Instant,
     /// Rules that are to be told in this round.
     waiting: Vec<u32>,
-    /// Up to when rules were looked through for those that expire.
-    expired_until: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +38,6 @@ impl Counts {
             rows: BTreeMap::new(),
             due: Instant::ZERO,
             waiting: Vec::new(),
-            expired_until: Duration::ZERO,
         }
     }
 
@@ -68,16 +65,17 @@ impl Counts {
         self.waiting.clear();
     }
 
-    /// Whether a rule has expired since this was last asked; from now on it counts as expired.
+    /// Whether rules are to be judged anew: one has expired since this was last asked, or has not, by a clock that went back.
     pub(in crate::keeper) fn expire(&mut self, book: &Book, unix: Duration) -> bool {
-        let gone = book.expired(self.expired_until, unix);
-        self.expired_until = self.expired_until.max(unix);
-        for id in &gone {
-            if let Some(row) = self.rows.get_mut(id) {
-                row.expired = true;
+        let mut changed = false;
+        for (id, entry) in &book.rules {
+            let is_over = entry.rule.expires.is_some_and(|time| time <= unix);
+            if let Some(row) = self.rows.get_mut(id).filter(|row| row.expired != is_over) {
+                row.expired = is_over;
+                changed = true;
             }
         }
-        !gone.is_empty()
+        changed
     }
 
     /// Tells what has changed, as fast as control hears; gives how much was told.

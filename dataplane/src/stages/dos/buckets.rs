@@ -113,14 +113,14 @@ impl Buckets {
         size_of_val(&*self.sets)
     }
 
-    /// The place of a prefix under the rule of a slot.
+    /// The place of a prefix under the rule with this id.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the hash is cut up")]
-    pub fn place(&self, prefix: Address, slot: u16) -> Place {
+    pub fn place(&self, prefix: Address, rule: u32) -> Place {
         let bits = prefix.bits();
         let [low, high, first, second] = self.words;
         let halves = mix(bits as u64 ^ low, (bits >> 64) as u64 ^ high);
-        let hash = mix(halves ^ first, u64::from(slot) ^ second);
+        let hash = mix(halves ^ first, u64::from(rule) ^ second);
         Place { set: (hash & self.mask) as u32, tag: (hash >> STAMP_BITS) as u16 }
     }
 
@@ -187,7 +187,7 @@ impl Set {
     fn entry(&mut self, wanted: u16, now: u64) -> Option<&mut Entry> {
         let mut row = None;
         for (way, entry) in self.0.iter().enumerate() {
-            if tag(*entry) == wanted {
+            if tag(*entry) == wanted && *entry != NOTHING {
                 row = Some(way);
                 break;
             }

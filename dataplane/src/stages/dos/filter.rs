@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use shm::message::{Check, Class, Mode};
+use wire::tcp::Flags;
+use wire::{ipv4, ipv6};
 use wireguard::time::Instant;
 
 use super::Defence;
@@ -84,11 +86,23 @@ impl Filter {
 
     /// Other rules from here on; what is counted for rules that stay goes on.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
-        for (slot, rate) in &rules.rates {
-            match self.tables.totals.get_mut(usize::from(*slot)) {
-                Some(Some(bucket)) => bucket.set(*rate),
-                Some(none) => *none = Some(Bucket::new(*rate)),
-                None => {}
+        let mut rates = rules.rates.iter().peekable();
+        for (slot, bucket) in (0..).zip(self.tables.totals.iter_mut()) {
+            let rate = rates.next_if(|(of, _)| *of == slot).map(|(_, rate)| *rate);
+            *bucket = match (*bucket, rate) {
+                (Some(mut bucket), Some(rate)) => {
+                    bucket.set(rate);
+                    Some(bucket)
+                }
+                (None, Some(rate)) => Some(Bucket::new(rate)),
+                // The slot may be another rule's later.
+                (_, None) => None,
+            };
+        }
+        for number in 1..=self.rules.chosen.len() {
+            let tenant = |rules: &Rules| rules.chosen.get(number - 1).and_then(|one| one.tenant);
+            if tenant(&rules) != tenant(&self.rules) {
+                self.tables.transit.forget(number);
             }
         }
         self.rules = rules;
@@ -117,9 +131,14 @@ impl Filter {
 
     /// Judges what has come over the network, by everything but the handshake's own defence.
     #[inline]
-    pub(super) fn judge(&mut self, burst: &mut Burst<'_>, counters: &Counters, now: Instant) {
+    pub(super) fn judge(
+        &mut self,
+        burst: &mut Burst<'_>,
+        site: &Site,
+        (counters, now): (&Counters, Instant),
+    ) {
         let Self { rules, tallies, tables, .. } = self;
-        let judge = Judge { rules, tallies };
+        let judge = Judge { rules, tallies, site };
         let mut judged = judge.check(burst);
         if judged.0 == 0 {
             return;
@@ -159,6 +178,7 @@ impl Filter {
 struct Judge<'a> {
     rules: &'a Rules,
     tallies: &'a Tallies,
+    site: &'a Site,
 }
 
 impl Judge<'_> {
@@ -191,7 +211,8 @@ impl Judge<'_> {
     #[cold]
     fn blame(self, frame: &Frame<'_>, failed: Failed, policy: &Policy) -> Result<(), Fate> {
         for (check, checked) in Check::ALL.iter().zip(policy.checks) {
-            if !failed.has(*check) || checked.mode == Mode::Off {
+            let spared = *check == Check::Bogon && self.is_on_link(frame);
+            if !failed.has(*check) || checked.mode == Mode::Off || spared {
                 continue;
             }
             let drops = checked.mode == Mode::Enforce && policy.mode == Mode::Enforce;
@@ -201,6 +222,13 @@ impl Judge<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether its source is a station of the link that it came from, where any address may be in use.
+    fn is_on_link(self, frame: &Frame<'_>) -> bool {
+        let Entry::Wire(port) = frame.note.entry else { return false };
+        let face = self.site.face(port);
+        face.is_some_and(|face| face.is_on_link(frame.note.endpoint.remote))
     }
 
     /// Whether a packet that a rule matches is dropped; it is counted either way.
@@ -230,15 +258,20 @@ impl Judge<'_> {
     #[inline]
     fn look_up(self, burst: &mut Burst<'_>, judged: &mut Judged) {
         let lists = &self.rules.lists;
-        let sources: ArrayVec<Address, BURST_LEN_MAX> =
-            burst.frames().iter().map(|frame| frame.note.endpoint.remote).collect();
+        let mut sources = ArrayVec::<Address, BURST_LEN_MAX>::new();
+        let mut places = ArrayVec::<usize, BURST_LEN_MAX>::new();
+        for (place, frame) in burst.frames().iter().enumerate() {
+            if judged.has(place) {
+                sources.push(frame.note.endpoint.remote);
+                places.push(place);
+            }
+        }
         let mut sets = [SetId::NONE; BURST_LEN_MAX];
         let Some(found) = sets.get_mut(..sources.len()) else { return };
         lists.lookup_burst(&sources, found);
-        for ((place, frame), set) in burst.frames().iter_mut().enumerate().zip(&*found) {
-            if *set == SetId::NONE || !judged.has(place) {
-                continue;
-            }
+        let found = places.into_iter().zip(&*found).filter(|(_, set)| **set != SetId::NONE);
+        for (place, set) in found {
+            let Some(frame) = burst.frames().get_mut(place) else { continue };
             let slots = lists.slots(*set);
             if let Some(allowing) = slots.iter().find(|slot| self.allows(frame, **slot)) {
                 self.count(frame, *allowing, false);
@@ -301,14 +334,16 @@ fn look(frame: &Frame<'_>) -> (Class, Failed) {
         return sanity::look(&note.ip, source, frame.data());
     }
     let class = if note.kind == Kind::Sealed { Class::Data } else { Class::Handshake };
-    (class, sanity::look_at_datagram(source, note.endpoint.remote_port))
+    (class, sanity::look_at_message(source))
 }
 
-/// The packet from its IP header on.
+/// The packet from its IP header on, without what the link has added. Of a `WireGuard` message the client id is taken out by
+/// then, and reads as zeros.
 #[inline]
 fn packet<'a>(frame: &'a Frame<'_>) -> &'a [u8] {
     if !is_message(frame.note.kind) {
-        return frame.data();
+        let data = frame.data();
+        return data.get(..usize::from(frame.note.ip.len)).unwrap_or(data);
     }
     frame.data_and_before(usize::from(frame.note.ip.payload_offset) + wire::udp::HEADER_LEN)
 }
@@ -323,8 +358,22 @@ fn sample_of(frame: &Frame<'_>, site: &Site, tenant: Option<u32>) -> Sample {
         sample.ports = Some((note.endpoint.remote_port, site.listen_port));
     }
     sample.tenant = tenant;
-    sample.dropped = matches!(frame.fate, Fate::Drop(_));
+    sample.dropped = matches!(frame.fate, Fate::Drop(_) | Fate::Consumed);
+    if note.turned && note.class == Class::Syn {
+        // It has become the answer of its guard, and does not go on.
+        let answer = Sample::new(note.endpoint.remote, &note.ip, answered(frame));
+        sample.ports = answer.ports.map(|(source, destination)| (destination, source));
+        sample.tcp_flags = Some(Flags::SYN.0);
+        sample.dropped = true;
+    }
     sample
+}
+
+/// The TCP header of a SYN that was answered in its place: the answer has no options before it.
+fn answered<'a>(frame: &'a Frame<'_>) -> &'a [u8] {
+    let headers =
+        if frame.note.endpoint.remote.is_v4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+    frame.data().get(headers..).unwrap_or_default()
 }
 
 const fn reason(check: Check) -> DropReason {

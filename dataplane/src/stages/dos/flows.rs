@@ -86,6 +86,13 @@ impl Flows {
         size_of_val(&*self.sets)
     }
 
+    /// A tenant's number stands for another.
+    pub(super) fn forget(&mut self, tenant: usize) {
+        if let Some(budget) = self.tenants.get_mut(tenant) {
+            *budget = Budget::default();
+        }
+    }
+
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits only")]
     fn index(&self, place: Place) -> usize {

@@ -97,6 +97,8 @@ pub enum Sharing {
 /// A limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
+    /// Its rule's id, which no other rule gets.
+    pub rule: u32,
     /// The slot of its rule.
     pub slot: u16,
     /// Which packets it counts.
@@ -257,7 +259,7 @@ pub struct Rules {
     pub sources: Limits,
     /// Limits of destinations and of all together.
     pub totals: Limits,
-    /// Limits of all together by the slots of their rules, with their rates.
+    /// Limits of all together in the order of their slots, with their rates.
     pub rates: Vec<(u16, Rate)>,
 }
 

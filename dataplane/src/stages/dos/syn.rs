@@ -236,6 +236,13 @@ impl Guard {
         Self { cookies, proven, first: First::new(firsts), rates, tally: Tally::default() }
     }
 
+    /// A tenant's number stands for another.
+    pub(super) fn forget(&mut self, tenant: usize) {
+        if let Some(rate) = self.rates.get_mut(tenant) {
+            *rate = Rate::default();
+        }
+    }
+
     /// Follows the wall clock; call it once per turn.
     pub fn advance(&mut self, unix: Duration) {
         self.cookies.advance(unix);

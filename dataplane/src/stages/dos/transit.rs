@@ -55,6 +55,12 @@ impl Transit {
         self.guard.advance(unix);
     }
 
+    /// Tenant number `tenant` is another from here on.
+    pub fn forget(&mut self, tenant: usize) {
+        self.guard.forget(tenant);
+        self.flows.forget(tenant);
+    }
+
     /// Finds a segment's place in the tables and begins to fetch it. Do so for a whole burst before the first is judged.
     #[inline]
     pub fn ahead(&self, segment: &Segment, policy: Policy) -> Place {

@@ -96,7 +96,7 @@ proptest! {
             let (per_second, rate) = rates[usize::from(slot - 1)];
             let (burst, cost) = if slot == 1 { (5, 1) } else { (4_000, u64::from(len)) };
             let exact = model.entry((number, slot)).or_insert_with(|| Exact::new(per_second, burst));
-            let place = buckets.place(source(number), slot);
+            let place = buckets.place(source(number), slot.into());
             let ours = buckets.take(place, &rate.unwrap(), len, Instant(now));
             let near = |exact: &mut Exact| {
                 // Within the rounding of one stamp, either is right.

@@ -26,7 +26,7 @@ fn bucket(frame: &Frame<'_>, limit: &Limit, buckets: &Buckets) -> Place {
         Sharing::Destination(scope) => scope.around(frame.note.ip.destination),
         Sharing::Whole => return Place::default(),
     };
-    buckets.place(prefix, limit.slot)
+    buckets.place(prefix, limit.rule)
 }
 
 impl Tables {
@@ -50,6 +50,10 @@ impl Tables {
                     self.buckets.ahead(bucket);
                     meetings.push(Meeting { frame: place, limit, place: bucket });
                 }
+            }
+            // Who has no limit of this rank has none of the next.
+            if meetings.is_empty() {
+                return;
             }
             self.take(judge, burst, judged, (&meetings, now));
         }
