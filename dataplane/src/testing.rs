@@ -11,6 +11,7 @@ pub mod internet;
 pub mod memory;
 pub mod packets;
 pub mod roll;
+pub mod rules;
 pub mod scene;
 pub mod server;
 pub mod site;

@@ -7,6 +7,7 @@ use dataplane::fate::DropReason;
 use dataplane::limits::FLOWS_WARM_UP;
 use dataplane::testing::client;
 use dataplane::testing::packets::{self, Ip};
+use dataplane::testing::rules::{PROTECTED, STRANGER};
 use dataplane::testing::scene::Scene;
 use dataplane::testing::server::{Options, WIRE};
 use dataplane::testing::site::{self, Plan};
@@ -18,8 +19,6 @@ use shm::message::{
 };
 use wire::tcp::{self, Flags};
 
-const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 250);
-const PROTECTED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 const TENANT: u32 = 40;
 
 /// A server with a client, which is the way to a tenant's prefix.

@@ -9,10 +9,12 @@ use dataplane::counters::Totals;
 use dataplane::exchange::Job;
 use dataplane::fate::DropReason;
 use dataplane::limits::JOBS_UNDER_LOAD;
+use dataplane::testing::rules::tenant;
 use dataplane::testing::scene::{Scene, Seen};
 use dataplane::testing::server::{LOCAL, Options, PORT_KERNEL, Place, Server, WIRE};
-use dataplane::testing::{UNIX, unix};
+use dataplane::testing::{self, START, UNIX, unix};
 use serde::{Deserialize, Serialize};
+use shm::message::{Item, SynGuard};
 use wireguard::time::Instant;
 
 use super::pcap::{self, Frame};
@@ -42,6 +44,9 @@ struct Sheet {
     inputs: Vec<String>,
     /// The queue of each frame of out.pcap.
     outputs: Vec<String>,
+    /// Whose rules the server is told at its start: the reason for which `testing::rules` has some, or a guard.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    rules: String,
     /// The server's configuration.
     config: String,
     /// Packets lost, by name.
@@ -90,6 +95,7 @@ impl Case {
             busy,
             inputs,
             outputs,
+            rules: String::new(),
             config,
             drops,
             consumed,
@@ -97,6 +103,12 @@ impl Case {
         let inboxes = scene.clients.iter().flat_map(|client| &client.inbox);
         let opened = inboxes.map(|packet| (unix(scene.now), packet.clone())).collect();
         Self { name: name.into(), sheet, inputs: input_frames, outputs: output_frames, opened }
+    }
+
+    /// The same under rules.
+    pub(crate) fn under(mut self, rules: &str) -> Self {
+        self.sheet.rules = rules.into();
+        self
     }
 
     pub(crate) fn write(&self) {
@@ -120,9 +132,10 @@ impl Case {
         Self { name: name.into(), sheet, inputs, outputs, opened }
     }
 
-    /// Every frame that went in or came out.
+    /// Every frame that came out, and that went in unless it is there to be wrong.
     pub(crate) fn frames(&self) -> impl Iterator<Item = Frame> {
-        self.inputs.iter().chain(&self.outputs).cloned()
+        let inputs = self.inputs.iter().filter(|_| self.sheet.rules.is_empty());
+        inputs.chain(&self.outputs).cloned()
     }
 
     /// What the clients found in sealed packets.
@@ -135,6 +148,9 @@ impl Case {
         let Self { name, sheet, inputs, outputs, .. } = self;
         let mut server =
             Server::with(&sheet.config, Options { seed: sheet.seed, ..Options::default() });
+        if !sheet.rules.is_empty() {
+            server.change(rules(&sheet.rules), START);
+        }
         let mut left: Vec<Seen> = Vec::new();
         assert_eq!(
             (inputs.len(), outputs.len()),
@@ -174,6 +190,19 @@ impl Case {
             "{name}: lost and consumed"
         );
         assert_eq!(totals.unaccounted(), 0, "{name}\n{totals}");
+    }
+}
+
+/// What a server is told whose sheet names this: a guard, or a drop reason.
+pub(crate) fn rules(name: &str) -> Vec<Item> {
+    match name {
+        "cookie_reset" => vec![tenant(SynGuard::CookieReset, false)],
+        _ => {
+            let reason = DropReason::ALL.iter().find(|reason| reason.name() == name);
+            // Also those without a rule of their own are told something, that all sheets are alike.
+            let own = testing::rules::rules(*reason.unwrap());
+            if own.is_empty() { vec![tenant(SynGuard::Off, false)] } else { own }
+        }
     }
 }
 

@@ -3,15 +3,19 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dataplane::fate::DropReason;
+use dataplane::limits::FLOWS_WARM_UP;
 use dataplane::testing::client;
 use dataplane::testing::packets::{self, Ip, frame};
+use dataplane::testing::rules;
 use dataplane::testing::scene::Scene;
 use dataplane::testing::server::{LOCAL, Options, PORT_KERNEL, WIRE};
 use dataplane::testing::site::{self, Plan};
 use wire::ecn::Ecn;
+use wire::tcp::Flags;
 use wireguard::message::ClientId;
 
-use super::case::{Case, SEED, keep_busy};
+use super::case::{self, Case, SEED, keep_busy};
 
 /// Data in echo requests, so that a person sees it in a capture.
 const DATA: &[u8] = b"a golden packet";
@@ -56,6 +60,8 @@ pub(crate) fn all() -> Vec<Case> {
         cases.extend([expired(is_v6), unreachable(is_v6), forwarded(is_v6), congestion(is_v6)]);
     }
     cases.extend([keepalive(), arp(), initiator()]);
+    cases.extend(DROPPED.map(|(reason, about)| dropped(reason, about)));
+    cases.extend([false, true].map(challenged));
     cases
 }
 
@@ -74,6 +80,54 @@ fn local(is_v6: bool) -> IpAddr {
 
 fn nowhere(is_v6: bool) -> IpAddr {
     if is_v6 { [0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 1].into() } else { [203, 0, 113, 1].into() }
+}
+
+/// What the filter drops, each with the rule for it.
+const DROPPED: [(DropReason, &str); 13] = [
+    (DropReason::DosFragment, "A first fragment that ends within the TCP header."),
+    (DropReason::DosTransport, "A TCP header of 19 octets."),
+    (DropReason::DosFlags, "SYN and FIN in one segment."),
+    (DropReason::DosLand, "A datagram from the address that it goes to."),
+    (DropReason::DosBogon, "A datagram from 10.9.8.7, where bogons are not let in."),
+    (DropReason::DosReflection, "A datagram from port 53, where reflectors are not let in."),
+    (DropReason::DosBlocked, "A datagram from a source on a block list."),
+    (DropReason::DosSignature, "A datagram that a signature matches."),
+    (DropReason::DosSourceLimit, "The second datagram of a source that may send one."),
+    (DropReason::DosSyn, "The first SYN of a source to a tenant that wants to see it twice."),
+    (DropReason::DosState, "A segment of no connection to a tenant that lets none of those pass."),
+    (DropReason::DosDestinationLimit, "The second datagram to a destination that may get one."),
+    (DropReason::DosBudget, "The second datagram where there may be one."),
+];
+
+fn dropped(reason: DropReason, about: &str) -> Case {
+    let mut stage = Stage::new(&Plan::new(1));
+    let now = stage.scene.now;
+    stage.scene.server.change(case::rules(reason.name()), now);
+    if reason == DropReason::DosState {
+        stage.scene.wait(FLOWS_WARM_UP);
+    }
+    for _ in 0..=u8::from(rules::is_limit(reason)) {
+        stage.scene.put(WIRE, &packets::from_gateway(&rules::packet(reason)));
+        stage.scene.settle();
+    }
+    stage.end(reason.name(), about).under(reason.name())
+}
+
+fn challenged(is_v6: bool) -> Case {
+    let mut stage = Stage::new(&Plan::new(1));
+    let now = stage.scene.now;
+    stage.scene.server.change(case::rules("cookie_reset"), now);
+    let (source, target): (IpAddr, IpAddr) = if is_v6 {
+        (site::outer_v6(5).ip(), rules::PROTECTED_V6.into())
+    } else {
+        (rules::STRANGER.into(), rules::PROTECTED.into())
+    };
+    let syn = rules::segment(Ip::new(source, target), Flags::SYN);
+    stage.scene.put(WIRE, &packets::from_gateway(&syn));
+    stage.scene.settle();
+    let about =
+        "A SYN to a guarded tenant is answered with an acknowledgment that its client resets.";
+    stage.end(&named("syn_challenged", is_v6), about).under("cookie_reset")
 }
 
 fn arp() -> Case {
