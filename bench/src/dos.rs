@@ -1,10 +1,11 @@
-//! The filter: what the stage costs for what clients and attackers send; what it costs to look sources up in millions of
+//! The filter: what the stage costs for what clients and attackers send, and what of good traffic survives attacks; what it costs to look sources up in millions of
 //! listed prefixes and to count their tokens, how long a change of a list takes, and what the tables weigh.
 
 mod buckets;
 mod lists;
 mod report;
 mod stage;
+mod survival;
 
 use clap::Args;
 use dpdk::clock::Clock;
@@ -87,6 +88,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let listed = plan.prefixes.iter().copied().min().unwrap_or(1_000);
     let stage = stage::measure(listed, &plan)?;
+    let survival = survival::measure(listed, &plan)?;
     let after = Weather::observe();
-    Ok(Report::new(plan, machine, (before, after), (stage, tables, buckets)))
+    Ok(Report::new(plan, machine, (before, after), ((stage, survival), tables, buckets)))
 }

@@ -1,7 +1,7 @@
 //! Handshakes: what it costs a worker to judge an initiation, and a handshake thread to answer it.
 
 mod judging;
-mod letters;
+pub(crate) mod letters;
 mod report;
 mod thread;
 

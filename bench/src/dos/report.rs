@@ -8,6 +8,7 @@ use super::Plan;
 use super::buckets::Flood;
 use super::lists::{Family, Table, Way};
 use super::stage::{Stage, Timed};
+use super::survival::{Curve, FACTORS};
 use crate::machine::{Machine, Weather};
 use crate::sample::{median, p10, quantile};
 
@@ -25,6 +26,7 @@ pub(crate) struct Report {
     /// What disturbed the run; empty when it was calm.
     disturbances: Vec<String>,
     stage: Stage,
+    survival: Vec<Curve>,
     tables: Vec<Table>,
     buckets: Vec<Flood>,
 }
@@ -34,10 +36,21 @@ impl Report {
         plan: Plan,
         machine: Machine,
         (before, after): (Weather, Weather),
-        (stage, tables, buckets): (Stage, Vec<Table>, Vec<Flood>),
+        ((stage, survival), tables, buckets): ((Stage, Vec<Curve>), Vec<Table>, Vec<Flood>),
     ) -> Self {
         let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, stage, tables, buckets }
+        Self {
+            schema: SCHEMA,
+            plan,
+            machine,
+            before,
+            after,
+            disturbances,
+            stage,
+            survival,
+            tables,
+            buckets,
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
@@ -119,6 +132,27 @@ impl Report {
         Ok(())
     }
 
+    fn write_survival(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\nGood traffic that gets through, percent, by the work that comes, in parts of what one worker can do;\n5 % of that is good traffic, the rest the attack.\n"
+        )?;
+        write!(f, "| attack | ns alone | Mpps alone | ns of a good packet beside it |")?;
+        FACTORS.iter().try_for_each(|factor| write!(f, " {factor} |"))?;
+        writeln!(
+            f,
+            " dropped by mistake |\n|---|---|---|---|{}---|",
+            "---|".repeat(FACTORS.len())
+        )?;
+        for Curve { attack, alone, good, goodput, mistaken } in &self.survival {
+            let (alone, good) = (self.machine.ns(*alone), self.machine.ns(*good));
+            write!(f, "| {} | {alone:.0} | {:.1} | {good:.0} |", attack.name(), 1e3 / alone)?;
+            goodput.iter().try_for_each(|part| write!(f, " {:.1} |", 100.0 * part))?;
+            writeln!(f, " {mistaken} |")?;
+        }
+        Ok(())
+    }
+
     fn write_rate(&self, f: &mut fmt::Formatter<'_>, name: &str, blocks: &[f64]) -> fmt::Result {
         let (least, middle) = (self.machine.ns(p10(blocks)), self.machine.ns(median(blocks)));
         writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} |", 1e3 / least)
@@ -151,6 +185,7 @@ impl fmt::Display for Report {
         self.write_tables(f)?;
         self.write_lookups(f)?;
         self.write_buckets(f)?;
-        self.write_stage(f)
+        self.write_stage(f)?;
+        self.write_survival(f)
     }
 }

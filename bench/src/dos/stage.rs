@@ -263,7 +263,7 @@ impl Judge {
     }
 }
 
-fn within(nets: &[IpNet], random: &mut ChaCha8Rng) -> Ipv4Addr {
+pub(super) fn within(nets: &[IpNet], random: &mut ChaCha8Rng) -> Ipv4Addr {
     match nets.get(random.next_u32() as usize % nets.len().max(1)) {
         Some(IpNet::V4(net)) => Ipv4Addr::from_bits(
             net.network().to_bits() | random.next_u32() & net.hostmask().to_bits(),
@@ -284,7 +284,7 @@ fn rule(id: u32, matter: Matter) -> Item {
     Item::Rule(Box::new(Rule { id, mode, reach, expires: None, matter }))
 }
 
-fn list(nets: &[IpNet]) -> Vec<Item> {
+pub(super) fn list(nets: &[IpNet]) -> Vec<Item> {
     let parts = nets.chunks(LISTED_PER_ITEM_MAX);
     let parts = parts.map(|part| Item::Listed { rule: 1, prefixes: part.to_vec() });
     std::iter::once(rule(1, Matter::Block)).chain(parts).collect()

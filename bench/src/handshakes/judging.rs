@@ -163,7 +163,9 @@ impl Judge {
         let mut letter = letters::garbage(&mut self.random);
         let checker = Checker::new(&site::server_public());
         match way {
-            Way::Mac1 => letter.iter_mut().skip(116).take(1).for_each(|octet| *octet ^= 1),
+            Way::Mac1 => {
+                letter.iter_mut().skip(letters::MAC1_AT).take(1).for_each(|octet| *octet ^= 1)
+            }
             Way::Proven | Way::Limited | Way::Cookie => {
                 if let Some(jar) = self.jars.get_mut(number) {
                     // A jar keeps its cookie for two minutes of its own time, which stands still.

@@ -13,10 +13,13 @@ use zerocopy::IntoBytes;
 use crate::Failure;
 
 /// An initiation.
-pub(super) type Letter = [u8; INITIATION_LEN];
+pub(crate) type Letter = [u8; INITIATION_LEN];
+
+/// Where the first MAC begins.
+pub(crate) const MAC1_AT: usize = 116;
 
 /// Random octets behind a right first MAC.
-pub(super) fn garbage(random: &mut ChaCha8Rng) -> Letter {
+pub(crate) fn garbage(random: &mut ChaCha8Rng) -> Letter {
     let mut letter = [0; INITIATION_LEN];
     random.fill_bytes(&mut letter);
     if let Some(head) = letter.first_chunk_mut() {
