@@ -14,6 +14,7 @@ use dataplane::stages::parse::{self, Home};
 use dataplane::testing::START;
 use dataplane::testing::memory::{Buffer, Buffers};
 use dataplane::testing::packets::{self, Ip};
+use dataplane::testing::rules::segment;
 use dataplane::testing::server::{Options, Server};
 use dataplane::testing::site::{self, Plan as Site};
 use dpdk::clock::cycles;
@@ -23,6 +24,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 use shm::limits::LISTED_PER_ITEM_MAX;
 use shm::message::{Class, Instruction, Item, Matter, Mode, Per, Reach, Rule, Unit};
+use wire::tcp::Flags;
 use wireguard::message::DATA;
 use wireguard::time::Instant;
 
@@ -252,12 +254,7 @@ impl Judge {
                     Ipv4Addr::from_bits(0x0b00_0000 + self.random.next_u32() % 0x3000_0000);
                 ours(source).udp(4_000, 5_000, &[0; 18])
             }
-            Way::Insane => {
-                let mut segment = [0x50; 20];
-                // SYN and FIN.
-                segment.iter_mut().skip(13).take(1).for_each(|flags| *flags = 3);
-                ours(of(&self.clients)).packet(6, &segment)
-            }
+            Way::Insane => segment(ours(of(&self.clients)), Flags::SYN | Flags::FIN),
         };
         packets::from_gateway(&packet)
     }

@@ -232,7 +232,7 @@ impl World {
     fn burst(&mut self, attack: Attack, is_good: &[bool]) -> Result<(f64, u64), Failure> {
         let mut all = ArrayVec::<Buffer, BURST>::new();
         for is_good in is_good {
-            let frame = if *is_good { self.good()? } else { self.bad(attack)? };
+            let frame = if *is_good { self.good()? } else { self.bad(attack) };
             all.push(self.buffers.packet(&frame).ok_or("the pool is empty")?);
         }
         let start = cycles();
@@ -267,12 +267,12 @@ impl World {
         packets::datagram(client_address(), server(), &message)
     }
 
-    fn bad(&mut self, attack: Attack) -> Result<Vec<u8>, Failure> {
+    fn bad(&mut self, attack: Attack) -> Vec<u8> {
         let stranger = Ipv4Addr::from_bits(0x0b00_0000 + self.random.next_u32() % 0x3000_0000);
         let ours = |source: Ipv4Addr| Ip::new(source, site::SERVER_V4);
         let datagram =
             |octets: &[u8]| packets::datagram((stranger, 4_000).into(), server(), octets);
-        Ok(match attack {
+        match attack {
             Attack::Blocked => {
                 let listed = within(&self.nets, &mut self.random);
                 packets::from_gateway(&ours(listed).udp(4_000, 5_000, &[0; 18]))
@@ -286,7 +286,7 @@ impl World {
             Attack::Noise => datagram(&[0xee; 40]),
             Attack::Mac1 => {
                 let mut letter = letters::garbage(&mut self.random);
-                letter.iter_mut().skip(letters::MAC1_AT).take(1).for_each(|octet| *octet ^= 1);
+                letters::spoil_mac1(&mut letter);
                 datagram(&letter)
             }
             Attack::UnknownIndex => {
@@ -294,7 +294,7 @@ impl World {
                 datagram(&[header.as_bytes(), &[0; 64]].concat())
             }
             Attack::ForgedTag => self.message(self.counter + 1, &[0; 80]),
-        })
+        }
     }
 }
 

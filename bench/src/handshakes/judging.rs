@@ -163,9 +163,7 @@ impl Judge {
         let mut letter = letters::garbage(&mut self.random);
         let checker = Checker::new(&site::server_public());
         match way {
-            Way::Mac1 => {
-                letter.iter_mut().skip(letters::MAC1_AT).take(1).for_each(|octet| *octet ^= 1)
-            }
+            Way::Mac1 => letters::spoil_mac1(&mut letter),
             Way::Proven | Way::Limited | Way::Cookie => {
                 if let Some(jar) = self.jars.get_mut(number) {
                     // A jar keeps its cookie for two minutes of its own time, which stands still.
@@ -175,7 +173,7 @@ impl Judge {
             Way::Quiet | Way::NoCookie | Way::Forged => {}
         }
         if matches!(way, Way::Cookie | Way::NoCookie) {
-            letter.iter_mut().skip(132).for_each(|octet| *octet = 0);
+            letters::take_mac2(&mut letter);
         }
         letter
     }

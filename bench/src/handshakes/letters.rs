@@ -15,8 +15,23 @@ use crate::Failure;
 /// An initiation.
 pub(crate) type Letter = [u8; INITIATION_LEN];
 
-/// Where the first MAC begins.
-pub(crate) const MAC1_AT: usize = 116;
+/// Where the first MAC begins, and the second.
+const MAC1_AT: usize = 116;
+const MAC2_AT: usize = 132;
+
+/// Damages the first MAC.
+pub(crate) fn spoil_mac1(letter: &mut Letter) {
+    if let Some(octet) = letter.get_mut(MAC1_AT) {
+        *octet ^= 1;
+    }
+}
+
+/// Takes the second MAC out.
+pub(super) fn take_mac2(letter: &mut Letter) {
+    if let Some(mac2) = letter.get_mut(MAC2_AT..) {
+        mac2.fill(0);
+    }
+}
 
 /// Random octets behind a right first MAC.
 pub(crate) fn garbage(random: &mut ChaCha8Rng) -> Letter {
