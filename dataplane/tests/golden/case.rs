@@ -195,15 +195,13 @@ impl Case {
 
 /// What a server is told whose sheet names this: a guard, or a drop reason.
 pub(crate) fn rules(name: &str) -> Vec<Item> {
-    match name {
-        "cookie_reset" => vec![tenant(SynGuard::CookieReset, false)],
-        _ => {
-            let reason = DropReason::ALL.iter().find(|reason| reason.name() == name);
-            // Also those without a rule of their own are told something, that all sheets are alike.
-            let own = testing::rules::rules(*reason.unwrap());
-            if own.is_empty() { vec![tenant(SynGuard::Off, false)] } else { own }
-        }
+    if name == "cookie_reset" {
+        return vec![tenant(SynGuard::CookieReset, false)];
     }
+    let reason = DropReason::ALL.iter().find(|reason| reason.name() == name).unwrap();
+    // Also where there is no rule of its own something is told, so that all sheets are alike.
+    let own = testing::rules::rules(*reason);
+    if own.is_empty() { vec![tenant(SynGuard::Off, false)] } else { own }
 }
 
 /// The seed of every golden server.
