@@ -2,8 +2,6 @@
 //! spent. Once that is over it says no more than no entry would, so whoever comes next may have it: nothing is
 //! ever searched for, aged or moved, and a flood of new sources holds an entry for the time of one packet each.
 
-use std::hint::black_box;
-
 use wireguard::prefetch::prefetch;
 use wireguard::time::Instant;
 
@@ -101,8 +99,7 @@ impl Buckets {
     /// A table of at least so many entries, each touched, under a secret seed.
     pub fn new(entries: usize, seed: u64) -> Self {
         let sets = entries.div_ceil(WAYS).next_power_of_two();
-        // The compiler must not know that they are zero: it would ask for pages that come when they are first used.
-        let sets = vec![Set([black_box(NOTHING); WAYS]); sets].into_boxed_slice();
+        let sets = vec![Set([NOTHING; WAYS]); sets].into_boxed_slice();
         // Words that have nothing in common with each other, nor with those of a seed nearly the same.
         let words = [0, 1, 2, 3].map(|word: u64| word.hash(seed).hash(seed));
         Self { words, mask: sets.len() as u64 - 1, sets, next: 0 }

@@ -32,7 +32,6 @@ fn bucket(frame: &Frame<'_>, limit: &Limit, buckets: &Buckets) -> Place {
 impl Tables {
     /// Holds packets to limits, each to its first one before any to its second; the buckets of all are fetched before
     /// the first is looked at.
-    #[inline]
     pub(super) fn limit(
         &mut self,
         judge: Judge<'_>,
