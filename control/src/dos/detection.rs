@@ -152,7 +152,8 @@ impl Planning<'_> {
         match (old, obstacle) {
             (Some(old), Some(why)) => self.give_up(&old, offender, &why),
             (Some(old), None) => self.prolong(&old, offender),
-            (None, _) if !offender.is_over || self.is_in_wider(offender) => {}
+            (None, _) if !offender.is_over || offender.is_network() => {}
+            (None, _) if self.is_in_wider(offender) => {}
             (None, Some(why)) => self.tell(What::NotEnforced, offender, &why),
             (None, None) if self.count() < AUTOMATIC_MAX => self.make(offender),
             (None, None) => self.widen(offender),

@@ -206,6 +206,38 @@ fn a_tenant_in_monitor_mode_is_told_apart() {
 }
 
 #[test]
+fn a_network_of_light_sources_begins_no_rule_and_prolongs_that_of_heavy_ones() {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let nets = ["10.0.0.0/24", "2001:db8:1::/48"].map(|net| net.parse::<IpNet>().unwrap());
+    let seen = nets.map(|net| Sighting {
+        packets: 100 * ALLOWED,
+        octets: 0,
+        dropped: 0,
+        what: Heavy::Source(net),
+    });
+    for now in 100..110 {
+        scene.see(now, seen.to_vec());
+    }
+    assert_eq!((scene.automatic(), scene.said.len()), (vec![], 0));
+    let rule = nets.map(|net| {
+        Change::PutRule(Rule {
+            name: source_name(net).into(),
+            id: 0,
+            mode: Mode::Enforce,
+            reach: Reach::All,
+            expires: Some(120),
+            matter: Matter::List(ListKind::Block, vec![net].into()),
+            origin: Origin::Detection,
+        })
+    });
+    scene.book.apply(Origin::Detection, &rule, &Limits::default()).unwrap();
+    scene.see(110, seen.to_vec());
+    for rule in scene.book.rules_after(0) {
+        assert_eq!(rule.expires, Some(110 + HOLD), "{rule:?}");
+    }
+}
+
+#[test]
 fn too_many_sources_become_one_neighbourhood_or_are_told() {
     let mut scene = Scene::new(book(Mode::Enforce));
     let most = u32::try_from(AUTOMATIC_MAX).unwrap();
