@@ -312,6 +312,40 @@ fn a_source_from_which_a_client_speaks_is_never_blocked() {
 }
 
 #[test]
+fn nobody_is_judged_before_it_is_known_where_clients_are() {
+    let (scene, dataplane, daemon) = begun();
+    scene.write("peers.toml", &section(1));
+    wait_until("the peer", || dataplane.tables().peers.len() == 1);
+    daemon.kill();
+    // The next one knows nobody's address until a survey is answered: the client's is 192.0.2.1.
+    dataplane.withhold_surveys(true);
+    let _daemon = scene.daemon();
+    let heavy = [source("192.0.2.1"), source("198.18.0.10")];
+    let mut round = 0;
+    let mut swept = || {
+        round += 1;
+        sweep(&dataplane, round, 5000, &heavy);
+    };
+    wait_until("some rounds", || {
+        swept();
+        scene.told(&["dos", "top"]).contains("198.18.0.10")
+    });
+    assert_eq!(filter(&dataplane).rules.len(), 2);
+    dataplane.withhold_surveys(false);
+    wait_until("the rule of the other one", || {
+        swept();
+        filter(&dataplane).rules.len() == 3
+    });
+    let of_client = || {
+        let said = events(&scene).into_iter();
+        let said = said.filter(|(_, rule, _)| rule == "auto-source-192.0.2.1");
+        said.map(|(what, ..)| what).collect::<Vec<_>>()
+    };
+    wait_until("the log", || !of_client().is_empty());
+    assert_eq!(of_client(), ["not_enforced"]);
+}
+
+#[test]
 fn a_list_of_a_million_prefixes_is_in_force_in_seconds_and_changes_at_little_cost() {
     let scene = Scene::new();
     let mut text = String::new();
