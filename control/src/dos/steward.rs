@@ -15,6 +15,7 @@ use super::detection::{Detection, Plan, Surroundings};
 use super::journal::{Happened, Journal, What};
 use crate::desk::{Desk, Notice};
 use crate::live::around;
+use crate::model::dos::Reach;
 use crate::model::{Book, Change, Origin, Rule};
 use crate::signature;
 
@@ -202,6 +203,9 @@ impl Steward {
             }
             let (by, why) = match rule.origin {
                 Origin::Declared(_) => (book.place(rule.origin), "is declared no more"),
+                Origin::Detection if is_of_nobody(rule, &book) => {
+                    ("control".to_owned(), "its tenant is gone")
+                }
                 Origin::Cli | Origin::Uapi | Origin::Registration | Origin::Detection => {
                     ("command line".to_owned(), "was removed")
                 }
@@ -246,6 +250,11 @@ fn removed_by(changes: &[Change], book: &Book) -> Vec<u32> {
         Some(book.rule_named(name)?.id)
     });
     removed.collect()
+}
+
+/// Whether the tenant of a rule is none any more.
+fn is_of_nobody(rule: &Rule, book: &Book) -> bool {
+    matches!(&rule.reach, Reach::Tenant(name) if book.tenant_named(name).is_none())
 }
 
 fn by(book: &Book, rule: &Rule) -> String {
