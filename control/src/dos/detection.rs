@@ -147,7 +147,8 @@ struct Planning<'a> {
 
 impl Planning<'_> {
     fn judge(&mut self, offender: &Offender) {
-        let old = self.book.rule_named(&offender.name).cloned();
+        let old = self.book.rule_named(&offender.name);
+        let old = old.filter(|old| !self.gone.contains(&old.id)).cloned();
         let obstacle = self.obstacle(offender);
         match (old, obstacle) {
             (Some(old), Some(why)) => self.give_up(&old, offender, &why),

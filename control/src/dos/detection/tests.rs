@@ -90,6 +90,14 @@ impl Scene {
     fn automatic(&self) -> Vec<String> {
         self.book.rules_after(0).map(|rule| rule.name.to_string()).collect()
     }
+
+    /// The names of rules of a network and of what is in it.
+    fn automatic_in(&self, net: IpNet) -> Vec<String> {
+        let prefix = |rule: &Rule| Some(rule.prefixes()?.as_slice()[0]);
+        let rules = self.book.rules_after(0);
+        let rules = rules.filter(|rule| prefix(rule).is_some_and(|prefix| net.contains(&prefix)));
+        rules.map(|rule| rule.name.to_string()).collect()
+    }
 }
 
 #[test]
@@ -196,6 +204,19 @@ fn nothing_is_made_of_a_source_from_which_a_client_speaks_or_that_is_allowed() {
     assert_eq!(scene.last[0].what, What::Removed);
 }
 
+/// The source in 10.0.0.0/24 without a rule, in a scene whose rules are all taken.
+const FREE: u32 = 200;
+
+/// All rules are taken, by four /24 but for [`FREE`], and one elsewhere.
+fn full_scene() -> Scene {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let most = u32::try_from(AUTOMATIC_MAX).unwrap();
+    let heavy = (0..=most).filter(|number| *number != FREE);
+    scene.see(100, heavy.map(|number| source(number, 2 * ALLOWED)).collect());
+    assert_eq!(scene.automatic().len(), AUTOMATIC_MAX);
+    scene
+}
+
 #[test]
 fn a_tenant_in_monitor_mode_is_told_apart() {
     let mut scene = Scene::new(book(Mode::Monitor));
@@ -266,6 +287,18 @@ fn too_many_sources_become_one_neighbourhood_or_are_told() {
     // What is in it makes no rule any more.
     scene.see(104, vec![source(201, 9 * ALLOWED)]);
     assert!(scene.last.is_empty(), "{:?}", scene.last);
+}
+
+#[test]
+fn a_rule_that_goes_into_that_of_its_neighbourhood_is_not_made_again_in_the_same_round() {
+    let mut scene = full_scene();
+    // All are due to be prolonged, and the heaviest has no rule yet.
+    let now = 100 + HOLD / 2;
+    let mut near: Vec<Sighting> = (0..5).map(|number| source(number, ALLOWED)).collect();
+    near.push(source(FREE, 9 * ALLOWED));
+    scene.see(now, near);
+    let net: IpNet = "10.0.0.0/24".parse().unwrap();
+    assert_eq!(scene.automatic_in(net), [source_name(net)], "{:?}", scene.last);
 }
 
 proptest! {
