@@ -10,9 +10,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use shm::message::{Heavy, Instruction, Pattern};
 
-use super::Round;
 use super::journal::{Happened, What};
 use super::offender::{Offender, UDP, source_name};
+use super::{Round, Sighting};
 use crate::model::dos::{ListKind, Matter, Mode, Prefixes, Reach};
 use crate::model::{Book, Change, Detect, Origin, Rule};
 
@@ -67,8 +67,9 @@ impl Detection {
         self.silent.retain(|_, until| *until > now);
         let Some(detect) = book.detect() else { return Plan::default() };
         let sightings = round.sightings.iter();
+        let offenders = sightings.filter_map(|sighting| Offender::of(sighting, detect, book));
         let mut offenders: Vec<Offender> =
-            sightings.filter_map(|sighting| Offender::of(sighting, detect, book)).collect();
+            offenders.map(|offender| in_neighbourhood(offender, book)).collect();
         // The heaviest first, in case that there is no room for all; of those with one rule, it alone.
         offenders.sort_by_key(|offender| std::cmp::Reverse(offender.sighting.packets));
         let mut seen = HashSet::new();
@@ -129,6 +130,18 @@ fn wide(prefix: IpNet) -> IpNet {
     IpNet::new(prefix.addr(), len).map_or(prefix, |net| net.trunc())
 }
 
+/// A source whose neighbourhood has a rule already is a reason for that rule.
+fn in_neighbourhood(offender: Offender, book: &Book) -> Offender {
+    let Heavy::Source(prefix) = offender.sighting.what else { return offender };
+    let wide = wide(prefix);
+    let name = source_name(wide);
+    if book.rule_named(&name).is_none() {
+        return offender;
+    }
+    let sighting = Sighting { what: Heavy::Source(wide), ..offender.sighting };
+    Offender { name: name.into(), sighting, ..offender }
+}
+
 struct Planning<'a> {
     detect: &'a Detect,
     book: &'a Book,
@@ -174,7 +187,8 @@ impl Planning<'_> {
             Matter::List(ListKind::Allow, prefixes) => {
                 rule.mode == Mode::Enforce
                     && rule.reach == Reach::All
-                    && prefixes.cover(prefix.addr())
+                    && prefixes.cover(prefix.network())
+                    && prefixes.cover(prefix.broadcast())
             }
             Matter::List(..) | Matter::Signature { .. } | Matter::Limit(_) | Matter::Check(_) => {
                 false
@@ -189,15 +203,10 @@ impl Planning<'_> {
         self.automatic.len() + self.made.len() - self.gone.len()
     }
 
-    /// Whether a rule of its neighbourhood does for a source already.
+    /// Whether a rule of its neighbourhood comes by this plan, and does for a source.
     fn is_in_wider(&self, offender: &Offender) -> bool {
         let Heavy::Source(prefix) = offender.sighting.what else { return false };
-        let wide = wide(prefix);
-        if wide == prefix {
-            return false;
-        }
-        let name = source_name(wide);
-        self.made.contains(&*name) || self.book.rule_named(&name).is_some()
+        self.made.contains(&*source_name(wide(prefix)))
     }
 
     fn make(&mut self, offender: &Offender) {

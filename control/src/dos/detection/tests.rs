@@ -301,6 +301,34 @@ fn a_rule_that_goes_into_that_of_its_neighbourhood_is_not_made_again_in_the_same
     assert_eq!(scene.automatic_in(net), [source_name(net)], "{:?}", scene.last);
 }
 
+#[test]
+fn the_rule_of_a_neighbourhood_lasts_while_one_of_it_is_heavy_and_goes_when_a_client_is_there() {
+    let mut scene = full_scene();
+    scene.see(101, vec![source(FREE, 9 * ALLOWED)]);
+    let net: IpNet = "10.0.0.0/24".parse().unwrap();
+    assert_eq!(scene.automatic_in(net), [source_name(net)]);
+    // One allowed address is not the whole of it.
+    let first: Prefixes = vec!["10.0.0.0/32".parse().unwrap()].into();
+    let list = Rule {
+        name: "friend".into(),
+        matter: Matter::List(ListKind::Allow, first),
+        ..Rule::clone(scene.book.rule_named(&source_name(net)).unwrap())
+    };
+    scene.book.apply(Origin::Cli, &[Change::AddRule(list)], &Limits::default()).unwrap();
+    let later = 101 + HOLD / 2;
+    scene.see(later, vec![source(7, ALLOWED / 2), source(8, ALLOWED / 2)]);
+    let said: Vec<What> = scene.last.iter().map(|one| one.what).collect();
+    assert_eq!(said, [What::Prolonged], "{:?}", scene.last);
+    let rule = scene.book.rule_named(&source_name(net)).unwrap();
+    assert_eq!(rule.expires, Some(later + HOLD));
+    assert_eq!(rule.prefixes().unwrap().as_slice(), [net]);
+    // A client comes to speak from there, but not from the heavy source.
+    scene.speaking.insert("10.0.0.9/32".parse().unwrap());
+    scene.see(later + 1, vec![source(7, ALLOWED)]);
+    assert_eq!(scene.last[0].what, What::Removed);
+    assert!(scene.book.rule_named(&source_name(net)).is_none());
+}
+
 proptest! {
     #[test]
     fn rates_that_flap_make_no_rule_flap(
