@@ -224,8 +224,8 @@ fn an_offender_is_a_rule_within_a_second_and_free_again_when_it_ends() {
     let tenant = filter(&dataplane).tenants.values().next().unwrap().id;
     let address = "203.0.113.9".parse().unwrap();
     let pattern = Pattern {
-        tenant: None,
-        destination: "192.0.2.1".parse().unwrap(),
+        tenant: Some(tenant),
+        destination: address,
         protocol: 17,
         source_port: Some(53),
         destination_port: None,
@@ -250,7 +250,7 @@ fn an_offender_is_a_rule_within_a_second_and_free_again_when_it_ends() {
     assert_eq!(mode, Mode::Enforce);
     assert!(expires.abs_diff(now() + Duration::from_secs(3)) < Duration::from_secs(2));
     let top = scene.told(&["dos", "top"]);
-    for line in ["198.18.0.7", "customer", "dst host 192.0.2.1 and udp and src port 53"] {
+    for line in ["198.18.0.7", "customer", "dst host 203.0.113.9 and udp and src port 53"] {
         assert!(top.contains(line), "{line} in {top}");
     }
     // Below the rate, and still half of it, it is prolonged; then it is forgotten.

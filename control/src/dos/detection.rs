@@ -326,16 +326,13 @@ fn is_source_within(rule: &Rule, wide: IpNet) -> bool {
     *prefix != wide && wide.contains(prefix)
 }
 
-/// Whether what is heavy may be the clients themselves: all of them send UDP to our own addresses, and one of them alone can
-/// make a pattern. From the ports of well-known services nobody's client speaks.
+/// Whether what is heavy may be the clients themselves: all of them send UDP to our own addresses, one of them alone can
+/// make a pattern, and each may listen at whatever port he likes, that of a well-known service too.
 const fn may_be_clients(what: &Heavy) -> bool {
     match what {
         Heavy::Source(_) => false,
         Heavy::Destination { tenant, .. } => tenant.is_none(),
-        Heavy::Pattern(Pattern { tenant, protocol, source_port, .. }) => {
-            let from_service = matches!(source_port, Some(port) if *port < 1024);
-            tenant.is_none() && *protocol == UDP && !from_service
-        }
+        Heavy::Pattern(Pattern { tenant, protocol, .. }) => tenant.is_none() && *protocol == UDP,
     }
 }
 

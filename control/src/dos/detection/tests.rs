@@ -118,6 +118,7 @@ fn what_clients_send_to_our_own_addresses_makes_no_rule() {
         Heavy::Destination { address: destination, tenant: None },
         Heavy::Pattern(pattern(None)),
         Heavy::Pattern(pattern(Some(40_000))),
+        Heavy::Pattern(pattern(Some(443))),
     ];
     scene.see(100, heavy.map(seen).to_vec());
     assert_eq!(scene.automatic(), Vec::<String>::new());
@@ -129,8 +130,8 @@ fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
     let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
     let address = "203.0.113.9".parse().unwrap();
     let pattern = Pattern {
-        tenant: None,
-        destination: "192.0.2.1".parse().unwrap(),
+        tenant,
+        destination: address,
         protocol: 17,
         source_port: Some(53),
         destination_port: None,
@@ -155,7 +156,7 @@ fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
         names,
         [
             "auto-destination-customer",
-            "auto-pattern-192.0.2.1-udp-from-53-len-512",
+            "auto-pattern-203.0.113.9-udp-from-53-len-512",
             "auto-source-10.0.0.7",
             "auto-source-2001:db8:1:2::/64",
         ]
@@ -163,9 +164,9 @@ fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
     for rule in scene.book.rules_after(0) {
         assert_eq!((rule.expires, rule.mode), (Some(100 + HOLD), Mode::Enforce), "{rule:?}");
     }
-    let rule = scene.book.rule_named("auto-pattern-192.0.2.1-udp-from-53-len-512").unwrap();
+    let rule = scene.book.rule_named("auto-pattern-203.0.113.9-udp-from-53-len-512").unwrap();
     let Matter::Signature { expression, .. } = &rule.matter else { panic!() };
-    assert_eq!(&**expression, "dst host 192.0.2.1 and udp and src port 53 and ip[2:2] = 512");
+    assert_eq!(&**expression, "dst host 203.0.113.9 and udp and src port 53 and ip[2:2] = 512");
     let rule = scene.book.rule_named("auto-destination-customer").unwrap();
     let Matter::Limit(limit) = rule.matter else { panic!() };
     assert_eq!((limit.per_second, rule.reach.text()), (ALLOWED, "customer"));
