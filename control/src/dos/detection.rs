@@ -53,6 +53,8 @@ pub struct Plan {
 pub struct Detection {
     /// What was told of somebody, not to be told again before this time.
     silent: HashMap<Arc<str>, u64>,
+    /// The names of rules of all who were heavier than allowed in the last round.
+    over: HashSet<Arc<str>>,
 }
 
 impl Detection {
@@ -65,6 +67,7 @@ impl Detection {
         around: &Surroundings<'_>,
     ) -> Plan {
         self.silent.retain(|_, until| *until > now);
+        let over_before = std::mem::take(&mut self.over);
         let Some(detect) = book.detect() else { return Plan::default() };
         let sightings = round.sightings.iter();
         let offenders = sightings.filter_map(|sighting| Offender::of(sighting, detect, book));
@@ -77,6 +80,8 @@ impl Detection {
         if offenders.is_empty() {
             return Plan::default();
         }
+        let over = offenders.iter().filter(|offender| offender.is_over);
+        self.over = over.map(|offender| Arc::clone(&offender.name)).collect();
         let speaking = (around.speaking)(&sources(&offenders));
         let automatic: Vec<&Arc<Rule>> =
             book.rules_after(0).filter(|rule| rule.is_automatic()).collect();
@@ -88,6 +93,7 @@ impl Detection {
             now,
             around,
             speaking,
+            over_before,
             automatic,
             gone,
             made,
@@ -98,6 +104,11 @@ impl Detection {
             planning.judge(offender);
         }
         planning.plan
+    }
+
+    /// Rounds are missed: the next one follows none.
+    pub fn interrupt(&mut self) {
+        self.over.clear();
     }
 
     /// Whether something may be told of a rule, which then is not told again for a while.
@@ -148,6 +159,8 @@ struct Planning<'a> {
     now: u64,
     around: &'a Surroundings<'a>,
     speaking: HashSet<IpNet>,
+    /// See [`Detection::over`]; of the round before.
+    over_before: HashSet<Arc<str>>,
     /// Automatic rules of the book.
     automatic: Vec<&'a Arc<Rule>>,
     /// Those that go by this plan.
@@ -166,12 +179,19 @@ impl Planning<'_> {
         match (old, obstacle) {
             (Some(old), Some(why)) => self.give_up(&old, offender, &why),
             (Some(old), None) => self.prolong(&old, offender),
-            (None, _) if !offender.is_over || offender.is_network() => {}
-            (None, _) if self.is_in_wider(offender) => {}
+            (None, _) if !self.is_reason(offender) => {}
             (None, Some(why)) => self.tell(What::NotEnforced, offender, &why),
             (None, None) if self.count() < AUTOMATIC_MAX => self.make(offender),
             (None, None) => self.widen(offender),
         }
+    }
+
+    /// Whether somebody is a reason for a rule of his own. Rates are estimated from samples, so one round says little.
+    fn is_reason(&self, offender: &Offender) -> bool {
+        offender.is_over
+            && self.over_before.contains(&offender.name)
+            && !offender.is_network()
+            && !self.is_in_wider(offender)
     }
 
     /// Why somebody is spared, if he is.

@@ -102,10 +102,11 @@ impl Steward {
         let (book, round) = (self.desk.book(), self.desk.heard().round());
         let is_new = self.judged != round.number || round.number == 0;
         self.judged = round.number;
-        if !is_new || round.sightings.is_empty() || book.detect().is_none() {
+        if !is_new {
             return;
         }
-        if !self.knows_clients().await {
+        if book.detect().is_none() || !self.knows_clients().await {
+            self.detection.interrupt();
             return;
         }
         let (desk, mut detection) = (self.desk.clone(), std::mem::take(&mut self.detection));

@@ -80,6 +80,12 @@ impl Scene {
         self.said.extend(self.last.iter().map(|one| (one.what, one.rule.clone())));
     }
 
+    /// What is seen in two rounds in a row.
+    fn see_twice(&mut self, now: u64, sightings: &[Sighting]) {
+        self.see(now, sightings.to_vec());
+        self.see(now, sightings.to_vec());
+    }
+
     fn expire(&mut self, now: u64) {
         let ids: Vec<u32> = self.book.expired(now).map(|rule| rule.id).collect();
         let changes: Vec<Change> =
@@ -120,12 +126,12 @@ fn what_clients_send_to_our_own_addresses_makes_no_rule() {
         Heavy::Pattern(pattern(Some(40_000))),
         Heavy::Pattern(pattern(Some(443))),
     ];
-    scene.see(100, heavy.map(seen).to_vec());
+    scene.see_twice(100, &heavy.map(seen));
     assert_eq!(scene.automatic(), Vec::<String>::new());
 }
 
 #[test]
-fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
+fn each_kind_of_offender_becomes_a_rule_in_the_second_round_in_a_row() {
     let mut scene = Scene::new(book(Mode::Enforce));
     let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
     let address = "203.0.113.9".parse().unwrap();
@@ -140,16 +146,20 @@ fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
     };
     let seen = |what| Sighting { packets: 5 * ALLOWED, octets: 7, dropped: 3, what };
     let v6: IpNet = "2001:db8:1:2::/64".parse().unwrap();
-    scene.see(
-        100,
-        vec![
-            source(7, ALLOWED),
-            source(8, ALLOWED - 1),
-            seen(Heavy::Source(v6)),
-            seen(Heavy::Destination { address, tenant }),
-            seen(Heavy::Pattern(pattern)),
-        ],
-    );
+    let heavy = vec![
+        source(7, ALLOWED),
+        source(8, ALLOWED - 1),
+        seen(Heavy::Source(v6)),
+        seen(Heavy::Destination { address, tenant }),
+        seen(Heavy::Pattern(pattern)),
+    ];
+    scene.see(99, heavy.clone());
+    scene.see(99, vec![source(9, ALLOWED)]);
+    scene.see(100, heavy.clone());
+    scene.detection.interrupt();
+    scene.see(100, heavy.clone());
+    assert_eq!((scene.automatic(), scene.said.len()), (vec![], 0));
+    scene.see(100, heavy);
     let mut names = scene.automatic();
     names.sort();
     assert_eq!(
@@ -198,7 +208,7 @@ fn nothing_is_made_of_a_source_from_which_a_client_speaks_or_that_is_allowed() {
     assert_eq!(names, ["auto-source-10.0.0.7", "auto-source-10.0.0.9"]);
     assert!(scene.said.iter().all(|(what, _)| *what == What::NotEnforced));
     // A rule goes when a client comes to speak from there.
-    scene.see(200, vec![source(30, ALLOWED)]);
+    scene.see_twice(200, &[source(30, ALLOWED)]);
     scene.speaking.insert("10.0.0.30/32".parse().unwrap());
     scene.see(201, vec![source(30, ALLOWED)]);
     assert_eq!(scene.automatic(), ["friends"]);
@@ -213,7 +223,8 @@ fn full_scene() -> Scene {
     let mut scene = Scene::new(book(Mode::Enforce));
     let most = u32::try_from(AUTOMATIC_MAX).unwrap();
     let heavy = (0..=most).filter(|number| *number != FREE);
-    scene.see(100, heavy.map(|number| source(number, 2 * ALLOWED)).collect());
+    let heavy: Vec<Sighting> = heavy.map(|number| source(number, 2 * ALLOWED)).collect();
+    scene.see_twice(100, &heavy);
     assert_eq!(scene.automatic().len(), AUTOMATIC_MAX);
     scene
 }
@@ -223,7 +234,7 @@ fn a_tenant_in_monitor_mode_is_told_apart() {
     let mut scene = Scene::new(book(Mode::Monitor));
     let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
     let what = Heavy::Destination { address: "203.0.113.9".parse().unwrap(), tenant };
-    scene.see(100, vec![Sighting { packets: ALLOWED, octets: 0, dropped: 0, what }]);
+    scene.see_twice(100, &[Sighting { packets: ALLOWED, octets: 0, dropped: 0, what }]);
     assert!(scene.last[0].why.contains("not enforced, for tenant customer"), "{:?}", scene.last);
 }
 
@@ -263,16 +274,17 @@ fn a_network_of_light_sources_begins_no_rule_and_prolongs_that_of_heavy_ones() {
 fn too_many_sources_become_one_neighbourhood_or_are_told() {
     let mut scene = Scene::new(book(Mode::Enforce));
     let most = u32::try_from(AUTOMATIC_MAX).unwrap();
-    scene.see(100, (0..most).map(|number| source(number, 2 * ALLOWED)).collect());
+    let heavy: Vec<Sighting> = (0..most).map(|number| source(number, 2 * ALLOWED)).collect();
+    scene.see_twice(100, &heavy);
     assert_eq!(scene.automatic().len(), AUTOMATIC_MAX);
     // Four /24 are full of rules: another one of the first of them widens it.
-    scene.see(101, vec![source(1, 5 * ALLOWED), source(most + 70_000, 3 * ALLOWED)]);
+    scene.see_twice(101, &[source(1, 5 * ALLOWED), source(most + 70_000, 3 * ALLOWED)]);
     assert_eq!(scene.automatic().len(), AUTOMATIC_MAX);
     assert_eq!(scene.last.last().unwrap().what, What::NotEnforced);
     let net: IpNet = "10.0.7.0/24".parse().unwrap();
     let near: Vec<Sighting> = (0x700..0x705).map(|number| source(number, ALLOWED)).collect();
     // None of these has neighbours yet, so there is no room for it.
-    scene.see(102, near);
+    scene.see_twice(102, &near);
     assert!(scene.book.rule_named(&source_name(net)).is_none());
     let first: IpNet = "10.0.0.0/24".parse().unwrap();
     let gone = Change::RemoveRule("auto-source-10.0.0.200".into());
@@ -282,11 +294,11 @@ fn too_many_sources_become_one_neighbourhood_or_are_told() {
         ..Rule::clone(scene.book.rule_named("auto-source-10.0.0.1").unwrap())
     });
     scene.book.apply(Origin::Detection, &[gone, spare], &Limits::default()).unwrap();
-    scene.see(103, vec![source(200, ALLOWED)]);
+    scene.see_twice(103, &[source(200, ALLOWED)]);
     assert!(scene.book.rule_named(&source_name(first)).is_some(), "{:?}", scene.last);
     assert_eq!(scene.automatic().len(), AUTOMATIC_MAX - 255 + 1);
     // What is in it makes no rule any more.
-    scene.see(104, vec![source(201, 9 * ALLOWED)]);
+    scene.see_twice(104, &[source(201, 9 * ALLOWED)]);
     assert!(scene.last.is_empty(), "{:?}", scene.last);
 }
 
@@ -297,6 +309,7 @@ fn a_rule_that_goes_into_that_of_its_neighbourhood_is_not_made_again_in_the_same
     let now = 100 + HOLD / 2;
     let mut near: Vec<Sighting> = (0..5).map(|number| source(number, ALLOWED)).collect();
     near.push(source(FREE, 9 * ALLOWED));
+    scene.see(now, near.clone());
     scene.see(now, near);
     let net: IpNet = "10.0.0.0/24".parse().unwrap();
     assert_eq!(scene.automatic_in(net), [source_name(net)], "{:?}", scene.last);
@@ -305,7 +318,7 @@ fn a_rule_that_goes_into_that_of_its_neighbourhood_is_not_made_again_in_the_same
 #[test]
 fn the_rule_of_a_neighbourhood_lasts_while_one_of_it_is_heavy_and_goes_when_a_client_is_there() {
     let mut scene = full_scene();
-    scene.see(101, vec![source(FREE, 9 * ALLOWED)]);
+    scene.see_twice(101, &[source(FREE, 9 * ALLOWED)]);
     let net: IpNet = "10.0.0.0/24".parse().unwrap();
     assert_eq!(scene.automatic_in(net), [source_name(net)]);
     // One allowed address is not the whole of it.
@@ -338,6 +351,7 @@ proptest! {
     ) {
         let mut scene = Scene::new(book(Mode::Enforce));
         scene.speaking.insert(IpAddr::from((0x0a00_0000 + speaker).to_be_bytes()).into());
+        let mut over = [false; 6];
         let (mut seen, mut made) = (BTreeMap::new(), BTreeMap::<u32, u64>::new());
         // Five rounds a second.
         for (number, rates) in (0_u64..).zip(&rates) {
@@ -349,8 +363,12 @@ proptest! {
                 let name = format!("auto-source-10.0.0.{who}");
                 let rule = scene.book.rule_named(&name);
                 prop_assert!(who != speaker || rule.is_none());
-                if *rate >= ALLOWED && who != speaker {
+                let (over, is_over) = (&mut over[who as usize], *rate >= ALLOWED);
+                let was_over = std::mem::replace(over, is_over);
+                if is_over && was_over && who != speaker {
                     prop_assert!(rule.is_some(), "{name} at {now}");
+                }
+                if is_over && rule.is_some() {
                     seen.insert(who, now);
                 }
                 // It holds for three quarters of the time at least, and for no more than the whole.
