@@ -241,14 +241,21 @@ impl Planning<'_> {
         }
     }
 
-    /// Puts the end off, when a quarter of its time is gone: not with each round.
+    /// Puts the end off, when a quarter of its time is gone: not with each round. What the settings say otherwise than
+    /// when the rule was made is said at once.
     fn prolong(&mut self, old: &Rule, offender: &Offender) {
+        let matter = match offender.sighting.what {
+            // The limit is the declared rate.
+            Heavy::Destination { .. } => offender.matter(self.detect, self.around.compile),
+            Heavy::Source(_) | Heavy::Pattern(_) => Ok(old.matter.clone()),
+        };
+        let matter = matter.unwrap_or_else(|_| old.matter.clone());
         let left = old.expires.unwrap_or(u64::MAX).saturating_sub(self.now);
         let is_due = left <= self.detect.hold - self.detect.hold.div_ceil(4);
-        if !is_due && old.mode == self.detect.mode {
+        if !is_due && old.mode == self.detect.mode && old.matter == matter {
             return;
         }
-        let rule = self.rule(offender, old.matter.clone());
+        let rule = self.rule(offender, matter);
         let happened = self.happened(What::Prolonged, offender, "");
         self.plan.acts.push((vec![Change::PutRule(rule)], happened));
     }

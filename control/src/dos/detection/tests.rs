@@ -316,6 +316,25 @@ fn a_rule_that_goes_into_that_of_its_neighbourhood_is_not_made_again_in_the_same
 }
 
 #[test]
+fn another_declared_rate_is_that_of_the_limit_at_once() {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
+    let what = Heavy::Destination { address: "203.0.113.9".parse().unwrap(), tenant };
+    let seen = [Sighting { packets: 9 * ALLOWED, octets: 0, dropped: 0, what }];
+    scene.see_twice(100, &seen);
+    let mut detect = *scene.book.detect().unwrap();
+    detect.destination_packets = Some(2 * ALLOWED);
+    let change = Change::PutDetect(Some(detect));
+    scene.book.apply(Origin::Cli, &[change], &Limits::default()).unwrap();
+    scene.see_twice(100, &seen);
+    let rule = scene.book.rule_named("auto-destination-customer").unwrap();
+    let Matter::Limit(limit) = rule.matter else { panic!() };
+    assert_eq!(limit.per_second, 2 * ALLOWED);
+    let prolonged = scene.said.iter().filter(|(what, _)| *what == What::Prolonged).count();
+    assert_eq!(prolonged, 1, "{:?}", scene.said);
+}
+
+#[test]
 fn the_rule_of_a_neighbourhood_lasts_while_one_of_it_is_heavy_and_goes_when_a_client_is_there() {
     let mut scene = full_scene();
     scene.see_twice(101, &[source(FREE, 9 * ALLOWED)]);
