@@ -138,6 +138,10 @@ struct Orders {
     refuse: AtomicU64,
     /// Peers whose transactions are refused.
     hated: Mutex<HashSet<PublicKey>>,
+    /// Surveys are not answered.
+    withhold: AtomicBool,
+    /// Those that are not answered yet.
+    surveys: Mutex<Vec<u64>>,
     /// It has no section for the fleet.
     alone: AtomicBool,
 }
@@ -208,6 +212,11 @@ impl FakeDataplane {
         self.orders.stall.store(stalled, Ordering::Relaxed);
     }
 
+    /// Answers no survey any more, or does so again, also those that have come meanwhile.
+    pub fn withhold_surveys(&self, withheld: bool) {
+        self.orders.withhold.store(withheld, Ordering::Relaxed);
+    }
+
     /// Tells an event.
     pub fn tell(&self, event: Event) {
         // A dataplane that has ended tells nothing.
@@ -262,6 +271,9 @@ impl Running {
             }
             let received =
                 if orders.stall.load(Ordering::Relaxed) { None } else { reader.poll(256) };
+            if !orders.withhold.load(Ordering::Relaxed) {
+                answer_surveys(&tables, &orders, &mut teller);
+            }
             match received {
                 Some(received) => take(received, &tables, &orders, &mut teller),
                 None => std::thread::sleep(Duration::from_micros(20)),
@@ -305,20 +317,26 @@ fn take(
             teller.tell(&Event::Refused { id, reason, item, detail });
         }
         Received::Survey(id) => {
-            let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
-            tables.surveys += 1;
-            for peer in tables.peers.values() {
-                teller.tell(&Event::PeerState {
-                    public_key: peer.public_key,
-                    endpoint: Some(([192, 0, 2, 1], 1000).into()),
-                    handshake: Duration::from_secs(7),
-                    received: 100,
-                    sent: 200,
-                });
-            }
-            teller.tell(&Event::Surveyed { id });
+            orders.surveys.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         }
         Received::Corrupt(_) => drop(teller.tell(&Event::Desynchronised)),
+    }
+}
+
+fn answer_surveys(tables: &Mutex<Tables>, orders: &Orders, teller: &mut Teller<Arc<Mapping>>) {
+    for id in orders.surveys.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.surveys += 1;
+        for peer in tables.peers.values() {
+            teller.tell(&Event::PeerState {
+                public_key: peer.public_key,
+                endpoint: Some(([192, 0, 2, 1], 1000).into()),
+                handshake: Duration::from_secs(7),
+                received: 100,
+                sent: 200,
+            });
+        }
+        teller.tell(&Event::Surveyed { id });
     }
 }
 

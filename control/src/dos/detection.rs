@@ -10,9 +10,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use shm::message::{Heavy, Instruction, Pattern};
 
-use super::Round;
 use super::journal::{Happened, What};
 use super::offender::{Offender, UDP, source_name};
+use super::{Round, Sighting};
 use crate::model::dos::{ListKind, Matter, Mode, Prefixes, Reach};
 use crate::model::{Book, Change, Detect, Origin, Rule};
 
@@ -53,6 +53,8 @@ pub struct Plan {
 pub struct Detection {
     /// What was told of somebody, not to be told again before this time.
     silent: HashMap<Arc<str>, u64>,
+    /// The names of rules of all who were heavier than allowed in the last round.
+    over: HashSet<Arc<str>>,
 }
 
 impl Detection {
@@ -65,10 +67,12 @@ impl Detection {
         around: &Surroundings<'_>,
     ) -> Plan {
         self.silent.retain(|_, until| *until > now);
+        let over_before = std::mem::take(&mut self.over);
         let Some(detect) = book.detect() else { return Plan::default() };
         let sightings = round.sightings.iter();
+        let offenders = sightings.filter_map(|sighting| Offender::of(sighting, detect, book));
         let mut offenders: Vec<Offender> =
-            sightings.filter_map(|sighting| Offender::of(sighting, detect, book)).collect();
+            offenders.map(|offender| in_neighbourhood(offender, book)).collect();
         // The heaviest first, in case that there is no room for all; of those with one rule, it alone.
         offenders.sort_by_key(|offender| std::cmp::Reverse(offender.sighting.packets));
         let mut seen = HashSet::new();
@@ -76,6 +80,8 @@ impl Detection {
         if offenders.is_empty() {
             return Plan::default();
         }
+        let over = offenders.iter().filter(|offender| offender.is_over);
+        self.over = over.map(|offender| Arc::clone(&offender.name)).collect();
         let speaking = (around.speaking)(&sources(&offenders));
         let automatic: Vec<&Arc<Rule>> =
             book.rules_after(0).filter(|rule| rule.is_automatic()).collect();
@@ -87,6 +93,7 @@ impl Detection {
             now,
             around,
             speaking,
+            over_before,
             automatic,
             gone,
             made,
@@ -97,6 +104,11 @@ impl Detection {
             planning.judge(offender);
         }
         planning.plan
+    }
+
+    /// Rounds are missed: the next one follows none.
+    pub fn interrupt(&mut self) {
+        self.over.clear();
     }
 
     /// Whether something may be told of a rule, which then is not told again for a while.
@@ -129,12 +141,26 @@ fn wide(prefix: IpNet) -> IpNet {
     IpNet::new(prefix.addr(), len).map_or(prefix, |net| net.trunc())
 }
 
+/// A source whose neighbourhood has a rule already is a reason for that rule.
+fn in_neighbourhood(offender: Offender, book: &Book) -> Offender {
+    let Heavy::Source(prefix) = offender.sighting.what else { return offender };
+    let wide = wide(prefix);
+    let name = source_name(wide);
+    if book.rule_named(&name).is_none() {
+        return offender;
+    }
+    let sighting = Sighting { what: Heavy::Source(wide), ..offender.sighting };
+    Offender { name: name.into(), sighting, ..offender }
+}
+
 struct Planning<'a> {
     detect: &'a Detect,
     book: &'a Book,
     now: u64,
     around: &'a Surroundings<'a>,
     speaking: HashSet<IpNet>,
+    /// See [`Detection::over`]; of the round before.
+    over_before: HashSet<Arc<str>>,
     /// Automatic rules of the book.
     automatic: Vec<&'a Arc<Rule>>,
     /// Those that go by this plan.
@@ -147,16 +173,25 @@ struct Planning<'a> {
 
 impl Planning<'_> {
     fn judge(&mut self, offender: &Offender) {
-        let old = self.book.rule_named(&offender.name).cloned();
+        let old = self.book.rule_named(&offender.name);
+        let old = old.filter(|old| !self.gone.contains(&old.id)).cloned();
         let obstacle = self.obstacle(offender);
         match (old, obstacle) {
             (Some(old), Some(why)) => self.give_up(&old, offender, &why),
             (Some(old), None) => self.prolong(&old, offender),
-            (None, _) if !offender.is_over || self.is_in_wider(offender) => {}
+            (None, _) if !self.is_reason(offender) => {}
             (None, Some(why)) => self.tell(What::NotEnforced, offender, &why),
             (None, None) if self.count() < AUTOMATIC_MAX => self.make(offender),
             (None, None) => self.widen(offender),
         }
+    }
+
+    /// Whether somebody is a reason for a rule of his own. Rates are estimated from samples, so one round says little.
+    fn is_reason(&self, offender: &Offender) -> bool {
+        offender.is_over
+            && self.over_before.contains(&offender.name)
+            && !offender.is_network()
+            && !self.is_in_wider(offender)
     }
 
     /// Why somebody is spared, if he is.
@@ -172,7 +207,8 @@ impl Planning<'_> {
             Matter::List(ListKind::Allow, prefixes) => {
                 rule.mode == Mode::Enforce
                     && rule.reach == Reach::All
-                    && prefixes.cover(prefix.addr())
+                    && prefixes.cover(prefix.network())
+                    && prefixes.cover(prefix.broadcast())
             }
             Matter::List(..) | Matter::Signature { .. } | Matter::Limit(_) | Matter::Check(_) => {
                 false
@@ -187,15 +223,10 @@ impl Planning<'_> {
         self.automatic.len() + self.made.len() - self.gone.len()
     }
 
-    /// Whether a rule of its neighbourhood does for a source already.
+    /// Whether a rule of its neighbourhood comes by this plan, and does for a source.
     fn is_in_wider(&self, offender: &Offender) -> bool {
         let Heavy::Source(prefix) = offender.sighting.what else { return false };
-        let wide = wide(prefix);
-        if wide == prefix {
-            return false;
-        }
-        let name = source_name(wide);
-        self.made.contains(&*name) || self.book.rule_named(&name).is_some()
+        self.made.contains(&*source_name(wide(prefix)))
     }
 
     fn make(&mut self, offender: &Offender) {
@@ -210,14 +241,21 @@ impl Planning<'_> {
         }
     }
 
-    /// Puts the end off, when a quarter of its time is gone: not with each round.
+    /// Puts the end off, when a quarter of its time is gone: not with each round. What the settings say otherwise than
+    /// when the rule was made is said at once.
     fn prolong(&mut self, old: &Rule, offender: &Offender) {
+        let matter = match offender.sighting.what {
+            // The limit is the declared rate.
+            Heavy::Destination { .. } => offender.matter(self.detect, self.around.compile),
+            Heavy::Source(_) | Heavy::Pattern(_) => Ok(old.matter.clone()),
+        };
+        let matter = matter.unwrap_or_else(|_| old.matter.clone());
         let left = old.expires.unwrap_or(u64::MAX).saturating_sub(self.now);
         let is_due = left <= self.detect.hold - self.detect.hold.div_ceil(4);
-        if !is_due && old.mode == self.detect.mode {
+        if !is_due && old.mode == self.detect.mode && old.matter == matter {
             return;
         }
-        let rule = self.rule(offender, old.matter.clone());
+        let rule = self.rule(offender, matter);
         let happened = self.happened(What::Prolonged, offender, "");
         self.plan.acts.push((vec![Change::PutRule(rule)], happened));
     }
@@ -315,16 +353,13 @@ fn is_source_within(rule: &Rule, wide: IpNet) -> bool {
     *prefix != wide && wide.contains(prefix)
 }
 
-/// Whether what is heavy may be the clients themselves: all of them send UDP to our own addresses, and one of them alone can
-/// make a pattern. From the ports of well-known services nobody's client speaks.
+/// Whether what is heavy may be the clients themselves: all of them send UDP to our own addresses, one of them alone can
+/// make a pattern, and each may listen at whatever port he likes, that of a well-known service too.
 const fn may_be_clients(what: &Heavy) -> bool {
     match what {
         Heavy::Source(_) => false,
         Heavy::Destination { tenant, .. } => tenant.is_none(),
-        Heavy::Pattern(Pattern { tenant, protocol, source_port, .. }) => {
-            let from_service = matches!(source_port, Some(port) if *port < 1024);
-            tenant.is_none() && *protocol == UDP && !from_service
-        }
+        Heavy::Pattern(Pattern { tenant, protocol, .. }) => tenant.is_none() && *protocol == UDP,
     }
 }
 

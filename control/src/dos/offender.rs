@@ -61,6 +61,16 @@ impl Offender {
         Some(Self { name: name.into(), is_over, sighting: *sighting, reach })
     }
 
+    /// Whether it is many sources, each of which may be light: its rate is that of all of them together, and is no reason
+    /// to begin a rule. The least that one site has is a /64.
+    pub(super) fn is_network(&self) -> bool {
+        match self.sighting.what {
+            Heavy::Source(IpNet::V4(prefix)) => prefix.prefix_len() < 32,
+            Heavy::Source(IpNet::V6(prefix)) => prefix.prefix_len() < 64,
+            Heavy::Destination { .. } | Heavy::Pattern(_) => false,
+        }
+    }
+
     /// What its rule says.
     pub(super) fn matter(
         &self,

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Round;
@@ -14,6 +15,7 @@ use super::detection::{Detection, Plan, Surroundings};
 use super::journal::{Happened, Journal, What};
 use crate::desk::{Desk, Notice};
 use crate::live::around;
+use crate::model::dos::Reach;
 use crate::model::{Book, Change, Origin, Rule};
 use crate::signature;
 
@@ -24,6 +26,8 @@ struct Steward {
     desk: Desk,
     journal: Arc<Journal>,
     detection: Detection,
+    /// The look at where all clients are, until it is done.
+    survey: Option<JoinHandle<bool>>,
     /// The number of the last round that was judged.
     judged: u64,
     /// The rules that the journal knows of.
@@ -36,7 +40,7 @@ struct Steward {
 pub fn begin(desk: Desk, journal: Arc<Journal>) {
     let (detection, gone) = (Detection::default(), HashSet::new());
     let known = rules_of(&desk.book());
-    let steward = Steward { desk, journal, detection, judged: 0, known, gone };
+    let steward = Steward { desk, journal, detection, survey: None, judged: 0, known, gone };
     tokio::spawn(steward.run());
 }
 
@@ -50,10 +54,12 @@ impl Steward {
             tokio::select! {
                 notice = notices.recv() => match notice {
                     Ok(Notice::Swept) => self.detect().await,
-                    Ok(Notice::Changed) | Err(RecvError::Lagged(_)) => self.compare(),
-                    Ok(Notice::Attached) => {
-                        self.judged = 0;
-                        self.survey();
+                    Ok(Notice::Changed) => self.compare(),
+                    Ok(Notice::Attached) => self.meet(),
+                    // Any of them may be among those that were missed.
+                    Err(RecvError::Lagged(_)) => {
+                        self.meet();
+                        self.compare();
                     }
                     Ok(Notice::Detached
                         | Notice::Handshake(..)
@@ -67,17 +73,40 @@ impl Steward {
         }
     }
 
-    /// Has the dataplane tell where all clients are, for none of them shall be cut off.
-    fn survey(&self) {
+    /// A dataplane that comes counts its rounds from the first.
+    fn meet(&mut self) {
+        self.judged = 0;
+        self.survey();
+    }
+
+    /// Has the dataplane tell where all clients are.
+    fn survey(&mut self) {
         let desk = self.desk.clone();
-        tokio::spawn(async move { desk.survey().await });
+        self.survey = Some(tokio::spawn(async move { desk.survey().await }));
+    }
+
+    /// Whether it is known where all clients are, for none of them shall be cut off. What the dataplane did not answer
+    /// is asked again.
+    async fn knows_clients(&mut self) -> bool {
+        let Some(survey) = self.survey.take_if(|survey| survey.is_finished()) else {
+            return self.survey.is_none();
+        };
+        let is_known = survey.await.unwrap_or(false);
+        if !is_known {
+            self.survey();
+        }
+        is_known
     }
 
     async fn detect(&mut self) {
         let (book, round) = (self.desk.book(), self.desk.heard().round());
         let is_new = self.judged != round.number || round.number == 0;
         self.judged = round.number;
-        if !is_new || round.sightings.is_empty() || book.detect().is_none() {
+        if !is_new {
+            return;
+        }
+        if book.detect().is_none() || !self.knows_clients().await {
+            self.detection.interrupt();
             return;
         }
         let (desk, mut detection) = (self.desk.clone(), std::mem::take(&mut self.detection));
@@ -175,6 +204,9 @@ impl Steward {
             }
             let (by, why) = match rule.origin {
                 Origin::Declared(_) => (book.place(rule.origin), "is declared no more"),
+                Origin::Detection if is_of_nobody(rule, &book) => {
+                    ("control".to_owned(), "its tenant is gone")
+                }
                 Origin::Cli | Origin::Uapi | Origin::Registration | Origin::Detection => {
                     ("command line".to_owned(), "was removed")
                 }
@@ -219,6 +251,11 @@ fn removed_by(changes: &[Change], book: &Book) -> Vec<u32> {
         Some(book.rule_named(name)?.id)
     });
     removed.collect()
+}
+
+/// Whether the tenant of a rule is none any more.
+fn is_of_nobody(rule: &Rule, book: &Book) -> bool {
+    matches!(&rule.reach, Reach::Tenant(name) if book.tenant_named(name).is_none())
 }
 
 fn by(book: &Book, rule: &Rule) -> String {

@@ -82,6 +82,7 @@ fn made(
     for change in changes {
         applying.put_in(change)?;
     }
+    applying.forget_rules_of_nobody();
     applying.touched.tidy();
     applying.check_whole()?;
     let Applying { book, touched, .. } = applying;

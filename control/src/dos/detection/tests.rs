@@ -80,6 +80,12 @@ impl Scene {
         self.said.extend(self.last.iter().map(|one| (one.what, one.rule.clone())));
     }
 
+    /// What is seen in two rounds in a row.
+    fn see_twice(&mut self, now: u64, sightings: &[Sighting]) {
+        self.see(now, sightings.to_vec());
+        self.see(now, sightings.to_vec());
+    }
+
     fn expire(&mut self, now: u64) {
         let ids: Vec<u32> = self.book.expired(now).map(|rule| rule.id).collect();
         let changes: Vec<Change> =
@@ -89,6 +95,14 @@ impl Scene {
 
     fn automatic(&self) -> Vec<String> {
         self.book.rules_after(0).map(|rule| rule.name.to_string()).collect()
+    }
+
+    /// The names of rules of a network and of what is in it.
+    fn automatic_in(&self, net: IpNet) -> Vec<String> {
+        let prefix = |rule: &Rule| Some(rule.prefixes()?.as_slice()[0]);
+        let rules = self.book.rules_after(0);
+        let rules = rules.filter(|rule| prefix(rule).is_some_and(|prefix| net.contains(&prefix)));
+        rules.map(|rule| rule.name.to_string()).collect()
     }
 }
 
@@ -110,19 +124,20 @@ fn what_clients_send_to_our_own_addresses_makes_no_rule() {
         Heavy::Destination { address: destination, tenant: None },
         Heavy::Pattern(pattern(None)),
         Heavy::Pattern(pattern(Some(40_000))),
+        Heavy::Pattern(pattern(Some(443))),
     ];
-    scene.see(100, heavy.map(seen).to_vec());
+    scene.see_twice(100, &heavy.map(seen));
     assert_eq!(scene.automatic(), Vec::<String>::new());
 }
 
 #[test]
-fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
+fn each_kind_of_offender_becomes_a_rule_in_the_second_round_in_a_row() {
     let mut scene = Scene::new(book(Mode::Enforce));
     let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
     let address = "203.0.113.9".parse().unwrap();
     let pattern = Pattern {
-        tenant: None,
-        destination: "192.0.2.1".parse().unwrap(),
+        tenant,
+        destination: address,
         protocol: 17,
         source_port: Some(53),
         destination_port: None,
@@ -131,23 +146,27 @@ fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
     };
     let seen = |what| Sighting { packets: 5 * ALLOWED, octets: 7, dropped: 3, what };
     let v6: IpNet = "2001:db8:1:2::/64".parse().unwrap();
-    scene.see(
-        100,
-        vec![
-            source(7, ALLOWED),
-            source(8, ALLOWED - 1),
-            seen(Heavy::Source(v6)),
-            seen(Heavy::Destination { address, tenant }),
-            seen(Heavy::Pattern(pattern)),
-        ],
-    );
+    let heavy = vec![
+        source(7, ALLOWED),
+        source(8, ALLOWED - 1),
+        seen(Heavy::Source(v6)),
+        seen(Heavy::Destination { address, tenant }),
+        seen(Heavy::Pattern(pattern)),
+    ];
+    scene.see(99, heavy.clone());
+    scene.see(99, vec![source(9, ALLOWED)]);
+    scene.see(100, heavy.clone());
+    scene.detection.interrupt();
+    scene.see(100, heavy.clone());
+    assert_eq!((scene.automatic(), scene.said.len()), (vec![], 0));
+    scene.see(100, heavy);
     let mut names = scene.automatic();
     names.sort();
     assert_eq!(
         names,
         [
             "auto-destination-customer",
-            "auto-pattern-192.0.2.1-udp-from-53-len-512",
+            "auto-pattern-203.0.113.9-udp-from-53-len-512",
             "auto-source-10.0.0.7",
             "auto-source-2001:db8:1:2::/64",
         ]
@@ -155,9 +174,9 @@ fn each_kind_of_offender_becomes_a_rule_in_the_round_in_which_it_is_seen() {
     for rule in scene.book.rules_after(0) {
         assert_eq!((rule.expires, rule.mode), (Some(100 + HOLD), Mode::Enforce), "{rule:?}");
     }
-    let rule = scene.book.rule_named("auto-pattern-192.0.2.1-udp-from-53-len-512").unwrap();
+    let rule = scene.book.rule_named("auto-pattern-203.0.113.9-udp-from-53-len-512").unwrap();
     let Matter::Signature { expression, .. } = &rule.matter else { panic!() };
-    assert_eq!(&**expression, "dst host 192.0.2.1 and udp and src port 53 and ip[2:2] = 512");
+    assert_eq!(&**expression, "dst host 203.0.113.9 and udp and src port 53 and ip[2:2] = 512");
     let rule = scene.book.rule_named("auto-destination-customer").unwrap();
     let Matter::Limit(limit) = rule.matter else { panic!() };
     assert_eq!((limit.per_second, rule.reach.text()), (ALLOWED, "customer"));
@@ -189,11 +208,25 @@ fn nothing_is_made_of_a_source_from_which_a_client_speaks_or_that_is_allowed() {
     assert_eq!(names, ["auto-source-10.0.0.7", "auto-source-10.0.0.9"]);
     assert!(scene.said.iter().all(|(what, _)| *what == What::NotEnforced));
     // A rule goes when a client comes to speak from there.
-    scene.see(200, vec![source(30, ALLOWED)]);
+    scene.see_twice(200, &[source(30, ALLOWED)]);
     scene.speaking.insert("10.0.0.30/32".parse().unwrap());
     scene.see(201, vec![source(30, ALLOWED)]);
     assert_eq!(scene.automatic(), ["friends"]);
     assert_eq!(scene.last[0].what, What::Removed);
+}
+
+/// The source in 10.0.0.0/24 without a rule, in a scene whose rules are all taken.
+const FREE: u32 = 200;
+
+/// All rules are taken, by four /24 but for [`FREE`], and one elsewhere.
+fn full_scene() -> Scene {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let most = u32::try_from(AUTOMATIC_MAX).unwrap();
+    let heavy = (0..=most).filter(|number| *number != FREE);
+    let heavy: Vec<Sighting> = heavy.map(|number| source(number, 2 * ALLOWED)).collect();
+    scene.see_twice(100, &heavy);
+    assert_eq!(scene.automatic().len(), AUTOMATIC_MAX);
+    scene
 }
 
 #[test]
@@ -201,24 +234,57 @@ fn a_tenant_in_monitor_mode_is_told_apart() {
     let mut scene = Scene::new(book(Mode::Monitor));
     let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
     let what = Heavy::Destination { address: "203.0.113.9".parse().unwrap(), tenant };
-    scene.see(100, vec![Sighting { packets: ALLOWED, octets: 0, dropped: 0, what }]);
+    scene.see_twice(100, &[Sighting { packets: ALLOWED, octets: 0, dropped: 0, what }]);
     assert!(scene.last[0].why.contains("not enforced, for tenant customer"), "{:?}", scene.last);
+}
+
+#[test]
+fn a_network_of_light_sources_begins_no_rule_and_prolongs_that_of_heavy_ones() {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let nets = ["10.0.0.0/24", "2001:db8:1::/48"].map(|net| net.parse::<IpNet>().unwrap());
+    let seen = nets.map(|net| Sighting {
+        packets: 100 * ALLOWED,
+        octets: 0,
+        dropped: 0,
+        what: Heavy::Source(net),
+    });
+    for now in 100..110 {
+        scene.see(now, seen.to_vec());
+    }
+    assert_eq!((scene.automatic(), scene.said.len()), (vec![], 0));
+    let rule = nets.map(|net| {
+        Change::PutRule(Rule {
+            name: source_name(net).into(),
+            id: 0,
+            mode: Mode::Enforce,
+            reach: Reach::All,
+            expires: Some(120),
+            matter: Matter::List(ListKind::Block, vec![net].into()),
+            origin: Origin::Detection,
+        })
+    });
+    scene.book.apply(Origin::Detection, &rule, &Limits::default()).unwrap();
+    scene.see(110, seen.to_vec());
+    for rule in scene.book.rules_after(0) {
+        assert_eq!(rule.expires, Some(110 + HOLD), "{rule:?}");
+    }
 }
 
 #[test]
 fn too_many_sources_become_one_neighbourhood_or_are_told() {
     let mut scene = Scene::new(book(Mode::Enforce));
     let most = u32::try_from(AUTOMATIC_MAX).unwrap();
-    scene.see(100, (0..most).map(|number| source(number, 2 * ALLOWED)).collect());
+    let heavy: Vec<Sighting> = (0..most).map(|number| source(number, 2 * ALLOWED)).collect();
+    scene.see_twice(100, &heavy);
     assert_eq!(scene.automatic().len(), AUTOMATIC_MAX);
     // Four /24 are full of rules: another one of the first of them widens it.
-    scene.see(101, vec![source(1, 5 * ALLOWED), source(most + 70_000, 3 * ALLOWED)]);
+    scene.see_twice(101, &[source(1, 5 * ALLOWED), source(most + 70_000, 3 * ALLOWED)]);
     assert_eq!(scene.automatic().len(), AUTOMATIC_MAX);
     assert_eq!(scene.last.last().unwrap().what, What::NotEnforced);
     let net: IpNet = "10.0.7.0/24".parse().unwrap();
     let near: Vec<Sighting> = (0x700..0x705).map(|number| source(number, ALLOWED)).collect();
     // None of these has neighbours yet, so there is no room for it.
-    scene.see(102, near);
+    scene.see_twice(102, &near);
     assert!(scene.book.rule_named(&source_name(net)).is_none());
     let first: IpNet = "10.0.0.0/24".parse().unwrap();
     let gone = Change::RemoveRule("auto-source-10.0.0.200".into());
@@ -228,12 +294,72 @@ fn too_many_sources_become_one_neighbourhood_or_are_told() {
         ..Rule::clone(scene.book.rule_named("auto-source-10.0.0.1").unwrap())
     });
     scene.book.apply(Origin::Detection, &[gone, spare], &Limits::default()).unwrap();
-    scene.see(103, vec![source(200, ALLOWED)]);
+    scene.see_twice(103, &[source(200, ALLOWED)]);
     assert!(scene.book.rule_named(&source_name(first)).is_some(), "{:?}", scene.last);
     assert_eq!(scene.automatic().len(), AUTOMATIC_MAX - 255 + 1);
     // What is in it makes no rule any more.
-    scene.see(104, vec![source(201, 9 * ALLOWED)]);
+    scene.see_twice(104, &[source(201, 9 * ALLOWED)]);
     assert!(scene.last.is_empty(), "{:?}", scene.last);
+}
+
+#[test]
+fn a_rule_that_goes_into_that_of_its_neighbourhood_is_not_made_again_in_the_same_round() {
+    let mut scene = full_scene();
+    // All are due to be prolonged, and the heaviest has no rule yet.
+    let now = 100 + HOLD / 2;
+    let mut near: Vec<Sighting> = (0..5).map(|number| source(number, ALLOWED)).collect();
+    near.push(source(FREE, 9 * ALLOWED));
+    scene.see(now, near.clone());
+    scene.see(now, near);
+    let net: IpNet = "10.0.0.0/24".parse().unwrap();
+    assert_eq!(scene.automatic_in(net), [source_name(net)], "{:?}", scene.last);
+}
+
+#[test]
+fn another_declared_rate_is_that_of_the_limit_at_once() {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
+    let what = Heavy::Destination { address: "203.0.113.9".parse().unwrap(), tenant };
+    let seen = [Sighting { packets: 9 * ALLOWED, octets: 0, dropped: 0, what }];
+    scene.see_twice(100, &seen);
+    let mut detect = *scene.book.detect().unwrap();
+    detect.destination_packets = Some(2 * ALLOWED);
+    let change = Change::PutDetect(Some(detect));
+    scene.book.apply(Origin::Cli, &[change], &Limits::default()).unwrap();
+    scene.see_twice(100, &seen);
+    let rule = scene.book.rule_named("auto-destination-customer").unwrap();
+    let Matter::Limit(limit) = rule.matter else { panic!() };
+    assert_eq!(limit.per_second, 2 * ALLOWED);
+    let prolonged = scene.said.iter().filter(|(what, _)| *what == What::Prolonged).count();
+    assert_eq!(prolonged, 1, "{:?}", scene.said);
+}
+
+#[test]
+fn the_rule_of_a_neighbourhood_lasts_while_one_of_it_is_heavy_and_goes_when_a_client_is_there() {
+    let mut scene = full_scene();
+    scene.see_twice(101, &[source(FREE, 9 * ALLOWED)]);
+    let net: IpNet = "10.0.0.0/24".parse().unwrap();
+    assert_eq!(scene.automatic_in(net), [source_name(net)]);
+    // One allowed address is not the whole of it.
+    let first: Prefixes = vec!["10.0.0.0/32".parse().unwrap()].into();
+    let list = Rule {
+        name: "friend".into(),
+        matter: Matter::List(ListKind::Allow, first),
+        ..Rule::clone(scene.book.rule_named(&source_name(net)).unwrap())
+    };
+    scene.book.apply(Origin::Cli, &[Change::AddRule(list)], &Limits::default()).unwrap();
+    let later = 101 + HOLD / 2;
+    scene.see(later, vec![source(7, ALLOWED / 2), source(8, ALLOWED / 2)]);
+    let said: Vec<What> = scene.last.iter().map(|one| one.what).collect();
+    assert_eq!(said, [What::Prolonged], "{:?}", scene.last);
+    let rule = scene.book.rule_named(&source_name(net)).unwrap();
+    assert_eq!(rule.expires, Some(later + HOLD));
+    assert_eq!(rule.prefixes().unwrap().as_slice(), [net]);
+    // A client comes to speak from there, but not from the heavy source.
+    scene.speaking.insert("10.0.0.9/32".parse().unwrap());
+    scene.see(later + 1, vec![source(7, ALLOWED)]);
+    assert_eq!(scene.last[0].what, What::Removed);
+    assert!(scene.book.rule_named(&source_name(net)).is_none());
 }
 
 proptest! {
@@ -244,6 +370,7 @@ proptest! {
     ) {
         let mut scene = Scene::new(book(Mode::Enforce));
         scene.speaking.insert(IpAddr::from((0x0a00_0000 + speaker).to_be_bytes()).into());
+        let mut over = [false; 6];
         let (mut seen, mut made) = (BTreeMap::new(), BTreeMap::<u32, u64>::new());
         // Five rounds a second.
         for (number, rates) in (0_u64..).zip(&rates) {
@@ -255,8 +382,12 @@ proptest! {
                 let name = format!("auto-source-10.0.0.{who}");
                 let rule = scene.book.rule_named(&name);
                 prop_assert!(who != speaker || rule.is_none());
-                if *rate >= ALLOWED && who != speaker {
+                let (over, is_over) = (&mut over[who as usize], *rate >= ALLOWED);
+                let was_over = std::mem::replace(over, is_over);
+                if is_over && was_over && who != speaker {
                     prop_assert!(rule.is_some(), "{name} at {now}");
+                }
+                if is_over && rule.is_some() {
                     seen.insert(who, now);
                 }
                 // It holds for three quarters of the time at least, and for no more than the whole.

@@ -122,7 +122,7 @@ impl Applying<'_> {
     }
 
     /// Takes a rule out; unless they are kept, with its prefixes.
-    fn forget_rule(&mut self, rule: &Rule, prefixes_kept: bool) {
+    pub(super) fn forget_rule(&mut self, rule: &Rule, prefixes_kept: bool) {
         self.touched.rule(rule.id);
         if !prefixes_kept && rule.prefixes().is_some() {
             self.touched.list(rule.id);

@@ -75,7 +75,23 @@ impl Applying<'_> {
         self.book.detect = detect;
     }
 
-    /// Rules that reach a tenant which goes, whoever made them.
+    /// Automatic rules of a tenant that goes go with it: what is declared shall not wait for what detection has made.
+    pub(super) fn forget_rules_of_nobody(&mut self) {
+        if !self.touched.tenants().any(|id| !self.book.tenants.contains(id)) {
+            return;
+        }
+        let is_of_nobody = |rule: &&Arc<Rule>| match &rule.reach {
+            Reach::Tenant(name) => !self.book.tenant_names.contains(&**name),
+            Reach::All | Reach::Own => false,
+        };
+        let rules = self.book.rules.iter().map(|(_, rule)| rule);
+        let rules = rules.filter(|rule| rule.is_automatic()).filter(is_of_nobody);
+        for rule in rules.cloned().collect::<Vec<_>>() {
+            self.forget_rule(&rule, false);
+        }
+    }
+
+    /// Rules that reach a tenant which goes, but for automatic ones, which are gone with it.
     pub(super) fn check_tenants(&self) -> Result<(), Refused> {
         let is_gone = |id: &u32| !self.book.tenants.contains(id);
         if self.touched.tenants().any(is_gone) {

@@ -162,3 +162,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_automatic_rule_goes_with_its_tenant_and_keeps_no_file_from_being_declared() {
+    let mut book = Book::default();
+    let file = book.file("edge.toml").unwrap();
+    let origin = Origin::Declared(crate::model::Place { file, line: 3 });
+    let Change::PutTenant(tenant) = change(&Act::Tenant { name: 0, prefixes: vec![1] }) else {
+        panic!()
+    };
+    let tenant = Change::PutTenant(Tenant { origin, ..tenant });
+    book.apply(origin, &[tenant], &Limits::default()).unwrap();
+    let act = Act::Rule { name: 1, kind: 3, mode: 2, reach: 2, prefixes: vec![] };
+    let Change::PutRule(rule) = change(&act) else { panic!() };
+    let name = Arc::from("auto-destination-tenant0");
+    let automatic = Change::PutRule(Rule { name, ..rule.clone() });
+    book.apply(Origin::Detection, &[automatic], &Limits::default()).unwrap();
+    let mut tables = Tables::default();
+    told(&mut tables, Scope::Snapshot, snapshot(&book));
+    // What an operator has made is in the way still.
+    book.apply(Origin::Cli, &[Change::PutRule(rule)], &Limits::default()).unwrap();
+    let refused = book.declare(crate::model::Declaration::default(), &Limits::default());
+    assert!(refused.unwrap_err().to_string().contains("rule rule1 reaches tenant tenant0"));
+    let remove = Change::RemoveRule("rule1".into());
+    book.apply(Origin::Cli, &[remove], &Limits::default()).unwrap();
+    let before = book.clone();
+    let touched = book.declare(crate::model::Declaration::default(), &Limits::default()).unwrap();
+    assert_eq!(book.rules_after(0).count(), 0);
+    assert_eq!(book.messages(), Book::default().messages());
+    let difference = Difference::of_touched(&before, &book, &touched);
+    told(&mut tables, Scope::Delta, difference.items().collect());
+    assert!(tables.agree_with(&book));
+}
