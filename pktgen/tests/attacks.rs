@@ -186,7 +186,7 @@ fn outcome(flood: Attack) -> (&'static [&'static str], bool) {
         "unknown_index" => (&["steer_foreign_server", "steer_foreign_worker"], false),
         "forged_tag" => (&["wireguard_tag"], false),
         "fragments" => (&["parse_fragment"], true),
-        "ping_of_death" => (&["parse_fragment", "dos_fragment"], false),
+        "ping_of_death" => (&["parse_fragment"], false),
         "malformed_headers" => (
             &[
                 "parse_ip_version",

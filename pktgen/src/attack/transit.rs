@@ -241,9 +241,8 @@ const ALIKE_PORTS: (u16, u16) = (ALIKE.0, 8_080);
 
 /// Octets of a fragment's payload that is no trick by itself.
 const PART: usize = 40;
-/// Where a fragment of so many octets ends within the largest payload, and with its header beyond the largest packet; in units
-/// of eight octets.
-const BEYOND: u16 = 8_186;
+/// Where a fragment of so many octets ends beyond the largest payload of either family; in units of eight octets.
+const BEYOND: u16 = 8_187;
 
 /// A first fragment without the flags of TCP (RFC 1858 3), and one that lies over them (RFC 3128 2).
 fn torn(way: Way) -> Result<Vec<Template>, Need> {
