@@ -68,7 +68,8 @@ impl Detection {
     ) -> Plan {
         self.silent.retain(|_, until| *until > now);
         let over_before = std::mem::take(&mut self.over);
-        let Some(detect) = book.detect() else { return Plan::default() };
+        let detect = book.detect().filter(|detect| detect.mode != Mode::Off);
+        let Some(detect) = detect else { return Plan::default() };
         let sightings = round.sightings.iter();
         let offenders = sightings.filter_map(|sighting| Offender::of(sighting, detect, book));
         let mut offenders: Vec<Offender> =

@@ -316,6 +316,17 @@ fn a_rule_that_goes_into_that_of_its_neighbourhood_is_not_made_again_in_the_same
 }
 
 #[test]
+fn detection_that_is_off_makes_no_rule_and_says_nothing() {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let detect = Detect { mode: Mode::Off, ..*scene.book.detect().unwrap() };
+    let change = Change::PutDetect(Some(detect));
+    scene.book.apply(Origin::Cli, &[change], &Limits::default()).unwrap();
+    scene.speaking.insert("10.0.0.9/32".parse().unwrap());
+    scene.see_twice(100, &[source(7, 9 * ALLOWED), source(9, 9 * ALLOWED)]);
+    assert_eq!((scene.automatic(), scene.said), (vec![], vec![]));
+}
+
+#[test]
 fn another_declared_rate_is_that_of_the_limit_at_once() {
     let mut scene = Scene::new(book(Mode::Enforce));
     let tenant = Some(scene.book.tenant_named("customer").unwrap().id);
