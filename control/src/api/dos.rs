@@ -15,8 +15,8 @@ use super::message::{
 use super::{Api, Lines, read};
 use crate::dos::{Count, Sighting, pattern_text};
 use crate::model::dos::{
-    CHECKS, CLASSES, LIST_KINDS, Limit, MODES, Matter, Per, Prefixes, Reach, Rule, SYN_GUARDS,
-    Unit, value, word, words,
+    CHECKS, CLASSES, Check, LIST_KINDS, Limit, MODES, Matter, Per, Prefixes, Reach, Rule,
+    SYN_GUARDS, Unit, value, word, words,
 };
 use crate::model::{Book, Cause, Change, Detect, Origin, Refused, Tenant};
 use crate::signature;
@@ -116,7 +116,7 @@ impl Api {
         let kinds = ["block", "allow", "signature", "limit"];
         let automatic = book.rules_after(0).filter(|rule| rule.is_automatic()).count();
         DosShown {
-            checks: CHECKS.iter().map(|(name, ..)| check_shown(&book, name)).collect(),
+            checks: CHECKS.iter().map(|(name, check)| check_shown(&book, name, *check)).collect(),
             rules: kinds.iter().map(|kind| ((*kind).to_owned(), count(kind))).collect(),
             automatic,
             prefixes: book.listed(),
@@ -226,13 +226,12 @@ fn says(matter: &Matter) -> String {
     }
 }
 
-fn check_shown(book: &Book, name: &str) -> CheckShown {
-    let default = CHECKS.iter().find(|(other, ..)| *other == name).map(|(.., mode)| *mode);
+fn check_shown(book: &Book, name: &str, check: Check) -> CheckShown {
     let rule = book.rule_named(name);
-    let mode = rule.map(|rule| rule.mode).or(default);
+    let mode = rule.map_or(check.default_mode(), |rule| rule.mode);
     CheckShown {
         name: name.to_owned(),
-        mode: mode.map_or("", |mode| word(&MODES, &mode)).to_owned(),
+        mode: word(&MODES, &mode).to_owned(),
         origin: rule.map(|rule| book.place(rule.origin)),
     }
 }

@@ -16,14 +16,14 @@ pub use tenant::Tenant;
 /// Octets of a rule's name: those of automatic rules have whole addresses in them.
 pub const RULE_NAME_LEN_MAX: usize = 128;
 
-/// The built-in checks: their names, and what they do where no rule says otherwise.
-pub const CHECKS: [(&str, Check, Mode); 6] = [
-    ("fragment", Check::Fragment, Mode::Enforce),
-    ("flags", Check::Flags, Mode::Enforce),
-    ("transport", Check::Transport, Mode::Enforce),
-    ("land", Check::Land, Mode::Enforce),
-    ("bogon", Check::Bogon, Mode::Monitor),
-    ("reflection", Check::Reflection, Mode::Monitor),
+/// The built-in checks and their names.
+pub const CHECKS: [(&str, Check); 6] = [
+    ("fragment", Check::Fragment),
+    ("flags", Check::Flags),
+    ("transport", Check::Transport),
+    ("land", Check::Land),
+    ("bogon", Check::Bogon),
+    ("reflection", Check::Reflection),
 ];
 
 /// Words that files and commands write for values.
@@ -65,12 +65,6 @@ pub fn words<T>(words: &[(&str, T)]) -> String {
     let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
     let (last, others) = names.split_last().map_or(("", &[][..]), |(last, rest)| (*last, rest));
     format!("{} or {last}", others.join(", "))
-}
-
-/// The name and the default of a built-in check.
-pub fn check(check: Check) -> (&'static str, Mode) {
-    let found = CHECKS.iter().find(|(_, other, _)| *other == check);
-    found.map_or(("", Mode::Off), |(name, _, mode)| (name, *mode))
 }
 
 /// Whose packets a rule judges.

@@ -110,7 +110,7 @@ impl Reading {
             section.bogon,
             section.reflection,
         ];
-        for ((name, check, _), mode) in CHECKS.iter().zip(checks) {
+        for ((name, check), mode) in CHECKS.iter().zip(checks) {
             let Some(mode) = mode else { continue };
             let rule = part.rule(name, &mode.span(), Matter::Check(*check));
             let mode = part.word(&mode, name, &MODES)?;
