@@ -6,6 +6,7 @@ mod tenant;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shm::limits::{BURST_OCTETS_MIN, DEPTH_MAX_S};
 use shm::message;
 pub use shm::message::{Check, Class, Instruction, Mode, Per, SynGuard, Unit};
 
@@ -164,12 +165,15 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// The burst of a limit that names none: what comes in a second, and at least two of the largest packets of an
-    /// ordinary link.
+    /// The burst of a limit that names none: what comes in a second, and of octets at least 4096 if these come in the
+    /// longest time that a bucket may take, but never less than a bucket must hold.
     pub fn burst_of(per_second: u64, unit: Unit) -> u64 {
         match unit {
             Unit::Packets => per_second,
-            Unit::Octets => per_second.max(4096),
+            Unit::Octets => {
+                let most = per_second.saturating_mul(DEPTH_MAX_S);
+                per_second.max(4096).min(most).max(BURST_OCTETS_MIN)
+            }
         }
     }
 }

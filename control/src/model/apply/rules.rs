@@ -257,6 +257,10 @@ fn wrong_limit(limit: &Limit) -> Option<(&'static str, String)> {
         return Some((unit, format!("{per_second} is beyond 1 to {PER_SECOND_MAX}; mend it")));
     }
     let most = per_second.saturating_mul(DEPTH_MAX_S);
+    if most < least {
+        let what = format!("{per_second} are too few to fill a bucket of {least} in ten minutes");
+        return Some((unit, what + "; give it 4 at least"));
+    }
     if !(least..=most).contains(&burst) {
         let what = format!(
             "{burst} {unit} are beyond {least} to {most}, what comes in ten minutes; \
