@@ -16,7 +16,7 @@ use super::{Api, Lines, read};
 use crate::dos::{Count, Sighting, pattern_text};
 use crate::model::dos::{
     CHECKS, CLASSES, Check, LIST_KINDS, Limit, MODES, Matter, Per, Prefixes, Reach, Rule,
-    SYN_GUARDS, Unit, value, word, words,
+    SYN_GUARDS, Unit, per, value, word, words,
 };
 use crate::model::{Book, Cause, Change, Detect, Origin, Refused, Tenant};
 use crate::signature;
@@ -158,15 +158,10 @@ fn limit_of(text: &LimitText) -> Result<Limit, Refused> {
             return invalid("packets", "give packets or octets per second, one of them".to_owned());
         }
     };
-    let v4_len = text.v4_len.unwrap_or(32);
-    let per = match text.per.as_str() {
-        "source" => Per::Source { v4_len, v6_len: text.v6_len.unwrap_or(64) },
-        "destination" => Per::Destination { v4_len, v6_len: text.v6_len.unwrap_or(128) },
-        "whole" => Per::Whole,
-        other => {
-            let what = format!("\"{other}\" is none; take source, destination or whole");
-            return invalid("per", what);
-        }
+    let (v4_len, v6_len) = (text.v4_len.map(i64::from), text.v6_len.map(i64::from));
+    let per = match per(&text.per, v4_len, v6_len) {
+        Ok(per) => per,
+        Err((field, what)) => return invalid(field, what),
     };
     let class = one_of(&text.class, "class", &CLASSES)?;
     let burst = text.burst.unwrap_or_else(|| Limit::burst_of(per_second, unit));

@@ -164,6 +164,38 @@ pub struct Limit {
     pub burst: u64,
 }
 
+/// What shares a limit, as files and commands write it; else the field that is wrong, and what is.
+pub fn per(
+    word: &str,
+    v4_len: Option<i64>,
+    v6_len: Option<i64>,
+) -> Result<Per, (&'static str, String)> {
+    let bounded = |field, len: Option<i64>, unsaid: u8, most: u8| match len {
+        None => Ok(unsaid),
+        Some(len) => {
+            let fits = u8::try_from(len).ok().filter(|len| *len <= most);
+            fits.ok_or_else(|| (field, format!("{field} {len} is beyond 0 to {most}")))
+        }
+    };
+    let v4 = || bounded("v4_len", v4_len, 32, 32);
+    let v6 = |unsaid| bounded("v6_len", v6_len, unsaid, 128);
+    match (word, v4_len, v6_len) {
+        // The least that one site has is one of these.
+        ("source", ..) => Ok(Per::Source { v4_len: v4()?, v6_len: v6(64)? }),
+        ("destination", ..) => Ok(Per::Destination { v4_len: v4()?, v6_len: v6(128)? }),
+        ("whole", None, None) => Ok(Per::Whole),
+        ("whole", v4_len, _) => {
+            let field = if v4_len.is_some() { "v4_len" } else { "v6_len" };
+            let what = "v4_len and v6_len have no meaning for per = \"whole\"; leave them out";
+            Err((field, what.to_owned()))
+        }
+        (other, ..) => {
+            let what = format!("\"{other}\" is none; take source, destination or whole");
+            Err(("per", what))
+        }
+    }
+}
+
 impl Limit {
     /// The burst of a limit that names none: what comes in a second, and of octets at least 4096 if these come in the
     /// longest time that a bucket may take, but never less than a bucket must hold.
