@@ -188,6 +188,10 @@ fn what_cannot_be_is_refused_with_a_sentence_and_changes_nothing() {
         (vec!["add", "signature", "x", "udp", "--reach", "who"], "there is no tenant who"),
         (vec!["add", "limit", "x", "--per", "host", "--packets", "1"], "take source, destination"),
         (vec!["add", "limit", "x", "--per", "whole", "--packets", "0"], "0 is beyond 1 to"),
+        (
+            vec!["add", "limit", "x", "--per", "whole", "--packets", "9", "--v4-len", "24"],
+            "v4_len and v6_len have no meaning",
+        ),
         (vec!["add", "prefix", "bad", "192.0.2.1"], "list bad is declared in"),
         (vec!["add", "prefix", "gone", "192.0.2.1"], "there is no rule gone"),
         (vec!["add", "prefix", "bogon", "192.0.2.1"], "is declared in"),

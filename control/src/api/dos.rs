@@ -15,8 +15,8 @@ use super::message::{
 use super::{Api, Lines, read};
 use crate::dos::{Count, Sighting, pattern_text};
 use crate::model::dos::{
-    CHECKS, CLASSES, LIST_KINDS, Limit, MODES, Matter, Per, Prefixes, Reach, Rule, SYN_GUARDS,
-    Unit, value, word, words,
+    CHECKS, CLASSES, Check, LIST_KINDS, Limit, MODES, Matter, Per, Prefixes, Reach, Rule,
+    SYN_GUARDS, Unit, per, value, word, words,
 };
 use crate::model::{Book, Cause, Change, Detect, Origin, Refused, Tenant};
 use crate::signature;
@@ -116,7 +116,7 @@ impl Api {
         let kinds = ["block", "allow", "signature", "limit"];
         let automatic = book.rules_after(0).filter(|rule| rule.is_automatic()).count();
         DosShown {
-            checks: CHECKS.iter().map(|(name, ..)| check_shown(&book, name)).collect(),
+            checks: CHECKS.iter().map(|(name, check)| check_shown(&book, name, *check)).collect(),
             rules: kinds.iter().map(|kind| ((*kind).to_owned(), count(kind))).collect(),
             automatic,
             prefixes: book.listed(),
@@ -158,15 +158,10 @@ fn limit_of(text: &LimitText) -> Result<Limit, Refused> {
             return invalid("packets", "give packets or octets per second, one of them".to_owned());
         }
     };
-    let v4_len = text.v4_len.unwrap_or(32);
-    let per = match text.per.as_str() {
-        "source" => Per::Source { v4_len, v6_len: text.v6_len.unwrap_or(64) },
-        "destination" => Per::Destination { v4_len, v6_len: text.v6_len.unwrap_or(128) },
-        "whole" => Per::Whole,
-        other => {
-            let what = format!("\"{other}\" is none; take source, destination or whole");
-            return invalid("per", what);
-        }
+    let (v4_len, v6_len) = (text.v4_len.map(i64::from), text.v6_len.map(i64::from));
+    let per = match per(&text.per, v4_len, v6_len) {
+        Ok(per) => per,
+        Err((field, what)) => return invalid(field, what),
     };
     let class = one_of(&text.class, "class", &CLASSES)?;
     let burst = text.burst.unwrap_or_else(|| Limit::burst_of(per_second, unit));
@@ -226,13 +221,12 @@ fn says(matter: &Matter) -> String {
     }
 }
 
-fn check_shown(book: &Book, name: &str) -> CheckShown {
-    let default = CHECKS.iter().find(|(other, ..)| *other == name).map(|(.., mode)| *mode);
+fn check_shown(book: &Book, name: &str, check: Check) -> CheckShown {
     let rule = book.rule_named(name);
-    let mode = rule.map(|rule| rule.mode).or(default);
+    let mode = rule.map_or(check.default_mode(), |rule| rule.mode);
     CheckShown {
         name: name.to_owned(),
-        mode: mode.map_or("", |mode| word(&MODES, &mode)).to_owned(),
+        mode: word(&MODES, &mode).to_owned(),
         origin: rule.map(|rule| book.place(rule.origin)),
     }
 }

@@ -22,8 +22,11 @@ pub const AUTOMATIC_MAX: usize = 1024;
 /// So many sources of one neighbourhood become one when there is no room for them all.
 const NEIGHBOURS_MIN: usize = 4;
 
-/// Seconds for which a refusal is not told again.
+/// Seconds for which what was told of somebody is not told again, from when there was a reason last.
 const SILENCE: u64 = 60;
+
+/// Of so many it is remembered what was told; of others nothing is told meanwhile, so that forged sources fill no log.
+const SILENT_MAX: usize = 4096;
 
 /// What is sometimes asked while a plan is made.
 pub struct Surroundings<'a> {
@@ -68,7 +71,8 @@ impl Detection {
     ) -> Plan {
         self.silent.retain(|_, until| *until > now);
         let over_before = std::mem::take(&mut self.over);
-        let Some(detect) = book.detect() else { return Plan::default() };
+        let detect = book.detect().filter(|detect| detect.mode != Mode::Off);
+        let Some(detect) = detect else { return Plan::default() };
         let sightings = round.sightings.iter();
         let offenders = sightings.filter_map(|sighting| Offender::of(sighting, detect, book));
         let mut offenders: Vec<Offender> =
@@ -113,13 +117,18 @@ impl Detection {
 
     /// Whether something may be told of a rule, which then is not told again for a while.
     pub fn may_tell(&mut self, rule: &str, now: u64) -> bool {
-        self.silent.insert(rule.into(), now + SILENCE).is_none()
+        may_tell(&mut self.silent, rule.into(), now)
     }
 
     /// Tells of a rule again what was told before.
     pub fn forget(&mut self, rule: &str) {
         self.silent.remove(rule);
     }
+}
+
+fn may_tell(silent: &mut HashMap<Arc<str>, u64>, rule: Arc<str>, now: u64) -> bool {
+    let has_room = silent.len() < SILENT_MAX || silent.contains_key(&rule);
+    has_room && silent.insert(rule, now + SILENCE).is_none()
 }
 
 /// The prefixes of all sources, and their neighbourhoods.
@@ -313,8 +322,7 @@ impl Planning<'_> {
 
     /// Tells what is not done, once for each flood.
     fn tell(&mut self, what: What, offender: &Offender, why: &str) {
-        let until = self.now + self.detect.hold;
-        if self.silent.insert(Arc::clone(&offender.name), until).is_none() {
+        if may_tell(self.silent, Arc::clone(&offender.name), self.now) {
             let happened = self.happened(what, offender, why);
             self.plan.told.push(happened);
         }

@@ -105,19 +105,11 @@ impl Journal {
             format!("{path}: cannot be used ({error}); see whether this user may write there")
         };
         let mut written = Written::default();
-        let text = match fs::read(&path) {
-            Ok(octets) => String::from_utf8_lossy(&octets).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(fail(error)),
-        };
-        // A line that was cut when control was killed is none.
-        for entry in text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()) {
-            written.last = written.last.max(entry.number);
-            written.keep(entry);
-        }
+        written.read(&older(&path)).map_err(fail)?;
+        let octets = written.read(&path).map_err(fail)?;
         let mut file = open(&path).map_err(fail)?;
-        let mut len = text.len() as u64;
-        if !text.is_empty() && !text.ends_with('\n') {
+        let mut len = octets.len() as u64;
+        if octets.last().is_some_and(|last| *last != b'\n') {
             file.write_all(b"\n").map_err(fail)?;
             len += 1;
         }
@@ -153,6 +145,21 @@ impl Journal {
 }
 
 impl Written {
+    /// Takes in the entries of a file; its octets, of which there are none when it is not there.
+    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        let octets = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
+        // A line that was cut when control was killed is none.
+        for line in octets.split(|octet| *octet == b'\n') {
+            let Ok(entry) = serde_json::from_slice::<Entry>(line) else { continue };
+            self.last = self.last.max(entry.number);
+            self.keep(entry);
+        }
+        Ok(octets)
+    }
+
     fn keep(&mut self, entry: Entry) {
         if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
@@ -163,16 +170,29 @@ impl Written {
     fn append(&mut self, entry: &Entry) -> io::Result<()> {
         let Some((path, file, len)) = &mut self.file else { return Ok(()) };
         if *len >= FILE_LEN_MAX {
-            fs::rename(&*path, path.with_extension("old.jsonl"))?;
+            match fs::rename(&*path, older(path)) {
+                // Somebody has moved it away already.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
             (*file, *len) = (open(path)?, 0);
         }
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
-        file.write_all(&line)?;
+        if let Err(error) = file.write_all(&line) {
+            // The next entry shall not stand behind a part of this one.
+            file.set_len(*len)?;
+            return Err(error);
+        }
         *len += line.len() as u64;
         self.said = false;
         Ok(())
     }
+}
+
+/// The file of entries before those of a file.
+fn older(path: &Path) -> PathBuf {
+    path.with_extension("old.jsonl")
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -216,6 +236,52 @@ mod tests {
         assert_eq!((newer.len(), newer[0].number), (1, last + 1));
         drop(journal);
         assert_eq!(Journal::open(directory.path()).unwrap().after(last), newer);
+    }
+
+    #[test]
+    fn entries_of_the_older_file_survive_a_restart_too_and_one_that_is_gone_is_no_obstacle() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dos-events.jsonl");
+        let journal = Journal::open(directory.path()).unwrap();
+        let long = Happened { why: "w".repeat(64 << 10), ..happened(0) };
+        while !older(&path).exists() {
+            journal.write(Duration::ZERO, long.clone());
+        }
+        let before = journal.after(0);
+        drop(journal);
+        let journal = Journal::open(directory.path()).unwrap();
+        assert!(journal.after(0) == before, "{} entries", journal.after(0).len());
+        fs::remove_file(&path).unwrap();
+        for _ in 0..=FILE_LEN_MAX / (64 << 10) {
+            journal.write(Duration::ZERO, long.clone());
+        }
+        assert!(path.exists());
+    }
+
+    /// Set for the process that writes into a directory until the file may grow no more.
+    const FULL: &str = "MILLRACE_TEST_JOURNAL";
+
+    #[test]
+    fn what_was_written_in_part_is_taken_back() {
+        if let Some(directory) = std::env::var_os(FULL) {
+            let journal = Journal::open(Path::new(&directory)).unwrap();
+            (0..20).for_each(|number| journal.write(Duration::ZERO, happened(number)));
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let this = std::env::current_exe().unwrap();
+        let name = "dos::journal::tests::what_was_written_in_part_is_taken_back";
+        // Two blocks of a file at most; to reach them is an error of the write, and no signal.
+        let limited = "trap '' XFSZ; ulimit -f 2; exec \"$0\" --exact \"$1\"";
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", limited]).arg(this).arg(name).env(FULL, directory.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = fs::read_to_string(directory.path().join("dos-events.jsonl")).unwrap();
+        assert!(text.ends_with('\n'), "{text}");
+        let entries = Journal::open(directory.path()).unwrap().after(0);
+        assert_eq!(entries.len(), text.lines().count());
+        assert!((2..20).contains(&entries.len()), "{}", entries.len());
     }
 
     #[test]

@@ -38,13 +38,16 @@ struct Steward {
 
 /// Begins; goes on until control ends.
 pub fn begin(desk: Desk, journal: Arc<Journal>) {
-    let (detection, gone) = (Detection::default(), HashSet::new());
-    let known = rules_of(&desk.book());
-    let steward = Steward { desk, journal, detection, survey: None, judged: 0, known, gone };
-    tokio::spawn(steward.run());
+    tokio::spawn(Steward::new(desk, journal).run());
 }
 
 impl Steward {
+    fn new(desk: Desk, journal: Arc<Journal>) -> Self {
+        let (detection, gone) = (Detection::default(), HashSet::new());
+        let known = rules_of(&desk.book());
+        Self { desk, journal, detection, survey: None, judged: 0, known, gone }
+    }
+
     async fn run(mut self) {
         let mut notices = self.desk.subscribe();
         let mut ticks = interval(TICK);
@@ -199,7 +202,7 @@ impl Steward {
             }
         }
         for (id, rule) in &self.known {
-            if now.contains_key(id) || self.gone.remove(id) {
+            if now.contains_key(id) || self.gone.contains(id) {
                 continue;
             }
             let (by, why) = match rule.origin {
@@ -214,6 +217,8 @@ impl Steward {
             all.push(Happened { what: What::Removed, ..happened(rule, &by, why.to_owned()) });
         }
         self.known = now;
+        // What is here still, such as a rule that was prolonged before it could expire, may go by somebody else's doing.
+        self.gone.clear();
         for happened in all {
             self.write(happened);
         }
@@ -298,4 +303,33 @@ fn happened(rule: &Rule, by: &str, why: String) -> Happened {
 
 fn unix_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::dos::{ListKind, Matter, Mode};
+
+    #[tokio::test]
+    async fn the_removal_of_a_rule_is_told_that_was_prolonged_before_it_could_expire() {
+        let desk = Desk::detached(Book::default());
+        let rule = Rule {
+            name: "list".into(),
+            id: 0,
+            mode: Mode::Enforce,
+            reach: Reach::All,
+            expires: None,
+            matter: Matter::List(ListKind::Block, vec!["192.0.2.7/32".parse().unwrap()].into()),
+            origin: Origin::Cli,
+        };
+        desk.change(Origin::Cli, vec![Change::AddRule(rule)]).await.unwrap();
+        let mut steward = Steward::new(desk.clone(), Arc::default());
+        steward.gone.extend(desk.book().rules_after(0).map(|rule| rule.id));
+        steward.compare();
+        desk.change(Origin::Cli, vec![Change::RemoveRule("list".into())]).await.unwrap();
+        steward.compare();
+        let entries = steward.journal.after(0);
+        let said: Vec<What> = entries.iter().map(|entry| entry.happened.what).collect();
+        assert_eq!(said, [What::Removed]);
+    }
 }

@@ -14,6 +14,9 @@ const DETECTION: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("detect
 /// The number beneath which no rule gets its id any more.
 const RULE_ID_LAST: &str = "rule_id_last";
 
+/// The same for tenants.
+const TENANT_ID_LAST: &str = "tenant_id_last";
+
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(RULES)?;
     transaction.open_table(LISTS)?;
@@ -46,8 +49,12 @@ pub(super) fn load(transaction: &ReadTransaction, loading: &mut Loading) -> Resu
         loading.put(Change::PutDetect(Some(detect)))?;
     }
     let numbers = transaction.open_table(NUMBERS).map_err(said)?;
-    let last = numbers.get(RULE_ID_LAST).map_err(said)?.map_or(0, |last| last.value());
-    loading.book.skip_rule_ids(u32::try_from(last).unwrap_or(u32::MAX));
+    let last = |name| {
+        let last = numbers.get(name).map_err(said)?.map_or(0, |last| last.value());
+        Ok::<u32, String>(u32::try_from(last).unwrap_or(u32::MAX))
+    };
+    loading.book.skip_rule_ids(last(RULE_ID_LAST)?);
+    loading.book.skip_tenant_ids(last(TENANT_ID_LAST)?);
     Ok(())
 }
 
@@ -58,16 +65,7 @@ pub(super) fn write(
     octets: &mut Vec<u8>,
 ) -> Result<(), redb::Error> {
     write_rules(transaction, book, touched, octets)?;
-    let mut tenants = transaction.open_table(TENANTS)?;
-    for id in touched.tenants() {
-        match book.tenant(*id) {
-            Some(tenant) => {
-                code::write_tenant(tenant, octets);
-                tenants.insert(id, octets.as_slice())?;
-            }
-            None => drop(tenants.remove(id)?),
-        }
-    }
+    write_tenants(transaction, book, touched, octets)?;
     if touched.detection() {
         let mut detection = transaction.open_table(DETECTION)?;
         match book.detect() {
@@ -78,6 +76,30 @@ pub(super) fn write(
             None => drop(detection.remove("detect")?),
         }
     }
+    Ok(())
+}
+
+fn write_tenants(
+    transaction: &WriteTransaction,
+    book: &Book,
+    touched: &Touched,
+    octets: &mut Vec<u8>,
+) -> Result<(), redb::Error> {
+    if touched.tenants().next().is_none() {
+        return Ok(());
+    }
+    let mut tenants = transaction.open_table(TENANTS)?;
+    for id in touched.tenants() {
+        match book.tenant(*id) {
+            Some(tenant) => {
+                code::write_tenant(tenant, octets);
+                tenants.insert(id, octets.as_slice())?;
+            }
+            None => drop(tenants.remove(id)?),
+        }
+    }
+    let mut numbers = transaction.open_table(NUMBERS)?;
+    numbers.insert(TENANT_ID_LAST, u64::from(book.tenant_id_last()))?;
     Ok(())
 }
 
@@ -112,4 +134,47 @@ fn write_rules(
     let mut numbers = transaction.open_table(NUMBERS)?;
     numbers.insert(RULE_ID_LAST, u64::from(book.rule_id_last()))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::Keep;
+    use crate::model::dos::{Mode, SynGuard};
+    use crate::model::{Book, Change, Limits, Origin, Tenant};
+
+    fn changed(keep: &Keep, book: &mut Book, change: Change) {
+        let touched = book.apply(Origin::Cli, &[change], &Limits::default()).unwrap();
+        keep.write(book, &touched, &[]).unwrap();
+    }
+
+    fn tenant(name: &str) -> Change {
+        Change::PutTenant(Tenant {
+            name: name.into(),
+            id: 0,
+            mode: Mode::Enforce,
+            syn: SynGuard::Off,
+            syn_above: 0,
+            flows: false,
+            out_of_state: 0,
+            prefixes: ["192.0.2.0/24".parse().unwrap()].into(),
+            origin: Origin::Cli,
+        })
+    }
+
+    #[test]
+    fn a_tenant_after_a_restart_has_no_id_of_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let keep = Keep::open(directory.path()).unwrap();
+        let mut book = keep.book().unwrap();
+        changed(&keep, &mut book, tenant("first"));
+        let first = book.tenant_named("first").unwrap().id;
+        changed(&keep, &mut book, Change::RemoveTenant(Arc::from("first")));
+        drop(keep);
+        let keep = Keep::open(directory.path()).unwrap();
+        let mut book = keep.book().unwrap();
+        changed(&keep, &mut book, tenant("second"));
+        assert_ne!(book.tenant_named("second").unwrap().id, first);
+    }
 }

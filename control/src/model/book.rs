@@ -254,6 +254,16 @@ impl Book {
         self.rule_id_last = self.rule_id_last.max(last);
     }
 
+    /// The last id that a tenant was given. None is given again.
+    pub(crate) fn tenant_id_last(&self) -> u32 {
+        self.tenant_id_last
+    }
+
+    /// Gives no tenant this id or a smaller one any more.
+    pub(crate) fn skip_tenant_ids(&mut self, last: u32) {
+        self.tenant_id_last = self.tenant_id_last.max(last);
+    }
+
     /// How many routes name a next hop.
     pub fn uses(&self, id: u32) -> u32 {
         self.uses.get(&id).copied().unwrap_or(0)

@@ -6,6 +6,7 @@ mod tenant;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shm::limits::{BURST_OCTETS_MIN, DEPTH_MAX_S};
 use shm::message;
 pub use shm::message::{Check, Class, Instruction, Mode, Per, SynGuard, Unit};
 
@@ -16,14 +17,14 @@ pub use tenant::Tenant;
 /// Octets of a rule's name: those of automatic rules have whole addresses in them.
 pub const RULE_NAME_LEN_MAX: usize = 128;
 
-/// The built-in checks: their names, and what they do where no rule says otherwise.
-pub const CHECKS: [(&str, Check, Mode); 6] = [
-    ("fragment", Check::Fragment, Mode::Enforce),
-    ("flags", Check::Flags, Mode::Enforce),
-    ("transport", Check::Transport, Mode::Enforce),
-    ("land", Check::Land, Mode::Enforce),
-    ("bogon", Check::Bogon, Mode::Monitor),
-    ("reflection", Check::Reflection, Mode::Monitor),
+/// The built-in checks and their names.
+pub const CHECKS: [(&str, Check); 6] = [
+    ("fragment", Check::Fragment),
+    ("flags", Check::Flags),
+    ("transport", Check::Transport),
+    ("land", Check::Land),
+    ("bogon", Check::Bogon),
+    ("reflection", Check::Reflection),
 ];
 
 /// Words that files and commands write for values.
@@ -65,12 +66,6 @@ pub fn words<T>(words: &[(&str, T)]) -> String {
     let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
     let (last, others) = names.split_last().map_or(("", &[][..]), |(last, rest)| (*last, rest));
     format!("{} or {last}", others.join(", "))
-}
-
-/// The name and the default of a built-in check.
-pub fn check(check: Check) -> (&'static str, Mode) {
-    let found = CHECKS.iter().find(|(_, other, _)| *other == check);
-    found.map_or(("", Mode::Off), |(name, _, mode)| (name, *mode))
 }
 
 /// Whose packets a rule judges.
@@ -169,13 +164,48 @@ pub struct Limit {
     pub burst: u64,
 }
 
+/// What shares a limit, as files and commands write it; else the field that is wrong, and what is.
+pub fn per(
+    word: &str,
+    v4_len: Option<i64>,
+    v6_len: Option<i64>,
+) -> Result<Per, (&'static str, String)> {
+    let bounded = |field, len: Option<i64>, unsaid: u8, most: u8| match len {
+        None => Ok(unsaid),
+        Some(len) => {
+            let fits = u8::try_from(len).ok().filter(|len| *len <= most);
+            fits.ok_or_else(|| (field, format!("{field} {len} is beyond 0 to {most}")))
+        }
+    };
+    let v4 = || bounded("v4_len", v4_len, 32, 32);
+    let v6 = |unsaid| bounded("v6_len", v6_len, unsaid, 128);
+    match (word, v4_len, v6_len) {
+        // The least that one site has is one of these.
+        ("source", ..) => Ok(Per::Source { v4_len: v4()?, v6_len: v6(64)? }),
+        ("destination", ..) => Ok(Per::Destination { v4_len: v4()?, v6_len: v6(128)? }),
+        ("whole", None, None) => Ok(Per::Whole),
+        ("whole", v4_len, _) => {
+            let field = if v4_len.is_some() { "v4_len" } else { "v6_len" };
+            let what = "v4_len and v6_len have no meaning for per = \"whole\"; leave them out";
+            Err((field, what.to_owned()))
+        }
+        (other, ..) => {
+            let what = format!("\"{other}\" is none; take source, destination or whole");
+            Err(("per", what))
+        }
+    }
+}
+
 impl Limit {
-    /// The burst of a limit that names none: what comes in a second, and at least two of the largest packets of an
-    /// ordinary link.
+    /// The burst of a limit that names none: what comes in a second, and of octets at least 4096 if these come in the
+    /// longest time that a bucket may take, but never less than a bucket must hold.
     pub fn burst_of(per_second: u64, unit: Unit) -> u64 {
         match unit {
             Unit::Packets => per_second,
-            Unit::Octets => per_second.max(4096),
+            Unit::Octets => {
+                let most = per_second.saturating_mul(DEPTH_MAX_S);
+                per_second.max(4096).min(most).max(BURST_OCTETS_MIN)
+            }
         }
     }
 }

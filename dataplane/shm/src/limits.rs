@@ -27,6 +27,15 @@ pub const PAST_MAX: usize = 64;
 /// Instructions of a signature: the longest program that a worker runs for each packet.
 pub const PROGRAM_MAX: usize = 256;
 
+/// The highest rate of a limit in either unit, per second.
+pub const PER_SECOND_MAX: u64 = 1_000_000_000_000;
+
+/// The least burst of a limit of octets: a packet above it would never pass.
+pub const BURST_OCTETS_MIN: u64 = 2048;
+
+/// Seconds in which an empty bucket must be full again.
+pub const DEPTH_MAX_S: u64 = 600;
+
 /// Prefixes of one tenant.
 pub const TENANT_PREFIXES_MAX: usize = 1024;
 

@@ -316,6 +316,38 @@ fn a_rule_that_goes_into_that_of_its_neighbourhood_is_not_made_again_in_the_same
 }
 
 #[test]
+fn detection_that_is_off_makes_no_rule_and_says_nothing() {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let detect = Detect { mode: Mode::Off, ..*scene.book.detect().unwrap() };
+    let change = Change::PutDetect(Some(detect));
+    scene.book.apply(Origin::Cli, &[change], &Limits::default()).unwrap();
+    scene.speaking.insert("10.0.0.9/32".parse().unwrap());
+    scene.see_twice(100, &[source(7, 9 * ALLOWED), source(9, 9 * ALLOWED)]);
+    assert_eq!((scene.automatic(), scene.said), (vec![], vec![]));
+}
+
+#[test]
+fn each_flood_is_told_however_long_rules_hold_and_not_all_of_too_many() {
+    let mut scene = Scene::new(book(Mode::Enforce));
+    let detect = Detect { hold: 86_400, ..*scene.book.detect().unwrap() };
+    let change = Change::PutDetect(Some(detect));
+    scene.book.apply(Origin::Cli, &[change], &Limits::default()).unwrap();
+    scene.speaking.extend((0..4200).map(|number| match source(number, 0).what {
+        Heavy::Source(prefix) => prefix,
+        Heavy::Destination { .. } | Heavy::Pattern(_) => panic!(),
+    }));
+    // One flood of more than a minute, and another one a minute later.
+    for now in (100..200).chain([260]) {
+        scene.see_twice(now, &[source(9, 9 * ALLOWED)]);
+    }
+    assert_eq!(scene.said.len(), 2, "{:?}", scene.said);
+    let many: Vec<Sighting> = (0..4200).map(|number| source(number, ALLOWED)).collect();
+    scene.see_twice(1000, &many);
+    scene.see(1001, many);
+    assert_eq!(scene.said.len(), 2 + SILENT_MAX);
+}
+
+#[test]
 fn another_declared_rate_is_that_of_the_limit_at_once() {
     let mut scene = Scene::new(book(Mode::Enforce));
     let tenant = Some(scene.book.tenant_named("customer").unwrap().id);

@@ -37,7 +37,7 @@ pub(in super::super) fn write_rule(rule: &Rule, to: &mut Vec<u8>) {
             write_limit(limit, to);
         }
         Matter::Check(check) => {
-            let at = CHECKS.iter().position(|(_, other, _)| other == check);
+            let at = CHECKS.iter().position(|(_, other)| other == check);
             to.extend([3, octet(at)]);
         }
     }

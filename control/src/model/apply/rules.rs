@@ -3,22 +3,15 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use shm::limits::{LISTED_MAX, PROGRAM_MAX, RULES_MAX};
+use shm::limits::{
+    BURST_OCTETS_MIN, DEPTH_MAX_S, LISTED_MAX, PER_SECOND_MAX, PROGRAM_MAX, RULES_MAX,
+};
 
 use super::{Applying, Origin, unknown, wrong_prefix};
 use crate::model::dos::{
     CHECKS, Limit, Matter, Mode, Per, Prefixes, RULE_NAME_LEN_MAX, Reach, Rule, Unit,
 };
 use crate::model::{Cause, Refused};
-
-/// The highest rate that a bucket of the dataplane keeps.
-const PER_SECOND_MAX: u64 = 1_000_000_000_000;
-
-/// The least burst of octets: a larger packet would never pass.
-const BURST_OCTETS_MIN: u64 = 2048;
-
-/// Seconds in which an empty bucket must be full again.
-const DEPTH_MAX_S: u64 = 600;
 
 impl Applying<'_> {
     pub(super) fn add_rule(&mut self, wanted: &Rule, put: bool) -> Result<(), Refused> {
@@ -247,7 +240,7 @@ fn wrong_rule_name(rule: &Rule) -> Option<String> {
         return Some(what);
     }
     let is_check = matches!(rule.matter, Matter::Check(_));
-    if !is_check && CHECKS.iter().any(|(check, ..)| *check == name) {
+    if !is_check && CHECKS.iter().any(|(check, _)| *check == name) {
         return Some(format!("{name} is the name of a built-in check; choose another"));
     }
     let is_ours = rule.origin == Origin::Detection || !name.starts_with("auto-");
@@ -264,6 +257,10 @@ fn wrong_limit(limit: &Limit) -> Option<(&'static str, String)> {
         return Some((unit, format!("{per_second} is beyond 1 to {PER_SECOND_MAX}; mend it")));
     }
     let most = per_second.saturating_mul(DEPTH_MAX_S);
+    if most < least {
+        let what = format!("{per_second} are too few to fill a bucket of {least} in ten minutes");
+        return Some((unit, what + "; give it 4 at least"));
+    }
     if !(least..=most).contains(&burst) {
         let what = format!(
             "{burst} {unit} are beyond {least} to {most}, what comes in ten minutes; \

@@ -29,7 +29,7 @@ impl Applying<'_> {
             (None, id) if id != 0 && !self.book.tenants.contains(&id) => id,
             (None, _) => self.book.next_tenant_id(),
         };
-        self.book.tenant_id_last = self.book.tenant_id_last.max(tenant.id);
+        self.book.skip_tenant_ids(tenant.id);
         match &old {
             Some(old) => self.forget_tenant(old),
             // Rules that reached one of this name which goes by the same call.

@@ -13,7 +13,7 @@ use toml::{Spanned, Value};
 use super::section::{Part, Reading};
 use crate::model::dos::{
     CHECKS, CLASSES, HOLD, HOLD_BOUNDS, LIST_KINDS, Limit, MODES, Matter, Mode, Per, Reach, Rule,
-    SYN_GUARDS, SynGuard, Unit,
+    SYN_GUARDS, SynGuard, Unit, per,
 };
 use crate::model::{Cause, Detect, Refused, Tenant};
 use crate::signature;
@@ -110,7 +110,7 @@ impl Reading {
             section.bogon,
             section.reflection,
         ];
-        for ((name, check, _), mode) in CHECKS.iter().zip(checks) {
+        for ((name, check), mode) in CHECKS.iter().zip(checks) {
             let Some(mode) = mode else { continue };
             let rule = part.rule(name, &mode.span(), Matter::Check(*check));
             let mode = part.word(&mode, name, &MODES)?;
@@ -230,40 +230,16 @@ impl Part<'_> {
     }
 
     fn per(&self, section: &LimitSection) -> Result<Per, Refused> {
-        let len = |len: &Option<Spanned<i64>>, field, whole: u8| match len {
-            None => Ok(whole),
-            Some(len) => {
-                let number = *len.get_ref();
-                let fits = u8::try_from(number).ok().filter(|number| *number <= whole);
-                fits.ok_or_else(|| {
-                    let what = format!("{field} {number} is beyond 0 to {whole}");
-                    self.error(&len.span(), &what)
-                })
+        let LimitSection { per: word, v4_len, v6_len, .. } = section;
+        let len = |len: &Option<Spanned<i64>>| len.as_ref().map(|len| *len.get_ref());
+        per(word.get_ref(), len(v4_len), len(v6_len)).map_err(|(field, what)| {
+            let lens = [("v4_len", v4_len), ("v6_len", v6_len)];
+            let len = lens.into_iter().find(|(name, _)| *name == field);
+            match len.and_then(|(_, len)| len.as_ref()) {
+                Some(len) => self.error(&len.span(), &what),
+                None => self.error(&word.span(), &format!("{field}: {what}")),
             }
-        };
-        let v4_len = len(&section.v4_len, "v4_len", 32)?;
-        match section.per.get_ref().as_str() {
-            // The least that one site has is one of these.
-            "source" => {
-                let v6_len = if section.v6_len.is_some() { 128 } else { 64 };
-                Ok(Per::Source { v4_len, v6_len: len(&section.v6_len, "v6_len", v6_len)? })
-            }
-            "destination" => {
-                Ok(Per::Destination { v4_len, v6_len: len(&section.v6_len, "v6_len", 128)? })
-            }
-            "whole" => match section.v4_len.as_ref().or(section.v6_len.as_ref()) {
-                None => Ok(Per::Whole),
-                Some(len) => {
-                    let what = "v4_len and v6_len have no meaning for per = \"whole\"; \
-                                leave them out";
-                    Err(self.error(&len.span(), what))
-                }
-            },
-            other => {
-                let what = format!("per: \"{other}\" is none; take source, destination or whole");
-                Err(self.error(&section.per.span(), &what))
-            }
-        }
+        })
     }
 
     fn tenant(&self, section: &TenantSection) -> Result<Tenant, Refused> {

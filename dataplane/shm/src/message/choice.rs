@@ -101,3 +101,14 @@ choices! {
         FirstDrop = 3,
     }
 }
+
+impl Check {
+    /// What becomes of what fails it where no rule says otherwise: what cannot be is dropped, what only looks suspicious
+    /// is counted.
+    pub const fn default_mode(self) -> Mode {
+        match self {
+            Self::Fragment | Self::Flags | Self::Transport | Self::Land => Mode::Enforce,
+            Self::Bogon | Self::Reflection => Mode::Monitor,
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shm::limits::DEPTH_MAX_S;
+pub use shm::limits::{BURST_OCTETS_MIN, PER_SECOND_MAX};
 use wireguard::time::Instant;
 
 /// So many packets or octets per second, with so many at once. Tokens are counted in the time that they take to
@@ -43,14 +45,8 @@ impl std::fmt::Display for OutOfBounds {
 
 impl std::error::Error for OutOfBounds {}
 
-/// Highest rate of either unit.
-pub const PER_SECOND_MAX: u64 = 1_000_000_000_000;
-
-/// Least burst of a rate of octets: a packet above it would never pass.
-pub const BURST_OCTETS_MIN: u64 = 2_048;
-
 /// Longest time in which an empty bucket may fill. What claims to be spent for longer is a stamp from another time.
-pub const DEPTH_MAX: Duration = Duration::from_mins(10);
+pub const DEPTH_MAX: Duration = Duration::from_secs(DEPTH_MAX_S);
 
 #[expect(clippy::cast_possible_truncation, reason = "ten minutes in nanoseconds have 40 bits")]
 const DEPTH_TICKS: Ticks = ticks(DEPTH_MAX.as_nanos() as u64);

@@ -69,15 +69,13 @@ const CHECKS: usize = Check::ALL.len();
 /// All checks, in the order of [`Check::ALL`].
 pub type Checks = [Checked; CHECKS];
 
-/// What applies unless control says otherwise: what cannot be is dropped, what only looks suspicious is counted.
+/// What applies unless control says otherwise.
 pub const CHECKS_DEFAULT: Checks = {
     let mut checks = [Checked { mode: Mode::Enforce, slot: 0 }; CHECKS];
     let mut at = 0;
     #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
     while at < CHECKS {
-        if matches!(Check::ALL[at], Check::Bogon | Check::Reflection) {
-            checks[at].mode = Mode::Monitor;
-        }
+        checks[at].mode = Check::ALL[at].default_mode();
         at += 1;
     }
     checks

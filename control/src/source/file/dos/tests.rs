@@ -248,3 +248,19 @@ fn a_list_of_a_million_prefixes_is_read_in_seconds_and_held_once() {
     book.declare(other, &Limits::default()).unwrap();
     assert!(std::ptr::eq(held(&book).as_slice(), before.as_slice()));
 }
+
+#[test]
+fn a_small_rate_of_octets_has_a_burst_that_is_within_its_bounds() {
+    for (octets, burst) in [(4, 2400), (6, 3600), (7, 4096), (5000, 5000)] {
+        let text = ALL.replace("octets = 1000000", &format!("octets = {octets}"));
+        let declaration = files(&text).unwrap();
+        let limit = declaration.rules.iter().find(|rule| &*rule.name == "octets").unwrap();
+        let Matter::Limit(limit) = limit.matter else { panic!() };
+        assert_eq!((limit.per_second, limit.burst), (octets, burst));
+        Book::default().declare(declaration, &Limits::default()).unwrap();
+    }
+    let declaration = files(&ALL.replace("octets = 1000000", "octets = 3")).unwrap();
+    let refused = Book::default().declare(declaration, &Limits::default()).unwrap_err();
+    let said = "octets: 3 are too few to fill a bucket of 2048 in ten minutes; give it 4 at least";
+    assert!(refused.to_string().contains(said), "{refused}");
+}
