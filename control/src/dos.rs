@@ -16,7 +16,7 @@ use shm::message::{Event, Heavy};
 
 use crate::model::Book;
 
-/// Sightings of a round that are kept; the dataplane tells a few hundred.
+/// Sightings of a round that are kept; the dataplane tells 80 at most.
 const SIGHTINGS_MAX: usize = 4096;
 
 /// How often a rule has matched since it was added, on all workers together.
@@ -28,8 +28,6 @@ pub struct Count {
     pub octets: u64,
     /// How many of the packets were dropped for it.
     pub dropped: u64,
-    /// Whether the dataplane has put it out of force, for its time is over.
-    pub expired: bool,
 }
 
 /// Something that is heavy in the traffic, with rates per second that are estimated from samples.
@@ -84,8 +82,8 @@ impl Heard {
     /// Takes in an event; whether it has completed a round.
     pub(crate) fn hear(&self, event: &Event, book: impl FnOnce() -> Book) -> bool {
         match *event {
-            Event::RuleCount { rule, packets, octets, dropped, expired } => {
-                self.count_of(rule, Count { packets, octets, dropped, expired }, book);
+            Event::RuleCount { rule, packets, octets, dropped, .. } => {
+                self.count_of(rule, Count { packets, octets, dropped }, book);
                 false
             }
             Event::Heavy { packets, octets, dropped, what, .. } => {

@@ -52,7 +52,10 @@ fn sweep(dataplane: &FakeDataplane, round: u64, packets: u64, heavy: &[Heavy]) {
 
 /// Rounds as often as the dataplane tells them, until there are so many rules; the number of the last round.
 fn sweep_until(dataplane: &FakeDataplane, packets: u64, heavy: &[Heavy], rules: usize) -> u64 {
-    for round in 1..100 {
+    let mut round = 0;
+    loop {
+        round += 1;
+        assert!(round < 100, "{rules} rules did not come to be");
         sweep(dataplane, round, packets, heavy);
         let end = Instant::now() + Duration::from_millis(200);
         while Instant::now() < end {
@@ -62,7 +65,6 @@ fn sweep_until(dataplane: &FakeDataplane, packets: u64, heavy: &[Heavy], rules: 
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    panic!("{rules} rules did not come to be")
 }
 
 fn source(text: &str) -> Heavy {

@@ -223,7 +223,7 @@ fn says(matter: &Matter) -> String {
 
 fn check_shown(book: &Book, name: &str, check: Check) -> CheckShown {
     let rule = book.rule_named(name);
-    let mode = rule.map_or(check.default_mode(), |rule| rule.mode);
+    let mode = rule.map_or_else(|| check.default_mode(), |rule| rule.mode);
     CheckShown {
         name: name.to_owned(),
         mode: word(&MODES, &mode).to_owned(),

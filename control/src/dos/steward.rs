@@ -103,9 +103,8 @@ impl Steward {
 
     async fn detect(&mut self) {
         let (book, round) = (self.desk.book(), self.desk.heard().round());
-        let is_new = self.judged != round.number || round.number == 0;
-        self.judged = round.number;
-        if !is_new {
+        let judged = std::mem::replace(&mut self.judged, round.number);
+        if judged == round.number {
             return;
         }
         if book.detect().is_none() || !self.knows_clients().await {
