@@ -79,7 +79,7 @@ pub const DROPS: &[Drop] = &[
     row("route_rejected", "the route says `reject`, and no error could be sent", "normal where a route shall lead nowhere"),
     row("route_hop_limit", "hop limit used up", "traceroute does this; else a loop"),
     row("route_destination", "inner multicast, broadcast or link-local destination", "normal: hosts announce themselves"),
-    row("egress_too_big", "too large for the path to the client, and no error could be sent", "lower the sender's MTU"),
+    row("egress_too_big", "too large for the path to the client or for the kernel's interface, and no error could be sent", "lower the sender's MTU"),
     row("egress_loop", "from the kernel's inner interface back to it", "remove the kernel's route for that prefix through the tap"),
     row("egress_no_local", "for this machine, without `[local]`", "add `[local]`"),
     row("seal_no_peer", "for a client that was removed meanwhile", "normal in the moment of a removal"),

@@ -163,7 +163,7 @@ reasons! {
     RouteHopLimit = "route_hop_limit",
     /// An inner destination that is not forwarded (multicast, broadcast, loopback, unspecified).
     RouteDestination = "route_destination",
-    /// Larger than what fits the path to the client.
+    /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
     /// From the kernel back to the kernel.
     EgressLoop = "egress_loop",

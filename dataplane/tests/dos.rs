@@ -265,6 +265,24 @@ fn flows_that_were_not_followed_are_learned_before_others_are_held_back() {
 }
 
 #[test]
+fn a_packet_that_is_too_long_for_the_kernels_interface_costs_nobody_else_his() {
+    let mut scene = stage();
+    change(&mut scene, vec![Item::NextHop { id: 1, hop: NextHop::Local }]);
+    let packet = |len| Ip::new(STRANGER, PROTECTED).udp(4000, 53, &vec![0; len]);
+    let (delivered, mtu) = (scene.server.totals().delivered, 1420 - 28);
+    put(&mut scene, &packet(mtu));
+    assert_eq!(scene.server.totals().delivered, delivered + 1);
+    put(&mut scene, &packet(mtu + 1));
+    assert_eq!(dropped(&scene, DropReason::EgressTooBig), 1, "there is no way to tell its sender");
+    let before = scene.server.totals();
+    let inner = Ip::new(site::inner_v4(0), site::LOCAL_V4).udp(1, 2, &vec![0; mtu + 1]);
+    scene.send(0, &inner);
+    let after = scene.server.totals();
+    assert_eq!(after.icmp_errors, before.icmp_errors + 1, "a client hears of it");
+    assert_eq!(after.delivered, before.delivered);
+}
+
+#[test]
 fn a_station_of_the_link_is_no_bogon_there() {
     let mut scene = stage();
     let matter = Matter::Check(Check::Bogon);

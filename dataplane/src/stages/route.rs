@@ -56,9 +56,15 @@ pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
             Ok(()) => Ok(()),
             Err(Refused::Fate(fate)) => Err(fate),
             Err(Refused::Because(why)) => {
+                let lost = Fate::Drop(why.reason());
                 icmp::turn(frame, why, router, now)?;
+                let sent = send_on(frame, router);
+                if sent == Err(Fate::Drop(DropReason::RouteNone)) {
+                    // There is no way back to its sender, which is not what it was lost for.
+                    return Err(lost);
+                }
                 router.counters.icmp_errors.add(1);
-                send_on(frame, router)
+                sent
             }
         }
     });
@@ -86,6 +92,8 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         NextHop::Local if is_link_business(frame) => {
             Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)))
         }
+        // The interface takes no more, and its driver loses what comes behind a packet that is longer.
+        NextHop::Local if frame.len() > router.site.inner_mtu => Err(Refused::Because(Why::TooBig)),
         NextHop::Local => Ok(()),
         NextHop::Client(number) => {
             hand_over(frame, number, router).map_err(Refused::Fate)?;

@@ -34,6 +34,15 @@ impl Service {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter().filter(|(source, _)| source == from).count() as u64
     }
+
+    /// Runs of numbers from this address that have not come, each by its first and what came behind it.
+    pub(crate) fn gaps(&self, from: &str) -> Vec<(u64, u64)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers: Vec<u64> =
+            seen.iter().filter(|(source, _)| source == from).map(|(_, number)| *number).collect();
+        let pairs = numbers.windows(2).filter(|pair| pair[1] > pair[0] + 1);
+        pairs.map(|pair| (pair[0] + 1, pair[1])).collect()
+    }
 }
 
 impl Drop for Service {

@@ -22,7 +22,7 @@ pub(super) enum Why {
 
 impl Why {
     /// The name under which the packet is counted when no error may be sent.
-    const fn reason(self) -> DropReason {
+    pub(super) const fn reason(self) -> DropReason {
         match self {
             Self::NoRoute => DropReason::RouteNone,
             Self::Rejected => DropReason::RouteRejected,
