@@ -1,7 +1,9 @@
 //! Stage 7, egress: dresses an inner packet for its next hop.
 
 pub mod client;
+pub mod gre;
 pub mod local;
+pub mod tunnels;
 
 use crate::burst::Burst;
 use crate::fate::{DropReason, Fate};
