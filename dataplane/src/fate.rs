@@ -17,12 +17,23 @@ pub enum Fate {
     HandOver(u8),
     /// A handshake message that has passed its first checks: to the handshake threads.
     Handshake,
-    /// Kept until a session or a neighbour is there.
+    /// Kept until a session, a neighbour or the rest of a datagram is there.
     Hold(Waiting),
+    /// Too long for its tunnel: it goes on in pieces that fit.
+    Split(Split),
     /// Its purpose is fulfilled (a keepalive, an answered or learned neighbour message).
     Consumed,
     /// Lost, and counted under this name.
     Drop(DropReason),
+}
+
+/// How an IPv4 packet goes on in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Octets of the longest piece.
+    pub mtu: u16,
+    /// The number of the tunnel that each takes.
+    pub tunnel: u16,
 }
 
 /// What a held frame waits for.

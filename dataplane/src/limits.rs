@@ -347,6 +347,15 @@ pub const ICMP_ERRORS_PER_SECOND: u32 = 100;
 /// ICMP errors that may go out at once.
 pub const ICMP_ERRORS_BURST: u32 = 50;
 
+/// Rules of tenants' firewalls that are counted, on the whole server.
+pub const COUNTED_RULES_MAX: usize = 1 << 16;
+
+/// Rules of tenants' firewalls with a limit, on the whole server.
+pub const LIMITED_RULES_MAX: usize = 1 << 12;
+
+/// How long a router's word on the way of a tunnel counts (RFC 1191 6.3).
+pub const PATH_MTU_TIME: Duration = Duration::from_mins(10);
+
 /// Outer octets around an inner packet: IPv6, UDP, data header and tag. IPv4 would need 20 less; one
 /// figure for both lets a client change family without a change of MTU, as WireGuard's tools assume.
 pub const OVERHEAD: usize = 40 + 8 + 16 + 16;

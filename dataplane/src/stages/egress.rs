@@ -1,22 +1,158 @@
-//! Stage 7, egress: dresses an inner packet for its next hop.
+//! Stages 4 and 7, egress: undresses what comes out of tunnels, and dresses an inner packet for its next hop.
 
 pub mod client;
 pub mod gre;
 pub mod local;
+pub mod path_mtus;
+pub mod probe;
 pub mod tunnels;
 
+use wireguard::time::Instant;
+
 use crate::burst::Burst;
+use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
-use crate::frame::Kind;
+use crate::fleet::Passage;
+use crate::frame::{Entry, Frame, Kind};
+use crate::packet::flow_hash;
 use crate::site::Site;
+use crate::stages::dos::Rules;
+use crate::stages::parse;
 use crate::stages::route::NextHop;
+use crate::stages::tenant::tallies::Tallies;
+
+use gre::Opened;
+use path_mtus::PathMtus;
+use probe::Probing;
+use tunnels::Tunnel;
+
+/// What undressing needs beside the frame.
+#[derive(Debug)]
+pub struct Transit<'a> {
+    /// Tenants and their tunnels.
+    pub rules: &'a Rules,
+    /// The server.
+    pub site: &'a Site,
+    /// The worker's counters.
+    pub counters: &'a Counters,
+    /// What tunnels are counted with.
+    pub tallies: &'a Tallies,
+    /// How answers to probes are known.
+    pub probing: &'a Probing,
+    /// What is learned of the ways of tunnels.
+    pub path_mtus: &'a mut PathMtus,
+    /// Now.
+    pub now: Instant,
+}
+
+/// Takes packets out of the tunnels of tenants; what tunnels themselves are asked or answer ends here.
+pub fn undress(burst: &mut Burst<'_>, transit: &mut Transit<'_>) {
+    if transit.rules.tunnels.is_empty() {
+        return;
+    }
+    burst.pass(|frame| match (frame.note.kind, frame.note.passage) {
+        (Kind::Tunnelled, _) if frame.note.ip.protocol == wire::gre::PROTOCOL => {
+            out_of_tunnel(frame, transit)
+        }
+        (Kind::Tunnelled, _) => reported(frame, transit),
+        // What another server has passed on is for a client, or the answer to a probe of this one.
+        (Kind::Inner, Some(passage)) if passage.inner && transit.probing.answered(frame) => {
+            Err(Fate::Consumed)
+        }
+        _ => Ok(()),
+    });
+}
+
+fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate> {
+    if frame.note.ip.fragment {
+        // Whoever makes packets too long for his own way: nobody here puts them together.
+        return Err(Fate::Drop(DropReason::ParseFragment));
+    }
+    frame.set_len(frame.note.ip.len.into())?;
+    let tunnels = &transit.rules.tunnels;
+    let number = match gre::open(frame, tunnels, transit.site)? {
+        Opened::Inner(number) => number,
+        Opened::Keepalive => {
+            transit.counters.keepalives.add(1);
+            return Ok(());
+        }
+    };
+    let Some(tunnel) = tunnels.get(number) else { return Ok(()) };
+    if let Some(tally) = transit.tallies.received(number) {
+        tally.add(frame.len() as u64);
+    }
+    if let Some(server) = transit.probing.judge(frame, tunnel, number) {
+        return probed(frame, server);
+    }
+    gre::admit_source(frame, tunnel, &transit.rules.tenants)?;
+    gre::clamp(frame, tunnel.mtu);
+    frame.note.tunnel = number;
+    frame.note.kind = Kind::Inner;
+    Ok(())
+}
+
+/// The answer to a probe: of this server's, or of another one's, which gets it.
+fn probed(frame: &mut Frame<'_>, server: Option<u8>) -> Result<(), Fate> {
+    let Some(server) = server else { return Err(Fate::Consumed) };
+    frame.forget_link();
+    frame.note.kind = Kind::Foreign;
+    frame.note.passage = Some(Passage { inner: true, ..Passage::direct(server) });
+    Ok(())
+}
+
+/// An ICMP error about a packet that we have put into a tunnel: who sent what is in it hears of it, as it is his packet that
+/// was too long. What is about none of our tunnels is the kernel's.
+fn reported(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate> {
+    let Entry::Wire(port) = frame.note.entry else { return Err(Fate::Consumed) };
+    frame.set_len(frame.note.ip.len.into())?;
+    let Some(report) = gre::translate(frame, &transit.rules.tunnels, transit.site)? else {
+        return Err(parse::for_kernel(frame, transit.site, port));
+    };
+    transit.counters.tunnel_reports.add(1);
+    if let Some(mtu) = report.mtu {
+        transit.path_mtus.learn(report.tunnel, mtu);
+    }
+    if !report.translated {
+        return Err(Fate::Consumed);
+    }
+    frame.note.tunnel = report.tunnel;
+    frame.note.turned = true;
+    frame.note.kind = Kind::Inner;
+    Ok(())
+}
 
 /// One match on the next hop. Packets to clients are only measured here; `wireguard::seal` does the rest.
-pub fn dress(burst: &mut Burst<'_>, site: &Site) {
+pub fn dress(burst: &mut Burst<'_>, site: &Site, rules: &Rules, tallies: &Tallies) {
     burst.pass(|frame| match (frame.note.kind, frame.note.next_hop) {
         (Kind::Inner, NextHop::Local) => local::deliver(frame, site),
         (Kind::Inner, NextHop::None) => Err(Fate::Drop(DropReason::RouteNone)),
+        (Kind::Inner, NextHop::Tunnel(number)) => match rules.tunnels.get(number) {
+            Some(tunnel) => into_tunnel(frame, (number, tunnel), tallies),
+            None => Err(Fate::Drop(DropReason::RouteNone)),
+        },
         (Kind::Datagram, _) => client::encap(frame, site, client::HANDSHAKE_TOS),
         _ => Ok(()),
     });
+}
+
+#[inline]
+fn into_tunnel(
+    frame: &mut Frame<'_>,
+    (number, tunnel): (u16, &Tunnel),
+    tallies: &Tallies,
+) -> Result<(), Fate> {
+    if frame.note.entry == Entry::Own {
+        frame.read_ip().map_err(crate::packet::broken)?;
+        frame.note.counter = flow_hash(frame.data(), &frame.note.ip).into();
+    }
+    let mut identification = 0;
+    if let Some(tally) = tallies.sent(number) {
+        tally.add(frame.len() as u64);
+        identification = tally.packets.value();
+    }
+    // The flow's hash, from where its tunnel was chosen.
+    let hash = u32::try_from(frame.note.counter).unwrap_or(0);
+    #[expect(clippy::cast_possible_truncation, reason = "any sixteen bits that change will do")]
+    let identification = identification as u16;
+    gre::encap(frame, tunnel, hash, identification)
 }
