@@ -134,6 +134,9 @@ impl Book {
             Item::RuleRemove(id) => self.remove_rule(id),
             Item::Listed { rule, prefixes } => self.list(rule, &prefixes, true),
             Item::Unlisted { rule, prefixes } => self.list(rule, &prefixes, false),
+            Item::Tunnel(_) => Err(Obstacle::TunnelEnds),
+            Item::TunnelRemove(_) => Err(Obstacle::NotThere),
+            Item::Ruleset(_) | Item::RulesetText { .. } => Err(Obstacle::BadRules),
             // No others are given to it.
             Item::Peer(_)
             | Item::PeerRemove(_)
@@ -175,7 +178,7 @@ impl Book {
         let program = match &rule.matter {
             Matter::Signature(instructions) => Some(Arc::new(verified(instructions)?)),
             Matter::Limit { .. } => rate_of(&rule.matter).map(|_| None)?,
-            Matter::Block | Matter::Allow | Matter::Check(_) => None,
+            Matter::Block | Matter::Allow | Matter::Set | Matter::Check(_) => None,
         };
         let former = self.rules.get(&rule.id);
         self.stale.signatures |=
