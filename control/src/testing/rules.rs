@@ -80,13 +80,17 @@ impl Filter {
             | Item::NextHop { .. }
             | Item::NextHopRemove(_)
             | Item::Fleet(_)
-            | Item::FleetRemove => {}
+            | Item::FleetRemove
+            | Item::Tunnel(_)
+            | Item::TunnelRemove(_)
+            | Item::Ruleset(_)
+            | Item::RulesetText { .. } => {}
         }
     }
 
     /// A list of the same kind keeps its prefixes.
     fn put(&mut self, rule: Rule) {
-        let is_list = matches!(rule.matter, Matter::Block | Matter::Allow);
+        let is_list = matches!(rule.matter, Matter::Block | Matter::Allow | Matter::Set);
         let same = self.rules.get(&rule.id).is_some_and(|old| old.matter == rule.matter);
         if !is_list {
             self.lists.remove(&rule.id);

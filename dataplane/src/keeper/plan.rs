@@ -102,7 +102,11 @@ impl Changes {
                 | Item::Rule(_)
                 | Item::RuleRemove(_)
                 | Item::Listed { .. }
-                | Item::Unlisted { .. } => {
+                | Item::Unlisted { .. }
+                | Item::Tunnel(_)
+                | Item::TunnelRemove(_)
+                | Item::Ruleset(_)
+                | Item::RulesetText { .. } => {
                     changes.rules.push((at, item));
                     true
                 }

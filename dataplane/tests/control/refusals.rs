@@ -9,8 +9,8 @@ use dataplane::testing::site::{self, Plan};
 use ipnet::IpNet;
 use shm::limits::{PROGRAM_MAX, RULES_MAX, TENANTS_MAX};
 use shm::message::{
-    Check, Class, Event, Instruction, Item, Matter, Member, MemberState, Mode, NextHop, Per,
-    PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Unit,
+    Check, Class, DontFragment, Event, Instruction, Item, Matter, Member, MemberState, Mode,
+    NextHop, Per, PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Tunnel, Unit,
 };
 use shm::transaction::{Obstacle, Reason};
 
@@ -135,10 +135,40 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
         | Obstacle::TenantPrefix
         | Obstacle::NoTenant
         | Obstacle::TenantInUse => rules(obstacle),
+        Obstacle::TunnelEnds
+        | Obstacle::TunnelTaken
+        | Obstacle::TooManyTunnels
+        | Obstacle::BadRules
+        | Obstacle::TooManyCounters
+        | Obstacle::RulesTooLong => transit(obstacle),
         Obstacle::NotThere => {
             let gone = Item::RouteRemove(net("198.18.0.0/15"));
             (vec![gone.clone(), gone], 1)
         }
+    }
+}
+
+/// Tunnels and rules of tenants that meet an obstacle.
+fn transit(obstacle: Obstacle) -> (Vec<Item>, u64) {
+    let (local, remote) = ("192.0.2.99".parse().unwrap(), "198.51.100.99".parse().unwrap());
+    let tunnel = Tunnel {
+        id: 1,
+        tenant: 3,
+        local,
+        remote,
+        key: None,
+        checksum: false,
+        mtu: 0,
+        dont_fragment: DontFragment::Honour,
+        priority: 0,
+        weight: 1,
+        probe: None,
+    };
+    match obstacle {
+        Obstacle::TunnelEnds => (vec![Item::Tunnel(Box::new(tunnel))], 0),
+        Obstacle::BadRules => (vec![Item::Ruleset(3)], 0),
+        // Neither tunnels nor rules are kept, so nothing meets these.
+        _ => (Vec::new(), 0),
     }
 }
 
