@@ -353,6 +353,9 @@ pub const COUNTED_RULES_MAX: usize = 1 << 16;
 /// Rules of tenants' firewalls with a limit, on the whole server.
 pub const LIMITED_RULES_MAX: usize = 1 << 12;
 
+/// Tunnels that control is told of in a turn of the keeper's.
+pub const TUNNELS_TOLD_PER_TURN: usize = 256;
+
 /// How long a router's word on the way of a tunnel counts (RFC 1191 6.3).
 pub const PATH_MTU_TIME: Duration = Duration::from_mins(10);
 

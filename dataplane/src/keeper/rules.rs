@@ -170,9 +170,6 @@ impl Book {
             Item::RuleRemove(id) => self.remove_rule(id),
             Item::Listed { rule, prefixes } => self.list(rule, &prefixes, true),
             Item::Unlisted { rule, prefixes } => self.list(rule, &prefixes, false),
-            Item::Tunnel(_) => Err(Obstacle::TunnelEnds),
-            Item::TunnelRemove(_) => Err(Obstacle::NotThere),
-            Item::Ruleset(_) | Item::RulesetText { .. } => Err(Obstacle::BadRules),
             // No others are given to it.
             Item::Peer(_)
             | Item::PeerRemove(_)
