@@ -4,5 +4,6 @@
 //! Nothing here knows time, buffers or DPDK.
 #![forbid(unsafe_code)]
 
+pub mod classifier;
 pub mod facts;
 pub mod rules;
