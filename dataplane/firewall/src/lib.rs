@@ -4,6 +4,7 @@
 //! Nothing here knows time, buffers or DPDK.
 #![forbid(unsafe_code)]
 
+pub mod classifier;
 pub mod facts;
 pub mod rules;
 pub mod parse;

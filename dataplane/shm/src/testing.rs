@@ -111,13 +111,13 @@ fn tunnel(which: u8) -> Tunnel {
         tenant: 1,
         local,
         remote,
-        key: (which % 2 == 0).then_some(which.into()),
-        checksum: which % 4 == 0,
+        key: which.is_multiple_of(2).then_some(which.into()),
+        checksum: which.is_multiple_of(4),
         mtu: TUNNEL_MTU_MIN + u16::from(which),
         dont_fragment: DontFragment::Honour,
         priority: which.into(),
         weight: u16::from(which % 8) + 1,
-        probe: (which % 3 == 0).then_some(Probe {
+        probe: which.is_multiple_of(3).then_some(Probe {
             style: ProbeStyle::Reply,
             local,
             remote,
