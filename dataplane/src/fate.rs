@@ -166,6 +166,10 @@ reasons! {
     WireguardSource = "wireguard_source",
     /// The outer path says congestion where the inner packet cannot carry it (RFC 6040).
     WireguardEcn = "wireguard_ecn",
+    /// A rule of its tenant drops it.
+    TenantRule = "tenant_rule",
+    /// No rule of its tenant accepts it, and the tenant's policy is to drop.
+    TenantPolicy = "tenant_policy",
     /// No route to the inner destination.
     RouteNone = "route_none",
     /// A route that leads nowhere by somebody's will.
@@ -176,6 +180,8 @@ reasons! {
     RouteDestination = "route_destination",
     /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
+    /// To the Internet as it is, but not from a tenant's address.
+    EgressNoNat = "egress_no_nat",
     /// From the kernel back to the kernel.
     EgressLoop = "egress_loop",
     /// For this machine, but there is no `[local]` interface.

@@ -318,7 +318,7 @@ impl Keeper {
             filter: self.filter(worker),
             tenancy: self.tenancy(worker),
             path_mtus: PathMtus::default(),
-            probing: self.prober.of_worker(worker).unwrap_or_default(),
+            probing: self.prober.of_worker(worker),
             limits: Limits::default(),
             seed: self.random.next_u64(),
         }

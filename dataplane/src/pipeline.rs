@@ -14,7 +14,7 @@ use crate::neighbours::Neighbours;
 use crate::site::Site;
 use crate::stages::dos::{self, Filter};
 use crate::stages::egress::path_mtus::PathMtus;
-use crate::stages::egress::probe::Probing;
+use crate::stages::egress::probing::Probing;
 use crate::stages::egress::{self, Transit};
 use crate::stages::link;
 use crate::stages::parse::{self, Home};

@@ -15,7 +15,8 @@ use super::rules::Laid;
 use crate::exchange::{Order, Probe};
 use crate::limits::TUNNELS_TOLD_PER_TURN;
 use crate::stages::dos::Rules;
-use crate::stages::egress::probe::{self, AllAnswers, Inside, Probing, Seal, Stamp, Style};
+use crate::stages::egress::probe::{self, AllAnswers, Inside, Seal, Stamp, Style};
+use crate::stages::egress::probing::Probing;
 use crate::stages::egress::tunnels::Group;
 
 /// What the keeper knows of tunnels' health.
@@ -48,8 +49,8 @@ impl Prober {
     }
 
     /// How a worker knows answers.
-    pub(super) fn of_worker(&self, worker: usize) -> Option<Probing> {
-        Some(Probing::new(self.seal.clone(), self.server, self.answers.of_worker(worker)?))
+    pub(super) fn of_worker(&self, worker: usize) -> Probing {
+        Probing::new(self.seal.clone(), self.server, self.answers.of_worker(worker))
     }
 
     /// These are the tunnels from now on.

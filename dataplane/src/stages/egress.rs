@@ -5,6 +5,7 @@ pub mod gre;
 pub mod local;
 pub mod path_mtus;
 pub mod probe;
+pub mod probing;
 pub mod tunnels;
 
 use wireguard::time::Instant;
@@ -23,7 +24,7 @@ use crate::stages::tenant::tallies::Tallies;
 
 use gre::Opened;
 use path_mtus::PathMtus;
-use probe::Probing;
+use probing::{Answered, Probing};
 use tunnels::Tunnel;
 
 /// What undressing needs beside the frame.
@@ -56,7 +57,7 @@ pub fn undress(burst: &mut Burst<'_>, transit: &mut Transit<'_>) {
         }
         (Kind::Tunnelled, _) => reported(frame, transit),
         // What another server has passed on is for a client, or the answer to a probe of this one.
-        (Kind::Inner, Some(passage)) if passage.inner && transit.probing.answered(frame) => {
+        (Kind::Inner, Some(passage)) if passage.inner && transit.passed_on(frame) => {
             Err(Fate::Consumed)
         }
         _ => Ok(()),
@@ -81,8 +82,11 @@ fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(),
     if let Some(tally) = transit.tallies.received(number) {
         tally.add(frame.len() as u64);
     }
-    if let Some(server) = transit.probing.judge(frame, tunnel, number) {
-        return probed(frame, server);
+    let way = (transit.counters, transit.now);
+    match transit.probing.judge(frame, (number, tunnel), way) {
+        Some(Answered::Ours) => return Err(Fate::Consumed),
+        Some(Answered::Of(server)) => return pass_on(frame, server),
+        None => {}
     }
     gre::admit_source(frame, tunnel, &transit.rules.tenants)?;
     gre::clamp(frame, tunnel.mtu);
@@ -91,9 +95,14 @@ fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(),
     Ok(())
 }
 
-/// The answer to a probe: of this server's, or of another one's, which gets it.
-fn probed(frame: &mut Frame<'_>, server: Option<u8>) -> Result<(), Fate> {
-    let Some(server) = server else { return Err(Fate::Consumed) };
+impl Transit<'_> {
+    fn passed_on(&self, frame: &Frame<'_>) -> bool {
+        self.probing.passed_on(frame, &self.rules.tunnels, (self.counters, self.now))
+    }
+}
+
+/// The answer to a probe of another server goes there: all come to where routers send what the tunnel sends.
+fn pass_on(frame: &mut Frame<'_>, server: u8) -> Result<(), Fate> {
     frame.forget_link();
     frame.note.kind = Kind::Foreign;
     frame.note.passage = Some(Passage { inner: true, ..Passage::direct(server) });
