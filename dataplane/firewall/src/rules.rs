@@ -9,6 +9,9 @@ pub const RULES_MAX: usize = 16_384;
 /// search of its own.
 pub const PASSING_MAX: usize = 64;
 
+/// Conditions of one rule: more than there are fields to look at.
+pub const CONDITIONS_MAX: usize = 32;
+
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -178,12 +181,19 @@ impl Field {
     /// The family that a packet must be of to have this field; none when both have it.
     pub const fn family(self) -> Option<Family> {
         match self {
-            Self::IpSaddr | Self::IpDaddr | Self::IpProtocol | Self::IpLength | Self::IpDscp => {
-                Some(Family::V4)
-            }
-            Self::IcmpType | Self::IcmpCode => Some(Family::V4),
-            Self::Ip6Saddr | Self::Ip6Daddr | Self::Ip6Nexthdr | Self::Ip6Dscp => Some(Family::V6),
-            Self::Icmpv6Type | Self::Icmpv6Code => Some(Family::V6),
+            Self::IpSaddr
+            | Self::IpDaddr
+            | Self::IpProtocol
+            | Self::IpLength
+            | Self::IpDscp
+            | Self::IcmpType
+            | Self::IcmpCode => Some(Family::V4),
+            Self::Ip6Saddr
+            | Self::Ip6Daddr
+            | Self::Ip6Nexthdr
+            | Self::Ip6Dscp
+            | Self::Icmpv6Type
+            | Self::Icmpv6Code => Some(Family::V6),
             Self::Nfproto
             | Self::L4proto
             | Self::TcpSport
