@@ -132,6 +132,9 @@ fn bound(kind: Kind, compare: Compare, tokens: &mut Tokens<'_>) -> Result<Range,
 
 /// Reads one value.
 pub(crate) fn value(kind: Kind, tokens: &mut Tokens<'_>) -> Result<u128, Fault> {
+    if let Token::Set(_) = tokens.peek() {
+        return Err(tokens.fault("a named set stands alone: write a rule for each"));
+    }
     let Some(word) = tokens.word() else { return Err(tokens.expected(kind.noun())) };
     if matches!(word, "vmap" | "map") {
         let what = format!("`{word}` is not to be had here: write a rule for each value");
