@@ -100,8 +100,8 @@ impl Keeper {
 
     /// Sends the probes that are due, and lets flows follow what they have shown; gives how much was done.
     pub(super) fn probe(&mut self, now: Instant) -> usize {
-        let Prober { health, answers, .. } = &mut self.prober;
-        if health.next_due() > now && !self.prober.is_stale {
+        let Prober { health, answers, is_stale, .. } = &mut self.prober;
+        if health.next_due() > now && !*is_stale {
             return 0;
         }
         let turn = health.turn(answers, now);

@@ -8,6 +8,8 @@ pub mod probe;
 pub mod probing;
 pub mod tunnels;
 
+use std::net::IpAddr;
+
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
@@ -22,7 +24,7 @@ use crate::stages::parse;
 use crate::stages::route::NextHop;
 use crate::stages::tenant::tallies::Tallies;
 
-use gre::Opened;
+use gre::{Decapped, Sources};
 use path_mtus::PathMtus;
 use probing::{Answered, Probing};
 use tunnels::Tunnel;
@@ -65,20 +67,15 @@ pub fn undress(burst: &mut Burst<'_>, transit: &mut Transit<'_>) {
 }
 
 fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate> {
-    if frame.note.ip.fragment {
-        // Whoever makes packets too long for his own way: nobody here puts them together.
-        return Err(Fate::Drop(DropReason::ParseFragment));
-    }
-    frame.set_len(frame.note.ip.len.into())?;
     let tunnels = &transit.rules.tunnels;
-    let number = match gre::open(frame, tunnels, transit.site)? {
-        Opened::Inner(number) => number,
-        Opened::Keepalive => {
+    let (number, source) = match gre::decap(frame, tunnels, transit.site)? {
+        Decapped::Inner(number, source) => (number, source),
+        Decapped::Keepalive(_) => {
             transit.counters.keepalives.add(1);
             return Ok(());
         }
     };
-    let Some(tunnel) = tunnels.get(number) else { return Ok(()) };
+    let tunnel = tunnels.get(number).ok_or(Fate::Drop(DropReason::EgressGreTunnel))?;
     if let Some(tally) = transit.tallies.received(number) {
         tally.add(frame.len() as u64);
     }
@@ -88,10 +85,9 @@ fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(),
         Some(Answered::Of(server)) => return pass_on(frame, server),
         None => {}
     }
-    gre::admit_source(frame, tunnel, &transit.rules.tenants)?;
+    gre::admit_source(tunnel, source, &transit.rules.tenants)?;
     gre::clamp(frame, tunnel.mtu);
     frame.note.tunnel = number;
-    frame.note.kind = Kind::Inner;
     Ok(())
 }
 
@@ -113,21 +109,33 @@ fn pass_on(frame: &mut Frame<'_>, server: u8) -> Result<(), Fate> {
 /// was too long. What is about none of our tunnels is the kernel's.
 fn reported(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate> {
     let Entry::Wire(port) = frame.note.entry else { return Err(Fate::Consumed) };
-    frame.set_len(frame.note.ip.len.into())?;
-    let Some(report) = gre::translate(frame, &transit.rules.tunnels, transit.site)? else {
+    let Some(report) = gre::translate(frame, &transit.rules.tunnels, sources(transit.site, port))
+    else {
         return Err(parse::for_kernel(frame, transit.site, port));
     };
     transit.counters.tunnel_reports.add(1);
     if let Some(mtu) = report.mtu {
         transit.path_mtus.learn(report.tunnel, mtu);
     }
-    if !report.translated {
+    if !report.turned {
         return Err(Fate::Consumed);
     }
     frame.note.tunnel = report.tunnel;
     frame.note.turned = true;
     frame.note.kind = Kind::Inner;
     Ok(())
+}
+
+/// Our addresses on a port.
+fn sources(site: &Site, port: u8) -> Sources {
+    let mut sources = Sources::default();
+    for net in site.face(port).iter().flat_map(|face| &face.addresses) {
+        match net.addr() {
+            IpAddr::V4(address) => sources.v4 = sources.v4.or(Some(address)),
+            IpAddr::V6(address) => sources.v6 = sources.v6.or(Some(address)),
+        }
+    }
+    sources
 }
 
 /// One match on the next hop. Packets to clients are only measured here; `wireguard::seal` does the rest.

@@ -148,10 +148,10 @@ fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Resul
     }
     let mtu = router.path_mtus.of(number, tunnel.mtu);
     gre::clamp(frame, mtu);
-    match gre::fits(frame, mtu, tunnel) {
+    match gre::fits(frame, tunnel, mtu) {
         Size::Fits => Ok(()),
-        Size::Split => Err(Refused::Fate(Fate::Split(Split { mtu, tunnel: number }))),
-        Size::Refuse => Err(Refused::Because(Why::TooBig(mtu))),
+        Size::Split(mtu) => Err(Refused::Fate(Fate::Split(Split { mtu, tunnel: number }))),
+        Size::Refuse(mtu) => Err(Refused::Because(Why::TooBig(mtu))),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The frames that a worker makes by itself: keepalives, handshake messages, questions for neighbours.
 
 use arrayvec::ArrayVec;
+use wire::ipv4::fragment;
 use wireguard::message::{ClientId, put_client_id};
 use wireguard::time::Instant;
 
 use super::{Worker, walk};
 use crate::burst::Burst;
-use crate::exchange::{Message, Order};
+use crate::exchange::{Message, Order, Probe};
 use crate::fate::{DropReason, Waiting};
 use crate::fleet::Passage;
 use crate::frame::{Endpoint, Kind, Note};

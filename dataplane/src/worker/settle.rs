@@ -1,13 +1,14 @@
 //! Acts on the fate of every packet: the one place that moves, frees and counts them.
 
 use arrayvec::ArrayVec;
+use wire::ipv4::fragment;
 use wireguard::time::Instant;
 
 use super::Worker;
 use crate::burst::{Burst, Outcome};
 use crate::counters::{Counter, Counters};
 use crate::exchange::{Exchange, Job, Message};
-use crate::fate::{DropReason, Fate};
+use crate::fate::{DropReason, Fate, Split};
 use crate::frame::{Entry, Frame};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
