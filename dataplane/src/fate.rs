@@ -17,7 +17,7 @@ pub enum Fate {
     HandOver(u8),
     /// A handshake message that has passed its first checks: to the handshake threads.
     Handshake,
-    /// Kept until a session, a neighbour or the rest of a datagram is there.
+    /// Kept until a session, a neighbour or the rest of its datagram is there.
     Hold(Waiting),
     /// Too long for its tunnel: it goes on in pieces that fit.
     Split(Split),
@@ -43,6 +43,9 @@ pub enum Waiting {
     Peer(u32),
     /// The link address of this neighbour.
     Neighbour(NeighbourId),
+    /// The other fragments of this datagram (an id of the worker's
+    /// [`Fragments`](crate::stages::tenant::fragments::Fragments)).
+    Datagram(u32),
 }
 
 macro_rules! reasons {
@@ -166,6 +169,12 @@ reasons! {
     WireguardSource = "wireguard_source",
     /// The outer path says congestion where the inner packet cannot carry it (RFC 6040).
     WireguardEcn = "wireguard_ecn",
+    /// A fragment of a datagram that cannot be (its fragments overlap, or do not add up), or one that came twice.
+    TenantFragment = "tenant_fragment",
+    /// A fragment to a tenant whose datagram was not complete in time.
+    TenantFragmentLost = "tenant_fragment_lost",
+    /// Too many datagrams to tenants, or to this one, or too many of their fragments, wait already.
+    TenantFragmentsFull = "tenant_fragments_full",
     /// A rule of its tenant drops it.
     TenantRule = "tenant_rule",
     /// No rule of its tenant accepts it, and the tenant's policy is to drop.

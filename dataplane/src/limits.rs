@@ -320,6 +320,22 @@ pub const HELD_PER_KEY_MAX: usize = 16;
 /// How long a frame waits for a session or a neighbour: two tries of a handshake.
 pub const HELD_TIME: Duration = Duration::from_secs(12);
 
+/// Datagrams to tenants of which a worker waits for fragments.
+pub const FRAGMENTS_DATAGRAMS: u16 = 1024;
+/// Fragments of a worker that wait: an eighth of its buffers ([`POOL_LEN`]).
+pub const FRAGMENTS_HELD_MAX: u16 = 1024;
+/// Of both one tenant has a part of this many, so that a flood to it leaves the others room.
+pub const FRAGMENTS_TENANT_SHARE: u16 = 4;
+/// Fragments of one datagram: 65,535 octets are 45 on an MTU of 1500, and 54 on that of the least IPv6 link.
+pub const FRAGMENTS_PIECES_MAX: usize = 64;
+
+/// How long a datagram may take: its fragments leave together, and no path is 2 s longer than another. The 30 s and more that
+/// hosts wait (RFC 1122 3.3.2) would be room for a flood.
+pub const FRAGMENTS_TIME: Duration = Duration::from_secs(2);
+/// How long one that has gone on is remembered for what the network has doubled. A sender that numbers at random may choose a
+/// number again: at 1000 datagrams a second this loses one in 650.
+pub const FRAGMENTS_FINISHED_TIME: Duration = Duration::from_millis(100);
+
 /// News of neighbours that one worker tells the others in one turn, so that a chatty link does not fill the
 /// inboxes that sessions come through.
 pub const NEWS_PER_TURN: usize = 4;
