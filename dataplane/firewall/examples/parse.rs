@@ -1,6 +1,10 @@
 //! Times reading and printing 10,000 rules of 80 octets: `cargo run --release -p firewall --example parse`. The best of many
 //! rounds is told, which other programs on the machine disturb least.
-#![expect(clippy::print_stdout, reason = "a program that measures and tells")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a program that measures and tells"
+)]
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Rules as people write them: what is read, how it is printed, and what is said of mistakes.
+//! Rules as people write them: what is read, and how it is printed.
 
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test ends where it fails")]
 

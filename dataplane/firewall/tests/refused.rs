@@ -49,6 +49,11 @@ const RULES: &[(&str, u32, &str)] = &[
         "only `tcp flags` is masked with `&`: write a prefix or a range instead",
     ),
     ("tcp dport $web accept", 11, "variables are unknown here: write the value"),
+    (
+        "ip saddr . tcp dport { 192.0.2.1 . 80 } accept",
+        10,
+        "fields are not joined with `.`: write one condition behind the other",
+    ),
     ("tcp dport *", 11, "expected a port, found '*'"),
     (
         "tcp sequence 1 accept",
@@ -309,7 +314,6 @@ const RULES: &[(&str, u32, &str)] = &[
         "nothing but a comment stands behind `accept` or `drop`: write this in front of it, or on a line of its own",
     ),
     ("ip saddr", 9, "expected an IPv4 address, found the end of the rule"),
-    ("meta l4proto", 13, "expected a protocol, found the end of the rule"),
     ("icmp type 300 accept", 11, "`300` is too much for a type of ICMP: the most is 255"),
     ("ip dscp 64 accept", 9, "`64` is too much for a DSCP: the most is 63"),
     ("}", 1, "expected a condition or a statement, found `}`"),

@@ -140,6 +140,10 @@ pub(crate) fn value(kind: Kind, tokens: &mut Tokens<'_>) -> Result<u128, Fault> 
         let what = format!("`{word}` is not to be had here: write a rule for each value");
         return Err(tokens.fault(&what));
     }
+    if word == "." {
+        let what = "fields are not joined with `.`: write one condition behind the other";
+        return Err(tokens.fault(what));
+    }
     let value = if kind == Kind::V4 {
         v4(word)
     } else if kind == Kind::V6 {

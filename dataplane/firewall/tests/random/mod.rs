@@ -145,8 +145,7 @@ fn condition(random: &mut Random, field: Field, family: u128, protocol: u128) ->
 }
 
 fn limit(random: &mut Random) -> Limit {
-    let amount =
-        |random: &mut Random| random.next() >> random.below(56) << random.pick(&[0, 10, 20]);
+    let amount = |random: &mut Random| random.next() >> random.below(56) << random.below(24);
     let periods = [Period::Second, Period::Minute, Period::Hour, Period::Day, Period::Week];
     Limit {
         over: random.once_in(2),
