@@ -48,6 +48,11 @@ pub struct Upper {
 }
 
 impl Upper {
+    /// Of which nothing is known but the protocol.
+    pub const fn none(protocol: u8) -> Self {
+        Self { protocol, source_port: 0, destination_port: 0, tcp_flags: 0, icmp: 0 }
+    }
+
     /// Reads the header at the start of `octets`; none when that is too short for what is read.
     #[inline]
     pub fn read(protocol: u8, octets: &[u8]) -> Option<Self> {
