@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod local;
+pub mod probe;
 
 use crate::burst::Burst;
 use crate::fate::{DropReason, Fate};
