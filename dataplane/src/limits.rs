@@ -1,7 +1,11 @@
 //! Every capacity, rate and time-out of the dataplane, with its reason. The protocol's own are in
 //! [`wireguard::limits`].
 
+mod tunnels;
+
 use std::time::Duration;
+
+pub use tunnels::*;
 
 /// Frames of one turn: enough to amortise a turn and to fill vector lanes, few enough to stay in L1/L2.
 pub const BURST_LEN_MAX: usize = 64;

@@ -140,16 +140,12 @@ impl Keeper {
     }
 
     /// Tells control how tunnels stand, as fast as it hears; gives how much was told.
-    pub(super) fn tell_tunnels<M: Memory>(
-        &mut self,
-        events: &mut Teller<M>,
-        now: Instant,
-    ) -> usize {
+    pub(super) fn tell_tunnels<M: Memory>(&mut self, events: &mut Teller<M>) -> usize {
         for done in 0..TUNNELS_TOLD_PER_TURN {
             if events.room() == 0 {
                 return done;
             }
-            let Some(standing) = self.prober.health.next_untold(now) else { return done };
+            let Some(standing) = self.prober.health.next_untold() else { return done };
             let health::Standing { id, state, round_trip, sent, answered, since } = standing;
             let since = Duration::from_secs(self.wall.unix(since).as_secs());
             let rtt = round_trip.unwrap_or_default();
@@ -160,7 +156,7 @@ impl Keeper {
 
     /// A new control has been told nothing of tunnels.
     pub(super) fn tell_tunnels_anew(&mut self) {
-        self.prober.health.tell_anew();
+        self.prober.health.tell_all();
     }
 }
 

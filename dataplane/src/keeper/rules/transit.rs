@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use ::firewall::classifier::{Classifier, Sets, Unbuildable};
-use ::firewall::rules::{Limit, Period, Ruleset, Unit as RuleUnit};
+use ::firewall::rules::{Limit, Ruleset, Unit as RuleUnit};
 use shm::limits::{RULESET_LEN_MAX, TUNNELS_MAX};
 use shm::message::{self, DontFragment, Unit};
 use shm::transaction::Obstacle;

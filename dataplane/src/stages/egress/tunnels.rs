@@ -4,8 +4,10 @@ mod outer;
 
 use std::sync::Arc;
 
+use crate::limits::CHOICES;
 use crate::packet::Address;
 use crate::stages::dos::Subject;
+use crate::stages::egress::probe::Inside;
 use crate::table::{Key, Table};
 
 pub(super) use outer::{Outer, Own};
@@ -29,15 +31,6 @@ impl Key for Ends {
         let key = self.key.map_or(0, |key| 1 << 32 | u64::from(key));
         addresses.hash(seed ^ key)
     }
-}
-
-/// The addresses of a tunnel's probes, inside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inside {
-    /// Ours.
-    pub local: Address,
-    /// The router's, of the same family.
-    pub remote: Address,
 }
 
 /// What a tunnel is made of.
@@ -101,10 +94,6 @@ impl Tunnel {
     }
 }
 
-/// Among how many slots a tenant's flows are spread: the finest share is four in a thousand, and the slots of ten thousand
-/// tenants are 5 MiB.
-pub const CHOICES: usize = 256;
-
 /// Which of its tunnels each part of a tenant's flows takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group(Arc<[u16; CHOICES]>);
@@ -142,6 +131,7 @@ struct Known {
     /// By number.
     all: Vec<Option<Tunnel>>,
     ends: Table<Ends, u16>,
+    ids: Table<u32, u16>,
 }
 
 impl Default for Tunnels {
@@ -154,14 +144,16 @@ impl Tunnels {
     /// From tunnels by number and groups by the numbers of their tenants; `seed` is secret. Of two tunnels with the same
     /// ends the one with the greater number is found.
     pub fn new(all: Vec<Option<Tunnel>>, groups: Vec<Option<Group>>, seed: u64) -> Self {
-        let mut ends = Table::new(all.iter().flatten().count(), seed);
+        let count = all.iter().flatten().count();
+        let (mut ends, mut ids) = (Table::new(count, seed), Table::new(count, seed));
         for (number, tunnel) in (0..=u16::MAX).zip(&all) {
             if let Some(tunnel) = tunnel {
                 // There is room for each.
                 let _before = ends.insert(tunnel.ends, number);
+                let _before = ids.insert(tunnel.id, number);
             }
         }
-        Self { known: Arc::new(Known { all, ends }), groups }
+        Self { known: Arc::new(Known { all, ends, ids }), groups }
     }
 
     /// The same tunnels with other groups.
@@ -192,6 +184,20 @@ impl Tunnels {
     pub fn of(&self, ends: &Ends) -> Option<(u16, &Tunnel)> {
         let number = self.known.ends.get(*ends)?;
         Some((number, self.get(number)?))
+    }
+
+    /// The tunnel with control's id, and its number.
+    pub fn with_id(&self, id: u32) -> Option<(u16, &Tunnel)> {
+        let number = self.known.ids.get(id)?;
+        Some((number, self.get(number)?))
+    }
+
+    /// The numbers of tunnels that name another one there, or none.
+    pub fn others<'a>(&'a self, there: &'a Self) -> impl Iterator<Item = u16> + 'a {
+        (0..=u16::MAX).zip(self.all()).filter_map(move |(number, tunnel)| {
+            let other = there.get(number).map(|tunnel| tunnel.id);
+            (other != Some(tunnel.as_ref()?.id)).then_some(number)
+        })
     }
 
     /// The group of a tenant.
