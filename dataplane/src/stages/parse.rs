@@ -13,7 +13,6 @@ use crate::frame::{Endpoint, Entry, Frame, Kind};
 use crate::packet::{Address, Ip, broken, is_no_source};
 use crate::site::{Face, Site};
 use crate::stages::dos::Rules;
-use crate::stages::egress::gre;
 use crate::stages::steer;
 
 /// What this server is and knows, by which a frame is told from others.
@@ -146,9 +145,18 @@ fn outer(
 fn is_tunnelled(frame: &Frame<'_>) -> bool {
     match frame.note.ip.protocol {
         wire::gre::PROTOCOL => true,
-        icmp::v4::PROTOCOL | icmp::v6::PROTOCOL => gre::is_reported(frame),
+        // All that is said in the headers of what it quotes is read where it is undressed.
+        icmp::v4::PROTOCOL => quotes_gre(frame, 9),
+        icmp::v6::PROTOCOL => quotes_gre(frame, 6),
         _ => false,
     }
+}
+
+/// Whether an ICMP message quotes GRE, if it quotes a packet, by the protocol at `at` octets of that.
+#[inline]
+fn quotes_gre(frame: &Frame<'_>, at: usize) -> bool {
+    let at = usize::from(frame.note.ip.payload_offset) + icmp::HEADER_LEN + at;
+    frame.data().get(at) == Some(&wire::gre::PROTOCOL)
 }
 
 /// A packet that is neither opened nor made here, but judged as a whole first.

@@ -68,7 +68,7 @@ impl Scene {
         let answers = AllAnswers::new(2);
         let mut scene = Self {
             health: Health::new(KEY, seed),
-            workers: [0, 1].map(|worker| answers.of_worker(worker).unwrap()),
+            workers: [0, 1].map(|worker| answers.of_worker(worker)),
             answers,
             ways: ways.to_vec(),
             coming: BinaryHeap::new(),
