@@ -163,6 +163,18 @@ reasons! {
     RouteHopLimit = "route_hop_limit",
     /// An inner destination that is not forwarded (multicast, broadcast, loopback, unspecified).
     RouteDestination = "route_destination",
+    /// From a tunnel: a GRE header that cannot be or whose checksum is wrong, or a fragment of an outer packet.
+    EgressGreHeader = "egress_gre_header",
+    /// No tunnel has these addresses and this key.
+    EgressGreTunnel = "egress_gre_tunnel",
+    /// Neither IPv4 nor IPv6 inside, or not what the header says, or broken.
+    EgressGrePayload = "egress_gre_payload",
+    /// The inner packet's source is not the tenant's that has the tunnel.
+    EgressGreSource = "egress_gre_source",
+    /// GRE to this server inside GRE.
+    EgressGreRecursion = "egress_gre_recursion",
+    /// The outer path says congestion where the inner packet cannot carry it (RFC 6040).
+    EgressGreEcn = "egress_gre_ecn",
     /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
     /// From the kernel back to the kernel.

@@ -146,8 +146,15 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::DosState
         | Why::DosDestinationLimit
         | Why::DosBudget => dos::provoke(reason, scene),
-        // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
-        Why::SealExhausted => return None,
+        // Shown at their stages: a session may send 2^64 - 2^13 messages (`stages/wireguard/tests.rs`), and what comes out of
+        // a tunnel is not on the packet's way yet (`stages/egress/gre/tests.rs`).
+        Why::SealExhausted
+        | Why::EgressGreHeader
+        | Why::EgressGreTunnel
+        | Why::EgressGrePayload
+        | Why::EgressGreSource
+        | Why::EgressGreRecursion
+        | Why::EgressGreEcn => return None,
     };
     Some(before)
 }
