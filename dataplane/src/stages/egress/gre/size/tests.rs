@@ -78,7 +78,7 @@ fn leaves_all_else_as_it_is() {
 
 /// The packet as a part of a longer one, from this place on.
 fn fragment_v4(mut packet: Vec<u8>, offset: u16) -> Vec<u8> {
-    packet[6..8].copy_from_slice(&(0x2000 | offset / 8).to_be_bytes());
+    packet[6..8].copy_from_slice(&(0x2000 | (offset / 8)).to_be_bytes());
     packet[10..12].fill(0);
     let checksum = Sum::of(&packet[..20]).finish();
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());

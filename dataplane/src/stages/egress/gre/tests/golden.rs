@@ -4,7 +4,7 @@ use super::*;
 
 /// To 198.51.100.9, with DSCP 46, ECT(0) and "don't fragment".
 const INNER_V4: &str = "45ba001c000040003ffdd389cb007164c63364096d696c6c72616365";
-/// The same to 2001:db8:9::9.
+/// The same over IPv6.
 const INNER_V6: &str = "6ba000000008fd3f20010db801000000000000000000000120010db80009000000000000000000096d696c6c72616365";
 
 /// Families of the outer and the inner packet, key, whether there is a checksum, and the headers that are put before it.
