@@ -13,7 +13,7 @@
 //! - From down to degraded: three in a row are answered. From degraded to up: thirty in a row are answered over ten seconds
 //!   or longer. Each time that a tunnel leaves up doubles those ten seconds, up to 640; ten minutes of being up take one
 //!   doubling back. So who comes back once is soon used again, and who flaps or goes on losing moves its flows a few times
-//!   and then no more.
+//!   and then seldom.
 //! - A new tunnel with a probe is up until its first three are lost.
 //! - Flows take the tunnels that are up or not probed, of those the ones with the lowest priority, by weight. Without any the
 //!   degraded ones, and without those the ones that are down: the last is never taken away.

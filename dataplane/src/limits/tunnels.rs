@@ -29,11 +29,12 @@ pub const PROBES_REMEMBERED: u32 = 32;
 
 const _: () = assert!(PROBES_WAITING_MAX < PROBES_REMEMBERED as usize);
 
-/// Tunnels that the keeper looks at in one turn, each with one probe at most: a small part of a worker's inbox, and 8192
-/// tunnels in a second at a hundred and twenty-eight turns.
+/// Tunnels that the keeper looks at in one turn, each with one probe at most: a small part of a worker's inbox, and two looks
+/// at each of 8192 tunnels in 256 turns.
 pub const PROBES_PER_TURN: usize = 64;
 
-/// Probes lost in a row after which a tunnel is down. One in a thousand lost at random make that of one in 10^9.
+/// Probes lost in a row after which a tunnel is down. Where one in a thousand is lost by chance, three in a row are one in
+/// a thousand million.
 pub const LOST_DOWN: u32 = 3;
 
 /// Probes answered in a row after which it is no longer down but degraded: better than nothing, no more.
@@ -43,8 +44,8 @@ pub const GOOD_DEGRADED: u32 = 3;
 pub const GOOD_UP: u32 = 30;
 /// The time that they must span at least, after the first departure from up. It doubles with each further one.
 pub const CALM_TIME: Duration = Duration::from_secs(10);
-/// Departures that are counted: at the last one it takes 640 seconds, longer than any operator's patience with a link that
-/// flaps, and as long as a tunnel with one percent of loss hardly ever goes without.
+/// Departures that are counted. After the last one it takes 640 seconds without a loss, which of one percent's loss there
+/// hardly ever are.
 pub const DEPARTURES_MAX: u32 = 7;
 /// How long a tunnel must be up for one departure to be forgiven.
 pub const FORGIVE_TIME: Duration = Duration::from_mins(10);

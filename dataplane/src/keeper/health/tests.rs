@@ -201,6 +201,15 @@ fn those_that_stay_keep_how_they_stand_and_a_number_that_is_used_again_begins_an
     scene.health.follow(&[reweighed, other, unprobed], scene.now);
     let states = [1, 2, 3].map(|number| scene.state(number));
     assert_eq!(states, [State::Down, State::Up, State::Unprobed]);
+    let fresh = Standing {
+        id: 77,
+        state: State::Up,
+        round_trip: None,
+        sent: 0,
+        answered: 0,
+        since: scene.now,
+    };
+    assert_eq!(scene.standing(2), fresh);
     scene.regroup();
     assert_eq!(scene.share(1), 0);
     let before = scene.probes;
@@ -209,6 +218,17 @@ fn those_that_stay_keep_how_they_stand_and_a_number_that_is_used_again_begins_an
     assert_eq!(scene.share(3), CHOICES);
     let sent = scene.probes - before;
     assert!((17..=20).contains(&sent), "{sent}: one each 2 s, and one each second with two more");
+}
+
+#[test]
+fn the_answers_to_the_tunnel_that_had_a_number_before_say_nothing_of_the_next() {
+    let mut scene = Scene::new(&[GOOD], SECOND);
+    scene.run_until(SECOND * 10);
+    scene.ways[0].lives = |_| false;
+    scene.health.follow(&[Tunnel { id: 77, ..tunnel(1, SECOND) }], scene.now);
+    scene.run_until(SECOND * 20);
+    let Standing { state, round_trip, answered, .. } = scene.standing(1);
+    assert_eq!((state, round_trip, answered), (State::Down, None, 0));
 }
 
 #[test]

@@ -67,6 +67,8 @@ pub(super) struct Watch {
     /// The next time of the interval's grid, which retries do not move: so tunnels stay apart.
     grid: Instant,
     sent_at: Instant,
+    /// The sequence of the first one. Answers to those before it are another tunnel's, which had the number.
+    first: Option<u32>,
     /// Probes that may still be answered, oldest first.
     waiting: ArrayVec<Waiting, PROBES_WAITING_MAX>,
     round_trip: RoundTrip,
@@ -87,6 +89,7 @@ impl Watch {
             course: Course::new(now),
             grid: now + phase(number, probing.interval),
             sent_at: now,
+            first: None,
             waiting: ArrayVec::new(),
             round_trip: RoundTrip::default(),
             sent: 0,
@@ -118,7 +121,7 @@ impl Watch {
 
     /// Judges the probes whose time is over or that were answered, in the order in which they were sent.
     pub(super) fn judge(&mut self, number: u16, answers: &AllAnswers, now: Instant) {
-        if let Some(heard) = answers.last(number) {
+        if let Some(heard) = answers.last(number).filter(|heard| self.is_own(heard.sequence)) {
             self.round_trip.learn(heard);
         }
         let wait = self.round_trip.wait();
@@ -135,6 +138,10 @@ impl Watch {
         }
     }
 
+    fn is_own(&self, sequence: u32) -> bool {
+        self.first.is_some_and(|first| sequence.wrapping_sub(first).cast_signed() >= 0)
+    }
+
     /// Whether it is time for the next probe, which has this sequence. When too many wait, which no interval does that control
     /// may say, it is left out.
     pub(super) fn send(&mut self, sequence: u32, now: Instant) -> bool {
@@ -145,6 +152,9 @@ impl Watch {
         self.skip_to(now);
         let is_sent = self.waiting.try_push(Waiting { sequence, sent_at: now }).is_ok();
         self.sent += u64::from(is_sent);
+        if is_sent {
+            self.first.get_or_insert(sequence);
+        }
         is_sent
     }
 
