@@ -95,8 +95,7 @@ fn a_packet_to_a_tenant_goes_to_its_router_as_it_came_but_for_a_hop() {
 
 #[test]
 fn a_tunnel_of_either_family_carries_packets_of_both() {
-    let over_v6 =
-        Tunnel { local: site::SERVER_V6.into(), remote: ROUTER_V6.into(), ..tunnel(1) };
+    let over_v6 = Tunnel { local: site::SERVER_V6.into(), remote: ROUTER_V6.into(), ..tunnel(1) };
     for tunnel in [tunnel(1), over_v6] {
         let mut scene = stage(tunnel.clone(), "");
         let v6 = Ip::new(STRANGER_V6, PROTECTED_V6).udp(4000, 53, b"a question");
@@ -138,7 +137,8 @@ fn the_rules_of_the_example_let_two_ports_through_and_nothing_else() {
 
 #[test]
 fn a_limit_lets_its_rate_through_and_the_rest_meets_the_next_rule() {
-    let mut scene = stage(tunnel(1), "udp dport 53 limit rate 1/second burst 2 packets accept\ndrop");
+    let mut scene =
+        stage(tunnel(1), "udp dport 53 limit rate 1/second burst 2 packets accept\ndrop");
     let passed: usize = (0..5).map(|_| reaching(&mut scene, &question()).len()).sum();
     assert_eq!((passed, dropped(&scene, DropReason::TenantRule)), (2, 3));
     scene.wait(Duration::from_secs(1));
@@ -153,8 +153,11 @@ fn named_sets_are_asked_for_sources_and_destinations_and_change_under_the_rules(
         Item::Rule(Box::new(Rule { id, mode, reach, expires, matter: Matter::Set }))
     };
     let held: IpNet = IpAddr::from(STRANGER).into();
-    let mut items =
-        vec![set(12), set(13), Item::Listed { rule: 13, prefixes: vec!["203.0.113.0/29".parse().unwrap()] }];
+    let mut items = vec![
+        set(12),
+        set(13),
+        Item::Listed { rule: 13, prefixes: vec!["203.0.113.0/29".parse().unwrap()] },
+    ];
     items.extend(transit::tenant(tunnel(1), "ip saddr @12 drop\nip daddr != @13 drop"));
     change(&mut scene, items);
     assert_eq!(reaching(&mut scene, &question()).len(), 1);
@@ -281,8 +284,7 @@ fn what_the_router_sends_goes_out_as_it_is_whatever_fields_its_header_has() {
     let packet = Ip::new(PROTECTED, STRANGER).udp(53, 4000, b"an answer");
     for with_checksum in [false, true] {
         for sequence in [None, Some(4)] {
-            let fields =
-                gre::Fields { key: Some(9), sequence, with_checksum, ..plain(&packet) };
+            let fields = gre::Fields { key: Some(9), sequence, with_checksum, ..plain(&packet) };
             let frames = answers(&mut scene, &from_router(&fields, &packet));
             let (outline, sent) = packets::packet_in(&frames[0]).unwrap();
             let mut wanted = packet.clone();

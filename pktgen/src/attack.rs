@@ -227,10 +227,22 @@ pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
     ("steer_too_big", "only a server of a fleet has a way to others that can be too narrow"),
     ("route_rejected", "only a route that its operator lays: route_none towards it is counted so"),
     ("tenant_fragment", "only to a tenant with a tunnel: the server's own tests send its pieces"),
-    ("tenant_fragment_lost", "only to a tenant with a tunnel: the server's own tests send its pieces"),
-    ("tenant_fragments_full", "only to a tenant with a tunnel: the server's own tests send its pieces"),
-    ("tenant_rule", "what a tenant's rules say is for the tenant to know: its tests send what they drop"),
-    ("tenant_policy", "what a tenant's rules say is for the tenant to know: its tests send what they drop"),
+    (
+        "tenant_fragment_lost",
+        "only to a tenant with a tunnel: the server's own tests send its pieces",
+    ),
+    (
+        "tenant_fragments_full",
+        "only to a tenant with a tunnel: the server's own tests send its pieces",
+    ),
+    (
+        "tenant_rule",
+        "what a tenant's rules say is for the tenant to know: its tests send what they drop",
+    ),
+    (
+        "tenant_policy",
+        "what a tenant's rules say is for the tenant to know: its tests send what they drop",
+    ),
     ("egress_no_nat", "only a client of a server whose routes lead it straight to the Internet"),
     ("egress_gre_header", "only a tenant's router sends into a tunnel: its tests try it"),
     ("egress_gre_tunnel", "only a tenant's router sends into a tunnel: its tests try it"),

@@ -238,10 +238,9 @@ impl Book {
 
     fn clear(&mut self, slot: u16) {
         // What the same transaction has put there counts as well.
-        for (lists, stale) in [
-            (&mut self.lists, &mut self.stale.lists),
-            (&mut self.sets, &mut self.stale.sets),
-        ] {
+        for (lists, stale) in
+            [(&mut self.lists, &mut self.stale.lists), (&mut self.sets, &mut self.stale.sets)]
+        {
             lists.settle();
             if lists.count(slot) > 0 {
                 lists.clear(slot);

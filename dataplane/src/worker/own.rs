@@ -87,7 +87,13 @@ impl<I: Io> Worker<I> {
     }
 
     /// Makes a piece of a packet that is too long for its tunnel.
-    pub(super) fn make_piece(&mut self, whole: &[u8], piece: &fragment::Piece, tunnel: u16, now: Instant) {
+    pub(super) fn make_piece(
+        &mut self,
+        whole: &[u8],
+        piece: &fragment::Piece,
+        tunnel: u16,
+        now: Instant,
+    ) {
         let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Tunnel(tunnel));
         self.make_with(note, now, |room| fragment::emit(room, whole, piece).unwrap_or(0));
     }

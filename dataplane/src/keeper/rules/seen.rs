@@ -92,11 +92,13 @@ impl Seen {
             }
         }
         let tunnels = book.laid();
-        places.extend(tunnels.map(|(laid, _)| {
-            (What::Tunnel(laid.tunnel.id), (u32::from(laid.number), false))
-        }));
+        places.extend(
+            tunnels
+                .map(|(laid, _)| (What::Tunnel(laid.tunnel.id), (u32::from(laid.number), false))),
+        );
         self.firewalls.retain(|tenant, _| places.contains_key(&What::Tenant(*tenant)));
-        self.rows.retain(|what, row| places.get(what).is_some_and(|(place, _)| *place == row.place));
+        self.rows
+            .retain(|what, row| places.get(what).is_some_and(|(place, _)| *place == row.place));
         for (what, (place, drops)) in places {
             let tallies = &self.tallies;
             let base = || figures(tallies, what, place);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::firewall::classifier::{Classifier, Sets, Unbuildable};
 use ::firewall::rules::{Limit, Ruleset, Unit as RuleUnit};
-use shm::limits::{RULESET_LEN_MAX, TUNNELS_MAX};
+use shm::limits::{RULESET_LEN_MAX, RULESETS_LEN_MAX, TUNNELS_MAX};
 use shm::message::{self, DontFragment, Unit};
 use shm::transaction::Obstacle;
 
@@ -13,9 +13,9 @@ use super::{At, Book, Name, Refused, free};
 use crate::limits::{COUNTED_RULES_MAX, LIMITED_RULES_MAX};
 use crate::packet::Address;
 use crate::site::Site;
+use crate::stages::dos::Subject;
 use crate::stages::dos::lists::{Lists, SetId};
 use crate::stages::dos::rate::Rate;
-use crate::stages::dos::Subject;
 use crate::stages::egress::probe::Inside;
 use crate::stages::egress::tunnels::{Ends, Spec, Tunnel, Tunnels};
 use crate::stages::tenant::firewall::{Action, Firewall, Limited};
@@ -71,7 +71,7 @@ impl Book {
             return Err(Obstacle::NotThere);
         }
         if written.text.len() + text.len() > RULESET_LEN_MAX {
-            return Err(Obstacle::BadRules);
+            return Err(Obstacle::RulesTooLong);
         }
         Arc::make_mut(&mut written.text).extend_from_slice(text);
         Ok(())
@@ -92,9 +92,8 @@ impl Book {
     ) -> Result<(), Refused> {
         let mut taken = HashSet::new();
         for (id, Laid { tunnel, .. }) in &self.tunnels {
-            let refused = |obstacle| {
-                Err((named.get(&Name::Tunnel(*id)).copied().unwrap_or(end), obstacle))
-            };
+            let refused =
+                |obstacle| Err((named.get(&Name::Tunnel(*id)).copied().unwrap_or(end), obstacle));
             if !self.tenants.contains_key(&tunnel.tenant) {
                 return refused(Obstacle::NoTenant);
             }
@@ -143,6 +142,10 @@ impl Book {
         if due.is_empty() {
             return Ok(());
         }
+        let len: usize = self.written.values().map(|written| written.text.len()).sum();
+        if len > RULESETS_LEN_MAX {
+            return Err((end, Obstacle::RulesTooLong));
+        }
         let mut places = Places::new(self, before);
         for tenant in due {
             let at = named.get(&Name::Ruleset(tenant)).copied().unwrap_or(end);
@@ -183,8 +186,12 @@ impl Book {
             number: &|name| self.set_number(name),
         };
         let classifier = Classifier::build(&ruleset, &sets).map_err(|error| match error {
-            Unbuildable::UnknownSet(..) => Obstacle::NoRule,
-            _ => Obstacle::BadRules,
+            Unbuildable::TooManyRules(_)
+            | Unbuildable::TooManyPassing(_)
+            | Unbuildable::UnknownSet(..)
+            | Unbuildable::TooManyRanges(_)
+            | Unbuildable::TooManyClasses(_)
+            | Unbuildable::TooLarge(_) => Obstacle::BadRules,
         })?;
         let actions = places.actions(&ruleset, workers)?;
         let firewall = Arc::new(Firewall::new(classifier, actions, ruleset.policy));
@@ -228,8 +235,7 @@ impl Book {
 /// A tunnel as workers read it; its ends were checked.
 fn built(tunnel: &message::Tunnel, tenant: Subject, site: &Site) -> Option<Tunnel> {
     let (port, face) = site.way_to(tunnel.remote.into())?;
-    let ends =
-        Ends { local: tunnel.local.into(), remote: tunnel.remote.into(), key: tunnel.key };
+    let ends = Ends { local: tunnel.local.into(), remote: tunnel.remote.into(), key: tunnel.key };
     Tunnel::new(&Spec {
         id: tunnel.id,
         tenant,
@@ -239,9 +245,7 @@ fn built(tunnel: &message::Tunnel, tenant: Subject, site: &Site) -> Option<Tunne
         mtu: tunnel.mtu,
         checksum: tunnel.checksum,
         clears_df: tunnel.dont_fragment == DontFragment::Clear,
-        inside: tunnel
-            .probe
-            .and_then(|probe| Inside::new(probe.local.into(), probe.remote.into())),
+        inside: tunnel.probe.and_then(|probe| Inside::new(probe.local.into(), probe.remote.into())),
     })
 }
 

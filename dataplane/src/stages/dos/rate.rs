@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shm::limits::DEPTH_MAX_S;
-use shm::message::Unit;
 pub use shm::limits::{BURST_OCTETS_MIN, PER_SECOND_MAX};
+use shm::message::Unit;
 use wireguard::time::Instant;
 
 /// So many packets or octets per second, with so many at once. Tokens are counted in the time that they take to
@@ -91,7 +91,8 @@ impl Rate {
         }
         let longest = u128::from(ticks(1_000_000_000)) * u128::from(LONGEST_DEPTH.as_secs());
         let depth = of(burst);
-        let (Ok(token), Ok(depth)) = (Ticks::try_from(of(1)), Ticks::try_from(depth.min(longest + 1)))
+        let (Ok(token), Ok(depth)) =
+            (Ticks::try_from(of(1)), Ticks::try_from(depth.min(longest + 1)))
         else {
             return Err(OutOfBounds::BurstTooLarge);
         };
