@@ -1,17 +1,17 @@
-//! Compiles the calls of the C libraries that are measured beside ours, as far as they are installed.
+//! Compiles the calls of the C libraries that are measured beside ours, as far as they are installed. DPDK's are, as nothing is
+//! built without it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn main() {
-    let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     println!("cargo::rustc-check-cfg=cfg(ipsec_mb)");
     println!("cargo::rustc-check-cfg=cfg(openssl)");
     for (name, header, library) in [
         ("ipsec_mb", "/usr/include/intel-ipsec-mb.h", "IPSec_MB"),
         ("openssl", "/usr/include/openssl/evp.h", "crypto"),
     ] {
-        let source = Path::new(&folder).join(format!("peers/{name}.c"));
-        println!("cargo::rerun-if-changed={}", source.display());
+        let source = source(name);
         println!("cargo::rerun-if-changed={header}");
         if Path::new(header).exists() {
             cc::Build::new().file(source).opt_level(2).compile(name);
@@ -19,4 +19,31 @@ fn main() {
             println!("cargo::rustc-cfg={name}");
         }
     }
+    acl();
+}
+
+fn source(name: &str) -> PathBuf {
+    let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let source = Path::new(&folder).join(format!("peers/{name}.c"));
+    println!("cargo::rerun-if-changed={}", source.display());
+    source
+}
+
+/// The rest of DPDK is linked by dpdk-sys, which also tells what is missing when it is not there.
+fn acl() {
+    let mut compiler = cc::Build::new();
+    compiler.file(source("acl")).opt_level(2);
+    for flag in dpdk("--cflags").split_whitespace() {
+        compiler.flag(flag);
+    }
+    compiler.compile("peer_acl");
+    println!("cargo::rustc-link-search=native={}", dpdk("--variable=libdir"));
+    println!("cargo::rustc-link-lib=static:-bundle=rte_acl");
+}
+
+/// What pkg-config says; empty when it is not there.
+fn dpdk(argument: &str) -> String {
+    let said = Command::new("pkg-config").args([argument, "libdpdk"]).output();
+    let text = said.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&text).trim().to_owned()
 }

@@ -7,6 +7,7 @@ mod handshakes;
 mod dos;
 mod machine;
 mod routes;
+mod rules;
 mod sample;
 mod service;
 mod signatures;
@@ -57,6 +58,8 @@ enum Measure {
     Sketch(sketch::Plan),
     /// Control's changes: how soon workers have them, what turns cost meanwhile, and what a peer weighs.
     Control(control::Plan),
+    /// The firewall: nanoseconds to find a packet's rule, beside DPDK's `rte_acl`, memory, and time to swap rules.
+    Rules(rules::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
 }
@@ -85,6 +88,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Signatures(plan) => tell(&signatures::run(plan)?, options),
         Measure::Sketch(plan) => tell(&sketch::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
+        Measure::Rules(plan) => tell(&rules::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
     }
 }

@@ -4,5 +4,15 @@
 //! Nothing here knows time, buffers or DPDK.
 #![forbid(unsafe_code)]
 
+pub mod classifier;
 pub mod facts;
 pub mod rules;
+pub mod parse;
+pub mod print;
+pub mod walk;
+pub mod packet;
+mod names;
+
+pub use packet::packet;
+pub use parse::{Wrong, parse};
+pub use walk::{Decision, Members, explain, holds, sets, walk};

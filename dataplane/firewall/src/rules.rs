@@ -1,5 +1,7 @@
 //! Rules as they are written: a policy, and rules in order, each with conditions and what is done.
 
+use std::time::Duration;
+
 use crate::facts::Family;
 
 /// Rules of one tenant.
@@ -8,6 +10,9 @@ pub const RULES_MAX: usize = 16_384;
 /// Rules of one tenant that can let a packet go on to the next one (without a verdict, or with a limit): each costs a
 /// search of its own.
 pub const PASSING_MAX: usize = 64;
+
+/// Conditions of one rule: more than there are fields to look at.
+pub const CONDITIONS_MAX: usize = 32;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +76,19 @@ pub enum Period {
     Day,
     /// A week.
     Week,
+}
+
+impl Period {
+    /// How long it is.
+    pub const fn time(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+            Self::Week => 604_800,
+        })
+    }
 }
 
 /// A limit, by token bucket.
@@ -178,12 +196,19 @@ impl Field {
     /// The family that a packet must be of to have this field; none when both have it.
     pub const fn family(self) -> Option<Family> {
         match self {
-            Self::IpSaddr | Self::IpDaddr | Self::IpProtocol | Self::IpLength | Self::IpDscp => {
-                Some(Family::V4)
-            }
-            Self::IcmpType | Self::IcmpCode => Some(Family::V4),
-            Self::Ip6Saddr | Self::Ip6Daddr | Self::Ip6Nexthdr | Self::Ip6Dscp => Some(Family::V6),
-            Self::Icmpv6Type | Self::Icmpv6Code => Some(Family::V6),
+            Self::IpSaddr
+            | Self::IpDaddr
+            | Self::IpProtocol
+            | Self::IpLength
+            | Self::IpDscp
+            | Self::IcmpType
+            | Self::IcmpCode => Some(Family::V4),
+            Self::Ip6Saddr
+            | Self::Ip6Daddr
+            | Self::Ip6Nexthdr
+            | Self::Ip6Dscp
+            | Self::Icmpv6Type
+            | Self::Icmpv6Code => Some(Family::V6),
             Self::Nfproto
             | Self::L4proto
             | Self::TcpSport

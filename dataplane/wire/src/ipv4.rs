@@ -1,5 +1,7 @@
 //! IPv4 headers (RFC 791): checked parse, emit, and the changes that forwarding makes.
 
+pub mod fragment;
+
 use crate::checksum::{Delta, Sum};
 use crate::ecn::Ecn;
 use crate::{Expired, Malformed, NoRoom};
