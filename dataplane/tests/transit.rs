@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
+use dataplane::packet::Address;
+use dataplane::stages::egress::probe::{self, Inside, Seal, Stamp, Style};
 use dataplane::testing::client;
+use dataplane::testing::fleet;
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::{PROTECTED, PROTECTED_V6, STRANGER};
 use dataplane::testing::scene::Scene;
@@ -14,7 +17,7 @@ use dataplane::testing::transit::{
     self, INSIDE, INSIDE_REMOTE, ROUTER, ROUTER_V6, from_router, in_gre, plain, tunnel,
 };
 use ipnet::IpNet;
-use shm::message::{DontFragment, Item, Matter, Mode, NextHop, Reach, Rule, Tunnel};
+use shm::message::{DontFragment, Item, Matter, MemberState, Mode, NextHop, Reach, Rule, Tunnel};
 use wire::tcp::{self, Flags, OptionField};
 use wire::{gre, icmp, ipv4};
 
@@ -417,4 +420,47 @@ fn flows_leave_a_tunnel_that_is_down_within_three_seconds_and_come_back_when_it_
     scene.wait(Duration::from_secs(10));
     assert_eq!(answers(&mut scene, &question()).len(), 1);
     assert_eq!(scene.server.totals().unaccounted(), 0);
+}
+
+/// Answers as the router would: what comes out of the tunnel.
+fn answer_to(probe: &[u8]) -> Vec<u8> {
+    let located = ipv4::parse(probe).unwrap();
+    let mut message = probe[located.payload_offset..].to_vec();
+    icmp::v4::answer_echo(&mut message).unwrap();
+    Ip::new(INSIDE_REMOTE, INSIDE).packet(icmp::v4::PROTOCOL, &message)
+}
+
+#[test]
+fn an_answer_that_comes_to_another_server_than_has_asked_goes_there() {
+    let mut scene =
+        Scene::new(&Plan { fleet: Some(fleet::SERVER), ..Plan::new(2) }, Options::default());
+    let members = [fleet::SERVER, 2].map(|server| fleet::member(server, MemberState::Active));
+    let tunnel = Tunnel { probe: Some(transit::probe()), ..tunnel(1) };
+    let mut items = transit::tenant(tunnel, "");
+    items.push(fleet::told(7, members.to_vec()));
+    change(&mut scene, items);
+    let _regions = scene.server.open_border();
+    scene.wait(Duration::from_secs(1));
+    let frames = scene.strays();
+    let probe = frames.iter().find_map(|(_, frame)| in_gre(frame)).unwrap().3;
+    // Our own, by way of server 2.
+    let reply = answer_to(&probe);
+    let header = wire::fleet::Header { inner: true, ..fleet::DIRECT };
+    let carried = fleet::passed_on((2, fleet::SERVER), &header, &reply, |_| ());
+    scene.put(WIRE, &packets::from_gateway(&carried));
+    scene.settle();
+    assert_eq!(scene.server.totals().probes_answered, 1);
+    // That of server 2, which comes to us.
+    let seal = Seal::new(fleet::keys().probes);
+    let stamp = Stamp { server: 2, tunnel: 1, sequence: 5, sent_us: 9 };
+    let inside = Inside::new(Address::from(INSIDE), Address::from(INSIDE_REMOTE)).unwrap();
+    let mut theirs = vec![0; probe::LEN_MAX];
+    let len = probe::write(&mut theirs, Style::Reply, &inside, &stamp, &seal).unwrap();
+    answers(&mut scene, &from_router(&plain(&theirs), &theirs[..len]));
+    let totals = scene.server.totals();
+    assert_eq!((totals.probes_answered, totals.passed_on), (1, 1));
+    // A forged one is nobody's, and not from an address of the tenant's.
+    theirs[len - 1] ^= 1;
+    answers(&mut scene, &from_router(&plain(&theirs), &theirs[..len]));
+    assert_eq!(dropped(&scene, DropReason::EgressGreSource), 1);
 }
