@@ -110,7 +110,10 @@ impl Heard {
             | Event::PeerState { .. }
             | Event::Surveyed { .. }
             | Event::Server { .. }
-            | Event::Fleet { .. } => false,
+            | Event::Fleet { .. }
+            | Event::Tunnel { .. }
+            | Event::TunnelCount { .. }
+            | Event::TenantCount { .. } => false,
         }
     }
 

@@ -107,7 +107,10 @@ impl Lives {
                 | Event::Fleet { .. }
                 | Event::RuleCount { .. }
                 | Event::Heavy { .. }
-                | Event::Swept { .. } => {}
+                | Event::Swept { .. }
+                | Event::Tunnel { .. }
+                | Event::TunnelCount { .. }
+                | Event::TenantCount { .. } => {}
             }
         }
     }

@@ -99,7 +99,11 @@ impl Tables {
                 | Item::Rule(_)
                 | Item::RuleRemove(_)
                 | Item::Listed { .. }
-                | Item::Unlisted { .. } => self.filter.apply(item),
+                | Item::Unlisted { .. }
+                | Item::Tunnel(_)
+                | Item::TunnelRemove(_)
+                | Item::Ruleset(_)
+                | Item::RulesetText { .. } => self.filter.apply(item),
             }
         }
         self.transaction = transaction.id;

@@ -135,6 +135,12 @@ counters! {
     syn_answers,
     /// Segments to tenants in monitor mode that their guards would not have let through.
     syn_monitored,
+    /// Keepalives of tenants' routers that were answered.
+    keepalives,
+    /// Answers to probes of tunnels.
+    probes_answered,
+    /// ICMP errors about packets in tunnels.
+    tunnel_reports,
     /// ICMP errors sent.
     icmp_errors,
     /// Peers whose endpoint has moved.

@@ -19,6 +19,7 @@ use crate::limits::{NEWS_MAX, ORDERS_MAX, SLOTS_PER_PEER, SURVEY_ROWS, TASKS_OUT
 use crate::neighbours::{Heard, Name};
 use crate::stages::dos::sketch::Sheet;
 use crate::stages::dos::{Known, Rules, Sender};
+use crate::stages::egress::probe;
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -92,6 +93,8 @@ pub enum Order {
     Fleet(Membership, Token),
     /// Other rules than before. The keeper keeps the former ones; then the token goes.
     Rules(Arc<Rules>, Token),
+    /// Ask through a tunnel whether its other end is there.
+    Probe(Box<Probe>),
     /// Another worker has heard of a neighbour.
     Learned(Name, Heard),
     /// Peers of this worker (their numbers on it) are new, changed, or, without a setup, no more. Then the
@@ -103,6 +106,26 @@ pub enum Order {
     Survey(Box<Survey>),
     /// What has come since the last such order: an empty sheet for a written one.
     Sketch(Box<Sheet>),
+}
+
+/// An inner packet that asks through a tunnel whether its other end is there.
+#[derive(Debug)]
+pub struct Probe {
+    /// The number of the tunnel.
+    pub tunnel: u16,
+    octets: ArrayVec<u8, { probe::LEN_MAX }>,
+}
+
+impl Probe {
+    /// Of at most [`probe::LEN_MAX`] octets; what is behind them is cut off.
+    pub fn new(tunnel: u16, octets: &[u8]) -> Self {
+        Self { tunnel, octets: octets.iter().copied().take(probe::LEN_MAX).collect() }
+    }
+
+    /// The packet.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
 }
 
 /// A peer as workers name it to the keeper. What they tell may wait for so long that the number is another peer's when it

@@ -17,12 +17,23 @@ pub enum Fate {
     HandOver(u8),
     /// A handshake message that has passed its first checks: to the handshake threads.
     Handshake,
-    /// Kept until a session or a neighbour is there.
+    /// Kept until a session, a neighbour or the rest of its datagram is there.
     Hold(Waiting),
+    /// Too long for its tunnel: it goes on in pieces that fit.
+    Split(Split),
     /// Its purpose is fulfilled (a keepalive, an answered or learned neighbour message).
     Consumed,
     /// Lost, and counted under this name.
     Drop(DropReason),
+}
+
+/// How an IPv4 packet goes on in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Octets of the longest piece.
+    pub mtu: u16,
+    /// The number of the tunnel that each takes.
+    pub tunnel: u16,
 }
 
 /// What a held frame waits for.
@@ -32,6 +43,9 @@ pub enum Waiting {
     Peer(u32),
     /// The link address of this neighbour.
     Neighbour(NeighbourId),
+    /// The other fragments of this datagram (an id of the worker's
+    /// [`Fragments`](crate::stages::tenant::fragments::Fragments)).
+    Datagram(u32),
 }
 
 macro_rules! reasons {
@@ -155,6 +169,16 @@ reasons! {
     WireguardSource = "wireguard_source",
     /// The outer path says congestion where the inner packet cannot carry it (RFC 6040).
     WireguardEcn = "wireguard_ecn",
+    /// A fragment of a datagram that cannot be (its fragments overlap, or do not add up), or one that came twice.
+    TenantFragment = "tenant_fragment",
+    /// A fragment to a tenant whose datagram was not complete in time.
+    TenantFragmentLost = "tenant_fragment_lost",
+    /// Too many datagrams to tenants, or to this one, or too many of their fragments, wait already.
+    TenantFragmentsFull = "tenant_fragments_full",
+    /// A rule of its tenant drops it.
+    TenantRule = "tenant_rule",
+    /// No rule of its tenant accepts it, and the tenant's policy is to drop.
+    TenantPolicy = "tenant_policy",
     /// No route to the inner destination.
     RouteNone = "route_none",
     /// A route that leads nowhere by somebody's will.
@@ -163,8 +187,22 @@ reasons! {
     RouteHopLimit = "route_hop_limit",
     /// An inner destination that is not forwarded (multicast, broadcast, loopback, unspecified).
     RouteDestination = "route_destination",
+    /// From a tunnel: a GRE header that cannot be or whose checksum is wrong, or a fragment of an outer packet.
+    EgressGreHeader = "egress_gre_header",
+    /// No tunnel has these addresses and this key.
+    EgressGreTunnel = "egress_gre_tunnel",
+    /// Neither IPv4 nor IPv6 inside, or not what the header says, or broken.
+    EgressGrePayload = "egress_gre_payload",
+    /// The inner packet's source is not the tenant's that has the tunnel.
+    EgressGreSource = "egress_gre_source",
+    /// GRE to this server inside GRE.
+    EgressGreRecursion = "egress_gre_recursion",
+    /// The outer path says congestion where the inner packet cannot carry it (RFC 6040).
+    EgressGreEcn = "egress_gre_ecn",
     /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
+    /// To the Internet as it is, but not from a tenant's address.
+    EgressNoNat = "egress_no_nat",
     /// From the kernel back to the kernel.
     EgressLoop = "egress_loop",
     /// For this machine, but there is no `[local]` interface.

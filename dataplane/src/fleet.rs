@@ -3,7 +3,7 @@
 
 mod holdings;
 mod keys;
-mod logarithm;
+pub(crate) mod logarithm;
 mod shared;
 pub(crate) mod sip;
 mod table;

@@ -29,6 +29,8 @@ pub enum Entry {
     Client,
     /// From `Local` by way of another worker: an inner packet.
     Handed,
+    /// A piece of a datagram that its tenant lets pass, and that has waited for the others: an IP packet.
+    Piece,
     /// A whole frame of another worker that has no queue of this port.
     Relay(u8),
     /// Made here; the note is complete.
@@ -47,6 +49,7 @@ impl Entry {
             Self::Handed => (5, 0),
             Self::Relay(port) => (6, port),
             Self::Sealed(port) => (7, port),
+            Self::Piece => (8, 0),
             Self::Own => (0, 0),
         };
         number | u64::from(port) << 8 | u64::from(verified) << 16
@@ -63,6 +66,7 @@ impl Entry {
             4 => Self::Client,
             6 => Self::Relay(port),
             7 => Self::Sealed(port),
+            8 => Self::Piece,
             _ => Self::Handed,
         };
         (entry, verified != 0)
@@ -88,6 +92,8 @@ pub enum Kind {
     Host,
     /// To a tenant's prefix: from its IP header.
     Transit,
+    /// GRE to one of our addresses, or an ICMP error about GRE of ours: from its IP header.
+    Tunnelled,
     /// An inner IP packet.
     Inner,
     /// A whole WireGuard message that shall go to `note.endpoint`.
@@ -163,8 +169,12 @@ pub struct Note {
     pub sender: Sender,
     /// What it counts as where floods are judged.
     pub class: Class,
+    /// An inner packet that has come over the network as it is, from `endpoint.remote`.
+    pub bare: bool,
     /// Whose prefix it goes to: a number of the filter's, 0 for none.
     pub tenant: u16,
+    /// The tunnel that it has come out of: a number, 0 for none.
+    pub tunnel: u16,
 }
 
 /// Where a tag has the octets before the UDP header (below 2^12: a bounded walk over extension headers), and the slot.
@@ -190,8 +200,10 @@ impl Note {
         self.next_hop = NextHop::None;
         self.turned = false;
         self.passage = None;
+        self.bare = false;
         self.class = Class::Any;
         self.tenant = 0;
+        self.tunnel = 0;
     }
 
     /// The note as a packet's tag between workers: the entry, and for sealed messages what was found out of them.
@@ -235,7 +247,9 @@ impl Note {
             passage: None,
             sender: Sender::Newcomer,
             class: Class::Any,
+            bare: false,
             tenant: 0,
+            tunnel: 0,
         }
     }
 }

@@ -6,9 +6,11 @@ mod claims;
 mod filters;
 mod detection;
 mod fleet;
+mod health;
 mod install;
 mod numbers;
 mod plan;
+mod probing;
 mod rules;
 mod setup;
 mod survey;
@@ -41,8 +43,10 @@ use crate::pipeline::State;
 use crate::registry::Registry;
 use crate::site::{Site, local_number, owner};
 use crate::stages::dos::{Defence, Filter, Rules};
+use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::route::{Limits, Routes, Unbuildable};
 use crate::stages::steer::{Owner, Prompts};
+use crate::stages::tenant::Tenancy;
 use crate::stages::wireguard::sessions::{Room, Sessions, Setup};
 use crate::wall::WallClock;
 
@@ -50,7 +54,8 @@ use filters::Filters;
 use fleet::FleetTables;
 use install::{Installation, Progress, Versions};
 use plan::Plan;
-use rules::Counts;
+use probing::Prober;
+use rules::{Counts, Seen};
 use setup::setup_of;
 use tables::{Entered, Scene, Tables};
 
@@ -114,6 +119,8 @@ pub struct Keeper {
     fleet: FleetTables,
     rules: Arc<Rules>,
     counts: Counts,
+    seen: Seen,
+    prober: Prober,
     filters: Filters,
     wall: Arc<WallClock>,
     random: Random,
@@ -148,9 +155,11 @@ impl Keeper {
             peers_max: config.peers_max,
             handshake_budget: config.handshake_budget,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
+            prober: prober(config, &keys, start.seed),
             fleet: FleetTables::new(config, keys, fleet),
             rules: Arc::default(),
             counts: Counts::new(workers),
+            seen: Seen::new(workers),
             filters: Filters::new(config, &mut apart(start.seed, 2)),
             wall: Arc::new(WallClock::new(start.unix, start.now)),
             random,
@@ -164,7 +173,8 @@ impl Keeper {
         let Entered { fleet, rules, .. } = self.tables.enter(plan, &self.directory.registry)?;
         self.routes = self.tables.rib.publish();
         if let Some(rules) = rules {
-            self.rules = rules;
+            self.rules = self.chosen(rules, self.start.now);
+            self.seen.follow(&self.tables.book);
             self.counts.follow(&self.tables.book, self.start.unix);
         }
         if let Some(membership) = fleet {
@@ -195,6 +205,8 @@ impl Keeper {
         });
         let rules = rules.map(|rules| {
             self.counts.follow(&self.tables.book, unix);
+            self.seen.follow(&self.tables.book);
+            let rules = self.chosen(rules, now);
             (Arc::clone(&rules), std::mem::replace(&mut self.rules, rules))
         });
         let versions = Versions { routes, fleet, rules };
@@ -209,6 +221,7 @@ impl Keeper {
             return false;
         }
         let rules = self.tables.rules(&self.site, (now, unix));
+        let rules = self.chosen(rules, now);
         let former = std::mem::replace(&mut self.rules, Arc::clone(&rules));
         let versions = Versions { rules: Some((rules, former)), ..Versions::default() };
         self.installation =
@@ -303,6 +316,9 @@ impl Keeper {
             sessions: self.sessions(worker, now),
             neighbours: Neighbours::new(self.random.next_u64(), now),
             filter: self.filter(worker),
+            tenancy: self.tenancy(worker),
+            path_mtus: PathMtus::default(),
+            probing: self.prober.of_worker(worker),
             limits: Limits::default(),
             seed: self.random.next_u64(),
         }
@@ -322,6 +338,11 @@ impl Keeper {
         let tables = self.filters.tables(&self.fleet.keys, &mut random, self.start);
         let tallies = self.counts.tallies().of_worker(worker);
         Filter::new(Arc::clone(&self.rules), tallies, tables, defence)
+    }
+
+    fn tenancy(&self, worker: usize) -> Tenancy {
+        let mut random = apart(self.start.seed, APART_TENANCY + worker as u64);
+        Tenancy::new(random.next_u64(), self.seen.tallies().of_worker(worker))
     }
 
     /// A worker's sessions, with the peers that it owns by now.
@@ -359,6 +380,15 @@ impl Keeper {
     pub fn seed(&mut self) -> u64 {
         self.random.next_u64()
     }
+}
+
+/// Streams of randomness that begin here are of tenants.
+const APART_TENANCY: u64 = 1 << 16;
+
+fn prober(config: &Config, keys: &Keys, seed: [u8; 32]) -> Prober {
+    let server = config.fleet.as_ref().map_or(0, |fleet| fleet.server);
+    let mut random = apart(seed, APART_TENANCY - 1);
+    Prober::new(config.workers.len(), server, (keys.probes, keys.tunnels, random.next_u64()))
 }
 
 /// The fleet's keys, or those of a server that is alone, which nobody else needs to know.

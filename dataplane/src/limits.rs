@@ -1,7 +1,11 @@
 //! Every capacity, rate and time-out of the dataplane, with its reason. The protocol's own are in
 //! [`wireguard::limits`].
 
+mod tunnels;
+
 use std::time::Duration;
+
+pub use tunnels::*;
 
 /// Frames of one turn: enough to amortise a turn and to fill vector lanes, few enough to stay in L1/L2.
 pub const BURST_LEN_MAX: usize = 64;
@@ -320,6 +324,22 @@ pub const HELD_PER_KEY_MAX: usize = 16;
 /// How long a frame waits for a session or a neighbour: two tries of a handshake.
 pub const HELD_TIME: Duration = Duration::from_secs(12);
 
+/// Datagrams to tenants of which a worker waits for fragments.
+pub const FRAGMENTS_DATAGRAMS: u16 = 1024;
+/// Fragments of a worker that wait: an eighth of its buffers ([`POOL_LEN`]).
+pub const FRAGMENTS_HELD_MAX: u16 = 1024;
+/// Of both one tenant has a part of this many, so that a flood to it leaves the others room.
+pub const FRAGMENTS_TENANT_SHARE: u16 = 4;
+/// Fragments of one datagram: 65,535 octets are 45 on an MTU of 1500, and 54 on that of the least IPv6 link.
+pub const FRAGMENTS_PIECES_MAX: usize = 64;
+
+/// How long a datagram may take: its fragments leave together, and no path is 2 s longer than another. The 30 s and more that
+/// hosts wait (RFC 1122 3.3.2) would be room for a flood.
+pub const FRAGMENTS_TIME: Duration = Duration::from_secs(2);
+/// How long one that has gone on is remembered for what the network has doubled. A sender that numbers at random may choose a
+/// number again: at 1000 datagrams a second this loses one in 650.
+pub const FRAGMENTS_FINISHED_TIME: Duration = Duration::from_millis(100);
+
 /// News of neighbours that one worker tells the others in one turn, so that a chatty link does not fill the
 /// inboxes that sessions come through.
 pub const NEWS_PER_TURN: usize = 4;
@@ -346,6 +366,18 @@ pub const HAND_OVER_LEN: u32 = 1024;
 pub const ICMP_ERRORS_PER_SECOND: u32 = 100;
 /// ICMP errors that may go out at once.
 pub const ICMP_ERRORS_BURST: u32 = 50;
+
+/// Rules of tenants' firewalls that are counted, on the whole server.
+pub const COUNTED_RULES_MAX: usize = 1 << 16;
+
+/// Rules of tenants' firewalls with a limit, on the whole server.
+pub const LIMITED_RULES_MAX: usize = 1 << 12;
+
+/// Tunnels that control is told of in a turn of the keeper's.
+pub const TUNNELS_TOLD_PER_TURN: usize = 256;
+
+/// How long a router's word on the way of a tunnel counts (RFC 1191 6.3).
+pub const PATH_MTU_TIME: Duration = Duration::from_mins(10);
 
 /// Outer octets around an inner packet: IPv6, UDP, data header and tag. IPv4 would need 20 less; one
 /// figure for both lets a client change family without a change of MTU, as WireGuard's tools assume.

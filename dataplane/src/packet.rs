@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use wire::{Malformed, ipv4, ipv6};
+use wire::{Malformed, ipv4, ipv6, tcp, udp};
 
 use crate::fate::{DropReason, Fate};
 
@@ -227,6 +227,33 @@ pub fn is_no_source(address: Address) -> bool {
     let multicast = address.high >> 56 == 0xff;
     let unspecified_or_loopback = address.high == 0 && address.low <= 1;
     multicast || unspecified_or_loopback
+}
+
+/// A word that is the same for all packets of a flow: of its addresses, and of the ports where every packet has them. It is
+/// no secret: who chooses the headers chooses it.
+#[inline]
+pub fn flow_hash(octets: &[u8], ip: &Ip) -> u32 {
+    let eight = |at: usize| {
+        let octets = octets.get(at..at + 8).and_then(|octets| octets.try_into().ok());
+        octets.map_or(0, u64::from_le_bytes)
+    };
+    let addresses = if octets.first().is_some_and(|octet| octet >> 4 == 4) {
+        eight(12)
+    } else {
+        eight(8) ^ eight(16).rotate_left(16) ^ eight(24).rotate_left(32) ^ eight(32)
+    };
+    let has_ports = matches!(ip.protocol, udp::PROTOCOL | tcp::PROTOCOL) && !ip.fragment;
+    let ports = if has_ports {
+        let at = usize::from(ip.payload_offset);
+        let octets = octets.get(at..at + 4).and_then(|octets| octets.try_into().ok());
+        octets.map_or(0, u32::from_le_bytes)
+    } else {
+        0
+    };
+    let mixed = (addresses ^ u64::from(ports) << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    #[expect(clippy::cast_possible_truncation, reason = "the upper half is the better mixed one")]
+    let hash = (mixed >> 32) as u32;
+    hash
 }
 
 #[cfg(test)]

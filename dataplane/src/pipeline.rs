@@ -13,11 +13,14 @@ use crate::limiter::Limiter;
 use crate::neighbours::Neighbours;
 use crate::site::Site;
 use crate::stages::dos::{self, Filter};
-use crate::stages::egress;
+use crate::stages::egress::path_mtus::PathMtus;
+use crate::stages::egress::probing::Probing;
+use crate::stages::egress::{self, Transit};
 use crate::stages::link;
 use crate::stages::parse::{self, Home};
 use crate::stages::route::{self, Limits, Router, Routes};
 use crate::stages::steer::{self, Forwarding, Owner, Prompts, Steering};
+use crate::stages::tenant::{self, Settled, Tenancy};
 use crate::stages::wireguard::{self, sessions::Sessions};
 
 /// What one worker's stages know. Everything is its own, or shared and read-only.
@@ -41,6 +44,12 @@ pub struct State {
     pub filter: Filter,
     /// This worker's sessions and peers.
     pub sessions: Sessions,
+    /// What tenants' packets are judged with.
+    pub tenancy: Tenancy,
+    /// What was heard of the ways of tunnels.
+    pub path_mtus: PathMtus,
+    /// How answers to probes of tunnels are known.
+    pub probing: Probing,
     /// The limits of ICMP errors.
     pub limits: Limits,
     /// The limit of answers to clients' packets that do not fit the way to their server.
@@ -49,16 +58,22 @@ pub struct State {
     pub seed: u64,
 }
 
+impl State {
+    /// The next datagram to a tenant whose waiting pieces are to be let go or lost.
+    pub fn next_settled(&mut self, now: Instant) -> Option<Settled> {
+        self.tenancy.next_settled(self.filter.rules(), now)
+    }
+}
+
 /// Walks a burst through all stages. Afterwards every frame has a fate.
 pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     let State { site, routes, counters, owner, fleet, filter, .. } = state;
     let worker = owner.worker;
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };
-    let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
     let is_new = !burst.is_handed();
-    let home = Home { site, fleet, tenants: &filter.rules().tenants };
+    let home = Home { site, fleet, rules: filter.rules() };
     burst.pass(|frame| {
         parse::locate(frame, &home)?;
         if is_new && frame.note.passage.is_some() && frame.note.entry != Entry::Own {
@@ -71,8 +86,17 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     steer::claim(burst, &mut steering, now);
     wireguard::open(burst, &mut state.sessions, routes, counters, now);
     steer::revive(burst, &mut steering, now);
+    let rules = filter.rules();
+    let tenancy = &mut state.tenancy;
+    let (tallies, probing) = (tenancy.tallies(), &state.probing);
+    let path_mtus = &mut state.path_mtus;
+    let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, now };
+    egress::undress(burst, &mut transit);
+    tenant::filter(burst, tenancy, rules, now);
+    let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);
+    let mut router = Router { routes, site, rules, worker, limits, path_mtus, counters };
     route::choose(burst, &mut router, now);
-    egress::dress(burst, site);
+    egress::dress(burst, site, rules, state.tenancy.tallies());
     let limiter = &mut state.too_big;
     let listen_port = site.listen_port;
     let mut forwarding = Forwarding { fleet, listen_port, limiter, counters };

@@ -193,13 +193,19 @@ impl Site {
         (0_u8..).zip(&self.faces).find(|(_, face)| face.owns(address)).map(|(port, _)| port)
     }
 
+    /// The port by which an address is reached: the one on whose link it lies, else one with a gateway.
+    #[inline]
+    pub fn way_to(&self, address: Address) -> Option<(u8, &Face)> {
+        let numbered = || (0_u8..).zip(&self.faces);
+        numbered()
+            .find(|(_, face)| face.is_on_link(address))
+            .or_else(|| numbered().find(|(_, face)| face.next_hop(address).is_some()))
+    }
+
     /// The path to a configured endpoint: the port on whose link it lies, else one with a gateway.
     pub fn path_to(&self, remote: std::net::SocketAddr) -> Option<Endpoint> {
-        let numbered = || (0_u8..).zip(&self.faces);
         let address = remote.ip().into();
-        let (port, face) = numbered()
-            .find(|(_, face)| face.is_on_link(address))
-            .or_else(|| numbered().find(|(_, face)| face.next_hop(address).is_some()))?;
+        let (port, face) = self.way_to(address)?;
         Some(Endpoint::new(remote, face.source_for(address)?, port))
     }
 }

@@ -4,6 +4,7 @@ pub mod parse;
 pub mod dos;
 pub mod steer;
 pub mod wireguard;
+pub mod tenant;
 pub mod route;
 pub mod egress;
 pub mod link;

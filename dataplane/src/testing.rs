@@ -15,6 +15,7 @@ pub mod rules;
 pub mod scene;
 pub mod server;
 pub mod site;
+pub mod transit;
 
 use std::time::Duration;
 

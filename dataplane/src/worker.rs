@@ -16,6 +16,8 @@ use crate::held::Held;
 use crate::limits::{ORDERS_PER_TURN, OWN_PER_TURN};
 use crate::pipeline::{self, State};
 use crate::port::{Batch, Io, Queue};
+use crate::stages::dos::Rules;
+use crate::stages::tenant::Settled;
 use crate::stages::wireguard::sessions::Setup;
 
 use settle::Outgoing;
@@ -79,6 +81,7 @@ impl<I: Io> Worker<I> {
     /// One turn; gives how many frames it moved. `now` does not go back.
     pub fn turn(&mut self, now: Instant) -> usize {
         self.state.filter.advance(now);
+        self.state.path_mtus.advance(now);
         let mut moved = self.take_orders(now);
         for wire in 0..self.queues.wires.len() {
             moved += self.receive(Source::Wire(wire), now);
@@ -132,7 +135,8 @@ impl<I: Io> Worker<I> {
                     self.state.sessions.set_fleet(membership.clone());
                     self.state.fleet.membership = membership;
                 }
-                Order::Rules(rules, _token) => self.state.filter.set_rules(rules),
+                Order::Rules(rules, _token) => self.set_rules(rules),
+                Order::Probe(probe) => self.send_probe(&probe, now),
                 Order::Survey(mut sheet) => {
                     self.state.sessions.survey(&mut sheet);
                     self.exchange.surveyed(worker, sheet);
@@ -143,6 +147,14 @@ impl<I: Io> Worker<I> {
             }
         }
         ORDERS_PER_TURN
+    }
+
+    fn set_rules(&mut self, rules: Arc<Rules>) {
+        let before = self.state.filter.rules();
+        for number in before.tunnels.others(&rules.tunnels) {
+            self.state.path_mtus.forget(number);
+        }
+        self.state.filter.set_rules(rules);
     }
 
     fn change_peers(&mut self, peers: &[(u32, Option<Setup>)], now: Instant) {
@@ -224,6 +236,9 @@ impl<I: Io> Worker<I> {
         while let Some(id) = self.state.neighbours.next_resolved() {
             moved += self.release_neighbour(id, now);
         }
+        while let Some(settled) = self.state.next_settled(now) {
+            moved += self.settle_datagram(settled, now);
+        }
         while let Some(packet) = self.held.take_expired(now) {
             drop(packet);
             self.state.counters.drop_one(DropReason::HoldExpired);
@@ -255,6 +270,26 @@ impl<I: Io> Worker<I> {
         }
         let count = packets.len();
         let mut burst = Burst::lend_known(&mut packets, &mut self.notes, note);
+        let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
+        drop(burst);
+        self.settle(packets, outcomes, now);
+        count
+    }
+
+    /// Lets the pieces of a datagram go on, or loses them, as its tenant's rules say.
+    #[cold]
+    fn settle_datagram(&mut self, Settled { id, lost }: Settled, now: Instant) -> usize {
+        let key = Waiting::Datagram(id);
+        if let Some(reason) = lost {
+            self.lose(key, reason);
+            return 0;
+        }
+        let mut packets = Batch::new();
+        while let Some(packet) = self.held.take(key) {
+            packets.push(packet);
+        }
+        let count = packets.len();
+        let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Piece);
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);
         self.settle(packets, outcomes, now);

@@ -21,6 +21,9 @@ mod outer;
 #[cfg(test)]
 #[path = "drops/shortages.rs"]
 mod shortages;
+#[cfg(test)]
+#[path = "drops/transit.rs"]
+mod transit;
 
 use dataplane::counters::Totals;
 use dataplane::fate::DropReason;
@@ -146,6 +149,18 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::DosState
         | Why::DosDestinationLimit
         | Why::DosBudget => dos::provoke(reason, scene),
+        Why::TenantFragment
+        | Why::TenantFragmentLost
+        | Why::TenantFragmentsFull
+        | Why::TenantRule
+        | Why::TenantPolicy
+        | Why::EgressGreHeader
+        | Why::EgressGreTunnel
+        | Why::EgressGrePayload
+        | Why::EgressGreSource
+        | Why::EgressGreRecursion
+        | Why::EgressGreEcn
+        | Why::EgressNoNat => transit::provoke(reason, scene),
         // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
         Why::SealExhausted => return None,
     };

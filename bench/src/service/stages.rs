@@ -15,10 +15,11 @@ use dataplane::frame::{Endpoint, Entry, Note};
 use dataplane::keeper::Keeper;
 use dataplane::pipeline::{self, State};
 use dataplane::port::Batch;
+use dataplane::stages::egress::Transit;
 use dataplane::stages::parse::{self, Home};
 use dataplane::stages::route::{self, Router};
 use dataplane::stages::steer::{Forwarding, Steering};
-use dataplane::stages::{dos, egress, link, steer, wireguard};
+use dataplane::stages::{dos, egress, link, steer, tenant, wireguard};
 use dpdk::Mbuf;
 use dpdk::clock::cycles;
 use rand_chacha::rand_core::Rng;
@@ -28,7 +29,7 @@ use super::server::{Keys, START, Server};
 use crate::Failure;
 
 /// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
-pub(super) const LAPS: [&str; 16] = [
+pub(super) const LAPS: [&str; 18] = [
     "lend",
     "parse::locate",
     "link::answer",
@@ -38,6 +39,8 @@ pub(super) const LAPS: [&str; 16] = [
     "AEAD of open",
     "wireguard::open, after the AEAD",
     "steer::revive",
+    "egress::undress",
+    "tenant::filter",
     "route::choose",
     "egress::dress",
     "wireguard::seal, before the AEAD",
@@ -47,7 +50,7 @@ pub(super) const LAPS: [&str; 16] = [
     "link::address, finish",
 ];
 const AEAD_OPEN: usize = 6;
-const AEAD_SEAL: usize = 12;
+const AEAD_SEAL: usize = 14;
 
 /// The stage that opens, and the one that seals, with their AEAD.
 pub(super) const OPEN_STAGE: std::ops::RangeInclusive<usize> = AEAD_OPEN - 1..=AEAD_OPEN + 1;
@@ -159,9 +162,8 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     let worker = owner.worker;
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };
-    let mut router = Router { routes, site, worker, limits: &mut state.limits, counters };
 
-    let home = Home { site, fleet, tenants: &filter.rules().tenants };
+    let home = Home { site, fleet, rules: filter.rules() };
     burst.pass(|frame| parse::locate(frame, &home));
     watch.lap();
     link::answer(burst, &mut state.neighbours, site, now);
@@ -178,9 +180,20 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     watch.lap();
     steer::revive(burst, &mut steering, now);
     watch.lap();
+    let rules = filter.rules();
+    let tenancy = &mut state.tenancy;
+    let (tallies, probing) = (tenancy.tallies(), &state.probing);
+    let path_mtus = &mut state.path_mtus;
+    let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, now };
+    egress::undress(burst, &mut transit);
+    watch.lap();
+    tenant::filter(burst, tenancy, rules, now);
+    watch.lap();
+    let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);
+    let mut router = Router { routes, site, rules, worker, limits, path_mtus, counters };
     route::choose(burst, &mut router, now);
     watch.lap();
-    egress::dress(burst, site);
+    egress::dress(burst, site, rules, state.tenancy.tallies());
     watch.lap();
     let limiter = &mut state.too_big;
     let mut forwarding = Forwarding { fleet, listen_port: site.listen_port, limiter, counters };

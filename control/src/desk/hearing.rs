@@ -51,7 +51,10 @@ impl Owner {
                     }
                 }
                 // The link leaves on it.
-                Event::Desynchronised => {}
+                Event::Desynchronised
+                | Event::Tunnel { .. }
+                | Event::TunnelCount { .. }
+                | Event::TenantCount { .. } => {}
             }
         }
     }

@@ -40,7 +40,11 @@ pub(super) fn obstacle(
         | Item::Rule(_)
         | Item::RuleRemove(_)
         | Item::Listed { .. }
-        | Item::Unlisted { .. } => None,
+        | Item::Unlisted { .. }
+        | Item::Tunnel(_)
+        | Item::TunnelRemove(_)
+        | Item::Ruleset(_)
+        | Item::RulesetText { .. } => None,
     })
 }
 

@@ -232,7 +232,7 @@ impl Kind {
             Self::Family => "`ipv4` or `ipv6`",
             Self::Protocol => "a protocol",
             Self::Port => "a port",
-            Self::Flags => "flags of TCP",
+            Self::Flags => "a flag of TCP",
             Self::IcmpType => "a type of ICMP",
             Self::IcmpCode => "a code of ICMP",
             Self::Icmpv6Type => "a type of ICMPv6",

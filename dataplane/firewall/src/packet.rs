@@ -39,17 +39,35 @@ fn read(tokens: &mut Tokens<'_>) -> Result<Facts, Fault> {
         if tokens.at_end() {
             return Err(tokens.fault("a packet is written on one line: leave the line end out"));
         }
+        if let Some(word @ ("accept" | "drop" | "counter" | "limit" | "comment")) = tokens.word() {
+            let what = format!("a packet has only fields: leave `{word}` out");
+            return Err(tokens.fault(&what));
+        }
         let at = tokens.begin();
         let field = field::read(tokens)?;
-        tokens.take_if(Token::Compare(Compare::Equal));
-        let value = if field == Field::TcpFlags {
-            flags::of_packet(tokens)?.into()
-        } else {
-            values::value(Kind::of(field), tokens)?
-        };
+        let value = one(field, tokens)?;
         said.put(field, value).map_err(|what| Fault { at, what })?;
     }
     said.facts().map_err(|what| tokens.fault(&what))
+}
+
+/// The one value that the field has in a packet.
+fn one(field: Field, tokens: &mut Tokens<'_>) -> Result<u128, Fault> {
+    tokens.take_if(Token::Compare(Compare::Equal));
+    let at = tokens.begin();
+    let is_list = tokens.peek() == Token::Open;
+    let value = if is_list {
+        0
+    } else if field == Field::TcpFlags {
+        flags::of_packet(tokens)?.into()
+    } else {
+        values::value(Kind::of(field), tokens)?
+    };
+    if is_list || matches!(tokens.peek(), Token::Dash | Token::Slash | Token::Comma) {
+        let what = format!("a packet has one `{}`: write one value", words(field));
+        return Err(Fault { at, what });
+    }
+    Ok(value)
 }
 
 impl Said {
@@ -105,7 +123,6 @@ impl Said {
 
     /// The packet, or what is missing.
     fn facts(&self) -> Result<Facts, String> {
-        let missing = |what: &str| format!("the packet is not complete: write {what}");
         let family = self.family.ok_or_else(|| missing("`ip saddr` or `ip6 saddr`"))?;
         let ip = if family == Family::V4 { "ip" } else { "ip6" };
         let source = self.source.ok_or_else(|| missing(&format!("`{ip} saddr`")))?;
@@ -113,18 +130,9 @@ impl Said {
         let Some([protocol]) = self.protocols.as_deref() else {
             return Err(missing("`meta l4proto` with the protocol"));
         };
-        let (has_ports, is_tcp) = (WITH_PORTS.contains(protocol), *protocol == 6);
-        let is_icmp =
-            (family, *protocol) == (Family::V4, 1) || (family, *protocol) == (Family::V6, 58);
-        for (is_asked, said, what) in [
-            (has_ports, self.source_port, "`tcp sport`, `udp sport` or `th sport`"),
-            (has_ports, self.destination_port, "`tcp dport`, `udp dport` or `th dport`"),
-            (is_icmp, self.icmp_type, "`icmp type` or `icmpv6 type`"),
-        ] {
-            if is_asked && said.is_none() {
-                return Err(missing(what));
-            }
-        }
+        self.check(family, *protocol)?;
+        let silent_flags = if *protocol == 6 { SYN } else { 0 };
+        let headers_len = headers_len(family, *protocol);
         let number = |said: Option<u128>| u16::try_from(said.unwrap_or(0)).unwrap_or_default();
         let octet = |said: Option<u128>| u8::try_from(said.unwrap_or(0)).unwrap_or_default();
         Ok(Facts {
@@ -134,18 +142,32 @@ impl Said {
             protocol: *protocol,
             source_port: number(self.source_port),
             destination_port: number(self.destination_port),
-            tcp_flags: if is_tcp {
-                self.tcp_flags.map_or(SYN, |flags| octet(Some(flags)))
-            } else {
-                0
-            },
+            tcp_flags: self.tcp_flags.map_or(silent_flags, |flags| octet(Some(flags))),
             icmp: u16::from_be_bytes([octet(self.icmp_type), octet(self.icmp_code)]),
-            length: self
-                .length
-                .map_or_else(|| headers_len(family, *protocol), |len| number(Some(len))),
+            length: self.length.map_or(headers_len, |length| number(Some(length))),
             dscp: octet(self.dscp),
         })
     }
+
+    /// Refuses what lacks the ports or the type that its protocol has.
+    fn check(&self, family: Family, protocol: u8) -> Result<(), String> {
+        let has_ports = WITH_PORTS.contains(&protocol);
+        let has_type = matches!((family, protocol), (Family::V4, 1) | (Family::V6, 58));
+        if has_ports && self.source_port.is_none() {
+            return Err(missing("`tcp sport`, `udp sport` or `th sport`"));
+        }
+        if has_ports && self.destination_port.is_none() {
+            return Err(missing("`tcp dport`, `udp dport` or `th dport`"));
+        }
+        if has_type && self.icmp_type.is_none() {
+            return Err(missing("`icmp type` or `icmpv6 type`"));
+        }
+        Ok(())
+    }
+}
+
+fn missing(what: &str) -> String {
+    format!("the packet is not complete: write {what}")
 }
 
 /// Octets of the headers of IP and of the protocol, without options.

@@ -122,8 +122,8 @@ fn condition(
     let at = tokens.begin();
     let field = field::read(tokens)?;
     if rule.counter || rule.limit.is_some() {
-        let what = "conditions stand in front of `counter` and `limit`, which in nft would see \
-                    packets that this one keeps out: write it first";
+        let what = "conditions stand in front of `counter` and `limit`, which in nft would see what \
+                    this one keeps out: write it first";
         return Err(Fault { at, what: what.to_owned() });
     }
     if rule.conditions.len() == CONDITIONS_MAX {

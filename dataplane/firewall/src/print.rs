@@ -84,7 +84,8 @@ impl Display for Condition {
             Values::Set(name) => write!(f, "{operator} @{name}"),
             Values::Ranges(ranges) if kind == Kind::Flags => {
                 write!(f, "{operator} {{ ")?;
-                let values = ranges.iter().flat_map(|(first, last)| *first..=*last);
+                let values =
+                    ranges.iter().flat_map(|(first, last)| *first..=(*last).min(kind.most()));
                 joined(f, values, |f, value| flags(f, value, " | "))?;
                 f.write_str(" }")
             }

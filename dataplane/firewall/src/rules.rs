@@ -1,5 +1,7 @@
 //! Rules as they are written: a policy, and rules in order, each with conditions and what is done.
 
+use std::time::Duration;
+
 use crate::facts::Family;
 
 /// Rules of one tenant.
@@ -74,6 +76,19 @@ pub enum Period {
     Day,
     /// A week.
     Week,
+}
+
+impl Period {
+    /// How long it is.
+    pub const fn time(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+            Self::Week => 604_800,
+        })
+    }
 }
 
 /// A limit, by token bucket.

@@ -1,4 +1,6 @@
-//! Rules as people write them: what is read, how it is printed, and what is said of mistakes.
+//! Rules as people write them: what is read, and how it is printed.
+
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test ends where it fails")]
 
 use firewall::parse;
 use firewall::rules::{
@@ -21,10 +23,8 @@ fn only(text: &str) -> Rule {
 
 fn ranges(text: &str) -> Vec<(u128, u128)> {
     let rule = only(&format!("{text} accept"));
-    match &rule.conditions[0].values {
-        Values::Ranges(ranges) => ranges.to_vec(),
-        other => panic!("{text}: {other:?}"),
-    }
+    let Values::Ranges(ranges) = &rule.conditions[0].values else { panic!("{text}: {rule:?}") };
+    ranges.to_vec()
 }
 
 #[test]

@@ -11,8 +11,9 @@ pub const EVENT_SLOTS: u32 = 16384;
 pub const SLOTS_MAX: u32 = 1 << 20;
 
 /// Messages of the items of one transaction: a full routing table (1.1 million prefixes) and a million peers, doubled,
-/// and all lists at their longest, 8 million prefixes of IPv6 in 0.9 million messages.
-pub const ITEMS_MAX: usize = 5 << 20;
+/// all lists at their longest, 8 million prefixes of IPv6 in 0.9 million messages, and all tenants' rules at their
+/// longest, in 0.8 million messages.
+pub const ITEMS_MAX: usize = 6 << 20;
 
 /// Inner prefixes of one peer.
 pub const ADDRESSES_PER_PEER_MAX: usize = 128;
@@ -41,6 +42,36 @@ pub const TENANT_PREFIXES_MAX: usize = 1024;
 
 /// Tenants of one server.
 pub const TENANTS_MAX: usize = 4096;
+
+/// Tunnels of all tenants: two for each, or a few tenants with many.
+pub const TUNNELS_MAX: usize = 8192;
+
+/// The least that a tunnel carries in one piece: what every host must take (RFC 791 3.1: 576).
+pub const TUNNEL_MTU_MIN: u16 = 576;
+
+/// The most: what jumbo frames carry.
+pub const TUNNEL_MTU_MAX: u16 = 9216;
+
+/// The highest weight of a tunnel: its share of the table from which flows choose.
+pub const TUNNEL_WEIGHT_MAX: u16 = 256;
+
+/// The shortest time between two probes of a tunnel, in milliseconds: ten of them a second show a loss well within one.
+pub const PROBE_INTERVAL_MIN_MS: u64 = 100;
+
+/// The longest.
+pub const PROBE_INTERVAL_MAX_MS: u64 = 60_000;
+
+/// Octets of the rules of one tenant: 16,384 of them at 256 octets.
+pub const RULESET_LEN_MAX: usize = 4 << 20;
+
+/// Octets of the rules of all tenants: 32 KiB for each of them, or 32 of them at their longest.
+pub const RULESETS_LEN_MAX: usize = 128 << 20;
+
+/// Octets of rules in one message: what a command has behind its head.
+pub const RULESET_TEXT_PER_MESSAGE: usize = 168;
+
+/// Octets of one item of rules: in messages a tenth of the commands ring, so that they always find room.
+pub const RULESET_TEXT_PER_ITEM_MAX: usize = 64 << 10;
 
 /// Rules of one server, each with its counts on every worker.
 pub const RULES_MAX: usize = 4096;

@@ -14,6 +14,7 @@
 //! | 64..=66 | tenants |
 //! | 80..=84 | rules, and what is on their lists |
 //! | 96..=99 | the fleet |
+//! | 112..=115 | tenants' tunnels and their rules |
 //! | 256.. | events |
 
 mod address;
@@ -23,22 +24,26 @@ mod event;
 mod fleet;
 mod heavy;
 mod rule;
+mod ruleset;
 mod tenant;
+mod tunnel;
 
 use std::fmt;
 
-pub use choice::{Check, Class, Mode, SynGuard, Unit};
+pub use choice::{Check, Class, DontFragment, Mode, ProbeStyle, SynGuard, TunnelState, Unit};
 pub use command::{COMMAND_WORDS, Command, Item, NextHop, Peer, Scope, TooMany};
 pub use event::{EVENT_WORDS, Event};
 pub use fleet::{Fleet, Member, MemberState, Past};
 pub use heavy::{Heavy, Pattern};
 pub use rule::{Instruction, Matter, Per, Reach, Rule};
+pub use ruleset::ALL_RULES;
 pub use tenant::Tenant;
+pub use tunnel::{Probe, Tunnel};
 
 use crate::layout;
 
 /// Version of the messages' meaning; their shape is hashed apart.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// A hash over the shape of all messages.
 pub const SHAPE: u64 = {
@@ -47,7 +52,9 @@ pub const SHAPE: u64 = {
     let hash = layout::number(hash, fleet::SHAPE);
     let hash = layout::number(hash, heavy::SHAPE);
     let hash = layout::number(hash, rule::SHAPE);
+    let hash = layout::number(hash, ruleset::SHAPE);
     let hash = layout::number(hash, tenant::SHAPE);
+    let hash = layout::number(hash, tunnel::SHAPE);
     layout::number(hash, address::SHAPE)
 };
 
@@ -100,6 +107,14 @@ pub enum Malformed {
     InstructionCount(u8),
     /// A rule with the id 0.
     RuleId,
+    /// A tunnel that carries less or more than any does.
+    Mtu(u16),
+    /// A tunnel without a weight, or with more than any has.
+    Weight(u16),
+    /// Milliseconds between probes, out of bounds.
+    Interval(u32),
+    /// More text than fits the message, or none where there must be some.
+    TextLen(u8),
 }
 
 impl Malformed {
@@ -124,6 +139,10 @@ impl Malformed {
             Self::Choice(_) => 16,
             Self::InstructionCount(_) => 17,
             Self::RuleId => 18,
+            Self::Mtu(_) => 19,
+            Self::Weight(_) => 20,
+            Self::Interval(_) => 21,
+            Self::TextLen(_) => 22,
         }
     }
 }
@@ -151,6 +170,10 @@ impl fmt::Display for Malformed {
                 write!(f, "no message of its kind has {count} instructions")
             }
             Self::RuleId => f.write_str("a rule's id is 0"),
+            Self::Mtu(mtu) => write!(f, "no tunnel carries {mtu} octets in one piece"),
+            Self::Weight(weight) => write!(f, "no tunnel has the weight {weight}"),
+            Self::Interval(ms) => write!(f, "no tunnel is probed every {ms} ms"),
+            Self::TextLen(len) => write!(f, "no message of its kind has {len} octets of text"),
         }
     }
 }

@@ -11,12 +11,14 @@ use wireguard::secret::Secret;
 
 use crate::counters::{self, Room};
 use crate::header::{HEADER_WORDS, Header, Kind};
-use crate::limits::{PROGRAM_MAX, TENANT_PREFIXES_MAX};
+use crate::limits::{
+    PROBE_INTERVAL_MIN_MS, PROGRAM_MAX, TENANT_PREFIXES_MAX, TUNNEL_MTU_MIN, TUNNEL_WEIGHT_MAX,
+};
 use crate::memory::{LINE_WORDS, Memory, index, private};
 use crate::message::{
-    COMMAND_WORDS, Check, Class, Command, EVENT_WORDS, Event, Fleet, Instruction, Item, Matter,
-    Member, MemberState, Mode, NextHop, Past, Peer, Per, PublicKey, Reach, Rule, Scope, SynGuard,
-    Tenant, Unit,
+    COMMAND_WORDS, Check, Class, Command, DontFragment, EVENT_WORDS, Event, Fleet, Instruction,
+    Item, Matter, Member, MemberState, Mode, NextHop, Past, Peer, Per, Probe, ProbeStyle,
+    PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Tunnel, Unit,
 };
 use crate::ring::{Consumer, Geometry, Producer};
 use crate::transaction::digest::Digest;
@@ -72,7 +74,7 @@ fn item(which: u8) -> Item {
     let net = |last: u8| IpNet::from(Ipv4Net::from(Ipv4Addr::new(10, 0, 0, last)));
     let v6 = IpNet::from(Ipv6Net::from(Ipv6Addr::from([which; 16])));
     let remote = Ipv4Addr::new(192, 0, 2, which).into();
-    match which % 10 {
+    match which % 13 {
         0 => Item::Route { prefix: net(which), next_hop: which.into() },
         1 => Item::RouteRemove(net(which)),
         2 => Item::NextHop { id: which.into(), hop: NextHop::Via { centre: 7, remote } },
@@ -82,6 +84,12 @@ fn item(which: u8) -> Item {
         6 => Item::Tenant(Box::new(tenant((0..=which % 30).map(net).collect()))),
         7 => Item::Listed { rule: 1, prefixes: (0..=which % 70).map(net).collect() },
         8 => Item::Unlisted { rule: 1, prefixes: vec![net(which), v6] },
+        9 => Item::Tunnel(Box::new(tunnel(which))),
+        10 => Item::Ruleset(which.into()),
+        11 => Item::RulesetText {
+            tenant: which.into(),
+            text: vec![which; 2 * usize::from(which)].into(),
+        },
         _ => Item::Peer(Box::new(Peer {
             public_key: PublicKey([which; 32]),
             preshared_key: Secret::zero(),
@@ -90,6 +98,31 @@ fn item(which: u8) -> Item {
             persistent_keepalive: None,
             allowed_ips: (0..which % 12).map(net).collect(),
         })),
+    }
+}
+
+/// A tunnel, some with a key and some with a probe.
+fn tunnel(which: u8) -> Tunnel {
+    let (local, remote) =
+        (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::new(192, 0, 2, which).into());
+    let interval = Duration::from_millis(PROBE_INTERVAL_MIN_MS + u64::from(which));
+    Tunnel {
+        id: which.into(),
+        tenant: 1,
+        local,
+        remote,
+        key: which.is_multiple_of(2).then_some(which.into()),
+        checksum: which.is_multiple_of(4),
+        mtu: TUNNEL_MTU_MIN + u16::from(which),
+        dont_fragment: DontFragment::Honour,
+        priority: which.into(),
+        weight: u16::from(which % 8) + 1,
+        probe: which.is_multiple_of(3).then_some(Probe {
+            style: ProbeStyle::Reply,
+            local,
+            remote,
+            interval,
+        }),
     }
 }
 
@@ -116,8 +149,9 @@ fn fleet(which: u8) -> Fleet {
 fn rule(which: u8) -> Rule {
     let (per_second, burst) = (1000, 100);
     let (per, class) = (Per::Source { v4_len: 32, v6_len: 64 }, Class::Syn);
-    let matter = match which / 10 % 4 {
+    let matter = match which / 13 % 5 {
         0 => Matter::Block,
+        4 => Matter::Set,
         1 => Matter::Check(Check::Land),
         2 => Matter::Limit { per, class, unit: Unit::Packets, per_second, burst },
         _ => Matter::Signature(vec![
@@ -311,10 +345,22 @@ impl Sides {
                     assert!(prefixes.iter().all(|net| *net == net.trunc()));
                 }
                 Item::RuleRemove(rule) => assert_ne!(*rule, 0),
+                Item::Tunnel(tunnel) => {
+                    assert_eq!(tunnel.local.is_ipv4(), tunnel.remote.is_ipv4());
+                    assert!((1..=TUNNEL_WEIGHT_MAX).contains(&tunnel.weight));
+                    assert!(tunnel.mtu == 0 || tunnel.mtu >= TUNNEL_MTU_MIN);
+                    if let Some(probe) = &tunnel.probe {
+                        assert_eq!(probe.local.is_ipv4(), probe.remote.is_ipv4());
+                        assert!(probe.interval.as_millis() >= PROBE_INTERVAL_MIN_MS.into());
+                    }
+                }
+                Item::RulesetText { text, .. } => assert!((1..=168).contains(&text.len())),
                 Item::NextHop { .. }
                 | Item::NextHopRemove(_)
                 | Item::FleetRemove
-                | Item::TenantRemove(_) => {}
+                | Item::TenantRemove(_)
+                | Item::TunnelRemove(_)
+                | Item::Ruleset(_) => {}
             }
         }
     }

@@ -183,7 +183,7 @@ reasons! {
     /// A rule that is not there.
     NoRule = 20, "no_rule", "a rule that is named is not there; add it first";
     /// Prefixes for a rule that is no list.
-    NotAList = 21, "not_a_list", "prefixes are meant for a rule that is no list; name a block list or an allow list";
+    NotAList = 21, "not_a_list", "prefixes are meant for a rule that is no list; name a block list, an allow list or a set";
     /// More rules than are kept.
     TooManyRules = 22, "too_many_rules", "there are more than 4096 rules; merge some, or remove those that match nothing";
     /// More prefixes on lists than are kept.
@@ -199,9 +199,21 @@ reasons! {
     /// A tenant's prefix that is not its own.
     TenantPrefix = 28, "tenant_prefix", "a tenant's prefix is another tenant's, or contains an address of this server; take it from one of them";
     /// A tenant that is not there.
-    NoTenant = 29, "no_tenant", "a rule reaches a tenant that is not there; add the tenant first";
+    NoTenant = 29, "no_tenant", "a rule, a tunnel or a text of rules is for a tenant that is not there; add the tenant first";
     /// A tenant goes that rules reach.
-    TenantInUse = 30, "tenant_in_use", "rules reach a tenant that shall go; remove them first";
+    TenantInUse = 30, "tenant_in_use", "rules or tunnels reach a tenant that shall go; remove them first";
+    /// A tunnel between addresses between which there is none.
+    TunnelEnds = 31, "tunnel_ends", "a tunnel's local address is none of this server's, or its remote one is; mend it, or add the address to a port";
+    /// Two tunnels that nothing tells apart.
+    TunnelTaken = 32, "tunnel_taken", "two tunnels have the same ends and key; change one of them";
+    /// More tunnels than are kept.
+    TooManyTunnels = 33, "too_many_tunnels", "there are more than 8192 tunnels; remove some";
+    /// A tenant's rules that are none.
+    BadRules = 34, "bad_rules", "a tenant's rules are not accepted, or name a set that is not there; mend them";
+    /// Rules of tenants that are counted, more than there are places.
+    TooManyCounters = 35, "too_many_counters", "more rules of tenants are counted than there are places; take counter from some";
+    /// A longer text of rules than is kept.
+    RulesTooLong = 36, "rules_too_long", "a tenant's rules have more than 4 MiB, or those of all tenants more than 128 MiB; make them shorter";
 }
 
 /// How often each [`Reason`] occurred.

@@ -18,6 +18,10 @@ pub struct Keys {
     pub table: [u8; 16],
     /// Of the row of a client id.
     pub row: [u8; 16],
+    /// Of the seal of probes: whichever server an answer comes to knows it.
+    pub probes: [u8; 16],
+    /// Of the choice among a tenant's tunnels: servers that see them alike choose alike.
+    pub tunnels: [u8; 16],
     proof: Sip,
 }
 
@@ -38,6 +42,8 @@ impl Keys {
             cookie_master: master.derive(b"millrace cookies"),
             table: first(&master.derive(b"millrace owner table")),
             row: first(&master.derive(b"millrace client id")),
+            probes: first(&master.derive(b"millrace tunnel probes")),
+            tunnels: first(&master.derive(b"millrace tunnel choice")),
             proof: Sip::new(first(&master.derive(b"millrace forwarding"))),
         }
     }
@@ -95,6 +101,8 @@ pub fn id_of_key(public: &[u8; 32]) -> ClientId {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -102,12 +110,14 @@ mod tests {
         let of = |octet| {
             let keys = Keys::new(&Secret::new([octet; 32]));
             let proof = keys.proof(1, (2, 3), &[4; 60]);
-            (keys.permutation, keys.table, keys.row, *keys.cookie_master.octets(), proof)
+            let short = [keys.table, keys.row, keys.probes, keys.tunnels];
+            (keys.permutation, short, *keys.cookie_master.octets(), proof)
         };
         let (ours, others) = (of(1), of(2));
-        assert_ne!(ours.1, ours.2);
-        assert!(ours.0 != others.0 && ours.1 != others.1 && ours.2 != others.2);
-        assert!(ours.3 != others.3 && ours.4 != others.4);
+        let all: HashSet<_> = ours.1.iter().chain(&others.1).collect();
+        assert_eq!(all.len(), 8);
+        assert!(ours.0 != others.0);
+        assert!(ours.2 != others.2 && ours.3 != others.3);
         assert_eq!(ours, of(1));
     }
 

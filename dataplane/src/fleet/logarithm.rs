@@ -40,7 +40,7 @@ const fn logarithm(steps: u64) -> u64 {
 /// The negative logarithm of `hash` as a fraction of 2^64, below 2^47. Zero counts as one.
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "the mask leaves less than STEPS")]
-pub(super) fn minus_log2(hash: u64) -> u64 {
+pub(crate) fn minus_log2(hash: u64) -> u64 {
     let hash = hash | 1;
     let zeros = hash.leading_zeros();
     let number = hash << zeros;

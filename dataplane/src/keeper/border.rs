@@ -104,6 +104,9 @@ impl<M: Memory + Clone> Border<M> {
             done += usize::from(keeper.expire(now));
         }
         done += keeper.counts.tell(&mut self.events, now);
+        done += keeper.seen.tell(&mut self.events, now);
+        done += keeper.probe(now);
+        done += keeper.tell_tunnels(&mut self.events);
         done += self.detection.turn(keeper, &mut self.events, now);
         done += self.surveys.turn(keeper, &mut self.events);
         self.tell_fleet(keeper, now);
@@ -132,6 +135,8 @@ impl<M: Memory + Clone> Border<M> {
             peers_max: keeper.peers_max,
         });
         keeper.counts.forget();
+        keeper.seen.forget();
+        keeper.tell_tunnels_anew();
         self.fleet_told = None;
         self.heartbeat_at = Instant::ZERO;
     }

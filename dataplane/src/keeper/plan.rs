@@ -102,7 +102,11 @@ impl Changes {
                 | Item::Rule(_)
                 | Item::RuleRemove(_)
                 | Item::Listed { .. }
-                | Item::Unlisted { .. } => {
+                | Item::Unlisted { .. }
+                | Item::Tunnel(_)
+                | Item::TunnelRemove(_)
+                | Item::Ruleset(_)
+                | Item::RulesetText { .. } => {
                     changes.rules.push((at, item));
                     true
                 }
@@ -318,7 +322,8 @@ impl Changes {
                 Hop::Reject => Ok(NextHop::Reject),
                 Hop::Local => Ok(NextHop::Local),
                 Hop::Client(key) => client(key).map(NextHop::Client).ok_or(Obstacle::NoPeer),
-                Hop::Gre { .. } | Hop::Direct | Hop::Via { .. } => Err(Obstacle::NoEgress),
+                Hop::Direct => Ok(NextHop::Direct),
+                Hop::Gre { .. } | Hop::Via { .. } => Err(Obstacle::NoEgress),
             };
             values.insert(*id, value.map_err(|obstacle| Refused { item: at, obstacle })?);
         }

@@ -3,8 +3,10 @@
 
 mod build;
 mod counts;
+mod seen;
+mod transit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +21,12 @@ use crate::site::Site;
 use crate::stages::dos::lists::{Lists, Master};
 use crate::stages::dos::rate::Rate;
 use crate::stages::dos::{Rules, Subject, Tenants};
+use crate::stages::egress::tunnels::Tunnels;
 
 pub(super) use counts::Counts;
+pub(super) use seen::Seen;
+pub(super) use transit::Laid;
+use transit::Written;
 
 /// A rule with its slot.
 #[derive(Clone, Debug)]
@@ -46,6 +52,11 @@ pub(super) struct Book {
     tenants: BTreeMap<u32, Protected>,
     rules: BTreeMap<u32, Entry>,
     lists: Master,
+    /// The named sets that tenants' own rules ask for.
+    sets: Master,
+    tunnels: BTreeMap<u32, Laid>,
+    /// Tenants' own rules.
+    written: BTreeMap<u32, Written>,
     built: Built,
     /// What has changed since it was built.
     stale: Stale,
@@ -56,14 +67,27 @@ pub(super) struct Book {
 struct Built {
     tenants: Arc<Tenants>,
     lists: Arc<Lists>,
+    sets: Arc<Lists>,
+    tunnels: Arc<Tunnels>,
     signatures: Arc<cbpf::Set>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Stale {
     tenants: bool,
     lists: bool,
+    sets: bool,
+    tunnels: bool,
     signatures: bool,
+    /// Tenants whose rules were told.
+    rulesets: BTreeSet<u32>,
+}
+
+impl Stale {
+    fn all() -> Self {
+        let rulesets = BTreeSet::new();
+        Self { tenants: true, lists: true, sets: true, tunnels: true, signatures: true, rulesets }
+    }
 }
 
 /// A message among a transaction's items, by its number.
@@ -95,7 +119,7 @@ impl Book {
     ) -> Result<(Self, Arc<Rules>), Refused> {
         let mut next = if anew { Self::default() } else { self.clone() };
         if anew {
-            next.stale = Stale { tenants: true, lists: true, signatures: true };
+            next.stale = Stale::all();
         }
         let mut named = BTreeMap::new();
         for (at, item) in items {
@@ -103,13 +127,13 @@ impl Book {
             next.enter(what, self, surroundings.now).map_err(|obstacle| (at, obstacle))?;
         }
         next.check(&named, end, surroundings.site)?;
-        let rules = next.rebuild((&named, end), surroundings)?;
+        let rules = next.rebuild(self, (&named, end), surroundings)?;
         Ok((next, rules))
     }
 
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.tenants.is_empty() && self.rules.is_empty()
+        self.tenants.is_empty() && self.rules.is_empty() && self.tunnels.is_empty()
     }
 
     fn enter(
@@ -125,12 +149,24 @@ impl Book {
             }
             Item::TenantRemove(id) => {
                 self.stale.tenants = true;
+                self.forget_tenants_rules(id);
                 self.tenants.remove(&id).map(drop).ok_or(Obstacle::NotThere)
             }
             Item::Rule(rule) => {
                 named.insert(Name::Rule(rule.id), at);
                 self.enter_rule(*rule, before)
             }
+            Item::Tunnel(tunnel) => {
+                named.insert(Name::Tunnel(tunnel.id), at);
+                self.enter_tunnel(*tunnel, before)
+            }
+            Item::TunnelRemove(id) => self.remove_tunnel(id),
+            Item::Ruleset(tenant) => {
+                named.insert(Name::Ruleset(tenant), at);
+                self.begin_ruleset(tenant);
+                Ok(())
+            }
+            Item::RulesetText { tenant, text } => self.add_to_ruleset(tenant, &text),
             Item::RuleRemove(id) => self.remove_rule(id),
             Item::Listed { rule, prefixes } => self.list(rule, &prefixes, true),
             Item::Unlisted { rule, prefixes } => self.list(rule, &prefixes, false),
@@ -175,7 +211,7 @@ impl Book {
         let program = match &rule.matter {
             Matter::Signature(instructions) => Some(Arc::new(verified(instructions)?)),
             Matter::Limit { .. } => rate_of(&rule.matter).map(|_| None)?,
-            Matter::Block | Matter::Allow | Matter::Check(_) => None,
+            Matter::Block | Matter::Allow | Matter::Set | Matter::Check(_) => None,
         };
         let former = self.rules.get(&rule.id);
         self.stale.signatures |=
@@ -202,24 +238,32 @@ impl Book {
 
     fn clear(&mut self, slot: u16) {
         // What the same transaction has put there counts as well.
-        self.lists.settle();
-        if self.lists.count(slot) > 0 {
-            self.lists.clear(slot);
-            self.stale.lists = true;
+        for (lists, stale) in
+            [(&mut self.lists, &mut self.stale.lists), (&mut self.sets, &mut self.stale.sets)]
+        {
+            lists.settle();
+            if lists.count(slot) > 0 {
+                lists.clear(slot);
+                *stale = true;
+            }
         }
     }
 
     fn list(&mut self, rule: u32, prefixes: &[IpNet], put: bool) -> Result<(), Obstacle> {
         let entry = self.rules.get(&rule).ok_or(Obstacle::NoRule)?;
-        if !matches!(entry.rule.matter, Matter::Block | Matter::Allow) {
-            return Err(Obstacle::NotAList);
-        }
+        let (lists, stale) = match entry.rule.matter {
+            Matter::Block | Matter::Allow => (&mut self.lists, &mut self.stale.lists),
+            Matter::Set => (&mut self.sets, &mut self.stale.sets),
+            Matter::Signature(_) | Matter::Limit { .. } | Matter::Check(_) => {
+                return Err(Obstacle::NotAList);
+            }
+        };
         if put {
-            self.lists.add(entry.slot, prefixes);
+            lists.add(entry.slot, prefixes);
         } else {
-            self.lists.remove(entry.slot, prefixes);
+            lists.remove(entry.slot, prefixes);
         }
-        self.stale.lists = true;
+        *stale = true;
         Ok(())
     }
 
@@ -240,8 +284,14 @@ impl Book {
         if self.stale.lists {
             self.lists.settle();
         }
-        if self.lists.len() > LISTED_MAX {
+        if self.stale.sets {
+            self.sets.settle();
+        }
+        if self.lists.len() + self.sets.len() > LISTED_MAX {
             return Err((end, Obstacle::TooManyPrefixes));
+        }
+        if self.stale.tenants || self.stale.tunnels {
+            self.check_tunnels(named, end, site)?;
         }
         if self.stale.tenants {
             let id = overlapping(&self.tenants, site);
@@ -267,6 +317,9 @@ fn learns(known: &Protected, tenant: &message::Tenant) -> bool {
 enum Name {
     Tenant(u32),
     Rule(u32),
+    Tunnel(u32),
+    /// A tenant's rules.
+    Ruleset(u32),
 }
 
 /// The first number from 1 to `max` that is not taken.

@@ -49,6 +49,7 @@ pub fn admit(
     burst.pass(|frame| match (frame.note.kind, frame.note.entry) {
         (Kind::Transit, _) => {
             frame.note.kind = Kind::Inner;
+            frame.note.bare = true;
             frame.set_len(frame.note.ip.len.into())
         }
         (Kind::Host, Entry::Wire(port)) => Err(parse::for_kernel(frame, site, port)),

@@ -12,7 +12,7 @@ use crate::fleet::{Fleet, Membership, View};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
 use crate::packet::{Address, Ip, broken, is_no_source};
 use crate::site::{Face, Site};
-use crate::stages::dos::Tenants;
+use crate::stages::dos::Rules;
 use crate::stages::steer;
 
 /// What this server is and knows, by which a frame is told from others.
@@ -22,8 +22,8 @@ pub struct Home<'a> {
     pub site: &'a Site,
     /// The other servers.
     pub fleet: &'a Fleet,
-    /// Whose prefixes it protects.
-    pub tenants: &'a Tenants,
+    /// Whose prefixes it protects, and by which tunnels it reaches them.
+    pub rules: &'a Rules,
 }
 
 /// Finds out what the frame is and moves its start there; frames that are the kernel's or the network's
@@ -36,7 +36,7 @@ pub fn locate(frame: &mut Frame<'_>, home: &Home<'_>) -> Result<(), Fate> {
         Entry::Kernel(port) => Err(to_wire(frame, site, port)),
         Entry::Local => from_local(frame),
         Entry::Sealed(port) => sealed(frame, port),
-        Entry::Client | Entry::Handed => inner(frame),
+        Entry::Client | Entry::Handed | Entry::Piece => inner(frame),
         Entry::Relay(port) => Err(Fate::Transmit(port)),
         Entry::Own => Ok(()),
     }
@@ -83,7 +83,7 @@ fn link_header(frame: &Frame<'_>) -> Result<ethernet::Located, Fate> {
 #[inline]
 fn outer(
     frame: &mut Frame<'_>,
-    &Home { site, fleet, tenants }: &Home<'_>,
+    &Home { site, fleet, rules }: &Home<'_>,
     port: u8,
     version: u8,
 ) -> Result<(), Fate> {
@@ -101,7 +101,7 @@ fn outer(
     let ours = site.owns(ip.destination);
     let mut tenant = 0;
     if !ours && !is_group(ip.destination, face) && !is_kernels(ip.destination, face) {
-        tenant = tenants.of(ip.destination);
+        tenant = rules.tenants.of(ip.destination);
         if tenant == 0 {
             return Err(drop(DropReason::ParseForeignAddress));
         }
@@ -112,6 +112,10 @@ fn outer(
     if tenant != 0 {
         frame.note.tenant = tenant;
         whole(frame, (source, port), Kind::Transit);
+        return Ok(());
+    }
+    if ours && !rules.tunnels.is_empty() && is_tunnelled(frame) {
+        whole(frame, (source, port), Kind::Tunnelled);
         return Ok(());
     }
     if !ours || ip.protocol != udp::PROTOCOL {
@@ -134,6 +138,25 @@ fn outer(
         return Ok(());
     }
     datagram(frame, source, (ports.source, port))
+}
+
+/// Whether it is GRE, or an ICMP error about GRE.
+#[inline]
+fn is_tunnelled(frame: &Frame<'_>) -> bool {
+    match frame.note.ip.protocol {
+        wire::gre::PROTOCOL => true,
+        // All that is said in the headers of what it quotes is read where it is undressed.
+        icmp::v4::PROTOCOL => quotes_gre(frame, 9),
+        icmp::v6::PROTOCOL => quotes_gre(frame, 6),
+        _ => false,
+    }
+}
+
+/// Whether an ICMP message quotes GRE, if it quotes a packet, by the protocol at `at` octets of that.
+#[inline]
+fn quotes_gre(frame: &Frame<'_>, at: usize) -> bool {
+    let at = usize::from(frame.note.ip.payload_offset) + icmp::HEADER_LEN + at;
+    frame.data().get(at) == Some(&wire::gre::PROTOCOL)
 }
 
 /// A packet that is neither opened nor made here, but judged as a whole first.

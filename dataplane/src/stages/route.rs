@@ -16,10 +16,13 @@ use wireguard::time::Instant;
 
 use crate::burst::Burst;
 use crate::counters::Counters;
-use crate::fate::{DropReason, Fate};
-use crate::frame::{Entry, Frame, Kind};
-use crate::packet::{Address, is_no_source};
+use crate::fate::{DropReason, Fate, Split};
+use crate::frame::{Endpoint, Entry, Frame, Kind};
+use crate::packet::{Address, flow_hash, is_no_source};
 use crate::site::{Site, owner};
+use crate::stages::dos::{OWN, Rules};
+use crate::stages::egress::gre::{self, Size};
+use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::wireguard::mark_congestion;
 
 pub use icmp::Limits;
@@ -37,10 +40,14 @@ pub struct Router<'a> {
     pub routes: &'a Routes,
     /// The server.
     pub site: &'a Site,
+    /// Tenants and their tunnels.
+    pub rules: &'a Rules,
     /// This worker.
     pub worker: u8,
     /// The limits of ICMP errors.
     pub limits: &'a mut Limits,
+    /// What was learned of the ways of tunnels.
+    pub path_mtus: &'a PathMtus,
     /// The worker's counters.
     pub counters: &'a Counters,
 }
@@ -77,24 +84,26 @@ enum Refused {
 }
 
 fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
-    let destination = frame.note.ip.destination;
-    if !is_forwarded(destination) {
+    if !is_forwarded(frame.note.ip.destination) {
         return Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)));
     }
-    frame.note.next_hop = router.routes.lookup(destination);
+    frame.note.next_hop = next_hop(frame, router);
     if frame.note.passage.is_some() && !matches!(frame.note.next_hop, NextHop::Client(_)) {
         // Servers pass on what is for clients, and to nobody else.
         return Err(Refused::Fate(Fate::Drop(DropReason::SteerMisdirected)));
     }
     match frame.note.next_hop {
+        // What a router on the way of a tunnel has said is for whoever sent into it, wherever that is.
+        NextHop::None if frame.note.turned && frame.note.tunnel != 0 => direct(frame, router),
         NextHop::None => Err(Refused::Because(Why::NoRoute)),
         NextHop::Reject => Err(Refused::Because(Why::Rejected)),
         NextHop::Local if is_link_business(frame) => {
             Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)))
         }
         // The interface takes no more, and its driver loses what comes behind a packet that is longer.
-        NextHop::Local if frame.len() > router.site.inner_mtu => Err(Refused::Because(Why::TooBig)),
-        NextHop::Local => Ok(()),
+        NextHop::Local => within(frame, router.site.inner_mtu),
+        NextHop::Tunnel(number) => into_tunnel(frame, number, router),
+        NextHop::Direct => direct(frame, router),
         NextHop::Client(number) => {
             hand_over(frame, number, router).map_err(Refused::Fate)?;
             // Who passed it on has taken its hop.
@@ -102,25 +111,104 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
             if !is_new && frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {
                 mark_congestion(frame).map_err(Refused::Fate)?;
             }
-            if is_new && matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) {
+            if is_new && is_forwarding(frame.note.entry) {
                 take_hop(frame)?;
             }
-            if frame.len() > router.site.inner_mtu {
-                return Err(Refused::Because(Why::TooBig));
-            }
-            Ok(())
+            within(frame, router.site.inner_mtu)
         }
     }
 }
 
+/// Where a packet goes: to a tenant through its tunnels, if it has any, else by the routes.
+#[inline]
+fn next_hop(frame: &mut Frame<'_>, router: &Router<'_>) -> NextHop {
+    let tenant = frame.note.tenant;
+    if tenant != OWN && !router.rules.tunnels.is_empty() {
+        let hash = flow_hash(frame.data(), &frame.note.ip);
+        // The choice and what GRE writes of it are the same for all packets of a flow.
+        frame.note.counter = hash.into();
+        if let Some(tunnel) = router.rules.tunnels.choose(tenant, hash) {
+            return NextHop::Tunnel(tunnel);
+        }
+    }
+    router.routes.lookup(frame.note.ip.destination)
+}
+
+/// Whether it is a packet on its way through this server, and not one of this machine's own.
+#[inline]
+const fn is_forwarding(entry: Entry) -> bool {
+    matches!(entry, Entry::Wire(_) | Entry::Client | Entry::Piece)
+}
+
+fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Result<(), Refused> {
+    let tunnel = router.rules.tunnels.get(number);
+    let tunnel = tunnel.ok_or(Refused::Because(Why::NoRoute))?;
+    if is_forwarding(frame.note.entry) {
+        take_hop(frame)?;
+    }
+    let mtu = router.path_mtus.of(number, tunnel.mtu);
+    gre::clamp(frame, mtu);
+    match gre::fits(frame, tunnel, mtu) {
+        Size::Fits => Ok(()),
+        Size::Split(mtu) => Err(Refused::Fate(Fate::Split(Split { mtu, tunnel: number }))),
+        Size::Refuse(mtu) => Err(Refused::Because(Why::TooBig(mtu))),
+    }
+}
+
+/// Out to the Internet as it is: what tenants send, whose addresses are the Internet's own, and what goes to them.
+fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
+    if frame.note.tenant == OWN && frame.note.tunnel == 0 {
+        return Err(Refused::Fate(Fate::Drop(DropReason::EgressNoNat)));
+    }
+    let (port, face) = router.site.way_to(frame.note.ip.destination).ok_or(NO_WAY)?;
+    let mtu = u16::try_from(face.mtu).unwrap_or(u16::MAX);
+    if is_forwarding(frame.note.entry) {
+        take_hop(frame)?;
+    }
+    within(frame, mtu.into())?;
+    leave(frame, port);
+    Ok(())
+}
+
+const NO_WAY: Refused = Refused::Fate(Fate::Drop(DropReason::LinkNoRoute));
+
+/// The packet itself is what goes out.
+fn leave(frame: &mut Frame<'_>, port: u8) {
+    let remote = frame.note.ip.destination;
+    frame.note.endpoint = Endpoint { remote, port, ..Endpoint::NONE };
+    frame.note.kind = Kind::Outer;
+    frame.note.turned = false;
+}
+
+/// Whether it fits its way.
+#[inline]
+fn within(frame: &Frame<'_>, mtu: usize) -> Result<(), Refused> {
+    if frame.len() <= mtu {
+        return Ok(());
+    }
+    Err(Refused::Because(Why::TooBig(u16::try_from(mtu).unwrap_or(u16::MAX))))
+}
+
 /// The errors' own way: looked up like any packet, but never answered with another error.
 fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
-    frame.note.next_hop = router.routes.lookup(frame.note.ip.destination);
+    if frame.note.kind == Kind::Outer {
+        return Ok(());
+    }
+    // Who sent it may be another tenant than who would have got it.
+    frame.note.tenant = router.rules.tenants.of(frame.note.ip.destination);
+    frame.note.next_hop = next_hop(frame, router);
     match frame.note.next_hop {
         NextHop::None => Err(Fate::Drop(DropReason::RouteNone)),
         NextHop::Reject => Err(Fate::Drop(DropReason::RouteRejected)),
-        NextHop::Local => Ok(()),
+        NextHop::Local | NextHop::Tunnel(_) => Ok(()),
         NextHop::Client(number) => hand_over(frame, number, router),
+        NextHop::Direct => match router.site.way_to(frame.note.ip.destination) {
+            Some((port, _)) => {
+                leave(frame, port);
+                Ok(())
+            }
+            None => Err(Fate::Drop(DropReason::RouteNone)),
+        },
     }
 }
 
@@ -135,8 +223,7 @@ fn hand_over(frame: &mut Frame<'_>, number: u32, router: &Router<'_>) -> Result<
         frame.rewind();
         return Err(Fate::HandOver(u8::try_from(owner).unwrap_or(u8::MAX)));
     }
-    let forwarded =
-        matches!(frame.note.entry, Entry::Wire(_) | Entry::Client) && !frame.note.turned;
+    let forwarded = is_forwarding(frame.note.entry) && !frame.note.turned;
     frame.note.entry = if forwarded { Entry::Client } else { Entry::Handed };
     Err(Fate::HandOver(u8::try_from(owner).unwrap_or(u8::MAX)))
 }

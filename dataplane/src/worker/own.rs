@@ -1,12 +1,13 @@
 //! The frames that a worker makes by itself: keepalives, handshake messages, questions for neighbours.
 
 use arrayvec::ArrayVec;
+use wire::ipv4::fragment;
 use wireguard::message::{ClientId, put_client_id};
 use wireguard::time::Instant;
 
 use super::{Worker, walk};
 use crate::burst::Burst;
-use crate::exchange::{Message, Order};
+use crate::exchange::{Message, Order, Probe};
 use crate::fate::{DropReason, Waiting};
 use crate::fleet::Passage;
 use crate::frame::{Endpoint, Kind, Note};
@@ -79,20 +80,45 @@ impl<I: Io> Worker<I> {
         self.make(note, &[], now, |_| ());
     }
 
+    /// Asks through a tunnel whether its far end is there.
+    pub(super) fn send_probe(&mut self, probe: &Probe, now: Instant) {
+        let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Tunnel(probe.tunnel));
+        self.make(note, probe.octets(), now, |_| ());
+    }
+
+    /// Makes a piece of a packet that is too long for its tunnel.
+    pub(super) fn make_piece(
+        &mut self,
+        whole: &[u8],
+        piece: &fragment::Piece,
+        tunnel: u16,
+        now: Instant,
+    ) {
+        let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Tunnel(tunnel));
+        self.make_with(note, now, |room| fragment::emit(room, whole, piece).unwrap_or(0));
+    }
+
     /// Makes one frame of these octets and sends it on its way. They are rare enough not to wait for each
     /// other.
     fn make(&mut self, note: Note, octets: &[u8], now: Instant, finish: impl FnOnce(&mut [u8])) {
+        self.make_with(note, now, |room| {
+            let Some(room) = room.get_mut(..octets.len()) else { return 0 };
+            room.copy_from_slice(octets);
+            finish(room);
+            octets.len()
+        });
+    }
+
+    /// Makes one frame of what is written into its room.
+    fn make_with(&mut self, note: Note, now: Instant, write: impl FnOnce(&mut [u8]) -> usize) {
         let Some(mut packet) = self.queues.pool.allocate() else {
             self.state.counters.pool_empty.add(1);
             return;
         };
         self.state.counters.made.add(1);
         let start = packet.start();
-        if let Some(room) = packet.octets_mut().get_mut(start..start + octets.len()) {
-            room.copy_from_slice(octets);
-            finish(room);
-            packet.set_range(start, octets.len());
-        }
+        let len = packet.octets_mut().get_mut(start..).map_or(0, write);
+        packet.set_range(start, len);
         let mut packets = Batch::<I::Packet>::new();
         packets.push(packet);
         let mut burst = Burst::lend_known(&mut packets, &mut self.notes, note);

@@ -1,13 +1,14 @@
 //! Acts on the fate of every packet: the one place that moves, frees and counts them.
 
 use arrayvec::ArrayVec;
+use wire::ipv4::{self, fragment};
 use wireguard::time::Instant;
 
 use super::Worker;
 use crate::burst::{Burst, Outcome};
 use crate::counters::{Counter, Counters};
 use crate::exchange::{Exchange, Job, Message};
-use crate::fate::{DropReason, Fate};
+use crate::fate::{DropReason, Fate, Split};
 use crate::frame::{Entry, Frame};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
@@ -51,6 +52,36 @@ impl<I: Io> Worker<I> {
         self.flush();
     }
 
+    /// Sends a packet in pieces that fit; each begins a way of its own.
+    #[cold]
+    fn split(&mut self, packet: I::Packet, split: Split, now: Instant) {
+        let (start, len) = (packet.start(), packet.len());
+        let mut whole = packet;
+        let octets = whole.octets_mut().get_mut(start..start + len).unwrap_or_default();
+        if let Ok(header) = ipv4::Header::of(octets)
+            && header.dont_fragment()
+        {
+            // Where nothing was to be fragmented, packets may all bear the same one.
+            header.set_identification(self.next_identification());
+        }
+        let Ok(pieces) = fragment::pieces(octets, split.mtu.into()) else {
+            return self.state.counters.drop_one(DropReason::EgressTooBig);
+        };
+        for piece in pieces {
+            self.make_piece(octets, &piece, split.tunnel, now);
+        }
+        self.state.counters.consumed.add(1);
+    }
+
+    /// A number that none of the packets of this worker and hardly one of another's bears that were split shortly before.
+    fn next_identification(&self) -> u16 {
+        let made = self.state.counters.made.value();
+        let worker = u64::from(self.state.owner.worker) << 12;
+        #[expect(clippy::cast_possible_truncation, reason = "any sixteen bits that change will do")]
+        let identification = made.wrapping_add(worker) as u16;
+        identification
+    }
+
     #[inline]
     fn sort(&mut self, mut packet: I::Packet, outcome: Outcome, now: Instant) {
         let outgoing = &mut self.outgoing;
@@ -74,6 +105,7 @@ impl<I: Io> Worker<I> {
                 }
                 return;
             }
+            Fate::Split(split) => return self.split(packet, split, now),
             // Counted when it went into the ring.
             Fate::Handshake => return,
             Fate::Consumed => return self.state.counters.consumed.add(1),

@@ -2,15 +2,19 @@
 
 use std::net::IpAddr;
 
+use dataplane::limits::COUNTED_RULES_MAX;
 use dataplane::testing::client::Options as ClientOptions;
 use dataplane::testing::fleet;
 use dataplane::testing::server::Options;
 use dataplane::testing::site::{self, Plan};
+use dataplane::testing::transit;
 use ipnet::IpNet;
-use shm::limits::{PROGRAM_MAX, RULES_MAX, TENANTS_MAX};
+use shm::limits::{
+    PROGRAM_MAX, RULES_MAX, RULESET_LEN_MAX, RULESET_TEXT_PER_ITEM_MAX, TENANTS_MAX, TUNNELS_MAX,
+};
 use shm::message::{
     Check, Class, Event, Instruction, Item, Matter, Member, MemberState, Mode, NextHop, Per,
-    PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Unit,
+    PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Tunnel, Unit,
 };
 use shm::transaction::{Obstacle, Reason};
 
@@ -91,7 +95,10 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
         Obstacle::NoNextHop => (vec![route("203.0.113.0/24", 7)], 0),
         Obstacle::NextHopInUse => (vec![peer(2), Item::NextHopRemove(1)], 1),
         Obstacle::NoPeer => (vec![hop(NextHop::Client(key(2)))], 0),
-        Obstacle::NoEgress => (vec![hop(NextHop::Reject), hop(NextHop::Direct)], 1),
+        Obstacle::NoEgress => {
+            let via = NextHop::Via { centre: 1, remote: "198.51.100.9".parse().unwrap() };
+            (vec![hop(NextHop::Reject), hop(via)], 1)
+        }
         Obstacle::NoLocal => (vec![hop(NextHop::Local), route("203.0.113.0/24", 2)], 1),
         Obstacle::TooManyLongPrefixes => {
             let nets = (0..=0x8000_u32).map(|at| {
@@ -135,11 +142,75 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
         | Obstacle::TenantPrefix
         | Obstacle::NoTenant
         | Obstacle::TenantInUse => rules(obstacle),
+        Obstacle::TunnelEnds
+        | Obstacle::TunnelTaken
+        | Obstacle::TooManyTunnels
+        | Obstacle::BadRules
+        | Obstacle::TooManyCounters
+        | Obstacle::RulesTooLong => transit(obstacle),
         Obstacle::NotThere => {
             let gone = Item::RouteRemove(net("198.18.0.0/15"));
             (vec![gone.clone(), gone], 1)
         }
     }
+}
+
+/// Tunnels and rules of a tenant that meet an obstacle.
+fn transit(obstacle: Obstacle) -> (Vec<Item>, u64) {
+    let mut items = vec![tenant(9, "203.0.113.0/24".parse().unwrap())];
+    let ways = |count: u32| {
+        let remote = |id: u32| IpAddr::from((0xc633_6400 + id).to_be_bytes());
+        (1..=count).map(move |id| {
+            Item::Tunnel(Box::new(Tunnel { remote: remote(id), ..transit::tunnel(id) }))
+        })
+    };
+    match obstacle {
+        // Its other end would be this server.
+        Obstacle::TunnelEnds => {
+            let tunnel = Tunnel { remote: site::SERVER_V4.into(), ..transit::tunnel(1) };
+            items.push(Item::Tunnel(Box::new(tunnel)));
+            (items, 1)
+        }
+        Obstacle::TunnelTaken => {
+            items.extend([1, 2].map(|id| Item::Tunnel(Box::new(transit::tunnel(id)))));
+            (items, 2)
+        }
+        Obstacle::TooManyTunnels => {
+            items.extend(ways(u32::try_from(TUNNELS_MAX).unwrap() + 1));
+            (items, TUNNELS_MAX as u64 + 1)
+        }
+        Obstacle::TooManyCounters => {
+            let rules = "counter accept\n".repeat(COUNTED_RULES_MAX / 16);
+            for id in 10..27 {
+                let net = IpNet::from(IpAddr::from([198, 18, 200, u8::try_from(id).unwrap()]));
+                items.push(tenant(id, net));
+                items.extend(rules_of(id, &rules));
+            }
+            let count = |items: &[Item]| {
+                items.iter().map(|item| item.message_count().unwrap() as u64).sum::<u64>()
+            };
+            let last = items.iter().rposition(|item| matches!(item, Item::Ruleset(_))).unwrap();
+            let at = count(&items[..last]);
+            (items, at)
+        }
+        Obstacle::RulesTooLong => {
+            items.extend(rules_of(9, &"#".repeat(RULESET_LEN_MAX + 1)));
+            let last = items.iter().map(|item| item.message_count().unwrap() as u64).sum::<u64>();
+            (items, last - 1)
+        }
+        // Nothing is a rule that asks for what is not there.
+        _ => {
+            items.extend(rules_of(9, "ip saddr @77 drop"));
+            (items, 1)
+        }
+    }
+}
+
+/// The rules of a tenant.
+fn rules_of(tenant: u32, text: &str) -> Vec<Item> {
+    let pieces = text.as_bytes().chunks(RULESET_TEXT_PER_ITEM_MAX);
+    let pieces = pieces.map(|text| Item::RulesetText { tenant, text: text.into() });
+    std::iter::once(Item::Ruleset(tenant)).chain(pieces).collect()
 }
 
 /// Rules and tenants that meet an obstacle.
@@ -264,9 +335,6 @@ fn fleet_with(obstacle: Obstacle) -> Item {
 fn every_obstacle_is_told_with_its_item_and_changes_nothing() {
     for obstacle in Obstacle::ALL {
         let (items, at) = provoke(*obstacle);
-        if items.is_empty() {
-            continue;
-        }
         let mut stage = stage(*obstacle);
         let outcome = stage.tell(Scope::Delta, &items);
         let Event::Refused { reason, item, detail, .. } = outcome else { panic!("{outcome:?}") };

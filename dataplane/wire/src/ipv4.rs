@@ -1,5 +1,7 @@
 //! IPv4 headers (RFC 791): checked parse, emit, and the changes that forwarding makes.
 
+pub mod fragment;
+
 use crate::checksum::{Delta, Sum};
 use crate::ecn::Ecn;
 use crate::{Expired, Malformed, NoRoom};
@@ -72,6 +74,19 @@ impl Header {
         let tos = ecn.within(self.tos);
         self.mend(Delta::of_word(u16::from(self.tos), u16::from(tos)));
         self.tos = tos;
+    }
+
+    /// Whether the packet must not be fragmented, and so may bear any identification (RFC 6864 4.1).
+    #[inline]
+    pub const fn dont_fragment(&self) -> bool {
+        self.flags_fragment_offset.get() & DONT_FRAGMENT != 0
+    }
+
+    /// Replaces the identification.
+    #[inline]
+    pub fn set_identification(&mut self, identification: u16) {
+        self.mend(Delta::of_word(self.identification.get(), identification));
+        self.identification = identification.into();
     }
 
     /// Replaces the source; the difference is returned for the upper protocol's checksum.

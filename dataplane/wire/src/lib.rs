@@ -55,7 +55,7 @@ pub enum Malformed {
     RoutingType0,
     /// A fragment that cannot be part of any datagram: not a multiple of 8 octets, or past 65,535.
     Fragment,
-    /// A TCP or neighbour discovery option with an impossible length.
+    /// An IPv4, TCP or neighbour discovery option with an impossible length.
     Options,
     /// A bit, code or id that the specification reserves and tells receivers to refuse.
     Reserved,

@@ -74,8 +74,8 @@ fn families(condition: &Condition) -> [bool; 2] {
 
 fn protocols(condition: &Condition) -> [u128; 2] {
     if let (Kind::Protocol, Some(left)) = (Kind::of(condition.field), left_by(condition)) {
-        let is_left = |number: &u8| is_met(&left, &[(u128::from(*number), u128::from(*number))]);
-        return (0..=u8::MAX).filter(is_left).fold([0; 2], with);
+        let numbers = left.iter().flat_map(|(first, last)| *first..=*last);
+        return numbers.filter_map(|number| u8::try_from(number).ok()).fold([0; 2], with);
     }
     let protocols = condition.field.protocols();
     protocols.map_or([u128::MAX; 2], |protocols| protocols.iter().copied().fold([0; 2], with))

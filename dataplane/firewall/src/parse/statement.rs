@@ -108,17 +108,17 @@ fn limit(rule: &mut Rule, tokens: &mut Tokens<'_>) -> Result<(), Fault> {
 
 /// Reads `burst N UNIT`, which may be missing: then it is 5 packets, or the octets of one period.
 fn burst(rate: u64, unit: Unit, tokens: &mut Tokens<'_>) -> Result<u64, Fault> {
-    let (what, silent) = match unit {
-        Unit::Packets => ("`packets`", BURST),
-        Unit::Octets => ("`bytes`, `kbytes` or `mbytes`", rate),
-    };
     if !tokens.take_if(Token::Word("burst")) {
-        return Ok(silent);
+        return Ok(if unit == Unit::Packets { BURST } else { rate });
     }
-    let (burst, found) = amount(tokens, what)?;
-    let is_named = tokens.take_if(Token::Word("packets"));
-    if found != unit || is_named != (unit == Unit::Packets) {
-        return Err(tokens.expected(&format!("{what}, as the rate is in")));
+    let at = tokens.begin();
+    let (burst, found) = amount(tokens, "`packets`, `bytes`, `kbytes` or `mbytes`")?;
+    if found != unit {
+        let what = "a burst is of what the rate is of: write both in octets, or both in packets";
+        return Err(Fault { at, what: what.to_owned() });
+    }
+    if unit == Unit::Packets && !tokens.take_if(Token::Word("packets")) {
+        return Err(tokens.expected("`packets`"));
     }
     Ok(burst)
 }

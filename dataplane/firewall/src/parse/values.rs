@@ -132,10 +132,17 @@ fn bound(kind: Kind, compare: Compare, tokens: &mut Tokens<'_>) -> Result<Range,
 
 /// Reads one value.
 pub(crate) fn value(kind: Kind, tokens: &mut Tokens<'_>) -> Result<u128, Fault> {
+    if let Token::Set(_) = tokens.peek() {
+        return Err(tokens.fault("a named set stands alone: write a rule for each"));
+    }
     let Some(word) = tokens.word() else { return Err(tokens.expected(kind.noun())) };
     if matches!(word, "vmap" | "map") {
         let what = format!("`{word}` is not to be had here: write a rule for each value");
         return Err(tokens.fault(&what));
+    }
+    if word == "." {
+        let what = "fields are not joined with `.`: write one condition behind the other";
+        return Err(tokens.fault(what));
     }
     let value = if kind == Kind::V4 {
         v4(word)

@@ -91,6 +91,34 @@ choices! {
         Reflection = 6,
     }
 
+    /// What a tunnel does where a packet may not be fragmented.
+    DontFragment {
+        /// A packet that says so and is too long is answered; outer packets say it as well.
+        Honour = 1,
+        /// A longer packet of IPv4 is fragmented whatever it says; outer packets may be fragmented on their way.
+        Clear = 2,
+    }
+
+    /// How a tunnel is probed.
+    ProbeStyle {
+        /// An echo request goes in, and the far end answers it.
+        Request = 1,
+        /// An echo reply to ourselves goes in, and the far end routes it back.
+        Reply = 2,
+    }
+
+    /// How a tunnel stands.
+    TunnelState {
+        /// Nobody looks.
+        Unprobed = 1,
+        /// Probes are answered.
+        Up = 2,
+        /// Some are.
+        Degraded = 3,
+        /// None is.
+        Down = 4,
+    }
+
     /// How a tenant's servers are guarded against floods of SYNs.
     SynGuard {
         /// Not at all.

@@ -12,12 +12,12 @@ use super::address::{Address, Endpoint, Prefix, put_all, read_all};
 use super::fleet::{self, Fleet, Member, Past};
 use super::rule::{Instruction, Rule};
 use super::tenant::Tenant;
+use super::tunnel::Tunnel;
 use super::{Malformed, PublicKey, flag, kind, public_key, reserved};
 use crate::layout::{self, wire};
-use crate::limits::{
-    ADDRESSES_PER_PEER_MAX, LISTED_PER_ITEM_MAX, MEMBERS_MAX, PAST_MAX, PROGRAM_MAX,
-    TENANT_PREFIXES_MAX,
-};
+use crate::limits::ADDRESSES_PER_PEER_MAX;
+
+pub use too_many::TooMany;
 
 /// Words of a command.
 pub const COMMAND_WORDS: usize = 22;
@@ -48,6 +48,10 @@ const FLEET: u16 = 96;
 const FLEET_MEMBERS: u16 = 97;
 const FLEET_PAST: u16 = 98;
 const FLEET_REMOVE: u16 = 99;
+pub(super) const TUNNEL: u16 = 112;
+pub(super) const TUNNEL_REMOVE: u16 = 113;
+pub(super) const RULESET: u16 = 114;
+pub(super) const RULESET_TEXT: u16 = 115;
 
 /// Prefixes in a peer's first message, and in each that continues it.
 const PEER_PREFIXES: usize = 4;
@@ -232,7 +236,7 @@ pub enum Item {
     Rule(Box<Rule>),
     /// A rule no more.
     RuleRemove(u32),
-    /// Prefixes into a list, at most [`LISTED_PER_ITEM_MAX`]: each message of them comes out as an item of its own.
+    /// Prefixes into a list, at most [`LISTED_PER_ITEM_MAX`](crate::limits::LISTED_PER_ITEM_MAX): each message of them comes out as an item of its own.
     Listed {
         /// The list.
         rule: u32,
@@ -245,6 +249,21 @@ pub enum Item {
         rule: u32,
         /// Which.
         prefixes: Vec<IpNet>,
+    },
+    /// A tunnel, new or changed.
+    Tunnel(Box<Tunnel>),
+    /// A tunnel no more. Those of a tenant go before it does.
+    TunnelRemove(u32),
+    /// The rules of the tenant with this id begin anew, and are empty: everything is accepted. They go with their tenant.
+    Ruleset(u32),
+    /// More of the text of a tenant's rules, at most
+    /// [`RULESET_TEXT_PER_ITEM_MAX`](crate::limits::RULESET_TEXT_PER_ITEM_MAX) octets: each message of them comes out as
+    /// an item of its own. Sets are named in it by the ids of their rules: `@12`.
+    RulesetText {
+        /// The tenant.
+        tenant: u32,
+        /// A piece of a text in UTF-8, which may end within a character.
+        text: Box<[u8]>,
     },
 }
 
@@ -334,60 +353,6 @@ pub enum Command {
     },
 }
 
-/// An item has more parts than are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TooMany {
-    /// A peer has more prefixes than [`ADDRESSES_PER_PEER_MAX`].
-    Addresses(usize),
-    /// A fleet, or one of its past generations, has more members than [`MEMBERS_MAX`].
-    Members(usize),
-    /// A fleet has more past generations than [`PAST_MAX`].
-    Past(usize),
-    /// A tenant has more prefixes than [`TENANT_PREFIXES_MAX`].
-    Prefixes(usize),
-    /// A signature has more instructions than [`PROGRAM_MAX`].
-    Instructions(usize),
-    /// More prefixes go into a list at once than [`LISTED_PER_ITEM_MAX`].
-    Listed(usize),
-}
-
-impl fmt::Display for TooMany {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Addresses(count) => write!(
-                f,
-                "a peer has {count} inner prefixes, and at most {ADDRESSES_PER_PEER_MAX} are \
-                 taken; merge some of them"
-            ),
-            Self::Members(count) => write!(
-                f,
-                "a fleet has {count} members, and at most {MEMBERS_MAX} are taken; split it"
-            ),
-            Self::Past(count) => write!(
-                f,
-                "a fleet has {count} past generations, and at most {PAST_MAX} are taken; leave \
-                 out the oldest"
-            ),
-            Self::Prefixes(count) => write!(
-                f,
-                "a tenant has {count} prefixes, and at most {TENANT_PREFIXES_MAX} are taken; \
-                 merge some of them"
-            ),
-            Self::Instructions(count) => write!(
-                f,
-                "a signature has {count} instructions, and at most {PROGRAM_MAX} are taken; make \
-                 it simpler, or two of it"
-            ),
-            Self::Listed(count) => write!(
-                f,
-                "{count} prefixes go into a list at once, and at most {LISTED_PER_ITEM_MAX} are \
-                 taken; split them"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for TooMany {}
-
 mod decode;
 mod encode;
+mod too_many;

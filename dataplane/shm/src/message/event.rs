@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use zerocopy::{transmute_mut, transmute_ref};
+use zerocopy::transmute_ref;
 
-use super::address::Endpoint;
+use super::choice::TunnelState;
 use super::heavy::{self, Heavy, HeavyWire};
 use super::rule::CountWire;
-use super::{Malformed, PublicKey, kind, public_key, reserved};
-use crate::layout::{self, wire};
+use super::ruleset::TenantCountWire;
+use super::tunnel::{TunnelCountWire, TunnelStateWire};
+use super::{Malformed, PublicKey, kind};
 use crate::transaction::Reason;
 
 /// Words of an event.
@@ -33,59 +34,9 @@ const HANDSHAKE: u16 = 272;
 const ENDPOINT_MOVED: u16 = 273;
 const PEER_EXPIRED: u16 = 274;
 const PEER_STATE: u16 = 275;
-
-wire! {
-    /// What became of a transaction, and what concerns the rings.
-    struct NoticeWire {
-        kind: u16,
-        reason: u16,
-        detail: u16,
-        reserved: [u8; 2],
-        id: u64,
-        number: u64,
-        rest: [u8; 88],
-    }
-
-    /// What concerns a peer.
-    struct PeerEventWire {
-        kind: u16,
-        reserved: [u8; 2],
-        endpoint: Endpoint,
-        at_ns: u64,
-        public_key: [u8; 32],
-        received: u64,
-        sent: u64,
-        rest: [u8; 32],
-    }
-
-    /// Who the dataplane is.
-    struct ServerWire {
-        kind: u16,
-        listen_port: u16,
-        peers_max: u32,
-        public_key: [u8; 32],
-        rest: [u8; 72],
-    }
-
-    /// How the dataplane sees its fleet.
-    struct FleetWire {
-        kind: u16,
-        generation: u16,
-        server: u8,
-        reserved: [u8; 3],
-        digest: u64,
-        held: u64,
-        rest: [u8; 88],
-    }
-}
-
-/// The shapes in this file, hashed.
-pub(super) const SHAPE: u64 = {
-    let hash = layout::number(layout::EMPTY, NoticeWire::SHAPE);
-    let hash = layout::number(hash, PeerEventWire::SHAPE);
-    let hash = layout::number(hash, ServerWire::SHAPE);
-    layout::number(hash, FleetWire::SHAPE)
-};
+pub(super) const TUNNEL: u16 = 288;
+pub(super) const TUNNEL_COUNT: u16 = 289;
+pub(super) const TENANT_COUNT: u16 = 290;
 
 /// A message from the dataplane. Times are since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +171,44 @@ pub enum Event {
         /// Its number.
         round: u64,
     },
+    /// How a tunnel stands: told to a new control, on change, and every few seconds while probes go.
+    Tunnel {
+        /// Its id.
+        id: u32,
+        /// How.
+        state: TunnelState,
+        /// From a probe to its answer, in whole microseconds; zero while it is not known.
+        rtt: Duration,
+        /// Probes sent.
+        sent: u64,
+        /// Probes answered.
+        answered: u64,
+        /// Since when it stands so, in whole seconds.
+        since: Duration,
+    },
+    /// What a tunnel has carried since it was added, over all workers: told at most once a second while it changes.
+    TunnelCount {
+        /// Its id.
+        id: u32,
+        /// Packets to its other end, and their octets without what the tunnel adds.
+        sent: [u64; 2],
+        /// Packets from there that were taken, likewise.
+        received: [u64; 2],
+    },
+    /// What a counted rule of a tenant has matched since the tenant's rules are these, or what their policy has decided:
+    /// told at most once a second while it changes.
+    TenantCount {
+        /// The tenant's id.
+        tenant: u32,
+        /// The index of the rule; [`ALL_RULES`](super::ALL_RULES) for the policy.
+        rule: u32,
+        /// Packets that it matched.
+        packets: u64,
+        /// Their octets.
+        octets: u64,
+        /// How many of them were dropped for it.
+        dropped: u64,
+    },
 }
 
 impl Event {
@@ -261,6 +250,13 @@ impl Event {
                 heavy::encode(at, [packets, octets, dropped], what)
             }
             Self::Swept { at, round } => notice(SWEPT, (0, 0), [round, nanoseconds(at)]),
+            Self::Tunnel { id, state, rtt, sent, answered, since } => {
+                TunnelStateWire::encode((id, state), [sent, answered], [rtt, since])
+            }
+            Self::TunnelCount { id, sent, received } => TunnelCountWire::encode(id, sent, received),
+            Self::TenantCount { tenant, rule, packets, octets, dropped } => {
+                TenantCountWire::encode(tenant, rule, [packets, octets, dropped])
+            }
         }
     }
 
@@ -274,6 +270,9 @@ impl Event {
             FLEET => Ok(read_fleet(transmute_ref!(words))),
             RULE_COUNT => CountWire::read(transmute_ref!(words)),
             HEAVY => HeavyWire::read(transmute_ref!(words)),
+            TUNNEL => TunnelStateWire::read(transmute_ref!(words)),
+            TUNNEL_COUNT => Ok(TunnelCountWire::read(transmute_ref!(words))),
+            TENANT_COUNT => Ok(TenantCountWire::read(transmute_ref!(words))),
             _ => read_notice(transmute_ref!(words)),
         }?;
         // What an event does not name must be zero; writing it again says so for each kind.
@@ -281,104 +280,12 @@ impl Event {
     }
 }
 
-fn notice(kind: u16, (reason, detail): (u16, u16), [id, number]: [u64; 2]) -> Words {
-    let mut words = [0; EVENT_WORDS];
-    let wire: &mut NoticeWire = transmute_mut!(&mut words);
-    wire.kind = kind;
-    wire.reason = reason;
-    wire.detail = detail;
-    wire.id = id;
-    wire.number = number;
-    words
-}
-
-fn of_peer(
-    kind: u16,
-    key: PublicKey,
-    (endpoint, at): (Option<SocketAddr>, Duration),
-    [received, sent]: [u64; 2],
-) -> Words {
-    let mut words = [0; EVENT_WORDS];
-    let wire: &mut PeerEventWire = transmute_mut!(&mut words);
-    wire.kind = kind;
-    wire.endpoint = Endpoint::from(endpoint);
-    wire.at_ns = nanoseconds(at);
-    wire.public_key = key.0;
-    wire.received = received;
-    wire.sent = sent;
-    words
-}
-
-fn server(key: PublicKey, listen_port: u16, peers_max: u32) -> Words {
-    let mut words = [0; EVENT_WORDS];
-    let wire: &mut ServerWire = transmute_mut!(&mut words);
-    wire.kind = SERVER;
-    wire.listen_port = listen_port;
-    wire.peers_max = peers_max;
-    wire.public_key = key.0;
-    words
-}
-
-fn fleet(server: u8, generation: u16, [digest, held]: [u64; 2]) -> Words {
-    let mut words = [0; EVENT_WORDS];
-    let wire: &mut FleetWire = transmute_mut!(&mut words);
-    wire.kind = FLEET;
-    wire.generation = generation;
-    wire.server = server;
-    wire.digest = digest;
-    wire.held = held;
-    words
-}
-
-fn read_notice(wire: &NoticeWire) -> Result<Event, Malformed> {
-    let &NoticeWire { kind, reason, detail, id, number, .. } = wire;
-    reserved(&wire.rest)?;
-    Ok(match kind {
-        APPLIED => Event::Applied { id, count: number },
-        REFUSED => {
-            let reason = Reason::from_code(reason).ok_or(Malformed::Reason(reason))?;
-            Event::Refused { id, reason, item: number, detail }
-        }
-        DESYNCHRONISED => Event::Desynchronised,
-        HEARTBEAT => Event::Heartbeat { at: Duration::from_nanos(number), transaction: id },
-        LOST => Event::Lost(number),
-        SURVEYED => Event::Surveyed { id },
-        SWEPT => Event::Swept { at: Duration::from_nanos(number), round: id },
-        other => return Err(Malformed::Kind(other)),
-    })
-}
-
-fn read_peer(wire: &PeerEventWire) -> Result<Event, Malformed> {
-    reserved(&wire.rest)?;
-    let public_key = public_key(&wire.public_key)?;
-    let at = Duration::from_nanos(wire.at_ns);
-    Ok(match wire.kind {
-        HANDSHAKE => Event::Handshake { public_key, endpoint: wire.endpoint.required()?, at },
-        ENDPOINT_MOVED => {
-            Event::EndpointMoved { public_key, endpoint: wire.endpoint.required()?, at }
-        }
-        PEER_STATE => Event::PeerState {
-            public_key,
-            endpoint: wire.endpoint.read()?,
-            handshake: at,
-            received: wire.received,
-            sent: wire.sent,
-        },
-        _ => Event::PeerExpired { public_key, at },
-    })
-}
-
-fn read_server(wire: &ServerWire) -> Result<Event, Malformed> {
-    let &ServerWire { listen_port, peers_max, .. } = wire;
-    Ok(Event::Server { public_key: public_key(&wire.public_key)?, listen_port, peers_max })
-}
-
-fn read_fleet(wire: &FleetWire) -> Event {
-    let &FleetWire { generation, server, digest, held, .. } = wire;
-    Event::Fleet { server, generation, digest, held }
-}
-
 /// Nanoseconds, up to the year 2554.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+mod wire;
+
+pub(super) use wire::SHAPE;
+use wire::{fleet, notice, of_peer, read_fleet, read_notice, read_peer, read_server, server};

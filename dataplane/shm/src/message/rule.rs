@@ -64,6 +64,8 @@ pub enum Matter {
     Block,
     /// A list of sources whose packets no list, signature or limit drops.
     Allow,
+    /// A set of prefixes that tenants' rules name; it drops nothing by itself.
+    Set,
     /// A program of 1 to [`PROGRAM_MAX`](crate::limits::PROGRAM_MAX) instructions over a packet from its IP header
     /// on: what it accepts is dropped.
     Signature(Vec<Instruction>),

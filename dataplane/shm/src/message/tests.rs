@@ -9,7 +9,11 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use super::*;
-use crate::limits::{LISTED_PER_ITEM_MAX, MEMBERS_MAX, PAST_MAX, PROGRAM_MAX, TENANT_PREFIXES_MAX};
+use crate::limits::{
+    LISTED_PER_ITEM_MAX, MEMBERS_MAX, PAST_MAX, PROBE_INTERVAL_MAX_MS, PROBE_INTERVAL_MIN_MS,
+    PROGRAM_MAX, RULESET_TEXT_PER_ITEM_MAX, TENANT_PREFIXES_MAX, TUNNEL_MTU_MAX, TUNNEL_MTU_MIN,
+    TUNNEL_WEIGHT_MAX,
+};
 use crate::transaction::Reason;
 
 fn key() -> impl Strategy<Value = PublicKey> {
@@ -121,6 +125,7 @@ fn matter() -> impl Strategy<Value = Matter> {
     prop_oneof![
         Just(Matter::Block),
         Just(Matter::Allow),
+        Just(Matter::Set),
         prop::collection::vec(instruction(), 1..=PROGRAM_MAX).prop_map(Matter::Signature),
         one_of(Check::ALL).prop_map(Matter::Check),
         limit.prop_map(|(per, class, unit, (per_second, burst))| Matter::Limit {
@@ -146,6 +151,50 @@ fn listed() -> impl Strategy<Value = Item> {
     (1_u32.., nets, any::<bool>()).prop_map(|(rule, prefixes, into)| {
         if into { Item::Listed { rule, prefixes } } else { Item::Unlisted { rule, prefixes } }
     })
+}
+
+/// Two addresses of one family.
+fn ends() -> impl Strategy<Value = (IpAddr, IpAddr)> {
+    prop_oneof![
+        any::<(Ipv4Addr, Ipv4Addr)>().prop_map(|(local, remote)| (local.into(), remote.into())),
+        any::<(Ipv6Addr, Ipv6Addr)>().prop_map(|(local, remote)| (local.into(), remote.into())),
+    ]
+}
+
+fn probe() -> impl Strategy<Value = Probe> {
+    let interval = PROBE_INTERVAL_MIN_MS..=PROBE_INTERVAL_MAX_MS;
+    (one_of(ProbeStyle::ALL), ends(), interval).prop_map(|(style, (local, remote), ms)| {
+        let interval = Duration::from_millis(ms);
+        Probe { style, local, remote, interval }
+    })
+}
+
+fn tunnel() -> impl Strategy<Value = Tunnel> {
+    let mtu = prop_oneof![Just(0), TUNNEL_MTU_MIN..=TUNNEL_MTU_MAX];
+    let numbers = (any::<(u32, u32, Option<u32>, bool, u16)>(), mtu, 1..=TUNNEL_WEIGHT_MAX);
+    (numbers, one_of(DontFragment::ALL), ends(), prop::option::of(probe())).prop_map(
+        |(numbers, dont_fragment, (local, remote), probe)| {
+            let ((id, tenant, key, checksum, priority), mtu, weight) = numbers;
+            Tunnel {
+                id,
+                tenant,
+                local,
+                remote,
+                key,
+                checksum,
+                mtu,
+                dont_fragment,
+                priority,
+                weight,
+                probe,
+            }
+        },
+    )
+}
+
+fn text() -> impl Strategy<Value = Item> {
+    (any::<u32>(), prop::collection::vec(any::<u8>(), 1..=1000))
+        .prop_map(|(tenant, text)| Item::RulesetText { tenant, text: text.into() })
 }
 
 fn pattern() -> impl Strategy<Value = Pattern> {
@@ -181,6 +230,10 @@ fn item() -> impl Strategy<Value = Item> {
         any::<u32>().prop_map(Item::NextHopRemove),
         fleet().prop_map(|fleet| Item::Fleet(Box::new(fleet))),
         Just(Item::FleetRemove),
+        tunnel().prop_map(|tunnel| Item::Tunnel(Box::new(tunnel))),
+        any::<u32>().prop_map(Item::TunnelRemove),
+        any::<u32>().prop_map(Item::Ruleset),
+        text(),
     ]
 }
 
@@ -188,6 +241,20 @@ fn event() -> impl Strategy<Value = Event> {
     let reason = prop::sample::select(Reason::ALL);
     let refused = (any::<u64>(), reason, any::<u64>(), any::<u16>());
     prop_oneof![
+        (any::<(u32, u64, u64, u64, u64)>(), one_of(TunnelState::ALL)).prop_map(
+            |((id, rtt, sent, answered, since), state)| {
+                let (rtt, since) = (Duration::from_micros(rtt), Duration::from_secs(since));
+                Event::Tunnel { id, state, rtt, sent, answered, since }
+            }
+        ),
+        any::<(u32, [u64; 2], [u64; 2])>().prop_map(|(id, sent, received)| Event::TunnelCount {
+            id,
+            sent,
+            received
+        }),
+        any::<(u32, u32, u64, u64, u64)>().prop_map(|(tenant, rule, packets, octets, dropped)| {
+            Event::TenantCount { tenant, rule, packets, octets, dropped }
+        }),
         any::<(u32, u64, u64, u64, bool)>().prop_map(
             |(rule, packets, octets, dropped, expired)| Event::RuleCount {
                 rule,
@@ -251,6 +318,12 @@ fn read_back(messages: &[[u64; COMMAND_WORDS]]) -> Result<Item, Malformed> {
             Command::Item { item: Item::Unlisted { rule, prefixes }, .. } => match &mut whole {
                 Some(Item::Unlisted { prefixes: before, .. }) => before.extend(prefixes),
                 _ => whole = Some(Item::Unlisted { rule, prefixes }),
+            },
+            Command::Item { item: Item::RulesetText { tenant, text }, .. } => match &mut whole {
+                Some(Item::RulesetText { text: before, .. }) => {
+                    *before = [before.as_ref(), text.as_ref()].concat().into();
+                }
+                _ => whole = Some(Item::RulesetText { tenant, text }),
             },
             Command::Item { item, .. } => whole = Some(item),
             Command::Prefixes { tenant: id, prefixes, .. } => {
@@ -349,7 +422,7 @@ proptest! {
         mut words in any::<[u64; COMMAND_WORDS]>(),
         kind in prop::sample::select(vec![
             0_u16, 1, 2, 3, 16, 17, 18, 32, 33, 48, 49, 64, 65, 66, 80, 81, 82, 83, 84, 96, 97, 98, 99,
-            256, 263, 264, 265, 266, 272,
+            112, 113, 114, 115, 256, 263, 264, 265, 266, 272, 288, 289, 290,
         ]),
         zeros in 0_usize..COMMAND_WORDS,
     ) {
@@ -530,7 +603,8 @@ fn each_fault_of_a_rule_has_its_name() {
     assert_eq!(with(limit, 36, 0), Err(Malformed::Choice(0)), "no mode");
     assert_eq!(with(limit, 37, 4), Err(Malformed::Choice(4)), "no reach");
     assert_eq!(with(limit, 38, 2), Err(Malformed::Flag(2)));
-    assert_eq!(with(limit, 39, 6), Err(Malformed::Choice(6)), "no matter");
+    assert_eq!(with(limit, 39, 7), Err(Malformed::Choice(7)), "no matter");
+    assert_eq!(with(limit, 39, 6), Err(Malformed::Reserved), "a set without a limit");
     assert_eq!(with(limit, 39, 1), Err(Malformed::Reserved), "a list without a limit");
     assert_eq!(with(limit, 40, 10), Err(Malformed::Choice(10)), "no class");
     assert_eq!(with(limit, 41, 3), Err(Malformed::Choice(3)), "no unit");
@@ -614,4 +688,99 @@ fn a_tenant_or_signature_with_too_many_parts_is_not_written() {
         assert_eq!((item.encode(&mut messages), messages.len()), (Err(error), 0));
     }
     assert_eq!(Command::decode(&words(&tenant(0))), Err(Malformed::AddressCount(0)));
+}
+
+#[test]
+fn each_fault_of_a_tunnel_has_its_name() {
+    let (local, remote) = ("192.0.2.1".parse().unwrap(), "198.51.100.7".parse().unwrap());
+    let interval = Duration::from_millis(300);
+    let tunnel = |key, probe| {
+        words(&Item::Tunnel(Box::new(Tunnel {
+            id: 7,
+            tenant: 3,
+            local,
+            remote,
+            key,
+            checksum: true,
+            mtu: 1476,
+            dont_fragment: DontFragment::Honour,
+            priority: 0,
+            weight: 256,
+            probe,
+        })))
+    };
+    let probe = Probe { style: ProbeStyle::Request, local, remote, interval };
+    let probed = tunnel(Some(9), Some(probe));
+    assert_eq!(with(probed, 2, 3), Err(Malformed::Choice(3)), "no way with what is too long");
+    assert_eq!(with(probed, 3, 3), Err(Malformed::Choice(3)), "no style");
+    assert_eq!(with(probed, 3, 0), Err(Malformed::Reserved), "a probe that is none");
+    assert_eq!(with(probed, 17, 0), Err(Malformed::Interval(44)));
+    assert_eq!(with(probed, 18, 1), Err(Malformed::Interval(65836)));
+    assert_eq!(with(probed, 21, 0), Err(Malformed::Mtu(196)));
+    assert_eq!(with(probed, 21, 37), Err(Malformed::Mtu(9668)));
+    assert_eq!(with(probed, 25, 0), Err(Malformed::Weight(0)));
+    assert_eq!(with(probed, 24, 1), Err(Malformed::Weight(257)));
+    assert_eq!(with(probed, 26, 0), Err(Malformed::Reserved), "a key that is none");
+    assert_eq!(with(probed, 26, 2), Err(Malformed::Flag(2)));
+    assert_eq!(with(probed, 27, 2), Err(Malformed::Flag(2)));
+    assert_eq!(with(probed, 44, 6), Err(Malformed::Families));
+    assert_eq!(with(probed, 61, 5), Err(Malformed::Family(5)));
+    assert_eq!(with(probed, 78, 6), Err(Malformed::Families), "inside");
+    assert_eq!(with(probed, 95, 0), Err(Malformed::Reserved), "an address that is none");
+    assert_eq!(with(probed, 175, 1), Err(Malformed::Reserved));
+    let plain = tunnel(None, None);
+    assert_eq!(with(plain, 3, 1), Err(Malformed::Family(0)), "a probe without addresses");
+    assert_eq!(with(plain, 12, 1), Err(Malformed::Reserved), "a key without its flag");
+    assert_eq!(with(plain, 17, 1), Err(Malformed::Reserved), "an interval of nothing");
+    assert_eq!(with(words(&Item::TunnelRemove(7)), 2, 1), Err(Malformed::Reserved));
+    assert_eq!(with(words(&Item::TunnelRemove(7)), 175, 1), Err(Malformed::Reserved));
+}
+
+#[test]
+fn each_fault_of_a_text_of_rules_has_its_name() {
+    let text = words(&Item::RulesetText { tenant: 7, text: (*b"policy drop").into() });
+    assert_eq!(with(text, 2, 0), Err(Malformed::TextLen(0)));
+    assert_eq!(with(text, 2, 169), Err(Malformed::TextLen(169)));
+    assert_eq!(with(text, 2, 10), Err(Malformed::Reserved), "an octet that is not counted");
+    assert_eq!(with(text, 3, 1), Err(Malformed::Reserved));
+    assert_eq!(with(text, 175, 1), Err(Malformed::Reserved));
+    assert_eq!(with(words(&Item::Ruleset(7)), 2, 1), Err(Malformed::Reserved));
+    assert_eq!(with(words(&Item::Ruleset(7)), 8, 1), Err(Malformed::Reserved));
+}
+
+#[test]
+fn each_fault_of_what_is_told_of_tunnels_has_its_name() {
+    let (state, zero) = (TunnelState::Up, Duration::ZERO);
+    let told = Event::Tunnel { id: 7, state, rtt: zero, sent: 2, answered: 1, since: zero };
+    let with = |event: Event, at: usize, octet: u8| {
+        let mut words = event.encode();
+        let mut octets = words[at / 8].to_ne_bytes();
+        octets[at % 8] = octet;
+        words[at / 8] = u64::from_ne_bytes(octets);
+        Event::decode(&words)
+    };
+    assert_eq!(with(told, 2, 0), Err(Malformed::Choice(0)), "no state");
+    assert_eq!(with(told, 2, 5), Err(Malformed::Choice(5)), "no state");
+    assert_eq!(with(told, 3, 1), Err(Malformed::Reserved));
+    assert_eq!(with(told, 111, 1), Err(Malformed::Reserved));
+    let count = Event::TunnelCount { id: 7, sent: [1, 2], received: [3, 4] };
+    assert_eq!(with(count, 3, 1), Err(Malformed::Reserved));
+    assert_eq!(with(count, 111, 1), Err(Malformed::Reserved));
+    let count =
+        Event::TenantCount { tenant: 7, rule: ALL_RULES, packets: 1, octets: 2, dropped: 3 };
+    assert_eq!(with(count, 12, 1), Err(Malformed::Reserved));
+    assert_eq!(with(count, 111, 1), Err(Malformed::Reserved));
+}
+
+#[test]
+fn a_piece_of_rules_takes_few_messages_and_nothing_takes_none() {
+    let piece = |len| Item::RulesetText { tenant: 1, text: vec![b'#'; len].into() };
+    assert_eq!(piece(0).message_count(), Ok(0));
+    assert_eq!(piece(168).message_count(), Ok(1));
+    assert_eq!(piece(169).message_count(), Ok(2));
+    assert_eq!(piece(RULESET_TEXT_PER_ITEM_MAX).message_count(), Ok(391));
+    let mut messages = Vec::new();
+    let refused = piece(RULESET_TEXT_PER_ITEM_MAX + 1).encode(&mut messages);
+    let error = TooMany::Text(RULESET_TEXT_PER_ITEM_MAX + 1);
+    assert_eq!((refused, messages.len()), (Err(error), 0));
 }

@@ -406,6 +406,23 @@ fn a_list_comes_as_its_messages_and_an_empty_one_not_at_all() {
 }
 
 #[test]
+fn a_text_of_rules_comes_as_its_messages_and_an_empty_one_not_at_all() {
+    let (_, producer, mut reader) = sides(64);
+    let mut writer = Writer::new(producer);
+    writer.begin(5, Scope::Delta).unwrap();
+    let text = |text: &[u8]| Item::RulesetText { tenant: 3, text: text.into() };
+    for item in [Item::Ruleset(3), text(&[]), text(&[b'#'; 169]), Item::TunnelRemove(4)] {
+        writer.item(&item).unwrap();
+    }
+    writer.commit().unwrap();
+    let Some(Received::Transaction(transaction)) = reader.poll(64) else { panic!() };
+    let pieces = [text(&[b'#'; 168]), text(b"#")];
+    let [first, second] = pieces;
+    assert_eq!(transaction.items, [Item::Ruleset(3), first, second, Item::TunnelRemove(4)]);
+    assert_eq!(transaction.count, 4);
+}
+
+#[test]
 fn a_peer_cannot_grow_without_end() {
     let mut collector = Collector::new(usize::MAX);
     let messages = words(&peer(20));

@@ -22,6 +22,7 @@ impl Book {
     /// Builds what workers read, of what is not stale again the same.
     pub(super) fn rebuild(
         &mut self,
+        before: &Self,
         (named, end): (&BTreeMap<Name, At>, At),
         surroundings: Surroundings<'_>,
     ) -> Result<Arc<Rules>, Refused> {
@@ -39,6 +40,16 @@ impl Book {
                 (at.unwrap_or(end), Obstacle::TooManyInstructions)
             })?;
             self.built.signatures = Arc::new(set);
+        }
+        if self.stale.sets {
+            let sets = self.sets.build().map_err(|_| (end, Obstacle::TooManyPrefixes))?;
+            self.built.sets = Arc::new(sets);
+        }
+        let workers = u32::try_from(surroundings.site.workers).unwrap_or(u32::MAX);
+        self.compile(before, (named, end), workers)?;
+        if self.stale.tunnels || self.stale.tenants {
+            let Surroundings { site, seed, .. } = surroundings;
+            self.built.tunnels = Arc::new(self.tunnels_built(site, seed));
         }
         self.stale = Stale::default();
         Ok(self.rules(surroundings))
@@ -93,6 +104,7 @@ impl Book {
             if is_source { &mut sources } else { &mut totals }.push((reach, limit));
         }
         let chosen = policies.split_off(1);
+        let firewalls = self.firewalls(chosen.len());
         rates.sort_unstable_by_key(|(slot, _)| *slot);
         Arc::new(Rules {
             tenants: Arc::clone(&self.built.tenants),
@@ -104,6 +116,9 @@ impl Book {
             own: policies.pop().unwrap_or_default(),
             chosen,
             rates,
+            sets: Arc::clone(&self.built.sets),
+            firewalls,
+            tunnels: Arc::clone(&self.built.tunnels),
         })
     }
 

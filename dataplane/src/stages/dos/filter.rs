@@ -315,7 +315,12 @@ impl Judge<'_> {
 fn is_from_outside(frame: &Frame<'_>) -> bool {
     let judged = matches!(
         frame.note.kind,
-        Kind::Sealed | Kind::Handshake | Kind::Host | Kind::Transit | Kind::Report
+        Kind::Sealed
+            | Kind::Handshake
+            | Kind::Host
+            | Kind::Transit
+            | Kind::Tunnelled
+            | Kind::Report
     );
     judged && matches!(frame.note.entry, Entry::Wire(_)) && frame.note.passage.is_none()
 }
@@ -350,7 +355,7 @@ fn packet<'a>(frame: &'a Frame<'_>) -> &'a [u8] {
 
 fn sample_of(frame: &Frame<'_>, site: &Site, tenant: Option<u32>) -> Sample {
     let note = &*frame.note;
-    let is_whole = matches!(note.kind, Kind::Host | Kind::Transit | Kind::Report);
+    let is_whole = matches!(note.kind, Kind::Host | Kind::Transit | Kind::Tunnelled | Kind::Report);
     let upper = if is_whole { usize::from(note.ip.payload_offset) } else { usize::MAX };
     let upper = frame.data().get(upper..).unwrap_or_default();
     let mut sample = Sample::new(note.endpoint.remote, &note.ip, upper);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shm::limits::DEPTH_MAX_S;
 pub use shm::limits::{BURST_OCTETS_MIN, PER_SECOND_MAX};
+use shm::message::Unit;
 use wireguard::time::Instant;
 
 /// So many packets or octets per second, with so many at once. Tokens are counted in the time that they take to
@@ -48,6 +49,9 @@ impl std::error::Error for OutOfBounds {}
 /// Longest time in which an empty bucket may fill. What claims to be spent for longer is a stamp from another time.
 pub const DEPTH_MAX: Duration = Duration::from_secs(DEPTH_MAX_S);
 
+/// Longest time in which an empty [`Bucket`] of a tenant's rule may fill: three quarters of what a word holds.
+pub const LONGEST_DEPTH: Duration = Duration::from_hours(4);
+
 #[expect(clippy::cast_possible_truncation, reason = "ten minutes in nanoseconds have 40 bits")]
 const DEPTH_TICKS: Ticks = ticks(DEPTH_MAX.as_nanos() as u64);
 
@@ -68,6 +72,37 @@ impl Rate {
     pub fn octets(per_second: u64, burst: u64) -> Result<Self, OutOfBounds> {
         let (octet, depth) = Self::bounded(per_second, burst, BURST_OCTETS_MIN)?;
         Ok(Self { packet: 0, octet, depth })
+    }
+
+    /// So many packets or octets in each period, and so many at once: a burst that comes back within [`LONGEST_DEPTH`], for a
+    /// [`Bucket`] alone.
+    pub fn in_period(
+        unit: Unit,
+        (count, period): (u64, Duration),
+        burst: u64,
+    ) -> Result<Self, OutOfBounds> {
+        let period = u128::from(ticks(1_000_000_000)) * u128::from(period.as_secs());
+        let of = |tokens: u64| period * u128::from(tokens) / u128::from(count.max(1));
+        if count == 0 || of(PER_SECOND_MAX) < u128::from(ticks(1_000_000_000)) {
+            return Err(OutOfBounds::PerSecond);
+        }
+        if burst == 0 {
+            return Err(OutOfBounds::BurstTooSmall);
+        }
+        let longest = u128::from(ticks(1_000_000_000)) * u128::from(LONGEST_DEPTH.as_secs());
+        let depth = of(burst);
+        let (Ok(token), Ok(depth)) =
+            (Ticks::try_from(of(1)), Ticks::try_from(depth.min(longest + 1)))
+        else {
+            return Err(OutOfBounds::BurstTooLarge);
+        };
+        if u128::from(depth) > longest {
+            return Err(OutOfBounds::BurstTooLarge);
+        }
+        Ok(match unit {
+            Unit::Packets => Self { packet: token, octet: 0, depth },
+            Unit::Octets => Self { packet: 0, octet: token, depth },
+        })
     }
 
     /// The time of a token and of the burst.
@@ -93,7 +128,9 @@ impl Rate {
         let by = u64::from(by.max(1));
         let (packet, octet) = (self.packet.saturating_mul(by), self.octet.saturating_mul(by));
         let largest = packet.max(octet.saturating_mul(BURST_OCTETS_MIN));
-        Self { packet, octet, depth: self.depth.max(largest).min(DEPTH_TICKS) }
+        // A depth beyond what this could make of it was asked for.
+        let depth = self.depth.max(largest).min(DEPTH_TICKS.max(self.depth));
+        Self { packet, octet, depth }
     }
 
     /// The time of a packet of `len` octets.
@@ -129,6 +166,12 @@ impl Bucket {
     /// A full one.
     pub const fn new(rate: Rate) -> Self {
         Self { rate, spent: 0, at: Instant::ZERO }
+    }
+
+    /// The rate.
+    #[inline]
+    pub const fn rate(&self) -> Rate {
+        self.rate
     }
 
     /// Changes the rate and leaves what is spent.

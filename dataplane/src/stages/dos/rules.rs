@@ -11,6 +11,8 @@ use super::lists::Lists;
 use super::rate::Rate;
 use super::transit;
 use crate::packet::Address;
+use crate::stages::egress::tunnels::Tunnels;
+use crate::stages::tenant::firewall::Firewall;
 
 /// Whom a packet goes to, as rules tell it: 0 is this server, the others are numbers of tenants.
 pub type Subject = u16;
@@ -259,6 +261,12 @@ pub struct Rules {
     pub totals: Limits,
     /// Limits of all together in the order of their slots, with their rates.
     pub rates: Vec<(u16, Rate)>,
+    /// Named sets of prefixes, which tenants' own rules ask for.
+    pub sets: Arc<Lists>,
+    /// Tenants' own rules, by their numbers less one.
+    pub firewalls: Vec<Option<Arc<Firewall>>>,
+    /// Tenants' tunnels.
+    pub tunnels: Arc<Tunnels>,
 }
 
 impl Rules {
@@ -266,6 +274,13 @@ impl Rules {
     #[inline]
     pub fn outline(&self, slot: u16) -> Outline {
         self.outlines.get(usize::from(slot)).copied().unwrap_or(Outline::NONE)
+    }
+
+    /// A tenant's own rules, if it has any.
+    #[inline]
+    pub fn firewall(&self, tenant: Subject) -> Option<&Firewall> {
+        let number = usize::from(tenant).checked_sub(1)?;
+        self.firewalls.get(number)?.as_deref()
     }
 
     /// What a subject has chosen; `parse` knows no tenant that is not there.

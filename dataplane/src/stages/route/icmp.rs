@@ -10,6 +10,8 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
 use crate::limiter::Limiter;
 use crate::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
+use crate::packet::Address;
+use crate::site::Site;
 
 /// What was wrong with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +19,8 @@ pub(super) enum Why {
     NoRoute,
     Rejected,
     HopLimit,
-    TooBig,
+    /// It is longer than this.
+    TooBig(u16),
 }
 
 impl Why {
@@ -27,29 +30,25 @@ impl Why {
             Self::NoRoute => DropReason::RouteNone,
             Self::Rejected => DropReason::RouteRejected,
             Self::HopLimit => DropReason::RouteHopLimit,
-            Self::TooBig => DropReason::EgressTooBig,
+            Self::TooBig(_) => DropReason::EgressTooBig,
         }
     }
 
-    fn v4(self, mtu: usize) -> icmp::v4::Error {
+    fn v4(self) -> icmp::v4::Error {
         match self {
             Self::NoRoute => icmp::v4::Error::NetworkUnreachable,
             Self::Rejected => icmp::v4::Error::Prohibited,
             Self::HopLimit => icmp::v4::Error::TimeExceeded,
-            Self::TooBig => {
-                icmp::v4::Error::FragmentationNeeded { mtu: u16::try_from(mtu).unwrap_or(u16::MAX) }
-            }
+            Self::TooBig(mtu) => icmp::v4::Error::FragmentationNeeded { mtu },
         }
     }
 
-    fn v6(self, mtu: usize) -> icmp::v6::Error {
+    fn v6(self) -> icmp::v6::Error {
         match self {
             Self::NoRoute => icmp::v6::Error::NoRoute,
             Self::Rejected => icmp::v6::Error::Prohibited,
             Self::HopLimit => icmp::v6::Error::TimeExceeded,
-            Self::TooBig => {
-                icmp::v6::Error::PacketTooBig { mtu: u32::try_from(mtu).unwrap_or(u32::MAX) }
-            }
+            Self::TooBig(mtu) => icmp::v6::Error::PacketTooBig { mtu: mtu.into() },
         }
     }
 }
@@ -72,7 +71,7 @@ impl Limits {
             Why::NoRoute => no_route.take(now),
             Why::Rejected => rejected.take(now),
             Why::HopLimit => hop_limit.take(now),
-            Why::TooBig => too_big.take(now),
+            Why::TooBig(_) => too_big.take(now),
         }
     }
 }
@@ -89,24 +88,43 @@ pub(super) fn turn(
     now: Instant,
 ) -> Result<(), Fate> {
     let lost = Fate::Drop(why.reason());
-    let mtu = router.site.inner_mtu;
     // An error about our own error would have its source, the router, as destination.
     if frame.note.turned {
         return Err(lost);
     }
+    let own = own_address(frame, router.site);
     if frame.note.ip.destination.is_v4() {
         let to = judge_v4(frame, why, router, now).ok_or(lost)?;
-        write_v4(frame, why.v4(mtu), router.site.router4, to).ok_or(lost)?;
+        let from = own.and_then(Address::v4).unwrap_or(router.site.router4);
+        write_v4(frame, why.v4(), from, to).ok_or(lost)?;
     } else {
-        let error = why.v6(mtu);
-        let to = judge_v6(frame, (why, error), router, now).ok_or(lost)?;
-        write_v6(frame, error, router.site.router6, to).ok_or(lost)?;
+        let from = own.map_or(router.site.router6, Address::v6);
+        let error = why.v6();
+        let to = judge_v6(frame, (why, error), (router, from), now).ok_or(lost)?;
+        write_v6(frame, error, from, to).ok_or(lost)?;
     }
     frame.note.kind = Kind::Inner;
+    if frame.note.bare
+        && let Some(own) = own
+    {
+        // To the station that it came from, as an answer to somebody unproven.
+        frame.note.endpoint.local = own;
+        frame.note.kind = Kind::Outer;
+    }
     frame.note.turned = true;
     // What another server has passed on is answered by a packet that begins a way of its own.
     frame.note.passage = None;
     Ok(())
+}
+
+/// Our address by which the network knows us where the packet came in, for one from the Internet or out of a tunnel.
+fn own_address(frame: &Frame<'_>, site: &Site) -> Option<Address> {
+    let note = &*frame.note;
+    if !note.bare && note.tunnel == 0 {
+        return None;
+    }
+    let own = site.face(note.endpoint.port)?.source_for(note.ip.destination)?;
+    Some(own.into())
 }
 
 /// Whether the packet may be answered now, and whom.
@@ -125,13 +143,13 @@ fn judge_v4(
 fn judge_v6(
     frame: &Frame<'_>,
     (why, error): (Why, icmp::v6::Error),
-    router: &mut Router<'_>,
+    (router, from): (&mut Router<'_>, Ipv6Addr),
     now: Instant,
 ) -> Option<Ipv6Addr> {
     let offender = ipv6::parse(frame.data()).ok()?;
     let payload = frame.data().get(offender.payload_offset..)?;
     // A server without any IPv6 address has nothing to send an error from.
-    let may = !router.site.router6.is_unspecified()
+    let may = !from.is_unspecified()
         && icmp::v6::may_answer(error, &offender, payload, false)
         && router.limits.take(why, now);
     may.then_some(offender.source)

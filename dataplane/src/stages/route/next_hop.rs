@@ -11,4 +11,8 @@ pub enum NextHop {
     Local,
     /// A WireGuard client, by its number on the server.
     Client(u32),
+    /// A tunnel to a tenant, by its number.
+    Tunnel(u16),
+    /// The Internet, as it is.
+    Direct,
 }

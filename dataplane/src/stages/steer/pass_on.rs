@@ -1,7 +1,7 @@
 //! Packets for other servers of the fleet: carried whole in GRE-in-UDP (RFC 8086) to the server that has their client.
 
 use wire::fleet::{self, Header};
-use wire::{ipv4, ipv6, tcp, udp};
+use wire::{ipv4, ipv6, udp};
 use wireguard::time::Instant;
 
 use super::too_big;
@@ -11,7 +11,7 @@ use crate::fate::{DropReason, Fate};
 use crate::fleet::{Fleet, Passage, View};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
 use crate::limiter::Limiter;
-use crate::packet::{Address, broken};
+use crate::packet::{Address, broken, flow_hash};
 use crate::stages::egress::client;
 
 /// What passing on needs beside the frame.
@@ -129,28 +129,9 @@ const ENTROPY_BASE: u16 = 49_152;
 /// A source port that is the same for all packets of a flow: queues and paths are chosen by it, and none reorders a flow.
 #[inline]
 fn entropy(frame: &Frame<'_>) -> u16 {
-    let octets = frame.data();
-    let ip = &frame.note.ip;
-    let eight = |at: usize| {
-        let octets = octets.get(at..at + 8).and_then(|octets| octets.try_into().ok());
-        octets.map_or(0, u64::from_le_bytes)
-    };
-    let addresses = if octets.first().is_some_and(|octet| octet >> 4 == 4) {
-        eight(12)
-    } else {
-        eight(8) ^ eight(16).rotate_left(16) ^ eight(24).rotate_left(32) ^ eight(32)
-    };
-    let has_ports = matches!(ip.protocol, udp::PROTOCOL | tcp::PROTOCOL) && !ip.fragment;
-    let ports = if has_ports {
-        let at = usize::from(ip.payload_offset);
-        let octets = octets.get(at..at + 4).and_then(|octets| octets.try_into().ok());
-        octets.map_or(0, u32::from_le_bytes)
-    } else {
-        0
-    };
-    let mixed = (addresses ^ u64::from(ports) << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let hash = flow_hash(frame.data(), &frame.note.ip);
     // The top fourteen bits.
-    ENTROPY_BASE | u16::try_from(mixed >> 50).unwrap_or(0)
+    ENTROPY_BASE | u16::try_from(hash >> 18).unwrap_or(0)
 }
 
 /// Reads the header of a packet that another server has passed on, and moves the frame's start from the outer IP header to

@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn answers_later_fragments_only_with_too_big_and_never_those_of_icmp() {
-        let fragment = ipv6::Fragment { offset: 8, more: false, identification: 1 };
+        let fragment = ipv6::Fragment { offset: 8, len: 8, more: false, identification: 1 };
         let later = ipv6::Located { fragment: Some(fragment), ..offender() };
         assert!(!may_answer(Error::NoRoute, &later, &[0; 8], false));
         assert!(may_answer(TOO_BIG, &later, &[0; 8], false));

@@ -50,6 +50,9 @@ const _: () = assert!(size_of::<FragmentHeader>() == 8);
 pub struct Fragment {
     /// Octets of the fragmentable part before this fragment; a multiple of 8.
     pub offset: usize,
+    /// Octets of the fragmentable part in this fragment: all that is behind the fragment header, in a first fragment perhaps
+    /// more extension headers before the upper protocol's.
+    pub len: usize,
     /// Whether fragments follow.
     pub more: bool,
     /// Names the packet that the fragment belongs to.
@@ -121,6 +124,7 @@ fn pass_fragment<'a>(
     let offset_more = header.offset_more.get();
     let fragment = Fragment {
         offset: usize::from(offset_more & 0xfff8),
+        len: behind.len(),
         more: offset_more & 1 == 1,
         identification: header.identification.get(),
     };

@@ -7,15 +7,18 @@ use wireguard::secret::Secret;
 use zerocopy::{IntoBytes, transmute_ref};
 
 use super::super::rule::{InstructionsWire, ListedWire, RuleRemoveWire, RuleWire};
+use super::super::ruleset::{RulesetWire, TextWire};
 use super::super::tenant::{TenantPrefixesWire, TenantRemoveWire, TenantWire};
+use super::super::tunnel::{TunnelRemoveWire, TunnelWire};
 use super::encode::hop;
 use super::fleet::{MembersWire, PastWire, RemoveWire};
 use super::{
     ABORT, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command, FLEET, FLEET_MEMBERS, FLEET_PAST,
     FLEET_REMOVE, Fleet, Item, LISTED, Malformed, NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire,
     PEER, PEER_ADDRESSES, PEER_REMOVE, Peer, PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE,
-    ROUTE_REMOVE, RULE, RULE_INSTRUCTIONS, RULE_REMOVE, RouteWire, SURVEY, Scope, TENANT,
-    TENANT_PREFIXES, TENANT_REMOVE, UNLISTED, Words, flag, kind, public_key, read_all, reserved,
+    ROUTE_REMOVE, RULE, RULE_INSTRUCTIONS, RULE_REMOVE, RULESET, RULESET_TEXT, RouteWire, SURVEY,
+    Scope, TENANT, TENANT_PREFIXES, TENANT_REMOVE, TUNNEL, TUNNEL_REMOVE, UNLISTED, Words, flag,
+    kind, public_key, read_all, reserved,
 };
 
 impl Command {
@@ -52,6 +55,10 @@ fn item(kind: u16, words: &Words) -> Result<Item, Malformed> {
         TENANT_REMOVE => TenantRemoveWire::read(transmute_ref!(words)),
         RULE_REMOVE => RuleRemoveWire::read(transmute_ref!(words)),
         LISTED | UNLISTED => ListedWire::read(transmute_ref!(words)),
+        TUNNEL => TunnelWire::read(transmute_ref!(words)),
+        TUNNEL_REMOVE => TunnelRemoveWire::read(transmute_ref!(words)),
+        RULESET => RulesetWire::read(transmute_ref!(words)),
+        RULESET_TEXT => TextWire::read(transmute_ref!(words)),
         other => Err(Malformed::Kind(other)),
     }
 }

@@ -3,7 +3,9 @@
 use zerocopy::transmute_mut;
 
 use super::super::rule::{self, RuleRemoveWire};
+use super::super::ruleset::{self, RulesetWire};
 use super::super::tenant::TenantRemoveWire;
+use super::super::tunnel::TunnelRemoveWire;
 use super::fleet::{MembersWire, PastWire, RemoveWire};
 use super::{
     ABORT, ADDRESSES_PER_PEER_MAX, Address, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command,
@@ -83,6 +85,7 @@ impl Item {
             Self::Listed { prefixes, .. } | Self::Unlisted { prefixes, .. } => {
                 rule::message_count(prefixes)
             }
+            Self::RulesetText { text, .. } => ruleset::message_count(text),
             Self::PeerRemove(_)
             | Self::Route { .. }
             | Self::RouteRemove(_)
@@ -90,7 +93,10 @@ impl Item {
             | Self::NextHopRemove(_)
             | Self::FleetRemove
             | Self::TenantRemove(_)
-            | Self::RuleRemove(_) => Ok(1),
+            | Self::RuleRemove(_)
+            | Self::Tunnel(_)
+            | Self::TunnelRemove(_)
+            | Self::Ruleset(_) => Ok(1),
         }
     }
 
@@ -129,6 +135,10 @@ impl Item {
             Self::RuleRemove(id) => into.push(RuleRemoveWire::encode(*id)),
             Self::Listed { rule, prefixes } => rule::list(LISTED, *rule, prefixes, into),
             Self::Unlisted { rule, prefixes } => rule::list(UNLISTED, *rule, prefixes, into),
+            Self::Tunnel(tunnel) => into.push(tunnel.encode()),
+            Self::TunnelRemove(id) => into.push(TunnelRemoveWire::encode(*id)),
+            Self::Ruleset(tenant) => into.push(RulesetWire::encode(*tenant)),
+            Self::RulesetText { tenant, text } => ruleset::encode(*tenant, text, into),
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ const ALLOW: u8 = 2;
 const SIGNATURE: u8 = 3;
 const LIMIT: u8 = 4;
 const CHECK: u8 = 5;
+const SET: u8 = 6;
 
 /// The octets of [`RuleWire::per`].
 const SOURCE: u8 = 1;
@@ -129,7 +130,11 @@ impl Rule {
     fn program(&self) -> &[Instruction] {
         match &self.matter {
             Matter::Signature(program) => program,
-            Matter::Block | Matter::Allow | Matter::Limit { .. } | Matter::Check(_) => &[],
+            Matter::Block
+            | Matter::Allow
+            | Matter::Set
+            | Matter::Limit { .. }
+            | Matter::Check(_) => &[],
         }
     }
 }
@@ -162,6 +167,7 @@ impl RuleWire {
         match *matter {
             Matter::Block => Self { matter: BLOCK, ..self },
             Matter::Allow => Self { matter: ALLOW, ..self },
+            Matter::Set => Self { matter: SET, ..self },
             Matter::Signature(_) => Self { matter: SIGNATURE, ..self },
             Matter::Check(check) => Self { matter: CHECK, check: check.code(), ..self },
             Matter::Limit { per, class, unit, per_second, burst } => {
@@ -213,6 +219,7 @@ impl RuleWire {
         match self.matter {
             BLOCK => Ok(Matter::Block),
             ALLOW => Ok(Matter::Allow),
+            SET => Ok(Matter::Set),
             SIGNATURE if program.is_empty() => Err(Malformed::InstructionCount(0)),
             SIGNATURE => Ok(Matter::Signature(program.to_vec())),
             LIMIT => Ok(Matter::Limit {

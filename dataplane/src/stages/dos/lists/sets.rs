@@ -10,6 +10,17 @@ impl SetId {
     /// The empty set: no list holds the address.
     pub const NONE: Self = Self(0);
 
+    /// The set with a number.
+    pub fn of(index: usize) -> Option<Self> {
+        u16::try_from(index).ok().map(Self)
+    }
+
+    /// The number.
+    #[inline]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
     /// The number, to keep something for each set.
     #[inline]
     pub const fn index(self) -> usize {
