@@ -118,16 +118,17 @@ impl Tenants {
     /// Few large tries are quicker to search. Where they are not to be had the library may make many small ones.
     fn most(&mut self, rules: &[Five], room: &Room) -> Option<usize> {
         let [_, built] = &mut self.built;
-        for most in [room.octets_each, 0] {
+        let mut reasons = Vec::new();
+        for (most, name) in [(room.octets_each, "large"), (0, "small")] {
             match Acl::attempt(rules, most, room.patience) {
                 Ok(()) => {
                     built.small = most == 0;
-                    built.refused = None;
                     return Some(most);
                 }
-                Err(refused) => built.refused = Some(reason(&refused, room)),
+                Err(refused) => reasons.push(format!("{name} tries: {}", reason(&refused, room))),
             }
         }
+        built.refused = Some(reasons.join("; "));
         None
     }
 }
