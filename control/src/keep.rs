@@ -306,7 +306,9 @@ impl Loading {
             | Change::RemoveRule(_)
             | Change::ExpireRule { .. }
             | Change::ListPrefixes { .. }
+            | Change::AddTenant(_)
             | Change::PutTenant(_)
+            | Change::SetRules { .. }
             | Change::RemoveTenant(_)
             | Change::PutDetect(_)
             | Change::Record { .. } => (3, None),

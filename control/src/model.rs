@@ -33,7 +33,7 @@ pub(crate) use declaration::BY_SOURCE;
 pub use declaration::Declaration;
 pub(crate) use difference::peer_message;
 pub use difference::{Difference, Listing, Touched};
-pub use dos::{Detect, Rule, Tenant};
+pub use dos::{Detect, Firewall, Rule, Tenant, Tunnel};
 pub use fleet::Fleet;
 pub use lookup::Decision;
 pub use refused::{Cause, Refused};
@@ -205,8 +205,18 @@ pub enum Change {
         /// What goes; each must be there.
         remove: Prefixes,
     },
-    /// A tenant, new or in the place of the one with its name.
+    /// A tenant that must not be there yet.
+    AddTenant(Tenant),
+    /// A tenant, new or in the place of the one with its name. Of ids that it and its tunnels bear it is known to be the
+    /// dataplane's.
     PutTenant(Tenant),
+    /// Other rules for a tenant that must be there, or none.
+    SetRules {
+        /// Its name.
+        tenant: Arc<str>,
+        /// Its rules.
+        rules: Option<Firewall>,
+    },
     /// A tenant that must be there and that no rule reaches, no more.
     RemoveTenant(Arc<str>),
     /// When detection makes rules, or that it makes none.

@@ -26,9 +26,12 @@ enum Source {
     NextHops(Book),
     Routes(Book, Option<IpNet>),
     Tenants(Book, u32),
+    Tunnels(Book, u32),
     Rules(Book, u32),
     /// The list with the greater id, from this item on.
     Listed(Book, u32, usize),
+    /// The rules of the tenant with the greater id, from this item on.
+    Rulesets(Book, u32, usize),
     Fleet(Book),
     Delta(Arc<Difference>, usize),
     End,
@@ -110,7 +113,11 @@ impl Source {
                 }
                 items
             }
-            Self::Tenants(..) | Self::Rules(..) | Self::Listed(..) => self.part_of_filter(),
+            Self::Tenants(..)
+            | Self::Tunnels(..)
+            | Self::Rules(..)
+            | Self::Listed(..)
+            | Self::Rulesets(..) => self.part_of_filter(),
             Self::Fleet(book) => {
                 let fleet = book.fleet().map(|fleet| Item::Fleet(Box::new(fleet.message())));
                 *self = Self::End;
@@ -136,9 +143,20 @@ impl Source {
                 let tenants: Vec<_> = book.tenants_after(*last).take(PART_LEN).cloned().collect();
                 match tenants.last() {
                     Some(tenant) => *last = tenant.id,
-                    None => *self = Self::Rules(std::mem::take(book), 0),
+                    None => *self = Self::Tunnels(std::mem::take(book), 0),
                 }
                 tenants.iter().map(|tenant| Item::Tenant(Box::new(tenant.message()))).collect()
+            }
+            Self::Tunnels(book, last) => {
+                // Of one tenant at a time: it has few, or few have any.
+                let next = book.tenants_after(*last).find(|tenant| !tenant.tunnels.is_empty());
+                let Some(tenant) = next.cloned() else {
+                    *self = Self::Rules(std::mem::take(book), 0);
+                    return Vec::new();
+                };
+                *last = tenant.id;
+                let messages = tenant.tunnels.iter().map(|tunnel| tunnel.message(tenant.id));
+                messages.map(|tunnel| Item::Tunnel(Box::new(tunnel))).collect()
             }
             Self::Rules(book, last) => {
                 let rules: Vec<_> = book.rules_after(*last).take(PART_LEN).cloned().collect();
@@ -154,12 +172,23 @@ impl Source {
                 let mut lists = book.rules_after(*after).filter(|rule| rule.prefixes().is_some());
                 let Some(rule) = lists.next().map(|rule| rule.id) else {
                     drop(lists);
-                    *self = Self::Fleet(std::mem::take(book));
+                    *self = Self::Rulesets(std::mem::take(book), 0, 0);
                     return Vec::new();
                 };
                 let prefixes = book.rule(rule).and_then(|rule| rule.prefixes()?.item(*number));
                 let item = prefixes.map(|run| Item::Listed { rule, prefixes: run.to_vec() });
                 (*after, *number) = if item.is_some() { (*after, *number + 1) } else { (rule, 0) };
+                item.into_iter().collect()
+            }
+            Self::Rulesets(book, after, number) => {
+                let told = book.tenants_after(*after).find_map(|tenant| tenant.told());
+                let Some(told) = told else {
+                    *self = Self::Fleet(std::mem::take(book));
+                    return Vec::new();
+                };
+                let item = told.item(*number);
+                let next = if item.is_some() { (*after, *number + 1) } else { (told.tenant, 0) };
+                (*after, *number) = next;
                 item.into_iter().collect()
             }
             Self::Peers(..)

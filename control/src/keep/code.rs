@@ -2,6 +2,7 @@
 
 mod fleet;
 mod rules;
+mod tenants;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,9 +16,9 @@ use crate::model::{Hop, HopNamed, NextHop, Origin, Peer, Place, PublicKey, Route
 
 pub(super) use fleet::{read_fleet, write_fleet};
 pub(super) use rules::{
-    read_detect, read_prefixes, read_rule, read_tenant, write_detect, write_prefixes, write_rule,
-    write_tenant,
+    read_detect, read_prefixes, read_rule, write_detect, write_prefixes, write_rule,
 };
+pub(super) use tenants::{read_tenant, write_tenant};
 
 const VERSION: u8 = 1;
 

@@ -17,6 +17,9 @@ const RULE_ID_LAST: &str = "rule_id_last";
 /// The same for tenants.
 const TENANT_ID_LAST: &str = "tenant_id_last";
 
+/// And for their tunnels.
+const TUNNEL_ID_LAST: &str = "tunnel_id_last";
+
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(RULES)?;
     transaction.open_table(LISTS)?;
@@ -25,8 +28,9 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Er
     Ok(())
 }
 
-/// Tenants first: rules name them.
+/// Tenants first: rules name them. Rules of tenants name sets, so that all of them are put into the book together.
 pub(super) fn load(transaction: &ReadTransaction, loading: &mut Loading) -> Result<(), String> {
+    loading.flush()?;
     for entry in entries(transaction, TENANTS)? {
         let (id, value) = entry.map_err(said)?;
         let tenant = code::read_tenant(id.value(), value.value()).ok_or("a tenant is none")?;
@@ -55,6 +59,7 @@ pub(super) fn load(transaction: &ReadTransaction, loading: &mut Loading) -> Resu
     };
     loading.book.skip_rule_ids(last(RULE_ID_LAST)?);
     loading.book.skip_tenant_ids(last(TENANT_ID_LAST)?);
+    loading.book.skip_tunnel_ids(last(TUNNEL_ID_LAST)?);
     Ok(())
 }
 
@@ -100,6 +105,7 @@ fn write_tenants(
     }
     let mut numbers = transaction.open_table(NUMBERS)?;
     numbers.insert(TENANT_ID_LAST, u64::from(book.tenant_id_last()))?;
+    numbers.insert(TUNNEL_ID_LAST, u64::from(book.tunnel_id_last()))?;
     Ok(())
 }
 
@@ -159,6 +165,8 @@ mod tests {
             flows: false,
             out_of_state: 0,
             prefixes: ["192.0.2.0/24".parse().unwrap()].into(),
+            tunnels: Box::default(),
+            firewall: None,
             origin: Origin::Cli,
         })
     }

@@ -1,12 +1,15 @@
 //! Changes of the book, judged as a whole: every rule that peers, routes and next hops must obey, each with its remedy.
 
+mod firewalls;
 mod fleet;
 mod next_hops;
+mod overlaps;
 mod peers;
 mod rules;
 mod tenants;
+mod tunnels;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -73,8 +76,8 @@ fn made(
     limits: &Limits,
 ) -> Result<(Book, Touched), Refused> {
     let before = book.peers.len();
-    let (touched, taken_out) = (Touched::default(), HashSet::new());
-    let mut applying = Applying { book, by, limits, before, touched, taken_out };
+    let (touched, taken_out, sets) = (Touched::default(), HashSet::new(), BTreeSet::new());
+    let mut applying = Applying { book, by, limits, before, touched, taken_out, sets };
     // First all that goes or is replaced, so that what it held is free for the rest.
     for change in changes {
         applying.take_out(change)?;
@@ -84,6 +87,7 @@ fn made(
     }
     applying.forget_rules_of_nobody();
     applying.touched.tidy();
+    applying.name_sets()?;
     applying.check_whole()?;
     let Applying { book, touched, .. } = applying;
     Ok((book, touched))
@@ -98,6 +102,8 @@ struct Applying<'a> {
     touched: Touched,
     /// What changes were about that has been taken out in the first pass.
     taken_out: HashSet<Thing>,
+    /// The names of sets that come, go or change.
+    sets: BTreeSet<Arc<str>>,
 }
 
 impl Applying<'_> {
@@ -147,6 +153,8 @@ impl Applying<'_> {
             | Change::RemoveRule(_)
             | Change::ExpireRule { .. }
             | Change::ListPrefixes { .. }
+            | Change::AddTenant(_)
+            | Change::SetRules { .. }
             | Change::PutDetect(_)
             | Change::Record { .. } => {}
         }
@@ -188,7 +196,9 @@ impl Applying<'_> {
                 Ok(())
             }
             Change::ListPrefixes { list, add, remove } => self.list_prefixes(list, add, remove),
+            Change::AddTenant(tenant) => self.add_tenant(tenant),
             Change::PutTenant(tenant) => self.put_tenant(tenant),
+            Change::SetRules { tenant, rules } => self.set_rules(tenant, rules.as_ref()),
             Change::RemoveTenant(name) => self.remove_tenant(name),
             Change::PutDetect(detect) => {
                 self.put_detect(*detect);

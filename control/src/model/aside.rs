@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::apply::messages_of;
 use super::difference::is_same_fleet;
 use super::dos::Reach;
-use super::{Book, Hop, NextHop, Rule, Thing, Touched};
+use super::{Book, Hop, NextHop, Rule, Tenant, Thing, Touched};
 
 /// The things that are left out, each with the dataplane's reason. What leads to them is left out with them.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,9 @@ impl Aside {
                     told.messages -= told.fleet.take().map_or(0, |fleet| fleet.messages());
                 }
                 Thing::Rule(id) => told.leave_rule(*id),
-                Thing::Tenant(id) => told.leave_tenant(*id),
+                Thing::Tunnel(id) => told.leave_tunnel(*id),
+                // Without its rules a tenant would lie open.
+                Thing::Tenant(id) | Thing::Ruleset(id) => told.leave_tenant(*id),
                 Thing::NextHop(_) => {}
             }
         }
@@ -117,12 +119,19 @@ impl Aside {
         for id in touched.rules() {
             let is_same = from.rules.get(id) == to.rules.get(id);
             if !is_same {
-                again(Thing::Rule(*id), false);
+                // With a set go the tenants whose rules name it.
+                again(Thing::Rule(*id), to.rules.get(id).is_some_and(|rule| rule.is_set()));
             }
         }
         for id in touched.tenants() {
-            if from.tenants.get(id) != to.tenants.get(id) {
-                again(Thing::Tenant(*id), to.tenants.contains(id));
+            let (old, new) = (from.tenants.get(id), to.tenants.get(id));
+            if old == new {
+                continue;
+            }
+            again(Thing::Tenant(*id), new.is_some());
+            again(Thing::Ruleset(*id), new.is_some());
+            for tunnel in old.into_iter().chain(new).flat_map(|tenant| &tenant.tunnels) {
+                again(Thing::Tunnel(tunnel.id), false);
             }
         }
         // Nothing leads to the fleet.
@@ -143,10 +152,23 @@ impl Aside {
 }
 
 impl Book {
+    /// Leaves a rule out, and the tenants whose rules name it.
     fn leave_rule(&mut self, id: u32) {
-        if let Some(rule) = self.rules.remove(&id) {
-            self.messages -= rule.messages();
+        let Some(rule) = self.rules.remove(&id) else { return };
+        self.messages -= rule.messages();
+        if rule.is_set() {
+            for tenant in self.users_of(&rule.name).collect::<Vec<_>>() {
+                self.leave_tenant(tenant);
+            }
         }
+    }
+
+    fn leave_tunnel(&mut self, id: u32) {
+        let Some((tenant, _)) = self.tunnel(id) else { return };
+        let mut tenant = Tenant::clone(tenant);
+        tenant.tunnels = tenant.tunnels.iter().filter(|tunnel| tunnel.id != id).cloned().collect();
+        self.messages -= 1;
+        self.tenants.insert(tenant.id, Arc::new(tenant));
     }
 
     /// Leaves a tenant out, and the rules that reach it.

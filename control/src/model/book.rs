@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::tree::Tree;
-use super::{Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant};
+use super::{
+    Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant, Tunnel,
+};
 
 /// The id of the next hop `reject`, which is always there.
 pub const REJECT: u32 = 0;
@@ -43,9 +45,19 @@ pub struct Book {
     pub(super) tenants: Tree<u32, Arc<Tenant>>,
     pub(super) tenant_names: Tree<Arc<str>, u32>,
     pub(super) tenant_prefixes: Tree<IpNet, u32>,
+    /// Whose each tunnel is.
+    pub(super) tunnels: Tree<u32, u32>,
+    pub(super) tunnel_names: Tree<Arc<str>, u32>,
+    /// Tunnels by remote and local address and key.
+    pub(super) tunnel_ends: Tree<(IpAddr, IpAddr, Option<u32>), u32>,
+    /// Which tenants' rules name a set.
+    pub(super) set_users: Tree<(Arc<str>, u32), ()>,
+    /// Octets of all tenants' rules together, as they are told.
+    pub(super) rules_len: usize,
     pub(super) detect: Option<Detect>,
     pub(super) rule_id_last: u32,
     pub(super) tenant_id_last: u32,
+    pub(super) tunnel_id_last: u32,
     pub(super) declared: Counts,
     /// Messages of a snapshot.
     pub(super) messages: u64,
@@ -66,6 +78,8 @@ pub struct Counts {
     pub rules: usize,
     /// Tenants.
     pub tenants: usize,
+    /// Their tunnels.
+    pub tunnels: usize,
 }
 
 impl Default for Book {
@@ -89,9 +103,15 @@ impl Default for Book {
             tenants: Tree::default(),
             tenant_names: Tree::default(),
             tenant_prefixes: Tree::default(),
+            tunnels: Tree::default(),
+            tunnel_names: Tree::default(),
+            tunnel_ends: Tree::default(),
+            set_users: Tree::default(),
+            rules_len: 0,
             detect: None,
             rule_id_last: 0,
             tenant_id_last: 0,
+            tunnel_id_last: 0,
             declared: Counts::default(),
             messages: 0,
             files: Arc::default(),
@@ -116,6 +136,7 @@ impl Book {
             next_hops: self.hops.len(),
             rules: self.rules.len(),
             tenants: self.tenants.len(),
+            tunnels: self.tunnels.len(),
         }
     }
 
@@ -239,6 +260,25 @@ impl Book {
         self.tenants.after(&after).map(|(_, tenant)| tenant)
     }
 
+    /// A tunnel by its id, and whose it is.
+    pub fn tunnel(&self, id: u32) -> Option<(&Arc<Tenant>, &Tunnel)> {
+        let tenant = self.tenants.get(self.tunnels.get(&id)?)?;
+        Some((tenant, tenant.tunnels.iter().find(|tunnel| tunnel.id == id)?))
+    }
+
+    /// A tunnel by its name, likewise.
+    pub fn tunnel_named(&self, name: &str) -> Option<(&Arc<Tenant>, &Tunnel)> {
+        self.tunnel(*self.tunnel_names.get(name)?)
+    }
+
+    /// The ids of tenants whose rules name a set.
+    pub fn users_of(&self, set: &str) -> impl Iterator<Item = u32> {
+        let set: Arc<str> = set.into();
+        // No tenant has the id 0.
+        let users = self.set_users.after(&(Arc::clone(&set), 0)).map(|(key, ())| key);
+        users.take_while(move |(name, _)| *name == set).map(|(_, tenant)| *tenant)
+    }
+
     /// When detection makes rules; none when it makes none.
     pub fn detect(&self) -> Option<&Detect> {
         self.detect.as_ref()
@@ -262,6 +302,16 @@ impl Book {
     /// Gives no tenant this id or a smaller one any more.
     pub(crate) fn skip_tenant_ids(&mut self, last: u32) {
         self.tenant_id_last = self.tenant_id_last.max(last);
+    }
+
+    /// The last id that a tunnel was given. None is given again.
+    pub(crate) fn tunnel_id_last(&self) -> u32 {
+        self.tunnel_id_last
+    }
+
+    /// Gives no tunnel this id or a smaller one any more.
+    pub(crate) fn skip_tunnel_ids(&mut self, last: u32) {
+        self.tunnel_id_last = self.tunnel_id_last.max(last);
     }
 
     /// How many routes name a next hop.
@@ -314,6 +364,16 @@ impl Book {
             self.tenant_id_last = self.tenant_id_last.checked_add(1).unwrap_or(1);
             if !self.tenants.contains(&self.tenant_id_last) {
                 return self.tenant_id_last;
+            }
+        }
+    }
+
+    /// An id for a new tunnel: what the dataplane tells of those that are gone may still be on its way.
+    pub(super) fn next_tunnel_id(&mut self) -> u32 {
+        loop {
+            self.tunnel_id_last = self.tunnel_id_last.checked_add(1).unwrap_or(1);
+            if !self.tunnels.contains(&self.tunnel_id_last) {
+                return self.tunnel_id_last;
             }
         }
     }

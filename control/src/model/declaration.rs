@@ -129,7 +129,11 @@ impl Declaration {
         self.routes.iter_mut().for_each(|route| renumber(&mut route.origin));
         self.fleet.iter_mut().for_each(|fleet| renumber(&mut fleet.origin));
         self.rules.iter_mut().for_each(|rule| renumber(&mut rule.origin));
-        self.tenants.iter_mut().for_each(|tenant| renumber(&mut tenant.origin));
+        for tenant in &mut self.tenants {
+            renumber(&mut tenant.origin);
+            tenant.tunnels.iter_mut().for_each(|tunnel| renumber(&mut tunnel.origin));
+            tenant.firewall.iter_mut().for_each(|firewall| renumber(&mut firewall.origin));
+        }
         self.detect.iter_mut().for_each(|detect| renumber(&mut detect.origin));
         Ok(())
     }
@@ -167,7 +171,7 @@ fn changes_of_rules(
     drop((named, owners));
     let is_same = |tenant: &Tenant| {
         let old = book.tenant_named(&tenant.name);
-        old.is_some_and(|old| old.origin == tenant.origin && old.says_the_same(tenant))
+        old.is_some_and(|old| has_same_origins(old, tenant) && old.says_the_same(tenant))
     };
     let new = tenants.into_iter().filter(|tenant| !is_same(tenant));
     changes.extend(new.map(Change::PutTenant));
@@ -183,6 +187,15 @@ fn changes_of_rules(
     };
     changes.extend(rules.into_iter().filter(|rule| !is_same(rule)).map(Change::PutRule));
     Ok(())
+}
+
+/// Whether all of a tenant stands where it did, so that refusals name the right lines.
+fn has_same_origins(old: &Tenant, new: &Tenant) -> bool {
+    let tunnels = |tenant: &Tenant| -> Vec<Origin> {
+        tenant.tunnels.iter().map(|tunnel| tunnel.origin).collect()
+    };
+    let rules = |tenant: &Tenant| tenant.firewall.as_ref().map(|firewall| firewall.origin);
+    old.origin == new.origin && tunnels(old) == tunnels(new) && rules(old) == rules(new)
 }
 
 fn is_there(book: &Book, peer: &Peer) -> bool {

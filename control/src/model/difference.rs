@@ -10,6 +10,7 @@ use std::time::Duration;
 use wireguard::secret::Secret;
 
 use super::apply::messages_of;
+use super::dos::Told;
 use super::tree::Tree;
 use super::{Book, Fleet, NextHop, Peer, PublicKey, Route, Tenant};
 pub use rules::Listing;
@@ -150,14 +151,20 @@ pub struct Difference {
     pub rules_removed: Vec<u32>,
     /// Tenants that go.
     pub tenants_removed: Vec<u32>,
+    /// Tunnels that go.
+    pub tunnels_removed: Vec<u32>,
     /// Tenants that come or change.
     pub tenants: Vec<Arc<Tenant>>,
+    /// Tunnels that come or change.
+    pub tunnels: Vec<message::Tunnel>,
     /// Rules that come or change.
     pub rules: Vec<message::Rule>,
     /// Prefixes that go out of lists.
     pub unlisted: Vec<Listing>,
     /// Prefixes that come into lists.
     pub listed: Vec<Listing>,
+    /// Rules of tenants that change.
+    pub rulesets: Vec<Told>,
     /// Whether the fleet goes.
     pub fleet_removed: bool,
     /// The fleet, if it comes or changes.

@@ -1,7 +1,9 @@
 //! `DoS` filtering in the book: rules, the prefixes of lists, tenants, and when detection makes rules by itself.
 
+mod firewall;
 mod prefixes;
 mod tenant;
+mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +13,14 @@ use shm::message;
 pub use shm::message::{Check, Class, Instruction, Mode, Per, SynGuard, Unit};
 
 use super::{Book, Origin};
+pub(super) use firewall::is_of_name;
+pub use firewall::{Firewall, Told, Wrong};
 pub use prefixes::Prefixes;
 pub use tenant::Tenant;
+pub use tunnel::{
+    DONT_FRAGMENT, DontFragment, PROBE_STYLES, Probe, ProbeStyle, TUNNEL_NAME_LEN_MAX,
+    TUNNEL_STATES, Tunnel, TunnelState,
+};
 
 /// Octets of a rule's name: those of automatic rules have whole addresses in them.
 pub const RULE_NAME_LEN_MAX: usize = 128;
@@ -143,11 +151,13 @@ pub enum ListKind {
     Block,
     /// No list, signature or limit drops them.
     Allow,
+    /// What becomes of them is for the rules of tenants to say, which name the list.
+    Set,
 }
 
 /// See [`MODES`].
-pub const LIST_KINDS: [(&str, ListKind); 2] =
-    [("block", ListKind::Block), ("allow", ListKind::Allow)];
+pub const LIST_KINDS: [(&str, ListKind); 3] =
+    [("block", ListKind::Block), ("allow", ListKind::Allow), ("set", ListKind::Set)];
 
 /// A limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +239,11 @@ impl Rule {
         }
     }
 
+    /// Whether it is a list that the rules of tenants name.
+    pub fn is_set(&self) -> bool {
+        matches!(self.matter, Matter::List(ListKind::Set, _))
+    }
+
     /// Whether detection has made it.
     pub fn is_automatic(&self) -> bool {
         self.origin == Origin::Detection
@@ -267,6 +282,7 @@ impl Rule {
         let matter = match &self.matter {
             Matter::List(ListKind::Block, _) => message::Matter::Block,
             Matter::List(ListKind::Allow, _) => message::Matter::Allow,
+            Matter::List(ListKind::Set, _) => message::Matter::Set,
             Matter::Signature { program, .. } => message::Matter::Signature(program.to_vec()),
             Matter::Limit(Limit { per, class, unit, per_second, burst }) => {
                 let (per, class, unit) = (*per, *class, *unit);

@@ -6,7 +6,7 @@ use super::apply::messages_of;
 use super::dos::Prefixes;
 use super::{Book, Change, Difference, PublicKey, dos, key};
 
-/// The fleet, a peer, a next hop, a route, a tenant or a rule.
+/// The fleet, a peer, a next hop, a route, a tenant, what belongs to one, or a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Thing {
     /// There is at most one. It is the first: when several are left out, the fleet is what an operator must hear of.
@@ -21,6 +21,10 @@ pub enum Thing {
     Tenant(u32),
     /// By its id, with the prefixes of a list.
     Rule(u32),
+    /// By its id.
+    Tunnel(u32),
+    /// The rules of the tenant with this id.
+    Ruleset(u32),
 }
 
 /// The thing to which a message belongs, counted from 0 over the messages that each thing takes.
@@ -44,7 +48,9 @@ impl Book {
         let routes = self.routes.iter().map(|(prefix, _)| (Thing::Route(*prefix), 1));
         let fleet = self.fleet.iter().map(|fleet| (Thing::Fleet, fleet.messages()));
         let tenants =
-            self.tenants.iter().map(|(id, tenant)| (Thing::Tenant(*id), tenant.messages()));
+            self.tenants.iter().map(|(id, tenant)| (Thing::Tenant(*id), tenant.own_messages()));
+        let tunnels = self.tenants.iter().flat_map(|(_, tenant)| &tenant.tunnels);
+        let tunnels = tunnels.map(|tunnel| (Thing::Tunnel(tunnel.id), 1));
         // All rules come before the prefixes of any list.
         let rules = self.rules.iter().map(|(id, rule)| {
             let prefixes = rule.prefixes().map_or(0, Prefixes::messages);
@@ -54,8 +60,12 @@ impl Book {
             .rules
             .iter()
             .filter_map(|(id, rule)| Some((Thing::Rule(*id), rule.prefixes()?.messages())));
-        let things = peers.chain(hops).chain(routes).chain(tenants).chain(rules).chain(listed);
-        among(message, things.chain(fleet))
+        let texts = self
+            .tenants
+            .iter()
+            .map(|(id, tenant)| (Thing::Ruleset(*id), tenant.messages_of_rules()));
+        let things = peers.chain(hops).chain(routes).chain(tenants).chain(tunnels);
+        among(message, things.chain(rules).chain(listed).chain(texts).chain(fleet))
     }
 
     /// What to call a thing in messages, also when it is there no more.
@@ -79,6 +89,16 @@ impl Book {
                 Some(rule) => format!("rule {}", rule.name),
                 None => format!("rule {id}"),
             },
+            Thing::Tunnel(id) => match self.tunnel(*id) {
+                Some((tenant, tunnel)) => {
+                    format!("tunnel {} of tenant {}", tunnel.name, tenant.name)
+                }
+                None => format!("tunnel {id}"),
+            },
+            Thing::Ruleset(id) => match self.tenants.get(id) {
+                Some(tenant) => format!("the rules of tenant {}", tenant.name),
+                None => format!("the rules of tenant {id}"),
+            },
         }
     }
 
@@ -91,6 +111,8 @@ impl Book {
             Thing::Fleet => self.fleet.as_ref()?.origin,
             Thing::Tenant(id) => self.tenants.get(id)?.origin,
             Thing::Rule(id) => self.rules.get(id)?.origin,
+            Thing::Tunnel(id) => self.tunnel(*id)?.1.origin,
+            Thing::Ruleset(id) => self.tenants.get(id)?.firewall.as_ref()?.origin,
         };
         origin.is_declared().then(|| self.place(origin))
     }
@@ -121,11 +143,15 @@ impl Difference {
         let rules_removed = self.rules_removed.iter().map(|id| (Thing::Rule(*id), 1));
         let tenants_removed = self.tenants_removed.iter().map(|id| (Thing::Tenant(*id), 1));
         let tenants =
-            self.tenants.iter().map(|tenant| (Thing::Tenant(tenant.id), tenant.messages()));
+            self.tenants.iter().map(|tenant| (Thing::Tenant(tenant.id), tenant.own_messages()));
+        let tunnels_removed = self.tunnels_removed.iter().map(|id| (Thing::Tunnel(*id), 1));
+        let tunnels = self.tunnels.iter().map(|tunnel| (Thing::Tunnel(tunnel.id), 1));
+        let texts = self.rulesets.iter().map(|told| (Thing::Ruleset(told.tenant), told.messages()));
         let rules = self.rules.iter().map(|rule| (Thing::Rule(rule.id), dos::messages_of(rule)));
         let listed = self.unlisted.iter().chain(&self.listed);
         let listed = listed.map(|listing| (Thing::Rule(listing.rule), listing.prefixes.messages()));
-        rules_removed.chain(tenants_removed).chain(tenants).chain(rules).chain(listed)
+        let removed = rules_removed.chain(tunnels_removed).chain(tenants_removed);
+        removed.chain(tenants).chain(tunnels).chain(rules).chain(listed).chain(texts)
     }
 }
 
@@ -148,10 +174,18 @@ impl Change {
             Self::RemoveRule(name) => rule_named(name),
             Self::ListPrefixes { list, .. } => rule_named(list),
             Self::ExpireRule { id, .. } => Some(Thing::Rule(*id)),
-            Self::PutTenant(tenant) => tenant_named(&tenant.name),
+            Self::AddTenant(tenant) | Self::PutTenant(tenant) => tenant_named(&tenant.name),
+            Self::SetRules { tenant, .. } => tenant_named(tenant),
             Self::RemoveTenant(name) => tenant_named(name),
             Self::PutDetect(_) | Self::Record { .. } => None,
         };
-        about.as_ref() == Some(thing)
+        match (about, thing) {
+            // A tenant is said with all that belongs to it.
+            (Some(Thing::Tenant(id)), Thing::Ruleset(of)) => id == *of,
+            (Some(Thing::Tenant(id)), Thing::Tunnel(tunnel)) => {
+                book.tunnels.get(tunnel) == Some(&id)
+            }
+            (about, thing) => about.as_ref() == Some(thing),
+        }
     }
 }

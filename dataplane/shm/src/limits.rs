@@ -67,6 +67,9 @@ pub const RULESET_LEN_MAX: usize = 4 << 20;
 /// Octets of the rules of all tenants: 32 KiB for each of them, or 32 of them at their longest.
 pub const RULESETS_LEN_MAX: usize = 128 << 20;
 
+/// Octets of rules in one message: what a command has behind its head.
+pub const RULESET_TEXT_PER_MESSAGE: usize = 168;
+
 /// Octets of one item of rules: in messages a tenth of the commands ring, so that they always find room.
 pub const RULESET_TEXT_PER_ITEM_MAX: usize = 64 << 10;
 

@@ -32,6 +32,8 @@ fn book(mode: Mode) -> Book {
         flows: false,
         out_of_state: 0,
         prefixes: ["203.0.113.0/24".parse().unwrap()].into(),
+        tunnels: Box::default(),
+        firewall: None,
         origin: Origin::Cli,
     };
     let mut book = Book::default();

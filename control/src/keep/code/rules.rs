@@ -1,14 +1,13 @@
-//! How rules, tenants and detection stand in the file. The prefixes of a list stand apart: a rule that is prolonged does
+//! How rules and detection stand in the file. The prefixes of a list stand apart: a rule that is prolonged does
 //! not have a million of them written again.
 
-use ipnet::IpNet;
 use shm::message::Instruction;
 
 use super::{Reading, VERSION, write_net, write_origin, write_text};
+use crate::model::Detect;
 use crate::model::dos::{
-    CHECKS, CLASSES, LIST_KINDS, Limit, MODES, Matter, Per, Prefixes, Reach, Rule, SYN_GUARDS, Unit,
+    CHECKS, CLASSES, LIST_KINDS, Limit, MODES, Matter, Per, Prefixes, Reach, Rule, Unit,
 };
-use crate::model::{Detect, Tenant};
 
 /// What stands for no number: no rate and no time is so large.
 const NONE: u64 = u64::MAX;
@@ -84,38 +83,6 @@ pub(in super::super) fn read_prefixes(octets: &[u8]) -> Option<Prefixes> {
         prefixes.push(from.net()?);
     }
     Some(prefixes.into())
-}
-
-pub(in super::super) fn write_tenant(tenant: &Tenant, to: &mut Vec<u8>) {
-    to.clear();
-    to.push(VERSION);
-    write_origin(tenant.origin, to);
-    write_text(&tenant.name, to);
-    to.extend([place_of(&MODES, &tenant.mode), place_of(&SYN_GUARDS, &tenant.syn)]);
-    to.extend(tenant.syn_above.to_le_bytes());
-    to.push(u8::from(tenant.flows));
-    to.extend(tenant.out_of_state.to_le_bytes());
-    for prefix in &tenant.prefixes {
-        write_net(prefix, to);
-    }
-}
-
-pub(in super::super) fn read_tenant(id: u32, octets: &[u8]) -> Option<Tenant> {
-    let mut from = Reading(octets);
-    (from.octet()? == VERSION).then_some(())?;
-    let origin = from.origin()?;
-    let name = from.text()?.into();
-    let mode = at_place(&MODES, from.octet()?)?;
-    let syn = at_place(&SYN_GUARDS, from.octet()?)?;
-    let syn_above = u32::from_le_bytes(from.take()?);
-    let flows = from.octet()? == 1;
-    let out_of_state = u32::from_le_bytes(from.take()?);
-    let mut prefixes: Vec<IpNet> = Vec::new();
-    while !from.0.is_empty() {
-        prefixes.push(from.net()?);
-    }
-    let prefixes = prefixes.into();
-    Some(Tenant { name, id, mode, syn, syn_above, flows, out_of_state, prefixes, origin })
 }
 
 pub(in super::super) fn write_detect(detect: &Detect, to: &mut Vec<u8>) {
@@ -195,7 +162,7 @@ fn read_long<'a>(from: &mut Reading<'a>) -> Option<&'a str> {
 }
 
 /// The place of a value among its words, which stays when words are added behind them.
-fn place_of<T: PartialEq>(words: &[(&str, T)], value: &T) -> u8 {
+pub(super) fn place_of<T: PartialEq>(words: &[(&str, T)], value: &T) -> u8 {
     octet(words.iter().position(|(_, other)| other == value))
 }
 
@@ -203,14 +170,14 @@ fn octet(place: Option<usize>) -> u8 {
     place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
 }
 
-fn at_place<T: Copy>(words: &[(&str, T)], place: u8) -> Option<T> {
+pub(super) fn at_place<T: Copy>(words: &[(&str, T)], place: u8) -> Option<T> {
     words.get(usize::from(place)).map(|(_, value)| *value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::dos::{Check, Class, ListKind, Mode, SynGuard};
+    use crate::model::dos::{Check, Class, ListKind, Mode};
     use crate::model::{Origin, Place};
 
     fn matters() -> Vec<Matter> {
@@ -256,22 +223,8 @@ mod tests {
     }
 
     #[test]
-    fn tenants_and_detection_come_back() {
-        let tenant = Tenant {
-            name: "customer".into(),
-            id: 9,
-            mode: Mode::Enforce,
-            syn: SynGuard::FirstDrop,
-            syn_above: 5,
-            flows: true,
-            out_of_state: 1 << 31,
-            prefixes: ["192.0.2.0/24", "2001:db8::/32"].map(|net| net.parse().unwrap()).into(),
-            origin: Origin::Cli,
-        };
+    fn detection_comes_back() {
         let mut octets = Vec::new();
-        write_tenant(&tenant, &mut octets);
-        assert_eq!(read_tenant(9, &octets), Some(tenant));
-        assert_eq!(read_tenant(9, &octets[..octets.len() - 1]), None);
         let detect = Detect {
             mode: Mode::Monitor,
             source_packets: Some(1),

@@ -9,7 +9,8 @@ use shm::limits::{
 
 use super::{Applying, Origin, unknown, wrong_prefix};
 use crate::model::dos::{
-    CHECKS, Limit, Matter, Mode, Per, Prefixes, RULE_NAME_LEN_MAX, Reach, Rule, Unit,
+    CHECKS, Limit, MODES, Matter, Mode, Per, Prefixes, RULE_NAME_LEN_MAX, Reach, Rule, Unit,
+    is_of_name, word,
 };
 use crate::model::{Cause, Refused};
 
@@ -104,6 +105,9 @@ impl Applying<'_> {
 
     fn insert_rule(&mut self, rule: Arc<Rule>) {
         self.touched.rule(rule.id);
+        if rule.is_set() {
+            self.note_set(&rule.name);
+        }
         self.book.messages += rule.messages();
         self.book.listed += rule.prefixes().map_or(0, Prefixes::len);
         self.book.declared.rules += usize::from(rule.origin.is_declared());
@@ -117,6 +121,9 @@ impl Applying<'_> {
     /// Takes a rule out; unless they are kept, with its prefixes.
     pub(super) fn forget_rule(&mut self, rule: &Rule, prefixes_kept: bool) {
         self.touched.rule(rule.id);
+        if rule.is_set() {
+            self.note_set(&rule.name);
+        }
         if !prefixes_kept && rule.prefixes().is_some() {
             self.touched.list(rule.id);
         }
@@ -134,6 +141,11 @@ impl Applying<'_> {
         let wrong = |field, what: String| Err(self.wrong(Cause::Invalid, rule.origin, field, what));
         if let Some(what) = wrong_rule_name(rule) {
             return wrong("name", what);
+        }
+        if rule.is_set()
+            && let Some((field, what)) = wrong_set(rule)
+        {
+            return wrong(field, what);
         }
         match &rule.matter {
             Matter::List(_, prefixes) => match prefixes.as_slice().iter().find_map(wrong_prefix) {
@@ -188,14 +200,14 @@ impl Applying<'_> {
     /// The very same prefix in two lists that say the opposite to the same packets.
     fn check_contradiction(&self, rule: &Rule) -> Result<(), Refused> {
         let Matter::List(kind, prefixes) = &rule.matter else { return Ok(()) };
-        if rule.is_automatic() {
+        if rule.is_automatic() || rule.is_set() {
             return Ok(());
         }
         // What an operator allows is no contradiction of what detection has blocked: it is the remedy.
         for (_, other) in self.book.rules.iter().filter(|(_, other)| !other.is_automatic()) {
             let Matter::List(other_kind, others) = &other.matter else { continue };
             let in_force = rule.mode != Mode::Off && other.mode != Mode::Off;
-            if !in_force || kind == other_kind || rule.reach != other.reach {
+            if !in_force || kind == other_kind || other.is_set() || rule.reach != other.reach {
                 continue;
             }
             if let Some(prefix) = prefixes.common(others) {
@@ -245,6 +257,28 @@ fn wrong_rule_name(rule: &Rule) -> Option<String> {
     }
     let is_ours = rule.origin == Origin::Detection || !name.starts_with("auto-");
     (!is_ours).then(|| "names of automatic rules begin with auto-; choose another".to_owned())
+}
+
+/// What a set must not have: it drops nothing, so it has nothing to be kept from.
+fn wrong_set(rule: &Rule) -> Option<(&'static str, String)> {
+    let meaningless = |field, value: &str| {
+        let what = format!(
+            "{value} has no meaning for a set, which drops nothing by itself; say it in the rules of a tenant"
+        );
+        Some((field, what))
+    };
+    if !rule.name.chars().all(is_of_name) {
+        let what = "rules name a set by letters, digits and the signs - _ . /; choose another";
+        return Some(("name", what.to_owned()));
+    }
+    if rule.mode != Mode::Enforce {
+        return meaningless("mode", word(&MODES, &rule.mode));
+    }
+    if rule.reach != Reach::All {
+        return meaningless("reach", rule.reach.text());
+    }
+    let what = "a set has no end, for rules name it; leave it out";
+    rule.expires.map(|_| ("expires", what.to_owned()))
 }
 
 fn wrong_limit(limit: &Limit) -> Option<(&'static str, String)> {

@@ -6,7 +6,7 @@ use shm::limits::{TENANT_PREFIXES_MAX, TENANTS_MAX};
 
 use super::{Applying, wrong_name, wrong_prefix};
 use crate::model::dos::Reach;
-use crate::model::{Cause, Detect, Refused, Rule, Tenant};
+use crate::model::{Cause, Detect, Firewall, Refused, Rule, Tenant};
 
 impl Applying<'_> {
     /// Frees the prefixes of a tenant that goes or is replaced, so that another one may take them.
@@ -16,13 +16,24 @@ impl Applying<'_> {
         for prefix in &old.prefixes {
             self.book.tenant_prefixes.remove(prefix);
         }
+        self.free_tunnels(&old);
         Ok(())
     }
 
+    pub(super) fn add_tenant(&mut self, wanted: &Tenant) -> Result<(), Refused> {
+        if let Some(old) = self.book.tenant_named(&wanted.name) {
+            let place = self.book.place(old.origin);
+            let what = format!("there is a tenant {} already ({place})", wanted.name);
+            let what = what + "; choose another name";
+            return Err(self.wrong(Cause::Conflict, wanted.origin, "name", what));
+        }
+        self.put_tenant(wanted)
+    }
+
     pub(super) fn put_tenant(&mut self, wanted: &Tenant) -> Result<(), Refused> {
-        let origin = self.origin(wanted.origin);
-        let mut tenant = Tenant { origin, ..wanted.clone() };
+        let mut tenant = self.with_origin(wanted);
         self.check_tenant(&tenant)?;
+        self.check_tunnels(&tenant)?;
         let old = self.book.tenant_named(&tenant.name).cloned();
         tenant.id = match (&old, tenant.id) {
             (Some(old), _) => old.id,
@@ -30,11 +41,31 @@ impl Applying<'_> {
             (None, _) => self.book.next_tenant_id(),
         };
         self.book.skip_tenant_ids(tenant.id);
+        self.number_tunnels(old.as_deref(), &mut tenant);
         match &old {
             Some(old) => self.forget_tenant(old),
             // Rules that reached one of this name which goes by the same call.
             None => self.touch_rules_of(&tenant.name),
         }
+        self.take_prefixes(&tenant)?;
+        self.take_tunnels(&tenant)?;
+        self.insert_tenant(tenant);
+        Ok(())
+    }
+
+    /// As it stands in the book, with whoever has put it there.
+    fn with_origin(&self, wanted: &Tenant) -> Tenant {
+        let mut tenant = Tenant { origin: self.origin(wanted.origin), ..wanted.clone() };
+        for tunnel in &mut tenant.tunnels {
+            tunnel.origin = self.origin(tunnel.origin);
+        }
+        if let Some(firewall) = &mut tenant.firewall {
+            firewall.origin = self.origin(firewall.origin);
+        }
+        tenant
+    }
+
+    fn take_prefixes(&mut self, tenant: &Tenant) -> Result<(), Refused> {
         for prefix in &tenant.prefixes {
             if let Some(other) = self.book.tenant_prefixes.insert(*prefix, tenant.id) {
                 let title = match self.book.tenants.get(&other) {
@@ -42,15 +73,27 @@ impl Applying<'_> {
                     None => "this one, twice".to_owned(),
                 };
                 let what = format!("{prefix} is that of tenant {title}; each prefix has one owner");
-                return Err(self.wrong(Cause::Conflict, wanted.origin, "prefixes", what));
+                return Err(self.wrong(Cause::Conflict, tenant.origin, "prefixes", what));
             }
         }
-        self.touched.tenant(tenant.id);
-        self.book.messages += tenant.messages();
-        self.book.declared.tenants += usize::from(origin.is_declared());
-        self.book.tenant_names.insert(Arc::clone(&tenant.name), tenant.id);
-        self.book.tenants.insert(tenant.id, Arc::new(tenant));
         Ok(())
+    }
+
+    /// Puts a tenant in whose prefixes and tunnels are taken.
+    pub(super) fn insert_tenant(&mut self, tenant: Tenant) {
+        let id = tenant.id;
+        self.touched.tenant(id);
+        self.book.messages += tenant.messages();
+        self.book.rules_len += tenant.firewall.as_ref().map_or(0, Firewall::told_len);
+        if tenant.origin.is_declared() {
+            self.book.declared.tenants += 1;
+            self.book.declared.tunnels += tenant.tunnels.len();
+        }
+        for set in tenant.firewall.iter().flat_map(Firewall::sets) {
+            self.book.set_users.insert((Arc::clone(set), id), ());
+        }
+        self.book.tenant_names.insert(Arc::clone(&tenant.name), id);
+        self.book.tenants.insert(id, Arc::new(tenant));
     }
 
     fn touch_rules_of(&mut self, tenant: &str) {
@@ -109,7 +152,9 @@ impl Applying<'_> {
             let what = format!("{tenants} tenants, and {TENANTS_MAX} are taken; remove some");
             return Err(Refused::new(Cause::Full, what));
         }
-        Ok(())
+        self.check_room_for_tunnels()?;
+        self.check_firewalls()?;
+        if self.touched.tenants().next().is_some() { self.check_overlaps() } else { Ok(()) }
     }
 
     fn forget_tenant(&mut self, tenant: &Tenant) {
@@ -119,9 +164,22 @@ impl Applying<'_> {
                 self.book.tenant_prefixes.remove(prefix);
             }
         }
+        self.free_tunnels(tenant);
+        self.take_tenant(tenant);
+    }
+
+    /// Takes a tenant out, whose prefixes and tunnels stay taken.
+    pub(super) fn take_tenant(&mut self, tenant: &Tenant) {
         self.touched.tenant(tenant.id);
         self.book.messages -= tenant.messages();
-        self.book.declared.tenants -= usize::from(tenant.origin.is_declared());
+        self.book.rules_len -= tenant.firewall.as_ref().map_or(0, Firewall::told_len);
+        if tenant.origin.is_declared() {
+            self.book.declared.tenants -= 1;
+            self.book.declared.tunnels -= tenant.tunnels.len();
+        }
+        for set in tenant.firewall.iter().flat_map(Firewall::sets) {
+            self.book.set_users.remove(&(Arc::clone(set), tenant.id));
+        }
         self.book.tenant_names.remove(&*tenant.name);
         self.book.tenants.remove(&tenant.id);
     }

@@ -1,11 +1,11 @@
-//! Tenants: owners of prefixes that are protected.
+//! Tenants: owners of prefixes that are protected, with their rules and the tunnels to their routers.
 
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use shm::message;
 
-use super::{Mode, SynGuard};
+use super::{Firewall, Mode, SynGuard, Told, Tunnel};
 use crate::model::Origin;
 
 /// An owner of prefixes: as it is asked for, and as the book has it.
@@ -27,6 +27,10 @@ pub struct Tenant {
     pub out_of_state: u32,
     /// Its prefixes, without host bits.
     pub prefixes: Box<[IpNet]>,
+    /// Its tunnels.
+    pub tunnels: Box<[Tunnel]>,
+    /// Its rules; without any, everything is accepted.
+    pub firewall: Option<Firewall>,
     /// Who has put it into the book.
     pub origin: Origin,
 }
@@ -41,6 +45,12 @@ impl Tenant {
             && self.flows == other.flows
             && self.out_of_state == other.out_of_state
             && self.prefixes == other.prefixes
+            && self.tunnels.len() == other.tunnels.len()
+            && self.tunnels.iter().zip(&other.tunnels).all(|(one, two)| one.says_the_same(two))
+            && match (&self.firewall, &other.firewall) {
+                (Some(one), Some(two)) => one.says_the_same(two),
+                (one, two) => one.is_none() && two.is_none(),
+            }
     }
 
     /// As the dataplane is told.
@@ -56,8 +66,29 @@ impl Tenant {
         }
     }
 
-    /// How many messages it takes.
-    pub(in crate::model) fn messages(&self) -> u64 {
+    /// A tunnel of it by its name.
+    pub fn tunnel_named(&self, name: &str) -> Option<&Tunnel> {
+        self.tunnels.iter().find(|tunnel| *tunnel.name == *name)
+    }
+
+    /// How many messages it takes, without tunnels and rules.
+    pub(in crate::model) fn own_messages(&self) -> u64 {
         message::Item::Tenant(Box::new(self.message())).message_count().unwrap_or(1) as u64
+    }
+
+    /// Its rules as the dataplane is told; none when they let everything pass.
+    pub(crate) fn told(&self) -> Option<Told> {
+        let firewall = self.firewall.as_ref().filter(|firewall| firewall.told_len() > 0)?;
+        Some(firewall.of_tenant(self.id))
+    }
+
+    /// How many messages its rules take.
+    pub(in crate::model) fn messages_of_rules(&self) -> u64 {
+        self.told().map_or(0, |told| told.messages())
+    }
+
+    /// How many it takes, all in all.
+    pub(in crate::model) fn messages(&self) -> u64 {
+        self.own_messages() + self.tunnels.len() as u64 + self.messages_of_rules()
     }
 }

@@ -1,8 +1,10 @@
 //! The sections of the filter: checks, detection, lists, signatures, limits and tenants, with the line of everything that
 //! is wrong.
 
+mod firewall;
 mod list;
 mod parts;
+mod tunnel;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,12 +14,13 @@ use toml::{Spanned, Value};
 
 use super::section::{Part, Reading};
 use crate::model::dos::{
-    CHECKS, CLASSES, HOLD, HOLD_BOUNDS, LIST_KINDS, Limit, MODES, Matter, Mode, Per, Reach, Rule,
-    SYN_GUARDS, SynGuard, Unit, per,
+    CHECKS, CLASSES, HOLD, HOLD_BOUNDS, LIST_KINDS, Limit, ListKind, MODES, Matter, Mode, Per,
+    Reach, Rule, SYN_GUARDS, SynGuard, Unit, per,
 };
 use crate::model::{Cause, Detect, Refused, Tenant};
 use crate::signature;
 pub(super) use list::read as read_list;
+use tunnel::TunnelSection;
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,7 +54,7 @@ struct ListSection {
     name: Spanned<String>,
     kind: Spanned<String>,
     mode: Option<Spanned<String>>,
-    reach: Option<String>,
+    reach: Option<Spanned<String>>,
     #[serde(default)]
     prefixes: Vec<Spanned<String>>,
     file: Option<Spanned<PathBuf>>,
@@ -94,6 +97,10 @@ pub(super) struct TenantSection {
     syn_above: Option<Spanned<i64>>,
     flows: Option<bool>,
     out_of_state: Option<Spanned<i64>>,
+    rules: Option<Spanned<String>>,
+    rules_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    tunnel: Vec<Spanned<TunnelSection>>,
 }
 
 /// Packets per second of no flow that a tenant gets where it is not said: answers of a few hundred clients that were
@@ -138,7 +145,9 @@ impl Reading {
         part: &Part<'_>,
         section: &TenantSection,
     ) -> Result<(), Refused> {
-        let tenant = part.tenant(section)?;
+        let mut tenant = part.tenant(section)?;
+        let TenantSection { rules, rules_file, .. } = section;
+        tenant.firewall = self.firewall(part, rules.as_ref(), rules_file.as_ref())?;
         self.declaration.tenants.push(tenant);
         Ok(())
     }
@@ -165,6 +174,9 @@ impl Reading {
 
     fn list(&mut self, part: &Part<'_>, section: &ListSection) -> Result<(), Refused> {
         let kind = part.word(&section.kind, "kind", &LIST_KINDS)?;
+        if kind == ListKind::Set {
+            part.no_part_of_set(section)?;
+        }
         let mut prefixes = Vec::new();
         for text in &section.prefixes {
             prefixes.push(part.prefix(text)?);
@@ -181,13 +193,33 @@ impl Reading {
         let matter = Matter::List(kind, prefixes.into());
         let rule = part.rule(section.name.get_ref(), &section.name.span(), matter);
         let ListSection { mode, reach, expires, .. } = section;
-        let rule = part.common(rule, mode.as_ref(), reach.as_deref(), expires.as_ref())?;
+        let reach = reach.as_ref().map(|reach| reach.get_ref().as_str());
+        let rule = part.common(rule, mode.as_ref(), reach, expires.as_ref())?;
         self.rule(rule);
         Ok(())
     }
 }
 
 impl Part<'_> {
+    /// What a set must not say, however it says it.
+    fn no_part_of_set(&self, section: &ListSection) -> Result<(), Refused> {
+        let meaningless = |span, field: &str| {
+            let what = format!(
+                "{field} has no meaning for a set, which drops nothing by itself; leave it out"
+            );
+            Err(self.error(&span, &what))
+        };
+        match (&section.mode, &section.reach, &section.expires) {
+            (Some(mode), ..) => meaningless(mode.span(), "mode"),
+            (_, Some(reach), _) => meaningless(reach.span(), "reach"),
+            (.., Some(time)) => {
+                let what = "expires has no meaning for a set, for rules name it; leave it out";
+                Err(self.error(&time.span(), what))
+            }
+            (None, None, None) => Ok(()),
+        }
+    }
+
     fn signature(&self, section: &SignatureSection) -> Result<Rule, Refused> {
         let text = section.r#match.get_ref();
         let program = signature::compile(text)
@@ -268,6 +300,8 @@ impl Part<'_> {
             flows: section.flows.unwrap_or(false),
             out_of_state: number(&section.out_of_state, "out_of_state", OUT_OF_STATE)?,
             prefixes: prefixes.into(),
+            tunnels: self.tunnels(&section.tunnel)?,
+            firewall: None,
             origin: self.origin(&section.name.span()),
         })
     }

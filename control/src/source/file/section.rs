@@ -1,6 +1,7 @@
 //! The sections of one file: from their shape to what they mean, with the line of everything that is wrong.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -156,7 +157,7 @@ impl Reading {
         format!("{}:{line}", file.map_or("", String::as_str))
     }
 
-    fn number(&mut self, path: &Path) -> Result<u16, Refused> {
+    pub(super) fn number(&mut self, path: &Path) -> Result<u16, Refused> {
         let number = u16::try_from(self.declaration.files.len()).map_err(|_| {
             Refused::new(Cause::Full, "more than 65536 files; put more into each")
                 .at(path.display().to_string())
@@ -272,7 +273,17 @@ impl Reading {
 }
 
 impl Part<'_> {
-    fn line(&self, span: &Range<usize>) -> usize {
+    /// The text of the part.
+    pub(super) fn text(&self) -> &str {
+        self.text
+    }
+
+    /// The file, as errors name it.
+    pub(super) fn path(&self) -> impl Display + '_ {
+        self.path.display()
+    }
+
+    pub(super) fn line(&self, span: &Range<usize>) -> usize {
         self.line + self.ends.partition_point(|end| *end < span.start) + 1
     }
 
@@ -376,7 +387,7 @@ impl Part<'_> {
 }
 
 /// Cuts a text before sections, so that each part has a bounded number of them; those of the fleet are bounded anyway,
-/// and belong together.
+/// and belong together, as do a tenant and its tunnels.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let mut left = text;
     std::iter::from_fn(move || {
@@ -384,9 +395,11 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
             return None;
         }
         let heads = left.match_indices("\n[[").map(|(at, _)| at + 1);
-        let is_of_fleet =
-            |at: &usize| left.get(*at..).is_some_and(|head| head.starts_with("[[fleet."));
-        let mut heads = heads.filter(|at| !is_of_fleet(at));
+        let is_of_one = |at: &usize| {
+            let head = left.get(*at..).unwrap_or_default();
+            head.starts_with("[[fleet.") || head.starts_with("[[tenant.")
+        };
+        let mut heads = heads.filter(|at| !is_of_one(at));
         let end = heads.nth(SECTIONS_PER_PART).unwrap_or(left.len());
         let (part, rest) = left.split_at(end);
         left = rest;

@@ -6,13 +6,10 @@ use super::command::{COMMAND_WORDS, Item, RULESET, RULESET_TEXT, TooMany};
 use super::event::{EVENT_WORDS, Event, TENANT_COUNT};
 use super::{Malformed, reserved};
 use crate::layout::{self, wire};
-use crate::limits::RULESET_TEXT_PER_ITEM_MAX;
+use crate::limits::{RULESET_TEXT_PER_ITEM_MAX, RULESET_TEXT_PER_MESSAGE};
 
 /// In place of a rule's index in [`Event::TenantCount`]: what the policy decided.
 pub const ALL_RULES: u32 = u32::MAX;
-
-/// Octets of text in a message.
-const ROOM: usize = 168;
 
 wire! {
     /// A tenant's rules begin anew.
@@ -29,7 +26,7 @@ wire! {
         len: u8,
         reserved: u8,
         tenant: u32,
-        text: [u8; ROOM],
+        text: [u8; RULESET_TEXT_PER_MESSAGE],
     }
 
     /// What a rule of a tenant has matched.
@@ -70,15 +67,20 @@ impl RulesetWire {
 pub(super) fn message_count(text: &[u8]) -> Result<usize, TooMany> {
     match text.len() {
         len if len > RULESET_TEXT_PER_ITEM_MAX => Err(TooMany::Text(len)),
-        len => Ok(len.div_ceil(ROOM)),
+        len => Ok(len.div_ceil(RULESET_TEXT_PER_MESSAGE)),
     }
 }
 
 /// Appends the messages of a piece.
 pub(super) fn encode(tenant: u32, text: &[u8], into: &mut Vec<[u64; COMMAND_WORDS]>) {
-    let pieces = text.chunks(ROOM).map(|some| -> [u64; COMMAND_WORDS] {
-        let mut wire =
-            TextWire { kind: RULESET_TEXT, len: 0, reserved: 0, tenant, text: [0; ROOM] };
+    let pieces = text.chunks(RULESET_TEXT_PER_MESSAGE).map(|some| -> [u64; COMMAND_WORDS] {
+        let mut wire = TextWire {
+            kind: RULESET_TEXT,
+            len: 0,
+            reserved: 0,
+            tenant,
+            text: [0; RULESET_TEXT_PER_MESSAGE],
+        };
         for (place, octet) in wire.text.iter_mut().zip(some) {
             *place = *octet;
             wire.len += 1;
