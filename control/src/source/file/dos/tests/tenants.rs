@@ -199,14 +199,18 @@ fn what_a_set_cannot_have_is_told() {
     assert_eq!(refused(&text, OTHER), said);
 }
 
-#[test]
-fn what_tenants_say_together_is_judged_with_both_names() {
-    let with = |from: &str, to: &str| {
+/// Changes of the file, and what the book says of each.
+fn all_are_refused(cases: &[(&str, &str, &str)]) {
+    for (from, to, said) in cases {
         let text = EDGE.replace(from, to);
         assert_ne!(text, EDGE, "{from}");
-        refused(&text, OTHER)
-    };
-    for (from, to, said) in [
+        assert_eq!(refused(&text, OTHER), *said);
+    }
+}
+
+#[test]
+fn what_tenants_say_together_is_judged_with_both_names() {
+    all_are_refused(&[
         (
             "\"203.0.113.128/25\"",
             "\"203.0.113.64/26\"",
@@ -235,6 +239,12 @@ fn what_tenants_say_together_is_judged_with_both_names() {
             "\"acme-1\"",
             "a.toml:31: name: tunnel acme-1: tenant acme has it twice; choose another",
         ),
+    ]);
+}
+
+#[test]
+fn a_tunnel_that_carries_nothing_is_told_with_its_line_and_its_name() {
+    all_are_refused(&[
         (
             "remote = \"198.51.100.7\"\nkey = 7",
             "remote = \"192.0.2.1\"",
@@ -274,6 +284,12 @@ fn what_tenants_say_together_is_judged_with_both_names() {
             "a.toml:31: name: tunnel acme-2345678901234567890123456789: a tunnel's name has up to 32 octets; \
              shorten it",
         ),
+    ]);
+}
+
+#[test]
+fn rules_that_name_no_set_or_pass_on_too_often_are_told_with_the_line_that_does() {
+    all_are_refused(&[
         (
             "saddr @bad",
             "saddr @worse",
@@ -284,9 +300,7 @@ fn what_tenants_say_together_is_judged_with_both_names() {
             "kind = \"block\"",
             "a.toml:11: rules: bad is a block (a.toml:2) and no set; name a [[dos.list]] of kind set",
         ),
-    ] {
-        assert_eq!(with(from, to), said);
-    }
+    ]);
     let said = "other.nft:2: rules: there is no set none; declare a [[dos.list]] of that name and kind set";
     assert_eq!(refused(EDGE, "# @none\nip saddr @none drop\n"), said);
     let limits = "limit rate 5/second accept\n".repeat(65);
