@@ -1,5 +1,5 @@
 //! Tenants from their files to the dataplane: tunnels, rules and sets, changed, refused, kept.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where it fails")]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "daemon/scene.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
