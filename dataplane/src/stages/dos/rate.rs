@@ -50,7 +50,9 @@ impl std::error::Error for OutOfBounds {}
 pub const DEPTH_MAX: Duration = Duration::from_secs(DEPTH_MAX_S);
 
 /// Longest time in which an empty [`Bucket`] of a tenant's rule may fill: three quarters of what a word holds.
-pub const LONGEST_DEPTH: Duration = Duration::from_hours(4);
+pub use ::firewall::rules::DEPTH_MAX as LONGEST_DEPTH;
+
+const _: () = assert!(LONGEST_DEPTH.as_nanos() < (u64::MAX >> TICK_BITS) as u128);
 
 #[expect(clippy::cast_possible_truncation, reason = "ten minutes in nanoseconds have 40 bits")]
 const DEPTH_TICKS: Ticks = ticks(DEPTH_MAX.as_nanos() as u64);
