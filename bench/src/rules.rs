@@ -3,9 +3,9 @@
 
 mod acl;
 mod contest;
-mod packets;
+pub(crate) mod packets;
 mod report;
-mod rulesets;
+pub(crate) mod rulesets;
 mod swap;
 mod tenants;
 
