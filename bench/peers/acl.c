@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,7 +68,8 @@ static int filled(struct rte_acl_ctx *context, const struct rule *rules, uint32_
     return 0;
 }
 
-/* A context with these rules, whose structures take at most `most` octets, and what they take; NULL and errno. */
+/* A context with these rules, and what its structures take; NULL and errno. With `most` the library makes few large tries that
+   take no more octets than that, with 0 more and smaller ones. */
 struct rte_acl_ctx *peer_acl_new(const char *name, const struct rule *rules, uint32_t count, size_t most, size_t *octets) {
     const struct rte_acl_param param = {name, 0, RTE_ACL_RULE_SZ(FIELDS), count};
     struct rte_acl_config config = {.num_categories = 1, .num_fields = FIELDS, .max_size = most};
@@ -102,14 +104,16 @@ int peer_acl(const struct rte_acl_ctx *context, const struct key *const *keys, u
 }
 
 /* Builds such a context in a process of its own, which can be ended, unlike the library's work: 0 when that ends well within so
-   many seconds, else an error of errno.h. */
+   many seconds of the core, else an error of errno.h. */
 int peer_acl_try(const struct rule *rules, uint32_t count, size_t most, unsigned seconds) {
     pid_t child = fork();
     if (child < 0)
         return errno;
     if (child == 0) {
         size_t octets;
-        alarm(seconds);
+        const struct rlimit limit = {seconds, seconds + 1};
+        if (setrlimit(RLIMIT_CPU, &limit) != 0)
+            _exit(errno);
         _exit(peer_acl_new("try", rules, count, most, &octets) == NULL ? errno : 0);
     }
     int status;
@@ -118,5 +122,5 @@ int peer_acl_try(const struct rule *rules, uint32_t count, size_t most, unsigned
             return errno;
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? ETIMEDOUT : ECHILD;
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU ? ETIMEDOUT : ECHILD;
 }

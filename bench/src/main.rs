@@ -3,6 +3,7 @@
 mod aead;
 mod allocator;
 mod control;
+mod gre;
 mod handshakes;
 mod dos;
 mod machine;
@@ -60,6 +61,8 @@ enum Measure {
     Control(control::Plan),
     /// The firewall: nanoseconds to find a packet's rule, beside DPDK's `rte_acl`, memory, and time to swap rules.
     Rules(rules::Plan),
+    /// Tenants' packets through GRE: nanoseconds per packet of whole turns, stage by stage, against plain forwarding.
+    Transit(gre::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
 }
@@ -89,6 +92,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Sketch(plan) => tell(&sketch::run(plan)?, options),
         Measure::Control(plan) => tell(&control::run(plan)?, options),
         Measure::Rules(plan) => tell(&rules::run(plan, options.verbose)?, options),
+        Measure::Transit(plan) => tell(&gre::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
     }
 }

@@ -3,9 +3,9 @@
 
 mod acl;
 mod contest;
-mod packets;
+pub(crate) mod packets;
 mod report;
-mod rulesets;
+pub(crate) mod rulesets;
 mod swap;
 mod tenants;
 
@@ -41,7 +41,7 @@ pub(crate) struct Plan {
     /// MiB for all tenants' rules, half of them for each contestant.
     #[arg(long, default_value_t = 4_096)]
     megabytes: u32,
-    /// Seconds that `rte_acl` may take to build one tenant's rules.
+    /// Seconds of the core that `rte_acl` may take to build one tenant's rules.
     #[arg(long, default_value_t = 60)]
     patience: u64,
     /// How often each text is read and built.
@@ -68,7 +68,7 @@ impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
         let mut plan = self.clone();
         if plan.quick {
-            plan.rules = vec![10, 200];
+            plan.rules = vec![10, 100];
             plan.tenants = plan.tenants.min(20);
             plan.megabytes = plan.megabytes.min(512);
             plan.patience = plan.patience.min(10);

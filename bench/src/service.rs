@@ -5,7 +5,7 @@ mod boringtun;
 pub(crate) mod client;
 mod report;
 pub(crate) mod server;
-mod stages;
+pub(crate) mod stages;
 mod ways;
 
 use clap::Args;
@@ -122,7 +122,7 @@ fn start(plan: &Plan, verbose: bool) -> Result<Eal, Failure> {
 fn rig(eal: &Eal, sessions: u32) -> Result<Rig, Failure> {
     let pool = Pool::new(eal, "bench", BUFFERS, u16::try_from(DATA_ROOM)?)?;
     let mut keys = Keys::draw(CLIENTS);
-    let mut server = Server::start(eal, &pool, &mut keys.keeper()?)?;
+    let mut server = Server::start(eal, &pool, &mut keys.keeper()?, "")?;
     let clients = server.connect(&mut keys)?;
     let mut many = Keys::draw(sessions);
     let stages = Stages::new(&server, &mut many.keeper()?, &mut many, sessions)?;

@@ -136,3 +136,40 @@ fn looks_listed_prefixes_up_and_fills_buckets() {
     assert!(output.status.success(), "{said}{erred}");
     assert!(said.contains("| IPv4 | ") && said.contains("| 2^16 | "), "{said}");
 }
+
+#[test]
+fn holds_the_classifier_against_rte_acl() {
+    let output = bench(&["rules", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    for lookups in ["| crossing | 10 | 1 | policy | 64 | ", "| services | 100 | 20 | random | 1 | "]
+    {
+        let row = said.lines().find(|line| line.starts_with(lookups)).unwrap_or_default();
+        assert!(row.contains("..") && !row.contains("NaN"), "{lookups}: {said}");
+    }
+}
+
+#[test]
+fn refuses_rules_that_leave_no_other_than_the_last() {
+    let output = bench(&["rules", "--rules", "1"]).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--rules takes 2 to "));
+}
+
+#[test]
+fn puts_tenants_packets_into_gre_and_takes_them_out() {
+    let output = bench(&["transit", "--quick", "--blocks", "3", "--rules", "50"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| GRE decap | ") && said.contains("| transit, any rule | "), "{said}");
+    assert!(said.contains("| tenant::filter | "), "{said}");
+}
+
+#[test]
+fn refuses_packets_that_no_tunnel_holds() {
+    let output = bench(&["transit", "--sizes", "1477"]).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--sizes takes 40..=1476"));
+}

@@ -28,6 +28,7 @@ use crate::live::Lives;
 use crate::model::{
     Book, Cause, Change, Declaration, Difference, Limits, Origin, PublicKey, Refused,
 };
+use crate::transit::Transit;
 use owner::{Owner, Request};
 
 /// Requests that wait for the desk; more are refused, so that a flood costs no memory.
@@ -138,6 +139,7 @@ struct Shared {
     status: RwLock<Status>,
     lives: Lives,
     heard: Heard,
+    transit: Transit,
     notices: broadcast::Sender<Notice>,
 }
 
@@ -180,6 +182,7 @@ impl Desk {
             status: RwLock::default(),
             lives: Lives::default(),
             heard: Heard::default(),
+            transit: Transit::default(),
             notices: broadcast::Sender::new(NOTICES_MAX),
         });
         let owner = Owner::new(Arc::clone(&shared), waiting, link, Scribe::begin(keep));
@@ -279,6 +282,11 @@ impl Desk {
     /// What the dataplane tells of its filter.
     pub fn heard(&self) -> &Heard {
         &self.shared.heard
+    }
+
+    /// What the dataplane tells of tenants' tunnels and rules.
+    pub fn transit(&self) -> &Transit {
+        &self.shared.transit
     }
 
     /// Asks the dataplane how all peers stand, so that [`Desk::lives`] is of now. Who asks while it is being answered

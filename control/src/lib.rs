@@ -10,6 +10,7 @@
 //! - [`config`]: the daemon's own configuration;
 //! - [`dos`]: what the dataplane tells of its filter, and the rules that follow from it;
 //! - [`signature`]: what a packet looks like, compiled;
+//! - [`transit`]: what the dataplane tells of tenants' tunnels and rules;
 //! - [`live`]: what is known of each peer beside the book, as the dataplane tells it;
 //! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
 //! - [`register`]: clients that make their own peers, over HTTP;
@@ -35,4 +36,5 @@ pub mod register;
 pub mod signature;
 pub mod source;
 pub mod testing;
+pub mod transit;
 pub mod uapi;

@@ -1,10 +1,12 @@
 //! Metrics as `OpenMetrics` text over HTTP: what the dataplane counts, what control counts, how they stand.
 //!
-//! Nothing here is about a single peer: no label is a key, an id or an address, but for what an operator calls a rule.
+//! Nothing here is about a single peer: no label is a key, an id or an address, but for what an operator calls a rule,
+//! a tenant or a tunnel.
 
 mod dos;
 mod fleet;
 mod page;
+mod tenant;
 mod text;
 
 use std::net::SocketAddr;
@@ -120,6 +122,7 @@ impl Sources {
         self.book(&mut text);
         fleet::write(&mut text, &self.desk);
         dos::write(&mut text, &self.desk);
+        tenant::write(&mut text, &self.desk);
         self.events(&mut text);
         self.registration(&mut text);
         // A dataplane that is not there, or is about to be, has no counters to show.
@@ -216,6 +219,11 @@ impl Sources {
             text.sample(&[("operation", operation), ("outcome", outcome)], count);
         }
     }
+}
+
+/// How times are written that are short.
+fn microseconds(duration: Duration) -> String {
+    format!("{}.{:06}", duration.as_secs(), duration.subsec_micros())
 }
 
 /// How the age of the last heartbeat is written: with milliseconds.

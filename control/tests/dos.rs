@@ -183,7 +183,7 @@ fn what_cannot_be_is_refused_with_a_sentence_and_changes_nothing() {
         (vec!["add", "list", "x", "somebody"], "\"somebody\" is no IP address"),
         (vec!["add", "list", "x", "--file", file], "list.txt:2: 192.0.2.1/24 has bits behind"),
         (vec!["add", "list", "x", "--file", "/gone"], "/gone: cannot be read"),
-        (vec!["add", "list", "x", "--kind", "deny", "1.1.1.1"], "take block or allow"),
+        (vec!["add", "list", "x", "--kind", "deny", "1.1.1.1"], "take block, allow or set"),
         (vec!["add", "list", "x", "--kind", "allow", "198.51.100.0/24"], "says the opposite"),
         (vec!["add", "signature", "x", "udp and and"], "match: "),
         (vec!["add", "signature", "x", "udp", "--mode", "on"], "take off, monitor or enforce"),

@@ -332,7 +332,6 @@ pub const FRAGMENTS_HELD_MAX: u16 = 1024;
 pub const FRAGMENTS_TENANT_SHARE: u16 = 4;
 /// Fragments of one datagram: 65,535 octets are 45 on an MTU of 1500, and 54 on that of the least IPv6 link.
 pub const FRAGMENTS_PIECES_MAX: usize = 64;
-
 /// How long a datagram may take: its fragments leave together, and no path is 2 s longer than another. The 30 s and more that
 /// hosts wait (RFC 1122 3.3.2) would be room for a flood.
 pub const FRAGMENTS_TIME: Duration = Duration::from_secs(2);

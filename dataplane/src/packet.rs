@@ -251,9 +251,8 @@ pub fn flow_hash(octets: &[u8], ip: &Ip) -> u32 {
         0
     };
     let mixed = (addresses ^ u64::from(ports) << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is the better mixed one")]
-    let hash = (mixed >> 32) as u32;
-    hash
+    // The upper half is the better mixed one.
+    (mixed >> 32) as u32
 }
 
 #[cfg(test)]

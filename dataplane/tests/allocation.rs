@@ -6,14 +6,18 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use dataplane::limits::BURST_LEN_MAX;
 use dataplane::testing::client;
 use dataplane::testing::packets::{self, Ip};
+use dataplane::testing::rules::{PROTECTED, STRANGER};
 use dataplane::testing::scene::Scene;
 use dataplane::testing::server::{LOCAL, Options, Place, WIRE};
 use dataplane::testing::site::{self, Plan};
+use dataplane::testing::transit;
+use shm::message::{Item, NextHop};
 
 /// The system's allocator, which counts what this thread asks of it.
 struct Counting;
@@ -56,6 +60,12 @@ const ROUNDS: usize = 40;
 /// silent here: a handshake allocates, off the packets' way.
 const PACE: Duration = Duration::from_millis(250);
 
+/// A tenant's rules of every kind: counted, limited, of sets of values.
+const RULES: &str = "policy drop\n\
+    ip saddr 198.51.100.0/24 counter\n\
+    udp dport { 53, 80-90 } limit rate 1000000/second burst 100000 packets counter accept\n\
+    ip daddr 203.0.113.7 accept";
+
 /// Calls of the allocator in `ROUNDS` bursts of the frames that `make` makes, and frames that came out.
 fn count(
     workers: usize,
@@ -64,6 +74,11 @@ fn count(
 ) -> (u64, usize) {
     let plan = Plan { workers, ..Plan::new(2) };
     let mut scene = Scene::new(&plan, Options::default());
+    let mut items = transit::tenant(transit::tunnel(1), RULES);
+    items.push(Item::NextHop { id: 3, hop: NextHop::Direct });
+    items.push(Item::Route { prefix: IpAddr::from(STRANGER).into(), next_hop: 3 });
+    let now = scene.now;
+    scene.server.change(items, now);
     for number in 0..2 {
         scene.join(number == 1, client::Options::default());
         scene.send(number, &[]);
@@ -115,6 +130,39 @@ fn allocates_never(
     let (calls, out) = count(workers, place, make);
     assert!(out >= (WARM_UP + ROUNDS) * BURST_LEN_MAX, "{name}: {out} frames came out");
     assert_eq!(calls, 0, "{name}: calls of the allocator");
+}
+
+/// To a tenant: a whole datagram, or one piece of it after the other.
+#[cfg(test)]
+fn to_tenant(in_pieces: bool) -> impl Fn(&mut Scene, usize) -> Vec<u8> {
+    move |_, number| {
+        let ip = Ip::new(STRANGER, PROTECTED);
+        // Both pieces of a datagram are of the same one, and port 0 is no port.
+        let port = u16::try_from(1 + number / 2 % 100).unwrap();
+        if !in_pieces {
+            return packets::from_gateway(&ip.udp(1, port, &vec![0; number % 1200]));
+        }
+        let whole = ip.udp(1, port, &[0; 40]);
+        let (first, second) = whole[wire::ipv4::HEADER_LEN..].split_at(16);
+        let is_first = number.is_multiple_of(2);
+        let mut packet = ip.packet(17, if is_first { first } else { second });
+        let identification = u16::try_from(number / 2).unwrap();
+        transit::fragment(&mut packet, identification, if is_first { 0 } else { 16 }, is_first);
+        packets::from_gateway(&packet)
+    }
+}
+
+#[cfg(test)]
+fn from_tenant(_: &mut Scene, number: usize) -> Vec<u8> {
+    let packet = Ip::new(PROTECTED, STRANGER).udp(53, 1, &vec![0; number % 1200]);
+    packets::from_gateway(&transit::from_router(&transit::plain(&packet), &packet))
+}
+
+#[test]
+fn the_way_to_a_tenant_and_back_allocates_nothing() {
+    allocates_never("to a tenant", 1, WIRE, to_tenant(false));
+    allocates_never("to a tenant in pieces", 1, WIRE, to_tenant(true));
+    allocates_never("from a tenant", 1, WIRE, from_tenant);
 }
 
 #[test]

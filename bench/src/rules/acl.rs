@@ -53,7 +53,7 @@ pub(super) struct Acl {
 }
 
 impl Acl {
-    /// Builds them in at most so many octets; no other context has the name.
+    /// Builds them: few large tries of so many octets together, or small ones for 0. No other context has the name.
     pub(super) fn build(name: &str, rules: &[Five], most: usize) -> io::Result<Self> {
         let name = CString::new(name)?;
         let count = u32::try_from(rules.len()).map_err(io::Error::other)?;
@@ -67,7 +67,7 @@ impl Acl {
         Ok(Self { context, octets })
     }
 
-    /// Whether they can be built within this time, tried in a process of its own.
+    /// Whether they can be built within so much of the core's time, tried in a process of its own.
     pub(super) fn attempt(rules: &[Five], most: usize, time: Duration) -> io::Result<()> {
         let count = u32::try_from(rules.len()).map_err(io::Error::other)?;
         let seconds = c_uint::try_from(time.as_secs()).unwrap_or(c_uint::MAX);

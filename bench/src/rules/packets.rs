@@ -21,12 +21,12 @@ pub(super) enum Traffic {
 
 /// A packet with ports.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Packet {
-    pub(super) source: u32,
-    pub(super) destination: u32,
-    pub(super) source_port: u16,
-    pub(super) destination_port: u16,
-    pub(super) protocol: u8,
+pub(crate) struct Packet {
+    pub(crate) source: u32,
+    pub(crate) destination: u32,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) protocol: u8,
 }
 
 /// What `rte_acl` looks at: `struct key` of peers/acl.c, in network order.
@@ -98,7 +98,7 @@ impl Traffic {
 
 impl Packet {
     /// Source, destination, their ports, and the protocol, each from what a rule holds.
-    fn drawn(rules: [&Five; 5], random: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn drawn(rules: [&Five; 5], random: &mut ChaCha8Rng) -> Self {
         let [source, destination, source_port, destination_port, protocol] = rules;
         let port = |[low, high]: [u16; 2], random: &mut ChaCha8Rng| {
             low + below((high - low).saturating_add(1), random)

@@ -11,7 +11,7 @@ use super::packets::Packet;
 /// What rules are like.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// What a tenant serves: a destination, a protocol, ports. Everything else is dropped.
     Services,
     /// All five fields, prefixes of many lengths, verdicts by turns.
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 /// A rule of both contestants: `struct rule` of peers/acl.c.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
-pub(super) struct Five {
+pub(crate) struct Five {
     pub(super) source: u32,
     pub(super) destination: u32,
     source_len: u32,
@@ -35,7 +35,7 @@ pub(super) struct Five {
     protocol_mask: u8,
 }
 
-pub(super) const TCP: u8 = 6;
+pub(crate) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 
 /// Ports that only the last rule of `Services` and `Mixed` has.
@@ -61,7 +61,7 @@ impl Kind {
     }
 
     /// One of the `count` rules of a tenant.
-    pub(super) fn rule(self, tenant: u32, (place, count): (u32, u32)) -> Five {
+    pub(crate) fn rule(self, tenant: u32, (place, count): (u32, u32)) -> Five {
         let seed = u64::from(tenant) << 32 | u64::from(place);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         match (self, place + 1 == count) {
@@ -82,7 +82,7 @@ impl Kind {
     }
 
     /// What the firewall reads.
-    pub(super) fn ruleset(self, rules: &[Five]) -> Ruleset {
+    pub(crate) fn ruleset(self, rules: &[Five]) -> Ruleset {
         let verdict = |place: usize| match self {
             Self::Mixed | Self::Crossing if !place.is_multiple_of(2) => Verdict::Drop,
             Self::Services | Self::Mixed | Self::Crossing => Verdict::Accept,
@@ -99,7 +99,7 @@ impl Kind {
 }
 
 /// The /16 that is a tenant's.
-const fn net(tenant: u32) -> u32 {
+pub(crate) const fn net(tenant: u32) -> u32 {
     0x0b00_0000 + (tenant << 16)
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Room {
     /// For all of them, and for one of `rte_acl`'s.
     pub(super) octets: usize,
     pub(super) octets_each: usize,
-    /// For `rte_acl` to build one.
+    /// For `rte_acl` to build one, of the core's time.
     pub(super) patience: Duration,
 }
 
@@ -30,6 +30,8 @@ pub(super) struct Built {
     pub(super) octets: usize,
     /// Cycles for each of them.
     pub(super) times: Vec<f64>,
+    /// Whether `rte_acl` has made small tries, as large ones would have been too large or taken too long.
+    pub(super) small: bool,
     /// Why there is not even one.
     pub(super) refused: Option<String>,
 }
@@ -40,6 +42,8 @@ pub(super) struct Tenants {
     pub(super) rules: u32,
     pub(super) ours: Vec<Classifier>,
     pub(super) acl: Vec<Acl>,
+    /// The octets that `rte_acl` is given for a tenant, when it can do with any.
+    most: Option<usize>,
     pub(super) built: [Built; 2],
 }
 
@@ -49,7 +53,7 @@ pub(super) const NO_SETS: Sets<'static> = Sets { count: 1, lists: &|_| &[], numb
 impl Tenants {
     pub(super) fn build(kind: Kind, rules: u32, room: &Room) -> Result<Self, Failure> {
         let (ours, acl) = (Vec::new(), Vec::new());
-        let mut tenants = Self { kind, rules, ours, acl, built: Default::default() };
+        let mut tenants = Self { kind, rules, ours, acl, most: None, built: Default::default() };
         for tenant in 0..room.tenants {
             let all: Vec<Five> =
                 (0..rules).map(|place| kind.rule(tenant, (place, rules))).collect();
@@ -88,19 +92,16 @@ impl Tenants {
     }
 
     fn add_acl(&mut self, rules: &[Five], room: &Room) -> Result<bool, Failure> {
+        if self.acl.is_empty() {
+            self.most = self.most(rules, room);
+        }
         let [_, built] = &mut self.built;
         let each = built.octets / self.acl.len().max(1);
-        if built.refused.is_some() || built.octets + each > room.octets {
+        let Some(most) = self.most.filter(|_| built.octets + each <= room.octets) else {
             return Ok(false);
-        }
-        if self.acl.is_empty()
-            && let Err(refused) = Acl::attempt(rules, room.octets_each, room.patience)
-        {
-            built.refused = Some(reason(&refused, room));
-            return Ok(false);
-        }
+        };
         let start = cycles();
-        let found = Acl::build(&format!("tenant{}", self.acl.len()), rules, room.octets_each);
+        let found = Acl::build(&format!("tenant{}", self.acl.len()), rules, most);
         let taken = cycles() - start;
         match found {
             Ok(acl) => {
@@ -113,14 +114,31 @@ impl Tenants {
             Err(refused) => Err(refused.into()),
         }
     }
+
+    /// Few large tries are quicker to search. Where they are not to be had the library may make many small ones.
+    fn most(&mut self, rules: &[Five], room: &Room) -> Option<usize> {
+        let [_, built] = &mut self.built;
+        let mut reasons = Vec::new();
+        for (most, name) in [(room.octets_each, "large"), (0, "small")] {
+            match Acl::attempt(rules, most, room.patience) {
+                Ok(()) => {
+                    built.small = most == 0;
+                    return Some(most);
+                }
+                Err(refused) => reasons.push(format!("{name} tries: {}", reason(&refused, room))),
+            }
+        }
+        built.refused = Some(reasons.join("; "));
+        None
+    }
 }
 
 fn reason(refused: &io::Error, room: &Room) -> String {
     let kind = refused.kind();
     if kind == io::ErrorKind::TimedOut {
-        format!("takes more than {} s", room.patience.as_secs())
+        format!("takes more than {} s of the core", room.patience.as_secs())
     } else if kind == io::ErrorKind::OutOfMemory {
-        format!("takes more than {} MiB", room.octets_each >> 20)
+        "finds too little memory".to_owned()
     } else {
         refused.to_string()
     }

@@ -18,6 +18,7 @@ use dataplane::worker::{Queues, Wire, Worker};
 use dpdk::{Eal, Mbuf, Pool, Queue, vdev};
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use shm::message::{Peer, PublicKey};
+use shm::transaction::Transaction;
 use wireguard::message::ClientId;
 use wireguard::noise::{Identity, PeerKeys};
 use wireguard::secret::Secret;
@@ -35,14 +36,14 @@ pub(super) const CLIENTS: u32 = 16;
 /// The Unix time at the start; handshakes bear it.
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
 /// Time at the start, and what a turn takes: whole runs stay far below every timer of the protocol.
-pub(super) const START: Instant = Instant(1_000_000_000);
+pub(crate) const START: Instant = Instant(1_000_000_000);
 const TURN: Duration = Duration::from_nanos(500);
 
 /// Room of each ring, several bursts.
 const RING_LEN: u32 = 256;
 
 /// Everybody's keys.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     server: Secret,
     clients: Vec<Secret>,
     pub(super) random: Random,
@@ -50,7 +51,7 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Those of so many clients.
-    pub(super) fn draw(count: u32) -> Self {
+    pub(crate) fn draw(count: u32) -> Self {
         let mut random = Random::from_seed([7; 32]);
         let mut secret = || {
             let mut secret = Secret::zero();
@@ -64,48 +65,52 @@ impl Keys {
 
     /// The tables of a server with these clients, and its configuration.
     pub(super) fn keeper(&self) -> Result<Keeper, Failure> {
-        let config = self.config()?;
-        let site = Site::new(&config, &[PORT_LINK], Some(KERNEL_LINK));
-        let start = Start { seed: [8; 32], now: START, unix: UNIX };
-        let mut keeper = Keeper::new(&config, site, start)?;
         let peers = (0..).zip(&self.clients).map(|(number, secret)| peer(number, secret));
-        let peers = roll::snapshot(peers);
-        keeper.load(peers).map_err(|refused| format!("{refused:?}"))?;
-        Ok(keeper)
+        keeper(&config(self.server.clone(), self.clients.len())?, roll::snapshot(peers))
     }
+}
 
-    fn config(&self) -> Result<Config, Failure> {
-        let port = PortConfig {
-            name: "wire".to_owned(),
-            device: "net_ring0".to_owned(),
-            addresses: vec![format!("{SERVER}/24").parse()?],
-            gateways: vec![GATEWAY.into()],
-            vlan: None,
-            mtu: 1500,
-            kernel: Some("kernel".to_owned()),
-        };
-        let local = LocalConfig {
-            interface: "local".to_owned(),
-            addresses: vec![format!("{LOCAL}/32").parse()?],
-        };
-        Ok(Config {
-            fleet: None,
-            private_key: self.server.clone(),
-            listen_port: LISTEN_PORT,
-            workers: vec![0],
-            handshake_threads: 1,
-            handshake_budget: dataplane::limits::HANDSHAKE_BUDGET,
-            idle: Idle::Busy,
-            memory: Memory { hugepages: false, megabytes: None, buffers: 1024 },
-            ports: vec![port],
-            local: Some(local),
-            instance: "bench".to_owned(),
-            peers_max: u32::try_from(self.clients.len())?,
-            routes_max: 1,
-            buckets: BUCKETS_MAX,
-            flows: FLOWS_MAX,
-        })
-    }
+/// The tables of a server that has been told this.
+pub(crate) fn keeper(config: &Config, told: Transaction) -> Result<Keeper, Failure> {
+    let site = Site::new(config, &[PORT_LINK], Some(KERNEL_LINK));
+    let start = Start { seed: [8; 32], now: START, unix: UNIX };
+    let mut keeper = Keeper::new(config, site, start)?;
+    keeper.load(told).map_err(|refused| format!("{refused:?}"))?;
+    Ok(keeper)
+}
+
+/// The configuration of a server with room for so many clients and one route.
+pub(crate) fn config(private_key: Secret, clients: usize) -> Result<Config, Failure> {
+    let port = PortConfig {
+        name: "wire".to_owned(),
+        device: "net_ring0".to_owned(),
+        addresses: vec![format!("{SERVER}/24").parse()?],
+        gateways: vec![GATEWAY.into()],
+        vlan: None,
+        mtu: 1500,
+        kernel: Some("kernel".to_owned()),
+    };
+    let local = LocalConfig {
+        interface: "local".to_owned(),
+        addresses: vec![format!("{LOCAL}/32").parse()?],
+    };
+    Ok(Config {
+        fleet: None,
+        private_key,
+        listen_port: LISTEN_PORT,
+        workers: vec![0],
+        handshake_threads: 1,
+        handshake_budget: dataplane::limits::HANDSHAKE_BUDGET,
+        idle: Idle::Busy,
+        memory: Memory { hugepages: false, megabytes: None, buffers: 1024 },
+        ports: vec![port],
+        local: Some(local),
+        instance: "bench".to_owned(),
+        peers_max: u32::try_from(clients)?,
+        routes_max: 1,
+        buckets: BUCKETS_MAX,
+        flows: FLOWS_MAX,
+    })
 }
 
 fn peer(number: u32, secret: &Secret) -> Peer {
@@ -120,12 +125,12 @@ fn peer(number: u32, secret: &Secret) -> Peer {
 }
 
 /// The worker and what surrounds it.
-pub(super) struct Server {
-    pub(super) worker: Worker<Dpdk>,
+pub(crate) struct Server {
+    pub(crate) worker: Worker<Dpdk>,
     pub(super) pool: Pool,
     /// The far ends of the worker's rings.
-    pub(super) wire: Queue,
-    pub(super) kernel: Queue,
+    pub(crate) wire: Queue,
+    pub(crate) kernel: Queue,
     pub(super) local: Queue,
     pub(super) now: Instant,
     handshaker: Handshaker,
@@ -133,10 +138,16 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(eal: &Eal, pool: &Pool, keeper: &mut Keeper) -> Result<Self, Failure> {
-        let (wire_near, wire) = ring(eal, pool, "wire")?;
-        let (kernel_near, kernel) = ring(eal, pool, "kernel")?;
-        let (local_near, local) = ring(eal, pool, "local")?;
+    /// With rings that bear this name.
+    pub(crate) fn start(
+        eal: &Eal,
+        pool: &Pool,
+        keeper: &mut Keeper,
+        name: &str,
+    ) -> Result<Self, Failure> {
+        let (wire_near, wire) = ring(eal, pool, &format!("wire{name}"))?;
+        let (kernel_near, kernel) = ring(eal, pool, &format!("kernel{name}"))?;
+        let (local_near, local) = ring(eal, pool, &format!("local{name}"))?;
         let queues = Queues {
             wires: vec![Wire { queue: Some(wire_near), relay: 0, kernel: Some(kernel_near) }],
             local: Some(local_near),
@@ -172,7 +183,7 @@ impl Server {
 
     /// One turn of the worker, a moment after the last.
     #[inline]
-    pub(super) fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         self.now = self.now + TURN;
         self.worker.turn(self.now);
     }
@@ -230,7 +241,7 @@ impl Server {
     }
 
     /// The books of the whole run.
-    pub(super) fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         Totals::of(self.counters.iter().map(Arc::as_ref))
     }
 }

@@ -29,7 +29,7 @@ use super::server::{Keys, START, Server};
 use crate::Failure;
 
 /// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
-pub(super) const LAPS: [&str; 18] = [
+pub(crate) const LAPS: [&str; 18] = [
     "lend",
     "parse::locate",
     "link::answer",
@@ -57,7 +57,7 @@ pub(super) const OPEN_STAGE: std::ops::RangeInclusive<usize> = AEAD_OPEN - 1..=A
 pub(super) const SEAL_STAGE: std::ops::RangeInclusive<usize> = AEAD_SEAL - 1..=AEAD_SEAL + 1;
 
 /// Cycles of every lap.
-pub(super) type Laps = [u64; LAPS.len()];
+pub(crate) type Laps = [u64; LAPS.len()];
 
 /// All laps but the AEAD's.
 pub(super) fn without_aead(laps: &Laps) -> u64 {
@@ -86,7 +86,7 @@ impl Watch<'_> {
 }
 
 /// A worker's state and its clients, walked from outside.
-pub(super) struct Stages {
+pub(crate) struct Stages {
     state: State,
     pub(super) clients: Clients,
     notes: Box<[Note]>,
@@ -96,7 +96,7 @@ pub(super) struct Stages {
 
 impl Stages {
     /// Sessions with keys drawn here, installed as a handshake thread would.
-    pub(super) fn new(
+    pub(crate) fn new(
         server: &Server,
         keeper: &mut Keeper,
         keys: &mut Keys,
@@ -133,7 +133,7 @@ impl Stages {
     }
 
     /// Walks the packets from `entry` to their fates, which shall all be `wanted`; gives the laps.
-    pub(super) fn walk(
+    pub(crate) fn walk(
         &mut self,
         packets: &mut Batch<Mbuf>,
         entry: Entry,

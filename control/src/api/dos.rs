@@ -113,7 +113,7 @@ impl Api {
     fn dos_shown(&self) -> DosShown {
         let (book, round) = (self.desk.book(), self.desk.heard().round());
         let count = |kind: &str| book.rules_after(0).filter(|rule| rule.kind() == kind).count();
-        let kinds = ["block", "allow", "signature", "limit"];
+        let kinds = ["block", "allow", "set", "signature", "limit"];
         let automatic = book.rules_after(0).filter(|rule| rule.is_automatic()).count();
         DosShown {
             checks: CHECKS.iter().map(|(name, check)| check_shown(&book, name, *check)).collect(),

@@ -50,11 +50,11 @@ impl Owner {
                         drop(self.shared.notices.send(Notice::Swept));
                     }
                 }
+                Event::Tunnel { .. } | Event::TunnelCount { .. } | Event::TenantCount { .. } => {
+                    self.shared.transit.hear(&event, || self.shared.book());
+                }
                 // The link leaves on it.
-                Event::Desynchronised
-                | Event::Tunnel { .. }
-                | Event::TunnelCount { .. }
-                | Event::TenantCount { .. } => {}
+                Event::Desynchronised => {}
             }
         }
     }

@@ -255,6 +255,7 @@ impl Owner {
         let applied = Applied { transaction, pending };
         let gone = touched.peers().filter(|key| book.peer(key).is_none());
         self.shared.lives.forget(gone);
+        self.shared.transit.follow(&self.shared.book(), &book, &touched);
         self.shared.publish(book.clone());
         let (mut records, mut answers) = (Vec::new(), Vec::new());
         for Edit { changes, answer, .. } in edits {
@@ -269,6 +270,7 @@ impl Owner {
 
     fn attached(&mut self, now: Instant) {
         self.shared.heard.forget();
+        self.shared.transit.forget();
         self.in_step = false;
         self.trouble = None;
         // Another dataplane may take what the one before it refused.

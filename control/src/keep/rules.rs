@@ -147,8 +147,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::Keep;
-    use crate::model::dos::{Mode, SynGuard};
-    use crate::model::{Book, Change, Limits, Origin, Tenant};
+    use crate::model::dos::{ListKind, Matter, Mode, Reach, SynGuard};
+    use crate::model::{Book, Change, Firewall, Limits, Origin, Rule, Tenant, Tunnel};
 
     fn changed(keep: &Keep, book: &mut Book, change: Change) {
         let touched = book.apply(Origin::Cli, &[change], &Limits::default()).unwrap();
@@ -184,5 +184,47 @@ mod tests {
         let mut book = keep.book().unwrap();
         changed(&keep, &mut book, tenant("second"));
         assert_ne!(book.tenant_named("second").unwrap().id, first);
+    }
+
+    #[test]
+    fn a_tenant_comes_back_with_the_ids_of_its_tunnels_and_of_the_sets_that_its_rules_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let keep = Keep::open(directory.path()).unwrap();
+        let mut book = keep.book().unwrap();
+        let prefixes = vec!["198.51.100.0/24".parse().unwrap()].into();
+        let set = Rule {
+            name: "bad".into(),
+            id: 0,
+            mode: Mode::Enforce,
+            reach: Reach::All,
+            expires: None,
+            matter: Matter::List(ListKind::Set, prefixes),
+            origin: Origin::Cli,
+        };
+        changed(&keep, &mut book, Change::AddRule(set));
+        let tunnels = |names: &[&str]| {
+            let tunnel = |name: &&str| {
+                let remote = [198, 51, 101, u8::try_from(name.len()).unwrap()].into();
+                Tunnel::new(name, [192, 0, 3, 1].into(), remote)
+            };
+            names.iter().map(tunnel).collect()
+        };
+        let Change::PutTenant(bare) = tenant("customer") else { panic!() };
+        let rules = "ip saddr @bad drop\n";
+        let firewall = Some(Firewall::read(rules, Origin::Cli).unwrap());
+        let with =
+            |names| Tenant { tunnels: tunnels(names), firewall: firewall.clone(), ..bare.clone() };
+        changed(&keep, &mut book, Change::AddTenant(with(&["a", "bb"])));
+        changed(&keep, &mut book, Change::PutTenant(with(&["bb", "ccc"])));
+        changed(&keep, &mut book, Change::PutTenant(with(&["bb"])));
+        let before = book.tenant_named("customer").unwrap().clone();
+        drop(keep);
+        let keep = Keep::open(directory.path()).unwrap();
+        let mut book = keep.book().unwrap();
+        assert_eq!(*book.tenant_named("customer").unwrap(), before);
+        assert_eq!(before.tunnels[0].id, 2);
+        // Not even one that was the last has its id again.
+        changed(&keep, &mut book, Change::PutTenant(with(&["bb", "dddd"])));
+        assert_eq!(book.tunnel_named("dddd").unwrap().1.id, 4);
     }
 }

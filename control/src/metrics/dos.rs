@@ -19,7 +19,7 @@ pub(super) fn write(text: &mut Text, desk: &Desk) {
         Kind::Gauge,
         "Rules of the filter by kind and by who made them.",
     );
-    for kind in ["block", "allow", "signature", "limit", "check"] {
+    for kind in ["block", "allow", "set", "signature", "limit", "check"] {
         for (by, automatic) in [("operator", false), ("detection", true)] {
             let alike =
                 |rule: &&&Arc<Rule>| rule.kind() == kind && rule.is_automatic() == automatic;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use super::seconds;
+use super::{microseconds, seconds};
 
 /// What a family's numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,11 @@ impl Text {
     /// The same for a time.
     pub(super) fn seconds(&mut self, labels: &[(&str, &str)], value: Duration) {
         self.put(labels, seconds(value));
+    }
+
+    /// The same for a time that is short.
+    pub(super) fn microseconds(&mut self, labels: &[(&str, &str)], value: Duration) {
+        self.put(labels, microseconds(value));
     }
 
     /// The text with its end mark.

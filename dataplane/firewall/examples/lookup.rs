@@ -185,10 +185,9 @@ fn one_tenant(name: &str, rules: Maker, count: usize) {
     let alone =
         time(|| packets.iter().map(|facts| classifier.first(facts, (0, 0), 0).unwrap_or(1)).sum());
     println!(
-        "{name:11} {count:6} rules: {alone:6.1} ns, built in {:7.2} ms, {:8} octets; {}",
+        "{name:11} {count:6} rules: {alone:6.1} ns, built in {:7.2} ms, {:8} octets",
         builds[1],
         classifier.octets(),
-        classifier.shape(),
     );
 }
 

@@ -11,6 +11,7 @@ mod lines;
 mod partition;
 mod plan;
 mod tree;
+mod walk;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use crate::rules::{PASSING_MAX, RULES_MAX, Ruleset};
 use dimension::{Dimension, Named};
 use form::Form;
 use lines::LINE;
+use walk::Walk;
 
 /// Memory of one classifier, in octets.
 pub const OCTETS_MAX: usize = 64 << 20;
@@ -112,10 +114,7 @@ impl Classifier {
 
     /// Whether the set class of a packet's source is looked at, and that of its destination.
     pub fn uses_sets(&self) -> (bool, bool) {
-        let uses = |dimension: Dimension| {
-            let lookups = self.v4.lookups.items().iter().chain(self.v6.lookups.items());
-            lookups.into_iter().any(|lookup| lookup.dimension == dimension as u8)
-        };
+        let uses = |dimension| self.v4.asks(dimension) || self.v6.asks(dimension);
         (uses(Dimension::SourceSets), uses(Dimension::DestinationSets))
     }
 
@@ -123,21 +122,20 @@ impl Classifier {
     /// of a rule that was found before and let the packet go on. `classes` are the set classes of source and destination.
     #[inline]
     pub fn first(&self, facts: &Facts, classes: (u16, u16), from: u32) -> Option<u32> {
-        match facts.family {
-            Family::V4 => self.v4.first(facts, classes, from),
-            Family::V6 => self.v6.first(facts, classes, from),
+        let mut walk = Walk::new(self.form(facts.family));
+        walk.classify(facts, classes)?;
+        walk.combine()?;
+        walk.answer(from)
+    }
+
+    #[inline]
+    const fn form(&self, family: Family) -> &Form {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
         }
     }
 
-    pub fn shape(&self) -> String {
-        format!(
-            "lookups {} products {} roots {} levels {:?}",
-            self.v4.lookups.items().len(),
-            self.v4.products.items().len(),
-            self.v4.roots.items().len(),
-            self.v4.lookups.items().iter().map(|l| l.levels).collect::<Vec<_>>()
-        )
-    }
     /// Memory that it takes, in octets.
     pub fn octets(&self) -> usize {
         size_of::<Self>() + (self.v4.lines.len() + self.v6.lines.len()) * LINE

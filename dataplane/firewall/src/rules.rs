@@ -106,6 +106,25 @@ pub struct Limit {
     pub burst: u64,
 }
 
+/// The highest rate of a limit, per second.
+pub const RATE_MAX: u64 = 1_000_000_000_000;
+
+/// The time in which all of a limit's burst must have come back, as long as its bucket can count.
+pub const DEPTH_MAX: Duration = Duration::from_hours(4);
+
+impl Limit {
+    /// How much comes back within [`DEPTH_MAX`], and so the most that its burst may be.
+    pub fn burst_max(&self) -> u64 {
+        let back = u128::from(self.rate) * u128::from(DEPTH_MAX.as_secs());
+        u64::try_from(back / u128::from(self.per.time().as_secs())).unwrap_or(u64::MAX)
+    }
+
+    /// The highest rate in its period.
+    pub const fn rate_max(&self) -> u64 {
+        RATE_MAX * self.per.time().as_secs()
+    }
+}
+
 /// One condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {

@@ -1,7 +1,9 @@
 //! The classifier against a walk that asks every rule for every condition.
 
+#[cfg(test)]
 #[path = "classifier/naive.rs"]
 mod naive;
+#[cfg(test)]
 #[path = "classifier/random.rs"]
 mod random;
 

@@ -125,8 +125,8 @@ fn prints_one_way_for_each_meaning() {
         (&["limit rate 4/second accept"], "limit rate 4/second burst 5 packets accept"),
         (&["limit rate 1024 kbytes/second drop"], "limit rate 1 mbytes/second burst 1 mbytes drop"),
         (
-            &["limit rate 1500 bytes/week burst 2048 bytes drop"],
-            "limit rate 1500 bytes/week burst 2 kbytes drop",
+            &["limit rate 1500 bytes/hour burst 2048 bytes drop"],
+            "limit rate 1500 bytes/hour burst 2 kbytes drop",
         ),
     ];
     for (texts, expected) in table {

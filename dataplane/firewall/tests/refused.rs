@@ -252,6 +252,17 @@ const RULES: &[(&str, u32, &str)] = &[
     ("limit 1/second accept", 7, "expected `rate`, found `1`"),
     ("limit rate 0/second accept", 12, "the amount is 0 or too much: write at least 1"),
     (
+        "limit rate 1/day accept",
+        12,
+        "a rate is at least one packet or octet in four hours: write a higher one",
+    ),
+    (
+        "limit rate 1/hour burst 5 packets accept",
+        25,
+        "a burst must come back within four hours: write up to 4 packets at this rate",
+    ),
+    ("limit rate 1000000000001/second accept", 12, "a rate is up to 1000000000000 in a second"),
+    (
         "limit rate 1/fortnight accept",
         14,
         "expected `second`, `minute`, `hour`, `day` or `week`, found `fortnight`",

@@ -10,12 +10,13 @@ use dataplane::keeper::Start;
 use dataplane::limits::{DATA_ROOM, HEADROOM};
 use dataplane::pipeline::{self, State};
 use dataplane::site::Site;
-use dataplane::testing::{fleet, packets, roll};
+use dataplane::testing::{fleet, packets, roll, site, transit};
 use libfuzzer_sys::fuzz_target;
-use shm::message::MemberState;
+use shm::message::{Item, MemberState, NextHop, Tunnel};
 use std::cell::RefCell;
 use std::time::Duration;
 use wire::fleet::Header;
+use wire::gre;
 use wireguard::time::Instant;
 
 const CONFIG: &str = r#"
@@ -64,8 +65,15 @@ fn state() -> State {
         fleet::member(OTHER + 1, MemberState::Down),
         fleet::member(OTHER + 2, draining),
     ];
+    let mut items = vec![fleet::told(7, members)];
+    items.extend(transit::tenant(
+        Tunnel { probe: Some(transit::probe()), ..transit::tunnel(1) },
+        "tcp dport 1-1024 counter accept\nlimit rate over 10/second counter\nicmp type 8 drop",
+    ));
+    items.push(Item::NextHop { id: 3, hop: NextHop::Direct });
+    items.push(Item::Route { prefix: "0.0.0.0/0".parse().unwrap(), next_hop: 3 });
     // What was told of peers before stays.
-    keeper.load(roll::delta(vec![fleet::told(7, members)])).unwrap();
+    keeper.load(roll::delta(items)).unwrap();
     keeper.state(0)
 }
 
@@ -85,7 +93,13 @@ fn passed_on(octets: &[u8]) -> Vec<u8> {
     packets::frame([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], None, &packet)
 }
 
-const ENTRIES: [Entry; 8] = [
+/// The frame of what a tenant's router sends: a GRE header and all behind it.
+fn tunnelled(octets: &[u8]) -> Vec<u8> {
+    let packet = packets::Ip::new(transit::ROUTER, site::SERVER_V4).packet(gre::PROTOCOL, octets);
+    packets::frame([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], None, &packet)
+}
+
+const ENTRIES: [Entry; 9] = [
     Entry::Wire(0),
     Entry::Wire(1),
     Entry::Kernel(0),
@@ -94,14 +108,20 @@ const ENTRIES: [Entry; 8] = [
     Entry::Client,
     Entry::Handed,
     Entry::Relay(0),
+    Entry::Piece,
 ];
 
 fuzz_target!(|octets: &[u8]| {
     let Some((&choice, packet)) = octets.split_first() else { return };
     let packet = &packet[..packet.len().min(1500)];
-    let carried = (choice & 0x40 != 0).then(|| passed_on(packet));
+    let carried = match choice & 0x60 {
+        0x40 => Some(passed_on(packet)),
+        0x20 => Some(tunnelled(packet)),
+        _ => None,
+    };
     let packet = carried.as_deref().unwrap_or(packet);
-    let entry = ENTRIES[usize::from(choice & 7)];
+    let entry = usize::from(choice & 0xf);
+    let entry = ENTRIES[if entry < ENTRIES.len() { entry } else { entry & 7 }];
     let mut note = Note::new(entry);
     // Without this nearly every input would end at a checksum.
     note.verified = choice & 0x80 != 0;
@@ -113,6 +133,7 @@ fuzz_target!(|octets: &[u8]| {
         pipeline::walk(&mut burst, state, Instant(u64::from(choice) << 30));
         while state.neighbours.next_question().is_some() {}
         while state.neighbours.next_news().is_some() {}
+        while state.next_settled(Instant(u64::from(choice) << 30)).is_some() {}
     });
     for outcome in burst.finish() {
         assert_ne!(outcome.fate, Fate::Undecided);

@@ -157,7 +157,7 @@ reasons! {
     /// A next hop to a peer that is not there.
     NoPeer = 7, "no_peer", "a next hop leads to a peer that is not there; add the peer, or change the next hop";
     /// A next hop of a kind that this dataplane has no egress for.
-    NoEgress = 8, "no_egress", "this dataplane has no egress for a next hop of this kind; take reject, local or client";
+    NoEgress = 8, "no_egress", "this dataplane has no egress for a next hop of this kind; take reject, local, direct or client";
     /// A next hop to this machine, which has no interface for inner packets.
     NoLocal = 9, "no_local", "a next hop leads to this machine, whose dataplane has no [local] interface; add it";
     /// Too many different /24 with longer prefixes in them.

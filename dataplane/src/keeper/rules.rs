@@ -73,6 +73,7 @@ struct Built {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a part that is built by itself")]
 struct Stale {
     tenants: bool,
     lists: bool,

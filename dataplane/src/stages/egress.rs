@@ -82,7 +82,10 @@ fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(),
     let way = (transit.counters, transit.now);
     match transit.probing.judge(frame, (number, tunnel), way) {
         Some(Answered::Ours) => return Err(Fate::Consumed),
-        Some(Answered::Of(server)) => return pass_on(frame, server),
+        Some(Answered::Of(server)) => {
+            pass_on(frame, server);
+            return Ok(());
+        }
         None => {}
     }
     gre::admit_source(tunnel, source, &transit.rules.tenants)?;
@@ -98,11 +101,10 @@ impl Transit<'_> {
 }
 
 /// The answer to a probe of another server goes there: all come to where routers send what the tunnel sends.
-fn pass_on(frame: &mut Frame<'_>, server: u8) -> Result<(), Fate> {
+fn pass_on(frame: &mut Frame<'_>, server: u8) {
     frame.forget_link();
     frame.note.kind = Kind::Foreign;
     frame.note.passage = Some(Passage { inner: true, ..Passage::direct(server) });
-    Ok(())
 }
 
 /// An ICMP error about a packet that we have put into a tunnel: who sent what is in it hears of it, as it is his packet that

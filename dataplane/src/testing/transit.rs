@@ -103,7 +103,7 @@ pub fn in_gre(frame: &[u8]) -> Option<(IpAddr, IpAddr, gre::Located, Vec<u8>)> {
 /// Marks an IPv4 packet as a fragment: its identification, the octets of the datagram before it, whether others follow.
 pub fn fragment(packet: &mut [u8], identification: u16, offset: u16, more: bool) {
     let header = packet.get_mut(..ipv4::HEADER_LEN).expect("it has a header");
-    let word = offset / 8 | if more { 0x2000 } else { 0 };
+    let word = (offset / 8) | if more { 0x2000 } else { 0 };
     for (at, value) in [(4, identification), (6, word), (10, 0)] {
         header.get_mut(at..at + 2).expect("it lies within").copy_from_slice(&value.to_be_bytes());
     }

@@ -1,7 +1,7 @@
 //! Acts on the fate of every packet: the one place that moves, frees and counts them.
 
 use arrayvec::ArrayVec;
-use wire::ipv4::fragment;
+use wire::ipv4::{self, fragment};
 use wireguard::time::Instant;
 
 use super::Worker;
@@ -57,7 +57,13 @@ impl<I: Io> Worker<I> {
     fn split(&mut self, packet: I::Packet, split: Split, now: Instant) {
         let (start, len) = (packet.start(), packet.len());
         let mut whole = packet;
-        let octets = whole.octets_mut().get(start..start + len).unwrap_or_default();
+        let octets = whole.octets_mut().get_mut(start..start + len).unwrap_or_default();
+        if let Ok(header) = ipv4::Header::of(octets)
+            && header.dont_fragment()
+        {
+            // Where nothing was to be fragmented, packets may all bear the same one.
+            header.set_identification(self.next_identification());
+        }
         let Ok(pieces) = fragment::pieces(octets, split.mtu.into()) else {
             return self.state.counters.drop_one(DropReason::EgressTooBig);
         };
@@ -65,6 +71,15 @@ impl<I: Io> Worker<I> {
             self.make_piece(octets, &piece, split.tunnel, now);
         }
         self.state.counters.consumed.add(1);
+    }
+
+    /// A number that none of the packets of this worker and hardly one of another's bears that were split shortly before.
+    fn next_identification(&self) -> u16 {
+        let made = self.state.counters.made.value();
+        let worker = u64::from(self.state.owner.worker) << 12;
+        #[expect(clippy::cast_possible_truncation, reason = "any sixteen bits that change will do")]
+        let identification = made.wrapping_add(worker) as u16;
+        identification
     }
 
     #[inline]

@@ -44,7 +44,7 @@ struct Sheet {
     inputs: Vec<String>,
     /// The queue of each frame of out.pcap.
     outputs: Vec<String>,
-    /// Whose rules the server is told at its start: the reason for which `testing::rules` has some, or a guard.
+    /// Whose rules the server is told at its start: the reason for which `testing::rules` has some, a guard, or a tunnel.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     rules: String,
     /// The server's configuration.
@@ -134,7 +134,8 @@ impl Case {
 
     /// Every frame that came out, and that went in unless it is there to be wrong.
     pub(crate) fn frames(&self) -> impl Iterator<Item = Frame> {
-        let inputs = self.inputs.iter().filter(|_| self.sheet.rules.is_empty());
+        let is_right = self.sheet.rules.is_empty() || self.sheet.rules.starts_with("gre_");
+        let inputs = self.inputs.iter().filter(move |_| is_right);
         inputs.chain(&self.outputs).cloned()
     }
 
@@ -197,6 +198,9 @@ impl Case {
 pub(crate) fn rules(name: &str) -> Vec<Item> {
     if name == "cookie_reset" {
         return vec![tenant(SynGuard::CookieReset, false)];
+    }
+    if let Some(items) = super::scenes::transit::items(name) {
+        return items;
     }
     let reason = DropReason::ALL.iter().find(|reason| reason.name() == name).unwrap();
     // Also where there is no rule of its own something is told, so that all sheets are alike.

@@ -1,5 +1,8 @@
 //! The scenes from which the golden cases are written.
 
+#[path = "transit.rs"]
+pub(crate) mod transit;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -62,6 +65,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend([keepalive(), arp(), initiator()]);
     cases.extend(DROPPED.map(|(reason, about)| dropped(reason, about)));
     cases.extend([false, true].map(challenged));
+    cases.extend(transit::all());
     cases
 }
 

@@ -75,7 +75,7 @@ pub struct LimitText {
 pub struct RuleShown {
     /// Its name.
     pub name: String,
-    /// `block`, `allow`, `signature`, `limit` or `check`.
+    /// `block`, `allow`, `set`, `signature`, `limit` or `check`.
     pub kind: String,
     /// `off`, `monitor` or `enforce`.
     pub mode: String,

@@ -69,7 +69,9 @@ pub(in super::super) fn read_tenant(id: u32, octets: &[u8]) -> Option<Tenant> {
                 (0..read_count(&mut from)?).map(|_| from.net()).collect::<Option<_>>()?;
             let tunnels = 0..read_count(&mut from)?;
             tenant.tunnels = tunnels.map(|_| read_tunnel(&mut from)).collect::<Option<_>>()?;
-            tenant.firewall = read_firewall(&mut from)?;
+            if from.octet()? == 1 {
+                tenant.firewall = Some(read_firewall(&mut from)?);
+            }
         }
         _ => return None,
     }
@@ -130,16 +132,13 @@ fn read_probe(from: &mut Reading<'_>) -> Option<Probe> {
     })
 }
 
-/// Rules, which may be none. What was read once reads again.
-fn read_firewall(from: &mut Reading<'_>) -> Option<Option<Firewall>> {
-    if from.octet()? != 1 {
-        return Some(None);
-    }
+/// What was read once reads again.
+fn read_firewall(from: &mut Reading<'_>) -> Option<Firewall> {
     let origin = from.origin()?;
     let len = usize::try_from(read_count(from)?).ok()?;
     let (text, rest) = from.0.split_at_checked(len)?;
     from.0 = rest;
-    Firewall::read(std::str::from_utf8(text).ok()?, origin).ok().map(Some)
+    Firewall::read(std::str::from_utf8(text).ok()?, origin).ok()
 }
 
 fn write_count(count: usize, to: &mut Vec<u8>) {

@@ -71,13 +71,13 @@ impl Applying<'_> {
                 format!("there is no set {set}; declare a [[dos.list]] of that name and kind set")
             }
         };
-        self.wrong_rules(Cause::Unknown, firewall.place_of(line), what, line)
+        self.wrong_rules(Cause::Unknown, firewall.place_of(line), &what, line)
     }
 
     /// A refusal of rules at a line; that of a file is the place already.
-    fn wrong_rules(&self, cause: Cause, place: Origin, what: String, line: u32) -> Refused {
+    fn wrong_rules(&self, cause: Cause, place: Origin, what: &str, line: u32) -> Refused {
         let line = if place.is_declared() { String::new() } else { format!("line {line}: ") };
-        self.wrong(cause, place, "rules", line + &what)
+        self.wrong(cause, place, "rules", line + what)
     }
 
     pub(super) fn check_firewalls(&self) -> Result<(), Refused> {

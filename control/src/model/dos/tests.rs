@@ -165,7 +165,14 @@ fn are_named(items: &[message::Item], thing: impl Fn(u64) -> Option<Thing>) -> b
             message::Item::Ruleset(tenant) | message::Item::RulesetText { tenant, .. } => {
                 Some(Thing::Ruleset(*tenant))
             }
-            _ => None,
+            message::Item::Peer(_)
+            | message::Item::PeerRemove(_)
+            | message::Item::Route { .. }
+            | message::Item::RouteRemove(_)
+            | message::Item::NextHop { .. }
+            | message::Item::NextHopRemove(_)
+            | message::Item::Fleet(_)
+            | message::Item::FleetRemove => None,
         };
         let first = passed;
         passed += item.message_count().unwrap() as u64;
@@ -187,7 +194,14 @@ fn are_in_order(items: &[message::Item]) -> bool {
         message::Item::Unlisted { .. } => Some(6),
         message::Item::Listed { .. } => Some(7),
         message::Item::Ruleset(_) | message::Item::RulesetText { .. } => Some(8),
-        _ => None,
+        message::Item::Peer(_)
+        | message::Item::PeerRemove(_)
+        | message::Item::Route { .. }
+        | message::Item::RouteRemove(_)
+        | message::Item::NextHop { .. }
+        | message::Item::NextHopRemove(_)
+        | message::Item::Fleet(_)
+        | message::Item::FleetRemove => None,
     };
     items.iter().filter_map(rank).is_sorted()
 }
@@ -272,3 +286,5 @@ fn an_automatic_rule_goes_with_its_tenant_and_keeps_no_file_from_being_declared(
     told(&mut tables, Scope::Delta, difference.items().collect());
     assert!(tables.agree_with(&book));
 }
+
+mod tenants;

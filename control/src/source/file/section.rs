@@ -1,7 +1,6 @@
 //! The sections of one file: from their shape to what they mean, with the line of everything that is wrong.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -95,8 +94,8 @@ pub(super) struct Reading {
 
 /// A part of a file, so that every error can say where.
 pub(super) struct Part<'a> {
-    path: &'a Path,
-    text: &'a str,
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
     /// The line before the part.
     line: usize,
     /// Where the lines of the part end.
@@ -273,16 +272,6 @@ impl Reading {
 }
 
 impl Part<'_> {
-    /// The text of the part.
-    pub(super) fn text(&self) -> &str {
-        self.text
-    }
-
-    /// The file, as errors name it.
-    pub(super) fn path(&self) -> impl Display + '_ {
-        self.path.display()
-    }
-
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
         self.line + self.ends.partition_point(|end| *end < span.start) + 1
     }

@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use crate::facts::Facts;
-
-use super::dimension::values;
-use super::lines::{Line, half, word};
-use super::partition::BLOCK;
+use super::dimension::Dimension;
+use super::lines::{Line, half};
 use super::tree::Lookup;
 
 /// A class found by those of two things.
@@ -63,9 +60,6 @@ impl<T: Copy + Default, const MAX: usize> Few<T, MAX> {
     }
 }
 
-/// The results of lookups, then of products, each at its number: at most 12 and 11, so that five bits index them.
-type Results = [u16; 32];
-
 /// What stands for no rule.
 pub(super) const NONE: u16 = u16::MAX;
 
@@ -91,82 +85,13 @@ impl fmt::Debug for Form {
 }
 
 impl Form {
-    /// The first rule, of those with at least the index `from`, whose conditions the packet meets.
-    #[inline]
-    pub(super) fn first(&self, facts: &Facts, classes: (u16, u16), from: u32) -> Option<u32> {
-        let mut results = [0; 32];
-        self.look_up(&mut results, facts, classes)?;
-        self.combine(&mut results)?;
-        self.answer(&results, from)
-    }
-
-    #[inline]
-    fn look_up(&self, results: &mut Results, facts: &Facts, classes: (u16, u16)) -> Option<()> {
-        let values = values(facts, classes);
-        for (result, lookup) in results.iter_mut().zip(self.lookups.items()) {
-            *result = if lookup.is_wide {
-                let address = if lookup.dimension == 0 { facts.source } else { facts.destination };
-                lookup.class_wide(&self.lines, address)?
-            } else {
-                let value = values.get(usize::from(lookup.dimension & 15))?;
-                lookup.class(&self.lines, *value)?
-            };
-        }
-        Some(())
-    }
-
-    #[inline]
-    fn combine(&self, results: &mut Results) -> Option<()> {
-        let mut next = self.lookups.items().len();
-        for product in self.products.items() {
-            let left = u32::from(result(results, product.left)?);
-            let right = u32::from(result(results, product.right)?);
-            let class = half(&self.lines, product.at, left * product.width + right)?;
-            *results.get_mut(next)? = class;
-            next += 1;
-        }
-        Some(())
-    }
-
-    #[inline]
-    fn answer(&self, results: &Results, from: u32) -> Option<u32> {
-        if !self.roots.items().is_empty() {
-            return self.search(results, from);
-        }
-        let last = self.lookups.items().len() + self.products.items().len();
-        let rule = *results.get(last.checked_sub(1)?)?;
-        (rule != NONE && u32::from(rule) >= from).then(|| rule.into())
-    }
-
-    /// Goes through the blocks in which every root has a rule.
-    #[inline]
-    fn search(&self, results: &Results, from: u32) -> Option<u32> {
-        let from = if from == 0 { 0 } else { self.position(from)? };
-        let mut rows = [0; 12];
-        let mut summary = u32::MAX.checked_shl(from / BLOCK as u32).unwrap_or(0);
-        for (row, root) in rows.iter_mut().zip(self.roots.items()) {
-            *row = u32::from(result(results, root.result)?) * root.stride;
-            summary &= word(&self.lines, root.rows, *row)?;
-        }
-        while summary != 0 {
-            let block = summary.trailing_zeros();
-            summary &= summary - 1;
-            let mut both = [u32::MAX; 16];
-            for (row, root) in rows.iter().zip(self.roots.items()) {
-                let number = half(&self.lines, root.rows, (*row + 1) * 2 + block)?;
-                let line = self.lines.get((root.pool + u32::from(number)) as usize)?;
-                both.iter_mut().zip(line.0).for_each(|(lane, other)| *lane &= other);
-            }
-            let first = from.saturating_sub(block * BLOCK as u32);
-            if let Some(bit) = first_bit(&both, first) {
-                return half(&self.lines, self.rules.1, block * BLOCK as u32 + bit).map(u32::from);
-            }
-        }
-        None
+    /// Whether a dimension is looked at.
+    pub(super) fn asks(&self, dimension: Dimension) -> bool {
+        self.lookups.items().iter().any(|lookup| lookup.dimension == dimension as u8)
     }
 
     /// How many rules of this family have a lower index in the ruleset.
-    fn position(&self, from: u32) -> Option<u32> {
+    pub(super) fn position(&self, from: u32) -> Option<u32> {
         let (mut low, mut high) = (0, self.rules.0);
         while low < high {
             let middle = low.midpoint(high);
@@ -178,26 +103,4 @@ impl Form {
         }
         Some(low)
     }
-}
-
-/// The result of this number.
-#[inline]
-fn result(results: &Results, number: u8) -> Option<u16> {
-    results.get(usize::from(number & 31)).copied()
-}
-
-/// The first bit set, from this one on.
-#[inline]
-fn first_bit(block: &[u32; 16], from: u32) -> Option<u32> {
-    if block.iter().fold(0, |any, lane| any | lane) == 0 {
-        return None;
-    }
-    for (number, lane) in (0..).zip(block) {
-        let from = from.saturating_sub(number * 32);
-        let left = lane & u32::MAX.checked_shl(from).unwrap_or(0);
-        if left != 0 {
-            return Some(number * 32 + left.trailing_zeros());
-        }
-    }
-    None
 }

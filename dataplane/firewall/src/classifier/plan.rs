@@ -2,7 +2,7 @@
 //! small (recursive flow classification), and what remains is intersected for each packet.
 
 use crate::facts::Family;
-use crate::rules::Ruleset;
+use crate::rules::{Rule, Ruleset};
 
 use super::Unbuildable;
 use super::dimension::{DIMENSIONS, Demand, Dimension, Named};
@@ -52,7 +52,7 @@ pub(super) fn build(
         plan.reduce(demands.len());
     }
     let may_pass = |demand: &Demand<'_>| {
-        ruleset.rules.get(usize::from(demand.rule)).is_some_and(|rule| rule.is_passing())
+        ruleset.rules.get(usize::from(demand.rule)).is_some_and(Rule::is_passing)
     };
     if !demands.iter().any(may_pass) {
         plan.decide(&demands);

@@ -4,23 +4,28 @@
 //! the greatest value before a border, so the keys below a value are counted, and the missing ones are never below it.
 
 use super::Unbuildable;
+use std::hint::black_box;
+
 use super::lines::{Line, Writer, half, low, pack};
 use super::partition::Borders;
 
 /// Keys and classes of a leaf of 32-bit keys; children of an inner node.
 const LEAF: usize = 11;
+const _: () = assert!(LEAF - 1 == 10, "where the classes of a leaf begin");
 const CHILDREN: usize = 16;
 /// Classes of a leaf and children of an inner node of 128-bit keys, which are two lines.
 const WIDE: usize = 8;
-/// Values that a table may have, and how many levels of a tree are not worth it: up to two where the values are 256, three
-/// where they are 65,536.
-const TABLES: [(u128, u32); 2] = [(0xff, 1), (0xffff, 3)];
+/// Entries that a table may have where a tree would do: so many, and so many for each class of the tree.
+const ENTRIES: usize = 256;
+const ENTRIES_PER_CLASS: usize = 32;
 
 /// How to find the class of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lookup {
     /// The line of the root, or of the beginning of the table.
     at: u32,
+    /// The last value that a table has; greater ones are of the same class.
+    last: u32,
     /// Nodes on the way; 0 for a table.
     pub(super) levels: u8,
     /// Whether keys have 128 bits.
@@ -38,40 +43,39 @@ impl Lookup {
         writer: &mut Writer,
     ) -> Result<Self, Unbuildable> {
         let is_wide = last > u128::from(u32::MAX);
+        let entries = borders.borders.last().map_or(1, |border| border.saturating_add(1));
+        let most = ENTRIES.max(borders.classes.len() * ENTRIES_PER_CLASS) as u128;
+        if !is_wide && entries <= most.min(1 << 16) {
+            let at = writer.halves(&table(borders, entries))?;
+            let last = u32::try_from(entries - 1).unwrap_or_default();
+            return Ok(Self { at, last, levels: 0, is_wide: false, dimension });
+        }
         let (leaf, children) = if is_wide { (WIDE, WIDE) } else { (LEAF, CHILDREN) };
-        let mut levels = 1_u8;
+        let mut levels = 1;
         let mut nodes = borders.classes.len().div_ceil(leaf);
         while nodes > 1 {
             nodes = nodes.div_ceil(children);
             levels += 1;
         }
-        if TABLES.iter().any(|(values, most)| last <= *values && u32::from(levels) > *most) {
-            let at = writer.halves(&table(borders, last))?;
-            return Ok(Self { at, levels: 0, is_wide: false, dimension });
-        }
         let at = if is_wide { write_wide(borders, writer)? } else { write(borders, writer)? };
-        Ok(Self { at, levels, is_wide, dimension })
+        Ok(Self { at, last: 0, levels, is_wide, dimension })
     }
 
     /// The class of a value of at most 32 bits.
     #[inline]
-    pub(super) fn class(&self, lines: &[Line], value: u32) -> Option<u16> {
+    pub(super) fn class(&self, lines: &[Line], keys: &Keys, value: u32) -> Option<u16> {
         if self.levels == 0 {
-            return half(lines, self.at, value);
+            return half(lines, self.at, value.min(self.last));
         }
-        let value = signed(value);
         let mut at = self.at;
         for _ in 1..self.levels {
             let node = lines.get(at as usize)?;
-            let below: u32 = node.0.iter().map(|key| u32::from(key.cast_signed() < value)).sum();
-            // The first lane is no key.
             let [child, ..] = node.0;
-            at = child + below - u32::from(child.cast_signed() < value);
+            at = child + below(node, &keys.inner, value);
         }
         let leaf = lines.get(at as usize)?;
-        let below: u32 =
-            leaf.0.iter().take(LEAF - 1).map(|key| u32::from(key.cast_signed() < value)).sum();
-        let word = leaf.0.get(((LEAF as u32 - 1 + (below >> 1)) & 15) as usize)?;
+        let below = below(leaf, &keys.leaf, value);
+        let word = leaf.0.get((10 + (below >> 1)) as usize & 15)?;
         Some(low(word >> ((below & 1) * 16)))
     }
 
@@ -85,9 +89,38 @@ impl Lookup {
             at = child + 2 * below;
         }
         let (below, last) = below_wide(lines, at, value)?;
-        let word = last.0.get((12 + (below >> 1) & 15) as usize)?;
+        let word = last.0.get((12 + (below >> 1)) as usize & 15)?;
         Some(low(word >> ((below & 1) * 16)))
     }
+}
+
+/// Which lanes are keys: 1, elsewhere 0.
+#[derive(Debug)]
+pub(super) struct Keys {
+    inner: Line,
+    leaf: Line,
+}
+
+static KEYS: Keys = Keys {
+    inner: Line([0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
+    leaf: Line([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]),
+};
+
+impl Keys {
+    /// The lanes, unknown to the compiler: what it knows it would turn into a count of bits, which takes four times as many
+    /// instructions where the processor may have none for it.
+    #[inline]
+    pub(super) fn lanes() -> &'static Self {
+        black_box(&KEYS)
+    }
+}
+
+/// How many keys of a node are below the value.
+#[inline]
+fn below(node: &Line, keys: &Line, value: u32) -> u32 {
+    let value = signed(value);
+    let lanes = node.0.iter().zip(&keys.0);
+    lanes.map(|(lane, one)| if lane.cast_signed() < value { *one } else { 0 }).sum()
 }
 
 /// How many of the seven keys of a node are below the value; and the node's second line, which ends with other things.
@@ -113,10 +146,10 @@ const fn signed(value: u32) -> i32 {
     (value ^ (1 << 31)).cast_signed()
 }
 
-/// The classes of all values.
-fn table(borders: &Borders, last: u128) -> Vec<u16> {
+/// The classes of so many values.
+fn table(borders: &Borders, entries: u128) -> Vec<u16> {
     let mut table = Vec::new();
-    let ends = borders.borders.iter().copied().chain([last + 1]);
+    let ends = borders.borders.iter().copied().chain([entries]);
     for (end, class) in ends.zip(&borders.classes) {
         table.resize(usize::try_from(end).unwrap_or_default(), *class);
     }

@@ -2,7 +2,7 @@
 
 use super::Fault;
 use super::token::{Token, Tokens, shown};
-use crate::rules::{Limit, Period, Rule, Unit, Verdict};
+use crate::rules::{Limit, Period, RATE_MAX, Rule, Unit, Verdict};
 
 /// Octets of a comment, as in nft.
 const COMMENT_LEN_MAX: usize = 128;
@@ -96,20 +96,30 @@ fn limit(rule: &mut Rule, tokens: &mut Tokens<'_>) -> Result<(), Fault> {
         return Err(tokens.expected("`rate`"));
     }
     let over = tokens.take_if(Token::Word("over"));
+    let at = tokens.begin();
     let (rate, unit) = amount(tokens, "`/second`, `bytes`, `kbytes` or `mbytes`")?;
     if !tokens.take_if(Token::Slash) {
         return Err(tokens.expected("`/second`, `/minute`, `/hour`, `/day` or `/week`"));
     }
     let per = period(tokens)?;
-    let burst = burst(rate, unit, tokens)?;
-    rule.limit = Some(Limit { over, rate, per, unit, burst });
+    let limit = Limit { over, rate, per, unit, burst: 1 };
+    if rate > limit.rate_max() {
+        return Err(Fault { at, what: format!("a rate is up to {RATE_MAX} in a second") });
+    }
+    if limit.burst_max() == 0 {
+        let what = "a rate is at least one packet or octet in four hours: write a higher one";
+        return Err(Fault { at, what: what.to_owned() });
+    }
+    let burst = burst(&limit, tokens)?;
+    rule.limit = Some(Limit { burst, ..limit });
     Ok(())
 }
 
-/// Reads `burst N UNIT`, which may be missing: then it is 5 packets, or the octets of one period.
-fn burst(rate: u64, unit: Unit, tokens: &mut Tokens<'_>) -> Result<u64, Fault> {
+/// Reads `burst N UNIT`, which may be missing: then it is 5 packets, or the octets of one period, as far as those may be.
+fn burst(limit: &Limit, tokens: &mut Tokens<'_>) -> Result<u64, Fault> {
+    let (unit, most) = (limit.unit, limit.burst_max());
     if !tokens.take_if(Token::Word("burst")) {
-        return Ok(if unit == Unit::Packets { BURST } else { rate });
+        return Ok(if unit == Unit::Packets { BURST } else { limit.rate }.min(most));
     }
     let at = tokens.begin();
     let (burst, found) = amount(tokens, "`packets`, `bytes`, `kbytes` or `mbytes`")?;
@@ -119,6 +129,13 @@ fn burst(rate: u64, unit: Unit, tokens: &mut Tokens<'_>) -> Result<u64, Fault> {
     }
     if unit == Unit::Packets && !tokens.take_if(Token::Word("packets")) {
         return Err(tokens.expected("`packets`"));
+    }
+    if burst > most {
+        let of = if unit == Unit::Packets { "packets" } else { "octets" };
+        let what = format!(
+            "a burst must come back within four hours: write up to {most} {of} at this rate"
+        );
+        return Err(Fault { at, what });
     }
     Ok(burst)
 }

@@ -147,13 +147,16 @@ fn condition(random: &mut Random, field: Field, family: u128, protocol: u128) ->
 fn limit(random: &mut Random) -> Limit {
     let amount = |random: &mut Random| random.next() >> random.below(56) << random.below(24);
     let periods = [Period::Second, Period::Minute, Period::Hour, Period::Day, Period::Week];
-    Limit {
+    let limit = Limit {
         over: random.once_in(2),
-        rate: amount(random).max(1),
+        // At least one a week in four hours.
+        rate: amount(random).max(42),
         per: random.pick(&periods),
         unit: random.pick(&[Unit::Packets, Unit::Octets]),
         burst: amount(random).max(1),
-    }
+    };
+    let limit = Limit { rate: limit.rate.min(limit.rate_max()), ..limit };
+    Limit { burst: limit.burst.min(limit.burst_max()), ..limit }
 }
 
 /// A rule that some packet of one family and protocol meets.

@@ -210,7 +210,7 @@ impl Book {
         for (tenant, written) in &self.written {
             let number = self.tenants.get(tenant).map(|known| usize::from(known.number) - 1);
             if let Some(place) = number.and_then(|number| firewalls.get_mut(number)) {
-                *place = written.firewall.clone();
+                place.clone_from(&written.firewall);
             }
         }
         firewalls

@@ -50,7 +50,9 @@ impl std::error::Error for OutOfBounds {}
 pub const DEPTH_MAX: Duration = Duration::from_secs(DEPTH_MAX_S);
 
 /// Longest time in which an empty [`Bucket`] of a tenant's rule may fill: three quarters of what a word holds.
-pub const LONGEST_DEPTH: Duration = Duration::from_hours(4);
+pub use ::firewall::rules::DEPTH_MAX as LONGEST_DEPTH;
+
+const _: () = assert!(LONGEST_DEPTH.as_nanos() < (u64::MAX >> TICK_BITS) as u128);
 
 #[expect(clippy::cast_possible_truncation, reason = "ten minutes in nanoseconds have 40 bits")]
 const DEPTH_TICKS: Ticks = ticks(DEPTH_MAX.as_nanos() as u64);
@@ -82,7 +84,8 @@ impl Rate {
         burst: u64,
     ) -> Result<Self, OutOfBounds> {
         let period = u128::from(ticks(1_000_000_000)) * u128::from(period.as_secs());
-        let of = |tokens: u64| period * u128::from(tokens) / u128::from(count.max(1));
+        // Beyond what fits, it is beyond all bounds as well.
+        let of = |tokens: u64| period.saturating_mul(tokens.into()) / u128::from(count.max(1));
         if count == 0 || of(PER_SECOND_MAX) < u128::from(ticks(1_000_000_000)) {
             return Err(OutOfBounds::PerSecond);
         }
@@ -296,5 +299,26 @@ mod tests {
                 tokens = if ours { tokens.saturating_sub(u128::from(SECOND)) } else { tokens };
             }
         }
+    }
+
+    #[test]
+    fn a_rate_of_any_period_lets_its_burst_and_then_its_rate_through() {
+        let minute = Duration::from_mins(1);
+        let rate = Rate::in_period(Unit::Packets, (6, minute), 3).unwrap();
+        let mut bucket = Bucket::new(rate);
+        let start = Instant(1 << 40);
+        let taken = |bucket: &mut Bucket, now| (0..10).filter(|_| bucket.take(100, now)).count();
+        assert_eq!(taken(&mut bucket, start), 3);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(9)), 0);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(10)), 1);
+        assert_eq!(taken(&mut bucket, start + Duration::from_hours(1)), 3);
+        let octets = Rate::in_period(Unit::Octets, (1000, Duration::from_secs(1)), 250).unwrap();
+        assert_eq!(taken(&mut Bucket::new(octets), start), 2);
+        for (count, burst) in [(0, 1), (1, 0), (1, 5), (u64::MAX, 1), (1, u64::MAX)] {
+            let week = Duration::from_secs(604_800);
+            assert!(Rate::in_period(Unit::Packets, (count, week), burst).is_err());
+        }
+        assert!(Rate::in_period(Unit::Packets, (1, minute), 240).is_ok(), "four hours");
+        assert!(Rate::in_period(Unit::Packets, (1, minute), 241).is_err());
     }
 }

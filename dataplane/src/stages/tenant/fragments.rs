@@ -49,6 +49,9 @@ pub struct Datagram {
     pub pieces: u16,
 }
 
+/// What becomes of a datagram, and so of all its pieces: it can be judged, or is lost for this reason.
+pub type End = Result<Datagram, DropReason>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Pieces are missing.
@@ -142,10 +145,9 @@ impl Fragments {
         self.join(row, piece, now)
     }
 
-    /// What has become of a datagram: complete, so that it can be judged and all that waits under the id goes one way; or lost
-    /// for this reason, and all that waits with it. To be asked after each burst, when what shall wait does, until it gives
-    /// none; a call looks at few rows.
-    pub fn next_ended(&mut self, now: Instant) -> Option<(u32, Result<Datagram, DropReason>)> {
+    /// What has become of a datagram, under whose id nothing is to wait from now on. To be asked after each burst, when what shall
+    /// wait does, until it gives none; a call looks at few rows.
+    pub fn next_ended(&mut self, now: Instant) -> Option<(u32, End)> {
         if let Some(row) = self.ended.pop_front() {
             return self.tell(row, now);
         }
@@ -248,7 +250,7 @@ impl Fragments {
     }
 
     /// Tells the end of a datagram, for which nothing waits from now on.
-    fn tell(&mut self, number: u16, now: Instant) -> Option<(u32, Result<Datagram, DropReason>)> {
+    fn tell(&mut self, number: u16, now: Instant) -> Option<(u32, End)> {
         let row = self.rows.get_mut(usize::from(number))?;
         let (id, end) = (row.id, row.end()?);
         if end.is_ok() {
@@ -317,7 +319,7 @@ impl Row {
         self.len().is_some_and(|len| len > LEN_MAX + apart)
     }
 
-    fn end(&self) -> Option<Result<Datagram, DropReason>> {
+    fn end(&self) -> Option<End> {
         match self.state {
             State::Open | State::Finished => None,
             State::Spoiled(reason) => Some(Err(reason)),

@@ -53,14 +53,14 @@ impl Part<'_> {
             let line = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
             let column = usize::try_from(column).unwrap_or(usize::MAX);
             let column = if line == 0 { column.saturating_add(before) } else { column };
-            let place = format!("{}:{}:{column}", self.path(), first.saturating_add(line));
+            let place = format!("{}:{}:{column}", self.path.display(), first.saturating_add(line));
             Refused::new(Cause::Invalid, format!("rules: {what}")).at(place)
         })
     }
 
     /// Where a string begins behind its quotes: a line end right behind three of them is no part of it.
     fn begin_of(&self, span: &Range<usize>) -> usize {
-        let literal = self.text().get(span.clone()).unwrap_or_default();
+        let literal = self.text.get(span.clone()).unwrap_or_default();
         let Some(inside) = literal.strip_prefix("\"\"\"").or_else(|| literal.strip_prefix("'''"))
         else {
             return span.start + 1;
@@ -71,7 +71,7 @@ impl Part<'_> {
 
     /// How many characters stand before a place in its line.
     fn before(&self, at: usize) -> usize {
-        let before = self.text().get(..at).unwrap_or_default();
+        let before = self.text.get(..at).unwrap_or_default();
         before.rsplit('\n').next().unwrap_or_default().chars().count()
     }
 }

@@ -115,7 +115,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_to_do() {
         (
             "kind = \"block\"",
             "kind = \"deny\"",
-            "a.toml:12: kind: \"deny\" is none; take block or allow",
+            "a.toml:12: kind: \"deny\" is none; take block, allow or set",
         ),
         (
             "\"198.51.100.7\"",
@@ -264,3 +264,5 @@ fn a_small_rate_of_octets_has_a_burst_that_is_within_its_bounds() {
     let said = "octets: 3 are too few to fill a bucket of 2048 in ten minutes; give it 4 at least";
     assert!(refused.to_string().contains(said), "{refused}");
 }
+
+mod tenants;

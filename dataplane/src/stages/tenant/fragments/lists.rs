@@ -48,8 +48,8 @@ impl Lists {
         };
         self.join(previous, next);
         let head = self.head(list);
-        let last = self.links.get(usize::from(head)).map_or(head, |link| link.previous);
-        self.join(last, row);
+        let newest = self.links.get(usize::from(head)).map_or(head, |link| link.previous);
+        self.join(newest, row);
         self.join(row, head);
     }
 

@@ -9,6 +9,8 @@ mod reading;
 
 const START: Instant = Instant(1_000_000_000);
 const QUARTER: u16 = FRAGMENTS_DATAGRAMS / FRAGMENTS_TENANT_SHARE;
+const PIECES: u16 = 64;
+const _: () = assert!(FRAGMENTS_PIECES_MAX == PIECES as usize);
 const LOST: DropReason = DropReason::TenantFragmentLost;
 const FULL: DropReason = DropReason::TenantFragmentsFull;
 const BAD: DropReason = DropReason::TenantFragment;
@@ -36,16 +38,13 @@ fn piece(identification: u32, range: (u16, u16, bool)) -> Piece {
 }
 
 /// All that there is to tell.
-fn ended(fragments: &mut Fragments, now: Instant) -> Vec<(u32, Result<Datagram, DropReason>)> {
+fn ended(fragments: &mut Fragments, now: Instant) -> Vec<(u32, End)> {
     std::iter::from_fn(|| fragments.next_ended(now)).collect()
 }
 
 /// Takes the pieces of datagram 1 for tenant 1, which must not end before the last of them; gives what becomes of that one, and
 /// of the datagram.
-fn take_all(
-    fragments: &mut Fragments,
-    pieces: &[Piece],
-) -> (Result<u32, DropReason>, Option<Result<Datagram, DropReason>>) {
+fn take_all(fragments: &mut Fragments, pieces: &[Piece]) -> (Result<u32, DropReason>, Option<End>) {
     let (last, before) = pieces.split_last().unwrap();
     let ids: Vec<_> = before.iter().map(|piece| fragments.take(piece, 1, START)).collect();
     assert_eq!(ended(fragments, START), [], "{pieces:?}");
@@ -73,8 +72,7 @@ fn a_datagram_is_complete_with_its_last_octet_in_any_order() {
 
 #[test]
 fn a_datagram_that_cannot_be_is_spoiled_with_all_that_waits() {
-    let long = FRAGMENTS_PIECES_MAX as u16;
-    let many: Vec<_> = (0..=long).map(|at| piece(1, (at * 16, 8, true))).collect();
+    let many: Vec<_> = (0..=PIECES).map(|at| piece(1, (at * 16, 8, true))).collect();
     let cases: Vec<(&str, Vec<Piece>)> = vec![
         ("over its beginning", vec![piece(1, (8, 16, true)), piece(1, (0, 16, true))]),
         ("over its end", vec![piece(1, (0, 16, true)), piece(1, (8, 16, true))]),
@@ -128,7 +126,7 @@ fn a_piece_that_comes_twice_is_lost_alone() {
 
 #[test]
 fn takes_as_many_pieces_as_there_may_be_and_as_many_octets() {
-    let end = FRAGMENTS_PIECES_MAX as u16 - 1;
+    let end = PIECES - 1;
     let many: Vec<_> = (0..=end).rev().map(|at| piece(1, (at * 8, 8, at < end))).collect();
     assert!(take_all(&mut Fragments::new(7), &many).1.unwrap().is_ok());
     for (len, fits) in [(65_515, true), (65_516, false)] {
@@ -147,7 +145,7 @@ fn ipv6_counts_what_is_behind_its_fixed_header() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap().into();
         let mut piece = piece(1, (offset, len, more));
         (piece.name.source, piece.name.destination) = (address("2600::7"), address("2600::9"));
-        piece.first.as_mut().map(|first| first.header_len = 48);
+        piece.first = piece.first.map(|first| First { header_len: 48, ..first });
         piece
     };
     for (len, fits) in [(65_527, true), (65_528, false)] {
@@ -287,6 +285,9 @@ fn painted(pieces: &[Piece], piece: &Piece) -> Option<Result<bool, DropReason>> 
     Some(Ok(ends.len() == 1 && !octets[..end].contains(&0)))
 }
 
+/// The octets of a datagram, or why it was lost.
+type NaiveEnd = Result<u16, DropReason>;
+
 #[derive(Default)]
 struct Naive(std::collections::BTreeMap<u32, Known>);
 
@@ -312,7 +313,7 @@ impl Naive {
         piece: &Piece,
         id: u32,
         now: Instant,
-    ) -> (Result<u32, DropReason>, Option<(u32, Result<u16, DropReason>)>) {
+    ) -> (Result<u32, DropReason>, Option<(u32, NaiveEnd)>) {
         let begun = Known::Open { id, until: now + FRAGMENTS_TIME, pieces: vec![] };
         let known = self.0.entry(piece.name.identification).or_insert(begun);
         let Known::Open { id, until, pieces } = known else { return (Err(BAD), None) };

@@ -1,0 +1,102 @@
+//! Servers with one tenant behind four tunnels: what control has told them.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use dataplane::keeper::Keeper;
+use dpdk::{Eal, Pool};
+use ipnet::Ipv4Net;
+use shm::limits::RULESET_TEXT_PER_ITEM_MAX;
+use shm::message::{DontFragment, Item, Mode, NextHop, Scope, SynGuard, Tenant, Tunnel};
+use shm::transaction::Transaction;
+use wireguard::secret::Secret;
+
+use crate::Failure;
+use crate::rules::rulesets::{Five, Kind, net};
+use crate::service::client::SERVER;
+use crate::service::server::{self, Keys, Server};
+use crate::service::stages::Stages;
+
+/// The tenant, whose prefix is the one of `rules` with this number.
+pub(super) const TENANT: u32 = 0;
+const ID: u32 = 9;
+
+/// What its rules are like, when it has some.
+pub(super) const KIND: Kind = Kind::Services;
+
+/// The far ends of its tunnels.
+pub(super) const ROUTERS: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(198, 51, 100, 1),
+    Ipv4Addr::new(198, 51, 100, 2),
+    Ipv4Addr::new(198, 51, 100, 3),
+    Ipv4Addr::new(198, 51, 100, 4),
+];
+
+/// A whole worker, and the state of another one that is walked from outside.
+pub(super) struct Landing {
+    pub(super) server: Server,
+    pub(super) stages: Stages,
+}
+
+impl Landing {
+    /// With so many rules; with none everything is accepted.
+    pub(super) fn start(
+        eal: &Eal,
+        pool: &Pool,
+        (name, rules): (&str, u32),
+    ) -> Result<Self, Failure> {
+        let server = Server::start(eal, pool, &mut keeper(rules)?, name)?;
+        let stages = Stages::new(&server, &mut keeper(rules)?, &mut Keys::draw(0), 0)?;
+        Ok(Self { server, stages })
+    }
+}
+
+fn keeper(rules: u32) -> Result<Keeper, Failure> {
+    let mut items = vec![tenant()?];
+    items.extend((1..).zip(ROUTERS).map(|(id, router)| tunnel(id, router)));
+    if rules > 0 {
+        items.push(Item::Ruleset(ID));
+        items.extend(text(rules));
+    }
+    items.push(Item::NextHop { id: 1, hop: NextHop::Direct });
+    items.push(Item::Route { prefix: Ipv4Net::default().into(), next_hop: 1 });
+    let (scope, count) = (Scope::Snapshot, items.len() as u64);
+    let told = Transaction { id: 1, scope, count, items };
+    server::keeper(&server::config(Secret::new([7; 32]), 1)?, told)
+}
+
+fn tenant() -> Result<Item, Failure> {
+    let prefix = Ipv4Net::new(Ipv4Addr::from_bits(net(TENANT)), 16)?;
+    Ok(Item::Tenant(Box::new(Tenant {
+        id: ID,
+        mode: Mode::Enforce,
+        syn: SynGuard::Off,
+        syn_above: 0,
+        flows: false,
+        out_of_state: 0,
+        prefixes: vec![prefix.into()],
+    })))
+}
+
+fn tunnel(id: u32, router: Ipv4Addr) -> Item {
+    Item::Tunnel(Box::new(Tunnel {
+        id,
+        tenant: ID,
+        local: IpAddr::V4(SERVER),
+        remote: router.into(),
+        key: None,
+        checksum: false,
+        mtu: 0,
+        dont_fragment: DontFragment::Honour,
+        priority: 0,
+        weight: 1,
+        probe: None,
+    }))
+}
+
+/// The rules' text, in pieces.
+fn text(rules: u32) -> Vec<Item> {
+    let all: Vec<Five> = (0..rules).map(|place| KIND.rule(TENANT, (place, rules))).collect();
+    let text = KIND.ruleset(&all).to_string();
+    let pieces = text.as_bytes().chunks(RULESET_TEXT_PER_ITEM_MAX);
+    pieces.map(|text| Item::RulesetText { tenant: ID, text: text.into() }).collect()
+}
