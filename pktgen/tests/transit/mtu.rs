@@ -1,9 +1,12 @@
 //! What does not fit a tunnel.
 
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use crate::lab::namespace::Namespace;
 use crate::lab::traffic::transfer;
 use crate::lab::until;
-use crate::site::{SERVER, SHOP, Site};
+use crate::site::{SERVER, SHOP, Site, lost};
 use crate::tunnel::{DEVICE, Router, Tunnel, kinds};
 use crate::wire::Capture;
 use crate::{ALL, alone};
@@ -28,7 +31,7 @@ fn ping(from: &Namespace, at: usize, len: u16, fragment: &str) -> (bool, String)
 }
 
 #[test]
-fn what_does_not_fit_a_tunnel_is_answered_with_what_does_and_may_be_sent_in_fragments() {
+fn what_does_not_fit_a_tunnel_is_answered_with_what_does() {
     let _machine = alone();
     for kind in kinds() {
         for tunnel in TUNNELS {
@@ -47,30 +50,71 @@ fn what_does_not_fit_a_tunnel_is_answered_with_what_does_and_may_be_sent_in_frag
                     "{said}"
                 );
             }
-            arrives_in_fragments(&site, &place.namespace, mtu);
             assert_eq!(router.mentions("odd"), 0);
             server.stop();
         }
     }
 }
 
-/// Pings that may be fragmented are answered by the tenant's kernel, which has seen nothing but fragments of them.
-fn arrives_in_fragments(site: &Site, tenant: &Namespace, mtu: u16) {
-    let capture = Capture::start(tenant, DEVICE, "ip and icmp");
-    // The second comes in fragments already, of which the first ones do not fit either.
-    for (len, count) in [(1500, 2), (4000, 5)] {
-        let before = capture.frames().len();
-        let (is_answered, said) = ping(&site.internet, 0, len, "dont");
-        assert!(is_answered, "{len} octets: {said}");
-        until("its fragments are written", 5, || capture.frames().len() >= before + count);
-        let frames = capture.frames().split_off(before);
-        assert_eq!(frames.len(), count, "fragments of {len} octets");
-        assert!(
-            frames.iter().all(|frame| frame.len() <= usize::from(mtu)),
-            "{:?}",
-            capture.lines()
-        );
+/// Nothing but what only the first fragment of a datagram says lets it in.
+const BY_FIRST: &str = "policy drop\nicmp type echo-request accept\nicmpv6 type echo-request accept\nudp dport 1000 accept";
+
+#[test]
+fn fragments_are_judged_together_and_split_again_where_they_do_not_fit() {
+    let _machine = alone();
+    for kind in kinds() {
+        for tunnel in TUNNELS {
+            let site = Site::new();
+            let place = site.place(1, SHOP);
+            let server = site.serve_by_tap(&SHOP.declared(BY_FIRST, &[tunnel]));
+            let router = Router::start(&place, kind, &tunnel);
+            // Of IPv6 nobody on the way may split anything.
+            let (prefix, via) = (SHOP.prefixes[1], SERVER[1]);
+            site.internet.run(&format!("ip route change {prefix} via {via} mtu 1280"));
+            for (at, len, count) in [(0, 1500, 2), (0, 4000, 5), (1, 4000, 4)] {
+                let capture =
+                    Capture::start(&place.namespace, DEVICE, "icmp or icmp6 or ip6 proto 44");
+                let (is_answered, said) = ping(&site.internet, at, len, "dont");
+                assert!(is_answered, "{len} octets: {said}");
+                until("its fragments are written", 5, || capture.frames().len() >= count);
+                let frames = capture.frames();
+                assert_eq!(frames.len(), count, "{len} octets: {:?}", capture.lines());
+                assert!(frames.iter().all(|frame| frame.len() <= tunnel.mtu().into()));
+            }
+            assert_eq!(lost(&server, "tenant_policy"), 0);
+            let capture = Capture::start(&place.namespace, DEVICE, "udp");
+            assert_eq!(arrivals(&site, &place.namespace, [2000, 1000]), LONG);
+            until("both are settled", 10, || lost(&server, "tenant_policy") >= 3);
+            assert_eq!(lost(&server, "tenant_policy"), 3);
+            assert_eq!(capture.frames().len(), 5, "{:?}", capture.lines());
+            assert_eq!(router.mentions("odd"), 0);
+            server.stop();
+        }
     }
+}
+
+/// Octets of a datagram that comes in three fragments of a whole link.
+const LONG: usize = 4000;
+
+/// Sends a long datagram to each of these ports; how long the one is that comes to port 1000.
+fn arrivals(site: &Site, tenant: &Namespace, ports: [u16; 2]) -> usize {
+    let [host, _] = SHOP.hosts;
+    let (listening, bound) = std::sync::mpsc::channel();
+    let receiver = tenant.thread(move || {
+        let socket = UdpSocket::bind((host, 1000)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        listening.send(()).unwrap();
+        socket.recv(&mut [0; 2 * LONG]).unwrap()
+    });
+    bound.recv().unwrap();
+    let sender = site.internet.thread(move || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for port in ports {
+            socket.send_to(&[0; LONG], (host, port)).unwrap();
+        }
+    });
+    sender.join().unwrap();
+    receiver.join().unwrap()
 }
 
 #[test]

@@ -9,8 +9,11 @@ use crate::lab::dataplane::{Dataplane, instance};
 use crate::lab::keys::Keys;
 use crate::lab::namespace::{Namespace, cable};
 
-/// Rings that ride out a machine that is busy with other things.
-const DEVICE: &str = "net_af_packet0,framecnt=4096";
+/// Rings that ride out a machine that is busy with other things. Of IPv4 the kernel puts fragments together before such a
+/// device sees them.
+const PACKETS: &str = "net_af_packet0,framecnt=4096,iface=outer";
+/// A device that sees fragments as they come.
+const TAP: &str = "net_tap0,iface=tap0";
 
 /// Of the link; none of them leaves its namespace.
 pub(crate) const SERVER: [&str; 2] = ["11.1.0.1", "2a00:1::1"];
@@ -98,25 +101,41 @@ impl Site {
 
     /// Dataplane and control, with what is declared of tenants.
     pub(crate) fn serve(&self, tenants: &str) -> Dataplane {
+        self.start(PACKETS, tenants)
+    }
+
+    /// The same, where the dataplane sees fragments.
+    pub(crate) fn serve_by_tap(&self, tenants: &str) -> Dataplane {
+        let server = self.start(TAP, tenants);
+        self.server.run(
+            "sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv6.conf.tap0.disable_ipv6=1",
+        );
+        // The link address is the dataplane's: a bridge would keep what comes for one of its own.
+        self.server.run("ip link set tap0 address 02:00:00:00:00:01");
+        self.server.run("ip link add link0 type bridge mcast_snooping 0");
+        for port in ["outer", "tap0"] {
+            self.server.run(&format!("ip link set {port} master link0 up"));
+        }
+        self.server.run("ip link set link0 up");
+        server
+    }
+
+    fn start(&self, device: &str, tenants: &str) -> Dataplane {
         let [v4, v6] = SERVER;
         let mut declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n".to_owned();
         for prefix in LINK {
             writeln!(declared, "[[route]]\nprefix = \"{prefix}\"\nnext_hop = \"internet\"")
                 .unwrap();
         }
-        Dataplane::start_text(
-            &self.server,
-            &format!(
-                "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
-                 idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
-                 [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
-                 [[port]]\nname = \"wan\"\ndevice = \"{DEVICE},iface=outer\"\n\
-                 addresses = [\"{v4}/24\", \"{v6}/64\"]\n",
-                instance(),
-                self.keys.secret_text()
-            ),
-            &(declared + tenants),
-        )
+        let config = format!(
+            "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
+             idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
+             [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
+             [[port]]\nname = \"wan\"\ndevice = \"{device}\"\naddresses = [\"{v4}/24\", \"{v6}/64\"]\n",
+            instance(),
+            self.keys.secret_text()
+        );
+        Dataplane::start_text(&self.server, &config, &(declared + tenants))
     }
 
     /// What `millrace` answers to these words, an entry a line.

@@ -61,11 +61,7 @@ impl Tunnel {
         }
         if self.probed {
             let [local, remote] = INSIDE;
-            writeln!(
-                text,
-                "probe = {{ style = \"request\", local = \"{local}\", remote = \"{remote}\", interval_ms = 1000 }}"
-            )
-            .unwrap();
+            writeln!(text, "inside_local = \"{local}\"\ninside_remote = \"{remote}\"").unwrap();
         }
         text
     }
@@ -98,15 +94,19 @@ pub(crate) enum Kind {
 
 /// All that there are on this machine; says so.
 pub(crate) fn kinds() -> Vec<Kind> {
-    let (is_there, why) =
-        Namespace::new().attempt("ip link add gre9 type gre local 10.0.0.1 remote 10.0.0.2");
-    if is_there {
+    let place = Namespace::new();
+    let wanted = [
+        "ip link add tunnel4 type gre local 10.0.0.1 remote 10.0.0.2",
+        "ip link add tunnel6 type ip6gre local fd00::1 remote fd00::2",
+    ];
+    let refused =
+        wanted.map(|line| place.attempt(line)).into_iter().find(|(is_there, _)| !is_there);
+    let Some((_, why)) = refused else {
         println!("routers: scapy, and the kernel's own GRE");
-        vec![Kind::Scapy, Kind::Kernel]
-    } else {
-        println!("routers: scapy alone, this kernel has no GRE: {}", why.trim());
-        vec![Kind::Scapy]
-    }
+        return vec![Kind::Scapy, Kind::Kernel];
+    };
+    println!("routers: scapy alone, this kernel has no GRE: {}", why.trim());
+    vec![Kind::Scapy]
 }
 
 /// A running router.

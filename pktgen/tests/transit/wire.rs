@@ -6,6 +6,9 @@ use crate::lab::until;
 
 const FILE_HEADER_LEN: usize = 24;
 const RECORD_HEADER_LEN: usize = 16;
+/// What libpcap writes before packets of a device whose headers it does not know, such as the kernel's GRE.
+const COOKED: u32 = 113;
+const COOKED_LEN: usize = 16;
 
 /// A capture under way.
 pub(crate) struct Capture<'a> {
@@ -27,20 +30,25 @@ impl<'a> Capture<'a> {
         Self { namespace, path, _process: process }
     }
 
-    /// All that it has written so far, from the headers of the link on.
+    /// All that it has written so far, from the headers of the link on; a tunnel has none.
     pub(crate) fn frames(&self) -> Vec<Vec<u8>> {
         let root = format!("/proc/{}/root", self.namespace.pid());
         let file = std::fs::read(format!("{root}{}", self.path)).unwrap();
-        let mut rest = file.get(FILE_HEADER_LEN..).unwrap_or_default();
+        let word =
+            |octets: &[u8], at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap());
+        let Some((header, mut rest)) = file.split_at_checked(FILE_HEADER_LEN) else {
+            return Vec::new();
+        };
+        let skipped = if word(header, 20) == COOKED { COOKED_LEN } else { 0 };
         let mut frames = Vec::new();
         // The last record may not be written to its end.
         while let Some((header, behind)) = rest.split_at_checked(RECORD_HEADER_LEN) {
-            let len = u32::from_ne_bytes(header[8..12].try_into().unwrap());
+            let len = word(header, 8);
             let Some((frame, behind)) = behind.split_at_checked(usize::try_from(len).unwrap())
             else {
                 break;
             };
-            frames.push(frame.to_vec());
+            frames.push(frame[skipped..].to_vec());
             rest = behind;
         }
         frames
