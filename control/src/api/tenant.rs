@@ -14,7 +14,7 @@ use crate::dos::Count;
 use crate::model::dos::{
     DONT_FRAGMENT, MODES, PROBE_STYLES, Probe, SYN_GUARDS, TUNNEL_STATES, TunnelState, word,
 };
-use crate::model::{Book, Cause, Change, Origin, Refused, Tenant, Tunnel};
+use crate::model::{Book, Cause, Change, Firewall, Origin, Refused, Tenant, Tunnel};
 
 impl Api {
     pub(super) async fn tenant(
@@ -122,7 +122,7 @@ fn listed(desk: &Desk, book: &Book, tenant: &Tenant) -> TenantListed {
         let standing = desk.transit().standing(tunnel.id);
         standing.is_some_and(|standing| standing.state != TunnelState::Down)
     };
-    let ruleset = tenant.firewall.as_ref().map(|firewall| firewall.ruleset());
+    let ruleset = tenant.firewall.as_ref().map(Firewall::ruleset);
     TenantListed {
         name: tenant.name.to_string(),
         mode: word(&MODES, &tenant.mode).to_owned(),
