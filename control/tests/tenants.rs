@@ -237,7 +237,7 @@ fn rules_of_megabytes_go_through_the_socket() {
     scene.told(&["rules", "set", "shop", &rules]);
     assert_eq!(told(&dataplane).1, text);
     assert_eq!(scene.told(&["rules", "show", "shop"]), format!("policy accept\n{text}"));
-    let test = scene.told(&["rules", "test", "shop", FTP]);
-    assert_eq!(test.lines().count(), 16_003);
-    assert!(test.ends_with("\nthe policy decides: accept\n"));
+    let asked = scene.told(&["rules", "test", "shop", FTP]);
+    assert_eq!(asked.lines().count(), 16_003);
+    assert!(asked.ends_with("\nthe policy decides: accept\n"));
 }
