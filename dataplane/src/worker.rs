@@ -136,6 +136,9 @@ impl<I: Io> Worker<I> {
                     self.state.fleet.membership = membership;
                 }
                 Order::Rules(rules, _token) => self.set_rules(rules),
+                Order::PathMtu(tunnel, mtu) => {
+                    self.state.path_mtus.learn(tunnel, mtu);
+                }
                 Order::Probe(probe) => self.send_probe(&probe, now),
                 Order::Survey(mut sheet) => {
                     self.state.sessions.survey(&mut sheet);
@@ -289,7 +292,7 @@ impl<I: Io> Worker<I> {
             packets.push(packet);
         }
         let count = packets.len();
-        let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Piece);
+        let mut burst = Burst::lend_pieces(&mut packets, &mut self.notes);
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);
         self.settle(packets, outcomes, now);

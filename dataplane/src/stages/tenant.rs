@@ -52,7 +52,12 @@ impl Tenancy {
         let (id, ended) = self.fragments.next_ended(now)?;
         let lost = match ended {
             Ok(datagram) => {
-                self.judge(&look::at_datagram(&datagram), datagram.tenant, rules, now).err()
+                // While it waited its prefix may have become another tenant's, or nobody's.
+                let tenant = rules.tenants.of(datagram.destination);
+                match tenant == datagram.tenant {
+                    true => self.judge(&look::at_datagram(&datagram), tenant, rules, now).err(),
+                    false => Some(DropReason::TenantFragmentLost),
+                }
             }
             Err(reason) => Some(reason),
         };
@@ -103,9 +108,9 @@ impl Tenancy {
     }
 }
 
-/// Asks the rules of each tenant that a packet goes to.
+/// Asks the rules of each tenant that a packet goes to, once for each packet.
 pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: Instant) {
-    if rules.chosen.is_empty() || burst.is_handed() {
+    if rules.chosen.is_empty() {
         return;
     }
     burst.pass(|frame| {
@@ -116,7 +121,7 @@ pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: 
             frame.note.tenant = rules.tenants.of(frame.note.ip.destination);
         }
         let tenant = frame.note.tenant;
-        if tenant == OWN || frame.note.entry == Entry::Piece {
+        if tenant == OWN || was_judged(frame) {
             return Ok(());
         }
         if frame.note.ip.fragment {
@@ -124,4 +129,11 @@ pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: 
         }
         tenancy.judge(&look::at_packet(frame), tenant, rules, now).map_err(Fate::Drop)
     });
+}
+
+/// Whether the rules were asked before: where another worker or server had it, before it waited, or as a whole.
+#[inline]
+const fn was_judged(frame: &Frame<'_>) -> bool {
+    matches!(frame.note.entry, Entry::Client | Entry::Handed | Entry::Piece(_))
+        || frame.note.passage.is_some()
 }

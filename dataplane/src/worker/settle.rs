@@ -59,7 +59,7 @@ impl<I: Io> Worker<I> {
         let mut whole = packet;
         let octets = whole.octets_mut().get_mut(start..start + len).unwrap_or_default();
         if let Ok(header) = ipv4::Header::of(octets)
-            && header.dont_fragment()
+            && header.is_atomic()
         {
             // Where nothing was to be fragmented, packets may all bear the same one.
             header.set_identification(self.next_identification());
@@ -100,6 +100,7 @@ impl<I: Io> Worker<I> {
                 outgoing.workers.get_mut(usize::from(worker))
             }
             Fate::Hold(key) => {
+                packet.set_tag(outcome.tag);
                 if self.held.push(key, packet, now).is_err() {
                     self.state.counters.drop_one(DropReason::HoldFull);
                 }

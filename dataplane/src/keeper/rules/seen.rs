@@ -11,7 +11,7 @@ use shm::message::{ALL_RULES, Event};
 use wireguard::time::Instant;
 
 use super::Book;
-use crate::limits::RULE_COUNTS_INTERVAL;
+use crate::limits::{RULE_COUNTS_INTERVAL, SEEN_ROOM};
 use crate::stages::tenant::firewall::Firewall;
 use crate::stages::tenant::tallies::AllTallies;
 
@@ -52,9 +52,9 @@ pub(in crate::keeper) struct Seen {
 }
 
 impl Seen {
-    pub(in crate::keeper) fn new(workers: usize) -> Self {
+    pub(in crate::keeper) fn new(workers: usize, server: u8) -> Self {
         Self {
-            tallies: AllTallies::new(workers),
+            tallies: AllTallies::new(workers, server),
             rows: BTreeMap::new(),
             firewalls: BTreeMap::new(),
             due: Instant::ZERO,
@@ -124,7 +124,7 @@ impl Seen {
             self.waiting = self.rows.keys().copied().collect();
         }
         let mut done = 0;
-        while let Some(what) = self.waiting.pop_if(|_| events.room() > 0) {
+        while let Some(what) = self.waiting.pop_if(|_| events.room() > SEEN_ROOM) {
             let Some(row) = self.rows.get_mut(&what) else { continue };
             let mut seen = figures(&self.tallies, what, row.place);
             for (seen, base) in seen.iter_mut().flatten().zip(row.base.iter().flatten()) {
