@@ -44,8 +44,16 @@ pub(super) fn build(
     named: &Named<'_>,
     octets_max: usize,
 ) -> Result<Form, Unbuildable> {
-    let demands: Vec<_> =
-        (0..).zip(&ruleset.rules).filter_map(|rule| Demand::of(rule, family, named)).collect();
+    let (mut demands, mut count) = (Vec::new(), 0);
+    for rule in (0..).zip(&ruleset.rules) {
+        let Some(demand) = Demand::of(rule, family, named) else { continue };
+        // Before there are more than memory is for.
+        count += demand.ranges.iter().flatten().map(|ranges| ranges.len()).sum::<usize>();
+        if count > FLIPS_MAX {
+            return Err(Unbuildable::TooManyRanges(count));
+        }
+        demands.push(demand);
+    }
     let mut plan = Plan::default();
     if !demands.is_empty() {
         plan.part(&demands, family)?;

@@ -169,13 +169,12 @@ impl Book {
             if !self.tenants.contains_key(&tenant) {
                 return Err((at, Obstacle::NoTenant));
             }
-            let is_same = |old: &&Written| {
-                old.text == written.text && !old.uses_sets && old.firewall.is_some()
-            };
-            let new = match before.written.get(&tenant).filter(is_same) {
-                Some(old) => old.clone(),
-                None => self
-                    .compiled(&written.text, &mut places, workers)
+            let same = before.written.get(&tenant).filter(|old| old.text == written.text);
+            let new = match same {
+                Some(old) if !old.uses_sets => old.clone(),
+                // Where only sets have changed, what rules count and have let through stays theirs.
+                _ => self
+                    .compiled(&written.text, same, (&mut places, workers))
                     .map_err(|obstacle| (at, obstacle))?,
             };
             self.written.insert(tenant, new);
@@ -186,8 +185,8 @@ impl Book {
     fn compiled(
         &self,
         text: &Arc<Vec<u8>>,
-        places: &mut Places,
-        workers: u32,
+        same: Option<&Written>,
+        (places, workers): (&mut Places, u32),
     ) -> Result<Written, Obstacle> {
         if text.is_empty() {
             return Ok(Written { text: Arc::clone(text), ..Written::default() });
@@ -209,7 +208,11 @@ impl Book {
             | Unbuildable::TooManyClasses(_)
             | Unbuildable::TooLarge(_) => Obstacle::BadRules,
         })?;
-        let actions = places.actions(&ruleset, workers)?;
+        let known = same.and_then(|same| same.firewall.as_ref());
+        let actions = match known {
+            Some(known) => known.actions().to_vec(),
+            None => places.actions(&ruleset, workers)?,
+        };
         let firewall = Arc::new(Firewall::new(classifier, actions, ruleset.policy));
         Ok(Written { text: Arc::clone(text), firewall: Some(firewall), uses_sets })
     }
