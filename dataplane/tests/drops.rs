@@ -148,6 +148,8 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::DosBudget => dos::provoke(reason, scene),
         // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
         Why::SealExhausted => return None,
+        // No worker waits for fragments yet: these are shown by `stages/tenant/fragments/tests.rs`.
+        Why::TenantFragment | Why::TenantFragmentLost | Why::TenantFragmentsFull => return None,
     };
     Some(before)
 }
