@@ -146,10 +146,12 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::DosState
         | Why::DosDestinationLimit
         | Why::DosBudget => dos::provoke(reason, scene),
-        // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
-        Why::SealExhausted => return None,
-        // No worker waits for fragments yet: these are shown by `stages/tenant/fragments/tests.rs`.
-        Why::TenantFragment | Why::TenantFragmentLost | Why::TenantFragmentsFull => return None,
+        // A session may send 2^64 - 2^13 messages, and no worker waits for fragments yet, so these are shown at their stages
+        // (`stages/wireguard/tests.rs`, `stages/tenant/fragments/tests.rs`).
+        Why::SealExhausted
+        | Why::TenantFragment
+        | Why::TenantFragmentLost
+        | Why::TenantFragmentsFull => return None,
     };
     Some(before)
 }
