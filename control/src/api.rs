@@ -6,7 +6,10 @@ mod fleet;
 mod load;
 pub mod message;
 mod read;
+mod rules;
 mod show;
+mod tenant;
+mod walk;
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -14,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shm::limits::RULESET_LEN_MAX;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
@@ -29,8 +33,8 @@ use message::{Answer, Request};
 /// Connections at a time; more wait.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Octets of a request.
-const REQUEST_LEN_MAX: u64 = 64 << 10;
+/// Octets of a request: the longest rules of a tenant, of which JSON may write each octet as two, and a tenant besides.
+const REQUEST_LEN_MAX: u64 = 2 * RULESET_LEN_MAX as u64 + (1 << 20);
 
 /// How long somebody may leave an answer unread, or a request unfinished.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -5,6 +5,7 @@ mod connection;
 mod dos;
 mod show;
 mod table;
+mod tenant;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::model::{Book, Limits};
 use crate::source::{Directory, Source as _};
 use arguments::{
     Arguments, Command, DosCommand, FleetCommand, HopCommand, HopKind, PeerCommand, RouteCommand,
+    TunnelCommand,
 };
 use connection::Connection;
 use table::Output;
@@ -89,6 +91,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         | Command::NextHop(_)
         | Command::Fleet(_)
         | Command::Dos(_)
+        | Command::Tenant(_)
+        | Command::Rules(_)
+        | Command::Tunnel(_)
         | Command::Status
         | Command::Diff { .. }
         | Command::Apply { .. }) => {
@@ -138,6 +143,9 @@ fn request(command: &Command) -> Result<Request, Failure> {
         },
         Command::Fleet(command) => Request::Fleet { command: fleet_request(command) },
         Command::Dos(command) => Request::Dos { command: dos::request(command)? },
+        Command::Tenant(command) => Request::Tenant { command: tenant::request(command)? },
+        Command::Rules(command) => Request::Rules { command: tenant::rules_request(command)? },
+        Command::Tunnel(TunnelCommand::List) => Request::TunnelList,
         Command::Diff { directory } => Request::Diff { directory: absolute(directory)? },
         Command::Apply { directory } => Request::Apply { directory: absolute(directory)? },
         Command::Status

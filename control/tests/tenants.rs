@@ -1,21 +1,38 @@
-//! Tenants from their files to the dataplane: tunnels, rules and sets, changed, refused, kept.
+//! Tenants from commands and files to the dataplane and back: added, shown, their rules set, asked and refused, kept.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "daemon/scene.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod scene;
 
+use std::fmt::Write as _;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use control::testing::{FakeDataplane, Filter};
 use scene::{Daemon, Scene, wait_until};
-use shm::message::Matter;
+use shm::message::{ALL_RULES, Event, ProbeStyle, TunnelState};
 
-const EDGE: &str = "[[dos.list]]\nname = \"bad\"\nkind = \"set\"\nfile = \"bad.txt\"\n\n\
-    [[tenant]]\nname = \"acme\"\nprefixes = [\"203.0.113.0/25\"]\nrules_file = \"acme.nft\"\n\n\
-    [[tenant.tunnel]]\nname = \"acme-1\"\nlocal = \"192.0.2.2\"\nremote = \"198.51.100.7\"\n\n\
-    [[tenant]]\nname = \"other\"\nprefixes = [\"203.0.113.128/25\"]\nrules = \"ip saddr @bad drop\"\n";
+const DECLARED: &str = "[[dos.list]]\nname = \"bad\"\nkind = \"set\"\nprefixes = [\"198.51.100.0/24\"]\n\n\
+    [[tenant]]\nname = \"declared\"\nprefixes = [\"192.0.2.128/25\"]\nrules = \"drop\"\n";
 
-const RULES: &str =
-    "ip saddr @bad drop\nip daddr 203.0.113.100 tcp dport 20-21 accept\npolicy drop\n";
+const RULES: &str = "policy drop\nip saddr @bad counter drop\n\
+    ip daddr 203.0.113.100 tcp dport 20-21 counter accept comment \"ftp\"\n";
+
+const FTP: &str = "ip saddr 192.0.2.7 ip daddr 203.0.113.100 tcp sport 40000 tcp dport 21";
+
+const ADD: [&str; 9] = [
+    "tenant",
+    "add",
+    "shop",
+    "--prefix",
+    "203.0.113.0/24,2001:db8:7::/48",
+    "--tunnel",
+    "fra,local=192.0.2.1,remote=198.18.0.9,key=7,inside-local=10.0.0.1,inside-remote=10.0.0.2",
+    "--tunnel",
+    "ams,local=192.0.2.1,remote=198.18.0.8,priority=1",
+];
 
 fn filter(dataplane: &FakeDataplane) -> Filter {
     dataplane.tables().filter
@@ -23,97 +40,204 @@ fn filter(dataplane: &FakeDataplane) -> Filter {
 
 fn begun() -> (Scene, FakeDataplane, Daemon) {
     let scene = Scene::new();
-    scene.write("bad.txt", "198.51.100.128/25\n2001:db8:bad::/48\n");
-    scene.write("acme.nft", RULES);
-    scene.write("edge.toml", EDGE);
+    scene.write("tenants.toml", DECLARED);
     let dataplane = scene.dataplane();
     let daemon = scene.daemon();
-    wait_until("the rules", || filter(&dataplane).texts.len() == 2);
+    wait_until("the declared tenant", || filter(&dataplane).tenants.len() == 1);
     (scene, dataplane, daemon)
 }
 
-/// What the dataplane was told of a tenant's rules; the first tenant is number 0.
-fn text(filter: &Filter, number: usize) -> String {
-    let text = filter.texts.values().nth(number).unwrap();
-    String::from_utf8(text.clone()).unwrap()
+fn file(scene: &Scene, name: &str, text: &str) -> String {
+    let path = scene.root.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
-fn trouble(scene: &Scene) -> String {
-    let said = || scene.status().get("source_trouble")?.as_str().map(str::to_owned);
-    wait_until("trouble", || said().is_some());
-    said().unwrap()
+/// The id of the tenant `shop`, and what the dataplane was told of its rules.
+fn told(dataplane: &FakeDataplane) -> (u32, String) {
+    let filter = filter(dataplane);
+    let shop = "203.0.113.0/24".parse().unwrap();
+    let is_shop = |tenant: &&shm::message::Tenant| tenant.prefixes.contains(&shop);
+    let id = filter.tenants.values().find(is_shop).unwrap().id;
+    let text = filter.texts.get(&id).cloned().unwrap_or_default();
+    (id, String::from_utf8(text).unwrap())
 }
 
 #[test]
-fn tenants_of_files_are_in_force_and_their_rules_change_alone() {
+fn a_tenant_of_a_command_is_in_force_when_it_ends_and_survives_a_restart() {
     let (scene, dataplane, daemon) = begun();
-    let told = filter(&dataplane);
-    let set = told.rules.values().next().unwrap();
-    assert_eq!((&set.matter, told.listed()), (&Matter::Set, 2));
-    assert_eq!((told.tunnels.len(), told.tenants.len()), (1, 2));
-    assert!(text(&told, 0).contains(&format!("@{} ", set.id)), "{}", text(&told, 0));
-    let snapshots = dataplane.tables().snapshots;
-    let deltas = dataplane.tables().deltas;
-    scene.write("acme.nft", &RULES.replace("20-21", "443"));
-    wait_until("other rules", || text(&filter(&dataplane), 0).contains("443"));
-    // A set that changes does so once, for all whose rules name it, and no rules are told again.
-    scene.write("bad.txt", "198.51.100.128/25\n192.0.2.128/25\n2001:db8:bad::/48\n");
-    wait_until("the set", || filter(&dataplane).listed() == 3);
-    let after = filter(&dataplane);
-    assert_eq!((after.moved, dataplane.tables().snapshots), ((3, 0), snapshots));
-    assert_eq!(dataplane.tables().deltas, deltas + 2);
-    assert_eq!((&after.tunnels, text(&after, 1)), (&told.tunnels, text(&told, 1)));
-    // What is wrong is told with its place, and changes nothing.
-    scene.write("acme.nft", "policy drop\nip saddr @bed accept\n");
-    let said = trouble(&scene);
-    assert!(said.contains("acme.nft:2: rules: there is no set bed;"), "{said}");
-    scene.write("acme.nft", "policy drop\ntcp sport x accept\n");
-    wait_until("other trouble", || trouble(&scene).contains("acme.nft:2:11: "));
-    assert_eq!(filter(&dataplane), after);
-    // Killed and begun again with a source that is broken, control tells what it told, under the same ids.
+    let rules = file(&scene, "shop.nft", RULES);
+    scene.told(&[&ADD[..], &["--rules", &rules]].concat());
+    let before = filter(&dataplane);
+    let (id, text) = told(&dataplane);
+    assert!(text.starts_with("policy drop\nip saddr @1 counter drop\n"), "{text}");
+    let tunnels: Vec<_> = before
+        .tunnels
+        .values()
+        .map(|one| (one.tenant, one.key, one.priority, one.weight))
+        .collect();
+    assert_eq!(tunnels, [(id, Some(7), 0, 1), (id, None, 1, 1)]);
+    let probe = before.tunnels.values().next().unwrap().probe.unwrap();
+    assert_eq!((probe.style, probe.interval), (ProbeStyle::Request, Duration::from_secs(1)));
     daemon.kill();
+    let snapshots = dataplane.tables().snapshots;
     let _daemon = scene.daemon();
     wait_until("the snapshot", || dataplane.tables().snapshots > snapshots);
-    let again = filter(&dataplane);
-    assert_eq!((again.texts, again.tunnels), (after.texts, after.tunnels));
-    assert_eq!(
-        (again.rules, again.lists, again.tenants),
-        (after.rules, after.lists, after.tenants)
-    );
+    let after = filter(&dataplane);
+    assert_eq!((after.tenants, after.tunnels), (before.tenants, before.tunnels));
+    assert_eq!(after.texts, before.texts);
+    scene.told(&["tenant", "remove", "shop"]);
+    assert_eq!((filter(&dataplane).tenants.len(), filter(&dataplane).tunnels.len()), (1, 0));
+    let said = scene.refused(1, &["tenant", "show", "shop"]);
+    assert!(said.contains("there is no tenant shop; `millrace tenant list` names them"), "{said}");
 }
 
-/// A tunnel to an address that the dataplane has itself.
-const LOOP: &str =
-    "\n[[tenant.tunnel]]\nname = \"other-1\"\nlocal = \"192.0.2.2\"\nremote = \"192.0.2.1\"\n";
+#[test]
+fn what_the_dataplane_tells_of_tunnels_and_rules_is_shown() {
+    let (scene, dataplane, _daemon) = begun();
+    let rules = file(&scene, "shop.nft", RULES);
+    scene.told(&[&ADD[..], &["--rules", &rules]].concat());
+    let (tenant, _) = told(&dataplane);
+    let tunnels: Vec<u32> = filter(&dataplane).tunnels.into_keys().collect();
+    let list = scene.json(&["tunnel", "list"]);
+    assert_eq!((list.len(), list[0]["state"].is_null()), (2, true));
+    assert_eq!(list[0]["probe"]["interval_ms"], 1000);
+    let (rtt, since) = (Duration::from_micros(1250), Duration::from_secs(1_700_000_000));
+    let state = |id, state, rtt| Event::Tunnel { id, state, rtt, sent: 20, answered: 17, since };
+    let count = |rule, packets, dropped| Event::TenantCount {
+        tenant,
+        rule,
+        packets,
+        octets: 60 * packets,
+        dropped,
+    };
+    for event in [
+        state(tunnels[0], TunnelState::Degraded, rtt),
+        state(tunnels[1], TunnelState::Down, Duration::ZERO),
+        Event::TunnelCount { id: tunnels[0], sent: [3, 1536], received: [5, 300] },
+        count(0, 4, 4),
+        count(1, 7, 0),
+        count(ALL_RULES, 13, 6),
+    ] {
+        dataplane.tell(event);
+    }
+    wait_until("the counts", || {
+        scene.json(&["tenant", "list"]).iter().any(|tenant| tenant["passed"] == 7)
+    });
+    let list = scene.json(&["tunnel", "list"]);
+    let fra = list.iter().find(|tunnel| tunnel["name"] == "fra").unwrap();
+    assert_eq!((&fra["state"], &fra["rtt_us"]), (&"degraded".into(), &1250.into()));
+    assert_eq!((&fra["since"], &fra["tenant"]), (&1_700_000_000.into(), &"shop".into()));
+    assert_eq!((&fra["probes_sent"], &fra["probes_answered"]), (&20.into(), &17.into()));
+    assert_eq!((&fra["sent_octets"], &fra["received_packets"]), (&1536.into(), &5.into()));
+    let table = scene.told(&["tunnel", "list"]);
+    for cell in ["1.250 ms", "3 of 20", "3 (1.5 KiB)", "5 (300 B)", "down"] {
+        assert!(table.contains(cell), "{cell} in {table}");
+    }
+    let listed = scene.json(&["tenant", "list"]);
+    let shop = listed.iter().find(|tenant| tenant["name"] == "shop").unwrap();
+    let numbers = ["prefixes", "tunnels", "tunnels_up", "rules", "passed", "dropped", "octets"];
+    assert_eq!(numbers.map(|name| shop[name].as_u64().unwrap()), [2, 2, 1, 2, 7, 6, 780]);
+    let shown = scene.told(&["rules", "show", "shop"]);
+    let wanted = "policy drop\nip saddr @bad counter packets 4 bytes 240 drop\n\
+        ip daddr 203.0.113.100 tcp dport 20-21 counter packets 7 bytes 420 accept comment \"ftp\"\n";
+    assert_eq!(shown, wanted);
+    let whole = scene.told(&["tenant", "show", "shop"]);
+    for line in ["7 passed, 6 dropped", "2001:db8:7::/48", "degraded", "key 7", wanted] {
+        assert!(whole.contains(line), "{line} in {whole}");
+    }
+    // What is shown can be set, and changes nothing.
+    let again = file(&scene, "again.nft", &shown);
+    let before = filter(&dataplane).texts;
+    scene.told(&["rules", "set", "shop", &again]);
+    assert_eq!(filter(&dataplane).texts, before);
+}
 
 #[test]
-fn a_tunnel_that_the_dataplane_refuses_is_told_with_its_line_and_left_out_where_it_must_be() {
+fn rules_are_set_from_files_and_standard_input_and_asked_before_they_are() {
     let (scene, dataplane, _daemon) = begun();
-    let told = filter(&dataplane);
-    // As a change it is refused, and so is all that came with it.
-    scene.write("edge.toml", &format!("{EDGE}{LOOP}"));
-    let said = trouble(&scene);
-    assert!(
-        said.contains("edge.toml:22: the dataplane refuses tunnel other-1 of tenant other"),
-        "{said}"
-    );
-    assert_eq!(filter(&dataplane), told);
-    // What control has when a dataplane comes is served but for that.
-    drop(dataplane);
-    wait_until("the end", || scene.status()["attached"] == false);
-    scene.write("edge.toml", &format!("{EDGE}{LOOP}"));
-    wait_until("what was refused", || scene.status()["source_trouble"].is_null());
-    let dataplane = scene.dataplane();
-    wait_until("what is left out", || scene.status()["left_out"] == 1);
-    let after = filter(&dataplane);
-    assert_eq!((&after.tunnels, after.texts.len()), (&told.tunnels, 2));
-    let said = scene.status()["trouble"].as_str().unwrap().to_owned();
-    assert!(said.contains("edge.toml:22: tunnel other-1 of tenant other is left out: "), "{said}");
-    // Mended, it comes as a change.
-    let snapshots = dataplane.tables().snapshots;
-    let mended = LOOP.replace("192.0.2.1\"", "198.51.100.8\"");
-    scene.write("edge.toml", &format!("{EDGE}{mended}"));
-    wait_until("the tunnel", || filter(&dataplane).tunnels.len() == 2);
-    wait_until("that all is told", || scene.status()["left_out"] == 0);
-    assert_eq!(dataplane.tables().snapshots, snapshots);
+    scene.told(&ADD);
+    assert_eq!(told(&dataplane).1, "");
+    assert!(scene.told(&["tenant", "show", "shop"]).contains("no rules: everything is accepted"));
+    let rules = file(&scene, "shop.nft", RULES);
+    let test = scene.told(&["rules", "test", "shop", FTP, "--rules", &rules]);
+    let wanted = "203.0.113.100 is in 203.0.113.0/24 of tenant shop\n\
+        the rules are those of the file, which are not in force\n\
+        RULE  ALL HOLDS  DOES NOT HOLD  THE PACKET HAS\n\
+        \u{20}  1  no         ip saddr @bad  ip saddr 192.0.2.7\n\
+        \u{20}  2  yes        -              -\n\
+        rule 2 decides: accept (ip daddr 203.0.113.100 tcp dport 20-21 counter accept comment \"ftp\")\n";
+    assert_eq!(test, wanted);
+    assert_eq!(told(&dataplane).1, "");
+    scene.told(&["rules", "set", "shop", &rules]);
+    assert!(told(&dataplane).1.contains("tcp dport 20-21"));
+    let from_bad = FTP.replace("192.0.2.7", "198.51.100.7");
+    let test = scene.json(&["rules", "test", "shop", &from_bad]).remove(0);
+    assert_eq!((&test["deciding"][0]["rule"], &test["in_force"]), (&1.into(), &true.into()));
+    let mut set = Command::new(env!("CARGO_BIN_EXE_millrace"));
+    set.arg("--socket").arg(scene.root.path().join("control.sock"));
+    let set = set.args(["rules", "set", "shop", "-"]).stdin(Stdio::piped()).spawn();
+    let mut set = set.unwrap();
+    std::io::Write::write_all(&mut set.stdin.take().unwrap(), b"tcp dport 80 accept\n").unwrap();
+    assert!(set.wait().unwrap().success());
+    assert_eq!(told(&dataplane).1, "tcp dport 80 accept\n");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_sentence_and_changes_nothing() {
+    let (scene, dataplane, _daemon) = begun();
+    scene.told(&ADD);
+    let before = filter(&dataplane);
+    let wrong = file(&scene, "wrong.nft", "# first\ntcp dport 22 drop\ntcp dprot 23 drop\n");
+    let lost = file(&scene, "lost.nft", "tcp dport 22 drop\nip saddr @lost drop\n");
+    let add =
+        |name, prefix, tunnel| vec!["tenant", "add", name, "--prefix", prefix, "--tunnel", tunnel];
+    for (status, command, said) in [
+        (1, vec!["rules", "set", "shop", &wrong], "wrong.nft:3:5: "),
+        (1, vec!["rules", "set", "shop", &lost], "line 2: there is no set lost"),
+        (1, vec!["rules", "set", "shop", "/gone"], "/gone: cannot be read"),
+        (1, vec!["rules", "set", "gone", &wrong], "wrong.nft:3:5: "),
+        (1, vec!["rules", "set", "declared", "/dev/null"], "tenant declared is declared in "),
+        (1, vec!["rules", "set", "gone", "/dev/null"], "there is no tenant gone"),
+        (1, vec!["rules", "show", "gone"], "there is no tenant gone"),
+        (1, vec!["rules", "test", "shop", "tcp dport 22"], "the packet is not complete"),
+        (1, vec!["rules", "test", "shop", FTP, "--rules", &lost], "there is no set lost"),
+        (1, vec!["rules", "test", "shop", FTP, "--rules", &wrong], "wrong.nft:3:5: "),
+        (1, vec!["tenant", "remove", "declared"], "tenant declared is declared in "),
+        (1, vec!["tenant", "remove", "gone"], "there is no tenant gone"),
+        (1, vec!["tenant", "add", "shop", "--prefix", "10.0.0.0/8"], "there is a tenant shop"),
+        (1, vec!["tenant", "add", "x", "--prefix", "203.0.113.0/25"], "overlaps 203.0.113.0/24"),
+        (1, vec!["tenant", "add", "x", "--prefix", "somebody"], "\"somebody\" is no IP address"),
+        (1, vec!["tenant", "add", "x", "--prefix", "10.0.0.0/8", "--syn", "on"], "take off, "),
+        (1, add("x", "10.0.0.0/8", "fra,local=192.0.2.1,remote=198.18.0.1"), "tenant shop has it"),
+        (1, add("x", "10.0.0.0/8", "b,local=192.0.2.1,remote=10.0.0.1"), "would come back here"),
+        (1, add("x", "10.0.0.0/8", "b,local=::1,remote=::2,dont-fragment=x"), "tunnel b: \"x\" is"),
+        (1, add("x", "10.0.0.0/8", "b,local=192.0.2.2,remote=192.0.2.1"), "the dataplane refuses"),
+        (2, add("x", "10.0.0.0/8", "b,local=192.0.2.1"), "needs remote=ADDRESS"),
+        (2, vec!["tenant", "add", "x"], "--prefix"),
+    ] {
+        let refused = scene.refused(status, &command);
+        assert!(refused.contains(said), "{command:?}: {refused}");
+    }
+    assert_eq!(filter(&dataplane), before);
+}
+
+#[test]
+fn rules_of_megabytes_go_through_the_socket() {
+    let (scene, dataplane, _daemon) = begun();
+    scene.told(&ADD);
+    let mut text = String::new();
+    for number in 0..16_000_u32 {
+        let [.., a, b] = number.to_be_bytes();
+        let comment = "x".repeat(100);
+        writeln!(text, "ip saddr 10.1.{a}.{b} tcp dport 22 drop comment \"{comment}\"").unwrap();
+    }
+    assert!(text.len() > 2 << 20);
+    let rules = file(&scene, "long.nft", &text);
+    scene.told(&["rules", "set", "shop", &rules]);
+    assert_eq!(told(&dataplane).1, text);
+    assert_eq!(scene.told(&["rules", "show", "shop"]), format!("policy accept\n{text}"));
+    let asked = scene.told(&["rules", "test", "shop", FTP]);
+    assert_eq!(asked.lines().count(), 16_003);
+    assert!(asked.ends_with("\nthe policy decides: accept\n"));
 }

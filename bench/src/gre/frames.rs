@@ -57,7 +57,9 @@ fn packet(inside: Inside, shape: Shape, random: &mut ChaCha8Rng) -> Vec<u8> {
         Inside::Reply => (0, 2),
     };
     let rule = KIND.rule(TENANT, (place, count));
-    let to_tenant = Packet { source: stranger, ..Packet::drawn([&rule; 5], random) };
+    let drawn = Packet::drawn([&rule; 5], random);
+    // Nothing comes from port 0.
+    let to_tenant = Packet { source: stranger, source_port: drawn.source_port.max(1), ..drawn };
     match inside {
         Inside::Last(_) | Inside::Any(_) => octets(&to_tenant, shape.len),
         Inside::Reply => {

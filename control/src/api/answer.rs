@@ -90,6 +90,9 @@ impl Api {
             }
             Request::Fleet { command } => self.fleet(command, lines).await,
             Request::Dos { command } => self.dos(command, lines).await,
+            Request::Tenant { command } => self.tenant(command, lines).await,
+            Request::Rules { command } => self.rules(command, lines).await,
+            Request::TunnelList => self.tunnel_list(lines).await,
             Request::Status => {
                 lines.put(&Answer::Status(Box::new(self.status()))).await?;
                 Ok(false)

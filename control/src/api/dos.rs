@@ -168,14 +168,14 @@ fn limit_of(text: &LimitText) -> Result<Limit, Refused> {
     Ok(Limit { per, class, unit, per_second, burst })
 }
 
-fn one_of<T: Copy>(text: &str, field: &str, among: &[(&str, T)]) -> Result<T, Refused> {
+pub(super) fn one_of<T: Copy>(text: &str, field: &str, among: &[(&str, T)]) -> Result<T, Refused> {
     value(among, text).ok_or_else(|| {
         let what = format!("\"{text}\" is none; take {}", words(among));
         Refused::new(Cause::Invalid, what).at(field)
     })
 }
 
-fn prefixes_read(texts: &[String]) -> Result<Vec<IpNet>, Refused> {
+pub(super) fn prefixes_read(texts: &[String]) -> Result<Vec<IpNet>, Refused> {
     texts.iter().map(|text| read::prefix("prefixes", text)).collect()
 }
 
@@ -231,7 +231,7 @@ fn check_shown(book: &Book, name: &str, check: Check) -> CheckShown {
     }
 }
 
-fn tenant_shown(book: &Book, tenant: &Tenant) -> TenantShown {
+pub(super) fn tenant_shown(book: &Book, tenant: &Tenant) -> TenantShown {
     TenantShown {
         name: tenant.name.to_string(),
         mode: word(&MODES, &tenant.mode).to_owned(),

@@ -2,6 +2,7 @@
 //! last of which is `done` or `refused`.
 
 mod dos;
+mod tenant;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,6 +14,11 @@ use crate::model::{Cause, Counts, Refused};
 pub use dos::{
     CheckShown, DetectShown, DosRequest, DosShown, HeavyShown, LimitText, RuleShown, RuleText,
     TenantShown,
+};
+pub use tenant::{
+    Counted, Deciding, ProbeText, RuleOfTenant, RulesRequest, RulesText, RulesetShown,
+    TenantListed, TenantRequest, TenantSeen, TenantText, TestShown, Traffic, Tried, TunnelShown,
+    TunnelText,
 };
 
 /// What is asked for.
@@ -34,6 +40,9 @@ pub enum Request {
     NextHopList,
     Fleet { command: FleetRequest },
     Dos { command: DosRequest },
+    Tenant { command: TenantRequest },
+    Rules { command: RulesRequest },
+    TunnelList,
     Status,
     Counters,
     Check { directory: String },
@@ -141,6 +150,11 @@ pub enum Answer {
     Dos(Box<DosShown>),
     Heavy(HeavyShown),
     Event(Entry),
+    TenantListed(TenantListed),
+    Tenant(Box<TenantSeen>),
+    Ruleset(RulesetShown),
+    Tested(TestShown),
+    Tunnel(Box<TunnelShown>),
     Status(Box<StatusShown>),
     Counters(CountersShown),
     Difference(DifferenceShown),

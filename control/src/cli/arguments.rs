@@ -1,10 +1,14 @@
 //! The commands and their arguments.
 
+mod tenant;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(super) use tenant::{RulesCommand, TenantAdd, TenantCommand, TunnelCommand};
 
 /// Looks at millrace and changes it.
 #[derive(Debug, Parser)]
@@ -43,6 +47,15 @@ pub(super) enum Command {
     /// Filters of what should never have come: checks, lists, signatures, limits, detection.
     #[command(subcommand)]
     Dos(DosCommand),
+    /// Owners of protected prefixes.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// What tenants accept and drop.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// The ways to tenants' routers.
+    #[command(subcommand)]
+    Tunnel(TunnelCommand),
     /// How control and dataplane stand.
     Status,
     /// What the dataplane counts.

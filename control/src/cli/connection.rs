@@ -65,6 +65,11 @@ impl Connection {
                 | Answer::Dos(_)
                 | Answer::Heavy(_)
                 | Answer::Event(_)
+                | Answer::TenantListed(_)
+                | Answer::Tenant(_)
+                | Answer::Ruleset(_)
+                | Answer::Tested(_)
+                | Answer::Tunnel(_)
                 | Answer::Status(_)
                 | Answer::Counters(_)
                 | Answer::Difference(_)) => each(answer)?,

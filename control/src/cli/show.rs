@@ -2,6 +2,7 @@
 
 mod dos;
 mod fleet;
+mod tenant;
 
 use std::collections::HashMap;
 use std::io;
@@ -33,6 +34,11 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             Answer::Dos(shown) => output.json(shown),
             Answer::Heavy(heavy) => output.json(heavy),
             Answer::Event(entry) => output.json(entry),
+            Answer::TenantListed(shown) => output.json(shown),
+            Answer::Tenant(shown) => output.json(shown),
+            Answer::Ruleset(shown) => output.json(shown),
+            Answer::Tested(shown) => output.json(shown),
+            Answer::Tunnel(shown) => output.json(shown),
             Answer::Status(status) => output.json(status),
             Answer::Counters(counters) => output.json(counters),
             Answer::Difference(difference) => output.json(difference),
@@ -54,6 +60,11 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
         Answer::Dos(shown) => dos::show(&shown, output)?,
         Answer::Heavy(shown) => dos::heavy(shown, output)?,
         Answer::Event(entry) => dos::event(&entry, output)?,
+        Answer::TenantListed(shown) => tenant::listed(shown, output)?,
+        Answer::Tenant(shown) => tenant::seen(&shown, output)?,
+        Answer::Ruleset(shown) => tenant::ruleset(&shown, output)?,
+        Answer::Tested(shown) => tenant::tested(&shown, output)?,
+        Answer::Tunnel(shown) => tenant::tunnel(&shown, output)?,
         Answer::Status(shown) => status(&shown, output)?,
         Answer::Difference(difference) => {
             for line in &difference.lines {

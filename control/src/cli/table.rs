@@ -1,6 +1,6 @@
 //! Tables for people, lines of JSON for machines.
 
-use std::io::{self, BufWriter, Stdout, Write as _};
+use std::io::{self, BufWriter, Write};
 
 /// Rows whose widths decide about the columns; later ones go as they are.
 const ROWS_MEASURED: usize = 1000;
@@ -8,7 +8,7 @@ const ROWS_MEASURED: usize = 1000;
 /// Where answers go.
 pub(super) struct Output {
     json: bool,
-    out: BufWriter<Stdout>,
+    out: BufWriter<Box<dyn Write>>,
     /// Rows that are not printed yet; the first is the head.
     rows: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
@@ -16,7 +16,12 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
-        Self { json, out: BufWriter::new(io::stdout()), rows: Vec::new(), widths: None }
+        Self::into(json, Box::new(io::stdout()))
+    }
+
+    /// The same, to somewhere else.
+    pub(super) fn into(json: bool, out: Box<dyn Write>) -> Self {
+        Self { json, out: BufWriter::new(out), rows: Vec::new(), widths: None }
     }
 
     pub(super) fn is_json(&self) -> bool {

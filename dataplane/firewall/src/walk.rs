@@ -48,8 +48,8 @@ pub fn holds(condition: &Condition, facts: &Facts, members: &dyn Members) -> boo
     has_field && is_found != *negated
 }
 
-/// What a field is in the packet.
-fn value(field: Field, facts: &Facts) -> u128 {
+/// What a field is in the packet; of one that the packet does not have it means nothing.
+pub fn value(field: Field, facts: &Facts) -> u128 {
     let [icmp_type, icmp_code] = facts.icmp.to_be_bytes();
     match field {
         Field::IpSaddr | Field::Ip6Saddr => facts.source,

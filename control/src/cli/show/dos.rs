@@ -91,13 +91,19 @@ pub(super) fn show(shown: &DosShown, output: &mut Output) -> io::Result<()> {
     Ok(())
 }
 
-fn tenant_row(tenant: &TenantShown) -> Vec<String> {
+/// What guards a tenant against SYN, and against segments of no flow.
+pub(super) fn guards(tenant: &TenantShown) -> [String; 2] {
     let TenantShown { syn_above, out_of_state, .. } = tenant;
     let syn = match tenant.syn.as_str() {
         "off" => "off".to_owned(),
         guard => format!("{guard} above {syn_above}/s"),
     };
     let flows = if tenant.flows { format!("{out_of_state}/s of none") } else { "off".to_owned() };
+    [syn, flows]
+}
+
+fn tenant_row(tenant: &TenantShown) -> Vec<String> {
+    let [syn, flows] = guards(tenant);
     let prefixes = match &tenant.prefixes[..] {
         few if few.len() <= 2 => few.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
         all => format!("{} prefixes", all.len()),
