@@ -7,7 +7,7 @@ use crate::lab::until;
 use crate::numbers::{Flows, Service};
 use crate::site::{SHOP, Site};
 use crate::tunnel::{Router, Tunnel, kinds};
-use crate::{ALL, alone, states};
+use crate::{ALL, alone, standing};
 
 const FLOWS: u32 = 32;
 /// A datagram of each flow this often.
@@ -30,9 +30,7 @@ fn flows_leave_a_router_that_is_gone_within_three_seconds_and_return_when_it_has
         let [first, second] = [0, 1].map(|at| Router::start(&places[at], kind, &tunnels[at]));
         let address = format!("{}:8000", SHOP.hosts[0]);
         let services = places.each_ref().map(|place| Service::start(&place.namespace, &address));
-        let state = |at: usize| {
-            states(&site, &server).get(&tunnels[at].ends()[1]).cloned().unwrap_or_default()
-        };
+        let state = |at: usize| standing(&site, &server, &tunnels[at]).0;
         until("both tunnels are up", 60, || state(0) == "up" && state(1) == "up");
         let flows = Flows::start(&site.internet, &address, FLOWS, PAUSE);
         let every: BTreeSet<u32> = (0..FLOWS).collect();
