@@ -26,6 +26,8 @@ pub struct Settled {
     pub id: u32,
     /// Why they are lost; none when they go on.
     pub lost: Option<DropReason>,
+    /// How many of them there must be to go on.
+    pub pieces: u16,
 }
 
 /// What one worker judges packets to tenants with, beside the rules.
@@ -50,6 +52,7 @@ impl Tenancy {
     /// The next datagram whose waiting pieces are to be let go or lost; the rules judge it as the whole that it is.
     pub fn next_settled(&mut self, rules: &Rules, now: Instant) -> Option<Settled> {
         let (id, ended) = self.fragments.next_ended(now)?;
+        let pieces = ended.map_or(0, |datagram| datagram.pieces);
         let lost = match ended {
             Ok(datagram) => {
                 // While it waited its prefix may have become another tenant's, or nobody's.
@@ -61,7 +64,7 @@ impl Tenancy {
             }
             Err(reason) => Some(reason),
         };
-        Some(Settled { id, lost })
+        Some(Settled { id, lost, pieces })
     }
 
     #[inline]
