@@ -26,8 +26,9 @@ fn flows_leave_a_router_that_is_gone_within_three_seconds_and_return_when_it_has
         let places = [1, 2].map(|number| site.place(number, SHOP));
         let tunnels =
             [1, 2].map(|router| Tunnel { router, key: Some(7), probed: true, ..Tunnel::default() });
-        let server = site.serve(&SHOP.declared(ALL, &tunnels));
+        // They are there before the server, or it would count its first probes as lost.
         let [first, second] = [0, 1].map(|at| Router::start(&places[at], kind, &tunnels[at]));
+        let server = site.serve(&SHOP.declared(ALL, &tunnels));
         let address = format!("{}:8000", SHOP.hosts[0]);
         let services = places.each_ref().map(|place| Service::start(&place.namespace, &address));
         let state = |at: usize| standing(&site, &server, &tunnels[at]).0;
@@ -54,12 +55,13 @@ fn flows_leave_a_router_that_is_gone_within_three_seconds_and_return_when_it_has
 
         let back = Instant::now();
         let first = Router::start(&places[0], kind, &tunnels[0]);
-        until("the flows return", 90, || services[0].flows(back) == one);
+        until("the flows return", 150, || one.is_subset(&services[0].flows(back)));
         let after = services[0].since(back)[0].1 - back;
         println!("{kind:?}: they are back {after:?} after the router");
         assert!(after > PROVEN, "{after:?}");
         until("control tells it", 10, || state(0) == "up");
-        assert!(services[0].flows(settled).is_disjoint(&other), "nothing else has moved");
+        let list = site.ask(&server, "tunnel list");
+        assert!(of(0).is_disjoint(&other), "nothing else has moved: {list:?}");
 
         // Without any router the last choice is kept: whatever is lost is lost at the tenant.
         drop(flows);

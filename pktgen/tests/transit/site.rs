@@ -8,6 +8,7 @@ use super::tunnel::Tunnel;
 use crate::lab::dataplane::{Dataplane, instance};
 use crate::lab::keys::Keys;
 use crate::lab::namespace::{Namespace, cable};
+use crate::lab::until;
 
 /// Rings that ride out a machine that is busy with other things. Of IPv4 the kernel puts fragments together before such a
 /// device sees them.
@@ -135,7 +136,13 @@ impl Site {
             instance(),
             self.keys.secret_text()
         );
-        Dataplane::start_text(&self.server, &config, &(declared + tenants))
+        let server = Dataplane::start_text(&self.server, &config, &(declared + tenants));
+        let tunnels = tenants.matches("[[tenant.tunnel]]").count();
+        until("the dataplane has the tunnels", 30, || {
+            let list = self.ask(&server, "tunnel list");
+            list.len() == tunnels && list.iter().all(|tunnel| tunnel["state"].is_string())
+        });
+        server
     }
 
     /// What `millrace` answers to these words, an entry a line.
