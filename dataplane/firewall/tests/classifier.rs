@@ -1,5 +1,7 @@
 //! The classifier against a walk that asks every rule for every condition.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
 #[cfg(test)]
 #[path = "classifier/naive.rs"]
 mod naive;
@@ -7,7 +9,7 @@ mod naive;
 #[path = "classifier/random.rs"]
 mod random;
 
-use firewall::classifier::{Classifier, OCTETS_MAX, Sets, Unbuildable};
+use firewall::classifier::{Asked, Classifier, OCTETS_MAX, Sets, Unbuildable};
 use firewall::facts::{Facts, Family};
 use firewall::rules::{Condition, Field, PASSING_MAX, RULES_MAX, Rule, Ruleset, Values, Verdict};
 use proptest::prelude::*;
@@ -27,7 +29,14 @@ fn build(ruleset: &Ruleset, lists: &Lists) -> Result<Classifier, Unbuildable> {
 /// Follows a packet through the rules as the dataplane does: on behind each rule that lets it pass.
 fn agree(ruleset: &Ruleset, lists: &Lists, packets: &[(Facts, (u16, u16))]) {
     let classifier = build(ruleset, lists).unwrap();
-    for (facts, classes) in packets {
+    let asked: Vec<_> = packets
+        .iter()
+        .map(|(facts, classes)| Asked { classifier: &classifier, facts, classes: *classes })
+        .collect();
+    let mut burst = vec![Some(u32::MAX); packets.len()];
+    Classifier::first_burst(&asked, &mut burst);
+    for ((facts, classes), in_burst) in packets.iter().zip(burst) {
+        assert_eq!(in_burst, classifier.first(facts, *classes, 0), "{facts:?} {classes:?}");
         let mut from = 0;
         loop {
             let expected = naive::first(ruleset, lists, facts, *classes, from);

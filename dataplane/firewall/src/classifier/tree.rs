@@ -17,7 +17,7 @@ const CHILDREN: usize = 16;
 const WIDE: usize = 8;
 /// Entries that a table may have where a tree would do: so many, and so many for each class of the tree.
 const ENTRIES: usize = 256;
-const ENTRIES_PER_CLASS: usize = 32;
+const ENTRIES_PER_CLASS: usize = 64;
 
 /// How to find the class of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Lookup {
     /// The last value that a table has; greater ones are of the same class.
     last: u32,
     /// Nodes on the way; 0 for a table.
-    pub(super) levels: u8,
+    levels: u8,
     /// Whether keys have 128 bits.
     pub(super) is_wide: bool,
     /// Of which dimension.
@@ -59,6 +59,12 @@ impl Lookup {
         }
         let at = if is_wide { write_wide(borders, writer)? } else { write(borders, writer)? };
         Ok(Self { at, last: 0, levels, is_wide, dimension })
+    }
+
+    /// Where the search begins.
+    #[inline]
+    pub(super) const fn root(&self) -> u32 {
+        self.at
     }
 
     /// The class of a value of at most 32 bits.

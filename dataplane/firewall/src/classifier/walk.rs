@@ -1,4 +1,4 @@
-//! The way of a packet through a form, step by step: the classes of its values, their combinations, and the first rule that all have.
+//! The way of a packet through a form, in steps that several packets can take together, so that none waits alone for memory.
 
 use crate::facts::Facts;
 
@@ -18,16 +18,25 @@ pub(super) struct Walk<'a> {
     form: &'a Form,
     /// The results of lookups, then of products, each at its number: at most 12 and 11, so that five bits index them.
     results: [u16; 32],
-    /// Where the row of each root begins, in words, and in which blocks all of them have rules.
+    /// Where the block numbers of each root begin, in words, and where, by their summaries, all of them may have rules.
     rows: [u32; 12],
-    summary: u32,
+    summary: [u32; 4],
 }
 
 impl<'a> Walk<'a> {
     /// At the beginning.
     #[inline]
     pub(super) const fn new(form: &'a Form) -> Self {
-        Self { form, results: [0; 32], rows: [0; 12], summary: u32::MAX }
+        Self { form, results: [0; 32], rows: [0; 12], summary: [0; 4] }
+    }
+
+    /// Reads where searches begin, to have it in the cache when they do.
+    #[inline]
+    pub(super) fn approach(&self) -> u32 {
+        let lookups = self.form.lookups.items().iter();
+        lookups
+            .filter_map(|lookup| word(&self.form.lines, lookup.root(), 0))
+            .fold(0, |any, one| any | one)
     }
 
     /// Finds the class in every dimension.
@@ -55,10 +64,19 @@ impl<'a> Walk<'a> {
             let class = half(&self.form.lines, product.at, left * product.width + right)?;
             *self.results.get_mut(next & 31)? = class;
         }
+        self.locate()
+    }
+
+    #[inline]
+    fn locate(&mut self) -> Option<()> {
+        let words = self.form.grain.words;
         for (number, root) in self.form.roots.items().iter().enumerate() {
             let row = self.result(root.result) * root.stride;
-            *self.rows.get_mut(number)? = row;
-            self.summary &= word(&self.form.lines, root.rows, row)?;
+            *self.rows.get_mut(number)? = row + words;
+            for (index, bits) in (0..words).zip(&mut self.summary) {
+                let others = word(&self.form.lines, root.rows, row + index)?;
+                *bits = if number == 0 { others } else { *bits & others };
+            }
         }
         Some(())
     }
@@ -73,15 +91,18 @@ impl<'a> Walk<'a> {
             return (rule != NONE && u32::from(rule) >= from).then(|| rule.into());
         }
         let from = if from == 0 { 0 } else { self.form.position(from)? };
-        let mut left = self.summary & u32::MAX.checked_shl(from / RULES).unwrap_or(0);
+        let grain = self.form.grain;
+        let bits = self.summary.iter().rev().fold(0, |bits, word| (bits << 32) | u128::from(*word));
+        let mut left = bits & u128::MAX.checked_shl(from >> grain.bits).unwrap_or(0);
         while left != 0 {
-            let block = left.trailing_zeros();
-            left &= left - 1;
+            let block = left.trailing_zeros() >> grain.bits_per_block();
             let both = self.intersect(roots, block)?;
             if let Some(bit) = first_bit(&both, from.saturating_sub(block * RULES)) {
                 return half(&self.form.lines, self.form.rules.1, block * RULES + bit)
                     .map(u32::from);
             }
+            let next = (block + 1) << grain.bits_per_block();
+            left &= u128::MAX.checked_shl(next).unwrap_or(0);
         }
         None
     }
@@ -91,7 +112,7 @@ impl<'a> Walk<'a> {
     fn intersect(&self, roots: &[Root], block: u32) -> Option<[u32; 16]> {
         let mut both = [u32::MAX; 16];
         for (row, root) in self.rows.iter().zip(roots) {
-            let number = half(&self.form.lines, root.rows, (*row + 1) * 2 + block)?;
+            let number = half(&self.form.lines, root.rows, *row * 2 + block)?;
             let line = self.form.lines.get((root.pool + u32::from(number)) as usize)?;
             both.iter_mut().zip(line.0).for_each(|(lane, other)| *lane &= other);
         }
