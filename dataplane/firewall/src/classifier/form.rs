@@ -112,7 +112,7 @@ impl fmt::Debug for Form {
 impl Form {
     /// Whether a dimension is looked at.
     pub(super) fn asks(&self, dimension: Dimension) -> bool {
-        self.lookups.items().iter().any(|lookup| lookup.dimension == dimension as u8)
+        self.lookups.items().iter().any(|lookup| lookup.dimension == dimension)
     }
 
     /// How many rules of this family have a lower index in the ruleset.

@@ -133,7 +133,7 @@ impl Plan {
         let (mut lookups, mut products, mut roots) = (Few::new(), Few::new(), Few::new());
         for (dimension, borders) in &self.lookups {
             let last = dimension.last(family);
-            lookups.push(Lookup::write(*dimension as u8, last, borders, &mut writer)?);
+            lookups.push(Lookup::write(*dimension, last, borders, &mut writer)?);
         }
         for table in &self.products {
             let at = writer.halves(&table.entries)?;
