@@ -127,9 +127,10 @@ impl<'a> Burst<'a> {
             .iter()
             .map(|frame| Outcome {
                 fate: frame.fate,
-                tag: match frame.fate {
-                    Fate::Hold(Waiting::Datagram(_)) => frame.note.tag_to_wait(),
-                    _ => frame.note.tag(),
+                tag: if matches!(frame.fate, Fate::Hold(Waiting::Datagram(_))) {
+                    frame.note.tag_to_wait()
+                } else {
+                    frame.note.tag()
                 },
                 start: frame.start(),
                 len: frame.len(),

@@ -49,7 +49,7 @@ pub(super) fn burst<'a>(
     for frame in &mut frames {
         let octets = next.next().ok_or("no frame was made")?;
         client::write(frame, |room| {
-            room.get_mut(..octets.len())?.copy_from_slice(&octets);
+            room.get_mut(..octets.len())?.copy_from_slice(octets);
             Some(octets.len())
         })?;
     }

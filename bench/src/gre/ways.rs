@@ -74,6 +74,9 @@ pub(super) const BURSTS: usize = 4;
 
 type Round = ArrayVec<Batch<Mbuf>, BURSTS>;
 
+/// Frames, and how many of them have gone.
+type Made = (Vec<Vec<u8>>, usize);
+
 /// A server whose tenant has no rules, and one whose tenant has some.
 pub(super) struct Rig {
     open: Landing,
@@ -82,7 +85,7 @@ pub(super) struct Rig {
     pool: Pool,
     random: ChaCha8Rng,
     /// The frames of each kind with so many octets inside, and how many of them have gone.
-    made: HashMap<(Inside, usize), (Vec<Vec<u8>>, usize)>,
+    made: HashMap<(Inside, usize), Made>,
     /// Calls of the allocator while time was taken.
     allocations: u64,
 }
@@ -144,9 +147,9 @@ impl Rig {
         };
         let (random, pool) = (&mut self.random, &self.pool);
         let new = || (frames::made(inside, shape.len, random), 0);
-        let (made, gone) = self.made.entry((inside, shape.len)).or_insert_with(new);
+        let (frames, gone) = self.made.entry((inside, shape.len)).or_insert_with(new);
         let make = || {
-            let next = made.iter().cycle().skip(*gone % frames::FRAMES);
+            let next = frames.iter().cycle().skip(*gone % frames::FRAMES);
             *gone += shape.burst;
             frames::burst(pool, shape.burst, next)
         };

@@ -7,13 +7,16 @@ pub mod tallies;
 
 use std::sync::Arc;
 
+use ::firewall::classifier::{Asked as Question, Classifier};
 use ::firewall::facts::Facts;
 use ::firewall::rules::Verdict;
+use arrayvec::ArrayVec;
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
 use crate::fate::{DropReason, Fate, Waiting};
 use crate::frame::{Entry, Frame, Kind};
+use crate::limits::BURST_LEN_MAX;
 use crate::stages::dos::{OWN, Rules};
 use firewall::{Asked, Buckets, Firewall};
 use fragments::{Fragments, Piece};
@@ -57,9 +60,10 @@ impl Tenancy {
             Ok(datagram) => {
                 // While it waited its prefix may have become another tenant's, or nobody's.
                 let tenant = rules.tenants.of(datagram.destination);
-                match tenant == datagram.tenant {
-                    true => self.judge(&look::at_datagram(&datagram), tenant, rules, now).err(),
-                    false => Some(DropReason::TenantFragmentLost),
+                if tenant == datagram.tenant {
+                    self.judge(&look::at_datagram(&datagram), tenant, rules, now).err()
+                } else {
+                    Some(DropReason::TenantFragmentLost)
                 }
             }
             Err(reason) => Some(reason),
@@ -67,7 +71,7 @@ impl Tenancy {
         Some(Settled { id, lost, pieces })
     }
 
-    #[inline]
+    /// Judges a datagram by itself.
     fn judge(
         &mut self,
         facts: &Facts,
@@ -75,27 +79,40 @@ impl Tenancy {
         rules: &Rules,
         now: Instant,
     ) -> Result<(), DropReason> {
-        let (verdict, reason) = match rules.firewall(tenant) {
-            Some(firewall) => self.ask(firewall, facts, rules, now),
-            None => (Verdict::Accept, DropReason::TenantPolicy),
+        let Some(firewall) = rules.firewall(tenant) else {
+            return self.conclude(facts, tenant, (Verdict::Accept, DropReason::TenantPolicy));
         };
+        let classes = firewall.classes(facts, &rules.sets);
+        let first = firewall.classifier().first(facts, classes, 0);
+        let decided = self.decide(firewall, (facts, classes), first, now);
+        self.conclude(facts, tenant, decided)
+    }
+
+    #[inline]
+    fn decide(
+        &mut self,
+        firewall: &Firewall,
+        what: (&Facts, (u16, u16)),
+        first: Option<u32>,
+        now: Instant,
+    ) -> (Verdict, DropReason) {
+        let (buckets, tallies) = (&mut self.buckets, &*self.tallies);
+        firewall.decide(what, first, &mut Asked { buckets, tallies, now })
+    }
+
+    /// Counts what was decided.
+    #[inline]
+    fn conclude(
+        &self,
+        facts: &Facts,
+        tenant: u16,
+        (verdict, reason): (Verdict, DropReason),
+    ) -> Result<(), DropReason> {
         self.tallies.count(tenant, facts.length.into(), verdict == Verdict::Accept);
         match verdict {
             Verdict::Accept => Ok(()),
             Verdict::Drop => Err(reason),
         }
-    }
-
-    #[inline]
-    fn ask(
-        &mut self,
-        firewall: &Firewall,
-        facts: &Facts,
-        rules: &Rules,
-        now: Instant,
-    ) -> (Verdict, DropReason) {
-        let (buckets, tallies) = (&mut self.buckets, &*self.tallies);
-        firewall.decide(facts, &mut Asked { sets: &rules.sets, buckets, tallies, now })
     }
 
     /// A piece of a datagram waits for the others.
@@ -111,27 +128,94 @@ impl Tenancy {
     }
 }
 
-/// Asks the rules of each tenant that a packet goes to, once for each packet.
+/// Asks the rules of each tenant that a packet goes to, once for each packet. The first rules of all packets are looked for
+/// together, so that they wait for memory at the same time.
 pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: Instant) {
     if rules.chosen.is_empty() {
         return;
     }
-    burst.pass(|frame| {
-        if frame.note.kind != Kind::Inner || frame.note.entry == Entry::Own {
-            return Ok(());
+    let mut visits = ArrayVec::<Visit, BURST_LEN_MAX>::new();
+    for (place, frame) in burst.frames().iter_mut().enumerate() {
+        if frame.fate == Fate::Undecided
+            && let Some(tenant) = visited(frame, rules)
+        {
+            if frame.note.ip.fragment {
+                frame.fate = tenancy.wait(frame, now);
+            } else {
+                visits.push(Visit::new(place, tenant, look::at_packet(frame), rules));
+            }
         }
-        if frame.note.tenant == OWN {
-            frame.note.tenant = rules.tenants.of(frame.note.ip.destination);
+    }
+    if visits.is_empty() {
+        return;
+    }
+    let mut found = [None; BURST_LEN_MAX];
+    find(&visits, rules, &mut found);
+    for (visit, first) in visits.iter().zip(found) {
+        let decided = match rules.firewall(visit.tenant) {
+            Some(firewall) => tenancy.decide(firewall, (&visit.facts, visit.classes), first, now),
+            None => (Verdict::Accept, DropReason::TenantPolicy),
+        };
+        if let Err(reason) = tenancy.conclude(&visit.facts, visit.tenant, decided)
+            && let Some(frame) = burst.frames().get_mut(visit.place)
+        {
+            frame.fate = Fate::Drop(reason);
         }
-        let tenant = frame.note.tenant;
-        if tenant == OWN || was_judged(frame) {
-            return Ok(());
+    }
+}
+
+/// A packet that a tenant's rules are asked about.
+#[derive(Clone, Copy, Debug)]
+struct Visit {
+    place: usize,
+    tenant: u16,
+    facts: Facts,
+    classes: (u16, u16),
+}
+
+impl Visit {
+    #[inline]
+    fn new(place: usize, tenant: u16, facts: Facts, rules: &Rules) -> Self {
+        let firewall = rules.firewall(tenant);
+        let classes = firewall.map_or((0, 0), |firewall| firewall.classes(&facts, &rules.sets));
+        Self { place, tenant, facts, classes }
+    }
+}
+
+/// The tenant whose rules are to be asked about a frame.
+#[inline]
+fn visited(frame: &mut Frame<'_>, rules: &Rules) -> Option<u16> {
+    if frame.note.kind != Kind::Inner || frame.note.entry == Entry::Own {
+        return None;
+    }
+    if frame.note.tenant == OWN {
+        frame.note.tenant = rules.tenants.of(frame.note.ip.destination);
+    }
+    let tenant = frame.note.tenant;
+    (tenant != OWN && !was_judged(frame)).then_some(tenant)
+}
+
+/// The first rule whose conditions each packet meets; of packets to tenants without rules nothing is found.
+#[inline]
+fn find(visits: &[Visit], rules: &Rules, found: &mut [Option<u32>; BURST_LEN_MAX]) {
+    let mut questions = ArrayVec::<Question<'_>, BURST_LEN_MAX>::new();
+    let mut places = ArrayVec::<usize, BURST_LEN_MAX>::new();
+    for (place, visit) in visits.iter().enumerate() {
+        if let Some(firewall) = rules.firewall(visit.tenant) {
+            let (classifier, facts) = (firewall.classifier(), &visit.facts);
+            questions.push(Question { classifier, facts, classes: visit.classes });
+            places.push(place);
         }
-        if frame.note.ip.fragment {
-            return Err(tenancy.wait(frame, now));
+    }
+    let mut firsts = [None; BURST_LEN_MAX];
+    if let Some(firsts) = firsts.get_mut(..questions.len()) {
+        Classifier::first_burst(&questions, firsts);
+    }
+    for (place, first) in places.into_iter().zip(firsts) {
+        if let Some(found) = found.get_mut(place) {
+            *found = first;
         }
-        tenancy.judge(&look::at_packet(frame), tenant, rules, now).map_err(Fate::Drop)
-    });
+    }
 }
 
 /// Whether the rules were asked before: where another worker or server had it, before it waited, or as a whole.

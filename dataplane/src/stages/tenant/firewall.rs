@@ -71,8 +71,6 @@ impl Buckets {
 /// What a firewall is asked with beside the packet.
 #[derive(Debug)]
 pub struct Asked<'a> {
-    /// The named sets.
-    pub sets: &'a Lists,
     /// The state of limits.
     pub buckets: &'a mut Buckets,
     /// Where rules are counted.
@@ -88,13 +86,18 @@ impl Firewall {
         Self { classifier, actions: actions.into_boxed_slice(), policy, uses_sets }
     }
 
-    /// What becomes of a packet, and under which name it is lost if it is. The first rule that decides counts; how many are
-    /// asked that do not is bounded ([`PASSING_MAX`](::firewall::rules::PASSING_MAX)).
+    /// What becomes of a packet, and under which name it is lost if it is; `first` is the first rule whose conditions it
+    /// meets, and `classes` are those by which that was found. The first rule that decides counts; how many are asked that do
+    /// not is bounded ([`PASSING_MAX`](::firewall::rules::PASSING_MAX)).
     #[inline]
-    pub fn decide(&self, facts: &Facts, asked: &mut Asked<'_>) -> (Verdict, DropReason) {
-        let classes = self.classes(facts, asked.sets);
-        let mut from = 0;
-        while let Some(rule) = self.classifier.first(facts, classes, from) {
+    pub fn decide(
+        &self,
+        (facts, classes): (&Facts, (u16, u16)),
+        first: Option<u32>,
+        asked: &mut Asked<'_>,
+    ) -> (Verdict, DropReason) {
+        let mut next = first;
+        while let Some(rule) = next {
             let action = self.actions.get(rule as usize).copied().unwrap_or_default();
             let matches = action.limit.is_none_or(|limit| {
                 asked.buckets.take(&limit, facts.length, asked.now) != limit.over
@@ -107,13 +110,20 @@ impl Firewall {
                     return (verdict, DropReason::TenantRule);
                 }
             }
-            from = rule + 1;
+            next = self.classifier.first(facts, classes, rule + 1);
         }
         (self.policy, DropReason::TenantPolicy)
     }
 
+    /// What finds the rules.
     #[inline]
-    fn classes(&self, facts: &Facts, sets: &Lists) -> (u16, u16) {
+    pub const fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// In which classes of the named sets source and destination are, as far as rules ask for them.
+    #[inline]
+    pub fn classes(&self, facts: &Facts, sets: &Lists) -> (u16, u16) {
         let class = |uses: bool, address: u128| {
             if !uses {
                 return 0;
