@@ -92,7 +92,7 @@ pub const DROPS: &[Drop] = &[
     row("egress_gre_ecn", "congestion marked outside, and the packet in the tunnel cannot carry the mark", "normal under congestion"),
     row("egress_too_big", "too large for the path to the client or for the kernel's interface, and no error could be sent", "lower the sender's MTU"),
     row("egress_no_nat", "to the Internet from an address that is not the Internet's", "send what comes from clients elsewhere: only tenants have addresses that can go out as they are"),
-    row("egress_loop", "from the kernel's inner interface back to it", "remove the kernel's route for that prefix through the tap"),
+    row("egress_loop", "from the kernel's inner interface back to it, or out of a tunnel back into it", "remove the kernel's route for that prefix through the tap, or give the tenant's router one for addresses that it does not use"),
     row("egress_no_local", "for this machine, without `[local]`", "add `[local]`"),
     row("seal_no_peer", "for a client that was removed meanwhile", "normal in the moment of a removal"),
     row("seal_no_endpoint", "for a client that has never spoken and has no `endpoint`", "normal until it connects"),

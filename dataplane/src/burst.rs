@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::fate::{DropReason, Fate};
+use crate::fate::{DropReason, Fate, Waiting};
 use crate::frame::{Entry, Frame, Note};
 use crate::limits::BURST_LEN_MAX;
 use crate::port::Packet;
@@ -47,6 +47,11 @@ impl<'a> Burst<'a> {
             note.begin_handed(packet.tag());
         });
         Self { is_handed: true, ..burst }
+    }
+
+    /// Lends pieces of a datagram that have waited here for each other; each bears how it came.
+    pub fn lend_pieces<P: Packet>(packets: &'a mut [P], notes: &'a mut [Note]) -> Self {
+        Self::noted(packets, notes, |note, packet| note.begin_handed(packet.tag()))
     }
 
     /// Lends packets of which the same is known.
@@ -122,7 +127,10 @@ impl<'a> Burst<'a> {
             .iter()
             .map(|frame| Outcome {
                 fate: frame.fate,
-                tag: frame.note.tag(),
+                tag: match frame.fate {
+                    Fate::Hold(Waiting::Datagram(_)) => frame.note.tag_to_wait(),
+                    _ => frame.note.tag(),
+                },
                 start: frame.start(),
                 len: frame.len(),
             })

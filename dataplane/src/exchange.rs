@@ -95,6 +95,8 @@ pub enum Order {
     Rules(Arc<Rules>, Token),
     /// Ask through a tunnel whether its other end is there.
     Probe(Box<Probe>),
+    /// Another worker has heard that a tunnel (by its number) takes packets of this length at most.
+    PathMtu(u16, u16),
     /// Another worker has heard of a neighbour.
     Learned(Name, Heard),
     /// Peers of this worker (their numbers on it) are new, changed, or, without a setup, no more. Then the

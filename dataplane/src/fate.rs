@@ -203,7 +203,7 @@ reasons! {
     EgressTooBig = "egress_too_big",
     /// To the Internet as it is, but not from a tenant's address.
     EgressNoNat = "egress_no_nat",
-    /// From the kernel back to the kernel.
+    /// From the kernel back to the kernel, or out of a tunnel back into it.
     EgressLoop = "egress_loop",
     /// For this machine, but there is no `[local]` interface.
     EgressNoLocal = "egress_no_local",

@@ -29,8 +29,9 @@ pub enum Entry {
     Client,
     /// From `Local` by way of another worker: an inner packet.
     Handed,
-    /// A piece of a datagram that its tenant lets pass, and that has waited for the others: an IP packet.
-    Piece,
+    /// A piece of a datagram from the network, by this port, that its tenant lets pass and that has waited for the others:
+    /// an IP packet.
+    Piece(u8),
     /// A whole frame of another worker that has no queue of this port.
     Relay(u8),
     /// Made here; the note is complete.
@@ -49,7 +50,7 @@ impl Entry {
             Self::Handed => (5, 0),
             Self::Relay(port) => (6, port),
             Self::Sealed(port) => (7, port),
-            Self::Piece => (8, 0),
+            Self::Piece(port) => (8, port),
             Self::Own => (0, 0),
         };
         number | u64::from(port) << 8 | u64::from(verified) << 16
@@ -66,7 +67,7 @@ impl Entry {
             4 => Self::Client,
             6 => Self::Relay(port),
             7 => Self::Sealed(port),
-            8 => Self::Piece,
+            8 => Self::Piece(port),
             _ => Self::Handed,
         };
         (entry, verified != 0)
@@ -204,6 +205,21 @@ impl Note {
         self.class = Class::Any;
         self.tenant = 0;
         self.tunnel = 0;
+    }
+
+    /// The note as the tag of a packet that waits for the other pieces of its datagram: how it comes back when it goes on.
+    /// What came out of a seal comes back as from another worker, and what is the kernel's as the kernel's.
+    #[inline]
+    pub fn tag_to_wait(&self) -> u64 {
+        let entry = match self.entry {
+            Entry::Wire(port) if self.bare => Entry::Piece(port),
+            Entry::Wire(_) | Entry::Sealed(_) | Entry::Client => Entry::Client,
+            Entry::Local | Entry::Handed | Entry::Kernel(_) | Entry::Relay(_) | Entry::Own => {
+                Entry::Handed
+            }
+            piece @ Entry::Piece(_) => piece,
+        };
+        entry.tag(true)
     }
 
     /// The note as a packet's tag between workers: the entry, and for sealed messages what was found out of them.

@@ -159,7 +159,7 @@ impl Keeper {
             fleet: FleetTables::new(config, keys, fleet),
             rules: Arc::default(),
             counts: Counts::new(workers),
-            seen: Seen::new(workers),
+            seen: Seen::new(workers, server(config)),
             filters: Filters::new(config, &mut apart(start.seed, 2)),
             wall: Arc::new(WallClock::new(start.unix, start.now)),
             random,
@@ -382,13 +382,21 @@ impl Keeper {
     }
 }
 
+/// This server's number in its fleet.
+fn server(config: &Config) -> u8 {
+    config.fleet.as_ref().map_or(0, |fleet| fleet.server)
+}
+
 /// Streams of randomness that begin here are of tenants.
 const APART_TENANCY: u64 = 1 << 16;
 
 fn prober(config: &Config, keys: &Keys, seed: [u8; 32]) -> Prober {
-    let server = config.fleet.as_ref().map_or(0, |fleet| fleet.server);
     let mut random = apart(seed, APART_TENANCY - 1);
-    Prober::new(config.workers.len(), server, (keys.probes, keys.tunnels, random.next_u64()))
+    Prober::new(
+        config.workers.len(),
+        server(config),
+        (keys.probes, keys.tunnels, random.next_u64()),
+    )
 }
 
 /// The fleet's keys, or those of a server that is alone, which nobody else needs to know.
@@ -413,7 +421,7 @@ fn directory(config: &Config, keys: &Keys, fleet: &Fleet) -> Directory {
         identity: Identity::new(config.private_key.clone()),
         registry: Registry::default(),
         permutation: Permutation::new(keys.permutation, Layout::default()),
-        server: config.fleet.as_ref().map_or(0, |fleet| fleet.server),
+        server: server(config),
         fleet: Shared::new(fleet.clone()),
     }
 }

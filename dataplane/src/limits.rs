@@ -372,6 +372,10 @@ pub const COUNTED_RULES_MAX: usize = 1 << 16;
 /// Rules of tenants' firewalls with a limit, on the whole server.
 pub const LIMITED_RULES_MAX: usize = 1 << 12;
 
+/// Events that there must still be room for when tenants' counts and tunnels are told: what cannot be told again, in a turn
+/// of the keeper's.
+pub const SEEN_ROOM: usize = DETECTION_ROOM + NEWS_PER_TURN_KEEPER;
+
 /// Tunnels that control is told of in a turn of the keeper's.
 pub const TUNNELS_TOLD_PER_TURN: usize = 256;
 

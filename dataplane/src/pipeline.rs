@@ -90,7 +90,8 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     let tenancy = &mut state.tenancy;
     let (tallies, probing) = (tenancy.tallies(), &state.probing);
     let path_mtus = &mut state.path_mtus;
-    let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, now };
+    let limits = &mut state.limits;
+    let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, limits, now };
     egress::undress(burst, &mut transit);
     tenant::filter(burst, tenancy, rules, now);
     let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);

@@ -136,6 +136,9 @@ impl<I: Io> Worker<I> {
                     self.state.fleet.membership = membership;
                 }
                 Order::Rules(rules, _token) => self.set_rules(rules),
+                Order::PathMtu(tunnel, mtu) => {
+                    self.state.path_mtus.learn(tunnel, mtu);
+                }
                 Order::Probe(probe) => self.send_probe(&probe, now),
                 Order::Survey(mut sheet) => {
                     self.state.sessions.survey(&mut sheet);
@@ -278,7 +281,8 @@ impl<I: Io> Worker<I> {
 
     /// Lets the pieces of a datagram go on, or loses them, as its tenant's rules say.
     #[cold]
-    fn settle_datagram(&mut self, Settled { id, lost }: Settled, now: Instant) -> usize {
+    fn settle_datagram(&mut self, settled: Settled, now: Instant) -> usize {
+        let Settled { id, lost, pieces } = settled;
         let key = Waiting::Datagram(id);
         if let Some(reason) = lost {
             self.lose(key, reason);
@@ -289,7 +293,15 @@ impl<I: Io> Worker<I> {
             packets.push(packet);
         }
         let count = packets.len();
-        let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Piece);
+        if count < usize::from(pieces) {
+            // One of them found no room.
+            for packet in packets {
+                drop(packet);
+                self.state.counters.drop_one(DropReason::TenantFragmentLost);
+            }
+            return count;
+        }
+        let mut burst = Burst::lend_pieces(&mut packets, &mut self.notes);
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);
         self.settle(packets, outcomes, now);

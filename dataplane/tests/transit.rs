@@ -12,11 +12,13 @@ use dataplane::testing::client;
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::{PROTECTED, PROTECTED_V6, STRANGER};
 use dataplane::testing::scene::Scene;
-use dataplane::testing::server::{Options, WIRE};
+use dataplane::testing::server::{Options, Place, WIRE};
 use dataplane::testing::site::{self, Plan};
 use dataplane::testing::transit::{self, ROUTER, ROUTER_V6, from_router, in_gre, plain, tunnel};
 use ipnet::IpNet;
-use shm::message::{DontFragment, Item, Matter, Mode, NextHop, Reach, Rule, Tunnel};
+use shm::message::{
+    DontFragment, Item, Matter, Mode, NextHop, Reach, Rule, SynGuard, Tenant, Tunnel,
+};
 use wire::tcp::{self, Flags, OptionField};
 use wire::{gre, icmp, ipv4};
 
@@ -358,4 +360,92 @@ fn a_client_reaches_a_tenant_by_the_tenants_rules() {
     assert_eq!(scene.strays().iter().filter(|(_, frame)| in_gre(frame).is_some()).count(), 1);
     scene.send(0, &ask(54));
     assert_eq!(dropped(&scene, DropReason::TenantRule), 1);
+}
+
+#[test]
+fn a_client_of_another_worker_meets_the_tenants_rules_once() {
+    let plan = Plan { workers: 2, ..Plan::new(2) };
+    let mut scene = Scene::new(&plan, Options::default());
+    change(&mut scene, transit::tenant(tunnel(1), "udp dport 53 counter accept\ndrop"));
+    for number in 0..2 {
+        scene.join(false, client::Options::default());
+        scene.send(number, &[]);
+    }
+    scene.strays();
+    for number in 0..2 {
+        // Whichever worker the network gives it to, its owner opens it.
+        for worker in 0..2 {
+            for port in [53, 54] {
+                let from = site::inner_v4(u32::try_from(number).unwrap());
+                let packet = Ip::new(from, PROTECTED).udp(4000, port, b"a question");
+                for frame in scene.withhold(number, &packet) {
+                    scene.put(Place::Wire { port: 0, worker }, &frame);
+                }
+                scene.settle();
+            }
+        }
+    }
+    let frames = scene.strays();
+    assert_eq!(frames.iter().filter(|(_, frame)| in_gre(frame).is_some()).count(), 4);
+    assert_eq!(dropped(&scene, DropReason::TenantRule), 4);
+    assert_eq!(scene.server.totals().unaccounted(), 0);
+}
+
+#[test]
+fn pieces_that_wait_while_their_prefix_becomes_another_tenants_reach_nobody() {
+    let mut scene = stage(tunnel(1), "udp dport 53 accept\ndrop");
+    let [first, second] = pieces(&[7; 40]);
+    answers(&mut scene, &first);
+    let Item::Tenant(before) = dataplane::testing::rules::tenant(SynGuard::Off, false) else {
+        panic!("a tenant")
+    };
+    let other = Tunnel { id: 2, tenant: 10, ..tunnel(1) };
+    change(
+        &mut scene,
+        vec![
+            Item::TunnelRemove(1),
+            Item::TenantRemove(transit::TENANT),
+            Item::Tenant(Box::new(Tenant { id: 10, ..*before })),
+            Item::Tunnel(Box::new(other)),
+        ],
+    );
+    assert!(answers(&mut scene, &second).is_empty());
+    assert_eq!(dropped(&scene, DropReason::TenantFragmentLost), 2);
+}
+
+#[test]
+fn a_fragment_that_does_not_fit_is_answered_as_a_whole_packet_is() {
+    let mut scene = Scene::new(&Plan::new(2), Options::default());
+    change(&mut scene, transit::tenant(tunnel(1), ""));
+    let mut pieces = [0, 1].map(|part| {
+        let payload = vec![7; if part == 0 { MTU - 20 + 8 } else { 8 }];
+        let mut packet = Ip::new(STRANGER, PROTECTED).packet(17, &payload);
+        transit::fragment(&mut packet, 9, if part == 0 { 0 } else { 1464 }, part == 0);
+        packet
+    });
+    // Pieces of what must not be fragmented further.
+    for packet in &mut pieces {
+        packet[6] |= 0x40;
+        let header = &mut packet[..ipv4::HEADER_LEN];
+        header[10..12].fill(0);
+        let sum = wire::checksum::Sum::of(header).finish();
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+    // Ports that are none would be looked at.
+    pieces[0][20..24].copy_from_slice(&[0, 9, 0, 53]);
+    assert!(answers(&mut scene, &pieces[0]).is_empty());
+    let frames = answers(&mut scene, &pieces[1]);
+    let error = frames.iter().find(|frame| in_gre(frame).is_none()).unwrap();
+    let (outline, packet) = packets::packet_in(error).unwrap();
+    assert_eq!((outline.source, outline.destination), (site::SERVER_V4.into(), STRANGER.into()));
+    let message = icmp::v4::parse(&packet[outline.payload_offset..outline.len]).unwrap();
+    assert_eq!(message.mtu_v4(), Some(u16::try_from(MTU).unwrap()));
+}
+
+#[test]
+fn what_comes_out_of_a_tunnel_for_its_own_tenant_does_not_go_round() {
+    let mut scene = stage(tunnel(1), "");
+    let packet = Ip::new(PROTECTED, Ipv4Addr::new(203, 0, 113, 99)).udp(1, 2, b"");
+    assert!(answers(&mut scene, &from_router(&plain(&packet), &packet)).is_empty());
+    assert_eq!(dropped(&scene, DropReason::EgressLoop), 1);
 }

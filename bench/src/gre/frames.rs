@@ -11,14 +11,13 @@ use wire::tcp::{self, Flags};
 use wire::{gre, ipv4, udp};
 
 use super::servers::{KIND, ROUTERS, TENANT};
-use super::ways::Shape;
 use crate::Failure;
 use crate::rules::packets::Packet;
 use crate::rules::rulesets::TCP;
 use crate::service::client::{self, GATEWAY_LINK, PORT_LINK, SERVER};
 
 /// Which packets come in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Inside {
     /// To the tenant, and only the last of so many rules holds it.
     Last(u32),
@@ -28,18 +27,27 @@ pub(super) enum Inside {
     Reply,
 }
 
-/// A burst of them.
-pub(super) fn burst(
+/// How many frames of a kind are made. Bursts are copies of them, so that making them leaves the caches to what is measured.
+pub(super) const FRAMES: usize = 1024;
+
+/// Frames of a kind, with so many octets inside.
+pub(super) fn made(inside: Inside, len: usize, random: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
+    let mut frame = || packets::frame(PORT_LINK, GATEWAY_LINK, None, &packet(inside, len, random));
+    std::iter::repeat_with(&mut frame).take(FRAMES).collect()
+}
+
+/// A burst of the frames that come next.
+pub(super) fn burst<'a>(
     pool: &Pool,
-    (inside, shape): (Inside, Shape),
-    random: &mut ChaCha8Rng,
+    count: usize,
+    mut next: impl Iterator<Item = &'a Vec<u8>>,
 ) -> Result<Batch<Mbuf>, Failure> {
     let mut frames = Batch::new();
-    if pool.allocate_bulk(&mut frames, shape.burst) != shape.burst {
+    if pool.allocate_bulk(&mut frames, count) != count {
         return Err("the pool is empty".into());
     }
     for frame in &mut frames {
-        let octets = packets::frame(PORT_LINK, GATEWAY_LINK, None, &packet(inside, shape, random));
+        let octets = next.next().ok_or("no frame was made")?;
         client::write(frame, |room| {
             room.get_mut(..octets.len())?.copy_from_slice(&octets);
             Some(octets.len())
@@ -48,9 +56,9 @@ pub(super) fn burst(
     Ok(frames)
 }
 
-fn packet(inside: Inside, shape: Shape, random: &mut ChaCha8Rng) -> Vec<u8> {
-    // An address set aside for benchmarks (RFC 2544 C.2.2).
-    let stranger = Ipv4Addr::new(198, 18, 0, 0).to_bits() | random.next_u32() & 0x1_ffff;
+fn packet(inside: Inside, len: usize, random: &mut ChaCha8Rng) -> Vec<u8> {
+    // One that somebody on the Internet may have: those for benchmarks would be counted as bogons. Nothing leaves memory.
+    let stranger = Ipv4Addr::new(11, 18, 0, 0).to_bits() | random.next_u32() & 0x1_ffff;
     let (place, count) = match inside {
         Inside::Last(count) => (count - 1, count),
         Inside::Any(count) => (random.next_u32() % count, count),
@@ -61,7 +69,7 @@ fn packet(inside: Inside, shape: Shape, random: &mut ChaCha8Rng) -> Vec<u8> {
     // Nothing comes from port 0.
     let to_tenant = Packet { source: stranger, source_port: drawn.source_port.max(1), ..drawn };
     match inside {
-        Inside::Last(_) | Inside::Any(_) => octets(&to_tenant, shape.len),
+        Inside::Last(_) | Inside::Any(_) => octets(&to_tenant, len),
         Inside::Reply => {
             let from_tenant = Packet {
                 source: to_tenant.destination,
@@ -70,7 +78,7 @@ fn packet(inside: Inside, shape: Shape, random: &mut ChaCha8Rng) -> Vec<u8> {
                 destination_port: to_tenant.source_port,
                 ..to_tenant
             };
-            in_gre(&octets(&from_tenant, shape.len), random)
+            in_gre(&octets(&from_tenant, len), random)
         }
     }
 }

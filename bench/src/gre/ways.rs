@@ -1,5 +1,7 @@
 //! The ways under measurement: each is fed one burst, timed over it, and emptied again.
 
+use std::collections::HashMap;
+
 use arrayvec::ArrayVec;
 use dataplane::fate::Fate;
 use dataplane::frame::Entry;
@@ -79,6 +81,8 @@ pub(super) struct Rig {
     rules: u32,
     pool: Pool,
     random: ChaCha8Rng,
+    /// The frames of each kind with so many octets inside, and how many of them have gone.
+    made: HashMap<(Inside, usize), (Vec<Vec<u8>>, usize)>,
     /// Calls of the allocator while time was taken.
     allocations: u64,
 }
@@ -91,6 +95,7 @@ impl Rig {
             rules,
             pool: pool.clone(),
             random: ChaCha8Rng::seed_from_u64(5),
+            made: HashMap::new(),
             allocations: 0,
         })
     }
@@ -137,7 +142,14 @@ impl Rig {
             Way::TransitAny => Inside::Any(self.rules),
             Way::Decap => Inside::Reply,
         };
-        let make = || frames::burst(&self.pool, (inside, shape), &mut self.random);
+        let (random, pool) = (&mut self.random, &self.pool);
+        let new = || (frames::made(inside, shape.len, random), 0);
+        let (made, gone) = self.made.entry((inside, shape.len)).or_insert_with(new);
+        let make = || {
+            let next = made.iter().cycle().skip(*gone % frames::FRAMES);
+            *gone += shape.burst;
+            frames::burst(pool, shape.burst, next)
+        };
         std::iter::repeat_with(make).take(BURSTS).collect()
     }
 

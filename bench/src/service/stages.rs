@@ -184,7 +184,8 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     let tenancy = &mut state.tenancy;
     let (tallies, probing) = (tenancy.tallies(), &state.probing);
     let path_mtus = &mut state.path_mtus;
-    let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, now };
+    let limits = &mut state.limits;
+    let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, limits, now };
     egress::undress(burst, &mut transit);
     watch.lap();
     tenant::filter(burst, tenancy, rules, now);

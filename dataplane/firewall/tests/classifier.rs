@@ -1,5 +1,7 @@
 //! The classifier against a walk that asks every rule for every condition.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
 #[cfg(test)]
 #[path = "classifier/naive.rs"]
 mod naive;
@@ -7,7 +9,7 @@ mod naive;
 #[path = "classifier/random.rs"]
 mod random;
 
-use firewall::classifier::{Classifier, OCTETS_MAX, Sets, Unbuildable};
+use firewall::classifier::{Asked, Classifier, OCTETS_MAX, Sets, Unbuildable};
 use firewall::facts::{Facts, Family};
 use firewall::rules::{Condition, Field, PASSING_MAX, RULES_MAX, Rule, Ruleset, Values, Verdict};
 use proptest::prelude::*;
@@ -41,6 +43,23 @@ fn agree(ruleset: &Ruleset, lists: &Lists, packets: &[(Facts, (u16, u16))]) {
     }
 }
 
+/// Whether bursts find what single packets do: of both families by turns, and of one on end.
+fn agree_in_bursts(ruleset: &Ruleset, lists: &Lists, packets: &[(Facts, (u16, u16))]) {
+    let classifier = build(ruleset, lists).unwrap();
+    let mut packets = packets.to_vec();
+    for _ in 0..2 {
+        let asked = |(facts, classes)| Asked { classifier: &classifier, facts, classes };
+        let asked: Vec<_> =
+            packets.iter().map(|(facts, classes)| asked((facts, *classes))).collect();
+        let mut found = vec![Some(u32::MAX); packets.len()];
+        Classifier::first_burst(&asked, &mut found);
+        for ((facts, classes), found) in packets.iter().zip(found) {
+            assert_eq!(found, classifier.first(facts, *classes, 0), "{facts:?} {classes:?}");
+        }
+        packets.sort_by_key(|(facts, _)| facts.family);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
 
@@ -51,6 +70,7 @@ proptest! {
         packets in prop::collection::vec(random::packet(), 200),
     ) {
         agree(&ruleset, &lists, &packets);
+        agree_in_bursts(&ruleset, &lists, &packets);
     }
 }
 
@@ -64,6 +84,7 @@ proptest! {
         packets in prop::collection::vec(random::packet(), 300),
     ) {
         agree(&ruleset, &lists, &packets);
+        agree_in_bursts(&ruleset, &lists, &packets);
     }
 }
 
@@ -79,6 +100,7 @@ proptest! {
         packets in prop::collection::vec(random::packet(), 300),
     ) {
         agree(&ruleset, &lists, &packets);
+        agree_in_bursts(&ruleset, &lists, &packets);
     }
 
     #[test]
@@ -163,6 +185,47 @@ fn refuses_more_passing_rules_than_there_may_be() {
     let more = accepting(vec![rule(Vec::new(), None); PASSING_MAX + 1]);
     let refused = build(&more, &Vec::new()).unwrap_err();
     assert_eq!(refused, Unbuildable::TooManyPassing(PASSING_MAX + 1));
+}
+
+/// In every block each field is met by half of the rules, and both by none but one: summaries say yes for all blocks, and
+/// each has to be looked into. The one, in every block at another place, is for a protocol of its own.
+#[test]
+fn finds_the_rule_behind_blocks_that_only_seem_to_have_one() {
+    for count in [1500, 4000, 8000, RULES_MAX] {
+        let one = |index: usize| {
+            let (step, block) = (index as u128, index / 512);
+            let is_met = index % 512 == block * 37 % 200;
+            let (source, port) =
+                (is_met || step.is_multiple_of(2), is_met || !step.is_multiple_of(2));
+            let (from, to) = if source { (step, 1 << 31) } else { (1 << 31, 1 << 32) };
+            let (low, high) = if port { (step % 20_000, 30_000) } else { (30_000, 50_000) };
+            let mut conditions = vec![
+                within(Field::IpSaddr, &[(from + step, to + step - 1)]),
+                within(Field::ThDport, &[(low, high + step % 9973)]),
+            ];
+            if is_met {
+                let protocol = u128::from(firewall::rules::WITH_PORTS[block % 5]);
+                conditions.push(within(Field::IpProtocol, &[(protocol, protocol)]));
+                conditions.push(within(Field::IpLength, &[(block as u128, block as u128)]));
+            }
+            rule(conditions, Some(Verdict::Accept))
+        };
+        let ruleset = accepting((0..count).map(one).collect());
+        let packets: Vec<_> = (0_u16..=32)
+            .map(|block| {
+                let protocol = firewall::rules::WITH_PORTS[usize::from(block) % 5];
+                let (source, destination_port) = (1 << 30, 25_000);
+                let facts = Facts { protocol, source, destination_port, length: block, ..PACKET };
+                (facts, (0, 0))
+            })
+            .collect();
+        let met = packets
+            .iter()
+            .filter(|(facts, classes)| naive::first(&ruleset, &[], facts, *classes, 0).is_some());
+        assert_eq!(met.count(), count.div_ceil(512), "of {count} rules");
+        agree(&ruleset, &Vec::new(), &packets);
+        agree_in_bursts(&ruleset, &Vec::new(), &packets);
+    }
 }
 
 /// As many rules as there may be, each with other ranges that overlap those of all others, in every dimension that has

@@ -108,7 +108,7 @@ const ENTRIES: [Entry; 9] = [
     Entry::Client,
     Entry::Handed,
     Entry::Relay(0),
-    Entry::Piece,
+    Entry::Piece(0),
 ];
 
 fuzz_target!(|octets: &[u8]| {

@@ -13,7 +13,7 @@ use super::health::{self, Health, State};
 use super::install::{Installation, Versions};
 use super::rules::Laid;
 use crate::exchange::{Order, Probe};
-use crate::limits::TUNNELS_TOLD_PER_TURN;
+use crate::limits::{SEEN_ROOM, TUNNELS_TOLD_PER_TURN};
 use crate::stages::dos::Rules;
 use crate::stages::egress::probe::{self, AllAnswers, Inside, Seal, Stamp, Style};
 use crate::stages::egress::probing::Probing;
@@ -142,7 +142,7 @@ impl Keeper {
     /// Tells control how tunnels stand, as fast as it hears; gives how much was told.
     pub(super) fn tell_tunnels<M: Memory>(&mut self, events: &mut Teller<M>) -> usize {
         for done in 0..TUNNELS_TOLD_PER_TURN {
-            if events.room() == 0 {
+            if events.room() <= SEEN_ROOM {
                 return done;
             }
             let Some(standing) = self.prober.health.next_untold() else { return done };

@@ -215,6 +215,10 @@ impl Book {
             Matter::Block | Matter::Allow | Matter::Set | Matter::Check(_) => None,
         };
         let former = self.rules.get(&rule.id);
+        // An empty set is told from none by its name alone.
+        let is_set = |matter: &Matter| matches!(matter, Matter::Set);
+        self.stale.sets |=
+            is_set(&rule.matter) != former.is_some_and(|old| is_set(&old.rule.matter));
         self.stale.signatures |=
             program.is_some() || former.is_some_and(|former| former.program.is_some());
         if former.is_some_and(|former| former.rule.matter != rule.matter) {
@@ -233,6 +237,7 @@ impl Book {
     fn remove_rule(&mut self, id: u32) -> Result<(), Obstacle> {
         let entry = self.rules.remove(&id).ok_or(Obstacle::NotThere)?;
         self.stale.signatures |= entry.program.is_some();
+        self.stale.sets |= matches!(entry.rule.matter, Matter::Set);
         self.clear(entry.slot);
         Ok(())
     }

@@ -17,11 +17,11 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::fleet::Passage;
 use crate::frame::{Entry, Frame, Kind};
-use crate::packet::flow_hash;
+use crate::packet::{Address, flow_hash};
 use crate::site::Site;
 use crate::stages::dos::Rules;
 use crate::stages::parse;
-use crate::stages::route::NextHop;
+use crate::stages::route::{Limits, NextHop};
 use crate::stages::tenant::tallies::Tallies;
 
 use gre::{Decapped, Sources};
@@ -44,6 +44,8 @@ pub struct Transit<'a> {
     pub probing: &'a Probing,
     /// What is learned of the ways of tunnels.
     pub path_mtus: &'a mut PathMtus,
+    /// The limits of ICMP errors.
+    pub limits: &'a mut Limits,
     /// Now.
     pub now: Instant,
 }
@@ -95,6 +97,21 @@ fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(),
 }
 
 impl Transit<'_> {
+    /// Whether the packet that an error is about now, which stands in it, was one to the tunnel's tenant.
+    fn is_ours(&self, error: &Frame<'_>, tunnel: u16) -> bool {
+        let quoted = usize::from(error.note.ip.payload_offset) + wire::icmp::HEADER_LEN;
+        let octets = error.data().get(quoted..).unwrap_or_default();
+        let destination = if error.note.ip.destination.is_v4() {
+            let octets = octets.get(16..).and_then(|octets| octets.first_chunk::<4>());
+            octets.map(|octets| Address::from(std::net::Ipv4Addr::from(*octets)))
+        } else {
+            let octets = octets.get(24..).and_then(|octets| octets.first_chunk::<16>());
+            octets.map(|octets| u128::from_be_bytes(*octets).into())
+        };
+        let tenant = self.rules.tunnels.get(tunnel).map(|tunnel| tunnel.tenant);
+        destination.map(|address| self.rules.tenants.of(address)) == tenant
+    }
+
     fn passed_on(&self, frame: &Frame<'_>) -> bool {
         self.probing.passed_on(frame, &self.rules.tunnels, (self.counters, self.now))
     }
@@ -111,13 +128,18 @@ fn pass_on(frame: &mut Frame<'_>, server: u8) {
 /// was too long. What is about none of our tunnels is the kernel's.
 fn reported(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate> {
     let Entry::Wire(port) = frame.note.entry else { return Err(Fate::Consumed) };
-    let Some(report) = gre::translate(frame, &transit.rules.tunnels, sources(transit.site, port))
-    else {
+    // Whoever knows a tunnel's ends can have us write to anybody.
+    let may = transit.limits.take_too_big(transit.now);
+    let sources = if may { sources(transit.site, port) } else { Sources::default() };
+    let Some(report) = gre::translate(frame, &transit.rules.tunnels, sources) else {
         return Err(parse::for_kernel(frame, transit.site, port));
     };
     transit.counters.tunnel_reports.add(1);
+    if report.turned && !transit.is_ours(frame, report.tunnel) {
+        return Err(Fate::Consumed);
+    }
     if let Some(mtu) = report.mtu {
-        transit.path_mtus.learn(report.tunnel, mtu);
+        transit.path_mtus.report(report.tunnel, mtu);
     }
     if !report.turned {
         return Err(Fate::Consumed);
@@ -167,7 +189,8 @@ fn into_tunnel(
     let mut identification = 0;
     if let Some(tally) = tallies.sent(number) {
         tally.add(frame.len() as u64);
-        identification = tally.packets.value();
+        // Servers and workers begin apart.
+        identification = tally.packets.value().wrapping_add(tallies.apart());
     }
     // The flow's hash, from where its tunnel was chosen.
     let hash = u32::try_from(frame.note.counter).unwrap_or(0);

@@ -36,7 +36,8 @@ pub fn locate(frame: &mut Frame<'_>, home: &Home<'_>) -> Result<(), Fate> {
         Entry::Kernel(port) => Err(to_wire(frame, site, port)),
         Entry::Local => from_local(frame),
         Entry::Sealed(port) => sealed(frame, port),
-        Entry::Client | Entry::Handed | Entry::Piece => inner(frame),
+        Entry::Client | Entry::Handed => inner(frame),
+        Entry::Piece(port) => piece(frame, port),
         Entry::Relay(port) => Err(Fate::Transmit(port)),
         Entry::Own => Ok(()),
     }
@@ -407,6 +408,14 @@ fn from_local(frame: &mut Frame<'_>) -> Result<(), Fate> {
         }
         _ => Err(drop(DropReason::ParseForeignStation)),
     }
+}
+
+/// A piece of a datagram from the network; nothing is left of its link.
+fn piece(frame: &mut Frame<'_>, port: u8) -> Result<(), Fate> {
+    frame.forget_link();
+    frame.note.endpoint = Endpoint { port, ..Endpoint::NONE };
+    frame.note.bare = true;
+    inner(frame)
 }
 
 /// An inner packet from its IP header on.

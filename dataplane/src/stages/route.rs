@@ -137,12 +137,16 @@ fn next_hop(frame: &mut Frame<'_>, router: &Router<'_>) -> NextHop {
 /// Whether it is a packet on its way through this server, and not one of this machine's own.
 #[inline]
 const fn is_forwarding(entry: Entry) -> bool {
-    matches!(entry, Entry::Wire(_) | Entry::Client | Entry::Piece)
+    matches!(entry, Entry::Wire(_) | Entry::Client | Entry::Piece(_))
 }
 
 fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Result<(), Refused> {
     let tunnel = router.rules.tunnels.get(number);
     let tunnel = tunnel.ok_or(Refused::Because(Why::NoRoute))?;
+    if frame.note.tunnel == number && !frame.note.turned {
+        // Its router would send it here again.
+        return Err(Refused::Fate(Fate::Drop(DropReason::EgressLoop)));
+    }
     if is_forwarding(frame.note.entry) {
         take_hop(frame)?;
     }

@@ -26,6 +26,8 @@ pub struct Settled {
     pub id: u32,
     /// Why they are lost; none when they go on.
     pub lost: Option<DropReason>,
+    /// How many of them there must be to go on.
+    pub pieces: u16,
 }
 
 /// What one worker judges packets to tenants with, beside the rules.
@@ -50,13 +52,19 @@ impl Tenancy {
     /// The next datagram whose waiting pieces are to be let go or lost; the rules judge it as the whole that it is.
     pub fn next_settled(&mut self, rules: &Rules, now: Instant) -> Option<Settled> {
         let (id, ended) = self.fragments.next_ended(now)?;
+        let pieces = ended.map_or(0, |datagram| datagram.pieces);
         let lost = match ended {
             Ok(datagram) => {
-                self.judge(&look::at_datagram(&datagram), datagram.tenant, rules, now).err()
+                // While it waited its prefix may have become another tenant's, or nobody's.
+                let tenant = rules.tenants.of(datagram.destination);
+                match tenant == datagram.tenant {
+                    true => self.judge(&look::at_datagram(&datagram), tenant, rules, now).err(),
+                    false => Some(DropReason::TenantFragmentLost),
+                }
             }
             Err(reason) => Some(reason),
         };
-        Some(Settled { id, lost })
+        Some(Settled { id, lost, pieces })
     }
 
     #[inline]
@@ -103,9 +111,9 @@ impl Tenancy {
     }
 }
 
-/// Asks the rules of each tenant that a packet goes to.
+/// Asks the rules of each tenant that a packet goes to, once for each packet.
 pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: Instant) {
-    if rules.chosen.is_empty() || burst.is_handed() {
+    if rules.chosen.is_empty() {
         return;
     }
     burst.pass(|frame| {
@@ -116,7 +124,7 @@ pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: 
             frame.note.tenant = rules.tenants.of(frame.note.ip.destination);
         }
         let tenant = frame.note.tenant;
-        if tenant == OWN || frame.note.entry == Entry::Piece {
+        if tenant == OWN || was_judged(frame) {
             return Ok(());
         }
         if frame.note.ip.fragment {
@@ -124,4 +132,11 @@ pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: 
         }
         tenancy.judge(&look::at_packet(frame), tenant, rules, now).map_err(Fate::Drop)
     });
+}
+
+/// Whether the rules were asked before: where another worker or server had it, before it waited, or as a whole.
+#[inline]
+const fn was_judged(frame: &Frame<'_>) -> bool {
+    matches!(frame.note.entry, Entry::Client | Entry::Handed | Entry::Piece(_))
+        || frame.note.passage.is_some()
 }

@@ -130,6 +130,13 @@ impl<I: Io> Worker<I> {
     /// What this worker has learned of neighbours, the others want to know as well.
     fn tell_news(&mut self) {
         let own = usize::from(self.state.owner.worker);
+        while let Some((tunnel, mtu)) = self.state.path_mtus.next_news() {
+            for worker in (0..self.exchange.workers()).filter(|worker| *worker != own) {
+                if !self.exchange.mention(worker, Order::PathMtu(tunnel, mtu)) {
+                    self.state.counters.orders_lost.add(1);
+                }
+            }
+        }
         while let Some((name, heard)) = self.state.neighbours.next_news() {
             for worker in (0..self.exchange.workers()).filter(|worker| *worker != own) {
                 if !self.exchange.mention(worker, Order::Learned(name, heard)) {

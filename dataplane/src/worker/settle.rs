@@ -58,15 +58,11 @@ impl<I: Io> Worker<I> {
         let (start, len) = (packet.start(), packet.len());
         let mut whole = packet;
         let octets = whole.octets_mut().get_mut(start..start + len).unwrap_or_default();
-        if let Ok(header) = ipv4::Header::of(octets)
-            && header.dont_fragment()
-        {
-            // Where nothing was to be fragmented, packets may all bear the same one.
-            header.set_identification(self.next_identification());
-        }
+        let is_atomic = ipv4::Header::of(octets).is_ok_and(|header| header.is_atomic());
         let Ok(pieces) = fragment::pieces(octets, split.mtu.into()) else {
             return self.state.counters.drop_one(DropReason::EgressTooBig);
         };
+        let pieces = if is_atomic { pieces.identified(self.next_identification()) } else { pieces };
         for piece in pieces {
             self.make_piece(octets, &piece, split.tunnel, now);
         }
@@ -100,6 +96,7 @@ impl<I: Io> Worker<I> {
                 outgoing.workers.get_mut(usize::from(worker))
             }
             Fate::Hold(key) => {
+                packet.set_tag(outcome.tag);
                 if self.held.push(key, packet, now).is_err() {
                     self.state.counters.drop_one(DropReason::HoldFull);
                 }

@@ -1,6 +1,6 @@
 //! The health of tunnels: who asks, who answers, and where flows go meanwhile.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use dataplane::fate::DropReason;

@@ -76,17 +76,11 @@ impl Header {
         self.tos = tos;
     }
 
-    /// Whether the packet must not be fragmented, and so may bear any identification (RFC 6864 4.1).
+    /// Whether the packet is no fragment and must not become one, and so may bear any identification (RFC 6864 4.1).
     #[inline]
-    pub const fn dont_fragment(&self) -> bool {
-        self.flags_fragment_offset.get() & DONT_FRAGMENT != 0
-    }
-
-    /// Replaces the identification.
-    #[inline]
-    pub fn set_identification(&mut self, identification: u16) {
-        self.mend(Delta::of_word(self.identification.get(), identification));
-        self.identification = identification.into();
+    pub const fn is_atomic(&self) -> bool {
+        let flags = self.flags_fragment_offset.get();
+        flags & DONT_FRAGMENT != 0 && flags & (MORE_FRAGMENTS | OFFSET_MASK) == 0
     }
 
     /// Replaces the source; the difference is returned for the upper protocol's checksum.

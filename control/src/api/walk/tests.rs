@@ -108,6 +108,29 @@ fn what_depends_on_limits_is_told_with_what_decides_else() {
 }
 
 #[test]
+fn what_decides_is_what_a_walk_through_the_rules_finds_however_the_limits_stand() {
+    let rules = "policy drop\nlimit rate 1/second accept\ntcp dport 22 limit rate 1/second drop\n\
+        ip saddr @bad limit rate over 1/second drop\nlimit rate 1/second counter\n\
+        limit rate over 9 kbytes/day accept\n";
+    let (book, facts) = (book(rules), firewall::packet(FTP).unwrap());
+    let tenant = book.tenant_named("customer").unwrap();
+    let ruleset = tenant.firewall.as_ref().unwrap().ruleset();
+    let shown = test(&book, tenant, Some(ruleset), &facts);
+    assert_eq!(shown.deciding.len(), 4);
+    for limits in 0..1 << ruleset.rules.len() {
+        let is_within = |index: usize| limits & 1 << index != 0;
+        let walked = firewall::walk(ruleset, &facts, &Sets(&book), is_within);
+        let decides = |one: &&Deciding| match (one.rule, one.limit.as_deref()) {
+            (Some(number), Some(word)) => is_within(number - 1) == (word == "within"),
+            (_, _) => true,
+        };
+        let found = shown.deciding.iter().find(decides).unwrap();
+        let found = (found.rule.map(|number| number - 1), found.verdict.clone());
+        assert_eq!(found, (walked.rule, walked.verdict.to_string()), "limits {limits:b}");
+    }
+}
+
+#[test]
 fn a_packet_that_is_not_the_tenants_is_told_as_whose_it_is() {
     let of = |packet| asked("", packet).owner;
     let to_other = "ip6 saddr 2001:db8::1 ip6 daddr 2001:db8:7::1 icmpv6 type echo-request";

@@ -43,7 +43,7 @@ pub(in crate::cli) struct TenantAdd {
     /// A file with its rules; - for standard input.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) rules: Option<PathBuf>,
-    /// off, monitor (drops nothing) or enforce.
+    /// off, monitor (lists, signatures, limits and guards drop nothing; its own rules do) or enforce.
     #[arg(long, default_value = "enforce")]
     pub(in crate::cli) mode: String,
     /// How its connections are guarded against floods of SYN: off, cookie-reset or first-drop.

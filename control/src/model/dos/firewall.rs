@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use firewall::classifier::{Classifier, Sets};
 use firewall::rules::{Ruleset, Values};
 use shm::limits::{RULESET_TEXT_PER_ITEM_MAX, RULESET_TEXT_PER_MESSAGE};
 use shm::message::Item;
@@ -45,6 +46,7 @@ impl Firewall {
     /// Reads rules.
     pub fn read(text: &str, origin: Origin) -> Result<Self, Wrong> {
         let ruleset = firewall::parse::parse(text)?;
+        check(&ruleset)?;
         let names: BTreeSet<&str> = firewall::walk::sets(&ruleset).collect();
         let sets = names.into_iter().map(|name| (name.into(), 0)).collect();
         let told = Arc::from("");
@@ -120,8 +122,8 @@ impl Firewall {
         let conditions = ruleset.rules.iter_mut().flat_map(|rule| &mut rule.conditions);
         for condition in conditions {
             let Values::Set(name) = &mut condition.values else { continue };
-            let known = self.sets.iter().find(|(known, _)| **known == **name);
-            if let Some((_, id)) = known {
+            let known = self.sets.binary_search_by(|(known, _)| (**known).cmp(&**name));
+            if let Some((_, id)) = known.ok().and_then(|at| self.sets.get(at)) {
                 *name = id.to_string().into();
             }
         }
@@ -137,6 +139,17 @@ impl Firewall {
     pub(in crate::model) fn told_len(&self) -> usize {
         self.told.len()
     }
+}
+
+/// Whether the dataplane can compile the rules, as far as that does not depend on what sets hold.
+fn check(ruleset: &Ruleset) -> Result<(), Wrong> {
+    let sets = Sets { count: 0, lists: &|_| &[], number: &|_| Some(0) };
+    let built = Classifier::build(ruleset, &sets);
+    built.map(drop).map_err(|what| Wrong {
+        line: 1,
+        column: 1,
+        what: format!("{what}; write fewer or simpler rules"),
+    })
 }
 
 /// What may stand in the name of a set that rules name.

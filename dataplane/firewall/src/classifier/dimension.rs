@@ -9,8 +9,9 @@ use crate::rules::{Condition, Field, Rule, Ruleset, Values};
 use super::{Sets, Unbuildable};
 
 /// One thing that packets differ in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Dimension {
+    #[default]
     Source,
     Destination,
     SourcePort,
@@ -61,32 +62,43 @@ impl Dimension {
             }
         }
     }
+
+    /// A packet's value; of an address its low 32 bits, which for IPv6 is not all.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+    pub(super) const fn value(self, facts: &Facts, classes: (u16, u16)) -> u32 {
+        let [kind, code] = facts.icmp.to_be_bytes();
+        match self {
+            Self::Source => facts.source as u32,
+            Self::Destination => facts.destination as u32,
+            Self::SourcePort => facts.source_port as u32,
+            Self::DestinationPort => facts.destination_port as u32,
+            Self::Protocol => facts.protocol as u32,
+            Self::TcpFlags => facts.tcp_flags as u32,
+            Self::IcmpType => kind as u32,
+            Self::IcmpCode => code as u32,
+            Self::Length => facts.length as u32,
+            Self::Dscp => facts.dscp as u32,
+            Self::SourceSets => classes.0 as u32,
+            Self::DestinationSets => classes.1 as u32,
+        }
+    }
+
+    /// The whole of an address.
+    #[inline]
+    pub(super) const fn address(self, facts: &Facts) -> u128 {
+        if matches!(self, Self::Source) { facts.source } else { facts.destination }
+    }
 }
 
-/// A packet's values by dimension, in an array that any four bits can index. The low halves of addresses stand here; those
-/// of IPv6 are looked up whole.
+/// A packet's values by dimension, in an array that any four bits can index.
+#[inline]
 pub(super) fn values(facts: &Facts, classes: (u16, u16)) -> [u32; 16] {
-    #[expect(clippy::cast_possible_truncation, reason = "IPv4 addresses are in the low 32 bits")]
-    let (source, destination) = (facts.source as u32, facts.destination as u32);
-    let [kind, code] = facts.icmp.to_be_bytes();
-    [
-        source,
-        destination,
-        facts.source_port.into(),
-        facts.destination_port.into(),
-        facts.protocol.into(),
-        facts.tcp_flags.into(),
-        kind.into(),
-        code.into(),
-        facts.length.into(),
-        facts.dscp.into(),
-        classes.0.into(),
-        classes.1.into(),
-        0,
-        0,
-        0,
-        0,
-    ]
+    let mut values = [0; 16];
+    for (value, dimension) in values.iter_mut().zip(DIMENSIONS) {
+        *value = dimension.value(facts, classes);
+    }
+    values
 }
 
 /// Ranges with both ends, ascending and apart.

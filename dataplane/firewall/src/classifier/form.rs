@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::dimension::Dimension;
 use super::lines::{Line, half};
+use super::partition::BLOCK;
 use super::tree::Lookup;
 
 /// A class found by those of two things.
@@ -21,8 +22,7 @@ pub(super) struct Product {
 /// Where the rules of a class are found that is not combined further.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Root {
-    /// The line where its rows begin: for each class a word of bits for blocks that are not empty, then the numbers of all
-    /// blocks as half words.
+    /// The line where its rows begin: for each class the words of a summary, then the numbers of all blocks as half words.
     pub(super) rows: u32,
     /// Words of a row.
     pub(super) stride: u32,
@@ -63,6 +63,29 @@ impl<T: Copy + Default, const MAX: usize> Few<T, MAX> {
 /// What stands for no rule.
 pub(super) const NONE: u16 = u16::MAX;
 
+/// What one bit of a summary stands for: so many rules, by their logarithm to the base 2. It is set if there is one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grain {
+    pub(super) bits: u32,
+    /// Words of a summary, at most four.
+    pub(super) words: u32,
+}
+
+impl Grain {
+    /// As fine as a summary has bits for so many rules, but a whole lane.
+    pub(super) fn of(rules: usize) -> Self {
+        let rules = u32::try_from(rules).unwrap_or(u32::MAX);
+        let bits = rules.div_ceil(128).next_power_of_two().trailing_zeros().max(5);
+        Self { bits, words: rules.div_ceil(32 << bits) }
+    }
+
+    /// The logarithm of the bits of a summary for a block.
+    #[inline]
+    pub(super) const fn bits_per_block(self) -> u32 {
+        BLOCK.trailing_zeros() - self.bits
+    }
+}
+
 /// The rules of one family.
 #[derive(PartialEq, Eq)]
 pub(super) struct Form {
@@ -70,6 +93,8 @@ pub(super) struct Form {
     pub(super) products: Few<Product, 11>,
     /// None of them: the last result is the rule itself.
     pub(super) roots: Few<Root, 12>,
+    /// How fine the summaries of roots are.
+    pub(super) grain: Grain,
     /// Rules of this family, and the line where their indices in the ruleset begin.
     pub(super) rules: (u32, u32),
     pub(super) lines: Box<[Line]>,
@@ -87,7 +112,7 @@ impl fmt::Debug for Form {
 impl Form {
     /// Whether a dimension is looked at.
     pub(super) fn asks(&self, dimension: Dimension) -> bool {
-        self.lookups.items().iter().any(|lookup| lookup.dimension == dimension as u8)
+        self.lookups.items().iter().any(|lookup| lookup.dimension == dimension)
     }
 
     /// How many rules of this family have a lower index in the ruleset.

@@ -23,14 +23,18 @@ impl Writer {
         Self { lines: Vec::new(), lines_max: octets_max / LINE }
     }
 
+    /// Whether so many more lines are within the budget: to be asked before they are computed.
+    pub(super) fn fits(&self, more: usize) -> Result<(), Unbuildable> {
+        let lines = self.lines.len() + more;
+        if lines <= self.lines_max { Ok(()) } else { Err(Unbuildable::TooLarge(lines * LINE)) }
+    }
+
     /// The number of the next line, after which so many will be written.
     pub(super) fn reserve(&mut self, more: usize) -> Result<u32, Unbuildable> {
+        self.fits(more)?;
         let next = self.lines.len();
-        if more > self.lines_max.saturating_sub(next) {
-            return Err(Unbuildable::TooLarge((next + more) * LINE));
-        }
         self.lines.reserve(more);
-        u32::try_from(next).map_err(|_| Unbuildable::TooLarge((next + more) * LINE))
+        u32::try_from(next).map_err(|_| Unbuildable::TooLarge(next * LINE))
     }
 
     /// Writes one line, room for which was reserved.

@@ -6,7 +6,7 @@ use crate::rules::{Rule, Ruleset};
 
 use super::Unbuildable;
 use super::dimension::{DIMENSIONS, Demand, Dimension, Named};
-use super::form::{Few, Form, NONE, Product, Root};
+use super::form::{Few, Form, Grain, NONE, Product, Root};
 use super::lines::Writer;
 use super::partition::{BLOCK, Block, Borders, NUMBERS_MAX, Partition};
 use super::tree::Lookup;
@@ -44,8 +44,16 @@ pub(super) fn build(
     named: &Named<'_>,
     octets_max: usize,
 ) -> Result<Form, Unbuildable> {
-    let demands: Vec<_> =
-        (0..).zip(&ruleset.rules).filter_map(|rule| Demand::of(rule, family, named)).collect();
+    let (mut demands, mut count) = (Vec::new(), 0);
+    for rule in (0..).zip(&ruleset.rules) {
+        let Some(demand) = Demand::of(rule, family, named) else { continue };
+        // Before there are more than memory is for.
+        count += demand.ranges.iter().flatten().map(|ranges| ranges.len()).sum::<usize>();
+        if count > FLIPS_MAX {
+            return Err(Unbuildable::TooManyRanges(count));
+        }
+        demands.push(demand);
+    }
     let mut plan = Plan::default();
     if !demands.is_empty() {
         plan.part(&demands, family)?;
@@ -133,20 +141,21 @@ impl Plan {
         let (mut lookups, mut products, mut roots) = (Few::new(), Few::new(), Few::new());
         for (dimension, borders) in &self.lookups {
             let last = dimension.last(family);
-            lookups.push(Lookup::write(*dimension as u8, last, borders, &mut writer)?);
+            lookups.push(Lookup::write(*dimension, last, borders, &mut writer)?);
         }
         for table in &self.products {
             let at = writer.halves(&table.entries)?;
             let width = u32::try_from(table.width).unwrap_or_default();
             products.push(Product { at, width, left: table.left, right: table.right });
         }
+        let grain = Grain::of(demands.len());
         for (result, part) in &self.parts {
-            roots.push(write_root(*result, part, &mut writer)?);
+            roots.push(write_root(*result, part, grain, &mut writer)?);
         }
         let rules: Vec<u16> = demands.iter().map(|demand| demand.rule).collect();
         let count = u32::try_from(rules.len()).unwrap_or_default();
         let at = if self.parts.is_empty() { 0 } else { writer.halves(&rules)? };
-        Ok(Form { lookups, products, roots, rules: (count, at), lines: writer.finish() })
+        Ok(Form { lookups, products, roots, grain, rules: (count, at), lines: writer.finish() })
     }
 }
 
@@ -206,7 +215,12 @@ fn first(part: &Partition, class: usize) -> Option<usize> {
 }
 
 /// Writes the rows and blocks of a part that is not combined.
-fn write_root(result: u8, part: &Partition, writer: &mut Writer) -> Result<Root, Unbuildable> {
+fn write_root(
+    result: u8,
+    part: &Partition,
+    grain: Grain,
+    writer: &mut Writer,
+) -> Result<Root, Unbuildable> {
     let mut bases = Vec::new();
     let mut blocks = 0;
     for pool in &part.pools {
@@ -216,27 +230,41 @@ fn write_root(result: u8, part: &Partition, writer: &mut Writer) -> Result<Root,
     if blocks > NUMBERS_MAX {
         return Err(Unbuildable::TooManyClasses(NUMBERS_MAX));
     }
-    let stride = 1 + part.pools.len().div_ceil(2);
-    let rows = writer.reserve((part.count() * stride).div_ceil(16))?;
+    let stride = grain.words as usize + part.pools.len().div_ceil(2);
     let mut words = Vec::with_capacity(part.count() * stride);
+    writer.fits((part.count() * stride).div_ceil(16) + blocks)?;
     for class in 0..part.count() {
-        let row = part.row(class);
-        let bits = row.iter().rev().fold(0, |bits, number| (bits << 1) | u32::from(*number != 0));
-        words.push(bits);
-        let numbers = row.iter().zip(&bases);
-        let numbers: Vec<u32> = numbers
-            .map(|(number, base)| {
-                u32::try_from(base + usize::from(number.saturating_sub(1))).unwrap_or_default()
-            })
-            .collect();
-        words.extend(
-            numbers.chunks(2).map(|pair| pair.iter().rev().fold(0, |word, one| (word << 16) | one)),
-        );
+        let summary = part.blocks(class).zip(0..).fold(0, |bits, (block, number)| {
+            bits | (u128::from(summary(block, grain)) << (number << grain.bits_per_block()))
+        });
+        words.extend((0..grain.words).map(|word| low_word(summary >> (word * 32))));
+        let numbers = part.row(class).iter().zip(&bases);
+        let mut numbers = numbers.map(|(number, base)| place(*number, *base));
+        while let Some(low) = numbers.next() {
+            words.push(low | (numbers.next().unwrap_or(0) << 16));
+        }
     }
-    writer.words(&words)?;
+    let rows = writer.words(&words)?;
     let pool = writer.reserve(blocks)?;
     for block in part.pools.iter().flat_map(|pool| pool.blocks.iter().skip(1)) {
         writer.push(*block);
     }
     Ok(Root { rows, stride: u32::try_from(stride).unwrap_or_default(), pool, result })
+}
+
+/// Where a block stands among those of all pools, of which the empty ones are left out: nobody asks for them.
+fn place(number: u16, base: usize) -> u32 {
+    u32::try_from(base).unwrap_or_default() + u32::from(number.saturating_sub(1))
+}
+
+/// The part of a summary for a block.
+fn summary(block: &Block, grain: Grain) -> u32 {
+    let lanes = 1 << (grain.bits - 5);
+    let bits = block.chunks(lanes).map(|lanes| u32::from(lanes.iter().any(|lane| *lane != 0)));
+    bits.zip(0..).fold(0, |all, (bit, number)| all | (bit << number))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the word that is wanted")]
+const fn low_word(bits: u128) -> u32 {
+    bits as u32
 }

@@ -4,6 +4,8 @@
 //! the greatest value before a border, so the keys below a value are counted, and the missing ones are never below it.
 
 use super::Unbuildable;
+use super::burst::TOGETHER;
+use super::dimension::Dimension;
 use std::hint::black_box;
 
 use super::lines::{Line, Writer, half, low, pack};
@@ -17,7 +19,7 @@ const CHILDREN: usize = 16;
 const WIDE: usize = 8;
 /// Entries that a table may have where a tree would do: so many, and so many for each class of the tree.
 const ENTRIES: usize = 256;
-const ENTRIES_PER_CLASS: usize = 32;
+const ENTRIES_PER_CLASS: usize = 64;
 
 /// How to find the class of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,17 +29,17 @@ pub(super) struct Lookup {
     /// The last value that a table has; greater ones are of the same class.
     last: u32,
     /// Nodes on the way; 0 for a table.
-    pub(super) levels: u8,
+    levels: u8,
     /// Whether keys have 128 bits.
     pub(super) is_wide: bool,
     /// Of which dimension.
-    pub(super) dimension: u8,
+    pub(super) dimension: Dimension,
 }
 
 impl Lookup {
     /// Writes the tree or table for these borders of values up to `last`.
     pub(super) fn write(
-        dimension: u8,
+        dimension: Dimension,
         last: u128,
         borders: &Borders,
         writer: &mut Writer,
@@ -61,6 +63,12 @@ impl Lookup {
         Ok(Self { at, last: 0, levels, is_wide, dimension })
     }
 
+    /// Where the search begins.
+    #[inline]
+    pub(super) const fn root(&self) -> u32 {
+        self.at
+    }
+
     /// The class of a value of at most 32 bits.
     #[inline]
     pub(super) fn class(&self, lines: &[Line], keys: &Keys, value: u32) -> Option<u16> {
@@ -69,14 +77,29 @@ impl Lookup {
         }
         let mut at = self.at;
         for _ in 1..self.levels {
-            let node = lines.get(at as usize)?;
-            let [child, ..] = node.0;
-            at = child + below(node, &keys.inner, value);
+            at = child(lines, keys, at, value)?;
         }
-        let leaf = lines.get(at as usize)?;
-        let below = below(leaf, &keys.leaf, value);
-        let word = leaf.0.get((10 + (below >> 1)) as usize & 15)?;
-        Some(low(word >> ((below & 1) * 16)))
+        leaf(lines, keys, at, value)
+    }
+
+    /// The classes of several values.
+    #[inline]
+    pub(super) fn classes(&self, lines: &[Line], keys: &Keys, values: &[u32], classes: &mut [u16]) {
+        if self.levels == 0 {
+            for (class, value) in classes.iter_mut().zip(values) {
+                *class = half(lines, self.at, (*value).min(self.last)).unwrap_or_default();
+            }
+            return;
+        }
+        let mut nodes = [self.at; TOGETHER];
+        for _ in 1..self.levels {
+            for (node, value) in nodes.iter_mut().zip(values) {
+                *node = child(lines, keys, *node, *value).unwrap_or_default();
+            }
+        }
+        for ((class, node), value) in classes.iter_mut().zip(nodes).zip(values) {
+            *class = leaf(lines, keys, node, *value).unwrap_or_default();
+        }
     }
 
     /// The class of an address of IPv6.
@@ -84,14 +107,62 @@ impl Lookup {
     pub(super) fn class_wide(&self, lines: &[Line], value: u128) -> Option<u16> {
         let mut at = self.at;
         for _ in 1..self.levels {
-            let (below, last) = below_wide(lines, at, value)?;
-            let [.., child, _, _, _] = last.0;
-            at = child + 2 * below;
+            at = child_wide(lines, at, value)?;
         }
-        let (below, last) = below_wide(lines, at, value)?;
-        let word = last.0.get((12 + (below >> 1)) as usize & 15)?;
-        Some(low(word >> ((below & 1) * 16)))
+        leaf_wide(lines, at, value)
     }
+
+    /// The classes of several addresses of IPv6.
+    #[inline]
+    pub(super) fn classes_wide(
+        &self,
+        lines: &[Line],
+        values: impl Iterator<Item = u128> + Clone,
+        classes: &mut [u16],
+    ) {
+        let mut nodes = [self.at; TOGETHER];
+        for _ in 1..self.levels {
+            for (node, value) in nodes.iter_mut().zip(values.clone()) {
+                *node = child_wide(lines, *node, value).unwrap_or_default();
+            }
+        }
+        for ((class, node), value) in classes.iter_mut().zip(nodes).zip(values) {
+            *class = leaf_wide(lines, node, value).unwrap_or_default();
+        }
+    }
+}
+
+/// The child of an inner node in which the value is.
+#[inline]
+fn child(lines: &[Line], keys: &Keys, at: u32, value: u32) -> Option<u32> {
+    let node = lines.get(at as usize)?;
+    let [child, ..] = node.0;
+    Some(child + below(node, &keys.inner, value))
+}
+
+/// The class of the value, in its leaf.
+#[inline]
+fn leaf(lines: &[Line], keys: &Keys, at: u32, value: u32) -> Option<u16> {
+    let leaf = lines.get(at as usize)?;
+    let below = below(leaf, &keys.leaf, value);
+    let word = leaf.0.get((10 + (below >> 1)) as usize & 15)?;
+    Some(low(word >> ((below & 1) * 16)))
+}
+
+/// The child of an inner node of 128-bit keys.
+#[inline]
+fn child_wide(lines: &[Line], at: u32, value: u128) -> Option<u32> {
+    let (below, last) = below_wide(lines, at, value)?;
+    let [.., child, _, _, _] = last.0;
+    Some(child + 2 * below)
+}
+
+/// The class in a leaf of 128-bit keys.
+#[inline]
+fn leaf_wide(lines: &[Line], at: u32, value: u128) -> Option<u16> {
+    let (below, last) = below_wide(lines, at, value)?;
+    let word = last.0.get((12 + (below >> 1)) as usize & 15)?;
+    Some(low(word >> ((below & 1) * 16)))
 }
 
 /// Which lanes are keys: 1, elsewhere 0.

@@ -1,16 +1,33 @@
-//! The way of a packet through a form, step by step: the classes of its values, their combinations, and the first rule that all have.
+//! The way of a packet through a form, and of several through one each, so that none waits alone for memory.
+
+use std::hint::black_box;
 
 use crate::facts::Facts;
 
+use super::Asked;
+use super::burst::TOGETHER;
 use super::dimension::values;
-use super::form::{Form, NONE, Root};
+use super::form::{Form, NONE};
 use super::lines::{half, word};
-use super::partition::BLOCK;
+use super::search::Search;
 use super::tree::Keys;
 
-/// Rules of a block.
-const RULES: u32 = 512;
-const _: () = assert!(RULES as usize == BLOCK);
+/// The first rules that these packets meet, each of its own form; they are at most `TOGETHER`.
+pub(super) fn first(packets: &[Asked<'_>], found: &mut [Option<u32>]) {
+    let mut walks: [Option<Walk<'_>>; TOGETHER] =
+        std::array::from_fn(|index| Some(Walk::new(packets.get(index)?.form())));
+    // What is read has no use but to be in the cache when the ways begin.
+    black_box(walks.iter().flatten().fold(0, |any, walk| any | walk.approach()));
+    for (walk, packet) in walks.iter_mut().flatten().zip(packets) {
+        walk.classify(packet.facts, packet.classes);
+    }
+    for walk in walks.iter_mut().flatten() {
+        walk.combine();
+    }
+    for (walk, found) in walks.iter().flatten().zip(found) {
+        *found = walk.answer(0);
+    }
+}
 
 /// Where a packet is on its way.
 #[derive(Debug)]
@@ -18,16 +35,23 @@ pub(super) struct Walk<'a> {
     form: &'a Form,
     /// The results of lookups, then of products, each at its number: at most 12 and 11, so that five bits index them.
     results: [u16; 32],
-    /// Where the row of each root begins, in words, and in which blocks all of them have rules.
-    rows: [u32; 12],
-    summary: u32,
+    search: Search,
 }
 
 impl<'a> Walk<'a> {
     /// At the beginning.
     #[inline]
-    pub(super) const fn new(form: &'a Form) -> Self {
-        Self { form, results: [0; 32], rows: [0; 12], summary: u32::MAX }
+    pub(super) fn new(form: &'a Form) -> Self {
+        Self { form, results: [0; 32], search: Search::default() }
+    }
+
+    /// Reads where searches begin.
+    #[inline]
+    fn approach(&self) -> u32 {
+        let lookups = self.form.lookups.items().iter();
+        lookups
+            .filter_map(|lookup| word(&self.form.lines, lookup.root(), 0))
+            .fold(0, |any, one| any | one)
     }
 
     /// Finds the class in every dimension.
@@ -37,10 +61,9 @@ impl<'a> Walk<'a> {
         let lines = &*self.form.lines;
         for (result, lookup) in self.results.iter_mut().zip(self.form.lookups.items()) {
             *result = if lookup.is_wide {
-                let address = if lookup.dimension == 0 { facts.source } else { facts.destination };
-                lookup.class_wide(lines, address)?
+                lookup.class_wide(lines, lookup.dimension.address(facts))?
             } else {
-                let value = values.get(usize::from(lookup.dimension & 15))?;
+                let value = values.get(lookup.dimension as usize & 15)?;
                 lookup.class(lines, keys, *value)?
             };
         }
@@ -52,70 +75,29 @@ impl<'a> Walk<'a> {
     pub(super) fn combine(&mut self) -> Option<()> {
         for (next, product) in (self.form.lookups.items().len()..).zip(self.form.products.items()) {
             let (left, right) = (self.result(product.left), self.result(product.right));
-            let class = half(&self.form.lines, product.at, left * product.width + right)?;
+            let place = u32::from(left) * product.width + u32::from(right);
+            let class = half(&self.form.lines, product.at, place)?;
             *self.results.get_mut(next & 31)? = class;
         }
         for (number, root) in self.form.roots.items().iter().enumerate() {
-            let row = self.result(root.result) * root.stride;
-            *self.rows.get_mut(number)? = row;
-            self.summary &= word(&self.form.lines, root.rows, row)?;
+            self.search.narrow(self.form, number, root, self.result(root.result))?;
         }
         Some(())
     }
 
-    /// The rule: the last result itself, or the first one that the blocks of all roots have.
+    /// The rule: the last result itself, or the first one that the classes of all roots have.
     #[inline]
     pub(super) fn answer(&self, from: u32) -> Option<u32> {
-        let roots = self.form.roots.items();
-        if roots.is_empty() {
-            let last = self.form.lookups.items().len() + self.form.products.items().len();
-            let rule = *self.results.get(last.checked_sub(1)?)?;
-            return (rule != NONE && u32::from(rule) >= from).then(|| rule.into());
+        if !self.form.roots.items().is_empty() {
+            return self.search.first(self.form, from);
         }
-        let from = if from == 0 { 0 } else { self.form.position(from)? };
-        let mut left = self.summary & u32::MAX.checked_shl(from / RULES).unwrap_or(0);
-        while left != 0 {
-            let block = left.trailing_zeros();
-            left &= left - 1;
-            let both = self.intersect(roots, block)?;
-            if let Some(bit) = first_bit(&both, from.saturating_sub(block * RULES)) {
-                return half(&self.form.lines, self.form.rules.1, block * RULES + bit)
-                    .map(u32::from);
-            }
-        }
-        None
-    }
-
-    /// Which rules of a block all roots have.
-    #[inline]
-    fn intersect(&self, roots: &[Root], block: u32) -> Option<[u32; 16]> {
-        let mut both = [u32::MAX; 16];
-        for (row, root) in self.rows.iter().zip(roots) {
-            let number = half(&self.form.lines, root.rows, (*row + 1) * 2 + block)?;
-            let line = self.form.lines.get((root.pool + u32::from(number)) as usize)?;
-            both.iter_mut().zip(line.0).for_each(|(lane, other)| *lane &= other);
-        }
-        Some(both)
+        let last = self.form.lookups.items().len() + self.form.products.items().len();
+        let rule = *self.results.get(last.checked_sub(1)?)?;
+        (rule != NONE && u32::from(rule) >= from).then(|| rule.into())
     }
 
     #[inline]
-    fn result(&self, number: u8) -> u32 {
-        self.results.get(usize::from(number & 31)).copied().unwrap_or_default().into()
+    fn result(&self, number: u8) -> u16 {
+        self.results.get(usize::from(number & 31)).copied().unwrap_or_default()
     }
-}
-
-/// The first bit set, from this one on.
-#[inline]
-fn first_bit(block: &[u32; 16], from: u32) -> Option<u32> {
-    if block.iter().fold(0, |any, lane| any | lane) == 0 {
-        return None;
-    }
-    for (number, lane) in (0..).zip(block) {
-        let from = from.saturating_sub(number * 32);
-        let left = lane & u32::MAX.checked_shl(from).unwrap_or(0);
-        if left != 0 {
-            return Some(number * 32 + left.trailing_zeros());
-        }
-    }
-    None
 }

@@ -13,10 +13,9 @@ pub(crate) fn first(
     classes: (u16, u16),
     from: u32,
 ) -> Option<u32> {
-    (from..ruleset.rules.len() as u32).find(|index| {
-        let conditions = &ruleset.rules[*index as usize].conditions;
-        conditions.iter().all(|condition| holds(condition, lists, facts, classes))
-    })
+    let mut rules = (0..).zip(&ruleset.rules).skip(from as usize);
+    let holds = |condition| holds(condition, lists, facts, classes);
+    rules.find(|(_, rule)| rule.conditions.iter().all(holds)).map(|(index, _)| index)
 }
 
 fn holds(condition: &Condition, lists: &[Vec<u16>], facts: &Facts, classes: (u16, u16)) -> bool {

@@ -56,12 +56,20 @@ fn values_of(field: Field) -> BoxedStrategy<u128> {
         Field::Ip6Saddr | Field::Ip6Daddr => value(u128::MAX),
         Field::Nfproto => select(vec![2, 10]).boxed(),
         Field::IpProtocol | Field::Ip6Nexthdr | Field::L4proto => protocol(),
-        Field::TcpFlags | Field::IcmpType | Field::IcmpCode => value(255),
-        Field::Icmpv6Type | Field::Icmpv6Code => value(255),
+        Field::TcpFlags
+        | Field::IcmpType
+        | Field::IcmpCode
+        | Field::Icmpv6Type
+        | Field::Icmpv6Code => value(255),
         Field::IpDscp | Field::Ip6Dscp => value(63),
-        Field::Length | Field::IpLength => value(0xffff),
-        Field::TcpSport | Field::TcpDport | Field::UdpSport => value(0xffff),
-        Field::UdpDport | Field::ThSport | Field::ThDport => value(0xffff),
+        Field::Length
+        | Field::IpLength
+        | Field::TcpSport
+        | Field::TcpDport
+        | Field::UdpSport
+        | Field::UdpDport
+        | Field::ThSport
+        | Field::ThDport => value(0xffff),
     }
 }
 
@@ -87,12 +95,14 @@ fn condition() -> impl Strategy<Value = Condition> {
         let set = select(&SETS[..]).prop_map(|set| Values::Set(set.1.into()));
         let bits = (any::<u8>(), any::<u8>())
             .prop_map(|(mask, value)| Values::Bits { mask, value: mask & value });
-        match field {
-            Field::IpSaddr | Field::IpDaddr | Field::Ip6Saddr | Field::Ip6Daddr => {
-                prop_oneof![3 => some, 1 => set].boxed()
-            }
-            Field::TcpFlags => prop_oneof![some, bits].boxed(),
-            _ => some.boxed(),
+        let is_address =
+            matches!(field, Field::IpSaddr | Field::IpDaddr | Field::Ip6Saddr | Field::Ip6Daddr);
+        if is_address {
+            prop_oneof![3 => some, 1 => set].boxed()
+        } else if field == Field::TcpFlags {
+            prop_oneof![some, bits].boxed()
+        } else {
+            some.boxed()
         }
     };
     (select(&FIELDS[..]), prop::bool::weighted(0.2)).prop_flat_map(move |(field, negated)| {
@@ -141,6 +151,7 @@ pub(crate) fn lists() -> impl Strategy<Value = Vec<Vec<u16>>> {
 }
 
 /// A packet and its set classes.
+#[expect(clippy::cast_possible_truncation, reason = "values are drawn below their fields' bounds")]
 pub(crate) fn packet() -> impl Strategy<Value = (Facts, (u16, u16))> {
     let addresses = any::<bool>().prop_flat_map(|is_old| {
         let (family, last) =

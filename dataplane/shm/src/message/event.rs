@@ -195,12 +195,12 @@ pub enum Event {
         /// Packets from there that were taken, likewise.
         received: [u64; 2],
     },
-    /// What a counted rule of a tenant has matched since the tenant's rules are these, or what their policy has decided:
+    /// What a counted rule of a tenant has matched since the tenant's rules are these, or what has come to the tenant in all:
     /// told at most once a second while it changes.
     TenantCount {
         /// The tenant's id.
         tenant: u32,
-        /// The index of the rule; [`ALL_RULES`](super::ALL_RULES) for the policy.
+        /// The index of the rule; [`ALL_RULES`](super::ALL_RULES) for all that has come, whatever decided.
         rule: u32,
         /// Packets that it matched.
         packets: u64,

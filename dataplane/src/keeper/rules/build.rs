@@ -48,6 +48,7 @@ impl Book {
         let workers = u32::try_from(surroundings.site.workers).unwrap_or(u32::MAX);
         self.compile(before, (named, end), workers)?;
         if self.stale.tunnels || self.stale.tenants {
+            self.check_recursion((named, end))?;
             let Surroundings { site, seed, .. } = surroundings;
             self.built.tunnels = Arc::new(self.tunnels_built(site, seed));
         }

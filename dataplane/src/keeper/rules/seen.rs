@@ -2,7 +2,6 @@
 //! has changed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use ::firewall::rules::Verdict;
 use shm::events::Teller;
@@ -11,8 +10,7 @@ use shm::message::{ALL_RULES, Event};
 use wireguard::time::Instant;
 
 use super::Book;
-use crate::limits::RULE_COUNTS_INTERVAL;
-use crate::stages::tenant::firewall::Firewall;
+use crate::limits::{RULE_COUNTS_INTERVAL, SEEN_ROOM};
 use crate::stages::tenant::tallies::AllTallies;
 
 /// What is counted apart.
@@ -45,18 +43,15 @@ struct Row {
 pub(in crate::keeper) struct Seen {
     tallies: AllTallies,
     rows: BTreeMap<What, Row>,
-    /// The firewalls that the rows of rules are of.
-    firewalls: BTreeMap<u32, Arc<Firewall>>,
     due: Instant,
     waiting: Vec<What>,
 }
 
 impl Seen {
-    pub(in crate::keeper) fn new(workers: usize) -> Self {
+    pub(in crate::keeper) fn new(workers: usize, server: u8) -> Self {
         Self {
-            tallies: AllTallies::new(workers),
+            tallies: AllTallies::new(workers, server),
             rows: BTreeMap::new(),
-            firewalls: BTreeMap::new(),
             due: Instant::ZERO,
             waiting: Vec::new(),
         }
@@ -72,31 +67,17 @@ impl Seen {
         let mut places = BTreeMap::new();
         for (tenant, number, firewall) in book.counted() {
             places.insert(What::Tenant(tenant), (u32::from(number), false));
-            let is_same = match (firewall, self.firewalls.get(&tenant)) {
-                (Some(firewall), Some(known)) => Arc::ptr_eq(firewall, known),
-                (None, None) => true,
-                _ => false,
-            };
-            if !is_same {
-                self.rows.retain(|what, _| !matches!(what, What::Rule(of, _) if *of == tenant));
-            }
-            match firewall {
-                Some(firewall) => {
-                    let rules = firewall.counted();
-                    places.extend(rules.map(|(rule, slot, verdict)| {
-                        (What::Rule(tenant, rule), (slot, verdict == Some(Verdict::Drop)))
-                    }));
-                    self.firewalls.insert(tenant, Arc::clone(firewall));
-                }
-                None => drop(self.firewalls.remove(&tenant)),
-            }
+            // Rules that are others have places of their own.
+            let rules = firewall.into_iter().flat_map(|firewall| firewall.counted());
+            places.extend(rules.map(|(rule, slot, verdict)| {
+                (What::Rule(tenant, rule), (slot, verdict == Some(Verdict::Drop)))
+            }));
         }
         let tunnels = book.laid();
         places.extend(
             tunnels
                 .map(|(laid, _)| (What::Tunnel(laid.tunnel.id), (u32::from(laid.number), false))),
         );
-        self.firewalls.retain(|tenant, _| places.contains_key(&What::Tenant(*tenant)));
         self.rows
             .retain(|what, row| places.get(what).is_some_and(|(place, _)| *place == row.place));
         for (what, (place, drops)) in places {
@@ -124,7 +105,7 @@ impl Seen {
             self.waiting = self.rows.keys().copied().collect();
         }
         let mut done = 0;
-        while let Some(what) = self.waiting.pop_if(|_| events.room() > 0) {
+        while let Some(what) = self.waiting.pop_if(|_| events.room() > SEEN_ROOM) {
             let Some(row) = self.rows.get_mut(&what) else { continue };
             let mut seen = figures(&self.tallies, what, row.place);
             for (seen, base) in seen.iter_mut().flatten().zip(row.base.iter().flatten()) {

@@ -11,11 +11,11 @@ use shm::transaction::Obstacle;
 
 use super::{At, Book, Name, Refused, free};
 use crate::limits::{COUNTED_RULES_MAX, LIMITED_RULES_MAX};
-use crate::packet::Address;
+use crate::packet::{Address, is_no_source};
 use crate::site::Site;
-use crate::stages::dos::Subject;
 use crate::stages::dos::lists::{Lists, SetId};
 use crate::stages::dos::rate::Rate;
+use crate::stages::dos::{OWN, Subject};
 use crate::stages::egress::probe::Inside;
 use crate::stages::egress::tunnels::{Ends, Spec, Tunnel, Tunnels};
 use crate::stages::tenant::firewall::{Action, Firewall, Limited};
@@ -100,6 +100,7 @@ impl Book {
             let remote = Address::from(tunnel.remote);
             let is_way = site.owns(tunnel.local.into())
                 && !site.owns(remote)
+                && !is_no_source(remote)
                 && tunnel.local.is_ipv4() == tunnel.remote.is_ipv4()
                 && site.way_to(remote).is_some();
             if !is_way {
@@ -110,6 +111,21 @@ impl Book {
             }
         }
         Ok(())
+    }
+
+    /// Whether a tunnel would lead through itself: to an address that is reached by a tenant's tunnels.
+    pub(super) fn check_recursion(
+        &self,
+        (named, end): (&BTreeMap<Name, At>, At),
+    ) -> Result<(), Refused> {
+        let leads_back = |laid: &&Laid| self.built.tenants.of(laid.tunnel.remote.into()) != OWN;
+        match self.tunnels.values().find(leads_back) {
+            None => Ok(()),
+            Some(laid) => {
+                let at = named.get(&Name::Tunnel(laid.tunnel.id)).copied().unwrap_or(end);
+                Err((at, Obstacle::TunnelEnds))
+            }
+        }
     }
 
     /// All tunnels as workers read them, but for which of a tenant's a flow takes.
@@ -153,13 +169,12 @@ impl Book {
             if !self.tenants.contains_key(&tenant) {
                 return Err((at, Obstacle::NoTenant));
             }
-            let is_same = |old: &&Written| {
-                old.text == written.text && !old.uses_sets && old.firewall.is_some()
-            };
-            let new = match before.written.get(&tenant).filter(is_same) {
-                Some(old) => old.clone(),
-                None => self
-                    .compiled(&written.text, &mut places, workers)
+            let same = before.written.get(&tenant).filter(|old| old.text == written.text);
+            let new = match same {
+                Some(old) if !old.uses_sets => old.clone(),
+                // Where only sets have changed, what rules count and have let through stays theirs.
+                _ => self
+                    .compiled(&written.text, same, (&mut places, workers))
                     .map_err(|obstacle| (at, obstacle))?,
             };
             self.written.insert(tenant, new);
@@ -170,8 +185,8 @@ impl Book {
     fn compiled(
         &self,
         text: &Arc<Vec<u8>>,
-        places: &mut Places,
-        workers: u32,
+        same: Option<&Written>,
+        (places, workers): (&mut Places, u32),
     ) -> Result<Written, Obstacle> {
         if text.is_empty() {
             return Ok(Written { text: Arc::clone(text), ..Written::default() });
@@ -193,7 +208,11 @@ impl Book {
             | Unbuildable::TooManyClasses(_)
             | Unbuildable::TooLarge(_) => Obstacle::BadRules,
         })?;
-        let actions = places.actions(&ruleset, workers)?;
+        let known = same.and_then(|same| same.firewall.as_ref());
+        let actions = match known {
+            Some(known) => known.actions().to_vec(),
+            None => places.actions(&ruleset, workers)?,
+        };
         let firewall = Arc::new(Firewall::new(classifier, actions, ruleset.policy));
         Ok(Written { text: Arc::clone(text), firewall: Some(firewall), uses_sets })
     }

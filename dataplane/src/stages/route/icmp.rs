@@ -65,6 +65,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether one more error may say that a packet was too big.
+    pub fn take_too_big(&mut self, now: Instant) -> bool {
+        self.take(Why::TooBig(0), now)
+    }
+
     fn take(&mut self, why: Why, now: Instant) -> bool {
         let Self([no_route, rejected, hop_limit, too_big]) = self;
         match why {
@@ -93,14 +98,17 @@ pub(super) fn turn(
         return Err(lost);
     }
     let own = own_address(frame, router.site);
+    let sender: Address;
     if frame.note.ip.destination.is_v4() {
         let to = judge_v4(frame, why, router, now).ok_or(lost)?;
         let from = own.and_then(Address::v4).unwrap_or(router.site.router4);
+        sender = to.into();
         write_v4(frame, why.v4(), from, to).ok_or(lost)?;
     } else {
         let from = own.map_or(router.site.router6, Address::v6);
         let error = why.v6();
         let to = judge_v6(frame, (why, error), (router, from), now).ok_or(lost)?;
+        sender = to.into();
         write_v6(frame, error, from, to).ok_or(lost)?;
     }
     frame.note.kind = Kind::Inner;
@@ -108,7 +116,7 @@ pub(super) fn turn(
         && let Some(own) = own
     {
         // To the station that it came from, as an answer to somebody unproven.
-        frame.note.endpoint.local = own;
+        (frame.note.endpoint.local, frame.note.endpoint.remote) = (own, sender);
         frame.note.kind = Kind::Outer;
     }
     frame.note.turned = true;

@@ -128,6 +128,11 @@ impl Firewall {
         (class(source, facts.source), class(destination, facts.destination))
     }
 
+    /// What each rule does.
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
     /// The rules that are counted: their indices, slots and verdicts.
     pub fn counted(&self) -> impl Iterator<Item = (u32, u32, Option<Verdict>)> {
         let numbered = (0..).zip(&self.actions);

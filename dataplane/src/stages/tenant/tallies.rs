@@ -39,19 +39,27 @@ pub struct Tallies {
     tenants: Box<[[Tally; 2]]>,
     /// What went into each tunnel and what came out of it, by its number.
     tunnels: Box<[[Tally; 2]]>,
+    /// A number that is another one for each worker of each server.
+    apart: u64,
 }
 
-impl Default for Tallies {
-    fn default() -> Self {
+impl Tallies {
+    /// Of a worker with this number apart from all others of the fleet.
+    pub fn new(apart: u64) -> Self {
         Self {
             rules: (0..COUNTED_RULES_MAX).map(|_| Tally::default()).collect(),
             tenants: (0..=TENANTS_MAX).map(|_| <[Tally; 2]>::default()).collect(),
             tunnels: (0..=TUNNELS_MAX).map(|_| <[Tally; 2]>::default()).collect(),
+            apart,
         }
     }
-}
 
-impl Tallies {
+    /// The number that it was made with.
+    #[inline]
+    pub const fn apart(&self) -> u64 {
+        self.apart
+    }
+
     /// The tally of a rule.
     #[inline]
     pub fn rule(&self, slot: u32) -> Option<&Tally> {
@@ -84,14 +92,15 @@ impl Tallies {
 pub struct AllTallies(Vec<Arc<Tallies>>);
 
 impl AllTallies {
-    /// For so many workers.
-    pub fn new(workers: usize) -> Self {
-        Self((0..workers).map(|_| Arc::default()).collect())
+    /// For so many workers of this server.
+    pub fn new(workers: usize, server: u8) -> Self {
+        let apart = |worker: usize| (worker as u64) << 12 ^ u64::from(server) << 4;
+        Self((0..workers).map(|worker| Arc::new(Tallies::new(apart(worker)))).collect())
     }
 
     /// Those of one worker.
     pub fn of_worker(&self, worker: usize) -> Arc<Tallies> {
-        self.0.get(worker).map(Arc::clone).unwrap_or_default()
+        self.0.get(worker).map_or_else(|| Arc::new(Tallies::new(0)), Arc::clone)
     }
 
     /// Packets and octets of a rule.

@@ -59,7 +59,7 @@ impl Ranges {
         }
         let overlaps = before.last().is_some_and(|other| other.end > offset)
             || behind.first().is_some_and(|other| other.start < end);
-        let beyond_end = self.end.is_some_and(|known| is_last || end > known);
+        let beyond_end = self.end.is_some_and(|known| end > known);
         if overlaps || beyond_end || is_last && !behind.is_empty() || !self.insert(place, piece) {
             return Added::Impossible;
         }
