@@ -1,7 +1,6 @@
 //! Tenants behind tunnels: dataplane and control as processes, routers, servers and clients that nobody here wrote. Needs
 //! root and the programs of `scripts/setup`.
 #![cfg(feature = "dpdk")]
-#![expect(clippy::print_stdout, reason = "what was measured is for people too")]
 
 #[cfg(test)]
 mod lab;

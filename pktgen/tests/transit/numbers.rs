@@ -30,7 +30,7 @@ impl Number {
 
     /// Its datagram in hexadecimal digits.
     pub(crate) fn hex(self) -> String {
-        self.octets().iter().map(|octet| format!("{octet:02x}")).collect()
+        self.octets().iter().fold(String::new(), |text, octet| text + &format!("{octet:02x}"))
     }
 
     fn read(octets: &[u8]) -> Option<Self> {

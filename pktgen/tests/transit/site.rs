@@ -46,7 +46,9 @@ impl Tenant {
         let Self { name, prefixes, .. } = self;
         let mut text = format!("[[tenant]]\nname = \"{name}\"\nprefixes = {prefixes:?}\n");
         writeln!(text, "rules = \"\"\"\n{rules}\n\"\"\"").unwrap();
-        tunnels.iter().for_each(|tunnel| text += &tunnel.declared());
+        for tunnel in tunnels {
+            text += &tunnel.declared();
+        }
         text
     }
 }

@@ -21,6 +21,7 @@ const LINK_MTU: u16 = 1500;
 
 /// One `[[tenant.tunnel]]`.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the section")]
 pub(crate) struct Tunnel {
     /// The number of its router.
     pub(crate) router: u8,
