@@ -2,7 +2,10 @@
 
 use std::hint::black_box;
 
+use arrayvec::ArrayVec;
+use dataplane::limits::BURST_LEN_MAX;
 use dpdk::clock::cycles;
+use firewall::classifier::{Asked, Classifier};
 use firewall::facts::Facts;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -176,6 +179,26 @@ impl Batch {
         Self { packets, facts, keys, owners }
     }
 
+    /// In bursts as the dataplane has them, whosever packets they are.
+    fn search_ours(&self, tenants: &Tenants, found: &mut [u32], run: usize) {
+        let owners = self.owners.iter().flat_map(|owner| std::iter::repeat_n(*owner, run));
+        let mut asked = owners.zip(&self.facts).filter_map(|(owner, facts)| {
+            let classifier = tenants.ours.get(owner as usize)?;
+            Some(Asked { classifier, facts, classes: (0, 0) })
+        });
+        for found in found.chunks_mut(BURST_LEN_MAX) {
+            let burst: ArrayVec<Asked<'_>, BURST_LEN_MAX> =
+                asked.by_ref().take(found.len()).collect();
+            let mut first = [None; BURST_LEN_MAX];
+            if let Some(first) = first.get_mut(..burst.len()) {
+                Classifier::first_burst(&burst, first);
+            }
+            for (found, first) in found.iter_mut().zip(first) {
+                *found = first.map_or(0, |place| place + 1);
+            }
+        }
+    }
+
     /// The rule of each packet, counted from 1; 0 is none.
     fn search(
         &self,
@@ -184,17 +207,10 @@ impl Batch {
         (keys, found): (&[&Key], &mut [u32]),
         run: usize,
     ) {
-        let owned = self.owners.iter().zip(found.chunks_mut(run));
         match contestant {
-            Contestant::Ours => {
-                for ((owner, found), facts) in owned.zip(self.facts.chunks(run)) {
-                    let Some(rules) = tenants.ours.get(*owner as usize) else { continue };
-                    for (found, facts) in found.iter_mut().zip(facts) {
-                        *found = rules.first(facts, (0, 0), 0).map_or(0, |place| place + 1);
-                    }
-                }
-            }
+            Contestant::Ours => self.search_ours(tenants, found, run),
             Contestant::Acl(algorithm) => {
+                let owned = self.owners.iter().zip(found.chunks_mut(run));
                 for ((owner, found), keys) in owned.zip(keys.chunks(run)) {
                     let Some(rules) = tenants.acl.get(*owner as usize) else { continue };
                     rules.classify(keys, found, algorithm);

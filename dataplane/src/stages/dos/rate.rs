@@ -315,7 +315,7 @@ mod tests {
         let octets = Rate::in_period(Unit::Octets, (1000, Duration::from_secs(1)), 250).unwrap();
         assert_eq!(taken(&mut Bucket::new(octets), start), 2);
         for (count, burst) in [(0, 1), (1, 0), (1, 5), (u64::MAX, 1), (1, u64::MAX)] {
-            let week = Duration::from_secs(604_800);
+            let week = Duration::from_hours(7 * 24);
             assert!(Rate::in_period(Unit::Packets, (count, week), burst).is_err());
         }
         assert!(Rate::in_period(Unit::Packets, (1, minute), 240).is_ok(), "four hours");
