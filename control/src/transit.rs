@@ -69,8 +69,8 @@ impl Transit {
         self.read(|told| told.counts.get(&(tenant, rule)).copied()).unwrap_or_default()
     }
 
-    /// What the policy of a tenant's rules has decided, likewise.
-    pub fn policy(&self, tenant: u32) -> Count {
+    /// What has come to a tenant, and what its rules or their policy have dropped of it.
+    pub fn total(&self, tenant: u32) -> Count {
         self.count(tenant, ALL_RULES)
     }
 
@@ -216,7 +216,7 @@ mod tests {
             transit.hear(&event, || book.clone());
         }
         let count = Count { packets: 5, octets: 300, dropped: 4 };
-        assert_eq!((transit.count(customer.id, 0), transit.policy(customer.id)), (count, count));
+        assert_eq!((transit.count(customer.id, 0), transit.total(customer.id)), (count, count));
         assert_eq!(transit.standing(a).map(|seen| (seen.state, seen.rtt)), Some((state, rtt)));
         assert_eq!(transit.carried(a), Carried { sent: [1, 60], received: [2, 120] });
         // Words alone change no rule.
@@ -226,7 +226,7 @@ mod tests {
         assert!(transit.standing(b).is_some());
         changed(&transit, &mut book, tenant("tcp dport 23 counter drop\n", &["bb"]));
         assert_eq!(transit.count(customer.id, 0), Count::default());
-        assert_eq!(transit.policy(customer.id), Count::default());
+        assert_eq!(transit.total(customer.id), Count::default());
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn seen(desk: &Desk, book: &Book, tenant: &Tenant) -> TenantSeen {
 }
 
 fn traffic(desk: &Desk, tenant: &Tenant) -> Traffic {
-    let Count { packets, octets, dropped } = desk.transit().policy(tenant.id);
+    let Count { packets, octets, dropped } = desk.transit().total(tenant.id);
     Traffic { passed: packets.saturating_sub(dropped), dropped, octets }
 }
 

@@ -33,7 +33,9 @@ pub(super) fn load(transaction: &ReadTransaction, loading: &mut Loading) -> Resu
     loading.flush()?;
     for entry in entries(transaction, TENANTS)? {
         let (id, value) = entry.map_err(said)?;
-        let tenant = code::read_tenant(id.value(), value.value()).ok_or("a tenant is none")?;
+        let tenant = code::read_tenant(id.value(), value.value()).ok_or_else(|| {
+            format!("tenant {} is none, or its rules do not read any more", id.value())
+        })?;
         loading.put(Change::PutTenant(tenant))?;
     }
     let lists = transaction.open_table(LISTS).map_err(said)?;

@@ -39,7 +39,7 @@ pub(super) fn write(text: &mut Text, desk: &Desk) {
         loads(text, &tunnels);
     }
     rules(text, desk, &tenants);
-    policies(text, desk, &tenants);
+    totals(text, desk, &tenants);
 }
 
 fn states(text: &mut Text, tunnels: &[Seen<'_>]) {
@@ -114,10 +114,9 @@ fn rules(text: &mut Text, desk: &Desk, tenants: &[&Arc<Tenant>]) {
     family("millrace_tenant_rule_dropped", help, |count| count.dropped);
 }
 
-fn policies(text: &mut Text, desk: &Desk, tenants: &[&Arc<Tenant>]) {
-    let with_rules = tenants.iter().filter(|tenant| tenant.firewall.is_some());
+fn totals(text: &mut Text, desk: &Desk, tenants: &[&Arc<Tenant>]) {
     let counts: Vec<(&str, Count)> =
-        with_rules.map(|tenant| (&*tenant.name, desk.transit().policy(tenant.id))).collect();
+        tenants.iter().map(|tenant| (&*tenant.name, desk.transit().total(tenant.id))).collect();
     if counts.is_empty() {
         return;
     }
@@ -127,10 +126,11 @@ fn policies(text: &mut Text, desk: &Desk, tenants: &[&Arc<Tenant>]) {
             text.sample(&[("tenant", tenant)], value(count));
         }
     };
-    let help = "Packets to a tenant that its policy has decided.";
-    family("millrace_tenant_policy_packets", help, |count| count.packets);
-    family("millrace_tenant_policy_octets", "Octets of these packets.", |count| count.octets);
-    family("millrace_tenant_policy_dropped", "How many of them it dropped.", |count| count.dropped);
+    let help = "Packets to a tenant that its rules were asked about.";
+    family("millrace_tenant_packets", help, |count| count.packets);
+    family("millrace_tenant_octets", "Octets of these packets.", |count| count.octets);
+    let help = "How many of them its rules or their policy dropped.";
+    family("millrace_tenant_dropped", help, |count| count.dropped);
 }
 
 /// The counted rules by their indices, and what to call each: its comment, when no other has it, else its number from 1.
@@ -231,7 +231,7 @@ mod tests {
             "millrace_tenant_rule_octets_total{tenant=\"customer\",rule=\"3\"} 240\n".to_owned(),
             "millrace_tenant_rule_dropped_total{tenant=\"customer\",rule=\"4\"} 0\n".to_owned(),
             "millrace_tenant_rule_dropped_total{tenant=\"customer\",rule=\"5\"} 0\n".to_owned(),
-            "millrace_tenant_policy_dropped_total{tenant=\"customer\"} 6\n".to_owned(),
+            "millrace_tenant_dropped_total{tenant=\"customer\"} 6\n".to_owned(),
         ] {
             assert!(text.contains(&line), "{line} in {text}");
         }

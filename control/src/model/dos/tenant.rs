@@ -15,7 +15,7 @@ pub struct Tenant {
     pub name: Arc<str>,
     /// What the dataplane calls it. The book gives it; 0 in what is asked for.
     pub id: u32,
-    /// With `monitor`, nothing of its packets is dropped by any rule.
+    /// With `monitor`, nothing of its packets is dropped by the filter; its own rules drop all the same.
     pub mode: Mode,
     /// How its connections are guarded against floods of SYN.
     pub syn: SynGuard,
