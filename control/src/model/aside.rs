@@ -121,6 +121,15 @@ impl Aside {
             if !is_same {
                 // With a set go the tenants whose rules name it.
                 again(Thing::Rule(*id), to.rules.get(id).is_some_and(|rule| rule.is_set()));
+                // And rules that could not be compiled with what it held may be now.
+                for book in [from, to] {
+                    let Some(set) = book.rules.get(id).filter(|rule| rule.is_set()) else {
+                        continue;
+                    };
+                    for tenant in book.users_of(&set.name) {
+                        again(Thing::Ruleset(tenant), to.tenants.contains(&tenant));
+                    }
+                }
             }
         }
         for id in touched.tenants() {
