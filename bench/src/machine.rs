@@ -63,12 +63,6 @@ impl Machine {
             arguments: std::env::args().collect(),
         }
     }
-
-    /// Nanoseconds of so many cycles.
-    #[expect(clippy::cast_precision_loss, reason = "a rate below 2^52")]
-    pub(crate) fn ns(&self, cycles: f64) -> f64 {
-        cycles * 1e9 / self.tsc_hz as f64
-    }
 }
 
 impl Weather {
@@ -84,7 +78,7 @@ impl Weather {
     }
 
     /// What disturbed the time since `before`, in words; empty when nothing did.
-    pub(crate) fn disturbances(&self, before: &Self) -> Vec<String> {
+    fn disturbances(&self, before: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let steal = self.steal_ticks.saturating_sub(before.steal_ticks);
         if steal > 0 {
@@ -109,6 +103,39 @@ impl Weather {
             ));
         }
         found
+    }
+}
+
+/// What a figure means nothing without: on which machine it was measured, and what disturbed it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Conditions {
+    machine: Machine,
+    before: Weather,
+    after: Weather,
+    /// What disturbed the run; empty when it was calm.
+    disturbances: Vec<String>,
+}
+
+impl Conditions {
+    /// Of a run between two looks at the weather.
+    pub(crate) fn new(machine: Machine, (before, after): (Weather, Weather)) -> Self {
+        let disturbances = after.disturbances(&before);
+        Self { machine, before, after, disturbances }
+    }
+
+    /// Nanoseconds of so many cycles.
+    #[expect(clippy::cast_precision_loss, reason = "a rate below 2^52")]
+    pub(crate) fn ns(&self, cycles: f64) -> f64 {
+        cycles * 1e9 / self.machine.tsc_hz as f64
+    }
+}
+
+/// The head of a report: a list whose lines all end.
+impl fmt::Display for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { machine, before, after, disturbances } = self;
+        writeln!(f, "{machine}- before: {before}\n- after: {after}")?;
+        disturbances.iter().try_for_each(|found| writeln!(f, "- **disturbed:** {found}"))
     }
 }
 

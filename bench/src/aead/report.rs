@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Plan, Size};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{p10, per_packet};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -16,11 +16,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     rows: Vec<Row>,
 }
 
@@ -81,11 +78,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         rows: Vec<Row>,
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, rows }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, rows }
     }
 
     fn write_row(&self, f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
@@ -94,18 +91,18 @@ impl Report {
         for ours in row.ours() {
             let figure = p10(&ours.blocks);
             let best = row.best(ours.name.ends_with("avx2"));
-            write!(f, " {:.1} |", self.machine.ns(figure))?;
+            write!(f, " {:.1} |", self.conditions.ns(figure))?;
             match best {
                 Some((_, least)) => write!(f, " {:.2} |", least / figure)?,
                 None => write!(f, " |")?,
             }
         }
         match row.best(false) {
-            Some((name, least)) => write!(f, " {:.1} {name} |", self.machine.ns(least))?,
+            Some((name, least)) => write!(f, " {:.1} {name} |", self.conditions.ns(least))?,
             None => write!(f, " |")?,
         }
         for other in row.contestants.iter().filter(|one| !one.ours()) {
-            write!(f, " {:.1} |", self.machine.ns(p10(&other.blocks)))?;
+            write!(f, " {:.1} |", self.conditions.ns(p10(&other.blocks)))?;
         }
         writeln!(f)
     }
@@ -113,10 +110,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         let Some(first) = self.rows.first() else { return Ok(()) };
         writeln!(
             f,

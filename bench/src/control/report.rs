@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Plan;
 use super::worker::Turns;
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{median, quantile};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -17,11 +17,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     figures: Figures,
 }
 
@@ -52,11 +49,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         figures: Figures,
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, figures }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, figures }
     }
 
     fn times(
@@ -66,7 +63,7 @@ impl Report {
         cycles: &[f64],
         unit: f64,
     ) -> fmt::Result {
-        let ns = |cycles: f64| self.machine.ns(cycles) / unit;
+        let ns = |cycles: f64| self.conditions.ns(cycles) / unit;
         let (middle, p99) = (median(cycles), quantile(cycles.to_vec(), 0.99));
         let longest = cycles.iter().copied().fold(0.0, f64::max);
         writeln!(f, "| {name} | {:.1} | {:.1} | {:.1} |", ns(middle), ns(p99), ns(longest))
@@ -74,7 +71,7 @@ impl Report {
 
     fn turns(&self, f: &mut fmt::Formatter<'_>, name: &str, turns: &Turns) -> fmt::Result {
         #[expect(clippy::cast_precision_loss, reason = "a turn is no 2^52 cycles long")]
-        let us = |cycles: u64| self.machine.ns(cycles as f64) / 1000.0;
+        let us = |cycles: u64| self.conditions.ns(cycles as f64) / 1000.0;
         let Turns { count, median, p9999, longest } = turns;
         let (median, p9999, longest) = (us(*median), us(*p9999), us(*longest));
         writeln!(f, "| {name} | {count} | {median:.1} | {p9999:.1} | {longest:.1} |")
@@ -84,12 +81,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = &self.figures;
-        writeln!(f, "{}", self.machine)?;
-        writeln!(f, "- before: {}", self.before)?;
-        writeln!(f, "- after: {}", self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         writeln!(
             f,
             "\n{} routes, {} peers with two addresses each.\n",

@@ -9,7 +9,7 @@ use super::buckets::Flood;
 use super::lists::{Family, Table, Way};
 use super::stage::{Stage, Timed};
 use super::survival::{Curve, FACTORS};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{median, p10, quantile};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -20,11 +20,8 @@ const SCHEMA: u32 = 2;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     stage: Stage,
     survival: Vec<Curve>,
     tables: Vec<Table>,
@@ -35,22 +32,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         ((stage, survival), tables, buckets): ((Stage, Vec<Curve>), Vec<Table>, Vec<Flood>),
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self {
-            schema: SCHEMA,
-            plan,
-            machine,
-            before,
-            after,
-            disturbances,
-            stage,
-            survival,
-            tables,
-            buckets,
-        }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, stage, survival, tables, buckets }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
@@ -64,7 +50,7 @@ impl Report {
         for table in &self.tables {
             write!(f, "| {} | {} |", family_name(table.family), table.prefixes)?;
             for times in [&table.loads, &table.builds, &table.changes] {
-                let ms = |share| self.machine.ns(quantile(times.clone(), share)) / 1e6;
+                let ms = |share| self.conditions.ns(quantile(times.clone(), share)) / 1e6;
                 write!(f, " {:.0} {:.0} |", ms(0.0), ms(0.5))?;
             }
             let each = |octets: usize| octets as f64 / table.prefixes.max(1) as f64;
@@ -96,7 +82,7 @@ impl Report {
         for flood in &self.buckets {
             let Flood { bits, octets, made, random, hot, .. } = flood;
             let mib = *octets as f64 / f64::from(1 << 20);
-            let ms = self.machine.ns(*made) / 1e6;
+            let ms = self.conditions.ns(*made) / 1e6;
             let name = format!("2^{bits} | {mib:.0} | {ms:.1} ms");
             self.write_rate(f, &format!("{name} | random sources"), random)?;
             self.write_rate(f, &format!("{name} | one source"), hot)?;
@@ -124,8 +110,9 @@ impl Report {
         )?;
         writeln!(f, "|---|---|---|---|---|")?;
         for Timed { way, whole, admit } in ways {
-            let (least, middle) = (self.machine.ns(p10(whole)), self.machine.ns(median(whole)));
-            let admit = self.machine.ns(p10(admit));
+            let (least, middle) =
+                (self.conditions.ns(p10(whole)), self.conditions.ns(median(whole)));
+            let admit = self.conditions.ns(p10(admit));
             let name = way.name();
             writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} | {admit:.1} |", 1e3 / least)?;
         }
@@ -145,7 +132,7 @@ impl Report {
             "---|".repeat(FACTORS.len())
         )?;
         for Curve { attack, alone, good, goodput, mistaken } in &self.survival {
-            let (alone, good) = (self.machine.ns(*alone), self.machine.ns(*good));
+            let (alone, good) = (self.conditions.ns(*alone), self.conditions.ns(*good));
             write!(f, "| {} | {alone:.0} | {:.1} | {good:.0} |", attack.name(), 1e3 / alone)?;
             goodput.iter().try_for_each(|part| write!(f, " {:.1} |", 100.0 * part))?;
             writeln!(f, " {mistaken} |")?;
@@ -154,7 +141,7 @@ impl Report {
     }
 
     fn write_rate(&self, f: &mut fmt::Formatter<'_>, name: &str, blocks: &[f64]) -> fmt::Result {
-        let (least, middle) = (self.machine.ns(p10(blocks)), self.machine.ns(median(blocks)));
+        let (least, middle) = (self.conditions.ns(p10(blocks)), self.conditions.ns(median(blocks)));
         writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} |", 1e3 / least)
     }
 }
@@ -178,10 +165,7 @@ const fn way_name(way: Way) -> &'static str {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         self.write_tables(f)?;
         self.write_lookups(f)?;
         self.write_buckets(f)?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Plan;
 use super::ways::{Shape, Way};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{compared, median, p10, per_packet};
 use crate::service::stages::{LAPS, Laps};
 
@@ -18,11 +18,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     measured: Vec<Measured>,
 }
 
@@ -70,11 +67,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         measured: Vec<Measured>,
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, measured }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, measured }
     }
 
     fn write_turns(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
@@ -86,7 +83,7 @@ impl Report {
             let (cycles, middle) = (p10(turns), median(turns));
             let ratio = compared(turns, forward, |ours, theirs| ours / theirs);
             let (value, low, high) = (ratio.value, ratio.low, ratio.high);
-            let (whole, alone) = (self.machine.ns(cycles), self.machine.ns(p10(stages)));
+            let (whole, alone) = (self.conditions.ns(cycles), self.conditions.ns(p10(stages)));
             write!(f, "| {} | {cycles:.1} | {middle:.1} | {whole:.1} |", way.name())?;
             writeln!(f, " {value:.2} ({low:.2}..{high:.2}) | {alone:.1} |")?;
         }
@@ -102,7 +99,7 @@ impl Report {
             write!(f, "| {name} |")?;
             for blocks in walked() {
                 let lap = blocks.laps.get(place).map_or(0.0, |(_, blocks)| p10(blocks));
-                write!(f, " {:.1} |", self.machine.ns(lap))?;
+                write!(f, " {:.1} |", self.conditions.ns(lap))?;
             }
             writeln!(f)?;
         }
@@ -112,10 +109,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         for measured in &self.measured {
             let Measured { len, burst, .. } = measured;
             let rules = self.plan.rules;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Plan;
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{median, p10};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -29,11 +29,8 @@ impl Measured {
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     judged: Vec<Measured>,
     answered: Vec<Measured>,
 }
@@ -42,18 +39,18 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         (judged, answered): (Vec<Measured>, Vec<Measured>),
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, judged, answered }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, judged, answered }
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, all: &[Measured]) -> fmt::Result {
         writeln!(f, "| initiation | cycles | median | ns | a second |\n|---|---|---|---|---|")?;
         for Measured { name, blocks } in all {
             let (cycles, median) = (p10(blocks), median(blocks));
-            let ns = self.machine.ns(cycles);
+            let ns = self.conditions.ns(cycles);
             writeln!(f, "| {name} | {cycles:.0} | {median:.0} | {ns:.0} | {:.0} |", 1e9 / ns)?;
         }
         Ok(())
@@ -62,16 +59,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { machine, before, after, .. } = self;
-        writeln!(f, "# Handshakes\n\n{machine}- before: {before}\n- after: {after}")?;
+        write!(f, "# Handshakes\n\n{}", self.conditions)?;
         writeln!(
             f,
             "- 10th percentiles of {} bursts and {} rounds",
             self.plan.bursts, self.plan.rounds
         )?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- **disturbed:** {disturbance}")?;
-        }
         writeln!(f, "\n## A worker's judgement\n")?;
         self.write(f, &self.judged)?;
         writeln!(f, "\n## A handshake thread's work\n")?;

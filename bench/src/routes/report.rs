@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::changes::{Changes, Kind, Transactions};
 use super::lookups::{Rate, Set};
 use super::{Plan, Snapshot};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{median, p10, quantile};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -18,11 +18,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     figures: Figures,
 }
 
@@ -73,11 +70,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         figures: Figures,
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, figures }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, figures }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "octets and cycles far below 2^52")]
@@ -92,7 +89,7 @@ impl Report {
         )?;
         writeln!(f, "| what | figure |\n|---|---|")?;
         for (what, builds) in [("prefixes", builds), ("prefixes and hosts", builds_with_hosts)] {
-            let ms = |share| self.machine.ns(quantile(builds.clone(), share)) / 1e6;
+            let ms = |share| self.conditions.ns(quantile(builds.clone(), share)) / 1e6;
             let (least, middle, greatest) = (ms(0.0), ms(0.5), ms(1.0));
             writeln!(
                 f,
@@ -122,7 +119,7 @@ impl Report {
         for Changes { kind, insert, remove, free } in &self.figures.changes {
             write!(f, "| {} |", change_name(*kind))?;
             for times in [remove, insert, free] {
-                let us = |share| self.machine.ns(quantile(times.clone(), share)) / 1e3;
+                let us = |share| self.conditions.ns(quantile(times.clone(), share)) / 1e3;
                 write!(f, " {:.1} {:.1} |", us(0.5), us(0.99))?;
             }
             writeln!(f)?;
@@ -139,7 +136,7 @@ impl Report {
         for Transactions { changes, insert, remove } in &self.figures.transactions {
             write!(f, "| {changes} |")?;
             for times in [remove, insert] {
-                let ms = |share| self.machine.ns(quantile(times.clone(), share)) / 1e6;
+                let ms = |share| self.conditions.ns(quantile(times.clone(), share)) / 1e6;
                 write!(f, " {:.2} {:.2} |", ms(0.0), ms(0.5))?;
             }
             writeln!(f)?;
@@ -151,7 +148,8 @@ impl Report {
         writeln!(f, "\nLookups on one core: 10th percentile and median of the blocks.\n")?;
         writeln!(f, "| addresses | ns | ns, median | millions per second |\n|---|---|---|---|")?;
         for Rate { set, blocks, .. } in &self.figures.lookups {
-            let (least, middle) = (self.machine.ns(p10(blocks)), self.machine.ns(median(blocks)));
+            let (least, middle) =
+                (self.conditions.ns(p10(blocks)), self.conditions.ns(median(blocks)));
             let name = set_name(*set);
             writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} |", 1e3 / least)?;
         }
@@ -186,10 +184,7 @@ const fn set_name(set: Set) -> &'static str {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         self.write_sizes(f)?;
         self.write_changes(f)?;
         self.write_transactions(f)?;

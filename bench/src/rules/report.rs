@@ -9,7 +9,7 @@ use super::contest::Measured;
 use super::rulesets::Kind;
 use super::swap::Swap;
 use super::tenants::{Built, Tenants};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{compared, median, p10, quantile};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -20,11 +20,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     swaps: Vec<Swap>,
     tables: Vec<Table>,
 }
@@ -50,15 +47,15 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         (swaps, tables): (Vec<Swap>, Vec<Table>),
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, swaps, tables }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, swaps, tables }
     }
 
     fn ms(&self, times: &[f64], share: f64) -> f64 {
-        self.machine.ns(quantile(times.to_vec(), share)) / 1e6
+        self.conditions.ns(quantile(times.to_vec(), share)) / 1e6
     }
 
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
@@ -133,8 +130,9 @@ impl Report {
             let Measured { kind, rules, tenants, run, traffic, ours, acl } = one;
             let (kind, traffic) = (kind.name(), traffic.name());
             write!(f, "| {kind} | {rules} | {tenants} | {traffic} | {run} |")?;
-            let ns =
-                |blocks: &[f64]| (self.machine.ns(p10(blocks)), self.machine.ns(median(blocks)));
+            let ns = |blocks: &[f64]| {
+                (self.conditions.ns(p10(blocks)), self.conditions.ns(median(blocks)))
+            };
             let (least, middle) = ns(ours);
             write!(f, " {least:.1} {middle:.1} |")?;
             let best = acl.iter().min_by(|one, other| p10(&one.1).total_cmp(&p10(&other.1)));
@@ -155,10 +153,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         self.write_swaps(f)?;
         self.write_built(f)?;
         self.write_contest(f)

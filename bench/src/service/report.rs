@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Plan;
 use super::stages::{LAPS, Laps, OPEN_STAGE, SEAL_STAGE, without_aead};
 use super::ways::{FRAME_OVERHEAD, Shape, Way};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{Interval, compared, median, p10, per_packet};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -18,11 +18,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     measured: Vec<Measured>,
 }
 
@@ -108,11 +105,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         measured: Vec<Measured>,
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, measured }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, measured }
     }
 
     fn write_ways(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
@@ -128,9 +125,9 @@ impl Report {
                 let Interval { value, low, high } = above;
                 format!(
                     "{:.1} ({:.1}..{:.1})",
-                    self.machine.ns(value),
-                    self.machine.ns(low),
-                    self.machine.ns(high)
+                    self.conditions.ns(value),
+                    self.conditions.ns(low),
+                    self.conditions.ns(high)
                 )
             });
             writeln!(
@@ -138,7 +135,7 @@ impl Report {
                 "| {} | {cycles:.1} | {:.1} | {:.1} | {:.2} ({:.2}..{:.2}) | {} |",
                 way.name(),
                 median(blocks),
-                self.machine.ns(cycles),
+                self.conditions.ns(cycles),
                 ratio.value,
                 ratio.low,
                 ratio.high,
@@ -178,7 +175,7 @@ impl Report {
             let Interval { value, low, high } =
                 compared(&walk.wireguard, theirs, |ours, theirs| theirs / ours);
             let [our_ns, their_ns] =
-                [&walk.wireguard, theirs].map(|blocks| self.machine.ns(p10(blocks)));
+                [&walk.wireguard, theirs].map(|blocks| self.conditions.ns(p10(blocks)));
             writeln!(
                 f,
                 "\nwireguard::{name} with its AEAD: {our_ns:.1} ns; boringtun: {their_ns:.1} ns; ratio {value:.2} ({low:.2}..{high:.2})."
@@ -198,28 +195,21 @@ impl Report {
         writeln!(
             f,
             "| {name} | {open:.1} | {:.1} | {seal:.1} | {:.1} |",
-            self.machine.ns(open),
-            self.machine.ns(seal)
+            self.conditions.ns(open),
+            self.conditions.ns(seal)
         )
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "# Service time\n\n{}- before: {}\n- after: {}",
-            self.machine, self.before, self.after
-        )?;
+        write!(f, "# Service time\n\n{}", self.conditions)?;
         let Plan { blocks, block_us, .. } = self.plan;
         writeln!(
             f,
             "- {blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet"
         )?;
         writeln!(f, "- no call of the allocator while time was taken")?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- **disturbed:** {disturbance}")?;
-        }
         for measured in &self.measured {
             let Measured { len, burst, .. } = measured;
             let frame = len + FRAME_OVERHEAD;

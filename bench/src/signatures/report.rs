@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::programs::Kind;
 use super::{Measured, Plan};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::p10;
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -17,11 +17,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     measured: Vec<Measured>,
 }
 
@@ -29,11 +26,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         measured: Vec<Measured>,
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, measured }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, measured }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
@@ -47,14 +44,14 @@ impl Report {
             if blocks.is_empty() {
                 write!(f, " |")?;
             } else {
-                write!(f, " {:.1} |", self.machine.ns(p10(blocks)))?;
+                write!(f, " {:.1} |", self.conditions.ns(p10(blocks)))?;
             }
         }
         writeln!(
             f,
             " {instructions} | {:.1} | {:.2} |",
             *octets as f64 / 1024.0,
-            self.machine.ns(*build) / 1e6
+            self.conditions.ns(*build) / 1e6
         )
     }
 }
@@ -71,10 +68,7 @@ const fn name(kind: Kind) -> &'static str {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         writeln!(f, "\nNanoseconds per packet, 10th percentile of {} blocks.\n", self.plan.blocks)?;
         writeln!(
             f,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Counted, Figures, Pace, Plan, Set};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{median, p10};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -16,11 +16,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     figures: Figures,
 }
 
@@ -28,17 +25,17 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         figures: Figures,
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, figures }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, figures }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     fn write_worker(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Figures { passed, paces, sheet, .. } = &self.figures;
-        let ns = |cycles| self.machine.ns(cycles);
+        let ns = |cycles| self.conditions.ns(cycles);
         writeln!(
             f,
             "\nA worker, nanoseconds per packet that comes: 10th percentile and median of the rounds.\n"
@@ -60,7 +57,7 @@ impl Report {
         )?;
         writeln!(f, "| packets | workers | told | ms | ms, median |\n|---|---|---|---|---|")?;
         for Counted { set, workers, rounds, told } in &self.figures.tallies {
-            let ms = |cycles| self.machine.ns(cycles) / 1e6;
+            let ms = |cycles| self.conditions.ns(cycles) / 1e6;
             let name = match set {
                 Set::Flood => "flood of invented sources",
                 Set::Mixed => "3,000 clients, 100 destinations",
@@ -74,10 +71,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         self.write_worker(f)?;
         self.write_keeper(f)
     }

@@ -8,7 +8,7 @@ use super::Plan;
 use super::cores::Cores;
 use super::hand_over::HandOver;
 use super::servers::Landing;
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{Interval, compared, median, p10, per_packet};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -22,11 +22,8 @@ const ROUND_TRIP_DRIFT: f64 = 1.25;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     measured: Vec<Measured>,
     cores: Option<Cores>,
 }
@@ -80,11 +77,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         (measured, cores): (Vec<Measured>, Option<Cores>),
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, measured, cores }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, measured, cores }
     }
 
     fn write_ways(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
@@ -110,7 +107,7 @@ impl Report {
     ) -> fmt::Result {
         let cycles = p10(blocks);
         let ratio = compared(blocks, forward, |ours, theirs| ours / theirs);
-        let (median, ns) = (median(blocks), self.machine.ns(cycles));
+        let (median, ns) = (median(blocks), self.conditions.ns(cycles));
         let Interval { value, low, high } = ratio;
         writeln!(
             f,
@@ -124,7 +121,7 @@ impl Report {
         let without: Vec<f64> = direct.iter().zip(idle).map(|(one, two)| one + two).collect();
         let Interval { value, low, high } =
             compared(handed, &without, |ours, theirs| ours - theirs);
-        let [value, low, high] = [value, low, high].map(|cycles| self.machine.ns(cycles));
+        let [value, low, high] = [value, low, high].map(|cycles| self.conditions.ns(cycles));
         writeln!(
             f,
             "\nHanding over adds {value:.1} ns ({low:.1}..{high:.1}) to a packet, both workers together."
@@ -153,17 +150,13 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { machine, before, after, .. } = self;
-        writeln!(f, "# Steering\n\n{machine}- before: {before}\n- after: {after}")?;
+        write!(f, "# Steering\n\n{}", self.conditions)?;
         let Plan { blocks, block_us, .. } = self.plan;
         writeln!(
             f,
             "- {blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet"
         )?;
         writeln!(f, "- no call of the allocator while time was taken")?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- **disturbed:** {disturbance}")?;
-        }
         for measured in &self.measured {
             writeln!(f, "\n## Bursts of {}\n", measured.burst)?;
             self.write_ways(f, measured)?;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Case, Plan, Rate, Weights};
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{median, p10};
 
 /// The layout of the JSON; raised when a field changes its meaning.
@@ -16,11 +16,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     schema: u32,
     plan: Plan,
-    machine: Machine,
-    before: Weather,
-    after: Weather,
-    /// What disturbed the run; empty when it was calm.
-    disturbances: Vec<String>,
+    #[serde(flatten)]
+    conditions: Conditions,
     weights: Weights,
     rates: Vec<Rate>,
 }
@@ -29,11 +26,11 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         machine: Machine,
-        (before, after): (Weather, Weather),
+        weather: (Weather, Weather),
         (weights, rates): (Weights, Vec<Rate>),
     ) -> Self {
-        let disturbances = after.disturbances(&before);
-        Self { schema: SCHEMA, plan, machine, before, after, disturbances, weights, rates }
+        let conditions = Conditions::new(machine, weather);
+        Self { schema: SCHEMA, plan, conditions, weights, rates }
     }
 }
 
@@ -58,10 +55,7 @@ impl Case {
 impl fmt::Display for Report {
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}- before: {}\n- after: {}", self.machine, self.before, self.after)?;
-        for disturbance in &self.disturbances {
-            writeln!(f, "- DISTURBED: {disturbance}")?;
-        }
+        write!(f, "{}", self.conditions)?;
         let mib = |octets: usize| octets as f64 / f64::from(1 << 20);
         let Weights { proven, firsts, flows } = &self.weights;
         writeln!(f, "\n| table | MiB |\n|---|---|")?;
@@ -78,7 +72,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "|---|---|---|---|---|")?;
         for Rate { case, blocks, passed, dropped, answered } in &self.rates {
-            let (least, middle) = (self.machine.ns(p10(blocks)), self.machine.ns(median(blocks)));
+            let (least, middle) =
+                (self.conditions.ns(p10(blocks)), self.conditions.ns(median(blocks)));
             let name = case.name(&self.plan);
             let rate = 1e3 / least;
             writeln!(
