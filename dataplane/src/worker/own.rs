@@ -134,6 +134,7 @@ impl<I: Io> Worker<I> {
             for worker in (0..self.exchange.workers()).filter(|worker| *worker != own) {
                 if !self.exchange.mention(worker, Order::PathMtu(tunnel, mtu)) {
                     self.state.counters.orders_lost.add(1);
+                    self.state.path_mtus.forget(tunnel);
                 }
             }
         }

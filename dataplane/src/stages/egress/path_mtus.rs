@@ -53,25 +53,29 @@ impl PathMtus {
         }
     }
 
-    /// Takes a report to heart, unless a smaller size is known. True when that is something new.
-    pub fn learn(&mut self, tunnel: u16, mtu: u16) -> bool {
+    /// Takes to heart what another worker was told, unless a smaller size is known.
+    pub fn learn(&mut self, tunnel: u16, mtu: u16) {
         let until = self.now + PATH_MTU_TIME;
-        let Some(heard) = self.heard.get_mut(usize::from(tunnel)) else { return false };
-        let counts = heard.until > self.now;
-        if counts && heard.mtu < mtu {
-            return false;
+        let Some(heard) = self.heard.get_mut(usize::from(tunnel)) else { return };
+        if heard.until > self.now && heard.mtu < mtu {
+            return;
         }
-        let is_new = !counts || mtu < heard.mtu;
         *heard = Heard { mtu, until };
         self.until = until;
-        is_new
+    }
+
+    fn is_news(&self, tunnel: u16, mtu: u16) -> bool {
+        let heard = self.heard.get(usize::from(tunnel));
+        heard.is_some_and(|heard| heard.until <= self.now || mtu < heard.mtu)
     }
 
     /// Takes a router's report to heart, which other workers shall hear of when it is something new.
     pub fn report(&mut self, tunnel: u16, mtu: u16) {
-        if self.learn(tunnel, mtu) {
-            // Of more in one turn others hear with the next report.
-            let _is_full = self.news.try_push((tunnel, mtu));
+        // Of more in one turn nobody hears before the next report. What is no news counts no longer than it did: others, who
+        // have heard of it later, must not forget it sooner than who would tell them again.
+        if !self.news.is_full() && self.is_news(tunnel, mtu) {
+            self.learn(tunnel, mtu);
+            self.news.push((tunnel, mtu));
         }
     }
 
@@ -80,7 +84,7 @@ impl PathMtus {
         self.news.pop()
     }
 
-    /// Forgets a tunnel, whose number is another's from here on.
+    /// Forgets a tunnel: its number is another's from here on, or others were not told, and shall be with the next report.
     pub fn forget(&mut self, tunnel: u16) {
         if let Some(heard) = self.heard.get_mut(usize::from(tunnel)) {
             heard.until = Instant::ZERO;
@@ -106,9 +110,42 @@ mod tests {
         mtus.report(3, 1300);
         assert_eq!((mtus.of(3, 1476), mtus.next_news()), (1300, None), "nothing new");
         mtus.learn(3, 1280);
+        mtus.report(3, 1280);
+        assert_eq!(mtus.next_news(), None);
         mtus.forget(3);
         assert_eq!(mtus.of(3, 1476), 1476);
         mtus.learn(u16::MAX, 1280);
+        mtus.report(u16::MAX, 1280);
         assert_eq!(mtus.of(u16::MAX, 1476), 1476, "no such tunnel");
+    }
+
+    #[test]
+    fn who_was_told_of_a_size_does_not_forget_it_before_who_told_it() {
+        let (mut one, mut other) = (PathMtus::default(), PathMtus::default());
+        one.report(3, 1300);
+        let later = Instant::ZERO + PATH_MTU_TIME / 2;
+        one.advance(later);
+        other.advance(later);
+        let (tunnel, mtu) = one.next_news().unwrap();
+        other.learn(tunnel, mtu);
+        // The other's packets are still on their way; who has told it hears nothing new.
+        one.report(3, 1300);
+        let then = Instant::ZERO + PATH_MTU_TIME;
+        one.advance(then);
+        other.advance(then);
+        assert_eq!((one.of(3, 1476), other.of(3, 1476)), (1476, 1300));
+        one.report(3, 1300);
+        assert_eq!(one.next_news(), Some((3, 1300)), "it is told again");
+    }
+
+    #[test]
+    fn a_report_for_which_there_is_no_room_among_the_news_is_news_the_next_time() {
+        let mut mtus = PathMtus::default();
+        let last = u16::try_from(BURST_LEN_MAX).unwrap();
+        (0..=last).for_each(|tunnel| mtus.report(tunnel, 1300));
+        assert_eq!(mtus.of(last, 1476), 1476);
+        while mtus.next_news().is_some() {}
+        mtus.report(last, 1300);
+        assert_eq!((mtus.of(last, 1476), mtus.next_news()), (1300, Some((last, 1300))));
     }
 }
