@@ -69,12 +69,12 @@ impl<I: Io> Worker<I> {
         self.state.counters.consumed.add(1);
     }
 
-    /// A number that none of the packets of this worker and hardly one of another's bears that were split shortly before.
+    /// A number that none of the packets of this worker bears that were split shortly before, and hardly one of another's or of
+    /// another server's.
     fn next_identification(&self) -> u16 {
-        let made = self.state.counters.made.value();
-        let worker = u64::from(self.state.owner.worker) << 12;
+        let apart = self.state.tenancy.tallies().apart();
         #[expect(clippy::cast_possible_truncation, reason = "any sixteen bits that change will do")]
-        let identification = made.wrapping_add(worker) as u16;
+        let identification = self.state.counters.made.value().wrapping_add(apart) as u16;
         identification
     }
 
