@@ -212,26 +212,41 @@ impl Note {
     #[inline]
     pub fn tag_to_wait(&self) -> u64 {
         let entry = match self.entry {
-            Entry::Wire(port) if self.bare => Entry::Piece(port),
+            Entry::Wire(port) if self.bare || self.tunnel != 0 => Entry::Piece(port),
             Entry::Wire(_) | Entry::Sealed(_) | Entry::Client => Entry::Client,
             Entry::Local | Entry::Handed | Entry::Kernel(_) | Entry::Relay(_) | Entry::Own => {
                 Entry::Handed
             }
             piece @ Entry::Piece(_) => piece,
         };
-        entry.tag(true)
+        self.tag_as(entry)
     }
 
-    /// The note as a packet's tag between workers: the entry, and for sealed messages what was found out of them.
+    /// The note as a packet's tag between workers: the entry, for sealed messages what was found out of them, and for pieces the
+    /// tunnel that they came out of.
     #[inline]
     pub fn tag(&self) -> u64 {
+        self.tag_as(self.entry)
+    }
+
+    #[inline]
+    fn tag_as(&self, entry: Entry) -> u64 {
         // What was verified here, by the device or by us, is not verified again.
-        let tag = self.entry.tag(true);
-        if !matches!(self.entry, Entry::Sealed(_)) {
-            return tag;
+        let tag = entry.tag(true);
+        match entry {
+            Entry::Sealed(_) => {
+                let headers = self.ip.payload_offset & HEADERS_MASK;
+                tag | u64::from(headers) << HEADERS_SHIFT | u64::from(self.slot) << SLOT_SHIFT
+            }
+            Entry::Piece(_) => tag | u64::from(self.tunnel) << SLOT_SHIFT,
+            Entry::Wire(_)
+            | Entry::Kernel(_)
+            | Entry::Local
+            | Entry::Client
+            | Entry::Handed
+            | Entry::Relay(_)
+            | Entry::Own => tag,
         }
-        let headers = self.ip.payload_offset & HEADERS_MASK;
-        tag | u64::from(headers) << HEADERS_SHIFT | u64::from(self.slot) << SLOT_SHIFT
     }
 
     /// Begins a note anew by the tag of a packet from another worker.
@@ -239,10 +254,20 @@ impl Note {
     pub fn begin_handed(&mut self, tag: u64) {
         let (entry, verified) = Entry::from_tag(tag);
         self.begin(entry, verified);
-        if matches!(entry, Entry::Sealed(_)) {
-            let headers = u16::try_from(tag >> HEADERS_SHIFT & u64::from(HEADERS_MASK));
-            self.ip.payload_offset = headers.unwrap_or_default();
-            self.slot = u32::try_from(tag >> SLOT_SHIFT).unwrap_or(u32::MAX);
+        match entry {
+            Entry::Sealed(_) => {
+                let headers = u16::try_from(tag >> HEADERS_SHIFT & u64::from(HEADERS_MASK));
+                self.ip.payload_offset = headers.unwrap_or_default();
+                self.slot = u32::try_from(tag >> SLOT_SHIFT).unwrap_or(u32::MAX);
+            }
+            Entry::Piece(_) => self.tunnel = u16::try_from(tag >> SLOT_SHIFT).unwrap_or_default(),
+            Entry::Wire(_)
+            | Entry::Kernel(_)
+            | Entry::Local
+            | Entry::Client
+            | Entry::Handed
+            | Entry::Relay(_)
+            | Entry::Own => {}
         }
     }
 

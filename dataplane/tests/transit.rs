@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
+use dataplane::limits::ICMP_ERRORS_BURST;
 use dataplane::testing::client;
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::{PROTECTED, PROTECTED_V6, STRANGER};
@@ -448,4 +449,37 @@ fn what_comes_out_of_a_tunnel_for_its_own_tenant_does_not_go_round() {
     let packet = Ip::new(PROTECTED, Ipv4Addr::new(203, 0, 113, 99)).udp(1, 2, b"");
     assert!(answers(&mut scene, &from_router(&plain(&packet), &packet)).is_empty());
     assert_eq!(dropped(&scene, DropReason::EgressLoop), 1);
+}
+
+#[test]
+fn pieces_out_of_a_tunnel_for_its_own_tenant_do_not_go_round_either() {
+    let mut scene = stage(tunnel(1), "");
+    let to = Ip::new(PROTECTED, Ipv4Addr::new(203, 0, 113, 99));
+    let whole = to.udp(1, 2, &[7; 24]);
+    let [mut first, mut second] =
+        [20..36, 36..52].map(|octets: std::ops::Range<usize>| to.packet(17, &whole[octets]));
+    transit::fragment(&mut first, 9, 0, true);
+    transit::fragment(&mut second, 9, 16, false);
+    for piece in [first, second] {
+        assert!(answers(&mut scene, &from_router(&plain(&piece), &piece)).is_empty());
+    }
+    assert_eq!(dropped(&scene, DropReason::EgressLoop), 2);
+}
+
+#[test]
+fn forged_reports_do_not_silence_what_senders_are_owed() {
+    let mut scene = stage(tunnel(1), "");
+    // Protocol 47 in a quote is all that a stranger needs to know.
+    let mut quote = Ip::new(site::SERVER_V4, STRANGER).packet(gre::PROTOCOL, &[0, 0, 8, 0]);
+    quote.resize(64, 0);
+    let mut message = vec![0; icmp::HEADER_LEN + icmp::v4::QUOTE_LEN_MAX];
+    let error = icmp::v4::Error::FragmentationNeeded { mtu: 1300 };
+    let len = icmp::v4::emit_error(&mut message, error, &quote).unwrap();
+    let forged = Ip::new(STRANGER, site::SERVER_V4).packet(icmp::v4::PROTOCOL, &message[..len]);
+    for _ in 0..2 * ICMP_ERRORS_BURST {
+        let _for_the_kernel = answers(&mut scene, &forged);
+    }
+    assert_eq!(scene.server.totals().tunnel_reports, 0);
+    let frames = answers(&mut scene, &of_len(MTU + 1, false));
+    assert!(frames.iter().any(|frame| in_gre(frame).is_none()), "it is told what fits");
 }

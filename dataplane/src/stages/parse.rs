@@ -146,6 +146,7 @@ fn outer(
 fn is_tunnelled(frame: &Frame<'_>) -> bool {
     match frame.note.ip.protocol {
         wire::gre::PROTOCOL => true,
+        _ if frame.note.ip.fragment => false,
         // All that is said in the headers of what it quotes is read where it is undressed.
         icmp::v4::PROTOCOL => quotes_gre(frame, 9),
         icmp::v6::PROTOCOL => quotes_gre(frame, 6),
@@ -410,11 +411,11 @@ fn from_local(frame: &mut Frame<'_>) -> Result<(), Fate> {
     }
 }
 
-/// A piece of a datagram from the network; nothing is left of its link.
+/// A piece of a datagram from the network or out of a tunnel; nothing is left of its link.
 fn piece(frame: &mut Frame<'_>, port: u8) -> Result<(), Fate> {
     frame.forget_link();
     frame.note.endpoint = Endpoint { port, ..Endpoint::NONE };
-    frame.note.bare = true;
+    frame.note.bare = frame.note.tunnel == 0;
     inner(frame)
 }
 
