@@ -8,8 +8,6 @@ pub mod probe;
 pub mod probing;
 pub mod tunnels;
 
-use std::net::IpAddr;
-
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
@@ -17,14 +15,14 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::fleet::Passage;
 use crate::frame::{Entry, Frame, Kind};
-use crate::packet::{Address, flow_hash};
+use crate::packet::flow_hash;
 use crate::site::Site;
 use crate::stages::dos::Rules;
 use crate::stages::parse;
 use crate::stages::route::{Limits, NextHop};
 use crate::stages::tenant::tallies::Tallies;
 
-use gre::{Decapped, Sources};
+use gre::Decapped;
 use path_mtus::PathMtus;
 use probing::{Answered, Probing};
 use tunnels::Tunnel;
@@ -97,21 +95,6 @@ fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(),
 }
 
 impl Transit<'_> {
-    /// Whether the packet that an error is about now, which stands in it, was one to the tunnel's tenant.
-    fn is_ours(&self, error: &Frame<'_>, tunnel: u16) -> bool {
-        let quoted = usize::from(error.note.ip.payload_offset) + wire::icmp::HEADER_LEN;
-        let octets = error.data().get(quoted..).unwrap_or_default();
-        let destination = if error.note.ip.destination.is_v4() {
-            let octets = octets.get(16..).and_then(|octets| octets.first_chunk::<4>());
-            octets.map(|octets| Address::from(std::net::Ipv4Addr::from(*octets)))
-        } else {
-            let octets = octets.get(24..).and_then(|octets| octets.first_chunk::<16>());
-            octets.map(|octets| u128::from_be_bytes(*octets).into())
-        };
-        let tenant = self.rules.tunnels.get(tunnel).map(|tunnel| tunnel.tenant);
-        destination.map(|address| self.rules.tenants.of(address)) == tenant
-    }
-
     fn passed_on(&self, frame: &Frame<'_>) -> bool {
         self.probing.passed_on(frame, &self.rules.tunnels, (self.counters, self.now))
     }
@@ -128,16 +111,13 @@ fn pass_on(frame: &mut Frame<'_>, server: u8) {
 /// was too long. What is about none of our tunnels is the kernel's.
 fn reported(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate> {
     let Entry::Wire(port) = frame.note.entry else { return Err(Fate::Consumed) };
-    // Whoever knows a tunnel's ends can have us write to anybody.
-    let may = transit.limits.take_too_big(transit.now);
-    let sources = if may { sources(transit.site, port) } else { Sources::default() };
-    let Some(report) = gre::translate(frame, &transit.rules.tunnels, sources) else {
-        return Err(parse::for_kernel(frame, transit.site, port));
+    let Transit { rules, site, limits, now, .. } = transit;
+    // Whoever knows a tunnel's ends and an address of its tenant's can have us write to anybody.
+    let source = |sender| site.face(port)?.source_for(sender).filter(|_| limits.take_report(*now));
+    let Some(report) = gre::translate(frame, (&rules.tunnels, &rules.tenants), source) else {
+        return Err(parse::for_kernel(frame, site, port));
     };
     transit.counters.tunnel_reports.add(1);
-    if report.turned && !transit.is_ours(frame, report.tunnel) {
-        return Err(Fate::Consumed);
-    }
     if let Some(mtu) = report.mtu {
         transit.path_mtus.report(report.tunnel, mtu);
     }
@@ -148,18 +128,6 @@ fn reported(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate
     frame.note.turned = true;
     frame.note.kind = Kind::Inner;
     Ok(())
-}
-
-/// Our addresses on a port.
-fn sources(site: &Site, port: u8) -> Sources {
-    let mut sources = Sources::default();
-    for net in site.face(port).iter().flat_map(|face| &face.addresses) {
-        match net.addr() {
-            IpAddr::V4(address) => sources.v4 = sources.v4.or(Some(address)),
-            IpAddr::V6(address) => sources.v6 = sources.v6.or(Some(address)),
-        }
-    }
-    sources
 }
 
 /// One match on the next hop. Packets to clients are only measured here; `wireguard::seal` does the rest.

@@ -12,7 +12,7 @@ use crate::packet::{Address, Ip};
 use crate::site::Site;
 use crate::stages::dos::{OWN, Tenants};
 
-pub use report::{Report, Sources, translate};
+pub use report::{Report, translate};
 pub use size::{Size, clamp, fits};
 
 const fn drop(reason: DropReason) -> Fate {

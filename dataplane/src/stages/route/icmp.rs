@@ -56,27 +56,34 @@ impl Why {
 /// The limits of ICMP errors, one for each kind: who provokes one kind does not silence another
 /// (RFC 4443 2.4 (f), RFC 1812 4.3.2.8).
 #[derive(Debug)]
-pub struct Limits([Limiter; 4]);
+pub struct Limits {
+    no_route: Limiter,
+    rejected: Limiter,
+    hop_limit: Limiter,
+    too_big: Limiter,
+    /// Errors that pass on what routers on the way of tunnels have told, which strangers can forge.
+    reports: Limiter,
+}
 
 impl Default for Limits {
     fn default() -> Self {
-        Self([Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST); 4])
+        let each = Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST);
+        Self { no_route: each, rejected: each, hop_limit: each, too_big: each, reports: each }
     }
 }
 
 impl Limits {
-    /// Whether one more error may say that a packet was too big.
-    pub fn take_too_big(&mut self, now: Instant) -> bool {
-        self.take(Why::TooBig(0), now)
+    /// Whether one more report of a router on the way of a tunnel may be passed on.
+    pub fn take_report(&mut self, now: Instant) -> bool {
+        self.reports.take(now)
     }
 
     fn take(&mut self, why: Why, now: Instant) -> bool {
-        let Self([no_route, rejected, hop_limit, too_big]) = self;
         match why {
-            Why::NoRoute => no_route.take(now),
-            Why::Rejected => rejected.take(now),
-            Why::HopLimit => hop_limit.take(now),
-            Why::TooBig(_) => too_big.take(now),
+            Why::NoRoute => self.no_route.take(now),
+            Why::Rejected => self.rejected.take(now),
+            Why::HopLimit => self.hop_limit.take(now),
+            Why::TooBig(_) => self.too_big.take(now),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! ICMP errors about outer packets: what they say about a tunnel, and the same said to who has sent the inner packet
 //! (RFC 2003 4 and 5.1, RFC 2473 8).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use wire::{gre, icmp, ipv4, ipv6};
@@ -10,6 +10,7 @@ use super::super::tunnels::{Ends, Tunnel, Tunnels};
 use super::size::IPV6_MTU_MIN;
 use crate::frame::{Frame, Kind};
 use crate::packet::{Address, Ip};
+use crate::stages::dos::Tenants;
 use crate::stages::route::icmp as turn;
 
 /// What an error tells about a tunnel.
@@ -23,19 +24,18 @@ pub struct Report {
     pub turned: bool,
 }
 
-/// Our addresses from which inner packets' senders are told; without one of its family a sender is told nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sources {
-    /// To IPv4 senders.
-    pub v4: Option<Ipv4Addr>,
-    /// To IPv6 senders.
-    pub v6: Option<Ipv6Addr>,
-}
-
 /// Reads an ICMP packet from the network to one of our addresses; none when it is not an error about a packet in a tunnel.
-/// Who can tell a tunnel's ends and key can forge one, so sizes are believed down to a floor only.
+/// Who can tell a tunnel's ends and key can forge one, so sizes are believed down to a floor only, and not at all where
+/// the error is about a packet that was not one to the tunnel's tenant. Errors of routers that quote too little to see that
+/// are believed (RFC 792: eight octets of what follows the IP header).
+///
+/// `source` is asked once all else is in order, and gives our address from which a sender is told; none tells nobody.
 #[cold]
-pub fn translate(frame: &mut Frame<'_>, tunnels: &Tunnels, sources: Sources) -> Option<Report> {
+pub fn translate(
+    frame: &mut Frame<'_>,
+    (tunnels, tenants): (&Tunnels, &Tenants),
+    source: impl FnOnce(Address) -> Option<IpAddr>,
+) -> Option<Report> {
     let ip = frame.note.ip;
     if ip.fragment || tunnels.is_empty() {
         return None;
@@ -43,13 +43,16 @@ pub fn translate(frame: &mut Frame<'_>, tunnels: &Tunnels, sources: Sources) -> 
     let error = read_error(frame, &ip)?;
     let quoted = read_quote(frame.data().get(error.quote.clone())?, ip.destination)?;
     let (number, tunnel) = tunnels.of(&quoted.ends)?;
+    let at = error.quote.start;
+    let range = at + quoted.inner.start..at + quoted.inner.end;
+    let octets = frame.data().get(range.clone())?;
+    let inner = Inner::read(octets, quoted.ethertype);
+    if inner.is_some_and(|inner| tenants.of(inner.destination()) != tunnel.tenant) {
+        return Some(Report { tunnel: number, mtu: None, turned: false });
+    }
     let mtu = error.mtu.map(|mtu| inner_mtu(mtu, tunnel)).filter(|mtu| *mtu < tunnel.mtu);
-    let turned = mtu.and_then(|mtu| {
-        let at = error.quote.start;
-        let inner = at + quoted.inner.start..at + quoted.inner.end;
-        let notice = notice(frame.data().get(inner.clone())?, (quoted.ethertype, mtu), sources)?;
-        write(frame, inner, &notice)
-    });
+    let notice = mtu.and_then(|mtu| inner?.notice(octets, mtu, source));
+    let turned = notice.and_then(|notice| write(frame, range, &notice));
     Some(Report { tunnel: number, mtu, turned: turned.is_some() })
 }
 
@@ -134,22 +137,60 @@ enum Notice {
 /// Octets behind the inner IP header that an error has to quote (RFC 792): by them its sender knows the flow.
 const SHOWN: usize = 8;
 
-/// What is to be told to who has sent an inner packet, of which this is the beginning; none when there is too little of it,
-/// or no error may be sent about it, or none is wanted because it may be fragmented.
-fn notice(inner: &[u8], (ethertype, mtu): (u16, u16), sources: Sources) -> Option<Notice> {
-    if ethertype == ipv4::ETHERTYPE {
-        let ip = ipv4::parse_quoted(inner).ok()?;
-        let payload = inner.get(ip.payload_offset..).filter(|payload| payload.len() >= SHOWN)?;
-        let may = ip.dont_fragment() && icmp::v4::may_answer(&ip, payload, false);
-        let error = icmp::v4::Error::FragmentationNeeded { mtu };
-        let source = sources.v4.filter(|_| may)?;
-        return Some(Notice::V4 { error, source, destination: ip.source });
+/// The header of an inner packet as an error quotes it.
+#[derive(Clone, Copy)]
+enum Inner {
+    V4(ipv4::Located),
+    V6(ipv6::Located),
+}
+
+impl Inner {
+    /// None when it is not all there.
+    fn read(octets: &[u8], ethertype: u16) -> Option<Self> {
+        match ethertype {
+            ipv4::ETHERTYPE => ipv4::parse_quoted(octets).ok().map(Self::V4),
+            ipv6::ETHERTYPE => ipv6::parse_quoted(octets).ok().map(Self::V6),
+            _ => None,
+        }
     }
-    let ip = ipv6::parse_quoted(inner).ok().filter(|_| ethertype == ipv6::ETHERTYPE)?;
-    let payload = inner.get(ip.payload_offset..).filter(|payload| payload.len() >= SHOWN)?;
-    let error = icmp::v6::Error::PacketTooBig { mtu: mtu.max(IPV6_MTU_MIN).into() };
-    let source = sources.v6.filter(|_| icmp::v6::may_answer(error, &ip, payload, false))?;
-    Some(Notice::V6 { error, source, destination: ip.source })
+
+    fn destination(&self) -> Address {
+        match self {
+            Self::V4(ip) => ip.destination.into(),
+            Self::V6(ip) => ip.destination.into(),
+        }
+    }
+
+    /// What is to be told to who has sent it; none when `octets` hold too little of it, or no error may be sent about it, or
+    /// none is wanted because it may be fragmented.
+    fn notice(
+        &self,
+        octets: &[u8],
+        mtu: u16,
+        source: impl FnOnce(Address) -> Option<IpAddr>,
+    ) -> Option<Notice> {
+        let shown = |at: usize| octets.get(at..).filter(|payload| payload.len() >= SHOWN);
+        match self {
+            Self::V4(ip) => {
+                let payload = shown(ip.payload_offset)?;
+                if !ip.dont_fragment() || !icmp::v4::may_answer(ip, payload, false) {
+                    return None;
+                }
+                let error = icmp::v4::Error::FragmentationNeeded { mtu };
+                let IpAddr::V4(source) = source(ip.source.into())? else { return None };
+                Some(Notice::V4 { error, source, destination: ip.source })
+            }
+            Self::V6(ip) => {
+                let payload = shown(ip.payload_offset)?;
+                let error = icmp::v6::Error::PacketTooBig { mtu: mtu.max(IPV6_MTU_MIN).into() };
+                if !icmp::v6::may_answer(error, ip, payload, false) {
+                    return None;
+                }
+                let IpAddr::V6(source) = source(ip.source.into())? else { return None };
+                Some(Notice::V6 { error, source, destination: ip.source })
+            }
+        }
+    }
 }
 
 /// Puts the notice in the place of the error, about the inner packet that lies in it. It is never longer: what it is put

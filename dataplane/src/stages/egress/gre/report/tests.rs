@@ -5,6 +5,7 @@ use wire::checksum::Sum;
 
 use super::super::tests::{ends_over, numbered, octets, tunnel, with};
 use super::*;
+use crate::stages::dos::lists::Master;
 use crate::stages::egress::tunnels::Spec;
 use crate::stages::egress::tunnels::tests::spec;
 use crate::testing::packets;
@@ -24,13 +25,32 @@ const GOLDEN: &[(u8, u8, Option<u32>, &str, &str)] = &[
     (6, 6, Some(9), "6000000000783a4020010db800050000000000000000000520010db80000000000000000000000010200a9a0000005786000000005a82f3220010db800000000000000000000000120010db8000700000000000000000002200086dd00000009600000000578113c20010db800090000000000000000000920010db80100000000000000000000010fa001bb057812346d696c6c726163656d696c6c72616365", "6000000000483a4020010db800000000000000000000000120010db80009000000000000000000090200413600000548600000000578113c20010db800090000000000000000000920010db80100000000000000000000010fa001bb057812346d696c6c726163656d696c6c72616365"),
 ];
 
+/// Our addresses of each family, as far as there is one.
+#[derive(Clone, Copy, Default)]
+struct Sources {
+    v4: Option<Ipv4Addr>,
+    v6: Option<Ipv6Addr>,
+}
+
 const SOURCES: Sources = Sources { v4: Some(SERVER_V4), v6: Some(SERVER_V6) };
+
+/// Tenant 7 has all inner destinations of the rows.
+fn tenants() -> Tenants {
+    let mut prefixes = Master::default();
+    let nets = ["203.0.113.0/24", "2001:db8:100::/48"].map(|net| net.parse().unwrap());
+    prefixes.add(7, &nets);
+    Tenants::new(prefixes.build().unwrap())
+}
 
 /// What an error tells, and what the frame is afterwards.
 fn translated(packet: &[u8], tunnels: &Tunnels, sources: Sources) -> (Option<Report>, Vec<u8>) {
     with(packet, |frame| {
         frame.note.turned = false;
-        let report = translate(frame, tunnels, sources);
+        let source = |sender: Address| {
+            let (v4, v6) = (sources.v4.map(IpAddr::from), sources.v6.map(IpAddr::from));
+            if sender.is_v4() { v4 } else { v6 }
+        };
+        let report = translate(frame, (tunnels, &tenants()), source);
         let turned = report.is_some_and(|report| report.turned);
         assert_eq!(frame.note.turned, turned);
         assert_eq!(frame.note.kind == Kind::Inner, turned);
@@ -48,15 +68,13 @@ fn error(family: u8, header: [u8; 8], quote: &[u8]) -> Vec<u8> {
     let (from, to) = if family == 4 {
         ([198, 18, 0, 1].into(), SERVER_V4.into())
     } else {
-        ("2001:db8:5::5".parse().unwrap(), std::net::IpAddr::from(SERVER_V6))
+        ("2001:db8:5::5".parse().unwrap(), IpAddr::from(SERVER_V6))
     };
     let mut message = [&header, quote].concat();
     message[2..4].fill(0);
     let len = u16::try_from(message.len()).unwrap();
     let pseudo = match (from, to) {
-        (std::net::IpAddr::V6(from), std::net::IpAddr::V6(to)) => {
-            Sum::pseudo_v6(from, to, icmp::v6::PROTOCOL, len)
-        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => Sum::pseudo_v6(from, to, icmp::v6::PROTOCOL, len),
         _ => Sum::ZERO,
     };
     let checksum = pseudo.plus(Sum::of(&message)).finish();
@@ -245,4 +263,22 @@ fn a_tunnel_that_is_narrower_already_learns_nothing() {
     let packet = error(4, too_big(4, 1400), &quote(4, 4));
     let report = translated(&packet, &numbered([narrow]), SOURCES).0;
     assert_eq!(report, Some(Report { tunnel: 1, mtu: None, turned: false }));
+}
+
+#[test]
+fn an_error_about_a_packet_to_others_than_the_tunnels_tenant_is_believed_in_nothing() {
+    for family in [4, 6] {
+        let mut foreign = quote(family, 4);
+        let inner = usize::from(tunnel(family, None).overhead());
+        foreign[inner + 16] = 9;
+        let packet = error(family, too_big(family, 1400), &foreign);
+        let known = numbered([tunnel(family, None)]);
+        let (report, left) = translated(&packet, &known, SOURCES);
+        assert_eq!(report, Some(Report { tunnel: 1, mtu: None, turned: false }));
+        assert_eq!(left, packet);
+        // That it may be fragmented changes nothing.
+        foreign[inner + 6] = 0;
+        let packet = error(family, too_big(family, 1400), &foreign);
+        assert_eq!(translated(&packet, &known, SOURCES).0, report);
+    }
 }
