@@ -61,6 +61,12 @@ impl Address {
         self == Self::UNSPECIFIED || self.high == 0 && self.low == 0
     }
 
+    /// Whether it names a group, in its family (RFC 5771 2, RFC 4291 2.7).
+    #[inline]
+    pub const fn is_multicast(self) -> bool {
+        if self.is_v4() { self.low >> 28 & 0xf == 0xe } else { self.high >> 56 == 0xff }
+    }
+
     /// Whether it is an IPv6 address of its link alone (RFC 4291 2.5.6).
     #[inline]
     pub const fn is_link_local(self) -> bool {
@@ -267,6 +273,7 @@ mod tests {
                 let whole = Address::from(address);
                 prop_assert_eq!(IpAddr::from(whole), address);
                 prop_assert_eq!(whole.is_v4(), address.is_ipv4());
+                prop_assert_eq!(whole.is_multicast(), address.is_multicast());
             }
         }
     }
@@ -290,6 +297,7 @@ mod tests {
             let no_source =
                 address.is_multicast() || address.is_loopback() || address.is_unspecified();
             assert_eq!(is_no_source(own), no_source, "{address}");
+            assert_eq!(own.is_multicast(), address.is_multicast(), "{address}");
             assert_eq!(own.is_link_local(), address.is_unicast_link_local(), "{address}");
             assert_eq!(own.is_unspecified(), address.is_unspecified(), "{address}");
         }

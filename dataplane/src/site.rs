@@ -32,6 +32,8 @@ pub struct Face {
     pub kernel: bool,
     /// `addresses` as they are compared.
     own: Vec<Address>,
+    /// By which all hosts of the link are named.
+    broadcasts: Vec<Address>,
     on_link: Vec<OnLink>,
     /// Routers towards everything else.
     gateway4: Option<Address>,
@@ -70,6 +72,7 @@ impl Face {
             addresses: addresses.to_vec(),
             kernel,
             own: addresses.iter().map(|net| net.addr().into()).collect(),
+            broadcasts: broadcasts(addresses),
             on_link: addresses.iter().map(OnLink::from).collect(),
             gateway4: gateways().find(|gateway| gateway.is_v4()),
             gateway6: gateways().find(|gateway| !gateway.is_v4()),
@@ -105,6 +108,18 @@ impl Face {
     pub fn owns(&self, address: Address) -> bool {
         self.own.contains(&address)
     }
+
+    /// Whether an address names all hosts of the link.
+    #[inline]
+    pub fn is_broadcast(&self, address: Address) -> bool {
+        self.broadcasts.contains(&address)
+    }
+}
+
+/// The limited broadcast and those of the prefixes (RFC 919 7).
+fn broadcasts(addresses: &[IpNet]) -> Vec<Address> {
+    let directed = addresses.iter().filter(|net| net.addr().is_ipv4()).map(IpNet::broadcast);
+    directed.chain([Ipv4Addr::BROADCAST.into()]).map(Address::from).collect()
 }
 
 /// The kernel's interface for inner packets.

@@ -2,7 +2,7 @@
 
 mod report;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use wire::{Malformed, arp, ecn, ethernet, icmp, ipv4, ipv6, udp};
 use wireguard::message;
@@ -307,12 +307,9 @@ fn is_discovery(octets: &[u8], ip: &Ip) -> bool {
 }
 
 /// Whether an address is a group that we may be in: multicast, or a broadcast of the port.
+#[inline]
 fn is_group(address: Address, face: &Face) -> bool {
-    let address = IpAddr::from(address);
-    let broadcast = |net: &ipnet::IpNet| net.addr().is_ipv4() && net.broadcast() == address;
-    address.is_multicast()
-        || address == IpAddr::V4(Ipv4Addr::BROADCAST)
-        || face.addresses.iter().any(broadcast)
+    address.is_multicast() || face.is_broadcast(address)
 }
 
 /// The kernel's face of a port has a link-local address of its own choice.

@@ -80,7 +80,8 @@ impl Tenancy {
         now: Instant,
     ) -> Result<(), DropReason> {
         let Some(firewall) = rules.firewall(tenant) else {
-            return self.conclude(facts, tenant, (Verdict::Accept, DropReason::TenantPolicy));
+            self.tallies.count(tenant, facts.length.into(), true);
+            return Ok(());
         };
         let classes = firewall.classes(facts, &rules.sets);
         let first = firewall.classifier().first(facts, classes, 0);
@@ -134,28 +135,32 @@ pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: 
     if rules.chosen.is_empty() {
         return;
     }
-    let mut visits = ArrayVec::<Visit, BURST_LEN_MAX>::new();
+    let mut visits = ArrayVec::<Visit<'_>, BURST_LEN_MAX>::new();
     for (place, frame) in burst.frames().iter_mut().enumerate() {
-        if frame.fate == Fate::Undecided
-            && let Some(tenant) = visited(frame, rules)
-        {
-            if frame.note.ip.fragment {
-                frame.fate = tenancy.wait(frame, now);
-            } else {
-                visits.push(Visit::new(place, tenant, look::at_packet(frame), rules));
-            }
+        if frame.fate != Fate::Undecided {
+            continue;
+        }
+        let Some(tenant) = visited(frame, rules) else { continue };
+        if frame.note.ip.fragment {
+            frame.fate = tenancy.wait(frame, now);
+        } else if let Some(firewall) = rules.firewall(tenant) {
+            visits.push(Visit { place, tenant, firewall, facts: look::at_packet(frame) });
+        } else {
+            tenancy.tallies.count(tenant, frame.note.ip.len.into(), true);
         }
     }
     if visits.is_empty() {
         return;
     }
-    let mut found = [None; BURST_LEN_MAX];
-    find(&visits, rules, &mut found);
-    for (visit, first) in visits.iter().zip(found) {
-        let decided = match rules.firewall(visit.tenant) {
-            Some(firewall) => tenancy.decide(firewall, (&visit.facts, visit.classes), first, now),
-            None => (Verdict::Accept, DropReason::TenantPolicy),
-        };
+    let asked = |visit| Visit::question(visit, rules);
+    let questions: ArrayVec<Question<'_>, BURST_LEN_MAX> = visits.iter().map(asked).collect();
+    let mut firsts = [None; BURST_LEN_MAX];
+    if let Some(firsts) = firsts.get_mut(..questions.len()) {
+        Classifier::first_burst(&questions, firsts);
+    }
+    for ((visit, question), first) in visits.iter().zip(&questions).zip(firsts) {
+        let what = (&visit.facts, question.classes);
+        let decided = tenancy.decide(visit.firewall, what, first, now);
         if let Err(reason) = tenancy.conclude(&visit.facts, visit.tenant, decided)
             && let Some(frame) = burst.frames().get_mut(visit.place)
         {
@@ -166,19 +171,18 @@ pub fn filter(burst: &mut Burst<'_>, tenancy: &mut Tenancy, rules: &Rules, now: 
 
 /// A packet that a tenant's rules are asked about.
 #[derive(Clone, Copy, Debug)]
-struct Visit {
+struct Visit<'a> {
     place: usize,
     tenant: u16,
+    firewall: &'a Firewall,
     facts: Facts,
-    classes: (u16, u16),
 }
 
-impl Visit {
+impl Visit<'_> {
     #[inline]
-    fn new(place: usize, tenant: u16, facts: Facts, rules: &Rules) -> Self {
-        let firewall = rules.firewall(tenant);
-        let classes = firewall.map_or((0, 0), |firewall| firewall.classes(&facts, &rules.sets));
-        Self { place, tenant, facts, classes }
+    fn question(&self, rules: &Rules) -> Question<'_> {
+        let classes = self.firewall.classes(&self.facts, &rules.sets);
+        Question { classifier: self.firewall.classifier(), facts: &self.facts, classes }
     }
 }
 
@@ -193,29 +197,6 @@ fn visited(frame: &mut Frame<'_>, rules: &Rules) -> Option<u16> {
     }
     let tenant = frame.note.tenant;
     (tenant != OWN && !was_judged(frame)).then_some(tenant)
-}
-
-/// The first rule whose conditions each packet meets; of packets to tenants without rules nothing is found.
-#[inline]
-fn find(visits: &[Visit], rules: &Rules, found: &mut [Option<u32>; BURST_LEN_MAX]) {
-    let mut questions = ArrayVec::<Question<'_>, BURST_LEN_MAX>::new();
-    let mut places = ArrayVec::<usize, BURST_LEN_MAX>::new();
-    for (place, visit) in visits.iter().enumerate() {
-        if let Some(firewall) = rules.firewall(visit.tenant) {
-            let (classifier, facts) = (firewall.classifier(), &visit.facts);
-            questions.push(Question { classifier, facts, classes: visit.classes });
-            places.push(place);
-        }
-    }
-    let mut firsts = [None; BURST_LEN_MAX];
-    if let Some(firsts) = firsts.get_mut(..questions.len()) {
-        Classifier::first_burst(&questions, firsts);
-    }
-    for (place, first) in places.into_iter().zip(firsts) {
-        if let Some(found) = found.get_mut(place) {
-            *found = first;
-        }
-    }
 }
 
 /// Whether the rules were asked before: where another worker or server had it, before it waited, or as a whole.

@@ -7,7 +7,7 @@ use cbpf::Set;
 use shm::message::{Check, Class, Mode};
 
 use super::buckets::Scope;
-use super::lists::Lists;
+use super::lists::{Lists, SetId};
 use super::rate::Rate;
 use super::transit;
 use crate::packet::Address;
@@ -222,12 +222,16 @@ impl Default for Policy {
 #[derive(Clone, Debug, Default)]
 pub struct Tenants {
     prefixes: Lists,
+    /// Whose the prefixes of each set are: as they overlap nowhere, a set is of one tenant.
+    subjects: Box<[Subject]>,
 }
 
 impl Tenants {
     /// From prefixes, listed under their tenants' numbers.
-    pub const fn new(prefixes: Lists) -> Self {
-        Self { prefixes }
+    pub fn new(prefixes: Lists) -> Self {
+        let of = |id| prefixes.slots(id).first().copied().unwrap_or(OWN);
+        let subjects = (0..prefixes.sets()).filter_map(SetId::of).map(of).collect();
+        Self { prefixes, subjects }
     }
 
     /// The tenant that has an address; 0 when none has.
@@ -236,7 +240,8 @@ impl Tenants {
         if self.prefixes.is_empty() {
             return OWN;
         }
-        self.prefixes.slots(self.prefixes.lookup(address)).first().copied().unwrap_or(OWN)
+        let id = self.prefixes.lookup(address);
+        self.subjects.get(usize::from(id.number())).copied().unwrap_or(OWN)
     }
 }
 
