@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant as Clock;
 
-use flows::{Config, Flows, Instant, Limits, Outline, Realm, Timeouts, Verdict, Way};
+use flows::{Config, Flows, Instant, Limits, Outline, Query, Realm, Timeouts, Verdict, Way};
 use wire::checksum::Sum;
 use wire::tcp::{Fields, Flags};
 use wire::{ipv4, tcp, udp};
@@ -109,7 +109,8 @@ fn open(flows: &mut Flows, flow: u32, protocol: u8, random: &mut Random) -> (Ipv
     let client = flow / FLOWS_PER_CLIENT;
     let ends = inner_of(flow);
     let mut out = packet(ends, protocol, (Flags::SYN, 0, 0));
-    let query = flows.ask(&out, outline(protocol), Realm::Client(client)).unwrap();
+    let mut query = Query::NONE;
+    flows.ask(&mut query, &out, outline(protocol), Realm::Client(client)).unwrap();
     flows.open(&query, &out, Way::default(), (NOW, random.next())).unwrap();
     let verdict = flows.carry(&query, &mut out, NOW);
     let Verdict::Carried { flow: id, .. } = verdict else { return ends.0 };
@@ -128,7 +129,8 @@ fn open(flows: &mut Flows, flow: u32, protocol: u8, random: &mut Random) -> (Ipv
 }
 
 fn carry(flows: &mut Flows, packet: &mut Packet, protocol: u8, realm: Realm) {
-    let query = flows.ask(packet, outline(protocol), realm).unwrap();
+    let mut query = Query::NONE;
+    flows.ask(&mut query, packet, outline(protocol), realm).unwrap();
     assert!(matches!(flows.carry(&query, packet, NOW), Verdict::Carried { .. }));
 }
 
@@ -187,14 +189,14 @@ fn block(
     make: impl Fn(u32) -> (Packet, Realm),
 ) -> f64 {
     let mut nanos = 0;
+    let mut queries = [Query::NONE; BURST];
     for _ in 0..BURSTS {
         let mut burst: Vec<_> = (0..BURST).map(|_| make(random.below(count))).collect();
         let protocol = burst[0].0[9];
         let outline = black_box(outline(protocol));
-        let mut queries = Vec::with_capacity(BURST);
         let start = Clock::now();
-        for (packet, realm) in &burst {
-            queries.extend(flows.ask(packet, outline, *realm));
+        for (query, (packet, realm)) in queries.iter_mut().zip(&burst) {
+            flows.ask(query, packet, outline, *realm).unwrap();
         }
         flows.find(&mut queries);
         let mut carried = 0;

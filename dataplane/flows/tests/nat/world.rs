@@ -80,7 +80,8 @@ impl World {
     }
 
     pub(crate) fn ask(&self, packet: &[u8], realm: Realm) -> Result<Query, Refusal> {
-        self.flows.ask(packet, outline(packet), realm)
+        let mut query = Query::NONE;
+        self.flows.ask(&mut query, packet, outline(packet), realm).map(|()| query)
     }
 
     /// Carries a packet that came from a client, with a flow of its own if need be.
