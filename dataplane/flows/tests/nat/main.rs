@@ -1,4 +1,5 @@
 //! The translator by the requirements that it is held to, one file for each kind of packet, in virtual time.
 
 mod world;
+mod tcp;
 mod udp;
