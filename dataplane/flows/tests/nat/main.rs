@@ -3,5 +3,6 @@
 mod world;
 mod fragments;
 mod icmp;
+mod splice;
 mod tcp;
 mod udp;
