@@ -3,6 +3,7 @@
 mod world;
 mod fragments;
 mod icmp;
+mod model;
 mod splice;
 mod tcp;
 mod udp;
