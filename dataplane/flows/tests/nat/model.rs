@@ -55,20 +55,9 @@ impl Model {
 
     /// What comes out of a client's packet; `port` is what the translator has chosen, to be judged.
     fn send(&mut self, inside: Inside, remote: Remote, step: u8, (now, port): (u64, u16)) {
-        match self.mappings.get(&inside) {
-            Some(mapped) => assert_eq!(*mapped, port, "one mapping for all remote addresses"),
-            None => {
-                let taken =
-                    self.mappings.iter().any(|(other, used)| (other.3, *used) == (inside.3, port));
-                assert!(!taken, "a port is one mapping's");
-                let former = self.used.get(&(inside.3, port));
-                // Who comes back before the sweep has seen that a mapping is over gets it again.
-                let rested = former
-                    .is_none_or(|(whose, used)| *whose == inside || used + 120 * SECOND <= now);
-                assert!(rested, "a port rests");
-                assert!((1024..=3071).contains(&port));
-                self.mappings.insert(inside, port);
-            }
+        match self.mappings.get(&inside).copied() {
+            Some(mapped) => assert_eq!(mapped, port, "one mapping for all remote addresses"),
+            None => self.begin(inside, port, now),
         }
         let former = self.sessions.get(&(inside, remote)).map_or(0, |session| session.steps);
         let steps = former.max(if former + 1 >= step { step } else { former });
@@ -79,6 +68,19 @@ impl Model {
             (Protocol::Tcp, _) => 240,
         };
         self.sessions.insert((inside, remote), Session { ends: now + span * SECOND, steps });
+    }
+
+    /// A new mapping.
+    fn begin(&mut self, inside: Inside, port: u16, now: u64) {
+        let taken = |(other, used): (&Inside, &u16)| (other.3, *used) == (inside.3, port);
+        assert!(!self.mappings.iter().any(taken), "a port is one mapping's");
+        let former = self.used.get(&(inside.3, port));
+        // Who comes back before the sweep has seen that a mapping is over gets it again.
+        let rested =
+            former.is_none_or(|(whose, used)| *whose == inside || used + 120 * SECOND <= now);
+        assert!(rested, "a port rests");
+        assert!((1024..=3071).contains(&port));
+        self.mappings.insert(inside, port);
     }
 
     /// Whose a packet from outside is.

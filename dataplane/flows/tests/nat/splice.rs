@@ -90,9 +90,8 @@ fn blocks(packet: &[u8]) -> Vec<u32> {
     let located = tcp_of(packet);
     let mut options =
         located.options(&packet[packet.len() - located.payload_offset - located.payload_len..]);
-    let sack = options.find_map(|option| match option.unwrap() {
-        OptionField::Sack(blocks) => Some(blocks.to_vec()),
-        _ => None,
+    let sack = options.find_map(|option| {
+        if let OptionField::Sack(blocks) = option.unwrap() { Some(blocks.to_vec()) } else { None }
     });
     let sack = sack.unwrap_or_default();
     sack.chunks(4).map(|edge| u32::from_be_bytes(edge.try_into().unwrap())).collect()
@@ -346,4 +345,18 @@ fn a_set_up_lives_as_long_as_its_session_says_and_its_end_is_told() {
     let ended = Swept::Ended { flow, client: 1, route: 5, session: Some(42) };
     assert_eq!(told.iter().filter(|swept| !is_live(swept)).collect::<Vec<_>>(), [&ended]);
     assert_eq!(world.flows.holding(1), flows::Holding::default());
+}
+
+/// What has ended and was not swept yet is in nobody's way.
+#[test]
+fn a_flow_that_is_over_gives_way_to_a_splice() {
+    let mut world = World::new();
+    let packet = segment(ends(INNER, 4000, SERVER, 443), numbers(SYN, 1, 0), b"");
+    world.sent(1, &packet);
+    world.wait(241.0);
+    let (flow, _) = insert(&mut world);
+    let verdict = world.out(1, &mut packet.clone());
+    assert_eq!(verdict, Verdict::Attended { flow, session: 42, from: End::Near });
+    assert_eq!(world.flows.len(), 1);
+    assert_eq!(world.flows.of_client(1).collect::<Vec<_>>(), [flow]);
 }

@@ -24,20 +24,20 @@ impl Connection {
 
     fn established() -> Self {
         let mut connection = Self::opening();
-        connection.from_server(SYN_ACK, 499, 100, b"");
+        connection.server(SYN_ACK, 499, 100, b"");
         assert_eq!(connection.state(), State::Answered);
-        connection.from_client(ACK, 100, 500, b"");
+        connection.client(ACK, 100, 500, b"");
         assert_eq!(connection.state(), State::Established);
         connection
     }
 
-    fn from_client(&mut self, flags: Flags, sequence: u32, acknowledgment: u32, data: &[u8]) {
+    fn client(&mut self, flags: Flags, sequence: u32, acknowledgment: u32, data: &[u8]) {
         let packet = to_server(flags, sequence, acknowledgment, data);
         let (out, flow) = self.world.sent(1, &packet);
         assert_eq!((ends_of(&out), flow), (ends(EGRESS, self.port, SERVER, 443), self.flow));
     }
 
-    fn from_server(&mut self, flags: Flags, sequence: u32, acknowledgment: u32, data: &[u8]) {
+    fn server(&mut self, flags: Flags, sequence: u32, acknowledgment: u32, data: &[u8]) {
         let packet = self.to_client(flags, sequence, acknowledgment, data);
         let (back, client) = self.world.taken(&packet);
         assert_eq!((ends_of(&back), client), (ends(SERVER, 443, INNER, 4000), 1));
@@ -69,13 +69,13 @@ fn a_connection_lives_long_once_it_is_established() {
     let mut connection = Connection::opening();
     assert_eq!((connection.state(), connection.left()), (State::Opening, 240));
     assert_eq!(connection.world.flows.holding(1).setups, 1);
-    connection.from_server(SYN_ACK, 499, 100, b"");
+    connection.server(SYN_ACK, 499, 100, b"");
     assert_eq!(connection.left(), 240);
-    connection.from_client(ACK, 100, 500, b"");
+    connection.client(ACK, 100, 500, b"");
     assert_eq!((connection.state(), connection.left()), (State::Established, 7440));
     assert_eq!(connection.world.flows.holding(1).setups, 0);
     connection.world.wait(7000.0);
-    connection.from_client(ACK, 100, 500, b"data");
+    connection.client(ACK, 100, 500, b"data");
     assert_eq!(connection.left(), 7440);
     connection.world.wait(7441.0);
     let packet = connection.to_client(ACK, 500, 104, b"");
@@ -97,11 +97,11 @@ fn one_inner_port_has_one_outer_port_for_all_servers() {
 #[test]
 fn a_simultaneous_open_goes_through() {
     let mut connection = Connection::opening();
-    connection.from_server(SYN, 499, 0, b"");
+    connection.server(SYN, 499, 0, b"");
     assert_eq!(connection.state(), State::Answered);
-    connection.from_client(SYN_ACK, 99, 500, b"");
-    connection.from_server(SYN_ACK, 499, 100, b"");
-    connection.from_client(ACK, 100, 500, b"");
+    connection.client(SYN_ACK, 99, 500, b"");
+    connection.server(SYN_ACK, 499, 100, b"");
+    connection.client(ACK, 100, 500, b"");
     assert_eq!(connection.state(), State::Established);
 }
 
@@ -141,33 +141,33 @@ fn a_connection_from_outside_ends_soon_if_the_client_says_nothing() {
 #[test]
 fn both_fins_close_a_connection_and_late_segments_still_pass() {
     let mut connection = Connection::established();
-    connection.from_client(FIN_ACK, 100, 500, b"bye");
+    connection.client(FIN_ACK, 100, 500, b"bye");
     assert_eq!((connection.state(), connection.left()), (State::NearFinished, 7440));
     // Half closed: data goes on the other way.
-    connection.from_server(ACK, 500, 104, b"more");
-    connection.from_client(ACK, 104, 504, b"");
+    connection.server(ACK, 500, 104, b"more");
+    connection.client(ACK, 104, 504, b"");
     assert_eq!((connection.state(), connection.left()), (State::NearFinished, 7440));
-    connection.from_server(FIN_ACK, 504, 104, b"");
+    connection.server(FIN_ACK, 504, 104, b"");
     assert_eq!((connection.state(), connection.left()), (State::Closing, 240));
     connection.world.wait(100.0);
-    connection.from_client(ACK, 104, 505, b"");
+    connection.client(ACK, 104, 505, b"");
     assert_eq!((connection.state(), connection.left()), (State::Closed, 240));
     connection.world.wait(100.0);
-    connection.from_server(FIN_ACK, 504, 104, b"");
-    connection.from_client(ACK, 104, 505, b"");
+    connection.server(FIN_ACK, 504, 104, b"");
+    connection.client(ACK, 104, 505, b"");
     assert_eq!(connection.left(), 140, "what is over is not kept alive");
 }
 
 #[test]
 fn a_closed_connection_opens_again_by_the_same_port() {
     let mut connection = Connection::established();
-    connection.from_client(FIN_ACK, 100, 500, b"");
-    connection.from_server(FIN_ACK, 500, 101, b"");
-    connection.from_client(SYN, 90_000, 0, b"");
+    connection.client(FIN_ACK, 100, 500, b"");
+    connection.server(FIN_ACK, 500, 101, b"");
+    connection.client(SYN, 90_000, 0, b"");
     assert_eq!((connection.state(), connection.left()), (State::Opening, 240));
     assert_eq!(connection.world.flows.holding(1).setups, 1);
-    connection.from_server(SYN_ACK, 70_000, 90_001, b"");
-    connection.from_client(ACK, 90_001, 70_001, b"");
+    connection.server(SYN_ACK, 70_000, 90_001, b"");
+    connection.client(ACK, 90_001, 70_001, b"");
     assert_eq!(connection.state(), State::Established);
     assert_eq!(connection.world.flows.holding(1).setups, 0);
 }
@@ -176,7 +176,7 @@ fn a_closed_connection_opens_again_by_the_same_port() {
 #[test]
 fn a_reset_in_the_window_passes_and_closes() {
     let mut connection = Connection::established();
-    connection.from_server(RST, 500, 0, b"");
+    connection.server(RST, 500, 0, b"");
     assert_eq!((connection.state(), connection.left()), (State::Reset, 240));
 }
 
@@ -184,10 +184,10 @@ fn a_reset_in_the_window_passes_and_closes() {
 fn a_reset_beside_the_window_passes_and_closes_nothing() {
     let mut connection = Connection::established();
     for sequence in [499, 1501, 500_u32.wrapping_sub(70_000), 1 << 31] {
-        connection.from_server(RST, sequence, 0, b"");
+        connection.server(RST, sequence, 0, b"");
         assert_eq!((connection.state(), connection.left()), (State::Established, 7440));
     }
-    connection.from_server(RST, 1500, 0, b"");
+    connection.server(RST, 1500, 0, b"");
     assert_eq!(connection.state(), State::Reset);
 }
 
@@ -195,8 +195,8 @@ fn a_reset_beside_the_window_passes_and_closes_nothing() {
 #[test]
 fn a_connection_that_goes_on_after_a_reset_is_established() {
     let mut connection = Connection::established();
-    connection.from_server(RST, 500, 0, b"");
-    connection.from_client(ACK, 100, 500, b"data");
+    connection.server(RST, 500, 0, b"");
+    connection.client(ACK, 100, 500, b"data");
     assert_eq!((connection.state(), connection.left()), (State::Established, 7440));
 }
 
@@ -205,10 +205,10 @@ fn a_connection_that_goes_on_after_a_reset_is_established() {
 fn a_refused_connection_closes_only_by_who_has_seen_its_syn() {
     let mut connection = Connection::opening();
     for (flags, acknowledgment) in [(RST_ACK, 5000), (RST_ACK, 99), (RST, 0)] {
-        connection.from_server(flags, 0, acknowledgment, b"");
+        connection.server(flags, 0, acknowledgment, b"");
         assert_eq!(connection.state(), State::Opening);
     }
-    connection.from_server(RST_ACK, 0, 100, b"");
+    connection.server(RST_ACK, 0, 100, b"");
     assert_eq!(connection.state(), State::Reset);
     assert_eq!(connection.world.flows.holding(1).setups, 0);
 }
@@ -216,7 +216,7 @@ fn a_refused_connection_closes_only_by_who_has_seen_its_syn() {
 #[test]
 fn a_syn_ack_of_a_guesser_does_not_answer() {
     let mut connection = Connection::opening();
-    connection.from_server(SYN_ACK, 499, 5000, b"");
+    connection.server(SYN_ACK, 499, 5000, b"");
     assert_eq!(connection.state(), State::Opening);
 }
 
@@ -224,11 +224,11 @@ fn a_syn_ack_of_a_guesser_does_not_answer() {
 #[test]
 fn a_syn_on_a_live_connection_passes_and_changes_nothing() {
     let mut connection = Connection::established();
-    connection.from_client(SYN, 7_000_000, 0, b"");
+    connection.client(SYN, 7_000_000, 0, b"");
     assert_eq!(connection.state(), State::Established);
-    connection.from_server(SYN, 7_000_000, 0, b"");
+    connection.server(SYN, 7_000_000, 0, b"");
     assert_eq!(connection.state(), State::Established);
-    connection.from_server(RST, 500, 0, b"");
+    connection.server(RST, 500, 0, b"");
     assert_eq!(connection.state(), State::Reset);
 }
 
@@ -236,9 +236,9 @@ fn a_syn_on_a_live_connection_passes_and_changes_nothing() {
 fn a_guesser_does_not_move_the_window() {
     let mut connection = Connection::established();
     // Neither a segment that is not in the window, nor one that acknowledges what was never sent.
-    connection.from_server(ACK, 40_000_000, 900, b"");
-    connection.from_server(ACK, 500, 80_000_000, b"");
-    connection.from_client(RST, 100, 0, b"");
+    connection.server(ACK, 40_000_000, 900, b"");
+    connection.server(ACK, 500, 80_000_000, b"");
+    connection.client(RST, 100, 0, b"");
     assert_eq!(connection.state(), State::Reset);
 }
 
@@ -279,9 +279,9 @@ fn numbers_go_round() {
 #[test]
 fn a_flow_knows_what_each_side_expects() {
     let mut connection = Connection::established();
-    connection.from_client(ACK, 100, 500, b"question");
-    connection.from_server(ACK, 500, 108, b"answer");
-    connection.from_client(ACK, 108, 506, b"");
+    connection.client(ACK, 100, 500, b"question");
+    connection.server(ACK, 500, 108, b"answer");
+    connection.client(ACK, 108, 506, b"");
     let flow = connection.world.flows.flow(connection.flow).unwrap();
     assert_eq!(flow.numbers_to(flows::End::Near), (506, 108));
     assert_eq!(flow.numbers_to(flows::End::Far), (108, 506));
