@@ -32,7 +32,8 @@ pub enum Verdict {
         /// The side that it came in by.
         from: End,
     },
-    /// It is unchanged and of no flow: a client's is to be routed and perhaps given one.
+    /// It is unchanged and of no flow: a client's is to be routed and perhaps given one; from the network, it is to no egress
+    /// address, or to a port there that is not this worker's.
     Unknown,
     /// It is not carried, and may be changed in part.
     Refused(Refusal),

@@ -363,3 +363,20 @@ fn a_hairpinned_connection_is_established_on_both_sides() {
     assert_eq!((ends_of(&back), client), (ends(EGRESS, listening, INNER, 4000), 1));
     assert_eq!(world.flows.flow(flow).unwrap().state(), State::Answered);
 }
+
+/// Half of what a client may have half open is for its own connections, whoever else wants to have some.
+#[test]
+fn a_server_does_not_use_up_what_its_client_needs() {
+    let mut connection = Connection::established();
+    let opening =
+        |port| segment(ends(SERVER, port, EGRESS, connection.port), numbers(SYN, 7, 0), b"");
+    let packets: Vec<_> = (1..6).map(opening).collect();
+    for packet in &packets[..4] {
+        connection.world.taken(packet);
+    }
+    assert_eq!(connection.world.refused_back(&packets[4]), Refusal::ClientSetups);
+    for port in 1..5 {
+        let packet = segment(ends(INNER, port, SERVER, 443), numbers(SYN, 99, 0), b"");
+        connection.world.sent(1, &packet);
+    }
+}

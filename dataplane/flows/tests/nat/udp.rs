@@ -100,6 +100,8 @@ fn what_is_to_no_egress_address_is_unknown() {
     let mut world = World::new();
     let mut packet = datagram(ends(SERVER, 53, OTHER, 1024), b"");
     assert_eq!(world.back(&mut packet), Verdict::Unknown);
+    let mut packet = datagram(ends(SERVER, 53, EGRESS, 2048), b"");
+    assert_eq!(world.back(&mut packet), Verdict::Unknown, "a port that is not this worker's");
 }
 
 /// RFC 4787 REQ-9: with the external source address and port.
