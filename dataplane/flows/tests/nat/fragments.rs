@@ -67,6 +67,17 @@ fn a_later_piece_before_the_first_is_refused_by_name() {
     assert_eq!(world.refused(3, &pieces[1]), Refusal::FragmentEarly);
 }
 
+/// D8: clients with the same address may give their datagrams the same identification.
+#[test]
+fn datagrams_of_two_clients_do_not_mix() {
+    let mut world = World::new();
+    let pieces = cut(&packet((INNER, 5000), (SERVER, 53)), 1400);
+    let flows = [3, 4].map(|client| world.sent(client, &pieces[0]).1);
+    let again = [3, 4].map(|client| world.sent(client, &pieces[1]).1);
+    assert_eq!(flows, again);
+    assert_ne!(flows[0], flows[1]);
+}
+
 #[test]
 fn a_piece_of_a_flow_that_has_ended_is_not_carried_by_another() {
     let mut world = World::new();

@@ -355,8 +355,8 @@ fn a_flow_that_is_over_gives_way_to_a_splice() {
     world.sent(1, &packet);
     world.wait(241.0);
     let (flow, _) = insert(&mut world);
+    assert_eq!(world.flows.len(), 1);
     let verdict = world.out(1, &mut packet.clone());
     assert_eq!(verdict, Verdict::Attended { flow, session: 42, from: End::Near });
-    assert_eq!(world.flows.len(), 1);
     assert_eq!(world.flows.of_client(1).collect::<Vec<_>>(), [flow]);
 }
