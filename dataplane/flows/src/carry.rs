@@ -2,7 +2,7 @@
 
 use wire::tcp;
 
-use crate::line::{ATTENDED, End, HAIRPIN, Line, SHIFTED, SPLICED, State};
+use crate::line::{ATTENDED, End, HAIRPIN, Line, SHIFTED, SPLICED, State, session_of};
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
 use crate::rewrite;
@@ -29,6 +29,13 @@ pub enum Verdict {
         flow: FlowId,
         /// The session's number.
         session: u32,
+        /// The side that it came in by.
+        from: End,
+    },
+    /// It is unchanged, and a sign of life of a splice that is watched: to be carried after [`Flows::unwatch`].
+    Watched {
+        /// The flow.
+        flow: FlowId,
         /// The side that it came in by.
         from: End,
     },
@@ -102,11 +109,14 @@ impl Flows {
         (slot, from): (u32, End),
         now: Tick,
     ) -> Verdict {
-        let line = self.lines.get(slot as usize);
-        let attended = line.is_some_and(|line| line.has(ATTENDED));
-        if attended {
-            let [session, _] = self.cold.get(slot as usize).map_or([0; 2], |cold| cold.shifts);
-            return Verdict::Attended { flow: FlowId(slot), session, from };
+        let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
+        let Some((line, cold)) = parts else { return Verdict::Unknown };
+        let flow = FlowId(slot);
+        if let Some(session) = session_of(line, cold) {
+            return Verdict::Attended { flow, session, from };
+        }
+        if line.deadline > now {
+            return Verdict::Watched { flow, from };
         }
         self.end(slot, now);
         self.stranger(query, octets, now)

@@ -1,6 +1,7 @@
 //! Flows that others put in: CONNECT's, which replace both ends and may count differently at each.
 
 use core::net::IpAddr;
+use core::time::Duration;
 
 use crate::install::{Draft, write_far};
 use crate::line::{ATTENDED, End, HAIRPIN, NONE, SHIFTED, SPLICED, State, V6, WIRE};
@@ -139,7 +140,7 @@ impl Flows {
         let Some((line, cold)) = self.lines.get_mut(slot).zip(self.cold.get_mut(slot)) else {
             return;
         };
-        if !line.has(ATTENDED) {
+        if !line.is_attended() {
             return;
         }
         let [near, far] = splice.sides;
@@ -163,10 +164,32 @@ impl Flows {
 
     /// Keeps an attended flow for another `deadline`: the session's own timers decide how long a set-up may take.
     pub fn attend_until(&mut self, id: FlowId, deadline: Instant) {
-        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.has(ATTENDED));
+        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_attended());
         if let Some(line) = line {
             line.deadline = deadline.tick();
         }
+    }
+
+    /// How long the near side of a splice has been quiet. An exit that is asked to keep the origin's connection alive
+    /// (`Exit-Tcp-Keepalive-Duration`) probes the far side after that, with [`crate::Flow::numbers_to`].
+    pub fn idle(&self, id: FlowId, now: Instant) -> Option<Duration> {
+        let line = self.lines.get(id.0 as usize).filter(|line| line.has(SPLICED))?;
+        let latest = now.tick().after(self.spans.of(line.state, line.protocol));
+        Some(Duration::from_nanos(latest.instant().0.saturating_sub(line.deadline.instant().0)))
+    }
+
+    /// Watches an established splice for signs of life: until [`Flows::unwatch`] its packets are not carried, and told of.
+    pub fn watch(&mut self, id: FlowId) {
+        let line = self.lines.get_mut(id.0 as usize);
+        if let Some(line) = line.filter(|line| line.has(SPLICED) && !line.has(ATTENDED)) {
+            line.flags |= ATTENDED;
+        }
+    }
+
+    /// Ends the watch: packets are carried again. Says whether there was one.
+    pub fn unwatch(&mut self, id: FlowId) -> bool {
+        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_watched());
+        line.map(|line| line.flags &= !ATTENDED).is_some()
     }
 
     /// Gives an attended flow another far side: the next of several next hops, or another port. The former port rests. With a
@@ -181,7 +204,7 @@ impl Flows {
         now: Instant,
     ) -> Result<(), (Refusal, Lease)> {
         let slot = id.0;
-        let Some(line) = self.lines.get(slot as usize).filter(|line| line.has(ATTENDED)) else {
+        let Some(line) = self.lines.get(slot as usize).filter(|line| line.is_attended()) else {
             return Err((Refusal::Conflict, lease));
         };
         let v6 = line.has(V6);

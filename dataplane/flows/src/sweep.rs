@@ -1,7 +1,7 @@
 //! The sweep: every turn looks at some lines, and within seconds at all of them. Flows that are over are over for packets at
 //! once; the sweep only takes back what they hold.
 
-use crate::line::{ATTENDED, USED};
+use crate::line::{USED, session_of};
 use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
@@ -16,7 +16,9 @@ const LINES_PER_TURN: u64 = 256;
 pub enum Swept {
     /// A client's flow that lives at least until then: its id is held here.
     Live {
-        /// Whose flow it is.
+        /// Its number.
+        flow: FlowId,
+        /// Whose it is.
         client: u32,
         /// When it ends if nothing more is heard of it.
         until: Instant,
@@ -58,14 +60,13 @@ impl Flows {
             return;
         };
         if line.deadline > now.tick() {
-            tell(Swept::Live { client: line.client, until: line.deadline.instant() });
+            let (client, until) = (line.client, line.deadline.instant());
+            tell(Swept::Live { flow: FlowId(slot), client, until });
             return;
         }
         let (client, route) = (line.client, line.route);
-        let attended = line.has(ATTENDED);
-        let [session, _] = self.cold.get(slot as usize).map_or([0; 2], |cold| cold.shifts);
+        let session = self.cold.get(slot as usize).and_then(|cold| session_of(line, cold));
         self.end(slot, now.tick());
-        let session = attended.then_some(session);
         tell(Swept::Ended { flow: FlowId(slot), client, route, session });
     }
 }
