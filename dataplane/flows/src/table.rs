@@ -1,6 +1,7 @@
 //! The table: lines of flows, the indices that lead to them, and the look-up of a burst.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use crate::clients::Clients;
 use crate::config::{Config, Limits, Spans, Wrong};
@@ -47,6 +48,9 @@ pub struct Flows {
     pub(crate) fresh: u32,
     /// Lines in use.
     pub(crate) count: u32,
+    /// The identifications that are this worker's at its egress addresses, and which one is next.
+    pub(crate) identifications: RangeInclusive<u16>,
+    pub(crate) identification: u16,
     /// The line that is swept next, and since when lines are owed.
     pub(crate) swept: u32,
     pub(crate) swept_at: Option<Instant>,
@@ -90,6 +94,8 @@ impl Flows {
             unused: NONE,
             fresh: 0,
             count: 0,
+            identifications: config.ports.clone(),
+            identification: *config.ports.start(),
             swept: 0,
             swept_at: None,
         })

@@ -126,3 +126,36 @@ fn a_first_piece_without_the_whole_header_is_refused() {
     );
     assert_eq!(world.refused(3, &cut(&tcp, 8)[0]), Refusal::Truncated);
 }
+
+fn identification(packet: &[u8]) -> u16 {
+    ipv4::parse(packet).unwrap().identification
+}
+
+/// RFC 7857 9, RFC 6864 5.3.1: what may be cut on its way is numbered anew, as two clients may have used the same number.
+#[test]
+fn datagrams_that_may_be_cut_get_numbers_of_their_own() {
+    let mut world = World::new();
+    let whole = datagram(ends(INNER, 5000, SERVER, 53), b"");
+    let packet = cut(&whole, 100).swap_remove(0);
+    let numbers: Vec<u16> =
+        (0..2000).map(|step| identification(&world.sent(step % 2, &packet).0)).collect();
+    let (first, second) = numbers.split_at(1000);
+    assert!(numbers.iter().all(|number| (1024..=2047).contains(number)), "this worker's alone");
+    assert_eq!(first.iter().collect::<std::collections::HashSet<_>>().len(), 1000);
+    assert_ne!(first, second);
+    assert_eq!(identification(&world.sent(0, &whole).0), 0x1234, "an atomic one bears any");
+}
+
+#[test]
+fn pieces_of_one_datagram_have_one_number() {
+    let mut world = World::new();
+    let pieces = cut(&packet((INNER, 5000), (SERVER, 53)), 1400);
+    let send = |world: &mut World, client| {
+        let out: Vec<u16> =
+            pieces.iter().map(|piece| identification(&world.sent(client, piece).0)).collect();
+        assert!(out.iter().all(|number| *number == out[0]), "{out:?}");
+        out[0]
+    };
+    let (one, other) = (send(&mut world, 3), send(&mut world, 4));
+    assert_ne!(one, other);
+}
