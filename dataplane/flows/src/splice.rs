@@ -10,7 +10,7 @@ use crate::ports::{LEASED, Place};
 use crate::query::{Query, Realm, hash, words_of};
 use crate::refusal::Refusal;
 use crate::rewrite::of_number;
-use crate::table::{FlowId, Flows, entry_of};
+use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
 /// An egress address and port that was taken for a flow that is to come.
@@ -150,8 +150,8 @@ impl Flows {
         line.shifts = splice.windows;
         cold.shifts = splice.shifts;
         line.flags &= !ATTENDED;
-        if splice.shifts != [0; 2] || splice.windows != [0; 2] {
-            line.flags |= SHIFTED;
+        let is_shifted = splice.shifts != [0; 2] || splice.windows != [0; 2];
+        if is_shifted {
             let [near, far] = splice.shifts.map(of_number);
             line.upper = line.upper.plus(near).plus(far.reversed());
         }
@@ -159,6 +159,22 @@ impl Flows {
         line.deadline = now.tick().after(self.spans.established);
         if let Some(row) = self.clients.of_mut(line.client) {
             row.setups = row.setups.saturating_sub(1);
+        }
+        if is_shifted {
+            self.mark_shifted(id.0);
+        }
+    }
+
+    /// From now on packets need both lines, which their entries say.
+    fn mark_shifted(&mut self, slot: u32) {
+        let ends = [End::Near, End::Far];
+        let former = ends.map(|end| self.own_entry(slot, end));
+        if let Some(line) = self.lines.get_mut(slot as usize) {
+            line.flags |= SHIFTED;
+        }
+        for (end, former) in ends.into_iter().zip(former) {
+            let hash = self.key_hash(slot, end);
+            self.ends.replace(hash, former, self.own_entry(slot, end));
         }
     }
 
@@ -232,7 +248,7 @@ impl Flows {
         now: Instant,
     ) {
         let former = self.key_hash(slot, End::Far);
-        self.ends.remove(former, entry_of(slot, End::Far));
+        self.ends.remove(former, self.own_entry(slot, End::Far));
         let client = self.lines.get(slot as usize).map_or(NONE, |line| line.client);
         if let Some(place) =
             self.place_of(slot).filter(|place| self.ports.owner(*place) == Some(slot))
@@ -243,7 +259,7 @@ impl Flows {
             write_far((line, cold), addresses, ports);
         }
         // The former entry has left room for this one.
-        let _: Result<(), _> = self.ends.insert(hash, entry_of(slot, End::Far));
+        let _: Result<(), _> = self.ends.insert(hash, self.own_entry(slot, End::Far));
     }
 }
 

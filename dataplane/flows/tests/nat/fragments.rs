@@ -143,7 +143,11 @@ fn datagrams_that_may_be_cut_get_numbers_of_their_own() {
     assert!(numbers.iter().all(|number| (1024..=2047).contains(number)), "this worker's alone");
     assert_eq!(first.iter().collect::<std::collections::HashSet<_>>().len(), 1000);
     assert_ne!(first, second);
-    assert_eq!(identification(&world.sent(0, &whole).0), 0x1234, "an atomic one bears any");
+    let (out, _) = world.sent(0, &whole);
+    assert_eq!(identification(&out), 0x1234, "an atomic one bears any");
+    let answer = datagram(ends(SERVER, 53, EGRESS, ends_of(&out).0.1), b"");
+    let (back, _) = world.taken(&cut(&answer, 100)[0]);
+    assert_eq!(identification(&back), 0x1234, "the sender's own are unique");
 }
 
 #[test]

@@ -391,3 +391,37 @@ fn a_quiet_splice_can_be_watched_for_signs_of_life() {
     assert_eq!(world.refused_back(&packet), Refusal::NoMapping);
     assert_eq!(world.flows.idle(flow, world.now), None);
 }
+
+/// A thousand of each through a table of 64: whatever stayed behind of one would be in another's way.
+#[test]
+fn nothing_is_left_of_flows_that_have_ended() {
+    let addresses = [EGRESS.into(), v6("2001:db8:e::1").into()];
+    let mut world = World::of(&crate::world::config(&addresses));
+    for round in 0..4000_u32 {
+        let is_v6 = round % 4 == 0;
+        let of = |last: u16| -> IpAddr {
+            if is_v6 {
+                v6(&format!("2001:db8::{last}")).into()
+            } else {
+                [10, 0, 0, last as u8].into()
+            }
+        };
+        let near = Path { source: (of(1), 4000), destination: (of(2), 443) };
+        let first = lease(&mut world, 1, is_v6);
+        let entry = entry(first, Realm::Client(1), near, (of(3), 8080));
+        let flow = world.flows.insert(entry, world.now).unwrap();
+        if round % 3 == 0 {
+            let next = lease(&mut world, 1, is_v6);
+            world.flows.redirect(flow, (of(4), 8080), next, world.now).unwrap();
+        }
+        if round % 5 != 0 {
+            let shifts = [round % 7, 0];
+            let splice = Splice { sides: opened(), shifts, windows: [0; 2] };
+            world.flows.splice(flow, &splice, world.now);
+        }
+        world.flows.remove(flow, world.now);
+        assert!(world.flows.is_empty());
+        assert_eq!(world.flows.holding(1), flows::Holding::default());
+        world.wait(1.0);
+    }
+}
