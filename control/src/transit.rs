@@ -1,7 +1,7 @@
 //! What the dataplane tells of tenants: how their tunnels stand and what these have carried, and what their rules have
 //! matched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -113,22 +113,25 @@ impl Transit {
         *self.told.write().unwrap_or_else(PoisonError::into_inner) = Told::default();
     }
 
-    /// Forgets tunnels that are no more, and what rules have matched that are others now.
+    /// Forgets tunnels that are no more, and what rules have matched that are others now. What came to a tenant in all
+    /// stays as long as the tenant does: the dataplane counts that on, whatever the rules.
     pub(crate) fn follow(&self, from: &Book, to: &Book, touched: &Touched) {
-        for id in touched.tenants() {
-            let (old, new) = (from.tenant(*id), to.tenant(*id));
-            let text = |tenant: Option<&_>| tenant.and_then(crate::model::Tenant::told);
-            let (old_text, new_text) = (text(old.map(|old| &**old)), text(new.map(|new| &**new)));
-            let mut told = self.told.write().unwrap_or_else(PoisonError::into_inner);
-            if old_text != new_text {
-                told.counts.retain(|(tenant, _), _| tenant != id);
-            }
-            for tunnel in old.into_iter().flat_map(|tenant| &tenant.tunnels) {
-                if to.tunnel(tunnel.id).is_none() {
-                    told.standing.remove(&tunnel.id);
-                    told.carried.remove(&tunnel.id);
-                }
-            }
+        let rules = |book: &Book, id: u32| book.tenant(id).and_then(|tenant| tenant.told());
+        let is_other = |id: &u32| to.tenant(*id).is_none() || rules(from, *id) != rules(to, *id);
+        let others: HashSet<u32> = touched.tenants().copied().filter(is_other).collect();
+        let tunnels = touched.tenants().filter_map(|id| from.tenant(*id));
+        let tunnels = tunnels.flat_map(|tenant| &tenant.tunnels).map(|tunnel| tunnel.id);
+        let gone: Vec<u32> = tunnels.filter(|id| to.tunnel(*id).is_none()).collect();
+        if others.is_empty() && gone.is_empty() {
+            return;
+        }
+        let mut told = self.told.write().unwrap_or_else(PoisonError::into_inner);
+        told.counts.retain(|(tenant, rule), _| {
+            !others.contains(tenant) || *rule == ALL_RULES && to.tenant(*tenant).is_some()
+        });
+        for id in gone {
+            told.standing.remove(&id);
+            told.carried.remove(&id);
         }
     }
 
@@ -225,7 +228,10 @@ mod tests {
         assert_eq!((transit.standing(a), transit.carried(a)), (None, Carried::default()));
         assert!(transit.standing(b).is_some());
         changed(&transit, &mut book, tenant("tcp dport 23 counter drop\n", &["bb"]));
+        // The dataplane counts on what comes to a tenant, whatever its rules.
         assert_eq!(transit.count(customer.id, 0), Count::default());
+        assert_eq!(transit.total(customer.id), count);
+        changed(&transit, &mut book, Change::RemoveTenant("customer".into()));
         assert_eq!(transit.total(customer.id), Count::default());
     }
 
