@@ -104,7 +104,7 @@ impl Transit {
             | Event::Swept { .. } => {}
         }
         if told.is_full() {
-            told.keep_those_of(&book());
+            told.keep_those_of(&book(), COUNTS_MAX);
         }
     }
 
@@ -146,17 +146,19 @@ impl Told {
         tunnels > 2 * TUNNELS_MAX || self.counts.len() > COUNTS_MAX + TENANTS_MAX
     }
 
-    /// Drops what is of nobody, and counts of rules that a tenant does not have.
-    fn keep_those_of(&mut self, book: &Book) {
+    /// Drops what is of nobody, and counts of rules that a tenant does not have; of all rules, where there are too many.
+    /// Totals are as few as tenants.
+    fn keep_those_of(&mut self, book: &Book, counts_max: usize) {
         self.standing.retain(|id, _| book.tunnel(*id).is_some());
         self.carried.retain(|id, _| book.tunnel(*id).is_some());
         self.counts.retain(|(tenant, rule), _| {
-            let firewall = book.tenant(*tenant).and_then(|tenant| tenant.firewall.as_ref());
-            let rules = firewall.map_or(0, |firewall| firewall.ruleset().rules.len());
-            *rule == ALL_RULES && rules > 0 || usize::try_from(*rule).is_ok_and(|rule| rule < rules)
+            book.tenant(*tenant).is_some_and(|tenant| {
+                let rules = tenant.firewall.as_ref().map_or(0, |one| one.ruleset().rules.len());
+                *rule == ALL_RULES || usize::try_from(*rule).is_ok_and(|rule| rule < rules)
+            })
         });
-        if self.counts.len() > COUNTS_MAX {
-            self.counts.clear();
+        if self.counts.len() > counts_max {
+            self.counts.retain(|(_, rule), _| *rule == ALL_RULES);
         }
     }
 }
@@ -243,5 +245,29 @@ mod tests {
             transit.hear(&event, Book::default);
         }
         assert_eq!(transit.told.read().unwrap().carried.len(), 0);
+    }
+
+    #[test]
+    fn totals_stay_where_there_is_no_room_for_counts_also_of_tenants_without_rules() {
+        let (transit, mut book) = (Transit::default(), Book::default());
+        changed(&transit, &mut book, tenant("", &[]));
+        let id = book.tenant_named("customer").unwrap().id;
+        let count = |tenant, rule| Event::TenantCount {
+            tenant,
+            rule,
+            packets: 5,
+            octets: 300,
+            dropped: 0,
+        };
+        for event in [count(id, ALL_RULES), count(id, 0), count(id + 1, ALL_RULES)] {
+            transit.hear(&event, || book.clone());
+        }
+        transit.told.write().unwrap().keep_those_of(&book, COUNTS_MAX);
+        assert_eq!(transit.total(id).packets, 5);
+        assert_eq!(transit.told.read().unwrap().counts.len(), 1);
+        changed(&transit, &mut book, tenant("tcp dport 22 counter drop\n", &[]));
+        transit.hear(&count(id, 0), || book.clone());
+        transit.told.write().unwrap().keep_those_of(&book, 1);
+        assert_eq!((transit.total(id).packets, transit.count(id, 0).packets), (5, 0));
     }
 }
