@@ -252,13 +252,8 @@ mod tests {
         let (transit, mut book) = (Transit::default(), Book::default());
         changed(&transit, &mut book, tenant("", &[]));
         let id = book.tenant_named("customer").unwrap().id;
-        let count = |tenant, rule| Event::TenantCount {
-            tenant,
-            rule,
-            packets: 5,
-            octets: 300,
-            dropped: 0,
-        };
+        let count =
+            |tenant, rule| Event::TenantCount { tenant, rule, packets: 5, octets: 300, dropped: 0 };
         for event in [count(id, ALL_RULES), count(id, 0), count(id + 1, ALL_RULES)] {
             transit.hear(&event, || book.clone());
         }

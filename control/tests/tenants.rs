@@ -89,7 +89,8 @@ fn a_tenant_of_a_command_is_in_force_when_it_ends_and_survives_a_restart() {
     scene.told(&["tenant", "remove", "shop"]);
     assert_eq!((filter(&dataplane).tenants.len(), filter(&dataplane).tunnels.len()), (1, 0));
     let said = scene.refused(1, &["tenant", "show", "shop"]);
-    assert!(said.contains("there is no tenant shop; `millrace tenant list` names them"), "{said}");
+    let wanted = "tenant: there is no tenant shop; `millrace tenant list` shows what there is";
+    assert!(said.contains(wanted), "{said}");
 }
 
 #[test]

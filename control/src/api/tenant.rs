@@ -14,7 +14,7 @@ use crate::dos::Count;
 use crate::model::dos::{
     DONT_FRAGMENT, MODES, PROBE_STYLES, Probe, SYN_GUARDS, TUNNEL_STATES, TunnelState, word,
 };
-use crate::model::{Book, Cause, Change, Firewall, Origin, Refused, Tenant, Tunnel};
+use crate::model::{Book, Change, Firewall, Origin, Refused, Tenant, Tunnel, unknown};
 
 impl Api {
     pub(super) async fn tenant(
@@ -64,10 +64,8 @@ impl Api {
 
 /// A tenant by its name, for those who say it.
 pub(super) fn named<'a>(book: &'a Book, name: &str) -> Result<&'a Tenant, Refused> {
-    book.tenant_named(name).map(|tenant| &**tenant).ok_or_else(|| {
-        let what = format!("there is no tenant {name}; `millrace tenant list` names them all");
-        Refused::new(Cause::Unknown, what).at("tenant")
-    })
+    let tenant = book.tenant_named(name).map(|tenant| &**tenant);
+    tenant.ok_or_else(|| unknown("tenant", "tenant", name))
 }
 
 /// A tenant of the texts of a request.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use firewall::rules::PASSING_MAX;
 use shm::limits::{RULESET_LEN_MAX, RULESETS_LEN_MAX};
 
-use super::{Applying, Origin};
+use super::{Applying, Origin, unknown};
 use crate::model::{Cause, Firewall, Refused, Tenant};
 
 impl Applying<'_> {
@@ -16,8 +16,7 @@ impl Applying<'_> {
         rules: Option<&Firewall>,
     ) -> Result<(), Refused> {
         let Some(old) = self.book.tenant_named(name).cloned() else {
-            let what = format!("there is no tenant {name}; `millrace tenant list` names them all");
-            return Err(Refused::new(Cause::Unknown, what).at("tenant"));
+            return Err(unknown("tenant", "tenant", name));
         };
         self.may_change(old.origin, || format!("tenant {name}"))?;
         let mut tenant = Tenant { firewall: rules.cloned(), ..Tenant::clone(&old) };

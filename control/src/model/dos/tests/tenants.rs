@@ -65,8 +65,10 @@ fn the_rules_of_a_tenant_that_a_file_declares_are_changed_there() {
     let set = |number| Change::SetRules { tenant: name("tenant", number), rules: None };
     let said = "tenant tenant0 is declared in edge.toml:7; change it there";
     assert_eq!(made(&mut book, set(0)).unwrap_err(), said);
-    let said = "tenant: there is no tenant tenant1; `millrace tenant list` names them all";
-    assert_eq!(made(&mut book, set(1)).unwrap_err(), said);
+    let said = "there is no tenant tenant1; `millrace tenant list` shows what there is";
+    assert_eq!(made(&mut book, set(1)).unwrap_err(), format!("tenant: {said}"));
+    let gone = Change::RemoveTenant(name("tenant", 1));
+    assert_eq!(made(&mut book, gone).unwrap_err(), format!("name: {said}"));
 }
 
 #[test]
