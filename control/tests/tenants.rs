@@ -202,7 +202,7 @@ fn what_cannot_be_is_refused_with_a_sentence_and_changes_nothing() {
         (1, vec!["rules", "set", "gone", "/dev/null"], "there is no tenant gone"),
         (1, vec!["rules", "show", "gone"], "there is no tenant gone"),
         (1, vec!["rules", "test", "shop", "tcp dport 22"], "the packet is not complete"),
-        (1, vec!["rules", "test", "shop", FTP, "--rules", &lost], "there is no set lost"),
+        (1, vec!["rules", "test", "shop", FTP, "--rules", &lost], "line 2: there is no set lost"),
         (1, vec!["rules", "test", "shop", FTP, "--rules", &wrong], "wrong.nft:3:5: "),
         (1, vec!["tenant", "remove", "declared"], "tenant declared is declared in "),
         (1, vec!["tenant", "remove", "gone"], "there is no tenant gone"),

@@ -12,7 +12,7 @@ use shm::message::Item;
 
 pub use firewall::parse::Wrong;
 
-use crate::model::{Origin, Place};
+use crate::model::{Book, Origin, Place};
 
 /// Rules in the syntax of nft. A clone costs nothing.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ impl Firewall {
     }
 
     /// The line that first names a set, from 1. Notes behind `#` name none.
-    pub(in crate::model) fn line_of(&self, set: &str) -> u32 {
+    fn line_of(&self, set: &str) -> u32 {
         let names = |line: &str| {
             let line = line.split('#').next().unwrap_or_default();
             line.match_indices('@').any(|(at, _)| {
@@ -101,6 +101,23 @@ impl Firewall {
         };
         let at = self.text.lines().position(names).unwrap_or(0);
         u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// The first set that it names and a book does not have: the line that names it, from 1, and what is the matter.
+    pub(crate) fn missing_set(&self, book: &Book) -> Option<(u32, String)> {
+        let is_set = |set: &str| book.rule_named(set).is_some_and(|rule| rule.is_set());
+        let set = self.sets().find(|set| !is_set(set))?;
+        let what = match book.rule_named(set) {
+            Some(other) => format!(
+                "{set} is a {} ({}) and no set; name a [[dos.list]] of kind set",
+                other.kind(),
+                book.place(other.origin)
+            ),
+            None => {
+                format!("there is no set {set}; declare a [[dos.list]] of that name and kind set")
+            }
+        };
+        Some((self.line_of(set), what))
     }
 
     /// Gives the sets their ids; whether that has changed what the dataplane is told, or the set without one.
