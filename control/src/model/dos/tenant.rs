@@ -8,6 +8,10 @@ use shm::message;
 use super::{Firewall, Mode, SynGuard, Told, Tunnel};
 use crate::model::Origin;
 
+/// Packets per second of no flow that a tenant gets where it is not said: answers of a few hundred clients that were
+/// there before their flows were followed.
+pub const OUT_OF_STATE: u32 = 1000;
+
 /// An owner of prefixes: as it is asked for, and as the book has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {

@@ -14,8 +14,8 @@ use toml::{Spanned, Value};
 
 use super::section::{Part, Reading};
 use crate::model::dos::{
-    CHECKS, CLASSES, HOLD, HOLD_BOUNDS, LIST_KINDS, Limit, ListKind, MODES, Matter, Mode, Per,
-    Reach, Rule, SYN_GUARDS, SynGuard, Unit, per,
+    CHECKS, CLASSES, HOLD, HOLD_BOUNDS, LIST_KINDS, Limit, ListKind, MODES, Matter, Mode,
+    OUT_OF_STATE, Per, Reach, Rule, SYN_GUARDS, SynGuard, Unit, per,
 };
 use crate::model::{Cause, Detect, Refused, Tenant};
 use crate::signature;
@@ -102,10 +102,6 @@ pub(super) struct TenantSection {
     #[serde(default)]
     tunnel: Vec<Spanned<TunnelSection>>,
 }
-
-/// Packets per second of no flow that a tenant gets where it is not said: answers of a few hundred clients that were
-/// there before their flows were followed.
-const OUT_OF_STATE: u32 = 1000;
 
 impl Reading {
     pub(super) fn dos(&mut self, part: &Part<'_>, section: DosSection) -> Result<(), Refused> {
