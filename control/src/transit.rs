@@ -166,7 +166,6 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::dos::{Mode, SynGuard};
     use crate::model::{Change, Firewall, Limits, Origin, Tenant, Tunnel};
 
     fn tenant(rules: &str, tunnels: &[&str]) -> Change {
@@ -175,17 +174,9 @@ mod tests {
             Tunnel::new(name, [192, 0, 2, 1].into(), remote)
         };
         Change::PutTenant(Tenant {
-            name: "customer".into(),
-            id: 0,
-            mode: Mode::Enforce,
-            syn: SynGuard::Off,
-            syn_above: 0,
-            flows: false,
-            out_of_state: 0,
-            prefixes: ["203.0.113.0/24".parse().unwrap()].into(),
             tunnels: tunnels.iter().map(tunnel).collect(),
             firewall: Some(Firewall::read(rules, Origin::Cli).unwrap()),
-            origin: Origin::Cli,
+            ..Tenant::new("customer", ["203.0.113.0/24".parse().unwrap()])
         })
     }
 

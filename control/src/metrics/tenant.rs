@@ -173,7 +173,6 @@ mod tests {
     use shm::message::{ALL_RULES, Event};
 
     use super::*;
-    use crate::model::dos::{Mode, SynGuard};
     use crate::model::{Book, Change, Limits, Origin};
 
     fn book() -> Book {
@@ -181,17 +180,9 @@ mod tests {
             tcp dport 23 counter drop comment \"old\"\ntcp dport 24 counter drop comment \"old\"\n\
             tcp dport 25 counter drop comment \"1\"\n";
         let tenant = Tenant {
-            name: "customer".into(),
-            id: 0,
-            mode: Mode::Enforce,
-            syn: SynGuard::Off,
-            syn_above: 0,
-            flows: false,
-            out_of_state: 0,
-            prefixes: ["203.0.113.0/24".parse().unwrap()].into(),
             tunnels: [Tunnel::new("west", [192, 0, 2, 1].into(), [198, 51, 100, 1].into())].into(),
             firewall: Some(Firewall::read(rules, Origin::Cli).unwrap()),
-            origin: Origin::Cli,
+            ..Tenant::new("customer", ["203.0.113.0/24".parse().unwrap()])
         };
         let mut book = Book::default();
         book.apply(Origin::Cli, &[Change::AddTenant(tenant)], &Limits::default()).unwrap();

@@ -40,6 +40,23 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// A tenant with nothing but its prefixes.
+    pub fn new(name: &str, prefixes: impl Into<Box<[IpNet]>>) -> Self {
+        Self {
+            name: name.into(),
+            id: 0,
+            mode: Mode::Enforce,
+            syn: SynGuard::Off,
+            syn_above: 0,
+            flows: false,
+            out_of_state: OUT_OF_STATE,
+            prefixes: prefixes.into(),
+            tunnels: Box::default(),
+            firewall: None,
+            origin: Origin::Cli,
+        }
+    }
+
     /// Whether it says the same, whoever says it.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.name == other.name
