@@ -87,11 +87,6 @@ impl Tenant {
         }
     }
 
-    /// A tunnel of it by its name.
-    pub fn tunnel_named(&self, name: &str) -> Option<&Tunnel> {
-        self.tunnels.iter().find(|tunnel| *tunnel.name == *name)
-    }
-
     /// How many messages it takes, without tunnels and rules.
     pub(in crate::model) fn own_messages(&self) -> u64 {
         message::Item::Tenant(Box::new(self.message())).message_count().unwrap_or(1) as u64
