@@ -242,3 +242,16 @@ fn rules_of_megabytes_go_through_the_socket() {
     assert_eq!(asked.lines().count(), 16_003);
     assert!(asked.ends_with("\nthe policy decides: accept\n"));
 }
+
+#[test]
+fn a_file_of_rules_that_changes_is_followed() {
+    let (scene, dataplane, _daemon) = begun();
+    scene.write("shop.nft", "tcp dport 22 drop\n");
+    let shop = "[[tenant]]\nname = \"shop\"\nprefixes = [\"203.0.113.0/24\"]\n\
+        rules_file = \"shop.nft\"\n";
+    scene.write("shop.toml", shop);
+    wait_until("the tenant", || filter(&dataplane).tenants.len() == 2);
+    assert_eq!(told(&dataplane).1, "tcp dport 22 drop\n");
+    scene.write("shop.nft", "tcp dport 23 drop\n");
+    wait_until("the other rules", || told(&dataplane).1 == "tcp dport 23 drop\n");
+}
