@@ -142,6 +142,9 @@ impl Firewall {
 
     /// The rules in the one way in which they are printed, with ids in place of names.
     fn printed(&self) -> String {
+        if self.sets.is_empty() {
+            return self.ruleset.to_string();
+        }
         let mut ruleset = Ruleset::clone(&self.ruleset);
         let conditions = ruleset.rules.iter_mut().flat_map(|rule| &mut rule.conditions);
         for condition in conditions {
