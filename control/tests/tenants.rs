@@ -248,10 +248,13 @@ fn a_file_of_rules_that_changes_is_followed() {
     let (scene, dataplane, _daemon) = begun();
     scene.write("shop.nft", "tcp dport 22 drop\n");
     let shop = "[[tenant]]\nname = \"shop\"\nprefixes = [\"203.0.113.0/24\"]\n\
-        rules_file = \"shop.nft\"\n";
+        rules_file = \"shop.nft\"\n\n[[tenant.tunnel]]\nname = \"fra\"\n\
+        local = \"192.0.2.1\"\nremote = \"198.18.0.9\"\n";
     scene.write("shop.toml", shop);
     wait_until("the tenant", || filter(&dataplane).tenants.len() == 2);
     assert_eq!(told(&dataplane).1, "tcp dport 22 drop\n");
+    let said = scene.told(&["check", scene.directory.to_str().unwrap()]);
+    assert!(said.contains(" next hops, 1 rules, 2 tenants, 1 tunnels; 0 changes"), "{said}");
     scene.write("shop.nft", "tcp dport 23 drop\n");
     wait_until("the other rules", || told(&dataplane).1 == "tcp dport 23 drop\n");
 }
