@@ -147,7 +147,13 @@ fn is_all_there(server: &Dataplane, service: &Service, sent: u64) {
     while lost() > 0 && begin.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(lost(), 0, "of {sent}, after {:?}: {:?}", service.gaps(VISITOR), server.counters());
+    assert_eq!(
+        lost(),
+        0,
+        "of {sent}, after {:?}: {:?}",
+        service.gaps(VISITOR, sent),
+        server.counters()
+    );
 }
 
 /// From how many packets per second a source is an offender, and for how many seconds it is held off. Nobody honest here

@@ -34,6 +34,7 @@ pub(crate) mod process;
 #[path = "../../../dataplane/tests/lab/wireguard_go.rs"]
 pub(crate) mod wireguard_go;
 
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -68,6 +69,12 @@ pub(crate) fn dataplane_path() -> &'static str {
 /// The program beside which others are built.
 pub(crate) fn program_path() -> &'static str {
     generator::PROGRAM
+}
+
+/// A socket that is bound there before anybody may send to it.
+#[allow(dead_code, reason = "not every test listens")]
+pub(crate) fn bound(place: &namespace::Namespace, address: SocketAddr) -> UdpSocket {
+    place.thread(move || UdpSocket::bind(address).unwrap()).join().unwrap()
 }
 
 /// Waits until the condition holds; fails the test with `what` after `seconds`.
