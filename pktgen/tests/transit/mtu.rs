@@ -1,11 +1,11 @@
 //! What does not fit a tunnel.
 
-use std::net::UdpSocket;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::lab::namespace::Namespace;
 use crate::lab::traffic::transfer;
-use crate::lab::until;
+use crate::lab::{bound, until};
 use crate::site::{SERVER, SHOP, Site, lost};
 use crate::tunnel::{DEVICE, Router, Tunnel, kinds};
 use crate::wire::Capture;
@@ -99,22 +99,13 @@ const LONG: usize = 4000;
 /// Sends a long datagram to each of these ports; how long the one is that comes to port 1000.
 fn arrivals(site: &Site, tenant: &Namespace, ports: [u16; 2]) -> usize {
     let [host, _] = SHOP.hosts;
-    let (listening, bound) = std::sync::mpsc::channel();
-    let receiver = tenant.thread(move || {
-        let socket = UdpSocket::bind((host, 1000)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        listening.send(()).unwrap();
-        socket.recv(&mut [0; 2 * LONG]).unwrap()
-    });
-    bound.recv().unwrap();
-    let sender = site.internet.thread(move || {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        for port in ports {
-            socket.send_to(&[0; LONG], (host, port)).unwrap();
-        }
-    });
-    sender.join().unwrap();
-    receiver.join().unwrap()
+    let receiver = bound(tenant, SocketAddr::new(host.parse().unwrap(), 1000));
+    receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let sender = bound(&site.internet, SocketAddr::from(([0; 4], 0)));
+    for port in ports {
+        sender.send_to(&[0; LONG], (host, port)).unwrap();
+    }
+    receiver.recv(&mut [0; 2 * LONG]).unwrap()
 }
 
 #[test]
