@@ -14,13 +14,12 @@ mod site;
 mod visit;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::dataplane::Dataplane;
 use lab::generator::{end, number, report, told};
 use lab::process::Process;
-use lab::until;
+use lab::{alone, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use site::{HEAVY, Site, VISITOR, more};
@@ -82,9 +81,6 @@ const WAVES: [Wave; 4] = [
     },
 ];
 
-/// Two cores are not enough for two sites at once.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// Frames of each attack per second.
 const RATE: &str = "1kpps";
 /// Of fewer frames in a wave the shares would tell nothing.
@@ -117,7 +113,7 @@ fn run(site: &Site, server: &Dataplane, attacks: &[Expected]) -> BTreeSet<String
 
 #[test]
 fn every_attack_on_the_filter_is_counted_under_its_name_and_nobody_honest_loses_a_packet() {
-    let _machine = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _machine = alone();
     let site = Site::new();
     let server = site.serve(&site.declared(TENANT, WAVES[0].rules));
     let begun = Instant::now();
@@ -189,7 +185,7 @@ fn is_held_off(server: &Dataplane, flood: &Visit, service: &Service) {
 
 #[test]
 fn a_heavy_source_is_held_off_within_a_second_and_let_in_again_and_the_event_log_says_so() {
-    let _machine = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _machine = alone();
     let site = Site::new();
     let server = site.serve(&site.declared("", DETECT));
     let service = Service::start(&site.server);

@@ -31,21 +31,14 @@ mod tunnel;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ftp::{Ftp, active, content, curl, http, lay_out, path};
 use lab::dataplane::Dataplane;
-use lab::until;
+use lab::{alone, until};
 use numbers::{Number, all, found, send};
 use site::{BANK, INTERNET, SERVER, SHOP, Site, lost};
 use tunnel::{DEVICE, Router, Tunnel, kinds, speak};
 use wire::Capture;
-
-/// Two cores are not enough for two sites at once.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The rules of the example.
 const FTP_ALONE: &str = "policy drop\nip daddr 203.0.113.100 tcp dport 20-21 accept";

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::lab::until;
+use crate::lab::{alone, until};
 use crate::numbers::{Flows, Service, found};
 use crate::site::{SHOP, Site};
 use crate::tunnel::{Router, Tunnel, kinds};
 use crate::wire::Capture;
-use crate::{ALL, alone, standing};
+use crate::{ALL, standing};
 
 const FLOWS: u32 = 32;
 /// A datagram of each flow this often.

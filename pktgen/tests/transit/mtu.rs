@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::ALL;
 use crate::lab::namespace::Namespace;
 use crate::lab::traffic::transfer;
-use crate::lab::{bound, until};
+use crate::lab::{alone, bound, until};
 use crate::site::{SERVER, SHOP, Site, lost};
 use crate::tunnel::{DEVICE, Router, Tunnel, kinds};
 use crate::wire::Capture;
-use crate::{ALL, alone};
 
 const OCTETS: usize = 1_000_000;
 

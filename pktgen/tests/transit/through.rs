@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::lab::traffic::transfer;
-use crate::lab::until;
+use crate::lab::{alone, until};
 use crate::numbers::{Number, found};
 use crate::site::{INTERNET, SERVER, SHOP, Site};
 use crate::tunnel::{Kind, Router, Tunnel, kinds, speak};
 use crate::wire::Capture;
-use crate::{ALL, alone, more, reasons};
+use crate::{ALL, more, reasons};
 
 const OCTETS: usize = 1_000_000;
 
