@@ -54,8 +54,8 @@ fn flows_leave_a_router_that_is_gone_within_three_seconds_and_return_when_it_has
         assert!(moved(&services[1], killed, &one) < SOON);
         until("control tells it", 10, || state(0) == "down" && state(1) == "up");
 
-        let back = Instant::now();
         let first = Router::start(&places[0], kind, &tunnels[0]);
+        let back = Instant::now();
         until("the flows return", 150, || one.is_subset(&services[0].flows(back)));
         let after = services[0].since(back)[0].1 - back;
         println!("{kind:?}: they are back {after:?} after the router");
