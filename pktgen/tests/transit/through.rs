@@ -86,11 +86,7 @@ fn key_checksum_and_sequence_from_a_router_are_understood_and_a_keepalive_is_ans
         speak(&place.namespace, 1, &packets);
         until("all of them arrive", 10, || found(&capture.frames()).len() == UNDERSTOOD.len());
 
-        speak(
-            &place.namespace,
-            1,
-            &[format!("{}/{}", tunnel.headers(""), tunnel.headers_back(""))],
-        );
+        speak(&place.namespace, 1, &[format!("{}/{}", tunnel.headers(""), tunnel.headers_back())]);
         until("the keepalive is answered", 10, || router.mentions("keepalive answered") == 1);
         assert_eq!(router.mentions("odd"), 0);
         assert_eq!(more(&reasons(&server), &BTreeMap::new()), BTreeMap::new());
