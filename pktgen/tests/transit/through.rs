@@ -38,7 +38,8 @@ fn what_a_tenant_answers_through_its_tunnel_reaches_the_internet_and_nothing_goe
             router.answer_through();
             let own = site.server.run("cat /sys/class/net/outer/address");
             let [v4, v6] = SHOP.prefixes;
-            let past = format!("not ether src {} and (src net {v4} or src net {v6})", own.trim());
+            let past =
+                format!("not ether src {} and (ip src net {v4} or ip6 src net {v6})", own.trim());
             let past = Capture::start(&site.internet, "eth0", &past);
             for host in SHOP.hosts {
                 let rate = transfer(&site.internet, &place.namespace, host, OCTETS);
@@ -46,7 +47,7 @@ fn what_a_tenant_answers_through_its_tunnel_reaches_the_internet_and_nothing_goe
                     "{kind:?}, {tunnel:?}, {host}: {rate} Mbit/s both ways through the tunnel"
                 );
             }
-            assert_eq!(past.lines(), [""; 0]);
+            assert!(past.frames().is_empty(), "{:?}", past.lines());
             assert_eq!(router.mentions("odd"), 0);
             server.stop();
         }
@@ -149,7 +150,7 @@ fn what_no_tunnel_may_carry_is_dropped_by_name() {
         total(&more(&after, &before)) >= total(&wanted)
     });
     assert_eq!(more(&after, &before), wanted);
-    assert_eq!(capture.lines(), [""; 0]);
+    assert!(capture.frames().is_empty(), "{:?}", capture.lines());
     drop(router);
     server.stop();
 }
