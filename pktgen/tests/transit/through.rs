@@ -121,6 +121,11 @@ fn drops_by_name(&Stage { site, server, place, tunnel, .. }: &Stage<'_>) {
         ("egress_gre_payload", around("b''")),
         ("egress_gre_source", around(&inner.replace(SHOP.hosts[0], "198.51.100.9"))),
         ("egress_gre_source", around(&inner.replace(SHOP.hosts[0], SERVER[0]))),
+        // Congestion outside, and a transport inside that knows none.
+        (
+            "egress_gre_ecn",
+            format!("IP(src='{theirs}', dst='{ours}', tos=3)/GRE(key_present=1, key=7)/{inner}"),
+        ),
         (
             "egress_gre_recursion",
             around(&format!("IP(src='{}', dst='{ours}')/GRE()/{inner}", SHOP.hosts[0])),
