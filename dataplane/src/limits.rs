@@ -58,6 +58,17 @@ pub const FLOWS_MAX: u32 = 1 << 21;
 /// Those that it may be given room for, 1 GiB.
 pub const FLOWS_LIMIT: u32 = 1 << 27;
 
+/// Flows through NAT that a worker has room for unless configured, 128 octets each and their places in the index.
+pub const NAT_FLOWS_MAX: u32 = 1 << 18;
+/// Those that it may be given room for.
+pub const NAT_FLOWS_LIMIT: u32 = 1 << 24;
+/// Flows through NAT that one client may have unless configured: a browser with many pages has some hundreds.
+pub const NAT_FLOWS_PER_CLIENT: u32 = 4096;
+/// Datagrams in pieces that a worker follows through NAT at the same time, and those that it sends on to other workers.
+pub const NAT_PIECES: usize = 4096;
+/// Addresses that clients may be seen with.
+pub const NAT_ADDRESSES_MAX: usize = 256;
+
 /// Buckets of a worker for limits of sources and destinations unless configured; eight octets each.
 pub const BUCKETS_MAX: u32 = 1 << 20;
 /// Those that it may be given room for, 1 GiB.

@@ -1,6 +1,6 @@
 //! The shape of the file, before its meaning is checked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -31,6 +31,16 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) capacity: Capacity,
     pub(super) fleet: Option<Spanned<Fleet>>,
+    pub(super) nat: Option<Spanned<Nat>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nat {
+    pub(super) addresses: Spanned<Vec<Spanned<Ipv4Addr>>>,
+    pub(super) client_address: Option<Spanned<Ipv4Addr>>,
+    pub(super) flows: Option<Spanned<u32>>,
+    pub(super) flows_per_client: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod gre;
 pub mod local;
+pub mod nat;
 pub mod path_mtus;
 pub mod probe;
 pub mod probing;

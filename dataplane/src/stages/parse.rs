@@ -38,6 +38,13 @@ pub fn locate(frame: &mut Frame<'_>, home: &Home<'_>) -> Result<(), Fate> {
         Entry::Sealed(port) => sealed(frame, port),
         Entry::Client | Entry::Handed => inner(frame),
         Entry::Piece(port) => piece(frame, port),
+        Entry::Reply(port) => {
+            inner(frame)?;
+            frame.note.endpoint = Endpoint { port, ..Endpoint::NONE };
+            frame.note.bare = true;
+            frame.note.kind = Kind::Reply;
+            Ok(())
+        }
         Entry::Relay(port) => Err(Fate::Transmit(port)),
         Entry::Own => Ok(()),
     }
@@ -104,7 +111,7 @@ fn outer(
     if !ours && !is_group(ip.destination, face) && !is_kernels(ip.destination, face) {
         tenant = rules.tenants.of(ip.destination);
         if tenant == 0 {
-            return Err(drop(DropReason::ParseForeignAddress));
+            return reply(frame, site, (source, port));
         }
     }
     if is_no_source(source) || site.owns(source) {
@@ -139,6 +146,20 @@ fn outer(
         return Ok(());
     }
     datagram(frame, source, (ports.source, port))
+}
+
+/// What is neither ours nor a tenant's may be for a client that the Internet knows by this address.
+#[inline]
+fn reply(frame: &mut Frame<'_>, site: &Site, (source, port): (Address, u8)) -> Result<(), Fate> {
+    if !site.is_clients(frame.note.ip.destination) {
+        return Err(drop(DropReason::ParseForeignAddress));
+    }
+    // What clients send to each other by these addresses never leaves the server.
+    if is_no_source(source) || site.owns(source) || site.is_clients(source) {
+        return Err(drop(DropReason::ParseIpSource));
+    }
+    whole(frame, (source, port), Kind::Reply);
+    Ok(())
 }
 
 /// Whether it is GRE, or an ICMP error about GRE.

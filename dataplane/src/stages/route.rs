@@ -19,7 +19,7 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate, Split};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
 use crate::packet::{Address, flow_hash, is_no_source};
-use crate::site::{Site, owner};
+use crate::site::{Nat, Site, owner};
 use crate::stages::dos::{OWN, Rules};
 use crate::stages::egress::gre::{self, Size};
 use crate::stages::egress::path_mtus::PathMtus;
@@ -56,7 +56,9 @@ pub struct Router<'a> {
 /// sender is owed, within the limit, and goes back.
 pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
     burst.pass(|frame| {
-        if frame.note.kind != Kind::Inner || frame.note.entry == Entry::Own {
+        // A reply that is left was too long for its client to be translated.
+        let is_routed = matches!(frame.note.kind, Kind::Inner | Kind::Reply);
+        if !is_routed || frame.note.entry == Entry::Own {
             return Ok(());
         }
         match forward(frame, router) {
@@ -84,13 +86,22 @@ enum Refused {
 }
 
 fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
+    if frame.note.kind == Kind::Reply {
+        return within(frame, router.site.inner_mtu);
+    }
     if !is_forwarded(frame.note.ip.destination) {
         return Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)));
     }
-    frame.note.next_hop = next_hop(frame, router);
+    // What has come back to a client knows its way, as many may have the same address.
+    if frame.note.next_hop == NextHop::None {
+        frame.note.next_hop = next_hop(frame, router);
+    }
     if frame.note.passage.is_some() && !matches!(frame.note.next_hop, NextHop::Client(_)) {
         // Servers pass on what is for clients, and to nobody else.
         return Err(Refused::Fate(Fate::Drop(DropReason::SteerMisdirected)));
+    }
+    if frame.note.next_hop != NextHop::Direct && is_from_anybody(frame, router.site) {
+        return Err(Refused::Fate(Fate::Drop(DropReason::EgressNoNat)));
     }
     match frame.note.next_hop {
         // What a router on the way of a tunnel has said is for whoever sent into it, wherever that is.
@@ -119,6 +130,15 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     }
 }
 
+/// Whether the source is the address that every client has: nobody could answer it but the Internet, which never sees it.
+#[inline]
+fn is_from_anybody(frame: &Frame<'_>, site: &Site) -> bool {
+    let every_clients = site.nat.as_ref().and_then(Nat::every_clients);
+    every_clients.is_some_and(|address| {
+        frame.note.client.is_some() && frame.note.ip.source_in(frame.data()) == Some(address)
+    })
+}
+
 /// Where a packet goes: to a tenant through its tunnels, if it has any, else by the routes.
 #[inline]
 fn next_hop(frame: &mut Frame<'_>, router: &Router<'_>) -> NextHop {
@@ -137,7 +157,7 @@ fn next_hop(frame: &mut Frame<'_>, router: &Router<'_>) -> NextHop {
 /// Whether it is a packet on its way through this server, and not one of this machine's own.
 #[inline]
 const fn is_forwarding(entry: Entry) -> bool {
-    matches!(entry, Entry::Wire(_) | Entry::Client | Entry::Piece(_))
+    matches!(entry, Entry::Wire(_) | Entry::Client | Entry::Piece(_) | Entry::Reply(_))
 }
 
 fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Result<(), Refused> {
@@ -159,9 +179,11 @@ fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Resul
     }
 }
 
-/// Out to the Internet as it is: what tenants send, whose addresses are the Internet's own, and what goes to them.
+/// Out to the Internet: as it is what tenants send, whose addresses are the Internet's own, and what goes to them; by an address
+/// of the server's what clients and this machine send.
 fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
-    if frame.note.tenant == OWN && frame.note.tunnel == 0 {
+    let as_it_is = frame.note.tenant != OWN || frame.note.tunnel != 0;
+    if !as_it_is && (router.site.nat.is_none() || !frame.note.ip.destination.is_v4()) {
         return Err(Refused::Fate(Fate::Drop(DropReason::EgressNoNat)));
     }
     let (port, face) = router.site.way_to(frame.note.ip.destination).ok_or(NO_WAY)?;
@@ -170,14 +192,19 @@ fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         take_hop(frame)?;
     }
     within(frame, mtu.into())?;
-    leave(frame, port);
+    if as_it_is {
+        leave(frame, port);
+    } else {
+        // It leaves as soon as it is translated.
+        frame.note.endpoint.port = port;
+    }
     Ok(())
 }
 
 const NO_WAY: Refused = Refused::Fate(Fate::Drop(DropReason::LinkNoRoute));
 
 /// The packet itself is what goes out.
-fn leave(frame: &mut Frame<'_>, port: u8) {
+pub(in crate::stages) fn leave(frame: &mut Frame<'_>, port: u8) {
     let remote = frame.note.ip.destination;
     frame.note.endpoint = Endpoint { remote, port, ..Endpoint::NONE };
     frame.note.kind = Kind::Outer;
@@ -200,7 +227,10 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
     }
     // Who sent it may be another tenant than who would have got it.
     frame.note.tenant = router.rules.tenants.of(frame.note.ip.destination);
-    frame.note.next_hop = next_hop(frame, router);
+    frame.note.next_hop = match frame.note.client {
+        Some(number) => NextHop::Client(number),
+        None => next_hop(frame, router),
+    };
     match frame.note.next_hop {
         NextHop::None => Err(Fate::Drop(DropReason::RouteNone)),
         NextHop::Reject => Err(Fate::Drop(DropReason::RouteRejected)),

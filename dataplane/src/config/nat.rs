@@ -1,0 +1,97 @@
+//! The rules of `[nat]`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use toml::Spanned;
+
+use super::check::Source;
+use super::file::Nat;
+use super::{Config, Error, NatConfig};
+use crate::limits;
+use crate::packet::is_no_source;
+
+impl Source<'_> {
+    /// Everything but `nat` is in `config` already.
+    pub(super) fn nat(&self, nat: &Nat, config: &Config) -> Result<NatConfig, Error> {
+        let client_address = nat.client_address.as_ref();
+        Ok(NatConfig {
+            addresses: self.outside(&nat.addresses, config)?,
+            client_address: client_address
+                .map(|address| self.of_every_client(address, config))
+                .transpose()?,
+            flows: self.capacity(
+                ("nat.flows", limits::NAT_FLOWS_LIMIT),
+                nat.flows.as_ref(),
+                limits::NAT_FLOWS_MAX,
+            )?,
+            flows_per_client: self.capacity(
+                ("nat.flows_per_client", limits::NAT_FLOWS_LIMIT),
+                nat.flows_per_client.as_ref(),
+                limits::NAT_FLOWS_PER_CLIENT,
+            )?,
+        })
+    }
+
+    /// The addresses that the Internet sees.
+    fn outside(
+        &self,
+        texts: &Spanned<Vec<Spanned<Ipv4Addr>>>,
+        config: &Config,
+    ) -> Result<Vec<Ipv4Addr>, Error> {
+        let texts_of = texts.get_ref();
+        if texts_of.is_empty() || texts_of.len() > limits::NAT_ADDRESSES_MAX {
+            let what = format!(
+                "nat.addresses names {} addresses; it needs 1 to {}",
+                texts_of.len(),
+                limits::NAT_ADDRESSES_MAX
+            );
+            return Err(self.error(&texts.span(), what));
+        }
+        let mut addresses = Vec::new();
+        for text in texts_of {
+            let address = *text.get_ref();
+            let what = if is_no_source(address.into()) {
+                format!(
+                    "{address} can be no packet's source; name addresses that lead to this server"
+                )
+            } else if addresses.contains(&address) {
+                format!("{address} is named twice; keep one")
+            } else if is_ports_own(address, config) {
+                format!(
+                    "{address} is an address of a port, where the server's own traffic comes in; \
+                     name addresses that nothing else uses"
+                )
+            } else {
+                addresses.push(address);
+                continue;
+            };
+            return Err(self.error(&text.span(), what));
+        }
+        Ok(addresses)
+    }
+
+    /// An inner address that every client may have.
+    fn of_every_client(
+        &self,
+        text: &Spanned<Ipv4Addr>,
+        config: &Config,
+    ) -> Result<Ipv4Addr, Error> {
+        let address = *text.get_ref();
+        let is_locals = config.local.iter().flat_map(|local| &local.addresses);
+        let what = if is_no_source(address.into()) {
+            format!("nat.client_address {address} can be no packet's source")
+        } else if is_ports_own(address, config) {
+            format!("nat.client_address {address} is this server's own; clients need another")
+        } else if is_locals.into_iter().any(|net| net.addr() == IpAddr::from(address)) {
+            format!("nat.client_address {address} is [local]'s own; clients need another")
+        } else {
+            return Ok(address);
+        };
+        Err(self.error(&text.span(), what))
+    }
+}
+
+fn is_ports_own(address: Ipv4Addr, config: &Config) -> bool {
+    let nets = config.ports.iter().flat_map(|port| &port.addresses);
+    nets.into_iter().any(|net| net.addr() == IpAddr::from(address))
+}

@@ -1,0 +1,95 @@
+//! Packets to the Internet by the server's address, and back.
+#![expect(clippy::wildcard_enum_match_arm, reason = "the root of the test sorts the reasons")]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use dataplane::counters::Totals;
+use dataplane::fate::DropReason as Why;
+use dataplane::testing::packets::{self, Ip};
+use dataplane::testing::rules::STRANGER;
+use dataplane::testing::scene::Scene;
+use dataplane::testing::site::{EVERY_CLIENTS, Nat, OUTSIDE_V4};
+use dataplane::testing::transit;
+use shm::message::{Item, NextHop};
+use wire::tcp;
+
+/// Room that is used up by what provokes a reason.
+pub(super) fn nat(reason: Why) -> Nat {
+    let (flows, flows_per_client) = match reason {
+        Why::EgressNatClient => (8, 2),
+        Why::EgressNatFull => (2, 8),
+        _ => (8192, 8192),
+    };
+    Nat { flows, flows_per_client }
+}
+
+pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
+    let prefix = IpAddr::from(STRANGER).into();
+    let hop = Item::NextHop { id: 3, hop: NextHop::Direct };
+    scene.change(vec![hop, Item::Route { prefix, next_hop: 3 }]);
+    if reason == Why::EgressNatFiltered {
+        return filtered(scene);
+    }
+    let mut all = asked(reason);
+    let last = all.pop().expect("there is one");
+    for packet in all {
+        scene.send(0, &packet);
+    }
+    let before = scene.server.totals();
+    match reason {
+        Why::EgressNatUnknown | Why::EgressNatError => scene.arrive(&last),
+        _ => scene.send(0, &last),
+    }
+    scene.strays();
+    before
+}
+
+/// Somebody to whom the client has sent nothing finds its port.
+fn filtered(scene: &mut Scene) -> Totals {
+    scene.send(0, &out().udp(1, 53, b"ask"));
+    let sent = scene.strays();
+    let (from, ..) = sent.iter().find_map(|(_, frame)| packets::datagram_in(frame)).unwrap();
+    assert_eq!(from.ip(), OUTSIDE_V4);
+    let before = scene.server.totals();
+    let another = Ipv4Addr::from_bits(STRANGER.to_bits() + 1);
+    scene.arrive(&Ip::new(another, OUTSIDE_V4).udp(53, from.port(), b"answer"));
+    before
+}
+
+/// From the client, by the address that every client has.
+fn out() -> Ip {
+    Ip::new(EVERY_CLIENTS, STRANGER)
+}
+
+/// The packets of which the last is dropped; all others are the client's.
+fn asked(reason: Why) -> Vec<Vec<u8>> {
+    let flows = |count: u16| (1..=count).map(|port| out().udp(port, 53, b"ask")).collect();
+    match reason {
+        Why::EgressNatHeader => vec![out().packet(wire::udp::PROTOCOL, &[0; 4])],
+        Why::EgressNatProtocol => vec![out().packet(132, &[0; 16])],
+        Why::EgressNatState => {
+            let fields = tcp::Fields {
+                source_port: 9,
+                destination_port: 80,
+                sequence_number: 1,
+                acknowledgment_number: 1,
+                flags: tcp::Flags::ACK,
+                window: 9,
+            };
+            vec![out().tcp(&fields, &[], &[])]
+        }
+        Why::EgressNatUnknown => vec![Ip::new(STRANGER, OUTSIDE_V4).udp(53, 9999, b"answer")],
+        Why::EgressNatError => {
+            let quoted = Ip::new(OUTSIDE_V4, STRANGER).udp(9999, 53, b"ask");
+            vec![Ip::new(STRANGER, OUTSIDE_V4).error(&quoted)]
+        }
+        Why::EgressNatFragment => {
+            let mut packet = out().udp(1, 53, &[0; 32]);
+            transit::fragment(&mut packet, 7, 64, false);
+            vec![packet]
+        }
+        Why::EgressNatClient | Why::EgressNatFull => flows(3),
+        Why::EgressNatPorts => flows(64512 / 16 + 1),
+        _ => unreachable!("no packet's end"),
+    }
+}
