@@ -5,8 +5,8 @@ use wire::checksum::{Delta, Sum};
 use wire::{icmp, ipv4, tcp, udp};
 
 use crate::carry::Verdict;
+use crate::install::sum_of;
 use crate::line::{ATTENDED, Cold, End, HAIRPIN, Line, SHIFTED, SPLICED, addresses_at};
-use crate::open::sum_of;
 use crate::query::quote::{QUOTE_AT, Quoted, quoted};
 use crate::query::{Query, v6_of};
 use crate::refusal::Refusal;

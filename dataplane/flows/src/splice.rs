@@ -2,8 +2,9 @@
 
 use core::net::IpAddr;
 
+use crate::install::{Draft, write_far};
 use crate::line::{ATTENDED, End, HAIRPIN, NONE, SHIFTED, SPLICED, State, V6, WIRE};
-use crate::open::{Draft, Way, write_far};
+use crate::open::Way;
 use crate::ports::{LEASED, Place};
 use crate::query::{Query, Realm, hash, words_of};
 use crate::refusal::Refusal;
@@ -215,9 +216,7 @@ impl Flows {
         {
             self.give_port(client, place, now.tick());
         }
-        if let Some((line, cold)) =
-            self.lines.get_mut(slot as usize).zip(self.cold.get_mut(slot as usize))
-        {
+        if let Some((line, cold)) = self.parts_mut(slot) {
             write_far((line, cold), addresses, ports);
         }
         // The former entry has left room for this one.

@@ -4,8 +4,9 @@
 use wire::tcp;
 
 use crate::carry::Verdict;
+use crate::install::Draft;
 use crate::line::{End, MAPPED, NONE, State};
-use crate::open::{Draft, Way, is_opening};
+use crate::open::{Way, is_opening};
 use crate::ports::Place;
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;

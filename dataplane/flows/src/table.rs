@@ -116,12 +116,19 @@ impl Flows {
             + self.fragments.octets()
     }
 
-    /// Reads what a packet asks for; `octets` begin at its IP header, which was checked.
+    /// Reads what a packet asks for into a query, whatever that was before; `octets` begin at its IP header, which was
+    /// checked. After an error the query means nothing.
     ///
     /// Errors: `Truncated`, `Protocol`, `Icmp`; of ICMP errors also `ErrorUnmatched` and `ErrorChecksum`.
     #[inline]
-    pub fn ask(&self, octets: &[u8], outline: Outline, realm: Realm) -> Result<Query, Refusal> {
-        Query::read(&self.words, octets, outline, realm)
+    pub fn ask(
+        &self,
+        query: &mut Query,
+        octets: &[u8],
+        outline: Outline,
+        realm: Realm,
+    ) -> Result<(), Refusal> {
+        query.read(&self.words, octets, outline, realm)
     }
 
     /// Fetches what a burst of queries needs: first the places in the index, then the lines of the flows that are most likely
