@@ -117,8 +117,8 @@ impl Connect {
             return Verdict::Dropped(Dropped::Unasked);
         }
         let verdict = self.work(slot, world, now, |work| match side {
-            Side::Near => work.from_near(arrived),
-            Side::Far => work.from_far(arrived),
+            Side::Near => work.near_segment(arrived),
+            Side::Far => work.far_segment(arrived),
         });
         verdict.unwrap_or(Verdict::Unknown)
     }

@@ -97,10 +97,10 @@ impl Timers {
 
     /// The next slot that fires, disarmed.
     pub(crate) fn fire(&mut self, now: Instant) -> Option<u32> {
-        let last = now.0 >> TICK_SHIFT;
-        while self.tick <= last {
+        let present = now.0 >> TICK_SHIFT;
+        while self.tick <= present {
             if self.armed == 0 {
-                self.tick = last;
+                self.tick = present;
             }
             let list = u32::try_from(self.tick % LISTS).unwrap_or_default();
             let slot = self.head(list).map_or(NONE, |head| *head);
@@ -108,7 +108,7 @@ impl Timers {
                 self.disarm(slot);
                 return Some(slot);
             }
-            if self.tick == last {
+            if self.tick == present {
                 return None;
             }
             self.tick += 1;

@@ -30,6 +30,7 @@ pub(super) fn setup(
 }
 
 /// What a request leads to.
+#[derive(Clone, Copy)]
 enum Ruling {
     Dial(NextHop),
     Relay(NextHop),

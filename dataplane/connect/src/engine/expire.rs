@@ -9,10 +9,8 @@ use crate::time::Instant;
 
 /// When the set-up is to be looked at.
 pub(super) fn deadline(setup: &Setup, limits: &Limits) -> Instant {
-    match setup.phase {
-        Phase::Lingering => phase_end(setup, limits),
-        _ => phase_end(setup, limits).min(setup.times.resend_at),
-    }
+    let end = phase_end(setup, limits);
+    if setup.phase == Phase::Lingering { end } else { end.min(setup.times.resend_at) }
 }
 
 /// When its phase has had its time.

@@ -154,13 +154,12 @@ impl<W: World> Work<'_, W> {
 /// What is answered to who asked.
 pub(super) const fn status_of(why: Why) -> Status {
     match why {
-        Why::FarSilent => Status::GatewayTimeout,
+        Why::FarSilent | Why::Answered(504) => Status::GatewayTimeout,
         Why::RequestLate => Status::RequestTimeout,
         Why::RequestWrong | Why::RequestTooLong => Status::BadRequest,
         Why::Forbidden | Why::HopsUsedUp | Why::Answered(403) => Status::Forbidden,
         Why::Promised | Why::Answered(421) => Status::MisdirectedRequest,
         Why::PortsExhausted | Why::Answered(503) => Status::ServiceUnavailable,
-        Why::Answered(504) => Status::GatewayTimeout,
         Why::NearReset
         | Why::NearRestarted
         | Why::NearClosed

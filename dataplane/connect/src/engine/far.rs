@@ -27,12 +27,12 @@ enum Heads<'a> {
 }
 
 impl<W: World> Work<'_, W> {
-    pub(super) fn from_far(&mut self, arrived: &Arrived<'_>) -> Verdict {
+    pub(super) fn far_segment(&mut self, arrived: &Arrived<'_>) -> Verdict {
         let Some(far) = self.setup.far else { return Verdict::Unknown };
         match self.setup.phase {
             Phase::Dialling => self.dialled(arrived, far),
             Phase::Asking => self.asked(arrived, far),
-            Phase::Answering | Phase::Lingering => self.young_from_far(arrived, far),
+            Phase::Answering | Phase::Lingering => self.young_far(arrived, far),
             Phase::Reading | Phase::Failing => Verdict::Unknown,
         }
     }

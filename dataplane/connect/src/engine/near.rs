@@ -8,9 +8,9 @@ use crate::segment::{Arrived, within};
 use crate::setup::Phase;
 
 impl<W: World> Work<'_, W> {
-    pub(super) fn from_near(&mut self, arrived: &Arrived<'_>) -> Verdict {
+    pub(super) fn near_segment(&mut self, arrived: &Arrived<'_>) -> Verdict {
         if self.setup.is_spliced() {
-            return self.young_from_near(arrived);
+            return self.young_near(arrived);
         }
         if self.setup.phase == Phase::Failing {
             return self.failing(arrived);

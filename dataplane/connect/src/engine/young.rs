@@ -11,7 +11,7 @@ use crate::setup::{Far, Phase};
 
 impl<W: World> Work<'_, W> {
     /// From the near end to the far one.
-    pub(super) fn young_from_near(&mut self, arrived: &Arrived<'_>) -> Verdict {
+    pub(super) fn young_near(&mut self, arrived: &Arrived<'_>) -> Verdict {
         if arrived.has(Flags::SYN) {
             return self.opened_again(arrived);
         }
@@ -88,7 +88,7 @@ impl<W: World> Work<'_, W> {
     }
 
     /// From the far end to the near one.
-    pub(super) fn young_from_far(&mut self, arrived: &Arrived<'_>, far: Far) -> Verdict {
+    pub(super) fn young_far(&mut self, arrived: &Arrived<'_>, far: Far) -> Verdict {
         let is_waiting = self.setup.phase == Phase::Answering && self.setup.near.is_held;
         if arrived.has(Flags::SYN) {
             // The far end's first octets are known: its SYN is too.

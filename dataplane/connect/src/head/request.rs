@@ -124,7 +124,7 @@ impl Request<'_> {
 }
 
 /// A header that may stand there once, and must have a value then.
-fn once<T>(before: Option<T>, value: Option<T>) -> Result<T, Wrong> {
+fn once<T: Copy>(before: Option<T>, value: Option<T>) -> Result<T, Wrong> {
     value.filter(|_| before.is_none()).ok_or(Wrong::Value)
 }
 
