@@ -134,7 +134,9 @@ impl Connect {
     pub fn expire(&mut self, world: &mut impl World, now: Instant, count_max: usize) -> usize {
         for count in 0..count_max {
             let Some(slot) = self.shared.timers.fire(now) else { return count };
-            self.work(slot, world, now, |work| work.expire());
+            self.work(slot, world, now, |work| {
+                work.expire();
+            });
         }
         count_max
     }

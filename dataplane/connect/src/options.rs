@@ -79,10 +79,8 @@ impl Written {
             written.put(&MSS);
             written.put(&mss.to_be_bytes());
         }
-        match (offer.sack, offer.stamps) {
-            (true, None) => written.put(&[NOP, NOP]),
-            (false, Some(_)) => written.put(&[NOP, NOP]),
-            _ => {}
+        if offer.sack != offer.stamps.is_some() {
+            written.put(&[NOP, NOP]);
         }
         if offer.sack {
             written.put(&SACK_PERMITTED);

@@ -24,10 +24,12 @@ impl<W: World> Work<'_, W> {
         if !arrived.has(Flags::ACK) {
             return Verdict::Dropped(Dropped::Unasked);
         }
-        match self.setup.phase {
-            Phase::Reading => self.read(arrived),
-            _ if self.setup.near.is_held => Verdict::Dropped(Dropped::NotYet),
-            _ => self.waits(arrived),
+        if self.setup.phase == Phase::Reading {
+            self.read(arrived)
+        } else if self.setup.near.is_held {
+            Verdict::Dropped(Dropped::NotYet)
+        } else {
+            self.waits(arrived)
         }
     }
 

@@ -74,7 +74,7 @@ impl Setup {
     /// A segment to the near end.
     pub(crate) fn send_near(&self, world: &mut impl World, flags: Flags, at: u32, payload: &[u8]) {
         let stamp = self.far.map_or(0, |far| far.stamp);
-        self.near.send(world, flags, (at, payload), self.near_window(), stamp);
+        self.near.send(world, flags, (at, payload), (self.near_window(), stamp));
     }
 
     /// Tells the far end again what was received.

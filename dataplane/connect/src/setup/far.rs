@@ -13,6 +13,7 @@ use crate::time::Instant;
 
 /// What is known of it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one leg")]
 pub(crate) struct Far {
     pub(crate) leg: Leg,
     /// Whether it is asked to connect further; an origin is not.

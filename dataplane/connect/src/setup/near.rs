@@ -9,6 +9,7 @@ use crate::segment::{Arrived, Leg, Segment, before};
 
 /// What is known of it. `iss` is our initial sequence number, `irs` theirs (RFC 9293 3.3.1).
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one leg")]
 pub(crate) struct Near {
     pub(crate) leg: Leg,
     /// Whether its SYN is answered only when the far end is connected.
@@ -136,8 +137,7 @@ impl Near {
         world: &mut impl World,
         flags: Flags,
         (sequence_number, payload): (u32, &[u8]),
-        window: u32,
-        stamp: u32,
+        (window, stamp): (u32, u32),
     ) {
         let stamps = self.answer.stamps.map(|_| Stamps { value: stamp, echo: self.stamp });
         world.send(&Segment {
