@@ -5,6 +5,7 @@
 pub(crate) mod frame;
 pub(crate) mod host;
 pub(crate) mod pop;
+pub(crate) mod scene;
 pub(crate) mod tcp;
 
 use std::collections::{BTreeMap, HashMap};
