@@ -22,7 +22,7 @@ pub(super) fn setup(
     now: Instant,
 ) -> Result<Setup, Refusal> {
     let offer = offer(accepting.syn)?;
-    let mut near = Near::new(accepting.syn, offer, accepting.mss_max, false);
+    let mut near = Near::new(accepting.syn, offer, accepting.mss_max, limits.rto_unknown);
     near.is_ours = accepting.is_ours;
     let mut setup = Setup::new(accepting.tag, near, Times::new(now, limits.rto_unknown));
     setup.phase = Phase::Reading;
@@ -47,8 +47,7 @@ impl<W: World> Work<'_, W> {
                 Err(_) => !syn.payload.is_empty(),
             };
         if is_whole {
-            self.setup.near.is_held = true;
-            self.setup.near.has_ecn = syn.has(Flags::ECE) && syn.has(Flags::CWR);
+            self.setup.near.hold(syn);
             self.requested(parse_request(syn.payload), len(syn.payload));
             return;
         }
@@ -75,10 +74,10 @@ impl<W: World> Work<'_, W> {
         }
         if !core::mem::replace(&mut near.is_open, true) {
             // The first wait for an acknowledgment of the answer is known from that of the SYN.
-            let times = &mut self.setup.times;
-            let trip = self.now.since(times.phase_begun) * 3;
+            let (times, limits) = (&mut self.setup.times, &self.shared.limits);
             if !times.is_resent {
-                times.rto = trip.clamp(self.shared.limits.rto_min, self.shared.limits.rto_unknown);
+                let trips = self.now.since(times.phase_begun) * 3;
+                near.rto = trips.clamp(limits.rto_min, limits.rto_unknown);
             }
             times.resend_at = Instant::NEVER;
         }

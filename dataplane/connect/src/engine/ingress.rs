@@ -29,7 +29,8 @@ pub(super) fn setup(
     if opening.routes.is_empty() {
         return Err(Refusal::NoRoute);
     }
-    let near = Near::new(opening.syn, offer, opening.mss_max, true);
+    let mut near = Near::new(opening.syn, offer, opening.mss_max, limits.rto_unknown);
+    near.hold(opening.syn);
     let mut setup = Setup::new(opening.tag, near, Times::new(now, limits.rto_unknown));
     for (place, route) in setup.routes.iter_mut().zip(opening.routes.iter().take(ROUTES_MAX)) {
         *place = Some(*route);

@@ -46,10 +46,8 @@ impl<W: World> Work<'_, W> {
     /// Who was answered before gets the head; whatever the far end has said follows it.
     fn answer_open(&mut self, mut far: Far, early: &[u8], has_fin: bool) {
         far.is_open = true;
-        let rto = self.setup.times.rto;
         self.setup.far = Some(far);
         self.splice(far);
-        self.setup.times.rto = rto;
         self.setup.acknowledge_far(self.world);
         self.send_answer();
         if !early.is_empty() || has_fin {
@@ -61,7 +59,7 @@ impl<W: World> Work<'_, W> {
 
     fn splice(&mut self, far: Far) {
         self.setup.phase = Phase::Answering;
-        self.setup.times.enter(self.now, self.shared.limits.rto_unknown);
+        self.setup.times.enter(self.now, self.setup.near.rto);
         self.world.tell(&Outcome::Spliced(self.setup.splice(&far)));
     }
 

@@ -88,7 +88,7 @@ impl Setup {
         let mut far = far;
         let (to_far, _) = self.rewrites(&far);
         far.next = to_far.acknowledgment(near.acknowledged);
-        far.send_ack(world, to_far.sequence(near.next), self.far_window(), near.stamp);
+        far.send_ack(world, to_far.sequence(near.sent), self.far_window(), near.stamp);
     }
 
     fn rewrites(&self, far: &Far) -> (Rewrite, Rewrite) {

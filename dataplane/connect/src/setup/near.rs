@@ -1,5 +1,7 @@
 //! The near leg: who opened the connection.
 
+use core::time::Duration;
+
 use wire::tcp::Flags;
 
 use super::{mss_default, window_field};
@@ -22,6 +24,8 @@ pub(crate) struct Near {
     pub(crate) iss: u32,
     /// What it sends next.
     pub(crate) next: u32,
+    /// Behind the last octet that it has sent; all of that goes on, and only the far end acknowledges it.
+    pub(crate) sent: u32,
     /// What it has acknowledged.
     pub(crate) acknowledged: u32,
     /// Octets of its request, and of our answer.
@@ -39,19 +43,22 @@ pub(crate) struct Near {
     pub(crate) has_ecn: bool,
     /// What one packet to it carries.
     pub(crate) mss_max: u16,
+    /// The first wait for it.
+    pub(crate) rto: Duration,
 }
 
 impl Near {
-    pub(crate) fn new(syn: &Arrived<'_>, offer: Offer, mss_max: u16, is_held: bool) -> Self {
+    pub(crate) fn new(syn: &Arrived<'_>, offer: Offer, mss_max: u16, rto: Duration) -> Self {
         let irs = syn.header.sequence_number;
         Self {
             leg: syn.leg,
-            is_held,
+            is_held: false,
             is_open: false,
             is_ours: false,
             irs,
             iss: 0,
             next: irs.wrapping_add(1),
+            sent: irs.wrapping_add(1),
             acknowledged: 0,
             request_len: 0,
             answer_len: 0,
@@ -60,9 +67,16 @@ impl Near {
             window: syn.header.window,
             is_window_scaled: false,
             stamp: offer.stamps.map_or(0, |stamps| stamps.value),
-            has_ecn: is_held && syn.has(Flags::ECE) && syn.has(Flags::CWR),
+            has_ecn: false,
             mss_max,
+            rto,
         }
+    }
+
+    /// Leaves its SYN without an answer until the far end is connected.
+    pub(crate) fn hold(&mut self, syn: &Arrived<'_>) {
+        self.is_held = true;
+        self.has_ecn = syn.has(Flags::ECE) && syn.has(Flags::CWR);
     }
 
     /// Octets that it takes in one segment.
@@ -97,8 +111,11 @@ impl Near {
     /// Takes in what a segment says besides its payload.
     pub(crate) fn note(&mut self, arrived: &Arrived<'_>) {
         let end = arrived.payload_end().wrapping_add(u32::from(arrived.has(Flags::FIN)));
-        if before(self.next, end) && self.answer.stamps.is_some() {
-            self.stamp = stamps(arrived.options).map_or(self.stamp, |stamps| stamps.value);
+        if !before(end, self.sent) {
+            self.sent = end;
+            if self.answer.stamps.is_some() {
+                self.stamp = stamps(arrived.options).map_or(self.stamp, |stamps| stamps.value);
+            }
         }
         self.note_window(arrived);
         if before(self.acknowledged, arrived.header.acknowledgment_number) {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 pub(crate) mod frame;
+pub(crate) mod hand;
 pub(crate) mod host;
 pub(crate) mod pop;
 pub(crate) mod scene;
