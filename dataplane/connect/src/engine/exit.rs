@@ -54,6 +54,7 @@ impl<W: World> Work<'_, W> {
         let limits = &self.shared.limits;
         let near = &mut self.setup.near;
         near.iss = self.world.random();
+        near.acknowledged = near.iss.wrapping_add(1);
         near.answer = Offer {
             mss: Some(limits.exit_mss.min(near.mss_max).min(near.mss())),
             window_scale: near.offer.window_scale.map(|_| limits.exit_window_scale),

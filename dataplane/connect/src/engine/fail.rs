@@ -44,7 +44,9 @@ impl<W: World> Work<'_, W> {
         self.setup.status = Some(status);
         self.setup.phase = Phase::Failing;
         if self.setup.near.is_held {
-            self.setup.near.iss = self.world.random();
+            let iss = self.world.random();
+            self.setup.near.iss = iss;
+            self.setup.near.acknowledged = iss.wrapping_add(1);
             self.setup.near.answer = Offer { mss: self.setup.near.offer.mss, ..Offer::default() };
         }
         self.setup.times.enter(self.now, self.shared.limits.rto_unknown);

@@ -33,7 +33,7 @@ impl<W: World> Work<'_, W> {
     fn answer_held(&mut self, far: Far, early: &[u8], has_fin: bool) {
         let near = &mut self.setup.near;
         near.iss = far.payload_start().wrapping_sub(near.answer_len).wrapping_sub(1);
-        near.acknowledged = near.iss;
+        near.acknowledged = near.iss.wrapping_add(1);
         self.setup.near.answer = self.setup.answer_near(&far);
         self.splice(far);
         self.hold(early, has_fin);

@@ -51,7 +51,7 @@ impl<W: World> Work<'_, W> {
         if self.setup.phase == Phase::Answering {
             let was_open = core::mem::replace(&mut self.setup.near.is_open, true);
             self.setup.near.note_window(arrived);
-            if !was_open {
+            if !was_open && self.setup.near.is_held {
                 self.send_answer();
             }
         }

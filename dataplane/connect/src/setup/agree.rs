@@ -87,7 +87,9 @@ impl Setup {
         // The near end's own numbers are further, and a segment that lies behind would not be believed.
         let mut far = far;
         let (to_far, _) = self.rewrites(&far);
-        far.next = to_far.acknowledgment(near.acknowledged);
+        let is_below = before(near.acknowledged, near.answer_end());
+        let known = if is_below { near.answer_end() } else { near.acknowledged };
+        far.next = to_far.acknowledgment(known);
         far.send_ack(world, to_far.sequence(near.sent), self.far_window(), near.stamp);
     }
 
