@@ -261,8 +261,11 @@ fn check_alone(directory: &Path) -> Result<crate::api::message::DifferenceShown,
     let declared = checked().map_err(|refused: crate::model::Refused| refused.to_string())?;
     let counts = [declared.peers, declared.routes, declared.next_hops];
     let rules = [declared.rules, declared.tenants];
-    let changes = counts.iter().chain(&rules).sum();
-    let lines = Vec::new();
-    let declared_rules = rules;
-    Ok(crate::api::message::DifferenceShown { declared: counts, declared_rules, lines, changes })
+    Ok(crate::api::message::DifferenceShown {
+        declared: counts,
+        declared_rules: rules,
+        declared_tunnels: declared.tunnels,
+        lines: Vec::new(),
+        changes: counts.iter().chain(&rules).sum::<usize>() + declared.tunnels,
+    })
 }

@@ -29,6 +29,7 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 pub use apply::Limits;
+pub(crate) use apply::unknown;
 pub use aside::Aside;
 pub use book::{Book, Counts, LOCAL, REJECT};
 pub use centre::{Centre, DIRECT, Machine};

@@ -107,6 +107,10 @@ pub const PROMPTS_BURST: u32 = 1_000;
 /// How long a client that was called is left alone: as long as it would wait for an answer itself.
 pub const PROMPT_INTERVAL: Duration = wireguard::limits::REKEY_TIMEOUT;
 
+/// How long packets of a lost session do not look for their client's server again: longer than a walk takes, and about as long
+/// as the servers of a fleet differ in who is alive, since a walk to a server that has not heard of a death yet is lost.
+pub const WALK_INTERVAL: Duration = Duration::from_millis(250);
+
 /// How long a client that this server calls counts as held here: until the next try.
 pub const CALLING_TIME: Duration = Duration::from_secs(15);
 

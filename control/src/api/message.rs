@@ -317,6 +317,9 @@ pub struct DifferenceShown {
     /// How many rules and tenants.
     #[serde(default)]
     pub declared_rules: [usize; 2],
+    /// How many tunnels of these.
+    #[serde(default)]
+    pub declared_tunnels: usize,
     /// A line for each change, if they were asked for: `+`, `-` or `~` and what.
     pub lines: Vec<String>,
     /// How many changes there are.

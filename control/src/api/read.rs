@@ -8,7 +8,9 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use super::message::{HopText, PeerText};
-use crate::model::{Book, Cause, Change, Hop, HopNamed, Origin, Peer, PublicKey, Refused, key};
+use crate::model::{
+    Book, Cause, Change, Hop, HopNamed, Origin, Peer, PublicKey, Refused, key, unknown,
+};
 
 fn invalid(field: &str, what: impl Into<String>) -> Refused {
     Refused::new(Cause::Invalid, what).at(field)
@@ -55,10 +57,7 @@ pub(super) fn prefix(field: &str, text: &str) -> Result<IpNet, Refused> {
 pub(super) fn key_of(book: &Book, text: &str) -> Result<PublicKey, Refused> {
     let by_key = key::decode(text).map(PublicKey).filter(|key| book.peer(key).is_some());
     let by_name = || book.peer_named(text).map(|peer| peer.public_key);
-    by_key.or_else(by_name).ok_or_else(|| {
-        let what = format!("there is no peer {text}; `millrace peer list` shows what there is");
-        Refused::new(Cause::Unknown, what).at("peer")
-    })
+    by_key.or_else(by_name).ok_or_else(|| unknown("peer", "peer", text))
 }
 
 pub(super) fn next_hop(book: &Book, text: &HopText) -> Result<HopNamed, Refused> {

@@ -170,6 +170,7 @@ pub(super) fn difference(
     DifferenceShown {
         declared: [declared.peers, declared.routes, declared.next_hops],
         declared_rules: [declared.rules, declared.tenants],
+        declared_tunnels: declared.tunnels,
         lines: lines.collect(),
         changes: difference.len(),
     }

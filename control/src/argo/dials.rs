@@ -235,7 +235,9 @@ mod tests {
     #[test]
     fn three_failures_in_a_row_put_an_exit_out_of_use_for_a_minute() {
         let (mut dials, mut cells) = (Dials::default(), Cells::default());
-        (0..30).for_each(|now| drop(dials.hear(&mut cells, (0, 1), Some(160), now)));
+        for now in 0..30 {
+            dials.hear(&mut cells, (0, 1), Some(160), now);
+        }
         let told: Vec<bool> = [None, None, Some(160), None, None, None, None]
             .into_iter()
             .zip(30..)
@@ -256,7 +258,9 @@ mod tests {
     #[test]
     fn what_is_not_heard_again_is_forgotten_in_half_an_hour() {
         let (mut dials, mut cells) = (Dials::default(), Cells::default());
-        (0..2000).for_each(|now| drop(dials.hear(&mut cells, (0, 1), Some(160), now)));
+        for now in 0..2000 {
+            dials.hear(&mut cells, (0, 1), Some(160), now);
+        }
         let agings = (1..).find(|_| {
             age(&mut cells);
             cells.count[1] < COUNT_MIN
@@ -267,15 +271,21 @@ mod tests {
     #[test]
     fn windows_are_bounded_and_the_oldest_go_and_leave_what_is_known() {
         let (mut dials, mut cells) = (Dials::default(), Cells::default());
-        (0..32).for_each(|_| drop(dials.hear(&mut cells, (0, 0), Some(160), 0)));
+        for _ in 0..32 {
+            dials.hear(&mut cells, (0, 0), Some(160), 0);
+        }
         let mut others = Cells::default();
         let most = u32::try_from(WINDOWS_MAX).unwrap();
-        (1..=most).for_each(|row| drop(dials.hear(&mut others, (row, 0), Some(1), row)));
+        for row in 1..=most {
+            dials.hear(&mut others, (row, 0), Some(1), row);
+        }
         assert_eq!((dials.windows.len(), dials.places.len()), (WINDOWS_MAX, WINDOWS_MAX));
         assert!(!dials.places.contains_key(&(0, 0)));
         dials.hear(&mut cells, (0, 0), Some(1600), most);
         assert_eq!(cells.p50[0], 160, "one dial says less than 32");
-        (0..19).for_each(|_| drop(dials.hear(&mut cells, (0, 0), Some(1600), most)));
+        for _ in 0..19 {
+            dials.hear(&mut cells, (0, 0), Some(1600), most);
+        }
         assert_eq!(cells.p50[0], 1600);
     }
 
@@ -283,7 +293,9 @@ mod tests {
     fn windows_and_failures_move_with_their_rows() {
         let (mut dials, mut cells) = (Dials::default(), [Cells::default(); 3]);
         for row in 0..3 {
-            (0..3).for_each(|_| drop(dials.hear(&mut cells[row as usize], (row, 0), None, 0)));
+            for _ in 0..3 {
+                dials.hear(&mut cells[row as usize], (row, 0), None, 0);
+            }
         }
         dials.follow(&[super::super::rows::NONE, 0, 2]);
         let mut keys: Vec<Key> = dials.places.keys().copied().collect();

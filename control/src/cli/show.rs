@@ -83,7 +83,10 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             }
             let rules = match difference.declared_rules {
                 [0, 0] => String::new(),
-                [rules, tenants] => format!(", {rules} rules, {tenants} tenants"),
+                [rules, tenants] => {
+                    let tunnels = difference.declared_tunnels;
+                    format!(", {rules} rules, {tenants} tenants, {tunnels} tunnels")
+                }
             };
             output.line(&format!(
                 "ok: declares {peers} peers, {routes} routes, {hops} next hops{rules}; \

@@ -386,7 +386,8 @@ fn is_fixed(id: u32) -> bool {
     id == LOCAL || id == REJECT
 }
 
-fn unknown(field: &str, what: &str, which: impl Display) -> Refused {
+/// A refusal of what is not there, with the command that lists what is.
+pub(crate) fn unknown(field: &str, what: &str, which: impl Display) -> Refused {
     let list = what.replace(' ', "-");
     let what = format!("there is no {what} {which}; `millrace {list} list` shows what there is");
     Refused::new(Cause::Unknown, what).at(field)

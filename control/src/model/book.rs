@@ -418,43 +418,33 @@ impl Book {
 
     /// An id for a new rule: the dataplane may still count under those of rules that are gone.
     pub(super) fn next_rule_id(&mut self) -> u32 {
-        loop {
-            self.rule_id_last = self.rule_id_last.checked_add(1).unwrap_or(1);
-            if !self.rules.contains(&self.rule_id_last) {
-                return self.rule_id_last;
-            }
-        }
+        next_free(&mut self.rule_id_last, 1, |id| self.rules.contains(id))
     }
 
     /// An id for a new tenant.
     pub(super) fn next_tenant_id(&mut self) -> u32 {
-        loop {
-            self.tenant_id_last = self.tenant_id_last.checked_add(1).unwrap_or(1);
-            if !self.tenants.contains(&self.tenant_id_last) {
-                return self.tenant_id_last;
-            }
-        }
+        next_free(&mut self.tenant_id_last, 1, |id| self.tenants.contains(id))
     }
 
     /// An id for a new tunnel: what the dataplane tells of those that are gone may still be on its way.
     pub(super) fn next_tunnel_id(&mut self) -> u32 {
-        loop {
-            self.tunnel_id_last = self.tunnel_id_last.checked_add(1).unwrap_or(1);
-            if !self.tunnels.contains(&self.tunnel_id_last) {
-                return self.tunnel_id_last;
-            }
-        }
+        next_free(&mut self.tunnel_id_last, 1, |id| self.tunnels.contains(id))
     }
 
     /// An id for a new next hop.
     pub(super) fn next_id(&mut self) -> u32 {
-        loop {
-            self.id_last = self.id_last.checked_add(1).unwrap_or(FIRST_ID);
-            let is_taken =
-                self.hops.contains(&self.id_last) || self.centre_hops.contains(&self.id_last);
-            if !is_taken {
-                return self.id_last;
-            }
+        next_free(&mut self.id_last, FIRST_ID, |id| {
+            self.hops.contains(id) || self.centre_hops.contains(id)
+        })
+    }
+}
+
+/// The next id behind the last one that is not taken; behind the greatest comes the first.
+fn next_free(last: &mut u32, first: u32, is_taken: impl Fn(&u32) -> bool) -> u32 {
+    loop {
+        *last = last.checked_add(1).unwrap_or(first);
+        if !is_taken(last) {
+            return *last;
         }
     }
 }

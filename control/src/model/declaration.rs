@@ -222,11 +222,10 @@ fn changes_of_rules(
 
 /// Whether all of a tenant stands where it did, so that refusals name the right lines.
 fn has_same_origins(old: &Tenant, new: &Tenant) -> bool {
-    let tunnels = |tenant: &Tenant| -> Vec<Origin> {
-        tenant.tunnels.iter().map(|tunnel| tunnel.origin).collect()
-    };
+    let [old_tunnels, new_tunnels] =
+        [old, new].map(|tenant| tenant.tunnels.iter().map(|tunnel| tunnel.origin));
     let rules = |tenant: &Tenant| tenant.firewall.as_ref().map(|firewall| firewall.origin);
-    old.origin == new.origin && tunnels(old) == tunnels(new) && rules(old) == rules(new)
+    old.origin == new.origin && old_tunnels.eq(new_tunnels) && rules(old) == rules(new)
 }
 
 fn is_there(book: &Book, peer: &Peer) -> bool {

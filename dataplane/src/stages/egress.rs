@@ -68,8 +68,8 @@ pub fn undress(burst: &mut Burst<'_>, transit: &mut Transit<'_>) {
 
 fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate> {
     let tunnels = &transit.rules.tunnels;
-    let (number, source) = match gre::decap(frame, tunnels, transit.site)? {
-        Decapped::Inner(number, source) => (number, source),
+    let number = match gre::decap(frame, tunnels, transit.site)? {
+        Decapped::Inner(number) => number,
         Decapped::Keepalive(_) => {
             transit.counters.keepalives.add(1);
             return Ok(());
@@ -88,7 +88,7 @@ fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(),
         }
         None => {}
     }
-    gre::admit_source(tunnel, source, &transit.rules.tenants)?;
+    gre::admit_source(frame, tunnel, &transit.rules.tenants)?;
     gre::clamp(frame, tunnel.mtu);
     frame.note.tunnel = number;
     Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use shm::limits::{CENTRES_MAX, EXITS_MAX};
 
-use super::{Applying, unknown};
+use super::Applying;
 use crate::argo::Led;
 use crate::model::{Cause, Centre, DIRECT, Hop, HopNamed, Refused, Route};
 
@@ -50,7 +50,9 @@ impl Applying<'_> {
 
     pub(super) fn remove_centre(&mut self, name: &str) -> Result<(), Refused> {
         let Some(old) = self.book.centre_named(name).cloned() else {
-            return Err(unknown("name", "centre", name));
+            let what =
+                format!("there is no centre {name}; `millrace argo list` shows what there is");
+            return Err(Refused::new(Cause::Unknown, what).at("name"));
         };
         self.may_change(old.origin, || format!("centre {name}"))?;
         self.forget_centre(&old);
