@@ -2,6 +2,7 @@
 //! anybody.
 
 mod border;
+mod centres;
 mod claims;
 mod filters;
 mod detection;

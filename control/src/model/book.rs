@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use super::tree::Tree;
 use super::{
-    Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant, Tunnel,
+    Centre, DIRECT, Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule,
+    Tenant, Tunnel,
 };
 
 /// The id of the next hop `reject`, which is always there.
@@ -35,6 +36,14 @@ pub struct Book {
     pub(super) uses: Tree<u32, u32>,
     /// Which next hops lead to a peer.
     pub(super) hops_to: Tree<(PublicKey, u32), ()>,
+    pub(super) centres: Tree<u16, Arc<Centre>>,
+    pub(super) centre_names: Tree<Arc<str>, u16>,
+    /// Whose each next hop is that a centre has.
+    pub(super) centre_hops: Tree<u32, u16>,
+    /// The name of this data centre.
+    pub(super) here: Option<Arc<str>>,
+    /// Counted up when Argo has something else to choose among.
+    pub(super) argo_revision: u64,
     pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) rules: Tree<u32, Arc<Rule>>,
     pub(super) rule_names: Tree<Arc<str>, u32>,
@@ -95,6 +104,11 @@ impl Default for Book {
             hop_names: Tree::default(),
             uses: Tree::default(),
             hops_to: Tree::default(),
+            centres: Tree::default(),
+            centre_names: Tree::default(),
+            centre_hops: Tree::default(),
+            here: None,
+            argo_revision: 0,
             fleet: None,
             rules: Tree::default(),
             rule_names: Tree::default(),
@@ -120,7 +134,10 @@ impl Default for Book {
         for (id, name, hop) in [(REJECT, "reject", Hop::Reject), (LOCAL, "local", Hop::Local)] {
             let name: Arc<str> = name.into();
             book.hop_names.insert(Arc::clone(&name), id);
-            book.hops.insert(id, Arc::new(NextHop { name, id, hop, origin: Origin::Cli }));
+            book.hops.insert(
+                id,
+                Arc::new(NextHop { name, id, hop, exits: Arc::default(), origin: Origin::Cli }),
+            );
             book.messages += 1;
         }
         book
@@ -212,6 +229,57 @@ impl Book {
     /// All next hops in the order of their ids; there are few.
     pub fn next_hops(&self) -> impl Iterator<Item = &Arc<NextHop>> {
         self.hops.iter().map(|(_, hop)| hop)
+    }
+
+    /// The next hop to which a route leads now, as the dataplane is told: that of the centre which Argo has chosen, or
+    /// its own.
+    pub fn told_hop(&self, route: &Route) -> u32 {
+        let chosen = (route.exit != 0).then(|| self.centres.get(&route.exit)).flatten();
+        chosen.map_or(route.next_hop, |centre| centre.hop)
+    }
+
+    /// A data centre by its number.
+    pub fn centre(&self, number: u16) -> Option<&Arc<Centre>> {
+        self.centres.get(&number)
+    }
+
+    /// A data centre by its name or, where none has it, by its number as text.
+    pub fn centre_named(&self, name: &str) -> Option<&Arc<Centre>> {
+        let named = self.centre_names.get(name).copied();
+        self.centres.get(&named.or_else(|| name.parse().ok())?)
+    }
+
+    /// All data centres in the order of their numbers.
+    pub fn centres(&self) -> impl Iterator<Item = &Arc<Centre>> {
+        self.centres.iter().map(|(_, centre)| centre)
+    }
+
+    /// The data centre that this one is, if it is declared.
+    pub fn here(&self) -> Option<&Arc<Centre>> {
+        self.centre_named(self.here.as_deref()?)
+    }
+
+    /// Says which data centre this one is, by its name.
+    pub(crate) fn set_here(&mut self, name: Option<Arc<str>>) {
+        self.here = name;
+    }
+
+    /// What exits are called.
+    pub fn exit_name(&self, exit: u16) -> String {
+        match self.centre(exit) {
+            Some(centre) => centre.name.to_string(),
+            None if exit == 0 => DIRECT.to_owned(),
+            None => exit.to_string(),
+        }
+    }
+
+    /// Another number than before when Argo has something else to choose among.
+    pub(crate) fn argo_revision(&self) -> u64 {
+        self.argo_revision
+    }
+
+    pub(super) fn argo_changes(&mut self) {
+        self.argo_revision += 1;
     }
 
     /// The fleet, if there is one.
@@ -365,7 +433,9 @@ impl Book {
 
     /// An id for a new next hop.
     pub(super) fn next_id(&mut self) -> u32 {
-        next_free(&mut self.id_last, FIRST_ID, |id| self.hops.contains(id))
+        next_free(&mut self.id_last, FIRST_ID, |id| {
+            self.hops.contains(id) || self.centre_hops.contains(id)
+        })
     }
 }
 

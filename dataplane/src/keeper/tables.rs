@@ -13,6 +13,7 @@ use wireguard::noise::Identity;
 use wireguard::time::Instant;
 
 use super::Setup;
+use super::centres::Centres;
 use super::fleet::FleetTables;
 use super::numbers::Numbers;
 use super::plan::{Changes, Plan};
@@ -41,6 +42,8 @@ pub(super) struct Tables {
     pub(super) routes: BTreeMap<IpNet, u32>,
     /// Next hops, and how many routes lead there.
     pub(super) hops: HashMap<u32, (Hop, usize)>,
+    /// Data centres.
+    pub(super) centres: Centres,
     pub(super) numbers: Numbers,
     /// How many peers there may be.
     pub(super) peers_max: usize,
@@ -105,6 +108,7 @@ impl Tables {
             rib,
             routes,
             hops,
+            centres: Centres::new(),
             numbers: Numbers::new(peers_max.saturating_add(PEERS_SPARE)),
             peers_max: peers_max as usize,
             routes_max: routes_max as usize,
@@ -132,7 +136,7 @@ impl Tables {
 
     /// Enters a plan; all of it or, where the routes do not fit, nothing.
     pub(super) fn enter(&mut self, plan: Plan, registry: &Registry) -> Result<Entered, Refused> {
-        let Plan { set, removed, changes, routes, hops, count, fleet, rules } = plan;
+        let Plan { set, removed, changes, routes, hops, centres, count, fleet, rules } = plan;
         self.rib.change(&changes).map_err(|error| Refused {
             item: count,
             obstacle: match error {
@@ -152,6 +156,7 @@ impl Tables {
         for (id, _) in hops.iter().filter(|(_, hop)| hop.is_none()) {
             self.hops.remove(id);
         }
+        self.centres = centres;
         let gone = removed.iter().filter_map(|key| registry.remove(key)).map(|peer| peer.number);
         let gone = gone.collect();
         let set = set.into_iter().map(|(number, peer, setup)| {
