@@ -27,7 +27,7 @@ pub enum Verdict {
     Attended {
         /// The flow.
         flow: FlowId,
-        /// The session's number.
+        /// The session's number; 0 of a young flow.
         session: u32,
         /// The side that it came in by.
         from: End,
@@ -104,7 +104,7 @@ impl Flows {
         let line = self.lines.get(slot as usize);
         let attended = line.is_some_and(|line| line.has(ATTENDED));
         if attended {
-            let [session, _] = self.cold.get(slot as usize).map_or([0; 2], |cold| cold.shifts);
+            let session = self.session_of(slot).unwrap_or_default();
             return Verdict::Attended { flow: FlowId(slot), session, from };
         }
         self.end(slot, now);
@@ -133,7 +133,7 @@ impl Flows {
 
     /// Follows a TCP segment.
     #[inline]
-    fn follow(
+    pub(crate) fn follow(
         &mut self,
         query: &Query,
         octets: &[u8],

@@ -156,6 +156,18 @@ pub(crate) struct Cold {
 const _: () = assert!(size_of::<Cold>() == 64);
 
 impl Line {
+    /// Whether a session is still setting it up, and its number stands where shifts will.
+    #[inline]
+    pub(crate) const fn is_in_setup(&self) -> bool {
+        self.flags & (ATTENDED | SHIFTED) == ATTENDED
+    }
+
+    /// Whether it is spliced, and its session looks at its packets all the same.
+    #[inline]
+    pub(crate) const fn is_young(&self) -> bool {
+        self.flags & (ATTENDED | SHIFTED) == ATTENDED | SHIFTED
+    }
+
     pub(crate) const UNUSED: Self = Self {
         client: NONE,
         ports: [0; 4],

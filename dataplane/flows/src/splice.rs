@@ -2,14 +2,15 @@
 
 use core::net::IpAddr;
 
+use crate::carry::Verdict;
 use crate::install::{Draft, write_far};
-use crate::line::{ATTENDED, End, HAIRPIN, NONE, SHIFTED, SPLICED, State, V6, WIRE};
+use crate::line::{ATTENDED, End, HAIRPIN, Line, NONE, SHIFTED, SPLICED, State, V6, WIRE};
 use crate::open::Way;
 use crate::ports::{LEASED, Place};
 use crate::query::{Query, Realm, hash, words_of};
 use crate::refusal::Refusal;
 use crate::rewrite::of_number;
-use crate::table::{FlowId, Flows, entry_of};
+use crate::table::{FlowId, Flows, entry_of, split};
 use crate::time::Instant;
 
 /// An egress address and port that was taken for a flow that is to come.
@@ -132,9 +133,15 @@ impl Flows {
         self.ports.number(words_of(remote), remote.is_ipv6()).is_some()
     }
 
-    /// Ends a session's attendance: from now on the flow's packets are rewritten. A session that has still to drop or answer
-    /// some segments itself (a young flow) calls this when it is done with that.
+    /// Ends a session's attendance: from now on the flow's packets are rewritten.
     pub fn splice(&mut self, id: FlowId, splice: &Splice, now: Instant) {
+        self.splice_young(id, splice, now);
+        self.grow(id);
+    }
+
+    /// Makes an attended flow a young one: its packets still go to the session, which has some of them to drop or to answer
+    /// itself, and gives back what is to be carried: [`Flows::pass`].
+    pub fn splice_young(&mut self, id: FlowId, splice: &Splice, now: Instant) {
         let slot = id.0 as usize;
         let Some((line, cold)) = self.lines.get_mut(slot).zip(self.cold.get_mut(slot)) else {
             return;
@@ -148,16 +155,40 @@ impl Flows {
         line.scales = near.scale & 0xf | (far.scale & 0xf) << 4;
         line.shifts = splice.windows;
         cold.shifts = splice.shifts;
-        line.flags &= !ATTENDED;
-        if splice.shifts != [0; 2] || splice.windows != [0; 2] {
-            line.flags |= SHIFTED;
-            let [near, far] = splice.shifts.map(of_number);
-            line.upper = line.upper.plus(near).plus(far.reversed());
-        }
+        line.flags |= SHIFTED;
+        let [near, far] = splice.shifts.map(of_number);
+        line.upper = line.upper.plus(near).plus(far.reversed());
         line.state = State::Established;
         line.deadline = now.tick().after(self.spans.established);
         if let Some(row) = self.clients.of_mut(line.client) {
             row.setups = row.setups.saturating_sub(1);
+        }
+    }
+
+    /// Carries a packet of a young flow.
+    pub fn pass(&mut self, query: &Query, octets: &mut [u8], now: Instant) -> Verdict {
+        let Some(entry) = self.entry(query) else { return Verdict::Unknown };
+        let (slot, from) = split(entry);
+        let is_young = self.lines.get(slot as usize).is_some_and(Line::is_young);
+        if !is_young {
+            return self.carry(query, octets, now);
+        }
+        if let Err(verdict) = self.follow(query, octets, (slot, from), now.tick()) {
+            return verdict;
+        }
+        self.rewrite(query, octets, (slot, from))
+    }
+
+    /// A young flow's session has done all it had to: the flow is carried like any other.
+    pub fn grow(&mut self, id: FlowId) {
+        let slot = id.0 as usize;
+        let Some((line, cold)) = self.lines.get_mut(slot).zip(self.cold.get(slot)) else { return };
+        if !line.is_young() {
+            return;
+        }
+        line.flags &= !ATTENDED;
+        if cold.shifts == [0; 2] && line.shifts == [0; 2] {
+            line.flags &= !SHIFTED;
         }
     }
 

@@ -1,7 +1,7 @@
 //! The sweep: every turn looks at some lines, and within seconds at all of them. Flows that are over are over for packets at
 //! once; the sweep only takes back what they hold.
 
-use crate::line::{ATTENDED, USED};
+use crate::line::USED;
 use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
@@ -62,10 +62,8 @@ impl Flows {
             return;
         }
         let (client, route) = (line.client, line.route);
-        let attended = line.has(ATTENDED);
-        let [session, _] = self.cold.get(slot as usize).map_or([0; 2], |cold| cold.shifts);
+        let session = self.session_of(slot);
         self.end(slot, now.tick());
-        let session = attended.then_some(session);
         tell(Swept::Ended { flow: FlowId(slot), client, route, session });
     }
 }

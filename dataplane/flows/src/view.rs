@@ -3,9 +3,7 @@
 use core::net::IpAddr;
 
 use crate::clients::Holding;
-use crate::line::{
-    ATTENDED, Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, addresses_at,
-};
+use crate::line::{Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, addresses_at};
 use crate::query::address_of;
 use crate::table::{FlowId, Flows};
 use crate::time::Instant;
@@ -42,7 +40,7 @@ impl Flow<'_> {
     /// The session that attends to it, while there is one.
     pub const fn session(&self) -> Option<u32> {
         let [session, _] = self.cold.shifts;
-        if self.line.has(ATTENDED) { Some(session) } else { None }
+        if self.line.is_in_setup() { Some(session) } else { None }
     }
 
     /// How far it has come.
@@ -72,13 +70,18 @@ impl Flow<'_> {
     /// is to be acknowledged of what it has sent. A reset of ours bears the former (RFC 9293 3.5.3).
     pub fn numbers_to(&self, end: End) -> (u32, u32) {
         let other = end.other();
-        let shift = if self.line.has(ATTENDED) { [0; 2] } else { self.cold.shifts };
+        let shift = if self.line.is_in_setup() { [0; 2] } else { self.cold.shifts };
         let next = other.of(self.line.acked).wrapping_add(other.of(shift));
         (next, end.of(self.line.acked))
     }
 }
 
 impl Flows {
+    /// The session that attends to a flow that is being set up.
+    pub(crate) fn session_of(&self, slot: u32) -> Option<u32> {
+        self.flow(FlowId(slot))?.session()
+    }
+
     /// The flow of a number, while it lasts.
     #[inline]
     pub fn flow(&self, id: FlowId) -> Option<Flow<'_>> {

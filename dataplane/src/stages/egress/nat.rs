@@ -103,7 +103,7 @@ impl Translator {
         nat: &Nat,
         queries: &mut Queries,
     ) -> Result<(), Fate> {
-        let query = self.ask(frame, Realm::Network)?;
+        let query = self.ask(frame, Realm::Network, queries)?;
         let worker = match query.datagram() {
             None => nat.worker(query.port()),
             Some(datagram) if query.is_later() => self.pieces.find(datagram).or(Some(self.worker)),
@@ -113,17 +113,33 @@ impl Translator {
                 worker
             }
         };
-        let worker = worker.ok_or(drop(DropReason::EgressNatUnknown))?;
-        if worker != self.worker {
-            frame.note.entry = Entry::Reply(frame.note.endpoint.port);
-            return Err(Fate::HandOver(worker));
+        if worker == Some(self.worker) {
+            return Ok(());
         }
-        queries.push(query);
-        Ok(())
+        queries.pop();
+        let worker = worker.ok_or(drop(DropReason::EgressNatUnknown))?;
+        frame.note.entry = Entry::Reply(frame.note.endpoint.port);
+        Err(Fate::HandOver(worker))
     }
 
-    fn ask(&self, frame: &Frame<'_>, realm: Realm) -> Result<Query, Fate> {
-        self.flows.ask(frame.data(), outline(&frame.note.ip), realm).map_err(named)
+    /// Appends what a packet asks for.
+    #[inline]
+    fn ask<'q>(
+        &self,
+        frame: &Frame<'_>,
+        realm: Realm,
+        queries: &'q mut Queries,
+    ) -> Result<&'q Query, Fate> {
+        queries.push(Query::NONE);
+        let asked = match queries.last_mut() {
+            Some(query) => self.flows.ask(query, frame.data(), outline(&frame.note.ip), realm),
+            None => Err(Refusal::Truncated),
+        };
+        if let Err(refusal) = asked {
+            queries.pop();
+            return Err(named(refusal));
+        }
+        queries.last().ok_or(drop(DropReason::EgressNatHeader))
     }
 
     #[inline]
@@ -165,8 +181,7 @@ impl Translator {
             if !is_outward(frame) {
                 return Ok(());
             }
-            queries.push(self.ask_out(frame, outside.site)?);
-            Ok(())
+            self.ask_out(frame, outside.site, &mut queries)
         });
         if queries.is_empty() {
             return;
@@ -180,12 +195,12 @@ impl Translator {
         }
     }
 
-    fn ask_out(&self, frame: &Frame<'_>, site: &Site) -> Result<Query, Fate> {
+    fn ask_out(&self, frame: &Frame<'_>, site: &Site, queries: &mut Queries) -> Result<(), Fate> {
         let client = match frame.note.client {
             Some(number) => local_number(number, site.workers),
             None => self.machine,
         };
-        self.ask(frame, Realm::Client(client))
+        self.ask(frame, Realm::Client(client), queries).map(|_| ())
     }
 
     #[inline]
