@@ -219,6 +219,18 @@ reasons! {
     EgressNatFull = "egress_nat_full",
     /// All ports of the client's outer address are in use or at rest.
     EgressNatPorts = "egress_nat_ports",
+    /// A segment of a connection that is being opened by CONNECT, too early, again, or out of order.
+    EgressConnectUntimely = "egress_connect_untimely",
+    /// A segment that a connection being opened by CONNECT cannot have.
+    EgressConnectSegment = "egress_connect_segment",
+    /// No room for another connection to be opened by CONNECT, for this client or at all, or for what it says early.
+    EgressConnectFull = "egress_connect_full",
+    /// No machine of the data centre takes CONNECT requests of this family.
+    EgressConnectRoute = "egress_connect_route",
+    /// Options of TCP that no splice can carry, or a SYN that asks for nothing.
+    EgressConnectRefused = "egress_connect_refused",
+    /// To the CONNECT port from somebody who may not ask.
+    EgressConnectSource = "egress_connect_source",
     /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
     /// To the Internet from an address that is not the Internet's, and not translated.

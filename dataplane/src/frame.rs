@@ -98,7 +98,7 @@ pub enum Kind {
     Host,
     /// To a tenant's prefix: from its IP header.
     Transit,
-    /// To an address by which the Internet knows clients: from its IP header.
+    /// To an address by which the Internet knows clients, or to the CONNECT port: from its IP header.
     Reply,
     /// GRE to one of our addresses, or an ICMP error about GRE of ours: from its IP header.
     Tunnelled,

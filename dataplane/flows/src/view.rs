@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use crate::clients::Holding;
 use crate::line::{Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, addresses_at};
-use crate::query::address_of;
+use crate::query::{Query, address_of};
 use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
@@ -87,6 +87,11 @@ impl Flows {
     pub fn flow(&self, id: FlowId) -> Option<Flow<'_>> {
         let line = self.lines.get(id.0 as usize).filter(|line| line.has(USED))?;
         Some(Flow { line, cold: self.cold.get(id.0 as usize)? })
+    }
+
+    /// The flow that a query's packet belongs to, which is not followed.
+    pub fn find_flow(&self, query: &Query) -> Option<FlowId> {
+        self.entry(query).map(|entry| FlowId(entry >> 1))
     }
 
     /// Keeps another route with a flow.

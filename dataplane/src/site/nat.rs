@@ -1,8 +1,11 @@
 //! The addresses by which the Internet knows clients, and which worker has which of their ports.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use crate::config::NatConfig;
+use ipnet::IpNet;
+
+use crate::config::{ConnectConfig, NatConfig};
 use crate::packet::Address;
 
 /// The ports that are given to flows: all but the well-known ones (RFC 4787 4.2.1, RFC 6335 6).
@@ -40,6 +43,12 @@ impl Nat {
         self.addresses.binary_search_by_key(&address.bits(), |own| own.bits()).is_ok()
     }
 
+    /// How many workers share the ports.
+    #[inline]
+    pub fn workers(&self) -> u32 {
+        self.workers.into()
+    }
+
     /// The inner address that every client may have.
     pub fn every_clients(&self) -> Option<Address> {
         self.client_address
@@ -60,6 +69,27 @@ impl Nat {
     }
 }
 
+/// The port at which this server is the exit of other data centres.
+#[derive(Clone, Debug)]
+pub struct ConnectPort {
+    /// Its number, on all addresses of all ports.
+    pub port: u16,
+    from: Vec<IpNet>,
+}
+
+impl ConnectPort {
+    /// As it is configured.
+    pub fn new(config: &ConnectConfig) -> Self {
+        Self { port: config.port, from: config.from.clone() }
+    }
+
+    /// Whether who sends from there may ask.
+    pub fn lets_in(&self, source: Address) -> bool {
+        let source = IpAddr::from(source);
+        self.from.iter().any(|net| net.contains(&source))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +102,7 @@ mod tests {
                 client_address: None,
                 flows: 1,
                 flows_per_client: 1,
+                setups: 1,
             };
             let nat = Nat::new(&config, workers);
             let mut count = 0;

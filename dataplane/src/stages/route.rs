@@ -1,5 +1,6 @@
 //! Stage 6, route: where does an inner packet go. A router's duties are here: hop limits, sizes, errors.
 
+mod centres;
 mod grid;
 mod hosts;
 pub(in crate::stages) mod icmp;
@@ -25,6 +26,7 @@ use crate::stages::egress::gre::{self, Size};
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::wireguard::mark_congestion;
 
+pub use centres::{Centres, Machine, TRIED_MAX};
 pub use icmp::Limits;
 pub use next_hop::NextHop;
 pub use next_hops::Unbuildable;
@@ -100,7 +102,8 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         // Servers pass on what is for clients, and to nobody else.
         return Err(Refused::Fate(Fate::Drop(DropReason::SteerMisdirected)));
     }
-    if frame.note.next_hop != NextHop::Direct && is_from_anybody(frame, router.site) {
+    let is_outward = matches!(frame.note.next_hop, NextHop::Direct | NextHop::Via(_));
+    if !is_outward && is_from_anybody(frame, router.site) {
         return Err(Refused::Fate(Fate::Drop(DropReason::EgressNoNat)));
     }
     match frame.note.next_hop {
@@ -114,7 +117,7 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         // The interface takes no more, and its driver loses what comes behind a packet that is longer.
         NextHop::Local => within(frame, router.site.inner_mtu),
         NextHop::Tunnel(number) => into_tunnel(frame, number, router),
-        NextHop::Direct => direct(frame, router),
+        NextHop::Direct | NextHop::Via(_) => direct(frame, router),
         NextHop::Client(number) => {
             hand_over(frame, number, router).map_err(Refused::Fate)?;
             // Who passed it on has taken its hop.
@@ -236,7 +239,7 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
         NextHop::Reject => Err(Fate::Drop(DropReason::RouteRejected)),
         NextHop::Local | NextHop::Tunnel(_) => Ok(()),
         NextHop::Client(number) => hand_over(frame, number, router),
-        NextHop::Direct => match router.site.way_to(frame.note.ip.destination) {
+        NextHop::Direct | NextHop::Via(_) => match router.site.way_to(frame.note.ip.destination) {
             Some((port, _)) => {
                 leave(frame, port);
                 Ok(())

@@ -2,20 +2,22 @@
 //! `flows`. A flow belongs to the worker that owns its client; a reply finds it by its port.
 
 use arrayvec::ArrayVec;
-use flows::{End, Flows, Outline, Query, Realm, Refusal, Verdict};
+use flows::{Flows, Outline, Query, Realm, Refusal, Verdict};
 use rand_chacha::rand_core::Rng;
+use wire::{ipv4, ipv6, tcp};
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
-use crate::frame::{Entry, Frame, Kind};
+use crate::frame::{Entry, Frame, Kind, Note};
 use crate::handshake::Random;
-use crate::limits::{BURST_LEN_MAX, NAT_PIECES};
-use crate::packet::Ip;
+use crate::limits::{BURST_LEN_MAX, NAT_PIECES, OUTBOX_PACKET_LEN};
+use crate::packet::{Ip, flow_hash};
 use crate::site::{Nat, Site, global_number, local_number};
+use crate::stages::egress::connect::{Around, From, Judged, Splicer};
 use crate::stages::egress::gre;
-use crate::stages::route::{NextHop, leave};
+use crate::stages::route::{NextHop, Routes, leave};
 
 /// What one worker translates with.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub struct Translator {
     worker: u8,
     random: Random,
     pieces: Pieces,
+    splicer: Splicer,
 }
 
 /// What translating needs beside the frame.
@@ -33,10 +36,26 @@ pub struct Translator {
 pub struct Outside<'a> {
     /// The server.
     pub site: &'a Site,
+    /// Where packets lead.
+    pub routes: &'a Routes,
     /// The worker's counters.
     pub counters: &'a Counters,
     /// Now.
     pub now: Instant,
+}
+
+/// What every packet needs of it.
+struct Parts<'a> {
+    site: &'a Site,
+    counters: &'a Counters,
+    now: flows::Instant,
+}
+
+impl<'a> Outside<'a> {
+    #[inline]
+    const fn parts(&self) -> Parts<'a> {
+        Parts { site: self.site, counters: self.counters, now: flows::Instant(self.now.0) }
+    }
 }
 
 const fn drop(reason: DropReason) -> Fate {
@@ -64,14 +83,43 @@ type Queries = ArrayVec<Query, BURST_LEN_MAX>;
 
 impl Translator {
     /// Over a table that has room for one client more than the worker has: `machine` is its number.
-    pub fn new(flows: Flows, (machine, worker): (u32, u8), random: Random) -> Self {
-        Self { flows, machine, worker, random, pieces: Pieces::default() }
+    pub fn new(
+        flows: Flows,
+        splicer: Splicer,
+        (machine, worker): (u32, u8),
+        random: Random,
+    ) -> Self {
+        Self { flows, machine, worker, random, pieces: Pieces::default(), splicer }
     }
 
-    /// Takes back what flows have held that are over.
-    pub fn advance(&mut self, counters: &Counters, now: Instant) {
+    /// Takes back what flows have held that are over, and serves the connections that are being opened.
+    pub fn advance(&mut self, site: &Site, counters: &Counters, now: Instant) {
         self.flows.sweep(flows::Instant(now.0), |_| {});
         counters.flows.set(self.flows.len().into());
+        if !self.splicer.is_idle() {
+            let (splicer, around) = self.split(site, counters, now);
+            splicer.expire(around);
+        }
+    }
+
+    /// Copies the next packet of our own, and gives its note and length.
+    pub fn take_packet(&mut self, into: &mut [u8; OUTBOX_PACKET_LEN]) -> Option<(Note, usize)> {
+        self.splicer.take_packet(into)
+    }
+
+    fn split<'a>(
+        &'a mut self,
+        site: &'a Site,
+        counters: &'a Counters,
+        now: Instant,
+    ) -> (&'a mut Splicer, Around<'a>) {
+        let Self { flows, machine, worker, random, splicer, .. } = self;
+        let (machine, worker) = (*machine, *worker);
+        (splicer, Around { flows, random, site, counters, machine, worker, now })
+    }
+
+    fn aside<'a>(&'a mut self, outside: Outside<'a>) -> (&'a mut Splicer, Around<'a>) {
+        self.split(outside.site, outside.counters, outside.now)
     }
 
     fn undress(&mut self, burst: &mut Burst<'_>, outside: Outside<'_>) {
@@ -105,6 +153,10 @@ impl Translator {
     ) -> Result<(), Fate> {
         let query = self.ask(frame, Realm::Network, queries)?;
         let worker = match query.datagram() {
+            // To the CONNECT port: all segments of a connection come to one worker.
+            None if !nat.holds(frame.note.ip.destination) => {
+                u8::try_from(flow_hash(frame.data(), &frame.note.ip) % nat.workers()).ok()
+            }
             None => nat.worker(query.port()),
             Some(datagram) if query.is_later() => self.pieces.find(datagram).or(Some(self.worker)),
             Some(datagram) => {
@@ -149,18 +201,27 @@ impl Translator {
         query: &Query,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let Outside { site, counters, now } = outside;
-        if frame.len() > site.inner_mtu {
+        let Parts { site, counters, now } = outside.parts();
+        if frame.len() > site.inner_mtu && self.is_for_client(query) {
             // Its sender is to hear that as it has sent it: the route's stage tells him.
             return Ok(());
         }
-        let verdict = self.flows.carry(query, frame.data_mut(), flows::Instant(now.0));
-        let client = match verdict {
-            Verdict::Carried { flow, to: End::Near, .. } => self.flows.flow(flow),
+        let mut verdict = self.flows.carry(query, frame.data_mut(), now);
+        if is_aside(verdict) && is_segment(frame) {
+            verdict = self.outside_segment(frame, query, verdict, outside)?;
+        }
+        let flow = match verdict {
+            Verdict::Carried { flow, .. } => self.flows.flow(flow),
             Verdict::Refused(refusal) => return Err(named(refusal)),
-            Verdict::Carried { .. } | Verdict::Attended { .. } | Verdict::Unknown => None,
+            Verdict::Attended { .. } | Verdict::Unknown => None,
         };
-        let client = client.ok_or(drop(DropReason::EgressNatUnknown))?.client();
+        let client = flow.ok_or(drop(DropReason::EgressNatUnknown))?.client();
+        let destination = frame.note.ip.destination_in(frame.data());
+        frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
+        counters.translated_in.add(1);
+        if client > self.machine {
+            return onward(frame, site);
+        }
         frame.note.kind = Kind::Inner;
         frame.note.bare = false;
         frame.note.next_hop = if client == self.machine {
@@ -168,11 +229,64 @@ impl Translator {
         } else {
             NextHop::Client(global_number(client, self.worker.into(), site.workers))
         };
-        let destination = frame.note.ip.destination_in(frame.data());
-        frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
-        counters.translated_in.add(1);
         Ok(())
+    }
+
+    /// Whether a packet from the network is one of a flow to a client, and not of one between data centres.
+    #[cold]
+    fn is_for_client(&self, query: &Query) -> bool {
+        let flow = self.flows.find_flow(query).and_then(|flow| self.flows.flow(flow));
+        flow.is_some_and(|flow| flow.client() <= self.machine)
+    }
+
+    /// A segment from the network of a connection that is being opened, or was a moment ago, or that opens one.
+    #[cold]
+    fn outside_segment(
+        &mut self,
+        frame: &mut Frame<'_>,
+        query: &Query,
+        verdict: Verdict,
+        outside: Outside<'_>,
+    ) -> Result<Verdict, Fate> {
+        if let Some(verdict) = self.attended(frame, (query, verdict), From::Network, outside)? {
+            return Ok(verdict);
+        }
+        let Some(connect) = &outside.site.connect else { return Ok(verdict) };
+        if outside.site.is_clients(frame.note.ip.destination) {
+            return Ok(verdict);
+        }
+        let source = frame.note.ip.source_in(frame.data());
+        if !source.is_some_and(|source| connect.lets_in(source)) {
+            return Err(drop(DropReason::EgressConnectSource));
+        }
+        let (splicer, around) = self.aside(outside);
+        Err(splicer.accept(frame, around))
+    }
+
+    /// Has a segment looked at by those who open connections. What they let pass is carried; none when they don't know it.
+    #[cold]
+    fn attended(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (query, verdict): (&Query, Verdict),
+        from: From,
+        outside: Outside<'_>,
+    ) -> Result<Option<Verdict>, Fate> {
+        if self.splicer.is_idle() && !matches!(verdict, Verdict::Attended { .. }) {
+            return Ok(None);
+        }
+        let (splicer, around) = self.aside(outside);
+        let judged = splicer.segment(frame, from, around)?;
+        let now = outside.parts().now;
+        match (judged, verdict) {
+            (Judged::Passes, _) => Ok(Some(self.flows.pass(query, frame.data_mut(), now))),
+            (Judged::Stranger, Verdict::Attended { flow, .. }) => {
+                self.flows.grow(flow);
+                Ok(Some(self.flows.carry(query, frame.data_mut(), now)))
+            }
+            (Judged::Stranger, _) => Ok(None),
+        }
     }
 
     fn dress(&mut self, burst: &mut Burst<'_>, outside: Outside<'_>) {
@@ -210,31 +324,64 @@ impl Translator {
         query: &Query,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let Outside { site, counters, now } = outside;
+        let Parts { site, counters, now } = outside.parts();
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
-        let now = flows::Instant(now.0);
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
-        if verdict == Verdict::Unknown {
-            let random = self.random.next_u64();
-            let way = flows::Way::default();
-            self.flows.open(query, frame.data(), way, (now, random)).map_err(named)?;
-            counters.flows_opened.add(1);
-            verdict = self.flows.carry(query, frame.data_mut(), now);
+        if is_aside(verdict) {
+            verdict = self.begin(frame, query, verdict, outside)?;
         }
         match verdict {
-            Verdict::Carried { to: End::Far, hairpin, .. } => {
+            Verdict::Carried { hairpin, .. } => {
                 counters.translated_out.add(1);
                 if hairpin {
                     return self.turn_back(frame, outside);
                 }
-                leave(frame, frame.note.endpoint.port);
+                let destination = frame.note.ip.destination_in(frame.data());
+                frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
+                let (port, _) =
+                    site.way_to(frame.note.ip.destination).ok_or(drop(DropReason::LinkNoRoute))?;
+                leave(frame, port);
                 Ok(())
             }
             Verdict::Refused(refusal) => Err(named(refusal)),
-            Verdict::Carried { .. } | Verdict::Attended { .. } | Verdict::Unknown => {
-                Err(drop(DropReason::EgressNatState))
+            Verdict::Attended { .. } | Verdict::Unknown => Err(drop(DropReason::EgressNatState)),
+        }
+    }
+
+    /// A client's packet that no flow carries: one is begun for it, straight or through a data centre.
+    #[cold]
+    fn begin(
+        &mut self,
+        frame: &mut Frame<'_>,
+        query: &Query,
+        verdict: Verdict,
+        outside: Outside<'_>,
+    ) -> Result<Verdict, Fate> {
+        if let Verdict::Refused(refusal) = verdict {
+            return Err(named(refusal));
+        }
+        let number = frame.note.client;
+        let client =
+            number.map_or(self.machine, |number| local_number(number, outside.site.workers));
+        if is_segment(frame) {
+            let from = From::Client(client);
+            if let Some(verdict) = self.attended(frame, (query, verdict), from, outside)? {
+                return Ok(verdict);
+            }
+            if let NextHop::Via(centre) = frame.note.next_hop {
+                let is_v4 = frame.note.ip.destination.is_v4();
+                let centres = outside.routes.centres();
+                let machines = centres.machines(centre, number.unwrap_or(u32::MAX), is_v4);
+                let (splicer, around) = self.aside(outside);
+                return Err(splicer.open(frame, (client, machines), around));
             }
         }
+        let random = self.random.next_u64();
+        let now = outside.parts().now;
+        let way = flows::Way::default();
+        self.flows.open(query, frame.data(), way, (now, random)).map_err(named)?;
+        outside.counters.flows_opened.add(1);
+        Ok(self.flows.carry(query, frame.data_mut(), now))
     }
 
     /// From one client to another by their outer addresses (RFC 4787 REQ-9): it comes in as if from the network.
@@ -252,7 +399,45 @@ impl Translator {
 /// Whether a packet goes to the Internet by an address of the server's.
 #[inline]
 fn is_outward(frame: &Frame<'_>) -> bool {
-    frame.note.kind == Kind::Inner && frame.note.next_hop == NextHop::Direct
+    frame.note.kind == Kind::Inner
+        && matches!(frame.note.next_hop, NextHop::Direct | NextHop::Via(_))
+}
+
+/// Whether a packet is not carried, and may yet be of a connection that is being opened.
+#[inline]
+const fn is_aside(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Unknown
+            | Verdict::Attended { .. }
+            | Verdict::Refused(Refusal::NoMapping | Refusal::Filtered)
+    )
+}
+
+/// Whether it is a whole segment of TCP.
+#[inline]
+fn is_segment(frame: &Frame<'_>) -> bool {
+    frame.note.ip.protocol == tcp::PROTOCOL && !frame.note.ip.fragment
+}
+
+/// From one side of a flow between data centres to the other.
+fn onward(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
+    let (port, face) =
+        site.way_to(frame.note.ip.destination).ok_or(drop(DropReason::LinkNoRoute))?;
+    if frame.len() > face.mtu {
+        return Err(drop(DropReason::EgressTooBig));
+    }
+    let spent = drop(DropReason::RouteHopLimit);
+    let octets = frame.data_mut();
+    if octets.first().is_some_and(|octet| octet >> 4 == 4) {
+        let header = ipv4::Header::of(octets).map_err(|_| spent)?;
+        header.decrement_ttl().map_err(|_| spent)?;
+    } else {
+        let header = ipv6::Header::of(octets).map_err(|_| spent)?;
+        header.decrement_hop_limit().map_err(|_| spent)?;
+    }
+    leave(frame, port);
+    Ok(())
 }
 
 #[inline]
