@@ -1,5 +1,6 @@
 //! Answers as people read them.
 
+mod argo;
 mod dos;
 mod fleet;
 mod tenant;
@@ -38,6 +39,8 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             Answer::Tenant(shown) => output.json(shown),
             Answer::Ruleset(shown) => output.json(shown),
             Answer::Tested(shown) => output.json(shown),
+            Answer::Argo(shown) => output.json(shown),
+            Answer::Centre(shown) => output.json(shown),
             Answer::Tunnel(shown) => output.json(shown),
             Answer::Status(status) => output.json(status),
             Answer::Counters(counters) => output.json(counters),
@@ -65,6 +68,8 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
         Answer::Ruleset(shown) => tenant::ruleset(&shown, output)?,
         Answer::Tested(shown) => tenant::tested(&shown, output)?,
         Answer::Tunnel(shown) => tenant::tunnel(&shown, output)?,
+        Answer::Argo(shown) => argo::show(&shown, output)?,
+        Answer::Centre(shown) => argo::centre(&shown, output)?,
         Answer::Status(shown) => status(&shown, output)?,
         Answer::Difference(difference) => {
             for line in &difference.lines {
@@ -78,7 +83,10 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             }
             let rules = match difference.declared_rules {
                 [0, 0] => String::new(),
-                [rules, tenants] => format!(", {rules} rules, {tenants} tenants"),
+                [rules, tenants] => {
+                    let tunnels = difference.declared_tunnels;
+                    format!(", {rules} rules, {tenants} tenants, {tunnels} tunnels")
+                }
             };
             output.line(&format!(
                 "ok: declares {peers} peers, {routes} routes, {hops} next hops{rules}; \
@@ -116,6 +124,7 @@ fn next_hop(hop: HopText) -> Vec<String> {
     let mut to: Vec<String> = Vec::new();
     to.extend(hop.peer.map(|peer| format!("peer {peer}")));
     to.extend(hop.centre.map(|centre| format!("centre {centre}")));
+    to.extend((!hop.exits.is_empty()).then(|| format!("best of {}", hop.exits.join(", "))));
     to.extend(hop.remote.map(|remote| remote.to_string()));
     to.extend(hop.local.map(|local| format!("from {local}")));
     to.extend(hop.key.map(|key| format!("key {key}")));

@@ -199,6 +199,26 @@ const fn header_len(protocol: u8) -> usize {
 }
 
 impl Query {
+    /// The port at the egress address that a packet from the network is for, or that an ICMP error quotes; of an echo its
+    /// identifier. Later fragments have none.
+    #[inline]
+    pub const fn port(&self) -> u16 {
+        let [_, port] = self.ports;
+        port
+    }
+
+    /// The name of the datagram that a fragment belongs to: the same for all of its fragments, and never the same for two.
+    #[inline]
+    pub const fn datagram(&self) -> Option<u64> {
+        if self.datagram == 0 { None } else { Some(self.datagram) }
+    }
+
+    /// Whether it is a fragment without an upper header.
+    #[inline]
+    pub const fn is_later(&self) -> bool {
+        matches!(self.kind, Kind::Later)
+    }
+
     /// A query that asks for nothing, to be filled by [`crate::Flows::ask`].
     pub const NONE: Self = Self {
         addresses: [[0; 4]; 2],

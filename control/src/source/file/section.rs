@@ -1,6 +1,6 @@
 //! The sections of one file: from their shape to what they mean, with the line of everything that is wrong.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use toml::Spanned;
+use toml::{Spanned, Value};
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 use zeroize::Zeroizing;
 
+use super::centre::CentreSection;
 use super::dos::{DosSection, TenantSection};
 use super::fleet::FleetSection;
 use super::{table, text_of};
@@ -28,6 +29,8 @@ const SECTIONS_PER_PART: usize = 256;
 struct Sections {
     #[serde(default)]
     peer: Vec<PeerSection>,
+    #[serde(default)]
+    centre: Vec<CentreSection>,
     #[serde(default)]
     next_hop: Vec<Spanned<HopSection>>,
     #[serde(default)]
@@ -57,7 +60,7 @@ struct PeerSection {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HopSection {
+pub(super) struct HopSection {
     name: String,
     kind: Spanned<String>,
     peer: Option<Spanned<String>>,
@@ -65,14 +68,16 @@ struct HopSection {
     remote: Option<IpAddr>,
     key: Option<u32>,
     checksum: Option<bool>,
-    centre: Option<u32>,
+    pub(super) centre: Option<Spanned<Value>>,
+    pub(super) exits: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteSection {
     prefix: Spanned<String>,
-    next_hop: String,
+    next_hop: Option<String>,
+    exits: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +91,8 @@ struct TableSection {
 pub(super) struct Reading {
     pub(super) declaration: Declaration,
     names: HashMap<String, Arc<str>>,
+    /// Choices of exits that routes name.
+    choices: BTreeMap<String, HopNamed>,
     /// Next hops whose peer is given by its name, which may stand in a later file.
     to_named: Vec<(usize, String, String)>,
     /// The file and place of the fleet.
@@ -131,6 +138,7 @@ impl Reading {
 
     /// All that was read.
     pub(super) fn finish(mut self) -> Result<Declaration, Refused> {
+        self.add_choices();
         let wanted: HashSet<&str> = self.to_named.iter().map(|(_, name, _)| &**name).collect();
         let peers = self.declaration.peers.iter().filter_map(|peer| {
             let name = peer.name.as_deref().filter(|name| wanted.contains(name))?;
@@ -178,13 +186,16 @@ impl Reading {
         for section in &sections.tenant {
             self.tenant(part, section)?;
         }
+        for section in &sections.centre {
+            self.declaration.centres.push(part.centre(section)?);
+        }
         for section in sections.next_hop {
             let span = section.span();
             self.next_hop(part, &span, section.into_inner())?;
         }
         for section in sections.route {
             let prefix = part.prefix(&section.prefix)?;
-            let next_hop = self.name(&section.next_hop);
+            let next_hop = self.route_to(part, &section)?;
             let origin = part.origin(&section.prefix.span());
             self.declaration.routes.push(RouteTo { prefix, next_hop, origin });
         }
@@ -209,6 +220,46 @@ impl Reading {
         self.fleet = Some((part.path.to_owned(), place));
         self.declaration.fleet = Some(fleet);
         Ok(())
+    }
+
+    /// Where a route leads: to a next hop, or by one of some exits.
+    fn route_to(&mut self, part: &Part<'_>, section: &RouteSection) -> Result<Arc<str>, Refused> {
+        let wrong = |what: &str| Err(part.error(&section.prefix.span(), what));
+        match (&section.next_hop, &section.exits) {
+            (Some(next_hop), None) => Ok(self.name(next_hop)),
+            (None, Some(exits)) if exits.is_empty() => wrong("a route by exits names one at least"),
+            (None, Some(exits)) => {
+                let list = self.name(&exits.join(","));
+                let exits = exits.iter().map(|exit| exit.as_str().into()).collect();
+                let origin = part.origin(&section.prefix.span());
+                let choice = HopNamed::of_exits(Arc::clone(&list), exits, origin);
+                self.choices.entry(list.to_string()).or_insert(choice);
+                Ok(list)
+            }
+            (Some(_), Some(_)) => wrong("exits beside next_hop: keep one of the two"),
+            (None, None) => wrong("a route needs next_hop or exits"),
+        }
+    }
+
+    /// Choices that routes name by their exits, unless there is a next hop of that name.
+    fn add_choices(&mut self) {
+        let mut last: Option<&Arc<str>> = None;
+        for route in &self.declaration.routes {
+            let list = &route.next_hop;
+            if last.is_some_and(|last| Arc::ptr_eq(last, list))
+                || self.choices.contains_key(&**list)
+            {
+                continue;
+            }
+            if let Some(choice) = HopNamed::of_list(list, route.origin) {
+                self.choices.insert(list.to_string(), choice);
+            }
+            last = Some(list);
+        }
+        for hop in &self.declaration.next_hops {
+            self.choices.remove(&*hop.name);
+        }
+        self.declaration.next_hops.extend(std::mem::take(&mut self.choices).into_values());
     }
 
     /// One name for all that are alike.
@@ -254,19 +305,20 @@ impl Reading {
                 key: section.key,
                 checksum: section.checksum.unwrap_or(false),
             },
-            "via" => Hop::Via {
-                centre: section.centre.ok_or_else(|| need("centre"))?,
-                remote: address(section.remote, "remote")?,
-            },
+            "via" | "argo" => {
+                let hop = part.exits((span, kind), (name, section.remote), &section)?;
+                self.declaration.next_hops.push(hop);
+                return Ok(());
+            }
             other => {
                 let what = format!(
-                    "\"{other}\" is no kind; take local, reject, client, gre, direct or via"
+                    "\"{other}\" is no kind; take local, reject, client, gre, direct, via or argo"
                 );
                 return Err(part.error(&section.kind.span(), &what));
             }
         };
         let origin = part.origin(span);
-        self.declaration.next_hops.push(HopNamed { name, hop, origin });
+        self.declaration.next_hops.push(HopNamed::new(name, hop, origin));
         Ok(())
     }
 }
