@@ -17,7 +17,10 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant as Clock;
 
-use flows::{Config, Flows, Instant, Limits, Outline, Query, Realm, Timeouts, Verdict, Way};
+use flows::{
+    Config, Entry, Flows, Instant, Limits, Opened, Outline, Path, Query, Realm, Splice, Swept,
+    Timeouts, Verdict, Way,
+};
 use wire::checksum::Sum;
 use wire::tcp::{Fields, Flags};
 use wire::{ipv4, tcp, udp};
@@ -48,12 +51,35 @@ impl Random {
 type Packet = [u8; PACKET_LEN];
 type Ends = ((Ipv4Addr, u16), (Ipv4Addr, u16));
 
+/// What flows are measured: two protocols through NAT, and splices whose sides count differently by so much.
+#[derive(Clone, Copy)]
+enum Kind {
+    Udp,
+    Tcp,
+    Splice(u32),
+}
+
+impl Kind {
+    const fn protocol(self) -> u8 {
+        if matches!(self, Self::Udp) { udp::PROTOCOL } else { tcp::PROTOCOL }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "NAT44 UDP",
+            Self::Tcp => "NAT44 TCP",
+            Self::Splice(0) => "splice, aligned",
+            Self::Splice(_) => "splice, shifted",
+        }
+    }
+}
+
 fn main() {
     let asked: Vec<u32> = std::env::args().skip(1).filter_map(|count| count.parse().ok()).collect();
     let counts = if asked.is_empty() { vec![10_000, 1_000_000] } else { asked };
     for count in counts {
-        for protocol in [udp::PROTOCOL, tcp::PROTOCOL] {
-            measure(count, protocol);
+        for kind in [Kind::Udp, Kind::Tcp, Kind::Splice(0), Kind::Splice(12_345)] {
+            measure(count, kind);
         }
     }
 }
@@ -106,7 +132,11 @@ fn outline(protocol: u8) -> Outline {
 }
 
 /// Opens a flow and says where it seems to come from.
-fn open(flows: &mut Flows, flow: u32, protocol: u8, random: &mut Random) -> (Ipv4Addr, u16) {
+fn open(flows: &mut Flows, flow: u32, kind: Kind, random: &mut Random) -> (Ipv4Addr, u16) {
+    if let Kind::Splice(shift) = kind {
+        return splice(flows, flow, shift, random);
+    }
+    let protocol = kind.protocol();
     let client = flow / FLOWS_PER_CLIENT;
     let ends = inner_of(flow);
     let mut out = packet(ends, protocol, (Flags::SYN, 0, 0));
@@ -129,13 +159,37 @@ fn open(flows: &mut Flows, flow: u32, protocol: u8, random: &mut Random) -> (Ipv
     (address, port)
 }
 
+/// Puts a splice in whose next hop is the server itself.
+fn splice(flows: &mut Flows, flow: u32, shift: u32, random: &mut Random) -> (Ipv4Addr, u16) {
+    let client = flow / FLOWS_PER_CLIENT;
+    let ((source, port), (server, server_port)) = inner_of(flow);
+    let lease = flows.lease(client, false, (NOW, random.next())).unwrap();
+    let (outer, outer_port) = (lease.address, lease.port);
+    let server = (server.into(), server_port);
+    let entry = Entry {
+        client,
+        realm: Realm::Client(client),
+        near: Path { source: (source.into(), port), destination: server },
+        far: Path { source: server, destination: (outer, outer_port) },
+        lease,
+        way: Way::default(),
+        session: 0,
+    };
+    let id = flows.insert(entry, NOW).unwrap();
+    let sides = [Opened { acked: 1, edge: 60_001, scale: 0 }; 2];
+    flows.splice(id, &Splice { sides, shifts: [shift; 2], windows: [0; 2] }, NOW);
+    let IpAddr::V4(outer) = outer else { return (source, port) };
+    (outer, outer_port)
+}
+
 fn carry(flows: &mut Flows, packet: &mut Packet, protocol: u8, realm: Realm) {
     let mut query = Query::NONE;
     flows.ask(&mut query, packet, outline(protocol), realm).unwrap();
     assert!(matches!(flows.carry(&query, packet, NOW), Verdict::Carried { .. }));
 }
 
-fn measure(count: u32, protocol: u8) {
+fn measure(count: u32, kind: Kind) {
+    let protocol = kind.protocol();
     let addresses: Vec<IpAddr> = (0..count.div_ceil(40_000))
         .map(|last| Ipv4Addr::from_bits(0xc000_0200 + last).into())
         .collect();
@@ -152,8 +206,7 @@ fn measure(count: u32, protocol: u8) {
     .unwrap();
     let mut random = Random(u64::from(count) + 1);
     let start = Clock::now();
-    let outer: Vec<_> =
-        (0..count).map(|flow| open(&mut flows, flow, protocol, &mut random)).collect();
+    let outer: Vec<_> = (0..count).map(|flow| open(&mut flows, flow, kind, &mut random)).collect();
     let opened = start.elapsed().as_nanos() as f64 / f64::from(count);
     let [mut out, mut back] = [Vec::new(), Vec::new()];
     for _ in 0..BLOCKS {
@@ -171,15 +224,35 @@ fn measure(count: u32, protocol: u8) {
         (times[BLOCKS / 10], times[BLOCKS / 2])
     };
     let (out, back) = (tenth(&mut out), tenth(&mut back));
-    let name = if protocol == udp::PROTOCOL { "UDP" } else { "TCP" };
+    let swept = sweep(&mut flows);
     println!(
-        "{name} {count:8} flows: out {:5.1} ns (median {:5.1}), back {:5.1} ns (median {:5.1}); opened in {opened:.0} ns; {:.0} octets each",
+        "{:15} {count:8} flows: out {:5.1} ns (median {:5.1}), back {:5.1} ns (median {:5.1}); opened in {opened:.0} ns; a line swept in {swept:.1} ns; {:.0} octets each",
+        kind.name(),
         out.0,
         out.1,
         back.0,
         back.1,
         flows.octets() as f64 / f64::from(count),
     );
+}
+
+/// What looking at a line costs while none of them is over.
+fn sweep(flows: &mut Flows) -> f64 {
+    let mut live = 0_u64;
+    let mut until = 0;
+    let mut now = NOW;
+    let start = Clock::now();
+    for _ in 0..5000 {
+        now = Instant(now.0 + 1_000_000);
+        flows.sweep(now, |swept| {
+            if let Swept::Live { until: deadline, .. } = swept {
+                live += 1;
+                until = deadline.0.max(until);
+            }
+        });
+    }
+    black_box(until);
+    start.elapsed().as_nanos() as f64 / live as f64
 }
 
 /// Some bursts of packets of flows at random, as they lie in the cache when they have been parsed.

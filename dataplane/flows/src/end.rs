@@ -2,7 +2,7 @@
 
 use crate::config::Spans;
 use crate::line::{End, MAPPED, State, USED};
-use crate::table::{FlowId, Flows, entry_of};
+use crate::table::{FlowId, Flows};
 use crate::time::{Instant, Span, Tick};
 
 impl Spans {
@@ -34,7 +34,7 @@ impl Flows {
     pub(crate) fn end(&mut self, slot: u32, now: Tick) {
         for end in [End::Near, End::Far] {
             let hash = self.key_hash(slot, end);
-            self.ends.remove(hash, entry_of(slot, end));
+            self.ends.remove(hash, self.own_entry(slot, end));
         }
         let Some(line) = self.lines.get(slot as usize).copied() else { return };
         if line.has(MAPPED) {

@@ -7,7 +7,7 @@ use crate::line::{Cold, End, Line, NONE, State, USED, V6, WIRE, addresses_at};
 use crate::open::Way;
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
-use crate::table::{Flows, entry_of};
+use crate::table::{Flows, split};
 use crate::time::Tick;
 
 /// A flow before it is in the table.
@@ -78,14 +78,14 @@ impl Flows {
         }
         for (end, hash) in hashes {
             // The index has room for two ends of each line.
-            self.ends.insert(hash, entry_of(slot, end)).map_err(|_| Refusal::TableFull)?;
+            self.ends.insert(hash, self.own_entry(slot, end)).map_err(|_| Refusal::TableFull)?;
         }
         Ok(())
     }
 
     /// Another flow that looks the same as this one from a side.
     fn look_alike(&self, slot: u32, end: End, hash: u64) -> Option<u32> {
-        self.entry(&self.query_of(slot, end, hash)?).map(|entry| entry >> 1)
+        self.entry(&self.query_of(slot, end, hash)?).map(|entry| split(entry).0)
     }
 
     /// What a packet that comes in at a side of a flow would ask.

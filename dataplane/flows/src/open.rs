@@ -6,7 +6,7 @@ use wire::{icmp, tcp, udp};
 use crate::line::{NONE, State};
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
-use crate::table::{FlowId, Flows};
+use crate::table::{FlowId, Flows, split};
 use crate::time::{Instant, Tick};
 
 /// What the caller has decided about a new flow, and wants kept with it.
@@ -40,7 +40,7 @@ impl Flows {
         let now = now.tick();
         let state = begins(query, octets)?;
         if let Some(entry) = self.entry(query) {
-            return Ok(FlowId(entry >> 1));
+            return Ok(FlowId(split(entry).0));
         }
         self.make_room(query.realm, state.is_setup(), now)?;
         let mapped = self.mapped(query.realm, query);

@@ -252,16 +252,21 @@ impl Query {
         (self.addresses, self.v6) = (addresses, v6);
         (self.realm, self.protocol) = (realm, outline.protocol);
         (self.at, self.len) = (outline.payload_offset, outline.len);
-        (self.likely, self.kind, self.datagram) = (NONE, Kind::Segment, 0);
+        (self.likely, self.kind, self.datagram, self.asks) = (NONE, Kind::Segment, 0, false);
         let is_plain = matches!(outline.protocol, tcp::PROTOCOL | udp::PROTOCOL);
         if !is_plain || outline.fragment {
             return self.read_rare(words, octets, outline.fragment);
         }
+        let Some(first) = upper.first_chunk::<{ udp::HEADER_LEN }>() else {
+            return Err(Refusal::Truncated);
+        };
         if upper.len() < header_len(outline.protocol) {
             return Err(Refusal::Truncated);
         }
-        let (ports, asks) = read_ports(upper, outline.protocol, realm)?;
-        (self.ports, self.asks) = (ports, asks);
+        let [a, b, c, d, ..] = *first;
+        let ports = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
+        let ports = known_ports(outline.protocol, realm, ports);
+        self.ports = ports;
         self.hash = hash(words, &addresses, ports, (realm, outline.protocol, v6));
         Ok(())
     }

@@ -48,7 +48,22 @@ fn refuses_addresses_that_have_no_word_to_adjust() {
     assert_ne!(outside.segments()[6], 0);
 }
 
-/// A UDP packet and the offset of its payload.
+/// RFC 6296 3.4: 65,535 subnets have 65,535 others, and 0xffff is none of them.
+#[test]
+fn no_two_subnets_become_one() {
+    let prefixes = example();
+    let mut seen = std::collections::HashSet::new();
+    for subnet in 0..0xffff_u16 {
+        let subnet = u128::from(subnet) << 64;
+        let inside = Ipv6Addr::from(v6("fd01:203:405::1").to_bits() | subnet);
+        let outside = prefixes.outward(inside).unwrap();
+        assert_ne!(outside.segments()[3], 0xffff);
+        assert_eq!(prefixes.inward(outside), Ok(inside));
+        assert!(seen.insert(outside));
+    }
+}
+
+/// A UDP packet.
 fn packet(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
     let mut packet = vec![0; ipv6::HEADER_LEN + udp::HEADER_LEN];
     packet.extend(b"question");

@@ -67,6 +67,17 @@ fn a_later_piece_before_the_first_is_refused_by_name() {
     assert_eq!(world.refused(3, &pieces[1]), Refusal::FragmentEarly);
 }
 
+/// D8: clients with the same address may give their datagrams the same identification.
+#[test]
+fn datagrams_of_two_clients_do_not_mix() {
+    let mut world = World::new();
+    let pieces = cut(&packet((INNER, 5000), (SERVER, 53)), 1400);
+    let flows = [3, 4].map(|client| world.sent(client, &pieces[0]).1);
+    let again = [3, 4].map(|client| world.sent(client, &pieces[1]).1);
+    assert_eq!(flows, again);
+    assert_ne!(flows[0], flows[1]);
+}
+
 #[test]
 fn a_piece_of_a_flow_that_has_ended_is_not_carried_by_another() {
     let mut world = World::new();
@@ -91,7 +102,10 @@ fn too_many_datagrams_in_pieces_are_refused() {
         piece[10..12].copy_from_slice(&sum.to_be_bytes());
         match world.out(3, &mut piece) {
             Verdict::Carried { .. } => {}
-            verdict @ (Verdict::Attended { .. } | Verdict::Unknown | Verdict::Refused(_)) => {
+            verdict @ (Verdict::Attended { .. }
+            | Verdict::Watched { .. }
+            | Verdict::Unknown
+            | Verdict::Refused(_)) => {
                 assert_eq!(verdict, Verdict::Refused(Refusal::FragmentsFull));
                 refused += 1;
             }
@@ -111,4 +125,41 @@ fn a_first_piece_without_the_whole_header_is_refused() {
         &[0; 20],
     );
     assert_eq!(world.refused(3, &cut(&tcp, 8)[0]), Refusal::Truncated);
+}
+
+fn identification(packet: &[u8]) -> u16 {
+    ipv4::parse(packet).unwrap().identification
+}
+
+/// RFC 7857 9, RFC 6864 5.3.1: what may be cut on its way is numbered anew, as two clients may have used the same number.
+#[test]
+fn datagrams_that_may_be_cut_get_numbers_of_their_own() {
+    let mut world = World::new();
+    let whole = datagram(ends(INNER, 5000, SERVER, 53), b"");
+    let packet = cut(&whole, 100).swap_remove(0);
+    let numbers: Vec<u16> =
+        (0..2000).map(|step| identification(&world.sent(step % 2, &packet).0)).collect();
+    let (first, second) = numbers.split_at(1000);
+    assert!(numbers.iter().all(|number| (1024..=2047).contains(number)), "this worker's alone");
+    assert_eq!(first.iter().collect::<std::collections::HashSet<_>>().len(), 1000);
+    assert_ne!(first, second);
+    let (out, _) = world.sent(0, &whole);
+    assert_eq!(identification(&out), 0x1234, "an atomic one bears any");
+    let answer = datagram(ends(SERVER, 53, EGRESS, ends_of(&out).0.1), b"");
+    let (back, _) = world.taken(&cut(&answer, 100)[0]);
+    assert_eq!(identification(&back), 0x1234, "the sender's own are unique");
+}
+
+#[test]
+fn pieces_of_one_datagram_have_one_number() {
+    let mut world = World::new();
+    let pieces = cut(&packet((INNER, 5000), (SERVER, 53)), 1400);
+    let send = |world: &mut World, client| {
+        let out: Vec<u16> =
+            pieces.iter().map(|piece| identification(&world.sent(client, piece).0)).collect();
+        assert!(out.iter().all(|number| *number == out[0]), "{out:?}");
+        out[0]
+    };
+    let (one, other) = (send(&mut world, 3), send(&mut world, 4));
+    assert_ne!(one, other);
 }

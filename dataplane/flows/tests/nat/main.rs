@@ -9,6 +9,7 @@
 )]
 
 mod fragments;
+mod hostile;
 mod icmp;
 mod model;
 mod splice;

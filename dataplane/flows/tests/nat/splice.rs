@@ -355,8 +355,73 @@ fn a_flow_that_is_over_gives_way_to_a_splice() {
     world.sent(1, &packet);
     world.wait(241.0);
     let (flow, _) = insert(&mut world);
+    assert_eq!(world.flows.len(), 1);
     let verdict = world.out(1, &mut packet.clone());
     assert_eq!(verdict, Verdict::Attended { flow, session: 42, from: End::Near });
-    assert_eq!(world.flows.len(), 1);
     assert_eq!(world.flows.of_client(1).collect::<Vec<_>>(), [flow]);
+}
+
+/// Case 26: what an exit needs to keep the origin's connection alive.
+#[test]
+fn a_quiet_splice_can_be_watched_for_signs_of_life() {
+    let mut world = World::new();
+    let (flow, port) = insert(&mut world);
+    assert!(!world.flows.unwatch(flow), "a session is no watch");
+    let splice = Splice { sides: opened(), shifts: [5, 6], windows: [0; 2] };
+    world.flows.splice(flow, &splice, world.now);
+    world.sent(1, &segment(ends(INNER, 4000, SERVER, 443), numbers(ACK, 1000, 7006), b""));
+    world.wait(15.0);
+    let idle = world.flows.idle(flow, world.now).unwrap().as_millis();
+    assert!((14_900..15_100).contains(&idle), "{idle}");
+    world.flows.watch(flow);
+    world.flows.watch(flow);
+    assert_eq!(world.flows.flow(flow).unwrap().numbers_to(End::Far), (1005, 7000));
+    let packet = segment(ends(NEXT_HOP, 8080, EGRESS, port), numbers(ACK, 7000, 1005), b"");
+    let mut same = packet.clone();
+    let watched = Verdict::Watched { flow, from: End::Far };
+    assert_eq!((world.back(&mut same), &same), (watched, &packet));
+    assert!(world.flows.flow(flow).unwrap().is_watched());
+    world.flows.splice(flow, &Splice::default(), world.now);
+    assert!(world.flows.unwatch(flow));
+    let (back, _) = world.taken(&packet);
+    assert_eq!(tcp_of(&back).sequence_number, 7006, "as it was before");
+    // A watch does not keep what is over.
+    world.flows.watch(flow);
+    world.wait(7441.0);
+    assert_eq!(world.refused_back(&packet), Refusal::NoMapping);
+    assert_eq!(world.flows.idle(flow, world.now), None);
+}
+
+/// A thousand of each through a table of 64: whatever stayed behind of one would be in another's way.
+#[test]
+fn nothing_is_left_of_flows_that_have_ended() {
+    let addresses = [EGRESS.into(), v6("2001:db8:e::1").into()];
+    let mut world = World::of(&crate::world::config(&addresses));
+    for round in 0..4000_u32 {
+        let is_v6 = round % 4 == 0;
+        let of = |last: u16| -> IpAddr {
+            if is_v6 {
+                v6(&format!("2001:db8::{last}")).into()
+            } else {
+                [10, 0, 0, last as u8].into()
+            }
+        };
+        let near = Path { source: (of(1), 4000), destination: (of(2), 443) };
+        let first = lease(&mut world, 1, is_v6);
+        let entry = entry(first, Realm::Client(1), near, (of(3), 8080));
+        let flow = world.flows.insert(entry, world.now).unwrap();
+        if round % 3 == 0 {
+            let next = lease(&mut world, 1, is_v6);
+            world.flows.redirect(flow, (of(4), 8080), next, world.now).unwrap();
+        }
+        if round % 5 != 0 {
+            let shifts = [round % 7, 0];
+            let splice = Splice { sides: opened(), shifts, windows: [0; 2] };
+            world.flows.splice(flow, &splice, world.now);
+        }
+        world.flows.remove(flow, world.now);
+        assert!(world.flows.is_empty());
+        assert_eq!(world.flows.holding(1), flows::Holding::default());
+        world.wait(1.0);
+    }
 }

@@ -124,6 +124,23 @@ fn who_was_spoken_to_may_open_a_connection_and_nobody_else() {
     assert_eq!(connection.world.flows.flow(flow).unwrap().state(), State::Answered);
 }
 
+/// A mapping has its port until its last flow ends, whichever that is.
+#[test]
+fn a_mapping_outlives_its_first_flow() {
+    let mut connection = Connection::established();
+    let out = ends(INNER, 4000, OTHER, 80);
+    let (_, second) = connection.world.sent(1, &segment(out, numbers(SYN, 7, 0), b""));
+    let now = connection.world.now;
+    connection.world.flows.remove(connection.flow, now);
+    let opening = segment(ends(OTHER, 81, EGRESS, connection.port), numbers(SYN, 7, 0), b"");
+    let (back, client) = connection.world.taken(&opening);
+    assert_eq!((ends_of(&back), client), (ends(OTHER, 81, INNER, 4000), 1));
+    connection.world.flows.remove(second, now);
+    assert_eq!(connection.world.flows.holding(1).ports, 1);
+    let (out, _) = connection.world.sent(1, &to_server(SYN, 99, 0, b""));
+    assert_eq!(ends_of(&out).0.1, connection.port);
+}
+
 /// RFC 5382 REQ-4: six seconds.
 #[test]
 fn a_connection_from_outside_ends_soon_if_the_client_says_nothing() {
@@ -170,6 +187,20 @@ fn a_closed_connection_opens_again_by_the_same_port() {
     connection.client(ACK, 90_001, 70_001, b"");
     assert_eq!(connection.state(), State::Established);
     assert_eq!(connection.world.flows.holding(1).setups, 0);
+}
+
+#[test]
+fn a_syn_from_outside_does_not_shorten_the_rest_of_what_is_closed() {
+    let mut connection = Connection::established();
+    connection.client(FIN_ACK, 100, 500, b"");
+    connection.server(FIN_ACK, 500, 101, b"");
+    connection.server(SYN, 90_000, 0, b"");
+    assert_eq!((connection.state(), connection.left()), (State::Incoming, 240));
+    connection.client(SYN_ACK, 80_000, 90_001, b"");
+    connection.server(ACK, 90_001, 80_001, b"");
+    assert_eq!(connection.state(), State::Answered);
+    connection.client(ACK, 80_001, 90_001, b"");
+    assert_eq!(connection.state(), State::Established);
 }
 
 /// RFC 7857 2.2: translated, and the state is kept for four minutes.
@@ -252,6 +283,9 @@ fn scaled_windows_are_known() {
     let back = ends(SERVER, 443, EGRESS, ends_of(&packet).0.1);
     world.taken(&segment_with(back, numbers(SYN_ACK, 499, 100), &scale(4), b""));
     world.sent(1, &segment(out, numbers(ACK, 100, 500), b""));
+    // The window of a SYN is not scaled.
+    world.sent(1, &segment(out, numbers(RST, 1101, 0), b""));
+    assert_eq!(world.flows.flow(flow).unwrap().state(), State::Established);
     let edge = 500 + (1000 << 7);
     world.taken(&segment(back, numbers(RST, edge + 1, 0), b""));
     assert_eq!(world.flows.flow(flow).unwrap().state(), State::Established);
@@ -362,4 +396,21 @@ fn a_hairpinned_connection_is_established_on_both_sides() {
     let (back, client) = world.taken(&answer);
     assert_eq!((ends_of(&back), client), (ends(EGRESS, listening, INNER, 4000), 1));
     assert_eq!(world.flows.flow(flow).unwrap().state(), State::Answered);
+}
+
+/// Half of what a client may have half open is for its own connections, whoever else wants to have some.
+#[test]
+fn a_server_does_not_use_up_what_its_client_needs() {
+    let mut connection = Connection::established();
+    let opening =
+        |port| segment(ends(SERVER, port, EGRESS, connection.port), numbers(SYN, 7, 0), b"");
+    let packets: Vec<_> = (1..6).map(opening).collect();
+    for packet in &packets[..4] {
+        connection.world.taken(packet);
+    }
+    assert_eq!(connection.world.refused_back(&packets[4]), Refusal::ClientSetups);
+    for port in 1..5 {
+        let packet = segment(ends(INNER, port, SERVER, 443), numbers(SYN, 99, 0), b"");
+        connection.world.sent(1, &packet);
+    }
 }

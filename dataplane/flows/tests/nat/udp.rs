@@ -100,6 +100,8 @@ fn what_is_to_no_egress_address_is_unknown() {
     let mut world = World::new();
     let mut packet = datagram(ends(SERVER, 53, OTHER, 1024), b"");
     assert_eq!(world.back(&mut packet), Verdict::Unknown);
+    let mut packet = datagram(ends(SERVER, 53, EGRESS, 2048), b"");
+    assert_eq!(world.back(&mut packet), Verdict::Unknown, "a port that is not this worker's");
 }
 
 /// RFC 4787 REQ-9: with the external source address and port.
@@ -238,4 +240,22 @@ fn without_an_egress_address_nothing_is_translated() {
     let mut world = World::of(&crate::world::config(&[]));
     let packet = datagram(ends(INNER, 5000, SERVER, 53), b"");
     assert_eq!(world.refused(1, &packet), Refusal::NoAddress);
+}
+
+#[test]
+fn a_client_that_is_forgotten_leaves_its_number_to_another() {
+    let mut world = World::new();
+    let packet = |port| datagram(ends(INNER, port, SERVER, 53), b"");
+    let outer: Vec<u16> = (1..6).map(|port| ends_of(&world.sent(1, &packet(port)).0).0.1).collect();
+    let (kept, _) = world.sent(2, &packet(1));
+    let mut ended = 0;
+    assert!(!world.flows.forget(1, 3, world.now, |_| ended += 1));
+    assert!(world.flows.forget(1, 3, world.now, |_| ended += 1));
+    assert!(world.flows.forget(99, 3, world.now, |_| ended += 1));
+    assert_eq!((ended, world.flows.holding(1)), (5, flows::Holding::default()));
+    for port in outer {
+        let answer = datagram(ends(SERVER, 53, EGRESS, port), b"");
+        assert_eq!(world.refused_back(&answer), Refusal::NoMapping);
+    }
+    world.taken(&datagram(ends(SERVER, 53, EGRESS, ends_of(&kept).0.1), b""));
 }

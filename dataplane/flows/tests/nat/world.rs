@@ -191,7 +191,7 @@ fn ip(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<
                 ttl: 64,
                 tos: 0,
                 identification: 0x1234,
-                dont_fragment: false,
+                dont_fragment: true,
                 payload_len: payload.len(),
             };
             ipv4::emit(&mut packet, &fields).unwrap();
