@@ -1,5 +1,6 @@
 //! The SYN to the next hop or origin, and the choice of route and port.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Work;
@@ -47,13 +48,7 @@ impl<W: World> Work<'_, W> {
     /// Sends a SYN from a port of its own; false when none is left. `is_asked` says whether the far end is asked to
     /// connect further, with the request that stands in the slot's text.
     pub(super) fn dial(&mut self, hop: NextHop, is_asked: bool) -> bool {
-        let Some(ours) = self.world.take_port(self.setup.tag, hop.address) else { return false };
-        let leg = Leg { client: NO_CLIENT, ours, theirs: hop.address };
-        if self.shared.find(&leg).is_some() {
-            // A port that lingers here is not rested; the caller's pool gave it too early.
-            self.world.return_port(ours, hop.address);
-            return false;
-        }
+        let Some(leg) = self.rested_leg(hop.address) else { return false };
         let mut far = self.far(leg, hop, is_asked);
         self.shared.legs.insert(leg, (self.slot, Side::Far));
         self.setup.far = Some(far);
@@ -64,6 +59,19 @@ impl<W: World> Work<'_, W> {
         self.setup.ports_tried += 1;
         self.setup.times.enter(self.now, far.rto);
         true
+    }
+
+    /// A leg from a port that no set-up uses. One that still lingers here was given too early, and goes back.
+    fn rested_leg(&mut self, theirs: SocketAddr) -> Option<Leg> {
+        for _ in 0..PORTS_MAX {
+            let ours = self.world.take_port(self.setup.tag, theirs)?;
+            let leg = Leg { client: NO_CLIENT, ours, theirs };
+            if self.shared.find(&leg).is_none() {
+                return Some(leg);
+            }
+            self.world.return_port(ours, theirs);
+        }
+        None
     }
 
     fn far(&self, leg: Leg, hop: NextHop, is_asked: bool) -> Far {

@@ -220,15 +220,17 @@ fn rule(
     }
 }
 
-/// The request as it goes on: the same but for the relays that may follow, of which there is one less.
+/// The request as it goes on: the same but for the relays that may follow, of which there is one less. That is said to
+/// every next hop, so that requests that go round come to an end; who says nothing of it may have one relay if it is ours.
 fn relay(setup: &mut Setup, text: &mut [u8], request: &Request<'_>, hop: NextHop) -> Ruling {
-    let Some(hops) = request.hops.unwrap_or(1).checked_sub(1) else {
+    let hops = request.hops.unwrap_or(u8::from(setup.near.is_ours));
+    let Some(hops) = hops.checked_sub(1) else {
         return Ruling::Refuse(Why::HopsUsedUp, Status::Forbidden);
     };
     let ask = Ask {
         target: request.target,
         keepalive_secs: request.keepalive_secs.unwrap_or(KEEPALIVE_SECS),
-        hops: hop.hops.map(|_| hops),
+        hops: Some(hops),
         site: request.site.or(hop.site),
     };
     match crate::head::write_request(text, &ask).ok().and_then(|len| u32::try_from(len).ok()) {
