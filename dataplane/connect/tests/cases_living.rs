@@ -1,6 +1,15 @@
 //! The cases of section 3.3 of the base, 20 to 22, 26, 28 and 45, and bad input: how connections live and end, and what is
 //! refused by name.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
 mod network;
 
 use std::net::SocketAddr;
@@ -369,7 +378,7 @@ fn an_origin_that_refuses_or_is_silent_is_told_to_who_asked() {
             let exit = Limits { setup_time: Duration::from_secs(5), ..network::limits() };
             net.nodes.insert(
                 ip(EXIT_IP),
-                Node::Pop(Pop::new(ip(EXIT_IP), exit, Box::new(network::to_target))),
+                Node::Pop(Pop::new(ip(EXIT_IP), exit, Box::new(network::to_target)).into()),
             );
             let ends = open(&mut net);
             net.run(8000);
@@ -385,12 +394,12 @@ fn an_origin_that_refuses_or_is_silent_is_told_to_who_asked() {
 fn requests_that_go_round_between_relays_end_with_403() {
     for is_borne in [true, false] {
         let mut net = net(Way::BorneRelay, 5, Service::Echo);
-        let next = |at: &'static str| {
+        let leads_to = |at: &'static str| {
             Box::new(move |_: &connect::head::Request<'_>| Decision::Relay(hop(at, is_borne)))
         };
         net.pop(INGRESS_IP).routes = vec![hop(RELAY_IP, is_borne)];
-        net.pop(RELAY_IP).around.admit = next(EXIT_IP);
-        net.pop(EXIT_IP).around.admit = next(RELAY_IP);
+        net.pop(RELAY_IP).around.admit = leads_to(EXIT_IP);
+        net.pop(EXIT_IP).around.admit = leads_to(RELAY_IP);
         let ends = open(&mut net);
         net.run(3000);
         assert_eq!(net.host(CLIENT_IP).tcp(ends).state, State::Reset);

@@ -223,7 +223,7 @@ fn rule(
 /// The request as it goes on: the same but for the relays that may follow, of which there is one less. That is said to
 /// every next hop, so that requests that go round come to an end; who says nothing of it may have one relay if it is ours.
 fn relay(setup: &mut Setup, text: &mut [u8], request: &Request<'_>, hop: NextHop) -> Ruling {
-    let hops = request.hops.unwrap_or(u8::from(setup.near.is_ours));
+    let hops = request.hops.unwrap_or_else(|| setup.near.is_ours.into());
     let Some(hops) = hops.checked_sub(1) else {
         return Ruling::Refuse(Why::HopsUsedUp, Status::Forbidden);
     };

@@ -42,10 +42,10 @@ pub(crate) fn net(way: Way, seed: u64, origin: Service) -> Net {
     let is_borne = matches!(way, Way::Borne | Way::BorneRelay);
     let first = if matches!(way, Way::BorneRelay | Way::PlainRelay) { RELAY_IP } else { EXIT_IP };
     ingress.routes = vec![hop(first, is_borne)];
-    add(INGRESS_IP, Node::Pop(ingress));
+    add(INGRESS_IP, Node::Pop(ingress.into()));
     if first == RELAY_IP {
         let admit = move |_: &connect::head::Request<'_>| Decision::Relay(hop(EXIT_IP, is_borne));
-        add(RELAY_IP, Node::Pop(Pop::new(ip(RELAY_IP), limits(), Box::new(admit))));
+        add(RELAY_IP, Node::Pop(Pop::new(ip(RELAY_IP), limits(), Box::new(admit)).into()));
     }
     if way == Way::Proxy {
         let answer = b"HTTP/1.1 200 Connection established\r\nVia: proxy\r\n\r\n".to_vec();
@@ -54,7 +54,7 @@ pub(crate) fn net(way: Way, seed: u64, origin: Service) -> Net {
         add(EXIT_IP, Node::Host(host));
     } else {
         let exit = Pop::new(ip(EXIT_IP), limits(), Box::new(to_target));
-        add(EXIT_IP, Node::Pop(exit));
+        add(EXIT_IP, Node::Pop(exit.into()));
     }
     net
 }

@@ -1,5 +1,11 @@
 //! One end of a TCP connection: enough of RFC 9293, 7323 and 2018 to notice when somebody in the middle is wrong.
 
+#![allow(
+    clippy::too_many_arguments,
+    clippy::struct_excessive_bools,
+    reason = "a model of a stack, read beside the RFC"
+)]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -379,7 +385,8 @@ impl Tcp {
         {
             at = *end;
         }
-        let next_block = self.sacked.range(at..).next().map_or(self.limit(), |(start, _)| *start);
+        let next_block =
+            self.sacked.range(at..).next().map_or_else(|| self.limit(), |(start, _)| *start);
         let highest = self.sacked.values().max().copied().unwrap_or(u32::MAX);
         if at >= highest {
             return;
