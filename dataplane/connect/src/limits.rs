@@ -22,6 +22,8 @@ pub const HOLD_SEGMENTS: u16 = 4;
 pub const MSS_DEFAULT_V4: u16 = 536;
 /// Likewise over IPv6.
 pub const MSS_DEFAULT_V6: u16 = 1220;
+/// Who says that it takes less in a segment is not believed, as it would have us send without end.
+pub const MSS_MIN: u16 = 64;
 /// Largest shift of a window (RFC 7323 2.3).
 pub const WINDOW_SCALE_MAX: u8 = 14;
 
@@ -58,6 +60,9 @@ pub struct Limits {
     pub exit_mss: u16,
     /// By how many bits its windows are shifted; a shift of 8 announces 16 MiB.
     pub exit_window_scale: u8,
+    /// Whether the two legs of a flow may be of different versions of IP. Routes and origins of the other one are not
+    /// dialled otherwise.
+    pub mixes_families: bool,
     /// Whether it promises selective acknowledgments although the origin may know none: such a connection is refused
     /// with 421 and a hint then, which only our own ingress understands.
     pub exit_promises_sack: bool,
@@ -79,6 +84,7 @@ impl Default for Limits {
             young_time: Duration::from_secs(1),
             exit_mss: 1240,
             exit_window_scale: 8,
+            mixes_families: false,
             exit_promises_sack: false,
         }
     }

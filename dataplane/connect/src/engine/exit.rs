@@ -3,6 +3,7 @@
 use wire::tcp::Flags;
 
 use super::Work;
+use super::dial::Undialled;
 use super::ingress::offer;
 use crate::head::{Ask, Request, Status, Wrong, parse_request};
 use crate::limits::Limits;
@@ -168,8 +169,14 @@ impl<W: World> Work<'_, W> {
             Ruling::Dial(hop) => self.dial(hop, false),
             Ruling::Relay(hop) => self.dial(hop, true),
         };
-        if !is_dialled {
-            return self.give_up(Why::PortsExhausted, Status::ServiceUnavailable, false);
+        match is_dialled {
+            Ok(()) => {}
+            Err(Undialled::Ports) => {
+                return self.give_up(Why::PortsExhausted, Status::ServiceUnavailable, false);
+            }
+            Err(Undialled::Family) => {
+                return self.give_up(Why::OtherFamily, Status::BadGateway, false);
+            }
         }
         self.setup.times.route_begun = self.now;
         if !self.setup.near.is_held {
