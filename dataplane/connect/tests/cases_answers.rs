@@ -14,12 +14,12 @@ mod network;
 
 use connect::{Dropped, Why};
 use network::frame::Frame;
-use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
+use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK};
 use network::host::{Host, Service};
 use network::pop::CONNECT_PORT;
-use network::scene::{WAYS, Way, net, noise};
+use network::scene::{Way, net, noise};
 use network::tcp::{MS, Speaks, State};
-use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, Node, ORIGIN_IP, Seen, hop, ip};
+use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, Node, ORIGIN_IP, hop, ip};
 use std::net::SocketAddr;
 use wire::tcp::Flags;
 

@@ -14,22 +14,19 @@ mod network;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use connect::head::{Host as Named, Status};
 use connect::keepalive::{Due, Ends, Probing};
 use connect::limits::Limits;
-use connect::targets::{Forbidden, Targets};
 use connect::time::Instant;
-use connect::{Decision, Dropped, Refusal, Why};
+use connect::{Dropped, Refusal, Why};
 use network::frame::Frame;
-use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
+use network::hand::{CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
 use network::host::Service;
 use network::pop::{CONNECT_PORT, Pop};
 use network::scene::{WAYS, Way, net, noise};
 use network::tcp::{MS, State};
-use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, Node, ORIGIN_IP, RELAY_IP, hop, ip};
+use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, ORIGIN_IP, hop, ip};
 use wire::tcp::Flags;
 
-const SYN_ACK: Flags = Flags(0x12);
 const CLIENT_FIRST: u32 = CLIENT_ISN.wrapping_add(1);
 const FAR_FIRST: u32 = FAR_ISN + 1 + 19;
 

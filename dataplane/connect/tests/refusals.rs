@@ -15,16 +15,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use connect::head::{Host as Named, Status};
-use connect::keepalive::{Due, Ends, Probing};
 use connect::limits::Limits;
 use connect::targets::{Forbidden, Targets};
-use connect::time::Instant;
 use connect::{Decision, Dropped, Refusal, Why};
 use network::frame::Frame;
 use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
 use network::host::Service;
 use network::pop::{CONNECT_PORT, Pop};
-use network::scene::{WAYS, Way, net, noise};
+use network::scene::{Way, net};
 use network::tcp::{MS, State};
 use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, Node, ORIGIN_IP, RELAY_IP, hop, ip};
 use wire::tcp::Flags;
@@ -255,4 +253,66 @@ fn targets_that_are_ours_or_nobodys_are_forbidden() {
     assert_eq!(judge("203.0.113.1", 443), Ok(()));
     assert_eq!(judge("2606:4700::1111", 443), Ok(()));
     assert_eq!(Targets::new(&[], &[], true).judge(ip("10.1.2.3"), 80), Ok(()));
+}
+
+#[test]
+fn who_never_acknowledges_an_answer_counts_until_he_is_given_up() {
+    let limits = Limits { setups_per_holder: 1, ..network::limits() };
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    let mut pop = Pop::new(ip(INGRESS_IP), limits, Box::new(network::to_target));
+    pop.routes = vec![hop(EXIT_IP, false)];
+    hand.pop = pop;
+    hand.answered();
+    let ends = ((ip(CLIENT_IP), 9).into(), (ip(ORIGIN_IP), 80).into());
+    let frame = Frame::new(ends, (Flags::SYN, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
+    hand.pop.take(&frame, true, hand.now);
+    assert_eq!(hand.pop.refused, [Refusal::HolderFull]);
+    hand.near(Flags::ACK, (CLIENT_FIRST, FAR_FIRST), &[], &[]);
+    hand.pop.take(&frame, true, hand.now);
+    assert_eq!(hand.pop.refused.len(), 1, "one that is connected counts no longer");
+}
+
+#[test]
+fn the_other_version_of_ip_is_refused_by_name() {
+    let other =
+        connect::NextHop { address: (ip("2001:db8::3"), 3128).into(), ..hop(EXIT_IP, true) };
+    let mut hand = Hand::ingress(&[other]);
+    hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, &[]);
+    assert_eq!(hand.pop.refused, [Refusal::OtherFamily]);
+    let mut hand = Hand::ingress(&[other, hop(EXIT_IP, true)]);
+    assert_eq!(hand.syn().destination, ip(EXIT_IP), "the next route is taken");
+    let mut hand = Hand::exit();
+    let text = asked(&mut hand, b"CONNECT [2606:4700::1]:80 HTTP/1.1\r\n\r\n");
+    assert!(text.starts_with("HTTP/1.1 502 "));
+    assert_eq!(hand.pop.whys(), [Why::OtherFamily]);
+}
+
+#[test]
+fn strangers_must_name_the_host() {
+    for is_ours in [true, false] {
+        let mut hand = Hand::exit();
+        hand.pop.is_peer = is_ours;
+        let text = asked(&mut hand, b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n");
+        assert_eq!(text.starts_with("HTTP/1.1 400 "), !is_ours, "{text}");
+    }
+}
+
+#[test]
+fn connections_over_ipv6_are_opened_alike() {
+    let client: SocketAddr = (ip("2001:db8:1::7"), 40_000).into();
+    let origin: SocketAddr = (ip("2606:4700::1"), 443).into();
+    let next = connect::NextHop { address: (ip("2001:db8::3"), 3128).into(), ..hop(EXIT_IP, true) };
+    let mut pop = Pop::new(ip("2001:db8::1"), network::limits(), Box::new(network::to_target));
+    pop.routes = vec![next];
+    let frame = Frame::new((client, origin), (Flags::SYN, 1000), (CLIENT_ISN, 0), &[], &[]);
+    pop.take(&frame, true, MS);
+    let syn = pop.around.sent.pop().unwrap();
+    assert!(syn.payload().starts_with(b"CONNECT [2606:4700::1]:443 HTTP/1.1\r\n"));
+    assert_eq!(syn.options()[..4], [2, 4, 4, 196], "1220 octets where the client says nothing");
+    let frame =
+        Frame::new((syn.to(), syn.from()), (SYN_ACK, 500), (FAR_ISN, CLIENT_FIRST), &[], OK);
+    pop.take(&frame, false, 2 * MS);
+    let syn_ack = pop.around.sent.pop().unwrap();
+    assert_eq!((syn_ack.from(), syn_ack.to()), (origin, client));
+    assert_eq!(syn_ack.header().sequence_number, FAR_FIRST - 1);
 }
