@@ -1,4 +1,4 @@
-//! The cases of section 3.3 of the base, 6 to 10 and 23 to 27: what a next hop may answer, and what may come
+//! Cases of issue 9 that break a splice, 6 to 10 and 23 to 27: what a next hop may answer, and what may come
 //! twice, late or never.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! The cases of section 3.3 of the base, 20 to 22, 26, 28 and 45: how connections live and end.
+//! Cases of issue 9 that break a splice, 20 to 22, 26, 28 and 45: how connections live and end.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The cases of section 3.3 of the base, 11 to 18, 29, 31 to 33 and 36: what the two ends agree on, and who is in the way.
+//! Cases of issue 9 that break a splice, 11 to 18, 29, 31 to 33 and 36: what the two ends agree on, and who is in the way.
 
 #![allow(
     clippy::unwrap_used,
