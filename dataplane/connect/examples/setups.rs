@@ -128,7 +128,7 @@ impl Bench {
             hops: Some(1),
             site: None,
         };
-        let limits = Limits { setups_per_holder: 1 << 16, ..Limits::default() };
+        let limits = Limits { setups_per_client: 1 << 16, ..Limits::default() };
         let leg = Leg { client: 0, ours: hop.address, theirs: hop.address };
         let last = fields(0, 0, (0, 0), Flags::SYN);
         let wire =

@@ -38,8 +38,12 @@ pub struct Limits {
     pub setups: u32,
     /// Buffers of [`HEAD_LEN_MAX`] octets for split heads and early payload. Who finds none is asked to send again.
     pub buffers: u32,
-    /// Set-ups of one client, or of one address outside, that wait for an answer.
-    pub setups_per_holder: u32,
+    /// Set-ups of one client that wait for an answer: 256 within a round trip of 200 ms are a thousand in a second.
+    pub setups_per_client: u32,
+    /// Likewise of one machine of a PoP of ours, which asks for many clients.
+    pub setups_per_peer: u32,
+    /// Likewise of any other address.
+    pub setups_per_stranger: u32,
     /// First wait for an answer to our segment is three times the path's round trip, but at least this.
     pub rto_min: Duration,
     /// First wait where the round trip is not known (RFC 6298 2.1).
@@ -73,7 +77,9 @@ impl Default for Limits {
         Self {
             setups: 1 << 16,
             buffers: 1 << 12,
-            setups_per_holder: 1024,
+            setups_per_client: 256,
+            setups_per_peer: 1 << 14,
+            setups_per_stranger: 64,
             rto_min: Duration::from_millis(50),
             rto_unknown: Duration::from_secs(1),
             rto_max: Duration::from_secs(8),

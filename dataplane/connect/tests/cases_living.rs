@@ -233,7 +233,7 @@ fn case_28_a_request_that_does_not_come_whole_is_answered_408_after_ten_seconds(
 
 #[test]
 fn case_45_a_client_has_so_many_setups_and_no_more_and_others_are_unharmed() {
-    let limits = Limits { setups_per_holder: 3, setups: 8, ..network::limits() };
+    let limits = Limits { setups_per_client: 3, setups: 8, ..network::limits() };
     let mut pop = Pop::new(ip(INGRESS_IP), limits, Box::new(network::to_target));
     pop.routes = vec![hop(EXIT_IP, false)];
     let syn = |port: u16| {

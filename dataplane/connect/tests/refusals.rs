@@ -206,8 +206,9 @@ fn a_relay_passes_on_as_many_octets_as_it_takes() {
 
 #[test]
 fn a_flood_of_half_open_connections_from_one_address_leaves_room_for_others() {
-    let limits = Limits { setups_per_holder: 8, setups: 32, ..network::limits() };
+    let limits = Limits { setups_per_stranger: 8, setups: 32, ..network::limits() };
     let mut pop = Pop::new(ip(EXIT_IP), limits, Box::new(network::to_target));
+    pop.is_peer = false;
     for port in 1..1000 {
         let ends = ((ip("203.0.113.1"), port).into(), (ip(EXIT_IP), CONNECT_PORT).into());
         let frame = Frame::new(ends, (Flags::SYN, 1000), (7, 0), OPTIONS, &[]);
@@ -257,7 +258,7 @@ fn targets_that_are_ours_or_nobodys_are_forbidden() {
 
 #[test]
 fn who_never_acknowledges_an_answer_counts_until_he_is_given_up() {
-    let limits = Limits { setups_per_holder: 1, ..network::limits() };
+    let limits = Limits { setups_per_client: 1, ..network::limits() };
     let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
     let mut pop = Pop::new(ip(INGRESS_IP), limits, Box::new(network::to_target));
     pop.routes = vec![hop(EXIT_IP, false)];
