@@ -119,7 +119,7 @@ impl Table {
         let place = usize::from(*self.rows.groups.get(at(row))?);
         let fares = self.fares(now);
         let fares = fares.get(place)?;
-        let scores = Self::scores(&self.rows, row, fares);
+        let scores = self.scores(row, fares)?;
         let lanes = (0..).zip(group.named.iter());
         let exits = lanes.map(|(lane, exit)| {
             let why = self.why(group, (row, lane), (&scores, fares), now);

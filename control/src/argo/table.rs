@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use shm::message::Dial;
 
 use super::choice::{Fares, NO_COST, Scores, Verdict, scores};
-use super::dials::{Cells, Dials, age};
+use super::dials::{Dials, age};
 use super::load::Loads;
 use super::paths::Paths;
 use super::rows::{EXITS_MAX, Group, LOAD_ONE, Rows, Seed, at};
@@ -123,7 +123,7 @@ impl Table {
         let mut rows = Rows::new(&seeds);
         let same: Vec<Option<u16>> = groups.iter().map(|group| self.place_of(group)).collect();
         let moved = rows.inherit(&self.rows, &same);
-        self.dials.follow(&moved);
+        self.dials.follow(&moved, rows.len());
         (self.rows, self.groups, self.centres) = (rows, groups, centres);
         self.loads = Loads::of(&self.rows, &self.groups);
         for centre in &self.centres {
@@ -256,7 +256,7 @@ impl Table {
 
     fn fares_of(&self, group: &Group, now: u32) -> Fares {
         let mut fares =
-            Fares { cost: [NO_COST; EXITS_MAX], down: 0, full: 0, default: group.default };
+            Fares { cost: [NO_COST; EXITS_MAX], down: 0, open: 0, full: 0, default: group.default };
         for ((lane, exit), cost) in (0..).zip(group.named.iter()).zip(&mut fares.cost) {
             // The second name of this data centre is no exit of its own.
             if self.lane(group, *exit) != Some(lane) {
@@ -264,7 +264,10 @@ impl Table {
             }
             fares.full |= u8::from(self.loads.is_full(*exit, 0)) << lane;
             match self.reach(*exit, now) {
-                Reach::By { cost: way, .. } => *cost = way,
+                Reach::By { cost: way, .. } => {
+                    *cost = way;
+                    fares.open |= 1 << lane;
+                }
                 Reach::Down => fares.down |= 1 << lane,
                 Reach::Unknown => {}
             }
@@ -281,26 +284,12 @@ impl Table {
     }
 
     /// The costs of a row; what it does not know by itself it takes from those around it.
-    pub(super) fn scores(rows: &Rows, row: u32, fares: &Fares) -> Scores {
-        let none = Cells::default();
-        let (mut known, mut thin) = scores(rows.cells.get(at(row)).unwrap_or(&none), fares);
-        if thin == 0 {
-            return known;
+    pub(super) fn scores(&self, row: u32, fares: &Fares) -> Option<Scores> {
+        let (mut known, thin) = scores(self.rows.cells.get(at(row))?, fares);
+        if let Some(wider) = self.rows.alike_around(row).next() {
+            known.fill(thin, &self.scores(wider, fares)?);
         }
-        for wider in rows.alike_around(row) {
-            let (around, also_thin) = scores(rows.cells.get(at(wider)).unwrap_or(&none), fares);
-            for (lane, (cost, other)) in (0..).zip(known.cost.iter_mut().zip(around.cost)) {
-                if thin >> lane & 1 == 1 && other < NO_COST {
-                    *cost = other;
-                }
-            }
-            thin &= also_thin;
-            if thin == 0 {
-                break;
-            }
-        }
-        known.failed |= fares.down;
-        known
+        Some(known)
     }
 
     /// The dials of a round go into the loads.
@@ -324,13 +313,13 @@ impl Table {
     fn pass(&mut self, now: u32, is_round: bool) -> Vec<Led> {
         let fares = self.fares(now);
         let kept = now < self.kept_until;
-        let mut moved = Vec::new();
+        let (mut moved, mut around) = (Vec::new(), Around::default());
         for (row, place) in (0..).zip(&self.rows.groups) {
             let place = usize::from(*place);
             let (Some(group), Some(fares)) = (self.groups.get(place), fares.get(place)) else {
                 continue;
             };
-            let scores = Self::scores(&self.rows, row, fares);
+            let Some(scores) = around.scores(&self.rows, (row, place), fares) else { continue };
             let Some(standing) = self.rows.standing.get_mut(at(row)) else { continue };
             let verdict = if is_round {
                 scores.judge(fares, standing, (now, kept))
@@ -356,6 +345,25 @@ impl Table {
         let (group, standing) = (self.group_of(row)?, self.rows.standing.get(at(row))?);
         let exit = if standing.choice == group.default { 0 } else { group.exit(standing.choice) };
         Some(Led { prefix: *self.rows.prefixes.get(at(row))?, exit })
+    }
+}
+
+/// The rows around the one at hand with their costs, the widest first: each is asked for what all within it lack, and
+/// all of them come before those.
+#[derive(Debug, Default)]
+struct Around(Vec<(u32, usize, Scores)>);
+
+impl Around {
+    /// The costs of the next row, whose group is at this place.
+    fn scores(&mut self, rows: &Rows, (row, group): (u32, usize), fares: &Fares) -> Option<Scores> {
+        let (mut known, thin) = scores(rows.cells.get(at(row))?, fares);
+        let above = *rows.above.get(at(row))?;
+        while self.0.pop_if(|(around, ..)| *around != above).is_some() {}
+        if let Some((_, _, wider)) = self.0.iter().rev().find(|(_, other, _)| *other == group) {
+            known.fill(thin, wider);
+        }
+        self.0.push((row, group, known));
+        Some(known)
     }
 }
 

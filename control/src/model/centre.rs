@@ -96,3 +96,6 @@ impl Centre {
         shm::message::Centre { number, is_here, relay, machines: self.machines.to_vec() }
     }
 }
+
+#[cfg(test)]
+mod tests;
