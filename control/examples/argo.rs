@@ -111,8 +111,8 @@ fn probe(table: &mut Table, random: &mut Random, now: u32) {
 fn dial(table: &mut Table, seeds: &[Seed], random: &mut Random, count: u32) {
     for _ in 0..count {
         // A square: some prefixes have most of the traffic.
-        let part = random.below(1 << 16) * random.below(1 << 16) >> 16;
-        let at = usize::try_from(part).unwrap_or(0) * seeds.len() >> 16;
+        let part = (random.below(1 << 16) * random.below(1 << 16)) >> 16;
+        let at = (usize::try_from(part).unwrap_or(0) * seeds.len()) >> 16;
         let Some(seed) = seeds.get(at + usize::try_from(random.below(16)).unwrap_or(0)) else {
             continue;
         };

@@ -37,7 +37,8 @@ fn begun() -> (Scene, FakeDataplane, Daemon) {
 
 /// Where a prefix leads, as the dataplane was told.
 fn hop(tables: &Tables, prefix: &str) -> NextHop {
-    tables.next_hops[&tables.routes[&prefix.parse().unwrap()]]
+    let id = tables.routes.get(&prefix.parse().unwrap()).unwrap();
+    *tables.next_hops.get(id).unwrap()
 }
 
 fn dials(exit: u16, ms: Result<u64, DialFailure>, count: usize) -> Vec<Event> {
@@ -58,7 +59,9 @@ fn measured(dataplane: &FakeDataplane) {
     let told = [probed(7, Some(20)), probed(9, Some(45))].into_iter();
     let told = told.chain([Event::Paths { from: 7, paths: run(&[path]).0 }]);
     let told = told.chain(dials(0, Ok(12), 20)).chain(dials(7, Ok(34), 20));
-    told.for_each(|event| dataplane.tell(event));
+    for event in told {
+        dataplane.tell(event);
+    }
 }
 
 #[test]
@@ -74,7 +77,9 @@ fn a_route_leaves_an_exit_that_fails_at_once_and_keeps_its_choice_over_a_restart
     assert_eq!(here, [(1, true, 1), (7, false, 2), (9, false, 1)]);
     wait_until("the table", || scene.cli(&["argo", "show", "203.0.113.0/24"]).status.success());
     measured(&dataplane);
-    dials(0, Err(DialFailure::TimedOut), 3).into_iter().for_each(|event| dataplane.tell(event));
+    for event in dials(0, Err(DialFailure::TimedOut), 3) {
+        dataplane.tell(event);
+    }
     wait_until("the move", || hop(&dataplane.tables(), "203.0.113.0/24") == VIA_7);
     // Of the other prefix nothing is known.
     assert_eq!(hop(&dataplane.tables(), "198.51.100.0/24"), NextHop::Direct);

@@ -61,7 +61,7 @@ pub fn scores(cells: &Cells, fares: &Fares) -> (Scores, u8) {
         let time = u32::from(*p50) + (spread >> SPREAD_SHIFT);
         // The times are of four seconds, and the failures of a minute at most: a sum of them passes no bound.
         let sum = *cost + time + u32::from((*failures).min(32)) * FAILURE;
-        let known = (*count >= COUNT_MIN) & (*failures != FAILED);
+        let known = *count >= COUNT_MIN && *failures != FAILED;
         *cost = if known { sum.min(NO_COST) } else { NO_COST };
     }
     let bit = |lane: u8, is_set: bool| u8::from(is_set) << lane;

@@ -287,7 +287,7 @@ mod tests {
         for now in 0..2000 {
             dials.hear(&mut cells, (0, 1), Some(160), now);
         }
-        let agings = (1..).find(|_| {
+        let agings = (1..100).find(|_| {
             age(&mut cells);
             cells.count[1] < COUNT_MIN
         });

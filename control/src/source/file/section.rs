@@ -245,16 +245,16 @@ impl Reading {
     fn add_choices(&mut self) {
         let mut last: Option<&Arc<str>> = None;
         for route in &self.declaration.routes {
-            let list = &route.next_hop;
-            if last.is_some_and(|last| Arc::ptr_eq(last, list))
-                || self.choices.contains_key(&**list)
+            let name = &route.next_hop;
+            if last.is_some_and(|last| Arc::ptr_eq(last, name))
+                || self.choices.contains_key(&**name)
             {
                 continue;
             }
-            if let Some(choice) = HopNamed::of_list(list, route.origin) {
-                self.choices.insert(list.to_string(), choice);
+            if let Some(choice) = HopNamed::of_list(name, route.origin) {
+                self.choices.insert(name.to_string(), choice);
             }
-            last = Some(list);
+            last = Some(name);
         }
         for hop in &self.declaration.next_hops {
             self.choices.remove(&*hop.name);
