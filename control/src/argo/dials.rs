@@ -51,6 +51,18 @@ pub struct Cells {
     pub failures: [u16; EXITS_MAX],
 }
 
+impl Cells {
+    /// Whether enough dials from an exit were answered.
+    pub fn is_known(&self, lane: u8) -> bool {
+        self.count.get(usize::from(lane)).is_some_and(|count| *count >= COUNT_MIN)
+    }
+
+    /// Whether an exit is not used for now.
+    pub fn has_failed(&self, lane: u8) -> bool {
+        self.failures.get(usize::from(lane)) == Some(&FAILED)
+    }
+}
+
 /// A row and the place of an exit.
 pub type Key = (u32, u8);
 

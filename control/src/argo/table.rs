@@ -9,6 +9,7 @@ use shm::message::Dial;
 
 use super::choice::{Fares, NO_COST, Scores, Verdict, scores};
 use super::dials::{Dials, age};
+use super::explore::{LOOKS_MAX, Trials};
 use super::load::Loads;
 use super::paths::Paths;
 use super::rows::{EXITS_MAX, Group, LOAD_ONE, Rows, Seed, at};
@@ -79,12 +80,13 @@ pub struct Table {
     pub(super) groups: Vec<Group>,
     pub(super) dials: Dials,
     pub(super) loads: Loads,
+    pub(super) trials: Trials,
     pub(super) centres: Vec<Centre>,
     /// Until when choices that were kept hold without a reason.
     kept_until: u32,
     /// Seconds of a round.
     round_s: u32,
-    /// Rows whose exits fail, or may: they are looked at before the round ends.
+    /// Something has failed, or a trial has shown enough: rows are looked at before the round ends.
     urgent: bool,
     /// Counted since the start: prefixes that were moved at the end of a round, and that had to leave.
     pub(super) moved: u64,
@@ -101,6 +103,7 @@ impl Table {
             groups: Vec::new(),
             dials: Dials::default(),
             loads: Loads::default(),
+            trials: Trials::default(),
             centres: Vec::new(),
             kept_until: now.saturating_add(KEPT_S),
             round_s: round_s.max(1),
@@ -124,6 +127,7 @@ impl Table {
         let same: Vec<Option<u16>> = groups.iter().map(|group| self.place_of(group)).collect();
         let moved = rows.inherit(&self.rows, &same);
         self.dials.follow(&moved, rows.len());
+        self.trials.follow(&moved);
         (self.rows, self.groups, self.centres) = (rows, groups, centres);
         self.loads = Loads::of(&self.rows, &self.groups);
         for centre in &self.centres {
@@ -172,6 +176,7 @@ impl Table {
             };
             if let Some(cells) = self.rows.cells.get_mut(at(row)) {
                 self.urgent |= self.dials.hear(cells, (row, lane), answer, now);
+                self.urgent |= cells.is_known(lane) && self.trials.of(row) == Some(lane);
             }
         }
     }
@@ -236,7 +241,10 @@ impl Table {
     pub fn leave_failed(&mut self, now: u32) -> Changes {
         self.urgent = false;
         let relays = self.ways.choose(&self.paths, now, false);
-        Changes { led: self.pass(now, false), relays }
+        let mut led = self.pass(now, false);
+        let ended = self.end_trials(now);
+        led.extend(ended.into_iter().filter_map(|row| self.led(row)));
+        Changes { led, relays }
     }
 
     /// The end of a round: all is chosen anew, and what failed long ago is tried again.
@@ -246,7 +254,9 @@ impl Table {
         let relays = self.ways.choose(&self.paths, now, true);
         self.weigh();
         self.loads.begin_round(MOVED_OF);
-        Changes { led: self.pass(now, true), relays }
+        let mut led = self.pass(now, true);
+        led.extend(self.explore(now));
+        Changes { led, relays }
     }
 
     /// What the exits of each group cost now.
@@ -340,10 +350,55 @@ impl Table {
         moved.into_iter().filter_map(|row| self.led(row)).collect()
     }
 
+    /// Ends trials that have shown enough, and begins others.
+    fn explore(&mut self, now: u32) -> Vec<Led> {
+        let fares = self.fares(now);
+        self.trials.count_round();
+        let mut changed = self.end_trials(now);
+        self.trials.forget(now);
+        let (count, all) = (self.rows.len(), self.loads.all());
+        for _ in 0..count.min(LOOKS_MAX) {
+            let row = self.trials.next;
+            self.trials.next = if at(row) + 1 < count { row + 1 } else { 0 };
+            let Some(load) = self.rows.load.get(at(row)).copied() else { break };
+            let room = self.trials.room(all);
+            if room == 0 {
+                break;
+            }
+            if u64::from(load) > room || self.trials.of(row).is_some() {
+                continue;
+            }
+            if let Some(lane) = self.wants_to_try(row, load, &fares) {
+                self.trials.begin(row, lane, load, now);
+                changed.push(row);
+            }
+        }
+        changed.into_iter().filter_map(|row| self.led(row)).collect()
+    }
+
+    /// Ends trials that fail and those that have shown enough; gives their rows.
+    fn end_trials(&mut self, now: u32) -> Vec<u32> {
+        let fares = self.fares(now);
+        let Self { rows, trials, .. } = self;
+        trials.end(|row, lane| {
+            let place = rows.groups.get(at(row)).copied().unwrap_or_default();
+            let is_open = fares.get(usize::from(place)).is_some_and(|f| f.open >> lane & 1 == 1);
+            let Some(cells) = rows.cells.get(at(row)) else { return true };
+            !is_open || cells.has_failed(lane) || cells.is_known(lane)
+        })
+    }
+
+    fn wants_to_try(&self, row: u32, load: u32, fares: &[Fares]) -> Option<u8> {
+        let choice = self.rows.standing.get(at(row))?.choice;
+        let fares = fares.get(usize::from(*self.rows.groups.get(at(row))?))?;
+        self.trials.wanted((row, choice, load), &self.scores(row, fares)?, fares)
+    }
+
     /// Where a row leads, as the book is told.
     fn led(&self, row: u32) -> Option<Led> {
         let (group, standing) = (self.group_of(row)?, self.rows.standing.get(at(row))?);
-        let exit = if standing.choice == group.default { 0 } else { group.exit(standing.choice) };
+        let lane = self.trials.of(row).unwrap_or(standing.choice);
+        let exit = if lane == group.default { 0 } else { group.exit(lane) };
         Some(Led { prefix: *self.rows.prefixes.get(at(row))?, exit })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
-use super::section::{HopSection, Part};
+use super::section::{HopSection, Part, Reading, RouteSection};
 use crate::model::{Centre, Hop, HopNamed, Machine, Refused};
 
 /// Where machines take CONNECT requests when nothing is said.
@@ -24,6 +24,52 @@ pub(super) struct CentreSection {
     #[serde(default)]
     machines: Vec<Spanned<Value>>,
     headroom: Option<Spanned<i64>>,
+}
+
+impl Reading {
+    /// Where a route leads: to a next hop, or by one of some exits.
+    pub(super) fn route_to(
+        &mut self,
+        part: &Part<'_>,
+        section: &RouteSection,
+    ) -> Result<Arc<str>, Refused> {
+        let wrong = |what: &str| Err(part.error(&section.prefix.span(), what));
+        match (&section.next_hop, &section.exits) {
+            (Some(next_hop), None) => Ok(self.name(next_hop)),
+            (None, Some(exits)) if exits.is_empty() => wrong("a route by exits names one at least"),
+            (None, Some(exits)) => {
+                let list = self.name(&exits.join(","));
+                let exits = exits.iter().map(|exit| exit.as_str().into()).collect();
+                let origin = part.origin(&section.prefix.span());
+                let choice = HopNamed::of_exits(Arc::clone(&list), exits, origin);
+                self.choices.entry(list.to_string()).or_insert(choice);
+                Ok(list)
+            }
+            (Some(_), Some(_)) => wrong("exits beside next_hop: keep one of the two"),
+            (None, None) => wrong("a route needs next_hop or exits"),
+        }
+    }
+
+    /// Choices that routes name by their exits, unless there is a next hop of that name.
+    pub(super) fn add_choices(&mut self) {
+        let mut last: Option<&Arc<str>> = None;
+        for route in &self.declaration.routes {
+            let name = &route.next_hop;
+            if last.is_some_and(|last| Arc::ptr_eq(last, name))
+                || self.choices.contains_key(&**name)
+            {
+                continue;
+            }
+            if let Some(choice) = HopNamed::of_list(name, route.origin) {
+                self.choices.insert(name.to_string(), choice);
+            }
+            last = Some(name);
+        }
+        for hop in &self.declaration.next_hops {
+            self.choices.remove(&*hop.name);
+        }
+        self.declaration.next_hops.extend(std::mem::take(&mut self.choices).into_values());
+    }
 }
 
 impl Part<'_> {
