@@ -60,6 +60,9 @@ fn main() -> Result<(), Failure> {
     let mut times = Vec::new();
     for centre in EXITS.iter().skip(1).take(3) {
         (0..3).for_each(|_| table.probe(*centre, None, now));
+        for from in 2..=CENTRES {
+            table.tell(from, shm::message::Path { to: *centre, rtt: None, lost: 100 }, now);
+        }
         let began = Instant::now();
         let left = table.leave_failed(now).led.len();
         times.push(began.elapsed());
@@ -108,8 +111,8 @@ fn probe(table: &mut Table, random: &mut Random, now: u32) {
 fn dial(table: &mut Table, seeds: &[Seed], random: &mut Random, count: u32) {
     for _ in 0..count {
         // A square: some prefixes have most of the traffic.
-        let part = random.below(1 << 16) * random.below(1 << 16) >> 16;
-        let at = usize::try_from(part).unwrap_or(0) * seeds.len() >> 16;
+        let part = (random.below(1 << 16) * random.below(1 << 16)) >> 16;
+        let at = (usize::try_from(part).unwrap_or(0) * seeds.len()) >> 16;
         let Some(seed) = seeds.get(at + usize::try_from(random.below(16)).unwrap_or(0)) else {
             continue;
         };

@@ -6,6 +6,7 @@ pub mod choice;
 pub mod damping;
 pub mod dials;
 pub mod explain;
+pub mod explore;
 mod heard;
 pub mod load;
 pub mod paths;

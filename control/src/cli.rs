@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::api::message::{Answer, FleetRequest, HopText, PeerText, Request};
+use crate::api::message::{Answer, ArgoRequest, FleetRequest, HopText, PeerText, Request};
 use crate::config::{Config, default_socket};
 use crate::model::{Book, Limits};
 use crate::source::{Directory, Source as _};
@@ -147,10 +147,7 @@ fn request(command: &Command) -> Result<Request, Failure> {
         Command::Tenant(command) => Request::Tenant { command: tenant::request(command)? },
         Command::Rules(command) => Request::Rules { command: tenant::rules_request(command)? },
         Command::Tunnel(TunnelCommand::List) => Request::TunnelList,
-        Command::Argo(ArgoCommand::List) => Request::ArgoList,
-        Command::Argo(ArgoCommand::Show { destination }) => {
-            Request::ArgoShow { destination: destination.clone() }
-        }
+        Command::Argo(command) => Request::Argo { command: argo_request(command) },
         Command::Diff { directory } => Request::Diff { directory: absolute(directory)? },
         Command::Apply { directory } => Request::Apply { directory: absolute(directory)? },
         Command::Status
@@ -159,6 +156,13 @@ fn request(command: &Command) -> Result<Request, Failure> {
         | Command::Check { .. }
         | Command::Completion { .. } => Request::Status,
     })
+}
+
+fn argo_request(command: &ArgoCommand) -> ArgoRequest {
+    match command {
+        ArgoCommand::Show { destination } => ArgoRequest::Show { destination: destination.clone() },
+        ArgoCommand::List => ArgoRequest::List,
+    }
 }
 
 fn fleet_request(command: &FleetCommand) -> FleetRequest {

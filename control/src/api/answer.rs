@@ -98,8 +98,7 @@ impl Api {
             Request::Tenant { command } => self.tenant(command, lines).await,
             Request::Rules { command } => self.rules(command, lines).await,
             Request::TunnelList => self.tunnel_list(lines).await,
-            Request::ArgoShow { destination } => self.argo_show(&destination, lines).await,
-            Request::ArgoList => self.argo_list(lines).await,
+            Request::Argo { command } => self.argo(command, lines).await,
             Request::Status => {
                 lines.put(&Answer::Status(Box::new(self.status()))).await?;
                 Ok(false)

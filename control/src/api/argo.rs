@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::answer::Failure;
-use super::message::{Answer, ArgoShown, CentreShown, ExitShown};
+use super::message::{Answer, ArgoRequest, ArgoShown, CentreShown, ExitShown};
 use super::{Api, Lines, read};
 use crate::argo::explain::{CentreSeen, Exit, Explained};
 use crate::argo::paths::Path;
@@ -13,11 +13,18 @@ use crate::argo::ways::Reach;
 use crate::model::{Book, Cause, Decision, Refused};
 
 impl Api {
-    pub(super) async fn argo_show(
+    pub(super) async fn argo(
         &self,
-        destination: &str,
+        request: ArgoRequest,
         lines: &mut Lines,
     ) -> Result<bool, Failure> {
+        match request {
+            ArgoRequest::Show { destination } => self.argo_show(&destination, lines).await,
+            ArgoRequest::List => self.argo_list(lines).await,
+        }
+    }
+
+    async fn argo_show(&self, destination: &str, lines: &mut Lines) -> Result<bool, Failure> {
         let book = self.desk.book();
         let now = unix_now();
         let prefix = read::prefix("destination", destination)?.trunc();
@@ -42,7 +49,7 @@ impl Api {
         Ok(false)
     }
 
-    pub(super) async fn argo_list(&self, lines: &mut Lines) -> Result<bool, Failure> {
+    async fn argo_list(&self, lines: &mut Lines) -> Result<bool, Failure> {
         let (book, now) = (self.desk.book(), unix_now());
         let seen = self.desk.argo().read(|table| table.centres_seen(now));
         let all = seen.iter().map(|seen| seen.dials).sum();

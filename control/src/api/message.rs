@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dos::journal::Entry;
 use crate::model::{Cause, Counts, Refused};
-pub use argo::{ArgoShown, CentreShown, ExitShown};
+pub use argo::{ArgoRequest, ArgoShown, CentreShown, ExitShown};
 pub use dos::{
     CheckShown, DetectShown, DosRequest, DosShown, HeavyShown, LimitText, RuleShown, RuleText,
     TenantShown,
@@ -45,8 +45,7 @@ pub enum Request {
     Tenant { command: TenantRequest },
     Rules { command: RulesRequest },
     TunnelList,
-    ArgoShow { destination: String },
-    ArgoList,
+    Argo { command: ArgoRequest },
     Status,
     Counters,
     Check { directory: String },

@@ -54,7 +54,8 @@ pub(super) fn next_hop(book: &Book, hop: &NextHop) -> HopText {
             ..shown
         },
         Hop::Via { centre, remote } => {
-            let centre = u16::try_from(centre).map_or(centre.to_string(), |n| book.exit_name(n));
+            let centre =
+                u16::try_from(centre).map_or_else(|_| centre.to_string(), |n| book.exit_name(n));
             HopText { kind: "via".into(), centre: Some(centre), remote, ..shown }
         }
     }

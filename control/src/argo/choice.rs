@@ -22,6 +22,8 @@ pub struct Fares {
     pub cost: [u32; EXITS_MAX],
     /// A bit for each exit to which nothing comes through.
     pub down: u8,
+    /// A bit for each exit to which there is a way that is known.
+    pub open: u8,
     /// A bit for each exit that takes no more load.
     pub full: u8,
     /// The place of the one that is taken when nothing is known.
@@ -52,24 +54,38 @@ pub enum Verdict {
 /// little is known.
 pub fn scores(cells: &Cells, fares: &Fares) -> (Scores, u8) {
     let Cells { p50, p90, count, failures } = cells;
-    let (mut cost, mut failed, mut thin) = ([NO_COST; EXITS_MAX], fares.down, 0);
+    let mut cost = fares.cost;
     let times = p50.iter().zip(p90).zip(count.iter().zip(failures));
-    let lanes = cost.iter_mut().zip(&fares.cost).zip(times).enumerate();
-    for (lane, ((cost, fare), ((p50, p90), (count, failures)))) in lanes {
+    for (cost, ((p50, p90), (count, failures))) in cost.iter_mut().zip(times) {
         let spread = u32::from(p90.saturating_sub(*p50));
         let time = u32::from(*p50) + (spread >> SPREAD_SHIFT);
-        let is_failed = *failures == FAILED;
-        let known = *count >= COUNT_MIN && *fare < NO_COST && !is_failed;
-        // What is a sum of six times of four seconds at most cannot pass the bound.
-        let sum = fare.saturating_add(time).saturating_add(u32::from(*failures) * FAILURE);
-        *cost = if known { sum } else { NO_COST };
-        failed |= u8::from(is_failed) << lane;
-        thin |= u8::from(*count < COUNT_MIN && *fare < NO_COST && !is_failed) << lane;
+        // The times are of four seconds, and the failures of a minute at most: a sum of them passes no bound.
+        let sum = *cost + time + u32::from((*failures).min(32)) * FAILURE;
+        let known = *count >= COUNT_MIN && *failures != FAILED;
+        *cost = if known { sum.min(NO_COST) } else { NO_COST };
     }
-    (Scores { cost, failed }, thin)
+    let bit = |lane: u8, is_set: bool| u8::from(is_set) << lane;
+    let failed = (0..).zip(failures).map(|(lane, failures)| bit(lane, *failures == FAILED));
+    let failed = failed.fold(fares.down, |all, one| all | one);
+    let few = (0..).zip(count).map(|(lane, count)| bit(lane, *count < COUNT_MIN));
+    let few = few.fold(0, |all, one| all | one);
+    (Scores { cost, failed }, few & !failed & fares.open)
 }
 
 impl Scores {
+    /// Takes from those of a wider prefix what too little is known of, as `thin` says.
+    pub fn fill(&mut self, thin: u8, wider: &Self) {
+        for ((lane, cost), other) in (0..).zip(&mut self.cost).zip(wider.cost) {
+            *cost = if thin >> lane & 1 == 1 { other } else { *cost };
+        }
+    }
+
+    /// Whether nothing is so much better than the exit at a place, which has not failed, that it matters.
+    fn is_good(&self, lane: u8) -> bool {
+        let least = self.cost.iter().fold(NO_COST, |least, cost| least.min(*cost));
+        self.of(lane) < NO_COST && !self.has_failed(lane) && !is_better(self.of(lane), least)
+    }
+
     /// Whether the exit at a place has failed.
     pub fn has_failed(&self, lane: u8) -> bool {
         self.failed >> lane & 1 == 1
@@ -121,6 +137,10 @@ impl Scores {
         (now, is_kept): (u32, bool),
     ) -> Verdict {
         let choice = standing.choice;
+        if self.is_good(choice) {
+            standing.press(None, now);
+            return Verdict::Stay;
+        }
         let urgent = self.at_once(fares, choice, is_kept);
         if urgent != Verdict::Stay || self.of(choice) >= NO_COST {
             return urgent;
@@ -144,7 +164,8 @@ mod tests {
     fn fares(cost: &[u32]) -> Fares {
         let mut all = [NO_COST; EXITS_MAX];
         all[..cost.len()].copy_from_slice(cost);
-        Fares { cost: all, down: 0, full: 0, default: 0 }
+        let open = (0..).zip(all).map(|(lane, cost)| u8::from(cost < NO_COST) << lane).sum();
+        Fares { cost: all, down: 0, open, full: 0, default: 0 }
     }
 
     fn cells(times: &[(u32, u32, u16)]) -> Cells {

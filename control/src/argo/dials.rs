@@ -3,9 +3,9 @@
 //! A few numbers stand for each prefix and exit, and beside them the last dials of those of which there were some of
 //! late: quantiles are those of these, and a prefix of which little is heard has them as well.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::rows::EXITS_MAX;
+use super::rows::{EXITS_MAX, NONE, at};
 
 /// Dials that are looked back on.
 const WINDOW: usize = 32;
@@ -35,7 +35,7 @@ pub const FAILED: u16 = u16::MAX;
 const LOST: u16 = u16::MAX;
 
 /// Windows that are looked at for one that can be given away.
-const LOOK_MAX: usize = 64;
+const LOOK_MAX: usize = 8;
 
 /// What is known of a prefix from each of its exits, in their order: a cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,18 @@ pub struct Cells {
     pub count: [u16; EXITS_MAX],
     /// Of the last 32, those that have failed; [`FAILED`] while the exit is not used.
     pub failures: [u16; EXITS_MAX],
+}
+
+impl Cells {
+    /// Whether enough dials from an exit were answered.
+    pub fn is_known(&self, lane: u8) -> bool {
+        self.count.get(usize::from(lane)).is_some_and(|count| *count >= COUNT_MIN)
+    }
+
+    /// Whether an exit is not used for now.
+    pub fn has_failed(&self, lane: u8) -> bool {
+        self.failures.get(usize::from(lane)) == Some(&FAILED)
+    }
 }
 
 /// A row and the place of an exit.
@@ -99,7 +111,8 @@ impl Window {
 #[derive(Debug, Default)]
 pub struct Dials {
     windows: Vec<Window>,
-    places: HashMap<Key, usize>,
+    /// The window of each row and exit, or [`NONE`].
+    places: Vec<[u32; EXITS_MAX]>,
     /// Where the search for one that can be given away goes on.
     hand: usize,
     /// Until when, the earliest first.
@@ -137,42 +150,62 @@ impl Dials {
     /// Exits whose time out of use is over. They begin with what was known before, and without a dial.
     pub fn revive(&mut self, cells: &mut [Cells], now: u32) {
         while let Some((_, key)) = self.failed.pop_front_if(|(until, _)| *until <= now) {
-            if let Some(cells) = cells.get_mut(super::rows::at(key.0)) {
+            if let Some(cells) = cells.get_mut(at(key.0)) {
                 set(&mut cells.failures, key.1.into(), 0);
             }
-            if let Some(window) = self.places.get(&key).and_then(|at| self.windows.get_mut(*at)) {
+            if let Some(window) = self.place(key).and_then(|at| self.windows.get_mut(at)) {
                 *window = Window::new(key);
             }
         }
     }
 
-    /// The rows have other places now.
-    pub fn follow(&mut self, moved: &[u32]) {
+    /// There are so many rows, and those of before have other places now.
+    pub fn follow(&mut self, moved: &[u32], rows: usize) {
         let now_at = |(row, lane): Key| {
-            let row = moved.get(super::rows::at(row)).copied()?;
-            (row != super::rows::NONE).then_some((row, lane))
+            let row = moved.get(at(row)).copied()?;
+            (row != NONE).then_some((row, lane))
         };
         let old = std::mem::take(&mut self.windows);
         let kept = old.into_iter().filter_map(|w| Some(Window { key: now_at(w.key)?, ..w }));
         self.windows = kept.collect();
-        self.places = self.windows.iter().enumerate().map(|(at, w)| (w.key, at)).collect();
+        self.places = vec![[NONE; EXITS_MAX]; rows];
+        for place in 0..self.windows.len() {
+            self.put(place, true);
+        }
         self.hand = 0;
         let failed = std::mem::take(&mut self.failed).into_iter();
         self.failed = failed.filter_map(|(until, key)| Some((until, now_at(key)?))).collect();
     }
 
     fn window(&mut self, key: Key) -> Option<&mut Window> {
-        if let Some(at) = self.places.get(&key) {
-            return self.windows.get_mut(*at);
+        if let Some(place) = self.place(key) {
+            return self.windows.get_mut(place);
         }
-        let at = if self.windows.len() < WINDOWS_MAX {
+        let place = if self.windows.len() < WINDOWS_MAX {
             self.windows.push(Window::new(key));
             self.windows.len() - 1
         } else {
             self.give_away(key)?
         };
-        self.places.insert(key, at);
-        self.windows.get_mut(at)
+        self.put(place, true);
+        self.windows.get_mut(place)
+    }
+
+    /// Where the window of a row and exit is.
+    fn place(&self, (row, lane): Key) -> Option<usize> {
+        let place = *self.places.get(at(row))?.get(usize::from(lane))?;
+        (place != NONE).then(|| at(place))
+    }
+
+    /// Says where a window is, or that it is nowhere.
+    fn put(&mut self, place: usize, is_there: bool) {
+        let Some((row, lane)) = self.windows.get(place).map(|window| window.key) else { return };
+        let place = if is_there { u32::try_from(place).unwrap_or(NONE) } else { NONE };
+        if let Some(to) =
+            self.places.get_mut(at(row)).and_then(|row| row.get_mut(usize::from(lane)))
+        {
+            *to = place;
+        }
     }
 
     /// A window that was heard of longest ago among those that come next.
@@ -181,9 +214,8 @@ impl Dials {
         let looked = (self.hand..self.hand + LOOK_MAX).map(|at| at % len);
         let oldest = looked.min_by_key(|at| self.windows.get(*at).map(|window| window.heard))?;
         self.hand = (self.hand + LOOK_MAX) % len;
-        let window = self.windows.get_mut(oldest)?;
-        self.places.remove(&window.key);
-        *window = Window::new(key);
+        self.put(oldest, false);
+        *self.windows.get_mut(oldest)? = Window::new(key);
         Some(oldest)
     }
 }
@@ -214,9 +246,15 @@ fn quantile(sorted: &[u16; WINDOW], count: usize, of_hundred: usize) -> u16 {
 mod tests {
     use super::*;
 
+    fn of_rows(rows: usize) -> Dials {
+        let mut dials = Dials::default();
+        dials.follow(&[], rows);
+        dials
+    }
+
     #[test]
     fn quantiles_are_those_of_the_last_32_dials() {
-        let (mut dials, mut cells) = (Dials::default(), Cells::default());
+        let (mut dials, mut cells) = (of_rows(1), Cells::default());
         let mut random = crate::argo::testing::Random::new(3);
         let mut all = Vec::new();
         for now in 0..500 {
@@ -234,7 +272,7 @@ mod tests {
 
     #[test]
     fn three_failures_in_a_row_put_an_exit_out_of_use_for_a_minute() {
-        let (mut dials, mut cells) = (Dials::default(), Cells::default());
+        let (mut dials, mut cells) = (of_rows(1), Cells::default());
         for now in 0..30 {
             dials.hear(&mut cells, (0, 1), Some(160), now);
         }
@@ -257,11 +295,11 @@ mod tests {
 
     #[test]
     fn what_is_not_heard_again_is_forgotten_in_half_an_hour() {
-        let (mut dials, mut cells) = (Dials::default(), Cells::default());
+        let (mut dials, mut cells) = (of_rows(1), Cells::default());
         for now in 0..2000 {
             dials.hear(&mut cells, (0, 1), Some(160), now);
         }
-        let agings = (1..).find(|_| {
+        let agings = (1..100).find(|_| {
             age(&mut cells);
             cells.count[1] < COUNT_MIN
         });
@@ -270,17 +308,18 @@ mod tests {
 
     #[test]
     fn windows_are_bounded_and_the_oldest_go_and_leave_what_is_known() {
-        let (mut dials, mut cells) = (Dials::default(), Cells::default());
+        let (mut dials, mut cells) = (of_rows(1), Cells::default());
         for _ in 0..32 {
             dials.hear(&mut cells, (0, 0), Some(160), 0);
         }
         let mut others = Cells::default();
+        dials.follow(&[0], WINDOWS_MAX + 1);
         let most = u32::try_from(WINDOWS_MAX).unwrap();
         for row in 1..=most {
             dials.hear(&mut others, (row, 0), Some(1), row);
         }
-        assert_eq!((dials.windows.len(), dials.places.len()), (WINDOWS_MAX, WINDOWS_MAX));
-        assert!(!dials.places.contains_key(&(0, 0)));
+        assert_eq!(dials.windows.len(), WINDOWS_MAX);
+        assert_eq!(dials.place((0, 0)), None);
         dials.hear(&mut cells, (0, 0), Some(1600), most);
         assert_eq!(cells.p50[0], 160, "one dial says less than 32");
         for _ in 0..19 {
@@ -291,16 +330,15 @@ mod tests {
 
     #[test]
     fn windows_and_failures_move_with_their_rows() {
-        let (mut dials, mut cells) = (Dials::default(), [Cells::default(); 3]);
+        let (mut dials, mut cells) = (of_rows(3), [Cells::default(); 3]);
         for row in 0..3 {
             for _ in 0..3 {
                 dials.hear(&mut cells[row as usize], (row, 0), None, 0);
             }
         }
-        dials.follow(&[super::super::rows::NONE, 0, 2]);
-        let mut keys: Vec<Key> = dials.places.keys().copied().collect();
-        keys.sort_unstable();
-        assert_eq!(keys, [(0, 0), (2, 0)]);
+        dials.follow(&[NONE, 0, 2], 3);
+        let are_there = [0, 1, 2].map(|row| dials.place((row, 0)).is_some());
+        assert_eq!(are_there, [true, false, true]);
         let mut after = [cells[1], Cells::default(), cells[2]];
         dials.revive(&mut after, 60);
         assert_eq!(after.map(|cells| cells.failures[0]), [0; 3]);

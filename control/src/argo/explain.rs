@@ -63,6 +63,7 @@ pub struct Exit {
 #[expect(missing_docs, reason = "each says itself what it means")]
 pub enum Why {
     Chosen,
+    Tried,
     Same,
     Down,
     Failed,
@@ -80,6 +81,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Chosen => "chosen",
+            Self::Tried => "tried, for too little is known of it",
             Self::Same => "is this data centre, as direct is",
             Self::Down => "down: three probes in a row were lost",
             Self::Failed => "not used for a minute: three dials in a row failed",
@@ -119,7 +121,7 @@ impl Table {
         let place = usize::from(*self.rows.groups.get(at(row))?);
         let fares = self.fares(now);
         let fares = fares.get(place)?;
-        let scores = Self::scores(&self.rows, row, fares);
+        let scores = self.scores(row, fares)?;
         let lanes = (0..).zip(group.named.iter());
         let exits = lanes.map(|(lane, exit)| {
             let why = self.why(group, (row, lane), (&scores, fares), now);
@@ -183,6 +185,7 @@ impl Table {
         let pays = straight >= NO_COST || is_worth_leaving(straight, cost);
         match lane {
             lane if lane == standing.choice => Why::Chosen,
+            lane if self.trials.of(row) == Some(lane) => Why::Tried,
             lane if self.lane(group, group.exit(lane)) != Some(lane) => Why::Same,
             lane if fares.down >> lane & 1 == 1 => Why::Down,
             lane if scores.has_failed(lane) => Why::Failed,

@@ -172,10 +172,8 @@ impl Paths {
 
     /// How one centre stands from another; a round trip is the same from both ends.
     pub fn between(&self, from: u16, to: u16, now: u32) -> Path {
-        match self.as_told(from, to, now) {
-            Path::Unknown => self.as_told(to, from, now),
-            known => known,
-        }
+        let told = self.as_told(from, to, now);
+        if told == Path::Unknown { self.as_told(to, from, now) } else { told }
     }
 
     fn as_told(&self, from: u16, to: u16, now: u32) -> Path {
@@ -197,8 +195,8 @@ impl Paths {
 mod tests {
     use super::*;
 
-    fn ms(ms: u64) -> Option<Duration> {
-        Some(Duration::from_millis(ms))
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
     fn paths() -> Paths {
@@ -212,30 +210,30 @@ mod tests {
         let mut paths = paths();
         assert_eq!(paths.from_here(7, 0), Path::Unknown);
         for now in 0..200 {
-            paths.probe(7, ms(40), now);
+            paths.probe(7, Some(ms(40)), now);
         }
         assert_eq!(paths.from_here(7, 200), Path::Up { rtt: 640, lost: 0 });
-        paths.probe(7, ms(80), 200);
+        paths.probe(7, Some(ms(80)), 200);
         assert_eq!(paths.from_here(7, 200), Path::Up { rtt: 720, lost: 0 });
         paths.probe(7, None, 201);
         assert_eq!(paths.from_here(7, 201), Path::Up { rtt: 720, lost: 1 });
         assert_eq!(paths.from_here(7, 201).cost(), Some(720 + 160));
         for at in 0..99 {
-            paths.probe(7, ms(40), 202 + at);
+            paths.probe(7, Some(ms(40)), 202 + at);
         }
         assert!(matches!(paths.from_here(7, 300), Path::Up { lost: 1, .. }));
-        paths.probe(7, ms(40), 301);
+        paths.probe(7, Some(ms(40)), 301);
         assert!(matches!(paths.from_here(7, 301), Path::Up { lost: 0, .. }));
     }
 
     #[test]
     fn three_lost_in_a_row_are_down_and_an_answer_is_up_again() {
         let mut paths = paths();
-        paths.probe(7, ms(40), 0);
+        paths.probe(7, Some(ms(40)), 0);
         let gone: Vec<bool> = (1..5).map(|now| paths.probe(7, None, now)).collect();
         assert_eq!(gone, [false, false, true, false]);
         assert_eq!(paths.from_here(7, 5), Path::Down);
-        paths.probe(7, ms(40), 6);
+        paths.probe(7, Some(ms(40)), 6);
         assert!(matches!(paths.from_here(7, 6), Path::Up { lost: 4, .. }));
         assert_eq!(paths.from_here(7, 67), Path::Unknown, "nothing is heard");
     }
@@ -255,9 +253,9 @@ mod tests {
     #[test]
     fn what_others_tell_goes_both_ways_and_stays_when_centres_come_and_go() {
         let mut paths = paths();
-        paths.probe(9, ms(10), 0);
-        paths.tell(7, Told { to: 9, rtt: ms(20), lost: 3 }, 0);
-        paths.tell(5, Told { to: 9, rtt: ms(20), lost: 3 }, 0);
+        paths.probe(9, Some(ms(10)), 0);
+        paths.tell(7, Told { to: 9, rtt: Some(ms(20)), lost: 3 }, 0);
+        paths.tell(5, Told { to: 9, rtt: Some(ms(20)), lost: 3 }, 0);
         paths.follow(1, &[9, 4, 7]);
         let up = Path::Up { rtt: 320, lost: 3 };
         assert_eq!((paths.between(7, 9, 1), paths.between(9, 7, 1)), (up, up));

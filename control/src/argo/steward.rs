@@ -69,7 +69,9 @@ impl Steward {
             return changes;
         }
         let more = argo.write(|table| {
-            events.iter().for_each(|event| take_in(table, event, now));
+            for event in &events {
+                take_in(table, event, now);
+            }
             if ends {
                 if (self.rounds + 1).is_multiple_of(AGE_ROUNDS) {
                     table.age();

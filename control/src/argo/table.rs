@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use shm::message::Dial;
 
 use super::choice::{Fares, NO_COST, Scores, Verdict, scores};
-use super::dials::{Cells, Dials, age};
+use super::dials::{Dials, age};
+use super::explore::{LOOKS_MAX, Trials};
 use super::load::Loads;
 use super::paths::Paths;
 use super::rows::{EXITS_MAX, Group, LOAD_ONE, Rows, Seed, at};
@@ -79,12 +80,13 @@ pub struct Table {
     pub(super) groups: Vec<Group>,
     pub(super) dials: Dials,
     pub(super) loads: Loads,
+    pub(super) trials: Trials,
     pub(super) centres: Vec<Centre>,
     /// Until when choices that were kept hold without a reason.
     kept_until: u32,
     /// Seconds of a round.
     round_s: u32,
-    /// Rows whose exits fail, or may: they are looked at before the round ends.
+    /// Something has failed, or a trial has shown enough: rows are looked at before the round ends.
     urgent: bool,
     /// Counted since the start: prefixes that were moved at the end of a round, and that had to leave.
     pub(super) moved: u64,
@@ -101,6 +103,7 @@ impl Table {
             groups: Vec::new(),
             dials: Dials::default(),
             loads: Loads::default(),
+            trials: Trials::default(),
             centres: Vec::new(),
             kept_until: now.saturating_add(KEPT_S),
             round_s: round_s.max(1),
@@ -123,7 +126,8 @@ impl Table {
         let mut rows = Rows::new(&seeds);
         let same: Vec<Option<u16>> = groups.iter().map(|group| self.place_of(group)).collect();
         let moved = rows.inherit(&self.rows, &same);
-        self.dials.follow(&moved);
+        self.dials.follow(&moved, rows.len());
+        self.trials.follow(&moved);
         (self.rows, self.groups, self.centres) = (rows, groups, centres);
         self.loads = Loads::of(&self.rows, &self.groups);
         for centre in &self.centres {
@@ -172,6 +176,7 @@ impl Table {
             };
             if let Some(cells) = self.rows.cells.get_mut(at(row)) {
                 self.urgent |= self.dials.hear(cells, (row, lane), answer, now);
+                self.urgent |= cells.is_known(lane) && self.trials.of(row) == Some(lane);
             }
         }
     }
@@ -236,7 +241,10 @@ impl Table {
     pub fn leave_failed(&mut self, now: u32) -> Changes {
         self.urgent = false;
         let relays = self.ways.choose(&self.paths, now, false);
-        Changes { led: self.pass(now, false), relays }
+        let mut led = self.pass(now, false);
+        let ended = self.end_trials(now);
+        led.extend(ended.into_iter().filter_map(|row| self.led(row)));
+        Changes { led, relays }
     }
 
     /// The end of a round: all is chosen anew, and what failed long ago is tried again.
@@ -246,7 +254,9 @@ impl Table {
         let relays = self.ways.choose(&self.paths, now, true);
         self.weigh();
         self.loads.begin_round(MOVED_OF);
-        Changes { led: self.pass(now, true), relays }
+        let mut led = self.pass(now, true);
+        led.extend(self.explore(now));
+        Changes { led, relays }
     }
 
     /// What the exits of each group cost now.
@@ -256,7 +266,7 @@ impl Table {
 
     fn fares_of(&self, group: &Group, now: u32) -> Fares {
         let mut fares =
-            Fares { cost: [NO_COST; EXITS_MAX], down: 0, full: 0, default: group.default };
+            Fares { cost: [NO_COST; EXITS_MAX], down: 0, open: 0, full: 0, default: group.default };
         for ((lane, exit), cost) in (0..).zip(group.named.iter()).zip(&mut fares.cost) {
             // The second name of this data centre is no exit of its own.
             if self.lane(group, *exit) != Some(lane) {
@@ -264,7 +274,10 @@ impl Table {
             }
             fares.full |= u8::from(self.loads.is_full(*exit, 0)) << lane;
             match self.reach(*exit, now) {
-                Reach::By { cost: way, .. } => *cost = way,
+                Reach::By { cost: way, .. } => {
+                    *cost = way;
+                    fares.open |= 1 << lane;
+                }
                 Reach::Down => fares.down |= 1 << lane,
                 Reach::Unknown => {}
             }
@@ -281,26 +294,12 @@ impl Table {
     }
 
     /// The costs of a row; what it does not know by itself it takes from those around it.
-    pub(super) fn scores(rows: &Rows, row: u32, fares: &Fares) -> Scores {
-        let none = Cells::default();
-        let (mut known, mut thin) = scores(rows.cells.get(at(row)).unwrap_or(&none), fares);
-        if thin == 0 {
-            return known;
+    pub(super) fn scores(&self, row: u32, fares: &Fares) -> Option<Scores> {
+        let (mut known, thin) = scores(self.rows.cells.get(at(row))?, fares);
+        if let Some(wider) = self.rows.alike_around(row).next() {
+            known.fill(thin, &self.scores(wider, fares)?);
         }
-        for wider in rows.alike_around(row) {
-            let (around, also_thin) = scores(rows.cells.get(at(wider)).unwrap_or(&none), fares);
-            for (lane, (cost, other)) in (0..).zip(known.cost.iter_mut().zip(around.cost)) {
-                if thin >> lane & 1 == 1 && other < NO_COST {
-                    *cost = other;
-                }
-            }
-            thin &= also_thin;
-            if thin == 0 {
-                break;
-            }
-        }
-        known.failed |= fares.down;
-        known
+        Some(known)
     }
 
     /// The dials of a round go into the loads.
@@ -324,13 +323,13 @@ impl Table {
     fn pass(&mut self, now: u32, is_round: bool) -> Vec<Led> {
         let fares = self.fares(now);
         let kept = now < self.kept_until;
-        let mut moved = Vec::new();
+        let (mut moved, mut around) = (Vec::new(), Around::default());
         for (row, place) in (0..).zip(&self.rows.groups) {
             let place = usize::from(*place);
             let (Some(group), Some(fares)) = (self.groups.get(place), fares.get(place)) else {
                 continue;
             };
-            let scores = Self::scores(&self.rows, row, fares);
+            let Some(scores) = around.scores(&self.rows, (row, place), fares) else { continue };
             let Some(standing) = self.rows.standing.get_mut(at(row)) else { continue };
             let verdict = if is_round {
                 scores.judge(fares, standing, (now, kept))
@@ -351,11 +350,75 @@ impl Table {
         moved.into_iter().filter_map(|row| self.led(row)).collect()
     }
 
+    /// Ends trials that have shown enough, and begins others.
+    fn explore(&mut self, now: u32) -> Vec<Led> {
+        let fares = self.fares(now);
+        self.trials.count_round();
+        let mut changed = self.end_trials(now);
+        self.trials.forget(now);
+        let (count, all) = (self.rows.len(), self.loads.all());
+        for _ in 0..count.min(LOOKS_MAX) {
+            let row = self.trials.next;
+            self.trials.next = if at(row) + 1 < count { row + 1 } else { 0 };
+            let Some(load) = self.rows.load.get(at(row)).copied() else { break };
+            let room = self.trials.room(all);
+            if room == 0 {
+                break;
+            }
+            if u64::from(load) > room || self.trials.of(row).is_some() {
+                continue;
+            }
+            if let Some(lane) = self.wants_to_try(row, load, &fares) {
+                self.trials.begin(row, lane, load, now);
+                changed.push(row);
+            }
+        }
+        changed.into_iter().filter_map(|row| self.led(row)).collect()
+    }
+
+    /// Ends trials that fail and those that have shown enough; gives their rows.
+    fn end_trials(&mut self, now: u32) -> Vec<u32> {
+        let fares = self.fares(now);
+        let Self { rows, trials, .. } = self;
+        trials.end(|row, lane| {
+            let place = rows.groups.get(at(row)).copied().unwrap_or_default();
+            let is_open = fares.get(usize::from(place)).is_some_and(|f| f.open >> lane & 1 == 1);
+            let Some(cells) = rows.cells.get(at(row)) else { return true };
+            !is_open || cells.has_failed(lane) || cells.is_known(lane)
+        })
+    }
+
+    fn wants_to_try(&self, row: u32, load: u32, fares: &[Fares]) -> Option<u8> {
+        let choice = self.rows.standing.get(at(row))?.choice;
+        let fares = fares.get(usize::from(*self.rows.groups.get(at(row))?))?;
+        self.trials.wanted((row, choice, load), &self.scores(row, fares)?, fares)
+    }
+
     /// Where a row leads, as the book is told.
     fn led(&self, row: u32) -> Option<Led> {
         let (group, standing) = (self.group_of(row)?, self.rows.standing.get(at(row))?);
-        let exit = if standing.choice == group.default { 0 } else { group.exit(standing.choice) };
+        let lane = self.trials.of(row).unwrap_or(standing.choice);
+        let exit = if lane == group.default { 0 } else { group.exit(lane) };
         Some(Led { prefix: *self.rows.prefixes.get(at(row))?, exit })
+    }
+}
+
+/// The rows around the one at hand with their costs, the widest first: each is asked for what all within it lack, and
+/// all of them come before those.
+#[derive(Debug, Default)]
+struct Around(Vec<(u32, usize, Scores)>);
+
+impl Around {
+    /// The costs of the next row, whose group is at this place.
+    fn scores(&mut self, rows: &Rows, (row, group): (u32, usize), fares: &Fares) -> Option<Scores> {
+        let (mut known, thin) = scores(rows.cells.get(at(row))?, fares);
+        let above = *rows.above.get(at(row))?;
+        while self.0.pop_if(|(around, ..)| *around != above).is_some() {}
+        if let Some((_, _, wider)) = self.0.iter().rev().find(|(_, other, _)| *other == group) {
+            known.fill(thin, wider);
+        }
+        self.0.push((row, group, known));
+        Some(known)
     }
 }
 

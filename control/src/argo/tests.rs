@@ -1,5 +1,6 @@
 //! The table as a whole: what it is told goes in by events, what it chooses comes out as changes.
 
+mod exploring;
 mod naive;
 mod simulation;
 

@@ -14,7 +14,9 @@ use serde::Serialize;
 use super::Failure;
 use super::connection::Connection;
 use super::table::Output;
-use crate::api::message::{Answer, CountersShown, HopText, PeerShown, Request, StatusShown};
+use crate::api::message::{
+    Answer, CountersShown, DifferenceShown, HopText, PeerShown, Request, StatusShown,
+};
 use crate::drops::{self, DROPS};
 pub(super) use dos::events as dos_events;
 
@@ -71,30 +73,33 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
         Answer::Argo(shown) => argo::show(&shown, output)?,
         Answer::Centre(shown) => argo::centre(&shown, output)?,
         Answer::Status(shown) => status(&shown, output)?,
-        Answer::Difference(difference) => {
-            for line in &difference.lines {
-                output.line(line)?;
-            }
-            let [peers, routes, hops] = difference.declared;
-            let changes = difference.changes;
-            let hidden = changes.saturating_sub(difference.lines.len());
-            if hidden > 0 && !difference.lines.is_empty() {
-                output.line(&format!("and {hidden} more"))?;
-            }
-            let rules = match difference.declared_rules {
-                [0, 0] => String::new(),
-                [rules, tenants] => {
-                    let tunnels = difference.declared_tunnels;
-                    format!(", {rules} rules, {tenants} tenants, {tunnels} tunnels")
-                }
-            };
-            output.line(&format!(
-                "ok: declares {peers} peers, {routes} routes, {hops} next hops{rules}; \
-                 {changes} changes"
-            ))?;
-        }
+        Answer::Difference(shown) => difference(&shown, output)?,
         Answer::Counters(_) | Answer::Done { .. } | Answer::Refused { .. } => {}
     }
+    Ok(())
+}
+
+fn difference(shown: &DifferenceShown, output: &mut Output) -> io::Result<()> {
+    for line in &shown.lines {
+        output.line(line)?;
+    }
+    let [peers, routes, hops] = shown.declared;
+    let changes = shown.changes;
+    let hidden = changes.saturating_sub(shown.lines.len());
+    if hidden > 0 && !shown.lines.is_empty() {
+        output.line(&format!("and {hidden} more"))?;
+    }
+    let rules = match shown.declared_rules {
+        [0, 0] => String::new(),
+        [rules, tenants] => {
+            let tunnels = shown.declared_tunnels;
+            format!(", {rules} rules, {tenants} tenants, {tunnels} tunnels")
+        }
+    };
+    output.line(&format!(
+        "ok: declares {peers} peers, {routes} routes, {hops} next hops{rules}; \
+         {changes} changes"
+    ))?;
     Ok(())
 }
 

@@ -320,13 +320,6 @@ impl Applying<'_> {
         }
     }
 
-    /// A route comes or goes; Argo cares where there is a choice.
-    fn argo_follows(&mut self, next_hop: u32) {
-        if self.book.hops.get(&next_hop).is_some_and(|hop| hop.exits.len() > 1) {
-            self.book.argo_changes();
-        }
-    }
-
     fn named(&self, id: u32) -> Option<&Arc<str>> {
         self.book.hops.get(&id).map(|hop| &hop.name)
     }

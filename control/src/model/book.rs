@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::tree::Tree;
 use super::{
-    Centre, DIRECT, Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule,
-    Tenant, Tunnel,
+    Centre, Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant,
+    Tunnel,
 };
 
 /// The id of the next hop `reject`, which is always there.
@@ -229,57 +229,6 @@ impl Book {
     /// All next hops in the order of their ids; there are few.
     pub fn next_hops(&self) -> impl Iterator<Item = &Arc<NextHop>> {
         self.hops.iter().map(|(_, hop)| hop)
-    }
-
-    /// The next hop to which a route leads now, as the dataplane is told: that of the centre which Argo has chosen, or
-    /// its own.
-    pub fn told_hop(&self, route: &Route) -> u32 {
-        let chosen = (route.exit != 0).then(|| self.centres.get(&route.exit)).flatten();
-        chosen.map_or(route.next_hop, |centre| centre.hop)
-    }
-
-    /// A data centre by its number.
-    pub fn centre(&self, number: u16) -> Option<&Arc<Centre>> {
-        self.centres.get(&number)
-    }
-
-    /// A data centre by its name or, where none has it, by its number as text.
-    pub fn centre_named(&self, name: &str) -> Option<&Arc<Centre>> {
-        let named = self.centre_names.get(name).copied();
-        self.centres.get(&named.or_else(|| name.parse().ok())?)
-    }
-
-    /// All data centres in the order of their numbers.
-    pub fn centres(&self) -> impl Iterator<Item = &Arc<Centre>> {
-        self.centres.iter().map(|(_, centre)| centre)
-    }
-
-    /// The data centre that this one is, if it is declared.
-    pub fn here(&self) -> Option<&Arc<Centre>> {
-        self.centre_named(self.here.as_deref()?)
-    }
-
-    /// Says which data centre this one is, by its name.
-    pub(crate) fn set_here(&mut self, name: Option<Arc<str>>) {
-        self.here = name;
-    }
-
-    /// What exits are called.
-    pub fn exit_name(&self, exit: u16) -> String {
-        match self.centre(exit) {
-            Some(centre) => centre.name.to_string(),
-            None if exit == 0 => DIRECT.to_owned(),
-            None => exit.to_string(),
-        }
-    }
-
-    /// Another number than before when Argo has something else to choose among.
-    pub(crate) fn argo_revision(&self) -> u64 {
-        self.argo_revision
-    }
-
-    pub(super) fn argo_changes(&mut self) {
-        self.argo_revision += 1;
     }
 
     /// The fleet, if there is one.

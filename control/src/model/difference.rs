@@ -1,5 +1,6 @@
 //! What lies between two books, and the items that bring the dataplane from one to the other.
 
+mod centres;
 mod rules;
 
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use wireguard::secret::Secret;
 use super::apply::messages_of;
 use super::dos::Told;
 use super::tree::Tree;
-use super::{Book, Centre, Fleet, Hop, NextHop, Peer, PublicKey, Route, Tenant};
+use super::{Book, Centre, Fleet, NextHop, Peer, PublicKey, Route, Tenant};
+pub(crate) use centres::centre_item;
 pub use rules::Listing;
 
 /// What changes may have changed.
@@ -305,8 +307,7 @@ impl Difference {
             return peers.get(place).map(|peer| Item::Peer(Box::new(peer_message(peer))));
         }
         if let Some(place) = within(2 * centres.len()) {
-            let (centre, is_here) = centres.get(place / 2)?;
-            return Some(centre_item(centre, *is_here, place % 2 == 1));
+            return self.item_of_centre(place);
         }
         if let Some(place) = within(next_hops.len()) {
             return next_hops.get(place).map(|hop| Item::NextHop { id: hop.id, hop: hop.hop });
@@ -319,9 +320,7 @@ impl Difference {
             return next_hops_removed.get(place).copied().map(Item::NextHopRemove);
         }
         if let Some(place) = within(2 * centres_removed.len()) {
-            let centre = centres_removed.get(place / 2)?;
-            let gone = [Item::NextHopRemove(centre.hop), Item::CentreRemove(centre.number)];
-            return gone.into_iter().nth(place % 2);
+            return self.item_of_centre_removed(place);
         }
         if let Some(place) = within(self.items_of_filter()) {
             return self.item_of_filter(place);
@@ -358,24 +357,6 @@ impl Difference {
         }
     }
 
-    fn add_centre(&mut self, number: u16, (from, to): (&Book, &Book)) {
-        let is_here = |book: &Book| book.here().is_some_and(|here| here.number == number);
-        match (from.centres.get(&number), to.centres.get(&number)) {
-            (Some(old), None) => self.centres_removed.push(Arc::clone(old)),
-            (None, Some(new)) => self.centres.push((Arc::clone(new), is_here(to))),
-            (Some(old), Some(new)) => {
-                let is_same = old.hop == new.hop && is_here(from) == is_here(to);
-                if old.hop != new.hop {
-                    self.next_hops_removed.push(old.hop);
-                }
-                if !is_same || old.message(false) != new.message(false) {
-                    self.centres.push((Arc::clone(new), is_here(to)));
-                }
-            }
-            (None, None) => {}
-        }
-    }
-
     fn add_fleet(&mut self, from: &Book, to: &Book) {
         if !is_same_fleet(from, to) {
             self.fleet_removed = to.fleet.is_none();
@@ -391,15 +372,6 @@ impl Difference {
             _ => {}
         }
     }
-}
-
-/// A centre as the dataplane is told, or its next hop. What goes out by this data centre goes straight.
-pub(crate) fn centre_item(centre: &Centre, is_here: bool, is_hop: bool) -> Item {
-    if !is_hop {
-        return Item::Centre(Box::new(centre.message(is_here)));
-    }
-    let via = Hop::Via { centre: centre.number.into(), remote: None };
-    Item::NextHop { id: centre.hop, hop: if is_here { Hop::Direct } else { via } }
 }
 
 /// Whether the dataplane would see the same fleet.

@@ -4,6 +4,7 @@ mod dial;
 mod exit;
 mod expire;
 mod far;
+mod heads;
 mod fail;
 mod ingress;
 mod near;

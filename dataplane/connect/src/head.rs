@@ -120,7 +120,6 @@ impl From<httparse::Error> for Wrong {
 
 /// A number of decimal digits and nothing else.
 pub(crate) fn number<T: core::str::FromStr>(text: &[u8]) -> Option<T> {
-    let text = text.trim_ascii();
     let is_digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     core::str::from_utf8(text).ok().filter(|_| is_digits)?.parse().ok()
 }

@@ -25,10 +25,10 @@ pub enum Due {
     Gone,
 }
 
-/// When an origin was heard of, and how often it was asked since.
+/// When an origin is asked next, and how often it was asked since it was heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probing {
-    heard_at: Instant,
+    next: Instant,
     interval_secs: u16,
     misses: u8,
 }
@@ -36,38 +36,29 @@ pub struct Probing {
 impl Probing {
     /// For a flow that was just spliced.
     pub fn new(interval: Duration, now: Instant) -> Self {
-        let secs = u16::try_from(interval.as_secs()).unwrap_or(u16::MAX).max(1);
-        Self { heard_at: now, interval_secs: secs, misses: 0 }
+        let interval_secs = u16::try_from(interval.as_secs()).unwrap_or(u16::MAX).max(1);
+        let mut probing = Self { next: now, interval_secs, misses: 0 };
+        probing.heard(now);
+        probing
     }
 
     /// Notes any segment of the origin.
-    pub const fn heard(&mut self, now: Instant) {
-        self.heard_at = now;
+    pub fn heard(&mut self, now: Instant) {
         self.misses = 0;
+        self.next = now + Duration::from_secs(self.interval_secs.into());
     }
 
-    fn deadline(&self) -> Instant {
-        let interval = Duration::from_secs(self.interval_secs.into());
-        self.heard_at + interval * (u32::from(self.misses) + 1)
-    }
-
-    /// What is due.
+    /// What is due. However late somebody asks, the origin has its time to answer.
     pub fn expire(&mut self, now: Instant) -> Due {
-        if self.deadline() > now {
-            return Due::Wait(self.deadline());
+        if self.next > now {
+            return Due::Wait(self.next);
         }
         if self.misses >= MISSES_MAX {
             return Due::Gone;
         }
         self.misses += 1;
-        // Somebody who was late to ask leaves the origin its time all the same.
-        let interval = Duration::from_secs(self.interval_secs.into());
-        let behind = interval * u32::from(self.misses);
-        let asked = self.heard_at + behind;
-        if asked < now {
-            self.heard_at = self.heard_at + now.since(asked);
-        }
-        Due::Probe(self.deadline())
+        self.next = now + Duration::from_secs(self.interval_secs.into());
+        Due::Probe(self.next)
     }
 }
 

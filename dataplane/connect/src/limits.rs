@@ -22,6 +22,8 @@ pub const HOLD_SEGMENTS: u16 = 4;
 pub const MSS_DEFAULT_V4: u16 = 536;
 /// Likewise over IPv6.
 pub const MSS_DEFAULT_V6: u16 = 1220;
+/// Who says that it takes less in a segment is not believed, as it would have us send without end.
+pub const MSS_MIN: u16 = 64;
 /// Largest shift of a window (RFC 7323 2.3).
 pub const WINDOW_SCALE_MAX: u8 = 14;
 
@@ -36,8 +38,12 @@ pub struct Limits {
     pub setups: u32,
     /// Buffers of [`HEAD_LEN_MAX`] octets for split heads and early payload. Who finds none is asked to send again.
     pub buffers: u32,
-    /// Set-ups of one client, or of one address outside, that wait for an answer.
-    pub setups_per_holder: u32,
+    /// Set-ups of one client that wait for an answer: 256 within a round trip of 200 ms are a thousand in a second.
+    pub setups_per_client: u32,
+    /// Likewise of one machine of a PoP of ours, which asks for many clients.
+    pub setups_per_peer: u32,
+    /// Likewise of any other address.
+    pub setups_per_stranger: u32,
     /// First wait for an answer to our segment is three times the path's round trip, but at least this.
     pub rto_min: Duration,
     /// First wait where the round trip is not known (RFC 6298 2.1).
@@ -58,6 +64,9 @@ pub struct Limits {
     pub exit_mss: u16,
     /// By how many bits its windows are shifted; a shift of 8 announces 16 MiB.
     pub exit_window_scale: u8,
+    /// Whether the two legs of a flow may be of different versions of IP. Routes and origins of the other one are not
+    /// dialled otherwise.
+    pub mixes_families: bool,
     /// Whether it promises selective acknowledgments although the origin may know none: such a connection is refused
     /// with 421 and a hint then, which only our own ingress understands.
     pub exit_promises_sack: bool,
@@ -68,7 +77,9 @@ impl Default for Limits {
         Self {
             setups: 1 << 16,
             buffers: 1 << 12,
-            setups_per_holder: 1024,
+            setups_per_client: 256,
+            setups_per_peer: 1 << 14,
+            setups_per_stranger: 64,
             rto_min: Duration::from_millis(50),
             rto_unknown: Duration::from_secs(1),
             rto_max: Duration::from_secs(8),
@@ -79,6 +90,7 @@ impl Default for Limits {
             young_time: Duration::from_secs(1),
             exit_mss: 1240,
             exit_window_scale: 8,
+            mixes_families: false,
             exit_promises_sack: false,
         }
     }

@@ -70,6 +70,8 @@ pub enum Refusal {
     NoRoute,
     /// No port is left towards any of the next hops.
     PortsExhausted,
+    /// Each next hop is of the other version of IP.
+    OtherFamily,
     /// The target is longer than a request can say.
     TargetTooLong,
 }
@@ -115,6 +117,8 @@ pub enum Why {
     Answered(u16),
     /// No port was left.
     PortsExhausted,
+    /// The origin is of the other version of IP than who asks.
+    OtherFamily,
     /// The caller removed it.
     Removed,
 }

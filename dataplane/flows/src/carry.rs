@@ -27,8 +27,15 @@ pub enum Verdict {
     Attended {
         /// The flow.
         flow: FlowId,
-        /// The session's number; 0 of a young flow.
+        /// The session's number.
         session: u32,
+        /// The side that it came in by.
+        from: End,
+    },
+    /// It is unchanged, and a sign of life of a splice that is watched: to be carried after [`Flows::unwatch`].
+    Watched {
+        /// The flow.
+        flow: FlowId,
         /// The side that it came in by.
         from: End,
     },
@@ -125,7 +132,7 @@ impl Flows {
             return Verdict::Attended { flow, session, from };
         }
         if line.deadline > now {
-            return Verdict::Attended { flow, session: 0, from };
+            return Verdict::Watched { flow, from };
         }
         self.end(slot, now);
         self.stranger(query, octets, now)

@@ -102,7 +102,7 @@ pub(crate) const HAIRPIN: u8 = 1 << 2;
 pub(crate) const SPLICED: u8 = 1 << 3;
 /// Sequence numbers or windows are changed.
 pub(crate) const SHIFTED: u8 = 1 << 4;
-/// Its packets go to its session, which sets it up, or looks at them all the same.
+/// Its packets are not carried here: while it is set up they go to its session, afterwards to who watches it.
 pub(crate) const ATTENDED: u8 = 1 << 5;
 /// Its near side is the network, too.
 pub(crate) const WIRE: u8 = 1 << 6;
@@ -179,15 +179,15 @@ impl Line {
         self.flags & flag != 0
     }
 
-    /// Whether a session is still setting it up, and its number stands where shifts will.
+    /// Whether a session attends to it.
     #[inline]
-    pub(crate) const fn is_in_setup(&self) -> bool {
+    pub(crate) const fn is_attended(&self) -> bool {
         self.has(ATTENDED) && matches!(self.state, State::Opening)
     }
 
-    /// Whether it is spliced, and its session looks at its packets all the same.
+    /// Whether it is spliced, and watched.
     #[inline]
-    pub(crate) const fn is_young(&self) -> bool {
+    pub(crate) const fn is_watched(&self) -> bool {
         self.has(ATTENDED) && !matches!(self.state, State::Opening)
     }
 
@@ -199,11 +199,11 @@ impl Line {
     }
 }
 
-/// The session that is setting a flow up.
+/// The session that attends to a flow.
 #[inline]
 pub(crate) const fn session_of(line: &Line, cold: &Cold) -> Option<u32> {
     let [session, _] = cold.shifts;
-    if line.is_in_setup() { Some(session) } else { None }
+    if line.is_attended() { Some(session) } else { None }
 }
 
 impl Cold {

@@ -3,7 +3,6 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::carry::Verdict;
 use crate::install::{Draft, write_far};
 use crate::line::{ATTENDED, End, HAIRPIN, NONE, SHIFTED, SPLICED, State, V6, WIRE};
 use crate::open::Way;
@@ -11,7 +10,7 @@ use crate::ports::{LEASED, Place};
 use crate::query::{Query, Realm, hash, words_of};
 use crate::refusal::Refusal;
 use crate::rewrite::of_number;
-use crate::table::{FlowId, Flows, split};
+use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
 /// An egress address and port that was taken for a flow that is to come.
@@ -134,20 +133,14 @@ impl Flows {
         self.ports.number(words_of(remote), remote.is_ipv6()).is_some()
     }
 
-    /// Ends a session's attendance: from now on the flow's packets are rewritten.
+    /// Ends a session's attendance: from now on the flow's packets are rewritten. A session that has still to drop or answer
+    /// some segments itself (a young flow) calls this when it is done with that.
     pub fn splice(&mut self, id: FlowId, splice: &Splice, now: Instant) {
-        self.splice_young(id, splice, now);
-        self.grow(id);
-    }
-
-    /// Makes an attended flow a young one: its packets still go to the session, which has some of them to drop or to answer
-    /// itself, and gives back what is to be carried: [`Flows::pass`].
-    pub fn splice_young(&mut self, id: FlowId, splice: &Splice, now: Instant) {
         let slot = id.0 as usize;
         let Some((line, cold)) = self.lines.get_mut(slot).zip(self.cold.get_mut(slot)) else {
             return;
         };
-        if !line.is_in_setup() {
+        if !line.is_attended() {
             return;
         }
         let [near, far] = splice.sides;
@@ -156,6 +149,7 @@ impl Flows {
         line.scales = near.scale & 0xf | (far.scale & 0xf) << 4;
         line.shifts = splice.windows;
         cold.shifts = splice.shifts;
+        line.flags &= !ATTENDED;
         let is_shifted = splice.shifts != [0; 2] || splice.windows != [0; 2];
         if is_shifted {
             let [near, far] = splice.shifts.map(of_number);
@@ -186,7 +180,7 @@ impl Flows {
 
     /// Keeps an attended flow for another `deadline`: the session's own timers decide how long a set-up may take.
     pub fn attend_until(&mut self, id: FlowId, deadline: Instant) {
-        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_in_setup());
+        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_attended());
         if let Some(line) = line {
             line.deadline = deadline.tick();
         }
@@ -200,31 +194,28 @@ impl Flows {
         Some(Duration::from_nanos(latest.instant().0.saturating_sub(line.deadline.instant().0)))
     }
 
-    /// Carries a packet of a young flow.
-    pub fn pass(&mut self, query: &Query, octets: &mut [u8], now: Instant) -> Verdict {
-        let slot = self.entry(query).map_or(NONE, |entry| split(entry).0);
-        let line = self.lines.get_mut(slot as usize).filter(|line| line.is_young());
-        let was_young = line.map(|line| line.flags &= !ATTENDED).is_some();
-        let verdict = self.carry(query, octets, now);
-        let is_same = matches!(verdict, Verdict::Carried { flow, .. } if flow.0 == slot);
-        if was_young && is_same {
-            self.watch(FlowId(slot));
-        }
-        verdict
+    /// The TCP flow whose near side's packets come in like this.
+    pub fn find_near(&self, realm: Realm, near: &Path) -> Option<FlowId> {
+        let v6 = near.source.0.is_ipv6();
+        let addresses = [words_of(near.source.0), words_of(near.destination.0)];
+        let ports = [near.source.1, near.destination.1];
+        let (realm, protocol) = (realm.number(), wire::tcp::PROTOCOL);
+        let hash = hash(&self.words, &addresses, ports, (realm, protocol, v6));
+        self.find_flow(&Query { addresses, hash, realm, ports, protocol, v6, ..Query::NONE })
     }
 
-    /// A young flow's session has done all it had to: the flow is carried like any other. Says whether it was young.
-    pub fn grow(&mut self, id: FlowId) -> bool {
-        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_young());
-        line.map(|line| line.flags &= !ATTENDED).is_some()
-    }
-
-    /// Makes a splice young again, to watch for signs of life: its next packet is told of, and [`Flows::grow`] ends that.
+    /// Watches an established splice for signs of life: until [`Flows::unwatch`] its packets are not carried, and told of.
     pub fn watch(&mut self, id: FlowId) {
         let line = self.lines.get_mut(id.0 as usize);
         if let Some(line) = line.filter(|line| line.has(SPLICED) && !line.has(ATTENDED)) {
             line.flags |= ATTENDED;
         }
+    }
+
+    /// Ends the watch: packets are carried again. Says whether there was one.
+    pub fn unwatch(&mut self, id: FlowId) -> bool {
+        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_watched());
+        line.map(|line| line.flags &= !ATTENDED).is_some()
     }
 
     /// Gives an attended flow another far side: the next of several next hops, or another port. The former port rests. With a
@@ -239,7 +230,7 @@ impl Flows {
         now: Instant,
     ) -> Result<(), (Refusal, Lease)> {
         let slot = id.0;
-        let Some(line) = self.lines.get(slot as usize).filter(|line| line.is_in_setup()) else {
+        let Some(line) = self.lines.get(slot as usize).filter(|line| line.is_attended()) else {
             return Err((Refusal::Conflict, lease));
         };
         let v6 = line.has(V6);

@@ -6,8 +6,7 @@ use crate::clients::Holding;
 use crate::line::{
     Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, addresses_at, session_of,
 };
-use crate::query::Query;
-use crate::query::address_of;
+use crate::query::{Query, address_of};
 use crate::table::{FlowId, Flows, split};
 use crate::time::Instant;
 
@@ -45,9 +44,9 @@ impl Flow<'_> {
         session_of(self.line, self.cold)
     }
 
-    /// Whether it is spliced, and its session looks at its packets all the same.
-    pub const fn is_young(&self) -> bool {
-        self.line.is_young()
+    /// Whether it is watched for signs of life.
+    pub const fn is_watched(&self) -> bool {
+        self.line.is_watched()
     }
 
     /// How far it has come.
@@ -77,7 +76,7 @@ impl Flow<'_> {
     /// is to be acknowledged of what it has sent. A reset of ours bears the former (RFC 9293 3.5.3).
     pub fn numbers_to(&self, end: End) -> (u32, u32) {
         let other = end.other();
-        let shift = if self.line.is_in_setup() { [0; 2] } else { self.cold.shifts };
+        let shift = if self.line.is_attended() { [0; 2] } else { self.cold.shifts };
         let next = other.of(self.line.acked).wrapping_add(other.of(shift));
         (next, end.of(self.line.acked))
     }

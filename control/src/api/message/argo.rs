@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What is asked of routes with several exits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "each is named after the command that sends it")]
+pub enum ArgoRequest {
+    Show { destination: String },
+    List,
+}
+
 /// A prefix with its exits. Times are in microseconds, moments in seconds of Unix time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ArgoShown {

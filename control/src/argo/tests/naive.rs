@@ -10,12 +10,12 @@ const EXITS: [u16; 8] = [0, 2, 3, 4, 5, 6, 7, 8];
 /// Prefix and exit, with the times of all dials in milliseconds; none for one that failed.
 #[derive(Default)]
 struct Naive {
-    dials: HashMap<(IpNet, u16), Vec<Option<f64>>>,
-    ways: HashMap<u16, f64>,
+    dials: HashMap<(IpNet, u16), Vec<Option<u32>>>,
+    ways: HashMap<u16, u32>,
 }
 
 impl Naive {
-    fn hear(&mut self, prefixes: &[IpNet], dial: (IpAddr, u16), time: Option<f64>) {
+    fn hear(&mut self, prefixes: &[IpNet], dial: (IpAddr, u16), time: Option<u32>) {
         for prefix in prefixes.iter().filter(|prefix| prefix.contains(&dial.0)) {
             self.dials.entry((*prefix, dial.1)).or_default().push(time);
         }
@@ -27,17 +27,17 @@ impl Naive {
         let mut around: Vec<&IpNet> =
             prefixes.iter().filter(|other| other.contains(&prefix)).collect();
         around.sort_by_key(|other| std::cmp::Reverse(other.prefix_len()));
-        let answered = |dials: &[Option<f64>]| dials.iter().flatten().count();
+        let answered = |dials: &[Option<u32>]| dials.iter().flatten().count();
         let known = around.iter().find_map(|other| {
             self.dials.get(&(**other, exit)).filter(|dials| answered(dials) >= 20)
         })?;
-        let last: Vec<Option<f64>> = known.iter().rev().take(32).copied().collect();
-        let mut times: Vec<f64> = last.iter().flatten().copied().collect();
-        times.sort_by(f64::total_cmp);
-        let quantile = |q: usize| times[(times.len() * q).div_ceil(100) - 1];
+        let last: Vec<Option<u32>> = known.iter().rev().take(32).copied().collect();
+        let mut times: Vec<u32> = last.iter().flatten().copied().collect();
+        times.sort_unstable();
+        let quantile = |q: usize| f64::from(times[(times.len() * q).div_ceil(100) - 1]);
         let (half, most) = (quantile(50), quantile(90));
-        let lost = f64::from(u32::try_from(last.len() - times.len()).unwrap());
-        Some(way + half + (most - half) / 4.0 + lost * 1000.0 / 32.0)
+        let missing = f64::from(u32::try_from(last.len() - times.len()).unwrap());
+        Some(f64::from(way) + half + (most - half) / 4.0 + missing * 1000.0 / 32.0)
     }
 }
 
@@ -69,19 +69,19 @@ fn costs_are_those_of_a_naive_table() {
             seeds: seeds.collect(),
         });
         let mut naive = Naive::default();
-        naive.ways.insert(0, 0.0);
+        naive.ways.insert(0, 0);
         // Of the last one nothing is known.
         for exit in &EXITS[1..7] {
             let rtt = 10 + random.below(90);
             (0..3).for_each(|_| probes(&mut table, *exit, rtt, LATER));
-            naive.ways.insert(*exit, rtt as f64);
+            naive.ways.insert(*exit, u32::try_from(rtt).unwrap());
         }
         for _ in 0..6000 {
             let to = IpAddr::from(Ipv4Addr::from(
                 0x0a00_0000 | u32::try_from(random.below(1 << 24)).unwrap(),
             ));
             let exit = EXITS[usize::try_from(random.below(8)).unwrap()];
-            let way = naive.ways.get(&exit).copied().unwrap_or(0.0) as u64;
+            let way = u64::from(naive.ways.get(&exit).copied().unwrap_or(0));
             // Whole milliseconds, and never three failures in a row.
             let time = (random.below(20) > 0).then(|| 1 + random.below(400));
             let twice = naive.dials.values().any(|dials| dials.ends_with(&[None, None]));
@@ -90,7 +90,7 @@ fn costs_are_those_of_a_naive_table() {
             }
             let answer = time.map(|time| ms(way + time)).ok_or(DialFailure::TimedOut);
             table.dial(&Dial { to, exit, relay: 0, answer }, LATER);
-            naive.hear(&prefixes, (to, exit), time.map(|time| time as f64));
+            naive.hear(&prefixes, (to, exit), time.map(|time| u32::try_from(time).unwrap()));
         }
         let mut known = 0;
         for prefix in &prefixes {

@@ -14,6 +14,10 @@ struct World {
 
 const EXITS: [u16; 3] = [0, 7, 9];
 
+fn is_of(led: &Led, number: usize) -> bool {
+    prefix(u32::try_from(number).unwrap()) == led.prefix
+}
+
 impl World {
     fn new(seed: u64, prefixes: u32, times: impl Fn(u32) -> [u64; 3]) -> Self {
         let table = table(&EXITS, prefixes);
@@ -57,8 +61,8 @@ impl World {
 
     fn follow(&mut self, changes: &Changes) {
         for led in &changes.led {
-            let number = (0..).find(|number| prefix(*number) == led.prefix).unwrap();
-            self.led[number as usize] = led.exit;
+            let number = (0..self.led.len()).find(|number| is_of(led, *number)).unwrap();
+            self.led[number] = led.exit;
         }
     }
 
@@ -133,11 +137,11 @@ fn a_centre_that_comes_and_goes_is_left_for_ever_longer() {
     (0..60).for_each(|_| drop(world.round(UP, 5)));
     let mut moves = Vec::new();
     for _ in 0..30 {
-        let mut moved = 0;
+        let mut count = 0;
         for round in 0..30 {
-            moved += world.round([true, round % 30 >= 2, true], 5).led.len();
+            count += world.round([true, round % 30 >= 2, true], 5).led.len();
         }
-        moves.push(moved);
+        moves.push(count);
     }
     let (first, last): (usize, usize) = (moves[..6].iter().sum(), moves[24..].iter().sum());
     assert!(last * 2 < first, "{moves:?}");

@@ -13,7 +13,7 @@ const CENTRE: [&str; 9] =
 
 pub(super) fn show(shown: &ArgoShown, output: &mut Output) -> io::Result<()> {
     let ArgoShown { prefix, exit, next_hop, origin, .. } = shown;
-    let since = shown.since.map_or("from the beginning".to_owned(), |at| ago(at.into()));
+    let since = shown.since.map_or_else(|| "from the beginning".to_owned(), |at| ago(at.into()));
     output.line(&format!("{prefix} goes out by {exit} ({since}), of {next_hop} ({origin})"))?;
     let mut notes = vec![format!("{} dials a minute", shown.dials_per_minute)];
     if let Some(until) = shown.held_until {

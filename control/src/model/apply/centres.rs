@@ -135,6 +135,13 @@ impl Applying<'_> {
         Ok(())
     }
 
+    /// A route comes or goes; Argo cares where there is a choice.
+    pub(super) fn argo_follows(&mut self, next_hop: u32) {
+        if self.book.hops.get(&next_hop).is_some_and(|hop| hop.exits.len() > 1) {
+            self.book.argo_changes();
+        }
+    }
+
     /// Leads routes to exits that Argo has chosen. Those that are others by now are passed over: it will see.
     pub(super) fn lead(&mut self, led: &[Led]) {
         for Led { prefix, exit } in led {

@@ -74,10 +74,10 @@ pub(super) struct HopSection {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RouteSection {
-    prefix: Spanned<String>,
-    next_hop: Option<String>,
-    exits: Option<Vec<String>>,
+pub(super) struct RouteSection {
+    pub(super) prefix: Spanned<String>,
+    pub(super) next_hop: Option<String>,
+    pub(super) exits: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +92,7 @@ pub(super) struct Reading {
     pub(super) declaration: Declaration,
     names: HashMap<String, Arc<str>>,
     /// Choices of exits that routes name.
-    choices: BTreeMap<String, HopNamed>,
+    pub(super) choices: BTreeMap<String, HopNamed>,
     /// Next hops whose peer is given by its name, which may stand in a later file.
     to_named: Vec<(usize, String, String)>,
     /// The file and place of the fleet.
@@ -222,48 +222,8 @@ impl Reading {
         Ok(())
     }
 
-    /// Where a route leads: to a next hop, or by one of some exits.
-    fn route_to(&mut self, part: &Part<'_>, section: &RouteSection) -> Result<Arc<str>, Refused> {
-        let wrong = |what: &str| Err(part.error(&section.prefix.span(), what));
-        match (&section.next_hop, &section.exits) {
-            (Some(next_hop), None) => Ok(self.name(next_hop)),
-            (None, Some(exits)) if exits.is_empty() => wrong("a route by exits names one at least"),
-            (None, Some(exits)) => {
-                let list = self.name(&exits.join(","));
-                let exits = exits.iter().map(|exit| exit.as_str().into()).collect();
-                let origin = part.origin(&section.prefix.span());
-                let choice = HopNamed::of_exits(Arc::clone(&list), exits, origin);
-                self.choices.entry(list.to_string()).or_insert(choice);
-                Ok(list)
-            }
-            (Some(_), Some(_)) => wrong("exits beside next_hop: keep one of the two"),
-            (None, None) => wrong("a route needs next_hop or exits"),
-        }
-    }
-
-    /// Choices that routes name by their exits, unless there is a next hop of that name.
-    fn add_choices(&mut self) {
-        let mut last: Option<&Arc<str>> = None;
-        for route in &self.declaration.routes {
-            let list = &route.next_hop;
-            if last.is_some_and(|last| Arc::ptr_eq(last, list))
-                || self.choices.contains_key(&**list)
-            {
-                continue;
-            }
-            if let Some(choice) = HopNamed::of_list(list, route.origin) {
-                self.choices.insert(list.to_string(), choice);
-            }
-            last = Some(list);
-        }
-        for hop in &self.declaration.next_hops {
-            self.choices.remove(&*hop.name);
-        }
-        self.declaration.next_hops.extend(std::mem::take(&mut self.choices).into_values());
-    }
-
     /// One name for all that are alike.
-    fn name(&mut self, name: &str) -> Arc<str> {
+    pub(super) fn name(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.names.get(name) {
             return Arc::clone(known);
         }

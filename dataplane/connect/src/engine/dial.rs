@@ -1,5 +1,6 @@
 //! The SYN to the next hop or origin, and the choice of route and port.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Work;
@@ -11,6 +12,24 @@ use crate::outcome::{NextHop, Refusal, World};
 use crate::segment::{Leg, NO_CLIENT};
 use crate::setup::{Far, Phase};
 
+/// Why no SYN was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undialled {
+    /// No port is left.
+    Ports,
+    /// The other version of IP.
+    Family,
+}
+
+impl From<Undialled> for Refusal {
+    fn from(undialled: Undialled) -> Self {
+        match undialled {
+            Undialled::Ports => Self::PortsExhausted,
+            Undialled::Family => Self::OtherFamily,
+        }
+    }
+}
+
 impl<W: World> Work<'_, W> {
     /// Whether a further route was given.
     pub(super) fn has_next_route(&self) -> bool {
@@ -20,6 +39,7 @@ impl<W: World> Work<'_, W> {
 
     /// Tries routes from the present one on, until one can be dialled.
     pub(super) fn dial_next(&mut self) -> Result<(), Refusal> {
+        let mut refusal = Refusal::PortsExhausted;
         while self.setup.route < ROUTES_MAX {
             let route = self.setup.routes.get(self.setup.route).copied().flatten();
             let Some(route) = route else { break };
@@ -29,12 +49,13 @@ impl<W: World> Work<'_, W> {
             self.write(&ask)?;
             self.setup.times.route_begun = self.now;
             self.setup.ports_tried = 0;
-            if self.dial(route, true) {
-                return Ok(());
+            match self.dial(route, true) {
+                Ok(()) => return Ok(()),
+                Err(undialled) => refusal = undialled.into(),
             }
             self.setup.route += 1;
         }
-        Err(Refusal::PortsExhausted)
+        Err(refusal)
     }
 
     pub(super) fn write(&mut self, ask: &Ask<'_>) -> Result<(), Refusal> {
@@ -44,16 +65,14 @@ impl<W: World> Work<'_, W> {
         Ok(())
     }
 
-    /// Sends a SYN from a port of its own; false when none is left. `is_asked` says whether the far end is asked to
+    /// Sends a SYN from a port of its own. `is_asked` says whether the far end is asked to
     /// connect further, with the request that stands in the slot's text.
-    pub(super) fn dial(&mut self, hop: NextHop, is_asked: bool) -> bool {
-        let Some(ours) = self.world.take_port(self.setup.tag, hop.address) else { return false };
-        let leg = Leg { client: NO_CLIENT, ours, theirs: hop.address };
-        if self.shared.find(&leg).is_some() {
-            // A port that lingers here is not rested; the caller's pool gave it too early.
-            self.world.return_port(ours, hop.address);
-            return false;
+    pub(super) fn dial(&mut self, hop: NextHop, is_asked: bool) -> Result<(), Undialled> {
+        let is_alike = self.setup.near.leg.theirs.is_ipv4() == hop.address.is_ipv4();
+        if !is_alike && !self.shared.limits.mixes_families {
+            return Err(Undialled::Family);
         }
+        let leg = self.rested_leg(hop.address).ok_or(Undialled::Ports)?;
         let mut far = self.far(leg, hop, is_asked);
         self.shared.legs.insert(leg, (self.slot, Side::Far));
         self.setup.far = Some(far);
@@ -63,7 +82,20 @@ impl<W: World> Work<'_, W> {
         self.setup.far = Some(far);
         self.setup.ports_tried += 1;
         self.setup.times.enter(self.now, far.rto);
-        true
+        Ok(())
+    }
+
+    /// A leg from a port that no set-up uses. One that still lingers here was given too early, and goes back.
+    fn rested_leg(&mut self, theirs: SocketAddr) -> Option<Leg> {
+        for _ in 0..PORTS_MAX {
+            let ours = self.world.take_port(self.setup.tag, theirs)?;
+            let leg = Leg { client: NO_CLIENT, ours, theirs };
+            if self.shared.find(&leg).is_none() {
+                return Some(leg);
+            }
+            self.world.return_port(ours, theirs);
+        }
+        None
     }
 
     fn far(&self, leg: Leg, hop: NextHop, is_asked: bool) -> Far {
@@ -133,7 +165,7 @@ impl<W: World> Work<'_, W> {
             site: None,
         };
         self.abandon_far(false);
-        let is_dialled = self.dial(hop, far.is_asked);
+        let is_dialled = self.dial(hop, far.is_asked).is_ok();
         if let (true, Some(new)) = (is_dialled, &mut self.setup.far) {
             new.rto = far.rto;
             self.setup.times.enter(self.now, far.rto);

@@ -3,6 +3,7 @@
 use wire::tcp::Flags;
 
 use super::Work;
+use super::dial::Undialled;
 use super::ingress::offer;
 use crate::head::{Ask, Request, Status, Wrong, parse_request};
 use crate::limits::Limits;
@@ -168,8 +169,14 @@ impl<W: World> Work<'_, W> {
             Ruling::Dial(hop) => self.dial(hop, false),
             Ruling::Relay(hop) => self.dial(hop, true),
         };
-        if !is_dialled {
-            return self.give_up(Why::PortsExhausted, Status::ServiceUnavailable, false);
+        match is_dialled {
+            Ok(()) => {}
+            Err(Undialled::Ports) => {
+                return self.give_up(Why::PortsExhausted, Status::ServiceUnavailable, false);
+            }
+            Err(Undialled::Family) => {
+                return self.give_up(Why::OtherFamily, Status::BadGateway, false);
+            }
         }
         self.setup.times.route_begun = self.now;
         if !self.setup.near.is_held {
@@ -220,15 +227,17 @@ fn rule(
     }
 }
 
-/// The request as it goes on: the same but for the relays that may follow, of which there is one less.
+/// The request as it goes on: the same but for the relays that may follow, of which there is one less. That is said to
+/// every next hop, so that requests that go round come to an end; who says nothing of it may have one relay if it is ours.
 fn relay(setup: &mut Setup, text: &mut [u8], request: &Request<'_>, hop: NextHop) -> Ruling {
-    let Some(hops) = request.hops.unwrap_or(1).checked_sub(1) else {
+    let hops = request.hops.unwrap_or_else(|| setup.near.is_ours.into());
+    let Some(hops) = hops.checked_sub(1) else {
         return Ruling::Refuse(Why::HopsUsedUp, Status::Forbidden);
     };
     let ask = Ask {
         target: request.target,
         keepalive_secs: request.keepalive_secs.unwrap_or(KEEPALIVE_SECS),
-        hops: hop.hops.map(|_| hops),
+        hops: Some(hops),
         site: request.site.or(hop.site),
     };
     match crate::head::write_request(text, &ask).ok().and_then(|len| u32::try_from(len).ok()) {

@@ -40,7 +40,6 @@ impl<W: World> Work<'_, W> {
             self.is_over = true;
             return Verdict::Taken;
         }
-        self.shared.uncount(self.setup);
         self.setup.status = Some(status);
         self.setup.phase = Phase::Failing;
         if self.setup.near.is_held {
@@ -172,6 +171,7 @@ pub(super) const fn status_of(why: Why) -> Status {
         | Why::FarOptions
         | Why::AnswerWrong
         | Why::AnswerTooLong
+        | Why::OtherFamily
         | Why::Answered(_)
         | Why::Removed => Status::BadGateway,
     }

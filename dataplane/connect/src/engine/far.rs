@@ -4,27 +4,12 @@ use wire::tcp::Flags;
 
 use super::Work;
 use super::dial::text;
-use crate::head::{Answer, TcpOptions, parse_answer};
-use crate::limits::INTERIMS_MAX;
+use super::heads::Heads;
+use crate::head::TcpOptions;
 use crate::options::Offer;
 use crate::outcome::{Dropped, Verdict, Why, World};
-use crate::segment::{Arrived, before, len, within};
+use crate::segment::{Arrived, before, within};
 use crate::setup::{Far, Phase};
-
-/// What heads say as far as they have come.
-enum Heads<'a> {
-    /// The last one is not whole.
-    More,
-    /// The last one, and the payload behind it.
-    Final {
-        status: u16,
-        hint: Option<TcpOptions>,
-        rest: &'a [u8],
-    },
-    Wrong(Why),
-    /// No buffer for a part of one.
-    NoBuffer,
-}
 
 impl<W: World> Work<'_, W> {
     pub(super) fn far_segment(&mut self, arrived: &Arrived<'_>) -> Verdict {
@@ -206,74 +191,5 @@ impl<W: World> Work<'_, W> {
             }
         }
         self.far_failed(Why::Answered(status), true)
-    }
-
-    fn read_heads<'a>(&mut self, octets: &'a [u8]) -> Heads<'a> {
-        let Some(far) = self.setup.far.as_mut() else { return Heads::More };
-        let Some(buffer) = self.setup.buffer.as_mut() else {
-            let (heads, used) = walk(far, octets);
-            let part = octets.get(used..).unwrap_or_default();
-            if !matches!(heads, Heads::More) || part.is_empty() {
-                return heads;
-            }
-            let Some(mut buffer) = self.shared.buffers.take() else { return Heads::NoBuffer };
-            let kept = self.shared.buffers.append(&mut buffer, part);
-            self.setup.buffer = Some(buffer);
-            far.next = far.next.wrapping_add(u32::try_from(kept).unwrap_or_default());
-            let is_whole = kept == part.len();
-            return if is_whole { heads } else { Heads::Wrong(Why::AnswerTooLong) };
-        };
-        let had = buffer.len();
-        let kept = self.shared.buffers.append(buffer, octets);
-        far.next = far.next.wrapping_add(u32::try_from(kept).unwrap_or_default());
-        if !octets.contains(&b'\n') {
-            let is_full = buffer.room() == 0;
-            return if is_full { Heads::Wrong(Why::AnswerTooLong) } else { Heads::More };
-        }
-        // What is in the buffer was counted when it came.
-        far.next = far.next.wrapping_sub(u32::try_from(buffer.len()).unwrap_or_default());
-        let text = self.shared.buffers.text(buffer);
-        let all = len(text);
-        let (heads, used) = walk(far, text);
-        let is_final = match heads {
-            Heads::Final { status, hint, .. } => Some((status, hint)),
-            Heads::More => None,
-            Heads::Wrong(why) => return Heads::Wrong(why),
-            Heads::NoBuffer => return Heads::NoBuffer,
-        };
-        if let Some((status, hint)) = is_final {
-            self.shared.buffers.give(self.setup.buffer.take());
-            let rest = octets.get(used.saturating_sub(had)..).unwrap_or_default();
-            return Heads::Final { status, hint, rest };
-        }
-        self.shared.buffers.consume(buffer, used);
-        far.next = far.next.wrapping_add(all.wrapping_sub(u32::try_from(used).unwrap_or_default()));
-        if buffer.room() == 0 { Heads::Wrong(Why::AnswerTooLong) } else { Heads::More }
-    }
-}
-
-/// Reads heads from the start of what has come, counts the whole ones, and says how many octets those are.
-fn walk<'a>(far: &mut Far, octets: &'a [u8]) -> (Heads<'a>, usize) {
-    let mut used = 0;
-    loop {
-        let rest = octets.get(used..).unwrap_or_default();
-        let (head_len, last) = match parse_answer(rest) {
-            Ok(None) => return (Heads::More, used),
-            Ok(Some(Answer::Interim { len })) => (len, None),
-            Ok(Some(Answer::Final { status, len, hint })) => (len, Some((status, hint))),
-            Err(_) => return (Heads::Wrong(Why::AnswerWrong), used),
-        };
-        used += head_len;
-        let counted = u32::try_from(head_len).unwrap_or_default();
-        far.heads_len = far.heads_len.wrapping_add(counted);
-        far.next = far.next.wrapping_add(counted);
-        if let Some((status, hint)) = last {
-            let rest = octets.get(used..).unwrap_or_default();
-            return (Heads::Final { status, hint, rest }, used);
-        }
-        far.interims += 1;
-        if far.interims > INTERIMS_MAX {
-            return (Heads::Wrong(Why::AnswerTooLong), used);
-        }
     }
 }

@@ -18,7 +18,6 @@ impl<W: World> Work<'_, W> {
             self.setup.hint = Some(hint);
             return self.give_up(Why::Promised, Status::MisdirectedRequest, true);
         }
-        self.shared.uncount(self.setup);
         let near = &mut self.setup.near;
         near.answer_len = if near.request_len == 0 { 0 } else { len(CONNECTED) };
         if near.is_held {

@@ -113,8 +113,13 @@ impl Shared {
     }
 
     pub(super) fn is_holder_full(&self, setup: &Setup) -> bool {
-        let count = self.holders.get(&Self::holder(setup)).unwrap_or(0);
-        count >= self.limits.setups_per_holder
+        let (limits, near) = (&self.limits, &setup.near);
+        let count_max = match (near.leg.client, near.is_ours) {
+            (NO_CLIENT, true) => limits.setups_per_peer,
+            (NO_CLIENT, false) => limits.setups_per_stranger,
+            _ => limits.setups_per_client,
+        };
+        self.holders.get(&Self::holder(setup)).unwrap_or(0) >= count_max
     }
 
     pub(super) fn enter(&mut self, slot: u32, setup: &Setup) {

@@ -84,6 +84,7 @@ impl<W: World> Work<'_, W> {
         self.flush();
         self.setup.phase = Phase::Lingering;
         self.setup.times.phase_begun = self.now;
+        self.shared.uncount(self.setup);
         self.shared.lingering.push(self.slot);
     }
 
@@ -98,11 +99,7 @@ impl<W: World> Work<'_, W> {
             return Verdict::Dropped(Dropped::Stale);
         }
         if arrived.has(Flags::RST) {
-            if is_waiting && arrived.header.sequence_number != self.held_end(&far) {
-                return Verdict::Dropped(Dropped::ResetElsewhere);
-            }
-            self.is_over = true;
-            return Verdict::Pass;
+            return self.reset_by_far(arrived, &far, is_waiting);
         }
         if !arrived.has(Flags::ACK) {
             return Verdict::Dropped(Dropped::Unasked);
@@ -122,6 +119,15 @@ impl<W: World> Work<'_, W> {
         if !is_data && first_block(arrived.options).is_some_and(old_block) {
             return Verdict::Dropped(Dropped::OldBlock);
         }
+        Verdict::Pass
+    }
+
+    /// A reset goes on. Who has not got our answer yet would not believe it, and still gets the answer.
+    fn reset_by_far(&mut self, arrived: &Arrived<'_>, far: &Far, is_waiting: bool) -> Verdict {
+        if is_waiting && arrived.header.sequence_number != self.held_end(far) {
+            return Verdict::Dropped(Dropped::ResetElsewhere);
+        }
+        self.is_over = is_waiting || self.setup.phase == Phase::Lingering;
         Verdict::Pass
     }
 
@@ -171,7 +177,7 @@ impl<W: World> Work<'_, W> {
     fn flush(&mut self) {
         let buffer = self.setup.buffer.take();
         let text = buffer.as_ref().map_or(&[][..], |buffer| self.shared.buffers.text(buffer));
-        let mss = usize::from(self.setup.near.mss().min(self.setup.near.mss_max).max(64));
+        let mss = usize::from(self.setup.near.mss().min(self.setup.near.mss_max));
         let mut at = self.setup.near.answer_end();
         let mut pieces = text.chunks(mss).peekable();
         while let Some(piece) = pieces.next() {

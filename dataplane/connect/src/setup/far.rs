@@ -6,6 +6,7 @@ use wire::tcp::Flags;
 
 use super::near::reset;
 use super::{mss_default, window_field};
+use crate::limits::MSS_MIN;
 use crate::options::{Offer, Stamps, Written, stamps};
 use crate::outcome::World;
 use crate::segment::{Arrived, Leg, Segment, before};
@@ -58,7 +59,7 @@ impl Far {
     /// Octets that it takes in one segment.
     pub(crate) fn mss(&self) -> u16 {
         let mss = self.answer.mss.unwrap_or_else(|| mss_default(self.leg.theirs));
-        mss.min(self.mss_max).max(64)
+        mss.min(self.mss_max).max(MSS_MIN)
     }
 
     /// The sequence number behind our request, where the near end's payload begins.

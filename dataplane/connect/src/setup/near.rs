@@ -5,6 +5,7 @@ use core::time::Duration;
 use wire::tcp::Flags;
 
 use super::{mss_default, window_field};
+use crate::limits::MSS_MIN;
 use crate::options::{Offer, Stamps, Written, stamps};
 use crate::outcome::World;
 use crate::segment::{Arrived, Leg, Segment, before};
@@ -81,7 +82,7 @@ impl Near {
 
     /// Octets that it takes in one segment.
     pub(crate) fn mss(&self) -> u16 {
-        self.offer.mss.unwrap_or_else(|| mss_default(self.leg.theirs))
+        self.offer.mss.unwrap_or_else(|| mss_default(self.leg.theirs)).max(MSS_MIN)
     }
 
     /// The sequence number of its first octet of payload.
@@ -172,7 +173,7 @@ impl Near {
     pub(crate) fn send_reset(&self, world: &mut impl World, is_answered: bool) {
         let sequence_number = match (is_answered, self.is_open) {
             (false, _) => 0,
-            (true, false) => self.iss.wrapping_add(1),
+            (true, false) => self.answer_end(),
             (true, true) => self.acknowledged,
         };
         world.send(&reset(self.leg, Flags::RST | Flags::ACK, sequence_number, self.next));

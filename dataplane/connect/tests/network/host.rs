@@ -172,10 +172,11 @@ impl Host {
     fn serve(&mut self, ends: (SocketAddr, SocketAddr), now: Time) {
         let Some(one) = self.connections.get_mut(&ends) else { return };
         if one.tcp.state == State::Reset {
-            if let Some(other) = one.other.take().filter(|_| one.service.is_some() || true) {
-                if self.connections.get(&other).is_some_and(|other| other.tcp.is_open()) {
-                    self.reset(other, now);
-                }
+            let other = one.other.take();
+            let is_open =
+                |ends: &_| self.connections.get(ends).is_some_and(|one| one.tcp.is_open());
+            if let Some(other) = other.filter(is_open) {
+                self.reset(other, now);
             }
             return;
         }

@@ -57,7 +57,7 @@ pub(crate) struct Seen {
 
 pub(crate) enum Node {
     Host(Host),
-    Pop(Pop),
+    Pop(Box<Pop>),
 }
 
 pub(crate) const CLIENT_IP: &str = "10.0.0.1";
@@ -116,12 +116,12 @@ impl Net {
     }
 
     /// Which machine a frame from one of them comes to next.
-    fn next(&self, from: IpAddr, to: IpAddr) -> IpAddr {
+    fn next(from: IpAddr, to: IpAddr) -> IpAddr {
         if from == ip(CLIENT_IP) { ip(INGRESS_IP) } else { to }
     }
 
     fn transmit(&mut self, from: IpAddr, frame: Frame) {
-        let to = self.next(from, frame.destination);
+        let to = Self::next(from, frame.destination);
         let link = self.links.get(&(from, to)).copied().unwrap_or_default();
         let seen = Seen { at: self.now, from, to, frame };
         let is_lost = self.random.below(1000) < link.loss || (self.loses)(&seen);

@@ -23,14 +23,33 @@ pub(crate) enum Way {
     BorneRelay,
     /// Through a relay, behind the SYN both times.
     PlainRelay,
+    /// Through a relay, first in the SYN, then behind it.
+    BorneThenPlain,
+    /// And the other way round.
+    PlainThenBorne,
 }
 
-pub(crate) const WAYS: [Way; 5] =
-    [Way::Proxy, Way::Plain, Way::Borne, Way::BorneRelay, Way::PlainRelay];
+impl Way {
+    const fn has_relay(self) -> bool {
+        !matches!(self, Self::Proxy | Self::Plain | Self::Borne)
+    }
+}
+
+pub(crate) const WAYS: [Way; 7] = [
+    Way::Proxy,
+    Way::Plain,
+    Way::Borne,
+    Way::BorneRelay,
+    Way::PlainRelay,
+    Way::BorneThenPlain,
+    Way::PlainThenBorne,
+];
 
 pub(crate) fn net(way: Way, seed: u64, origin: Service) -> Net {
     let mut random = Random(seed | 1);
-    let mut iss = || u32::try_from(random.below(1 << 32)).unwrap();
+    // Numbers of every third run wrap soon.
+    let bound = if seed.is_multiple_of(3) { 3000 } else { 1 << 32 };
+    let mut iss = || u32::MAX - u32::try_from(random.below(bound)).unwrap();
     let mut net = Net::new(seed);
     let mut add = |address: &str, node: Node| {
         net.nodes.insert(ip(address), node);
@@ -39,13 +58,14 @@ pub(crate) fn net(way: Way, seed: u64, origin: Service) -> Net {
     let host = Host::new(ORIGIN_IP, Speaks::default(), iss()).serving(80, origin);
     add(ORIGIN_IP, Node::Host(host));
     let mut ingress = Pop::new(ip(INGRESS_IP), limits(), Box::new(to_target));
-    let is_borne = matches!(way, Way::Borne | Way::BorneRelay);
-    let first = if matches!(way, Way::BorneRelay | Way::PlainRelay) { RELAY_IP } else { EXIT_IP };
+    let is_borne = matches!(way, Way::Borne | Way::BorneRelay | Way::BorneThenPlain);
+    let goes_borne = matches!(way, Way::BorneRelay | Way::PlainThenBorne);
+    let first = if way.has_relay() { RELAY_IP } else { EXIT_IP };
     ingress.routes = vec![hop(first, is_borne)];
-    add(INGRESS_IP, Node::Pop(ingress));
+    add(INGRESS_IP, Node::Pop(ingress.into()));
     if first == RELAY_IP {
-        let admit = move |_: &connect::head::Request<'_>| Decision::Relay(hop(EXIT_IP, is_borne));
-        add(RELAY_IP, Node::Pop(Pop::new(ip(RELAY_IP), limits(), Box::new(admit))));
+        let admit = move |_: &connect::head::Request<'_>| Decision::Relay(hop(EXIT_IP, goes_borne));
+        add(RELAY_IP, Node::Pop(Pop::new(ip(RELAY_IP), limits(), Box::new(admit)).into()));
     }
     if way == Way::Proxy {
         let answer = b"HTTP/1.1 200 Connection established\r\nVia: proxy\r\n\r\n".to_vec();
@@ -54,7 +74,7 @@ pub(crate) fn net(way: Way, seed: u64, origin: Service) -> Net {
         add(EXIT_IP, Node::Host(host));
     } else {
         let exit = Pop::new(ip(EXIT_IP), limits(), Box::new(to_target));
-        add(EXIT_IP, Node::Pop(exit));
+        add(EXIT_IP, Node::Pop(exit.into()));
     }
     net
 }

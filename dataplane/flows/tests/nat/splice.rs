@@ -366,7 +366,7 @@ fn a_flow_that_is_over_gives_way_to_a_splice() {
 fn a_quiet_splice_can_be_watched_for_signs_of_life() {
     let mut world = World::new();
     let (flow, port) = insert(&mut world);
-    assert!(!world.flows.grow(flow), "what is set up is not young");
+    assert!(!world.flows.unwatch(flow), "a session is no watch");
     let splice = Splice { sides: opened(), shifts: [5, 6], windows: [0; 2] };
     world.flows.splice(flow, &splice, world.now);
     world.sent(1, &segment(ends(INNER, 4000, SERVER, 443), numbers(ACK, 1000, 7006), b""));
@@ -378,10 +378,11 @@ fn a_quiet_splice_can_be_watched_for_signs_of_life() {
     assert_eq!(world.flows.flow(flow).unwrap().numbers_to(End::Far), (1005, 7000));
     let packet = segment(ends(NEXT_HOP, 8080, EGRESS, port), numbers(ACK, 7000, 1005), b"");
     let mut same = packet.clone();
-    let watched = Verdict::Attended { flow, session: 0, from: End::Far };
+    let watched = Verdict::Watched { flow, from: End::Far };
     assert_eq!((world.back(&mut same), &same), (watched, &packet));
-    assert!(world.flows.flow(flow).unwrap().is_young());
-    assert!(world.flows.grow(flow));
+    assert!(world.flows.flow(flow).unwrap().is_watched());
+    world.flows.splice(flow, &Splice::default(), world.now);
+    assert!(world.flows.unwatch(flow));
     let (back, _) = world.taken(&packet);
     assert_eq!(tcp_of(&back).sequence_number, 7006, "as it was before");
     // A watch does not keep what is over.
@@ -423,37 +424,4 @@ fn nothing_is_left_of_flows_that_have_ended() {
         assert_eq!(world.flows.holding(1), flows::Holding::default());
         world.wait(1.0);
     }
-}
-
-/// Cases 6 and 7: the session looks at packets of a spliced flow until the head is through.
-#[test]
-fn a_young_flow_is_carried_when_its_session_says_so() {
-    let mut world = World::new();
-    let (flow, port) = insert(&mut world);
-    for shifts in [[0; 2], [3, 4]] {
-        let splice = Splice { sides: opened(), shifts, windows: [0; 2] };
-        world.flows.splice_young(flow, &splice, world.now);
-    }
-    let packet = segment(ends(INNER, 4000, SERVER, 443), numbers(ACK, 1000, 7000), b"data");
-    let mut came = packet.clone();
-    let young = Verdict::Attended { flow, session: 0, from: End::Near };
-    assert_eq!(world.out(1, &mut came), young);
-    let query = world.ask(&packet, Realm::Client(1)).unwrap();
-    let carried = Verdict::Carried { flow, to: End::Far, hairpin: false };
-    for _ in 0..2 {
-        let mut left = packet.clone();
-        assert_eq!(world.flows.pass(&query, &mut left, world.now), carried);
-        assert_eq!(ends_of(&left), ends(EGRESS, port, NEXT_HOP, 8080));
-        assert_eq!(tcp_of(&left).sequence_number, 1000, "the first splice counts");
-        assert_intact(&left);
-    }
-    assert!(world.flows.flow(flow).unwrap().is_young());
-    assert!(world.flows.grow(flow));
-    assert_eq!(world.flows.carry(&query, &mut came, world.now), carried);
-    let other = segment(ends(INNER, 4001, SERVER, 443), numbers(SYN, 1, 0), b"");
-    world.sent(1, &other);
-    let query = world.ask(&other, Realm::Client(1)).unwrap();
-    world.flows.pass(&query, &mut other.clone(), world.now);
-    let plain = world.flows.find_flow(&query).unwrap();
-    assert!(!world.flows.flow(plain).unwrap().is_young(), "NAT has no session");
 }

@@ -35,8 +35,6 @@ use outbox::Outbox;
 pub struct Splicer {
     connect: Connect,
     leases: HashMap<SocketAddr, Lease>,
-    /// The flows that are still looked at.
-    young: HashMap<Leg, flows::FlowId>,
     outbox: Outbox,
     targets: Targets,
 }
@@ -98,7 +96,6 @@ impl Splicer {
         Self {
             connect: Connect::new(limits, seed),
             leases: HashMap::with_capacity(count),
-            young: HashMap::with_capacity(count),
             outbox: Outbox::default(),
             targets,
         }
@@ -126,8 +123,8 @@ impl Splicer {
     }
 
     fn split<'a>(&'a mut self, around: Around<'a>) -> (&'a mut Connect, Surroundings<'a>) {
-        let Self { connect, leases, young, outbox, targets } = self;
-        (connect, Surroundings { around, leases, young, outbox, targets })
+        let Self { connect, leases, outbox, targets } = self;
+        (connect, Surroundings { around, leases, outbox, targets })
     }
 
     /// Judges a segment of a set-up; `Err` when it ends here.
@@ -270,7 +267,6 @@ impl Around<'_> {
 struct Surroundings<'a> {
     around: Around<'a>,
     leases: &'a mut HashMap<SocketAddr, Lease>,
-    young: &'a mut HashMap<Leg, flows::FlowId>,
     outbox: &'a mut Outbox,
     targets: &'a Targets,
 }
@@ -329,28 +325,37 @@ impl World for Surroundings<'_> {
                 self.around.counters.connects_opened.add(1);
             }
             Outcome::Ended(ended) => {
-                if let Some(flow) = self.young.remove(&ended.near) {
-                    self.around.flows.remove(flow, self.around.time());
-                }
                 if !ended.was_spliced {
                     self.around.counters.connects_failed.add(1);
+                } else if let Some(flow) = self.flow_of(&ended.near) {
+                    self.around.flows.remove(flow, self.around.time());
                 }
             }
         }
     }
 }
 
+/// What comes in from the other end of a leg.
+fn path(leg: &Leg) -> Path {
+    let end = |address: SocketAddr| (address.ip(), address.port());
+    Path { source: end(leg.theirs), destination: end(leg.ours) }
+}
+
+fn realm(near: &Leg) -> Realm {
+    if near.client == NO_CLIENT { Realm::Network } else { Realm::Client(near.client) }
+}
+
 impl Surroundings<'_> {
+    fn flow_of(&self, near: &Leg) -> Option<flows::FlowId> {
+        self.around.flows.find_near(realm(near), &path(near))
+    }
+
     /// Both legs are one flow from now on.
     fn splice(&mut self, splice: &Splice) {
         let Some(lease) = self.leases.remove(&splice.far.ours) else { return };
-        let end = |address: SocketAddr| (address.ip(), address.port());
-        let path = |leg: &Leg| Path { source: end(leg.theirs), destination: end(leg.ours) };
-        let client = u32::try_from(splice.tag).unwrap_or(u32::MAX);
-        let is_clients = splice.near.client != NO_CLIENT;
         let entry = flows::Entry {
-            client,
-            realm: if is_clients { Realm::Client(client) } else { Realm::Network },
+            client: u32::try_from(splice.tag).unwrap_or(u32::MAX),
+            realm: realm(&splice.near),
             near: path(&splice.near),
             far: path(&splice.far),
             lease,
@@ -370,8 +375,9 @@ impl Surroundings<'_> {
         };
         match self.around.flows.insert(entry, now) {
             Ok(flow) => {
-                self.around.flows.splice_young(flow, &change, now);
-                self.young.insert(splice.near, flow);
+                self.around.flows.splice(flow, &change, now);
+                // What is sent twice of heads is caught for a while.
+                self.around.flows.watch(flow);
             }
             // The set-up ends by its timers: nobody carries its segments.
             Err((_, lease)) => self.around.flows.release(lease, now),

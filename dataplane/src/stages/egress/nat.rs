@@ -213,7 +213,7 @@ impl Translator {
         let flow = match verdict {
             Verdict::Carried { flow, .. } => self.flows.flow(flow),
             Verdict::Refused(refusal) => return Err(named(refusal)),
-            Verdict::Attended { .. } | Verdict::Unknown => None,
+            Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => None,
         };
         let client = flow.ok_or(drop(DropReason::EgressNatUnknown))?.client();
         let destination = frame.note.ip.destination_in(frame.data());
@@ -273,20 +273,20 @@ impl Translator {
         from: From,
         outside: Outside<'_>,
     ) -> Result<Option<Verdict>, Fate> {
-        if self.splicer.is_idle() && !matches!(verdict, Verdict::Attended { .. }) {
+        let watched = if let Verdict::Watched { flow, .. } = verdict { Some(flow) } else { None };
+        if self.splicer.is_idle() && watched.is_none() {
             return Ok(None);
         }
         let (splicer, around) = self.aside(outside);
         let judged = splicer.segment(frame, from, around)?;
         let now = outside.parts().now;
-        match (judged, verdict) {
-            (Judged::Passes, _) => Ok(Some(self.flows.pass(query, frame.data_mut(), now))),
-            (Judged::Stranger, Verdict::Attended { flow, .. }) => {
-                self.flows.grow(flow);
-                Ok(Some(self.flows.carry(query, frame.data_mut(), now)))
-            }
-            (Judged::Stranger, _) => Ok(None),
+        let Some(flow) = watched else { return Ok(None) };
+        self.flows.unwatch(flow);
+        let verdict = self.flows.carry(query, frame.data_mut(), now);
+        if judged == Judged::Passes {
+            self.flows.watch(flow);
         }
+        Ok(Some(verdict))
     }
 
     fn dress(&mut self, burst: &mut Burst<'_>, outside: Outside<'_>) {
@@ -344,7 +344,9 @@ impl Translator {
                 Ok(())
             }
             Verdict::Refused(refusal) => Err(named(refusal)),
-            Verdict::Attended { .. } | Verdict::Unknown => Err(drop(DropReason::EgressNatState)),
+            Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => {
+                Err(drop(DropReason::EgressNatState))
+            }
         }
     }
 
@@ -410,6 +412,7 @@ const fn is_aside(verdict: Verdict) -> bool {
         verdict,
         Verdict::Unknown
             | Verdict::Attended { .. }
+            | Verdict::Watched { .. }
             | Verdict::Refused(Refusal::NoMapping | Refusal::Filtered)
     )
 }
