@@ -106,7 +106,7 @@ impl Flows {
     }
 
     /// Datagrams of many clients leave by one address, so those that may be cut on their way get identifications that are unique
-    /// there (RFC 7857 9, RFC 6864 5.3.1). The numbers of this worker's ports are nobody else's at its addresses, also as
+    /// there (RFC 7857, RFC 6864 5.3.1). The numbers of this worker's ports are nobody else's at its addresses, also as
     /// identifications.
     #[cold]
     fn next_identification(&mut self) -> u16 {

@@ -131,7 +131,7 @@ fn identification(packet: &[u8]) -> u16 {
     ipv4::parse(packet).unwrap().identification
 }
 
-/// RFC 7857 9, RFC 6864 5.3.1: what may be cut on its way is numbered anew, as two clients may have used the same number.
+/// RFC 7857, RFC 6864 5.3.1: what may be cut on its way is numbered anew, as two clients may have used the same number.
 #[test]
 fn datagrams_that_may_be_cut_get_numbers_of_their_own() {
     let mut world = World::new();

@@ -377,6 +377,7 @@ fn flows_that_are_over_make_room_for_their_client() {
     assert_eq!(world.refused(1, &opening(4)), Refusal::ClientSetups);
 }
 
+/// RFC 5382 REQ-8.
 #[test]
 fn a_hairpinned_connection_is_established_on_both_sides() {
     let mut world = World::new();
