@@ -70,6 +70,9 @@ pub const NAT_PIECES: usize = 4096;
 pub const NAT_SETUPS: u32 = 4096;
 /// Those that it may be given room for.
 pub const NAT_SETUPS_LIMIT: u32 = 1 << 20;
+/// Connections of one client that may be being opened through other data centres: within round trips of 200 ms, more than
+/// a thousand a second.
+pub const SETUPS_PER_CLIENT: u32 = 256;
 /// Set-ups whose timers a worker serves in one turn.
 pub const CONNECT_TIMERS_PER_TURN: usize = 64;
 /// Seconds of silence after which an exit is asked to probe the origin.

@@ -138,7 +138,7 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
 fn is_from_anybody(frame: &Frame<'_>, site: &Site) -> bool {
     let every_clients = site.nat.as_ref().and_then(Nat::every_clients);
     every_clients.is_some_and(|address| {
-        frame.note.client.is_some() && frame.note.ip.source_in(frame.data()) == Some(address)
+        frame.note.client().is_some() && frame.note.ip.source_in(frame.data()) == Some(address)
     })
 }
 
@@ -230,7 +230,7 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
     }
     // Who sent it may be another tenant than who would have got it.
     frame.note.tenant = router.rules.tenants.of(frame.note.ip.destination);
-    frame.note.next_hop = match frame.note.client {
+    frame.note.next_hop = match frame.note.client() {
         Some(number) => NextHop::Client(number),
         None => next_hop(frame, router),
     };

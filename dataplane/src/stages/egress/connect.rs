@@ -24,7 +24,9 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Note};
 use crate::handshake::Random;
-use crate::limits::{CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN};
+use crate::limits::{
+    CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, SETUPS_PER_CLIENT,
+};
 use crate::site::{Site, global_number};
 use crate::stages::route::{NextHop, TRIED_MAX};
 
@@ -89,7 +91,8 @@ impl Splicer {
         let limits = Limits {
             setups,
             buffers: setups / 8 + 1,
-            setups_per_holder: setups / 4 + 1,
+            setups_per_client: (setups / 4 + 1).min(SETUPS_PER_CLIENT),
+            setups_per_peer: setups / 2 + 1,
             ..Limits::default()
         };
         let count = setups as usize * 2;
@@ -413,7 +416,7 @@ mod names {
         match refusal {
             Refusal::SetupsFull | Refusal::HolderFull => DropReason::EgressConnectFull,
             Refusal::PortsExhausted => DropReason::EgressNatPorts,
-            Refusal::NoRoute => DropReason::EgressConnectRoute,
+            Refusal::NoRoute | Refusal::OtherFamily => DropReason::EgressConnectRoute,
             Refusal::Authenticated
             | Refusal::Malformed
             | Refusal::NotOpen

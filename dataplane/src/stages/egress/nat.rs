@@ -310,7 +310,7 @@ impl Translator {
     }
 
     fn ask_out(&self, frame: &Frame<'_>, site: &Site, queries: &mut Queries) -> Result<(), Fate> {
-        let client = match frame.note.client {
+        let client = match frame.note.client() {
             Some(number) => local_number(number, site.workers),
             None => self.machine,
         };
@@ -362,7 +362,7 @@ impl Translator {
         if let Verdict::Refused(refusal) = verdict {
             return Err(named(refusal));
         }
-        let number = frame.note.client;
+        let number = frame.note.client();
         let client =
             number.map_or(self.machine, |number| local_number(number, outside.site.workers));
         if is_segment(frame) {
@@ -391,7 +391,7 @@ impl Translator {
     fn turn_back(&mut self, frame: &mut Frame<'_>, outside: Outside<'_>) -> Result<(), Fate> {
         let Some(nat) = &outside.site.nat else { return Err(drop(DropReason::EgressNoNat)) };
         frame.read_ip().map_err(|_| drop(DropReason::EgressNatHeader))?;
-        frame.note.client = None;
+        frame.note.set_client(None);
         let mut queries = Queries::new();
         self.ask_back(frame, nat, &mut queries)?;
         queries.first().map_or(Ok(()), |query| self.back(frame, query, outside))

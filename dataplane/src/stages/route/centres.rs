@@ -33,7 +33,7 @@ impl Centres {
 
     /// The machines of a centre that a client's connections to addresses of this family take, the first one first. The same
     /// client has the same order as long as the machines stay, and the loss of one moves only its own (rendezvous hashing
-    /// with weights by -w / ln u, of which integers keep the order).
+    /// with weights).
     pub fn machines(
         &self,
         centre: u16,
@@ -41,7 +41,7 @@ impl Centres {
         is_v4: bool,
     ) -> [Option<SocketAddr>; TRIED_MAX] {
         let mut tried = [None; TRIED_MAX];
-        let mut scores = [0; TRIED_MAX];
+        let mut scores = [0.0; TRIED_MAX];
         let Ok(at) = self.0.binary_search_by_key(&centre, |(number, _)| *number) else {
             return tried;
         };
@@ -67,22 +67,23 @@ impl Centres {
 }
 
 impl Machine {
-    /// Greater scores win, each machine in proportion to its weight.
-    fn score(&self, client: u32) -> u64 {
+    /// Greater scores win, each machine in proportion to its weight: -w / ln u for a number that is even in (0, 1).
+    fn score(&self, client: u32) -> f64 {
         let bits = match self.address {
             SocketAddr::V4(address) => u128::from(address.ip().to_bits()),
             SocketAddr::V6(address) => address.ip().to_bits(),
         };
         #[expect(clippy::cast_possible_truncation, reason = "both halves are mixed")]
         let (low, high) = (bits as u64, (bits >> 64) as u64);
-        let name = mix(low ^ 0x6d69_6c6c, high ^ 0x7261_6365) ^ u64::from(self.address.port());
-        let hash = mix(name, u64::from(client) ^ 0x9e37_79b9_7f4a_7c15);
-        // -1/log2(u) in fixed point: u in (0, 1) has its leading zeros and the bits behind them as logarithm.
-        let fraction = (hash | 1) >> 1;
-        let zeros = fraction.leading_zeros();
-        let mantissa = (fraction << zeros) >> 31 & 0xffff_ffff;
-        let log = (u64::from(zeros) << 32) + (0xffff_ffff - mantissa);
-        (u64::from(self.weight) << 44) / log.max(1)
+        let about = u64::from(client) << 16 | u64::from(self.address.port());
+        // Each round has one more factor, or neighbours would be alike.
+        let hash = [low, high, about].into_iter().fold(0x243f_6a88_85a3_08d3, |hash, word| {
+            mix(hash ^ word, 0x9e37_79b9_7f4a_7c15 ^ word.rotate_left(32)).wrapping_add(hash)
+        });
+        let hash = mix(hash, 0xc2b2_ae3d_27d4_eb4f);
+        #[expect(clippy::cast_precision_loss, reason = "53 bits of it are enough")]
+        let even = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        -f64::from(self.weight) / even.ln()
     }
 }
 
