@@ -98,6 +98,24 @@ fn case_02_syn_request_and_answer_are_sent_again_within_the_paths_time() {
 }
 
 #[test]
+fn case_02_the_second_syn_has_the_same_numbers_and_bears_nothing() {
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, true)]);
+    let first = hand.syn();
+    let again = hand.wait(60);
+    assert!(first.payload().starts_with(b"CONNECT ") && again[0].payload().is_empty());
+    assert_eq!(again[0].header().sequence_number, first.header().sequence_number);
+    // Whoever answers the first, or the second, is understood.
+    let isn = first.header().sequence_number;
+    let sent = hand.far(SYN_ACK, (FAR_ISN, isn.wrapping_add(1)), OPTIONS, &[]);
+    assert_eq!(sent[0].payload(), first.payload());
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, true)]);
+    hand.syn();
+    hand.wait(60);
+    hand.far(SYN_ACK, (FAR_ISN, CLIENT_FIRST), OPTIONS, OK);
+    assert_eq!(hand.pop.around.spliced[0].mode, connect::Mode::Borne);
+}
+
+#[test]
 fn case_02_the_answer_is_kept_after_the_splice_until_it_is_acknowledged() {
     let mut net = net(Way::Plain, 4, Service::Banner(b"first words".to_vec()));
     loses_first(&mut net, |seen| {
