@@ -208,6 +208,24 @@ fn case_04_a_server_that_speaks_first_is_heard_in_every_way() {
 }
 
 #[test]
+fn case_04_an_exit_completes_the_handshake_with_the_origin_by_itself() {
+    let request: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    let mut hand = Hand::exit();
+    let own = hand.syn().header().sequence_number;
+    let sent = hand.near(Flags::ACK, (CLIENT_FIRST, own.wrapping_add(1)), &[], request);
+    let dialled = sent.iter().find(|frame| frame.destination == ip(ORIGIN_IP)).unwrap().header();
+    let first = dialled.sequence_number.wrapping_add(1);
+    assert_eq!(first, CLIENT_FIRST.wrapping_add(36), "behind the request");
+    let sent = hand.far(SYN_ACK, (FAR_ISN, first), OPTIONS, &[]);
+    let ack = sent.iter().find(|frame| frame.destination == ip(ORIGIN_IP)).unwrap().header();
+    assert_eq!((ack.sequence_number, ack.acknowledgment_number), (first, FAR_ISN + 1));
+    // What the origin says at once follows the answer, whether that has come through or not.
+    let sent = hand.far(Flags::ACK, (FAR_ISN + 1, first), &[], b"220 ready\r\n");
+    assert_eq!(sent[0].destination, ip(INGRESS_IP));
+    assert_eq!(sent[0].header().sequence_number, own.wrapping_add(1 + 19));
+}
+
+#[test]
 fn case_05_the_next_hop_is_told_a_small_window_until_the_client_is_there() {
     let banner = noise(100_000, 5);
     for way in WAYS {
