@@ -59,6 +59,11 @@ fn case_06_a_head_that_comes_again_stays_here_and_is_acknowledged_again() {
     assert_eq!(frame.destination, ip(EXIT_IP));
     let numbers = (header.sequence_number, header.acknowledgment_number);
     assert_eq!(numbers, (CLIENT_FIRST + 5, FAR_FIRST), "as far as the client has come");
+    // What the client has acknowledged since is acknowledged again.
+    hand.far(Flags::ACK, (FAR_FIRST, CLIENT_FIRST), &[], b"four");
+    hand.near(Flags::ACK, (CLIENT_FIRST.wrapping_add(5), FAR_FIRST + 4), &[], &[]);
+    let sent = hand.far(Flags::ACK, (FAR_ISN + 1, CLIENT_FIRST), &[], OK);
+    assert_eq!(sent[0].header().acknowledgment_number, FAR_FIRST + 4);
     // So is a SYN-ACK.
     let isn = CLIENT_FIRST;
     let sent = hand.far(SYN_ACK, (FAR_ISN, isn), ANSWER_OPTIONS, &[]);
@@ -269,4 +274,22 @@ fn case_27_a_next_hop_with_a_closed_window_is_asked_when_it_opens() {
     let frame = Frame::new((hand.far_at, to), (Flags::ACK, 1000), numbers, &[], &[]);
     hand.pop.take(&frame, false, hand.now);
     assert!(hand.sent()[0].payload().ends_with(b"\r\n\r\n"), "all of it at once");
+}
+
+#[test]
+fn case_07_a_request_that_comes_again_after_the_splice_does_not_reach_the_origin() {
+    let request: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    let mut hand = Hand::exit();
+    let own = hand.syn().header().sequence_number;
+    let sent = hand.near(Flags::ACK, (CLIENT_FIRST, own.wrapping_add(1)), &[], request);
+    let dialled = sent.iter().find(|frame| frame.destination == ip(ORIGIN_IP)).unwrap().header();
+    let ack = dialled.sequence_number.wrapping_add(1);
+    hand.far(SYN_ACK, (FAR_ISN, ack), ANSWER_OPTIONS, &[]);
+    let end = own.wrapping_add(1 + 19);
+    // Before the answer is acknowledged it says so, afterwards it says nothing new.
+    assert!(hand.near(Flags::ACK, (CLIENT_FIRST, own.wrapping_add(1)), &[], request).is_empty());
+    let passed = hand.near(Flags::ACK, (CLIENT_FIRST.wrapping_add(36), end), &[], &[]);
+    assert_eq!((passed.len(), passed[0].destination), (1, ip(ORIGIN_IP)));
+    assert!(hand.near(Flags::ACK, (CLIENT_FIRST, end), &[], request).is_empty());
+    assert_eq!(hand.pop.dropped, [Dropped::BelowHead, Dropped::Stale]);
 }

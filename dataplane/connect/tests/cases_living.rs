@@ -120,6 +120,14 @@ fn case_21_only_a_reset_that_fits_ends_a_setup() {
     hand.far(Flags::RST, (FAR_ISN + 1, 0), &[], &[]);
     assert_eq!(hand.pop.whys(), [Why::FarReset]);
     assert!(hand.is_clean());
+    let mut hand = Hand::exit();
+    let ack = hand.syn().header().sequence_number.wrapping_add(1);
+    let request = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    hand.near(Flags::ACK, (CLIENT_FIRST, ack), &[], request);
+    hand.near(Flags::RST, (CLIENT_FIRST, 0), &[], &[]);
+    assert_eq!(hand.pop.dropped, [Dropped::ResetElsewhere], "before the request");
+    hand.near(Flags::RST, (CLIENT_FIRST.wrapping_add(36), 0), &[], &[]);
+    assert_eq!(hand.pop.whys(), [Why::NearReset]);
 }
 
 #[test]
@@ -226,6 +234,7 @@ fn case_28_a_request_that_does_not_come_whole_is_answered_408_after_ten_seconds(
     let answer = sent.iter().find(|frame| frame.payload().starts_with(b"HTTP/1.1 408 ")).unwrap();
     assert!(answer.header().flags.has(Flags::FIN));
     assert_eq!(hand.pop.whys(), [Why::RequestLate]);
+    assert_eq!(hand.pop.connect.counts().buffers, 0, "nothing more is read");
     let end = ack.wrapping_add(u32::try_from(answer.payload().len()).unwrap()).wrapping_add(1);
     hand.near(Flags::ACK | Flags::FIN, (CLIENT_FIRST.wrapping_add(14), end), &[], &[]);
     assert!(hand.is_clean());

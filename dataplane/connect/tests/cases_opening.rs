@@ -98,6 +98,24 @@ fn case_02_syn_request_and_answer_are_sent_again_within_the_paths_time() {
 }
 
 #[test]
+fn case_02_the_second_syn_has_the_same_numbers_and_bears_nothing() {
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, true)]);
+    let first = hand.syn();
+    let again = hand.wait(60);
+    assert!(first.payload().starts_with(b"CONNECT ") && again[0].payload().is_empty());
+    assert_eq!(again[0].header().sequence_number, first.header().sequence_number);
+    // Whoever answers the first, or the second, is understood.
+    let isn = first.header().sequence_number;
+    let sent = hand.far(SYN_ACK, (FAR_ISN, isn.wrapping_add(1)), OPTIONS, &[]);
+    assert_eq!(sent[0].payload(), first.payload());
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, true)]);
+    hand.syn();
+    hand.wait(60);
+    hand.far(SYN_ACK, (FAR_ISN, CLIENT_FIRST), OPTIONS, OK);
+    assert_eq!(hand.pop.around.spliced[0].mode, connect::Mode::Borne);
+}
+
+#[test]
 fn case_02_the_answer_is_kept_after_the_splice_until_it_is_acknowledged() {
     let mut net = net(Way::Plain, 4, Service::Banner(b"first words".to_vec()));
     loses_first(&mut net, |seen| {
@@ -187,6 +205,24 @@ fn case_04_a_server_that_speaks_first_is_heard_in_every_way() {
         assert_eq!(net.host(CLIENT_IP).tcp(ends).received, b"220 ready\r\n", "{way:?}");
         assert_eq!(net.host(CLIENT_IP).tcp(ends).impossible, 0, "{way:?}");
     }
+}
+
+#[test]
+fn case_04_an_exit_completes_the_handshake_with_the_origin_by_itself() {
+    let request: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    let mut hand = Hand::exit();
+    let own = hand.syn().header().sequence_number;
+    let sent = hand.near(Flags::ACK, (CLIENT_FIRST, own.wrapping_add(1)), &[], request);
+    let dialled = sent.iter().find(|frame| frame.destination == ip(ORIGIN_IP)).unwrap().header();
+    let first = dialled.sequence_number.wrapping_add(1);
+    assert_eq!(first, CLIENT_FIRST.wrapping_add(36), "behind the request");
+    let sent = hand.far(SYN_ACK, (FAR_ISN, first), OPTIONS, &[]);
+    let ack = sent.iter().find(|frame| frame.destination == ip(ORIGIN_IP)).unwrap().header();
+    assert_eq!((ack.sequence_number, ack.acknowledgment_number), (first, FAR_ISN + 1));
+    // What the origin says at once follows the answer, whether that has come through or not.
+    let sent = hand.far(Flags::ACK, (FAR_ISN + 1, first), &[], b"220 ready\r\n");
+    assert_eq!(sent[0].destination, ip(INGRESS_IP));
+    assert_eq!(sent[0].header().sequence_number, own.wrapping_add(1 + 19));
 }
 
 #[test]

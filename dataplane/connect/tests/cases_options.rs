@@ -139,6 +139,11 @@ fn case_13_window_scales_are_mirrored_by_an_ingress_and_translated_by_an_exit() 
             }
             let splice = net.pop(INGRESS_IP).around.spliced[0];
             assert_eq!((splice.to_far.window_shift, splice.to_near.window_shift), (0, 0));
+            if way == Way::Plain {
+                let splice = net.pop(EXIT_IP).around.spliced[0];
+                let shifts = (splice.to_far.window_shift, splice.to_near.window_shift);
+                assert_eq!(shifts, (0, origin.cast_signed() - 8), "{what}: the exit has said 8");
+            }
         }
     }
 }
@@ -154,6 +159,11 @@ fn case_14_without_window_scale_at_one_end_windows_are_clamped_and_never_closed(
             let (_, of_origin) = echo(&mut net, 100_000, &what);
             if way != Way::Proxy {
                 assert_eq!(of_origin.window_scale, client.and(origin), "{what}");
+            }
+            if (way, client, origin) == (Way::Plain, Some(7), None) {
+                let splice = net.pop(EXIT_IP).around.spliced[0];
+                let shifts = (splice.to_far.window_shift, splice.to_near.window_shift);
+                assert_eq!(shifts, (7, -8), "expanded for the origin, in the exit's units back");
             }
         }
     }

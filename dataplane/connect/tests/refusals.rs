@@ -58,6 +58,40 @@ fn setups_that_only_linger_make_room_for_new_ones() {
 }
 
 #[test]
+fn a_setup_that_is_under_way_never_makes_room() {
+    let limits = Limits { setups: 2, ..network::limits() };
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    let routes = hand.pop.routes.clone();
+    hand.pop = Pop::new(ip(INGRESS_IP), limits, Box::new(network::to_target));
+    hand.pop.routes = routes;
+    let syn = |hand: &mut Hand, port: u16| {
+        let ends = ((ip(CLIENT_IP), port).into(), (ip(ORIGIN_IP), 80).into());
+        let frame = Frame::new(ends, (Flags::SYN, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
+        hand.pop.take(&frame, true, hand.now);
+    };
+    for round in 0..4 {
+        // One lingers until its time is over, and its place is taken twice.
+        hand.answered();
+        hand.near(Flags::ACK, (CLIENT_FIRST, FAR_FIRST), &[], &[]);
+        hand.wait(1100);
+        assert!(hand.is_clean());
+        for port in 1..=3 {
+            syn(&mut hand, port);
+        }
+        assert_eq!(hand.pop.refused.len(), round + 1, "the third finds no room");
+        hand.wait(21_000);
+        assert_eq!(hand.pop.whys(), vec![Why::FarSilent; 2 * (round + 1)]);
+        let leg = connect::Leg {
+            client: network::pop::CLIENT,
+            ours: (ip(ORIGIN_IP), 80).into(),
+            theirs: (ip(CLIENT_IP), 40_000).into(),
+        };
+        assert!(!hand.pop.connect.knows(&leg));
+        hand.pop.forget_flows();
+    }
+}
+
+#[test]
 fn without_a_port_a_client_is_refused_by_name_and_an_exit_answers_503() {
     let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
     hand.pop.around.ports.clear();

@@ -212,6 +212,7 @@ fn rule(
     };
     near.request_len = u32::try_from(request.len).unwrap_or_default();
     near.next = near.payload_start();
+    near.sent = near.next;
     setup.keepalive_secs = request.keepalive_secs;
     match world.admit(&near.leg, setup.tag, &request) {
         Decision::Refuse(status) => Ruling::Refuse(Why::Forbidden, status),

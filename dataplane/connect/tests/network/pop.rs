@@ -211,6 +211,12 @@ impl Pop {
         self.around.ended.iter().map(|ended| ended.why).collect()
     }
 
+    /// Forgets all flows, and has their ports again.
+    pub(crate) fn forget_flows(&mut self) {
+        self.around.flows.clear();
+        self.around.taken.clear();
+    }
+
     pub(crate) fn flow_count(&self) -> usize {
         self.around.flows.len()
     }

@@ -47,6 +47,13 @@ impl Tcp {
         if !header.flags.has(Flags::ACK) {
             return;
         }
+        // What lies before the window is answered and says nothing more (RFC 9293 3.10.7.4).
+        let len = u32::try_from(header.sequence_len()).unwrap();
+        let end = header.sequence_number.wrapping_add(len);
+        if less(header.sequence_number, self.rcv_next()) && !less(self.rcv_next(), end) {
+            outs.push(self.segment(Flags::ACK, self.nxt, Vec::new(), now));
+            return;
+        }
         let ack = header.acknowledgment_number.wrapping_sub(self.iss.wrapping_add(1));
         if self.state == State::SynReceived {
             if ack != 0 {
@@ -173,10 +180,6 @@ impl Tcp {
         }
         let done = u32::try_from(self.received.len()).unwrap();
         if len == 0 && !header.flags.has(Flags::FIN) {
-            // A keepalive lies one octet before.
-            if less(at, done) {
-                outs.push(self.segment(Flags::ACK, self.nxt, Vec::new(), now));
-            }
             return;
         }
         if len > 0 && less(done, at.wrapping_add(len)) {
