@@ -28,6 +28,9 @@ const FAILED_IN_ROW: u8 = 3;
 /// For so many seconds.
 const FAILED_S: u32 = 60;
 
+/// Seconds after which dials are looked back on no more.
+const STALE_S: u32 = 1800;
+
 /// Stands in a cell for failures of an exit that is not used.
 pub const FAILED: u16 = u16::MAX;
 
@@ -123,6 +126,9 @@ impl Dials {
     /// A dial was answered after so many ticks, or has failed; tells whether the exit is not used from now on.
     pub fn hear(&mut self, cells: &mut Cells, key: Key, dial: Option<u16>, now: u32) -> bool {
         let Some(window) = self.window(key) else { return false };
+        if now.saturating_sub(window.heard) > STALE_S {
+            *window = Window::new(key);
+        }
         window.put(dial.unwrap_or(LOST), now);
         let (sorted, answered, lost) = window.sorted();
         let failed_in_row = window.failed_in_row;

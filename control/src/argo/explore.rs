@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::choice::{Fares, NO_COST, Scores};
 use super::damping::is_worth_leaving;
-use super::rows::{LOAD_ONE, NONE};
+use super::rows::{LOAD_ONE, NONE, at};
+use super::{Led, Table};
 
 /// Of all dials, one of so many goes by an exit that is tried.
 const SHARE: u64 = 100;
@@ -27,7 +28,7 @@ const PAUSE_S: u32 = 1800;
 const TRIED_MAX: usize = 1 << 16;
 
 /// Looks at a prefix that are made in a round, going on in the next where this one ended.
-pub const LOOKS_MAX: usize = 1 << 16;
+const LOOKS_MAX: usize = 1 << 16;
 
 /// An exit that a prefix tries.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ pub struct Trials {
     tried: VecDeque<(u32, (u32, u8))>,
     paused: HashMap<(u32, u8), u32>,
     /// The row at which the next search begins.
-    pub next: u32,
+    next: u32,
 }
 
 impl Trials {
@@ -122,11 +123,57 @@ impl Trials {
     pub fn follow(&mut self, moved: &[u32]) {
         let old = std::mem::take(self);
         for (until, (row, lane)) in old.tried {
-            let row = moved.get(super::rows::at(row)).copied().filter(|row| *row != NONE);
+            let row = moved.get(at(row)).copied().filter(|row| *row != NONE);
             if let Some(row) = row {
                 self.tried.push_back((until, (row, lane)));
                 self.paused.insert((row, lane), until);
             }
         }
+    }
+}
+
+impl Table {
+    /// Ends trials that have shown enough, and begins others.
+    pub(super) fn explore(&mut self, now: u32) -> Vec<Led> {
+        let fares = self.fares(now);
+        self.trials.count_round();
+        let mut changed = self.end_trials(now);
+        self.trials.forget(now);
+        let (count, all) = (self.rows.len(), self.loads.all());
+        for _ in 0..count.min(LOOKS_MAX) {
+            let row = self.trials.next;
+            self.trials.next = if at(row) + 1 < count { row + 1 } else { 0 };
+            let Some(load) = self.rows.load.get(at(row)).copied() else { break };
+            let room = self.trials.room(all);
+            if room == 0 {
+                break;
+            }
+            if u64::from(load) > room || self.trials.of(row).is_some() {
+                continue;
+            }
+            if let Some(lane) = self.wants_to_try(row, load, &fares) {
+                self.trials.begin(row, lane, load, now);
+                changed.push(row);
+            }
+        }
+        changed.into_iter().filter_map(|row| self.led(row)).collect()
+    }
+
+    /// Ends trials that fail and those that have shown enough; gives their rows.
+    pub(super) fn end_trials(&mut self, now: u32) -> Vec<u32> {
+        let fares = self.fares(now);
+        let Self { rows, trials, .. } = self;
+        trials.end(|row, lane| {
+            let place = rows.groups.get(at(row)).copied().unwrap_or_default();
+            let is_open = fares.get(usize::from(place)).is_some_and(|f| f.open >> lane & 1 == 1);
+            let Some(cells) = rows.cells.get(at(row)) else { return true };
+            !is_open || cells.has_failed(lane) || cells.is_known(lane)
+        })
+    }
+
+    fn wants_to_try(&self, row: u32, load: u32, fares: &[Fares]) -> Option<u8> {
+        let choice = self.rows.standing.get(at(row))?.choice;
+        let fares = fares.get(usize::from(*self.rows.groups.get(at(row))?))?;
+        self.trials.wanted((row, choice, load), &self.scores(row, fares)?, fares)
     }
 }

@@ -9,15 +9,18 @@ use shm::message::Dial;
 
 use super::choice::{Fares, NO_COST, Scores, Verdict, scores};
 use super::dials::{Dials, age};
-use super::explore::{LOOKS_MAX, Trials};
+use super::explore::Trials;
 use super::load::Loads;
 use super::paths::Paths;
-use super::rows::{EXITS_MAX, Group, LOAD_ONE, Rows, Seed, at};
+use super::rows::{EXITS_MAX, Group, LOAD_ONE, NONE, Rows, Seed, at};
 use super::ticks;
 use super::ways::{Reach, Ways};
 
 /// Seconds after the start for which choices hold that were kept and of which nothing is known yet.
 const KEPT_S: u32 = 300;
+
+/// Rows with failed dials that are looked at before the end of the round.
+const FAILING_MAX: usize = 1 << 16;
 
 /// Of an exit's load so much moves in a round: one of so many.
 const MOVED_OF: u64 = 10;
@@ -40,7 +43,7 @@ pub struct Subject {
     pub here: u16,
     /// All centres.
     pub centres: Vec<Centre>,
-    /// The groups, each once.
+    /// The groups, each once, in the order of their next hops.
     pub groups: Vec<Group>,
     /// The rows, in order.
     pub seeds: Vec<Seed>,
@@ -86,8 +89,12 @@ pub struct Table {
     kept_until: u32,
     /// Seconds of a round.
     round_s: u32,
-    /// Something has failed, or a trial has shown enough: rows are looked at before the round ends.
-    urgent: bool,
+    /// A centre has gone down: all rows are looked at before the round ends.
+    has_lost_centre: bool,
+    /// Rows that are looked at before, because dials have failed; more than are listed wait for the end of the round.
+    failing: Vec<u32>,
+    /// A trial has shown enough.
+    has_learned: bool,
     /// Counted since the start: prefixes that were moved at the end of a round, and that had to leave.
     pub(super) moved: u64,
     pub(super) left: u64,
@@ -107,7 +114,9 @@ impl Table {
             centres: Vec::new(),
             kept_until: now.saturating_add(KEPT_S),
             round_s: round_s.max(1),
-            urgent: false,
+            has_lost_centre: false,
+            failing: Vec::new(),
+            has_learned: false,
             moved: 0,
             left: 0,
         }
@@ -126,6 +135,7 @@ impl Table {
         let mut rows = Rows::new(&seeds);
         let same: Vec<Option<u16>> = groups.iter().map(|group| self.place_of(group)).collect();
         let moved = rows.inherit(&self.rows, &same);
+        self.failing.clear();
         self.dials.follow(&moved, rows.len());
         self.trials.follow(&moved);
         (self.rows, self.groups, self.centres) = (rows, groups, centres);
@@ -140,13 +150,15 @@ impl Table {
         other.into_iter().filter_map(|row| self.led(row)).collect()
     }
 
+    /// The place at which a group was, which are sorted by their next hops.
     fn place_of(&self, group: &Group) -> Option<u16> {
-        u16::try_from(self.groups.iter().position(|other| other == group)?).ok()
+        let place = self.groups.binary_search_by_key(&group.hop, |other| other.hop).ok()?;
+        (self.groups.get(place) == Some(group)).then(|| u16::try_from(place).ok())?
     }
 
     /// Takes in how a probe from here went.
     pub fn probe(&mut self, to: u16, answer: Option<Duration>, now: u32) {
-        self.urgent |= self.paths.probe(to, answer, now);
+        self.has_lost_centre |= self.paths.probe(to, answer, now);
     }
 
     /// Takes in what a centre says of its ways to others.
@@ -175,8 +187,12 @@ impl Table {
                 continue;
             };
             if let Some(cells) = self.rows.cells.get_mut(at(row)) {
-                self.urgent |= self.dials.hear(cells, (row, lane), answer, now);
-                self.urgent |= cells.is_known(lane) && self.trials.of(row) == Some(lane);
+                if self.dials.hear(cells, (row, lane), answer, now)
+                    && self.failing.len() < FAILING_MAX
+                {
+                    self.failing.push(row);
+                }
+                self.has_learned |= cells.is_known(lane) && self.trials.of(row) == Some(lane);
             }
         }
     }
@@ -227,9 +243,9 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// Whether something has failed since the last look.
+    /// Whether something has failed since the last look, or a trial is over.
     pub fn is_urgent(&self) -> bool {
-        self.urgent
+        self.has_lost_centre || self.has_learned || !self.failing.is_empty()
     }
 
     /// Lets what was known before count half.
@@ -239,9 +255,14 @@ impl Table {
 
     /// Leaves what has failed, at once.
     pub fn leave_failed(&mut self, now: u32) -> Changes {
-        self.urgent = false;
         let relays = self.ways.choose(&self.paths, now, false);
-        let mut led = self.pass(now, false);
+        let failing = std::mem::take(&mut self.failing);
+        self.has_learned = false;
+        let mut led = if std::mem::take(&mut self.has_lost_centre) {
+            self.pass(now, false)
+        } else {
+            self.look_at(failing, now)
+        };
         let ended = self.end_trials(now);
         led.extend(ended.into_iter().filter_map(|row| self.led(row)));
         Changes { led, relays }
@@ -249,7 +270,8 @@ impl Table {
 
     /// The end of a round: all is chosen anew, and what failed long ago is tried again.
     pub fn round(&mut self, now: u32) -> Changes {
-        self.urgent = false;
+        (self.has_lost_centre, self.has_learned) = (false, false);
+        self.failing.clear();
         self.dials.revive(&mut self.rows.cells, now);
         let relays = self.ways.choose(&self.paths, now, true);
         self.weigh();
@@ -321,81 +343,63 @@ impl Table {
 
     /// Looks at every row once.
     fn pass(&mut self, now: u32, is_round: bool) -> Vec<Led> {
-        let fares = self.fares(now);
-        let kept = now < self.kept_until;
+        let (fares, is_kept) = (self.fares(now), now < self.kept_until);
         let (mut moved, mut around) = (Vec::new(), Around::default());
-        for (row, place) in (0..).zip(&self.rows.groups) {
-            let place = usize::from(*place);
-            let (Some(group), Some(fares)) = (self.groups.get(place), fares.get(place)) else {
+        for row in 0..u32::try_from(self.rows.len()).unwrap_or(NONE) {
+            let Some(place) = self.rows.groups.get(at(row)).map(|place| usize::from(*place)) else {
                 continue;
             };
+            let Some(fares) = fares.get(place) else { continue };
             let Some(scores) = around.scores(&self.rows, (row, place), fares) else { continue };
             let Some(standing) = self.rows.standing.get_mut(at(row)) else { continue };
             let verdict = if is_round {
-                scores.judge(fares, standing, (now, kept))
+                scores.judge(fares, standing, (now, is_kept))
             } else {
-                scores.at_once(fares, standing.choice, kept)
+                scores.at_once(fares, standing.choice, is_kept)
             };
-            let load = self.rows.load.get(at(row)).copied().unwrap_or(0);
-            let from = group.exit(standing.choice);
-            let Some(to) = self.loads.permitted(verdict, group, (from, load)) else { continue };
-            match verdict {
-                Verdict::Leave(_) => self.left += 1,
-                Verdict::Move(_) | Verdict::Stay => self.moved += 1,
+            if self.takes(row, verdict, now) {
+                moved.push(row);
             }
-            standing.take(to, now);
-            self.loads.shift(from, group.exit(to), load);
-            moved.push(row);
         }
         moved.into_iter().filter_map(|row| self.led(row)).collect()
     }
 
-    /// Ends trials that have shown enough, and begins others.
-    fn explore(&mut self, now: u32) -> Vec<Led> {
-        let fares = self.fares(now);
-        self.trials.count_round();
-        let mut changed = self.end_trials(now);
-        self.trials.forget(now);
-        let (count, all) = (self.rows.len(), self.loads.all());
-        for _ in 0..count.min(LOOKS_MAX) {
-            let row = self.trials.next;
-            self.trials.next = if at(row) + 1 < count { row + 1 } else { 0 };
-            let Some(load) = self.rows.load.get(at(row)).copied() else { break };
-            let room = self.trials.room(all);
-            if room == 0 {
-                break;
-            }
-            if u64::from(load) > room || self.trials.of(row).is_some() {
-                continue;
-            }
-            if let Some(lane) = self.wants_to_try(row, load, &fares) {
-                self.trials.begin(row, lane, load, now);
-                changed.push(row);
+    /// Looks at a few rows, which have failed.
+    fn look_at(&mut self, rows: Vec<u32>, now: u32) -> Vec<Led> {
+        let (fares, is_kept) = (self.fares(now), now < self.kept_until);
+        let mut led = Vec::new();
+        for row in rows {
+            let place = self.rows.groups.get(at(row)).copied().unwrap_or_default();
+            let Some(fares) = fares.get(usize::from(place)) else { continue };
+            let Some(scores) = self.scores(row, fares) else { continue };
+            let Some(standing) = self.rows.standing.get(at(row)) else { continue };
+            let verdict = scores.at_once(fares, standing.choice, is_kept);
+            if self.takes(row, verdict, now) {
+                led.extend(self.led(row));
             }
         }
-        changed.into_iter().filter_map(|row| self.led(row)).collect()
+        led
     }
 
-    /// Ends trials that fail and those that have shown enough; gives their rows.
-    fn end_trials(&mut self, now: u32) -> Vec<u32> {
-        let fares = self.fares(now);
-        let Self { rows, trials, .. } = self;
-        trials.end(|row, lane| {
-            let place = rows.groups.get(at(row)).copied().unwrap_or_default();
-            let is_open = fares.get(usize::from(place)).is_some_and(|f| f.open >> lane & 1 == 1);
-            let Some(cells) = rows.cells.get(at(row)) else { return true };
-            !is_open || cells.has_failed(lane) || cells.is_known(lane)
-        })
-    }
-
-    fn wants_to_try(&self, row: u32, load: u32, fares: &[Fares]) -> Option<u8> {
-        let choice = self.rows.standing.get(at(row))?.choice;
-        let fares = fares.get(usize::from(*self.rows.groups.get(at(row))?))?;
-        self.trials.wanted((row, choice, load), &self.scores(row, fares)?, fares)
+    /// Leads a row by a verdict, as far as there is room; tells whether it moves.
+    fn takes(&mut self, row: u32, verdict: Verdict, now: u32) -> bool {
+        let place = self.rows.groups.get(at(row)).copied().unwrap_or_default();
+        let Some(group) = self.groups.get(usize::from(place)) else { return false };
+        let Some(standing) = self.rows.standing.get_mut(at(row)) else { return false };
+        let load = self.rows.load.get(at(row)).copied().unwrap_or(0);
+        let from = group.exit(standing.choice);
+        let Some(to) = self.loads.permitted(verdict, group, (from, load)) else { return false };
+        match verdict {
+            Verdict::Leave(_) => self.left += 1,
+            Verdict::Move(_) | Verdict::Stay => self.moved += 1,
+        }
+        standing.take(to, now);
+        self.loads.shift(from, group.exit(to), load);
+        true
     }
 
     /// Where a row leads, as the book is told.
-    fn led(&self, row: u32) -> Option<Led> {
+    pub(super) fn led(&self, row: u32) -> Option<Led> {
         let (group, standing) = (self.group_of(row)?, self.rows.standing.get(at(row))?);
         let lane = self.trials.of(row).unwrap_or(standing.choice);
         let exit = if lane == group.default { 0 } else { group.exit(lane) };
