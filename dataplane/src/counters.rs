@@ -157,6 +157,10 @@ counters! {
     connects_failed,
     /// Segments of connections being opened that found no room to leave; they are sent again.
     segments_unsent,
+    /// Connections of which control was told whether and how fast they came about.
+    dials_told,
+    /// Those of which it was not, as there were too many.
+    dials_untold,
     /// ICMP errors sent.
     icmp_errors,
     /// Peers whose endpoint has moved.

@@ -111,7 +111,7 @@ pub struct Splice {
     pub keepalive: Option<Duration>,
     /// Which of the routes that were given was taken.
     pub route: u8,
-    /// From our SYN to the answer, where it was sent once: a measure of the path.
+    /// From our SYN to the answer, or from our request where that followed the SYN, if it was sent once: a measure of the path.
     pub answer_time: Option<Duration>,
     /// A hint that was learnt, to be kept for the destination.
     pub hint: Option<crate::head::TcpOptions>,

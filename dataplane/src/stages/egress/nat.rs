@@ -97,6 +97,7 @@ impl Translator {
         let Outside { counters, now, .. } = outside;
         self.flows.sweep(flows::Instant(now.0), |_| {});
         counters.flows.set(self.flows.len().into());
+        self.splicer.dials_mut().advance(&self.flows, (counters, now));
         if !self.splicer.is_idle() {
             let (splicer, around) = self.aside(outside);
             splicer.expire(around);
@@ -376,8 +377,11 @@ impl Translator {
         let random = self.random.next_u64();
         let now = outside.parts().now;
         let way = flows::Way::default();
-        self.flows.open(query, frame.data(), way, (now, random)).map_err(named)?;
+        let flow = self.flows.open(query, frame.data(), way, (now, random)).map_err(named)?;
         outside.counters.flows_opened.add(1);
+        if is_segment(frame) && !outside.routes.centres().is_empty() {
+            self.splicer.dials_mut().watch(flow, &self.flows, outside.now);
+        }
         Ok(self.flows.carry(query, frame.data_mut(), now))
     }
 
