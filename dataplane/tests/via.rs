@@ -3,6 +3,9 @@
 #[cfg(test)]
 #[path = "via/dials.rs"]
 mod dials;
+#[cfg(test)]
+#[path = "via/keepalive.rs"]
+mod keepalive;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,7 +16,7 @@ use dataplane::testing::scene::Scene;
 use dataplane::testing::server::Options;
 use dataplane::testing::site::{CENTRE_V4, EVERY_CLIENTS, Nat, Plan};
 use shm::message::{Centre, Item, Machine, NextHop};
-use wire::tcp::{self, Flags};
+use wire::tcp::{self, Flags, OptionField};
 
 /// Another data centre.
 const CENTRE: u16 = 7;
@@ -55,6 +58,8 @@ struct Segment {
     sequence: u32,
     flags: Flags,
     len: u32,
+    /// `TSval`, if there are timestamps.
+    stamp: Option<u32>,
 }
 
 /// The segments among packets.
@@ -68,6 +73,14 @@ fn segment((outline, packet): (Outline, &[u8])) -> Option<Segment> {
         sequence: located.sequence_number,
         flags: located.flags,
         len: u32::try_from(upper.len() - located.payload_offset).unwrap(),
+        stamp: located.options(upper).flatten().find_map(|option| match option {
+            OptionField::Timestamps { value, .. } => Some(value),
+            OptionField::MaximumSegmentSize(_)
+            | OptionField::WindowScale(_)
+            | OptionField::SackPermitted
+            | OptionField::Sack(_)
+            | OptionField::Other { .. } => None,
+        }),
     })
 }
 

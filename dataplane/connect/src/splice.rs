@@ -107,6 +107,8 @@ pub struct Splice {
     pub numbers: [Numbers; 2],
     /// Whether segments have timestamps, which pass unchanged.
     pub has_timestamps: bool,
+    /// What the near end's clock said last, and the far end's, where segments have timestamps.
+    pub timestamps: Option<(u32, u32)>,
     /// After so much silence the far end is to be probed.
     pub keepalive: Option<Duration>,
     /// Which of the routes that were given was taken.

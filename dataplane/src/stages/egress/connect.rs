@@ -1,6 +1,7 @@
 //! Connections to the Internet by HTTP CONNECT through another data centre, and for other data centres: set up by `connect`,
 //! carried as flows once they are spliced.
 
+mod keepalive;
 mod outbox;
 
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use connect::{
     Accepting, Arrived, Connect, Decision, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening, Outcome,
     Segment, Splice, Verdict, World,
 };
-use flows::{Flows, Lease, Path, Realm};
+use flows::{FlowId, Flows, Lease, Path, Realm};
 use rand_chacha::rand_core::Rng;
 use wire::checksum::Sum;
 use wire::tcp;
@@ -31,6 +32,7 @@ use crate::site::{Site, global_number};
 use crate::stages::egress::dials::{Dials, Way};
 use crate::stages::route::{Asked, Centres, NextHop, TRIED_MAX};
 
+use keepalive::Keepalives;
 use outbox::Outbox;
 
 /// The connections of one worker that are being set up, or were a moment ago.
@@ -41,6 +43,7 @@ pub struct Splicer {
     outbox: Outbox,
     targets: Targets,
     dials: Dials,
+    keepalives: Keepalives,
 }
 
 /// What a set-up of this worker needs of the others' things.
@@ -106,6 +109,7 @@ impl Splicer {
             outbox: Outbox::default(),
             targets,
             dials,
+            keepalives: Keepalives::default(),
         }
     }
 
@@ -124,6 +128,24 @@ impl Splicer {
         Some((packet.note, octets.len()))
     }
 
+    /// A flow of another data centre's lives: its origin may have to be asked whether it does.
+    #[inline]
+    pub fn swept(&mut self, flow: FlowId) {
+        self.keepalives.swept(flow);
+    }
+
+    /// Whether there are such flows.
+    #[inline]
+    pub fn has_swept(&self) -> bool {
+        self.keepalives.has_swept()
+    }
+
+    /// Looks at them.
+    #[cold]
+    pub fn keep_alive(&mut self, around: Around<'_>) {
+        self.keepalives.turn(&mut self.outbox, around);
+    }
+
     /// Whether nothing is under way.
     #[inline]
     pub fn is_idle(&self) -> bool {
@@ -131,8 +153,8 @@ impl Splicer {
     }
 
     fn split<'a>(&'a mut self, around: Around<'a>) -> (&'a mut Connect, Surroundings<'a>) {
-        let Self { connect, leases, outbox, targets, dials } = self;
-        (connect, Surroundings { around, leases, outbox, targets, dials })
+        let Self { connect, leases, outbox, targets, dials, keepalives } = self;
+        (connect, Surroundings { around, leases, outbox, targets, dials, keepalives })
     }
 
     /// What is told of clients' connections.
@@ -313,6 +335,7 @@ struct Surroundings<'a> {
     outbox: &'a mut Outbox,
     targets: &'a Targets,
     dials: &'a mut Dials,
+    keepalives: &'a mut Keepalives,
 }
 
 impl World for Surroundings<'_> {
@@ -418,7 +441,7 @@ impl Surroundings<'_> {
         }
     }
 
-    fn flow_of(&self, near: &Leg) -> Option<flows::FlowId> {
+    fn flow_of(&self, near: &Leg) -> Option<FlowId> {
         self.around.flows.find_near(realm(near), &path(near))
     }
 
@@ -451,6 +474,7 @@ impl Surroundings<'_> {
                 self.around.flows.splice(flow, &change, now);
                 // What is sent twice of heads is caught for a while.
                 self.around.flows.watch(flow);
+                self.keepalives.begin(flow, splice, now);
             }
             // The set-up ends by its timers: nobody carries its segments.
             Err((_, lease)) => self.around.flows.release(lease, now),

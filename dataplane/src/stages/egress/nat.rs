@@ -2,7 +2,7 @@
 //! `flows`. A flow belongs to the worker that owns its client; a reply finds it by its port.
 
 use arrayvec::ArrayVec;
-use flows::{Flows, Outline, Query, Realm, Refusal, Verdict};
+use flows::{Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
 use rand_chacha::rand_core::Rng;
 use wire::{ipv4, ipv6, tcp};
 use wireguard::time::Instant;
@@ -95,7 +95,18 @@ impl Translator {
     /// Takes back what flows have held that are over, and serves the connections that are being opened.
     pub fn advance(&mut self, outside: Outside<'_>) {
         let Outside { counters, now, .. } = outside;
-        self.flows.sweep(flows::Instant(now.0), |_| {});
+        let Self { flows, splicer, machine, .. } = self;
+        flows.sweep(flows::Instant(now.0), |swept| {
+            if let Swept::Live { flow, client, .. } = swept
+                && client > *machine
+            {
+                splicer.swept(flow);
+            }
+        });
+        if self.splicer.has_swept() {
+            let (splicer, around) = self.aside(outside);
+            splicer.keep_alive(around);
+        }
         counters.flows.set(self.flows.len().into());
         self.splicer.dials_mut().advance(&self.flows, (counters, now));
         if !self.splicer.is_idle() {
