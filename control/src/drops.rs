@@ -96,7 +96,7 @@ pub const DROPS: &[Drop] = &[
     row("egress_nat_unknown", "from the Internet to an address and port that no client has", "scanners, or late answers: normal"),
     row("egress_nat_filtered", "from the Internet to a client's port, from an address to which the client has sent nothing", "scanners: normal"),
     row("egress_nat_error", "an ICMP error about a packet that no client has sent, or with a broken checksum", "forged or late errors: normal in small numbers"),
-    row("egress_nat_fragment", "a later fragment of a translated datagram came before its first, or too many datagrams are in pieces", "lower the MTU of who sends large datagrams"),
+    row("egress_nat_fragment", "the first fragment of a translated datagram did not come in time, or too many datagrams are in pieces", "lower the MTU of who sends large datagrams"),
     row("egress_nat_client", "the client has as many flows, ports or half-open connections as one may have", "raise nat.flows_per_client, or look what the client does"),
     row("egress_nat_full", "the worker's table of flows is full", "raise nat.flows"),
     row("egress_nat_ports", "all ports of the client's outer address are in use, or at rest for two minutes after use", "name more nat.addresses"),

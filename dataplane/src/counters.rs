@@ -151,6 +151,8 @@ counters! {
     flows,
     /// ICMP errors sent.
     icmp_errors,
+    /// Resets sent to clients whose segments belong to nothing.
+    resets,
     /// Peers whose endpoint has moved.
     roamed,
     /// Packets not made because the pool was empty.

@@ -1,6 +1,7 @@
 //! What becomes of a frame: one [`Fate`] each, and one [`DropReason`] for every way to lose it.
 
 use crate::neighbours::NeighbourId;
+use crate::stages::route::NextHop;
 
 /// The end of a frame's way through the stages; the worker acts on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum Fate {
     Handshake,
     /// Kept until a session, a neighbour or the rest of its datagram is there.
     Hold(Waiting),
-    /// Too long for its tunnel: it goes on in pieces that fit.
+    /// Too long for its tunnel or its client: it goes on in pieces that fit.
     Split(Split),
     /// Its purpose is fulfilled (a keepalive, an answered or learned neighbour message).
     Consumed,
@@ -32,8 +33,8 @@ pub enum Fate {
 pub struct Split {
     /// Octets of the longest piece.
     pub mtu: u16,
-    /// The number of the tunnel that each takes.
-    pub tunnel: u16,
+    /// Where each goes.
+    pub next_hop: NextHop,
 }
 
 /// What a held frame waits for.
@@ -46,6 +47,9 @@ pub enum Waiting {
     /// The other fragments of this datagram (an id of the worker's
     /// [`Fragments`](crate::stages::tenant::fragments::Fragments)).
     Datagram(u32),
+    /// The first fragment of this datagram, by which the others are translated (an id of the worker's
+    /// [`Translator`](crate::stages::egress::nat::Translator)).
+    First(u32),
 }
 
 macro_rules! reasons {

@@ -361,7 +361,8 @@ impl Keeper {
             timeouts: flows::Timeouts::default(),
             addresses: &addresses,
             ports: nat.ports(worker),
-            seed: self.random.next_u64(),
+            // The same at all workers, who name the datagrams of fragments alike.
+            seed: apart(self.start.seed, APART_NAT).next_u64(),
         });
         let random = Random::from_rng(&mut self.random);
         flows.ok().map(|flows| Translator::new(flows, (machine, worker), random))
@@ -418,6 +419,7 @@ fn server(config: &Config) -> u8 {
 
 /// Streams of randomness that begin here are of tenants.
 const APART_TENANCY: u64 = 1 << 16;
+const APART_NAT: u64 = 1 << 17;
 
 fn prober(config: &Config, keys: &Keys, seed: [u8; 32]) -> Prober {
     let mut random = apart(seed, APART_TENANCY - 1);

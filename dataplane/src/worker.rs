@@ -245,6 +245,9 @@ impl<I: Io> Worker<I> {
         while let Some(settled) = self.state.next_settled(now) {
             moved += self.settle_datagram(settled, now);
         }
+        while let Some((id, has_begun)) = self.state.next_pieces(now) {
+            moved += self.release_pieces(id, has_begun, now);
+        }
         while let Some(packet) = self.held.take_expired(now) {
             drop(packet);
             self.state.counters.drop_one(DropReason::HoldExpired);
@@ -279,6 +282,33 @@ impl<I: Io> Worker<I> {
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);
         self.settle(packets, outcomes, now);
+        count
+    }
+
+    /// Lets the pieces go on that have waited for the first one of their datagram, or loses them.
+    #[cold]
+    fn release_pieces(&mut self, id: u32, has_begun: bool, now: Instant) -> usize {
+        let key = Waiting::First(id);
+        if !has_begun {
+            self.lose(key, DropReason::EgressNatFragment);
+            return 0;
+        }
+        let mut packets = Batch::new();
+        while !packets.is_full()
+            && let Some(packet) = self.held.take(key)
+        {
+            packets.push(packet);
+        }
+        // Of a datagram there are fewer, if it can be.
+        self.lose(key, DropReason::EgressNatFragment);
+        let count = packets.len();
+        if count > 0 {
+            // They were judged when they came in.
+            let mut burst = Burst::lend_handed(&mut packets, &mut self.notes);
+            let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
+            drop(burst);
+            self.settle(packets, outcomes, now);
+        }
         count
     }
 

@@ -51,6 +51,11 @@ impl Nat {
         first..=first + (self.ports_per_worker - 1)
     }
 
+    /// The worker at which all pieces of a datagram meet, wherever they have come in.
+    pub fn meeting(&self, datagram: u64) -> u8 {
+        u8::try_from(datagram % u64::from(self.workers)).unwrap_or(0)
+    }
+
     /// Whose a port is; none for ports that nobody has.
     #[inline]
     pub fn worker(&self, port: u16) -> Option<u8> {

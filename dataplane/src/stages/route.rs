@@ -56,7 +56,7 @@ pub struct Router<'a> {
 /// sender is owed, within the limit, and goes back.
 pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
     burst.pass(|frame| {
-        // A reply that is left was too long for its client to be translated.
+        // A reply that is left was too long for its client, or had no hop left, to be translated.
         let is_routed = matches!(frame.note.kind, Kind::Inner | Kind::Reply);
         if !is_routed || frame.note.entry == Entry::Own {
             return Ok(());
@@ -87,7 +87,9 @@ enum Refused {
 
 fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     if frame.note.kind == Kind::Reply {
-        return within(frame, router.site.inner_mtu);
+        // If it is not its length, it is its hops.
+        within(frame, router.site.inner_mtu)?;
+        return take_hop(frame);
     }
     if !is_forwarded(frame.note.ip.destination) {
         return Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)));
@@ -174,7 +176,9 @@ fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Resul
     gre::clamp(frame, mtu);
     match gre::fits(frame, tunnel, mtu) {
         Size::Fits => Ok(()),
-        Size::Split(mtu) => Err(Refused::Fate(Fate::Split(Split { mtu, tunnel: number }))),
+        Size::Split(mtu) => {
+            Err(Refused::Fate(Fate::Split(Split { mtu, next_hop: NextHop::Tunnel(number) })))
+        }
         Size::Refuse(mtu) => Err(Refused::Because(Why::TooBig(mtu))),
     }
 }

@@ -64,7 +64,7 @@ impl<I: Io> Worker<I> {
         };
         let pieces = if is_atomic { pieces.identified(self.next_identification()) } else { pieces };
         for piece in pieces {
-            self.make_piece(octets, &piece, split.tunnel, now);
+            self.make_piece(octets, &piece, split.next_hop, now);
         }
         self.state.counters.consumed.add(1);
     }

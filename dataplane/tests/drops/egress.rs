@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::counters::Totals;
 use dataplane::fate::DropReason as Why;
+use dataplane::limits::{ICMP_ERRORS_BURST, NAT_EARLY_TIME};
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::STRANGER;
 use dataplane::testing::scene::Scene;
@@ -35,10 +36,18 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     for packet in all {
         scene.send(0, &packet);
     }
+    // As many as may be are answered instead.
+    let answered = [Why::EgressNatProtocol, Why::EgressNatClient, Why::EgressNatFull];
+    if answered.contains(&reason) || reason == Why::EgressNatPorts {
+        (0..ICMP_ERRORS_BURST).for_each(|_| scene.send(0, &last));
+    }
     let before = scene.server.totals();
     match reason {
         Why::EgressNatUnknown | Why::EgressNatError => scene.arrive(&last),
         _ => scene.send(0, &last),
+    }
+    if reason == Why::EgressNatFragment {
+        scene.wait(NAT_EARLY_TIME);
     }
     scene.strays();
     before
@@ -73,7 +82,8 @@ fn asked(reason: Why) -> Vec<Vec<u8>> {
                 destination_port: 80,
                 sequence_number: 1,
                 acknowledgment_number: 1,
-                flags: tcp::Flags::ACK,
+                // What is not answered with its like.
+                flags: tcp::Flags::RST,
                 window: 9,
             };
             vec![out().tcp(&fields, &[], &[])]

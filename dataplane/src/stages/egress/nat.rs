@@ -1,21 +1,28 @@
 //! Clients' IPv4 to the Internet by the server's addresses, and back: NAT44 (RFC 4787, RFC 5382, RFC 5508) by the table of
 //! `flows`. A flow belongs to the worker that owns its client; a reply finds it by its port.
 
+mod answers;
+mod pieces;
+
 use arrayvec::ArrayVec;
 use flows::{End, Flows, Outline, Query, Realm, Refusal, Verdict};
 use rand_chacha::rand_core::Rng;
+use wire::ipv4;
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
 use crate::counters::Counters;
-use crate::fate::{DropReason, Fate};
+use crate::fate::{DropReason, Fate, Split, Waiting};
 use crate::frame::{Entry, Frame, Kind};
 use crate::handshake::Random;
-use crate::limits::{BURST_LEN_MAX, NAT_PIECES};
+use crate::limits::BURST_LEN_MAX;
 use crate::packet::Ip;
 use crate::site::{Nat, Site, global_number, local_number};
-use crate::stages::egress::gre;
+use crate::stages::egress::{gre, local};
 use crate::stages::route::{NextHop, leave};
+
+use answers::Answers;
+use pieces::Pieces;
 
 /// What one worker translates with.
 #[derive(Debug)]
@@ -26,6 +33,7 @@ pub struct Translator {
     worker: u8,
     random: Random,
     pieces: Pieces,
+    answers: Answers,
 }
 
 /// What translating needs beside the frame.
@@ -65,7 +73,8 @@ type Queries = ArrayVec<Query, BURST_LEN_MAX>;
 impl Translator {
     /// Over a table that has room for one client more than the worker has: `machine` is its number.
     pub fn new(flows: Flows, (machine, worker): (u32, u8), random: Random) -> Self {
-        Self { flows, machine, worker, random, pieces: Pieces::default() }
+        let (pieces, answers) = (Pieces::default(), Answers::default());
+        Self { flows, machine, worker, random, pieces, answers }
     }
 
     /// Takes back what flows have held that are over.
@@ -74,12 +83,17 @@ impl Translator {
         counters.flows.set(self.flows.len().into());
     }
 
+    /// What waits under this id need not wait any more: the first piece of its datagram has come, or never will.
+    pub fn next_pieces(&mut self, now: Instant) -> Option<(u32, bool)> {
+        self.pieces.next_over(now)
+    }
+
     fn undress(&mut self, burst: &mut Burst<'_>, outside: Outside<'_>) {
         let Some(nat) = &outside.site.nat else { return };
         let mut queries = Queries::new();
         burst.pass(|frame| {
             if frame.note.kind == Kind::Reply {
-                self.ask_back(frame, nat, &mut queries)
+                self.ask_back(frame, nat, outside.now).map(|query| queries.push(query))
             } else {
                 Ok(())
             }
@@ -97,33 +111,62 @@ impl Translator {
     }
 
     /// Reads what a reply asks for, when that is here.
-    fn ask_back(
-        &mut self,
-        frame: &mut Frame<'_>,
-        nat: &Nat,
-        queries: &mut Queries,
-    ) -> Result<(), Fate> {
-        let query = self.ask(frame, Realm::Network)?;
+    fn ask_back(&mut self, frame: &mut Frame<'_>, nat: &Nat, now: Instant) -> Result<Query, Fate> {
+        let query = self.ask(frame, Realm::Network).map_err(named)?;
         let worker = match query.datagram() {
             None => nat.worker(query.port()),
-            Some(datagram) if query.is_later() => self.pieces.find(datagram).or(Some(self.worker)),
-            Some(datagram) => {
-                let worker = nat.worker(query.port());
-                self.pieces.remember(datagram, worker.unwrap_or(self.worker));
-                worker
-            }
+            Some(datagram) => self.meet(frame, (&query, datagram), nat, now)?,
         };
         let worker = worker.ok_or(drop(DropReason::EgressNatUnknown))?;
         if worker != self.worker {
             frame.note.entry = Entry::Reply(frame.note.endpoint.port);
             return Err(Fate::HandOver(worker));
         }
-        queries.push(query);
-        Ok(())
+        Ok(query)
     }
 
-    fn ask(&self, frame: &Frame<'_>, realm: Realm) -> Result<Query, Fate> {
-        self.flows.ask(frame.data(), outline(&frame.note.ip), realm).map_err(named)
+    /// Where a piece of a datagram goes next. All of them meet at one worker, which sees the first one and sends the others after
+    /// it.
+    #[cold]
+    fn meet(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (query, datagram): (&Query, u64),
+        nat: &Nat,
+        now: Instant,
+    ) -> Result<Option<u8>, Fate> {
+        let meeting = nat.meeting(datagram);
+        if meeting != self.worker {
+            let has_met = matches!(frame.note.entry, Entry::Reply(_));
+            return Ok(Some(if has_met { self.worker } else { meeting }));
+        }
+        if !query.is_later() {
+            let worker = nat.worker(query.port());
+            self.pieces.remember(datagram, worker.unwrap_or(self.worker));
+            return Ok(worker);
+        }
+        match self.pieces.find(datagram) {
+            Some(worker) => Ok(Some(worker)),
+            None => Err(self.wait(frame, (datagram, Entry::Reply(frame.note.endpoint.port)), now)),
+        }
+    }
+
+    /// A piece waits for the first one of its datagram, and comes back by this entry.
+    fn wait(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (datagram, entry): (u64, Entry),
+        now: Instant,
+    ) -> Fate {
+        frame.note.entry = entry;
+        match self.pieces.wait(datagram, now) {
+            Some(id) => Fate::Hold(Waiting::First(id)),
+            None => drop(DropReason::EgressNatFragment),
+        }
+    }
+
+    fn ask(&self, frame: &Frame<'_>, realm: Realm) -> Result<Query, Refusal> {
+        self.flows.ask(frame.data(), outline(&frame.note.ip), realm)
     }
 
     #[inline]
@@ -134,9 +177,13 @@ impl Translator {
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
         let Outside { site, counters, now } = outside;
-        if frame.len() > site.inner_mtu {
-            // Its sender is to hear that as it has sent it: the route's stage tells him.
-            return Ok(());
+        let is_long = frame.len() > site.inner_mtu;
+        if is_long || frame.note.ip.hop_limit <= 1 {
+            let ip = ipv4::parse_unverified(frame.data());
+            let ip = ip.map_err(|_| drop(DropReason::EgressNatHeader))?;
+            if ip.ttl <= 1 || ip.dont_fragment() {
+                return not_on(&ip, site);
+            }
         }
         let verdict = self.flows.carry(query, frame.data_mut(), flows::Instant(now.0));
         let client = match verdict {
@@ -156,6 +203,10 @@ impl Translator {
         frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
         counters.translated_in.add(1);
+        if is_long {
+            let mtu = u16::try_from(site.inner_mtu).unwrap_or(u16::MAX);
+            return Err(Fate::Split(Split { mtu, next_hop: frame.note.next_hop }));
+        }
         Ok(())
     }
 
@@ -165,7 +216,10 @@ impl Translator {
             if !is_outward(frame) {
                 return Ok(());
             }
-            queries.push(self.ask_out(frame, outside.site)?);
+            match self.ask_out(frame, outside.site) {
+                Ok(query) => queries.push(query),
+                Err(refusal) => return self.refuse(frame, refusal, outside),
+            }
             Ok(())
         });
         if queries.is_empty() {
@@ -180,7 +234,7 @@ impl Translator {
         }
     }
 
-    fn ask_out(&self, frame: &Frame<'_>, site: &Site) -> Result<Query, Fate> {
+    fn ask_out(&self, frame: &Frame<'_>, site: &Site) -> Result<Query, Refusal> {
         let client = match frame.note.client {
             Some(number) => local_number(number, site.workers),
             None => self.machine,
@@ -202,9 +256,14 @@ impl Translator {
         if verdict == Verdict::Unknown {
             let random = self.random.next_u64();
             let way = flows::Way::default();
-            self.flows.open(query, frame.data(), way, (now, random)).map_err(named)?;
+            if let Err(refusal) = self.flows.open(query, frame.data(), way, (now, random)) {
+                return self.refuse(frame, refusal, outside);
+            }
             counters.flows_opened.add(1);
             verdict = self.flows.carry(query, frame.data_mut(), now);
+        }
+        if let Some(datagram) = query.datagram() {
+            self.follow(frame, (query, datagram), verdict, outside.now)?;
         }
         match verdict {
             Verdict::Carried { to: End::Far, hairpin, .. } => {
@@ -215,22 +274,79 @@ impl Translator {
                 leave(frame, frame.note.endpoint.port);
                 Ok(())
             }
-            Verdict::Refused(refusal) => Err(named(refusal)),
+            Verdict::Refused(refusal) => self.refuse(frame, refusal, outside),
             Verdict::Carried { .. } | Verdict::Attended { .. } | Verdict::Unknown => {
                 Err(drop(DropReason::EgressNatState))
             }
         }
     }
 
+    /// A client's packet that is not translated: it becomes what its sender is owed for it, if that is anything.
+    #[cold]
+    fn refuse(
+        &mut self,
+        frame: &mut Frame<'_>,
+        refusal: Refusal,
+        outside: Outside<'_>,
+    ) -> Result<(), Fate> {
+        self.answers.turn(frame, refusal, outside).ok_or_else(|| named(refusal))?;
+        let Some(number) = frame.note.client else {
+            frame.note.next_hop = NextHop::Local;
+            return local::deliver(frame, outside.site);
+        };
+        frame.note.next_hop = NextHop::Client(number);
+        Ok(())
+    }
+
+    /// A client's datagram in pieces: those that come before the first one wait for it.
+    #[cold]
+    fn follow(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (query, datagram): (&Query, u64),
+        verdict: Verdict,
+        now: Instant,
+    ) -> Result<(), Fate> {
+        if matches!(verdict, Verdict::Carried { .. }) && !query.is_later() {
+            self.pieces.remember(datagram, self.worker);
+        }
+        let is_early = verdict == Verdict::Refused(Refusal::FragmentEarly);
+        if is_early && self.pieces.find(datagram).is_none() {
+            // It has been routed.
+            return Err(self.wait(frame, (datagram, Entry::Handed), now));
+        }
+        Ok(())
+    }
+
     /// From one client to another by their outer addresses (RFC 4787 REQ-9): it comes in as if from the network.
     #[cold]
     fn turn_back(&mut self, frame: &mut Frame<'_>, outside: Outside<'_>) -> Result<(), Fate> {
-        let Some(nat) = &outside.site.nat else { return Err(drop(DropReason::EgressNoNat)) };
+        let Outside { site, now, .. } = outside;
+        let Some(nat) = &site.nat else { return Err(drop(DropReason::EgressNoNat)) };
         frame.read_ip().map_err(|_| drop(DropReason::EgressNatHeader))?;
         frame.note.client = None;
-        let mut queries = Queries::new();
-        self.ask_back(frame, nat, &mut queries)?;
-        queries.first().map_or(Ok(()), |query| self.back(frame, query, outside))
+        let query = self.ask_back(frame, nat, now)?;
+        self.back(frame, &query, outside)?;
+        // The hop that another worker would have taken.
+        let header = ipv4::Header::of(frame.data_mut()).ok();
+        header
+            .and_then(|header| header.decrement_ttl().ok())
+            .ok_or(drop(DropReason::RouteHopLimit))?;
+        if frame.note.next_hop == NextHop::Local {
+            return local::deliver(frame, site);
+        }
+        Ok(())
+    }
+}
+
+/// A reply that may not go to its client: its sender is to hear of that as it has sent it, so the route's stage tells him, unless
+/// it is a client himself.
+#[cold]
+fn not_on(ip: &ipv4::Located, site: &Site) -> Result<(), Fate> {
+    match ip.ttl {
+        _ if !site.is_clients(ip.source.into()) => Ok(()),
+        0 | 1 => Err(drop(DropReason::RouteHopLimit)),
+        _ => Err(drop(DropReason::EgressTooBig)),
     }
 }
 
@@ -266,34 +382,4 @@ const fn named(refusal: Refusal) -> Fate {
         }
         Refusal::FragmentEarly | Refusal::FragmentsFull => DropReason::EgressNatFragment,
     })
-}
-
-/// At which worker a datagram in pieces is, of which only the first names a port: one place for each name modulo their
-/// number, and the newest datagram keeps it.
-#[derive(Clone, Debug)]
-struct Pieces(Box<[(u64, u8)]>);
-
-impl Default for Pieces {
-    fn default() -> Self {
-        Self(vec![(0, 0); NAT_PIECES].into_boxed_slice())
-    }
-}
-
-impl Pieces {
-    fn place(&self, datagram: u64) -> usize {
-        let places = self.0.len().max(1) as u64;
-        usize::try_from(datagram % places).unwrap_or(0)
-    }
-
-    fn find(&self, datagram: u64) -> Option<u8> {
-        let (name, worker) = self.0.get(self.place(datagram))?;
-        (*name == datagram).then_some(*worker)
-    }
-
-    fn remember(&mut self, datagram: u64, worker: u8) {
-        let place = self.place(datagram);
-        if let Some(entry) = self.0.get_mut(place) {
-            *entry = (datagram, worker);
-        }
-    }
 }
