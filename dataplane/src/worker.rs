@@ -83,7 +83,10 @@ impl<I: Io> Worker<I> {
         self.state.filter.advance(now);
         self.state.path_mtus.advance(now);
         if let Some(translator) = &mut self.state.translator {
-            translator.advance(&self.state.counters, now);
+            let sessions = &self.state.sessions;
+            translator.advance(&self.state.counters, now, |peer, until| {
+                sessions.has_flows(peer, until, now);
+            });
         }
         let mut moved = self.take_orders(now);
         for wire in 0..self.queues.wires.len() {
@@ -169,6 +172,9 @@ impl<I: Io> Worker<I> {
                 self.state.sessions.set(*local, setup, now);
             } else {
                 self.state.sessions.remove(*local);
+                if let Some(translator) = &mut self.state.translator {
+                    translator.forget(*local, now);
+                }
                 self.lose(Waiting::Peer(*local), DropReason::SealNoPeer);
             }
         }

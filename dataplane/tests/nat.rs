@@ -23,6 +23,7 @@ use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::STRANGER;
 use dataplane::testing::server::{Place, WIRE};
 use dataplane::testing::site::{self, EVERY_CLIENTS, Nat, OUTSIDE_V4};
+use shm::message::Item;
 use wire::tcp::{Fields, Flags, OptionField};
 use wire::{arp, ethernet, icmp, ipv4};
 use world::{ASKED, ASKS, World, answer, back, out, question, told, udp};
@@ -326,4 +327,19 @@ fn one_mapping_serves_all_whom_a_client_asks_from_one_port() {
     world.arrives(0, &Ip::new(from, end.ip()).udp(999, end.port(), b"from another port"));
     assert_eq!(world.got(0).len(), 1, "RFC 4787 REQ-8: filtered by address alone");
     world.end();
+}
+
+#[test]
+fn who_gets_the_number_of_a_client_that_is_gone_does_not_get_its_answers() {
+    for workers in [1, 2] {
+        let mut world = World::new(workers, 2);
+        let ends = [world.asks(0), world.asks(1)];
+        world.scene.change(vec![Item::PeerRemove(site::peer(0).public_key)]);
+        assert_eq!(world.totals().flows, 1);
+        world.arrives(0, &answer(ends[0]));
+        world.arrives(1, &answer(ends[1]));
+        assert_eq!(world.dropped(DropReason::EgressNatUnknown), 1);
+        assert_eq!(world.got(1), [told()]);
+        world.end();
+    }
 }

@@ -5,7 +5,7 @@ mod answers;
 mod pieces;
 
 use arrayvec::ArrayVec;
-use flows::{End, Flows, Outline, Query, Realm, Refusal, Verdict};
+use flows::{End, Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
 use rand_chacha::rand_core::Rng;
 use wire::ipv4;
 use wireguard::time::Instant;
@@ -77,10 +77,25 @@ impl Translator {
         Self { flows, machine, worker, random, pieces, answers }
     }
 
-    /// Takes back what flows have held that are over.
-    pub fn advance(&mut self, counters: &Counters, now: Instant) {
-        self.flows.sweep(flows::Instant(now.0), |_| {});
+    /// Takes back what flows have held that are over, and tells of those that live whose they are and until when; of each within
+    /// seconds.
+    pub fn advance(&mut self, counters: &Counters, now: Instant, live: impl Fn(u32, Instant)) {
+        self.flows.sweep(flows::Instant(now.0), |swept| {
+            if let Swept::Live { client, until } = swept {
+                live(client, Instant(until.0));
+            }
+        });
         counters.flows.set(self.flows.len().into());
+    }
+
+    /// A client is no more: who gets its number next shall not get its answers.
+    #[cold]
+    pub fn forget(&mut self, client: u32, now: Instant) {
+        loop {
+            let newest = self.flows.of_client(client).next();
+            let Some(flow) = newest else { return };
+            self.flows.remove(flow, flows::Instant(now.0));
+        }
     }
 
     /// What waits under this id need not wait any more: the first piece of its datagram has come, or never will.
