@@ -223,6 +223,8 @@ reasons! {
     EgressNatFull = "egress_nat_full",
     /// All ports of the client's outer address are in use or at rest.
     EgressNatPorts = "egress_nat_ports",
+    /// An IPv6 address that has no other under the prefix by which the Internet knows it.
+    EgressNatPrefix = "egress_nat_prefix",
     /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
     /// To the Internet from an address that is not the Internet's, and not translated.

@@ -349,6 +349,9 @@ impl Keeper {
     /// What a worker translates clients' IPv4 with; the configuration was checked.
     fn translator(&mut self, worker: usize) -> Option<Translator> {
         let (config, nat) = (self.nat.as_ref()?, self.site.nat.as_ref()?);
+        if nat.addresses().is_empty() {
+            return None;
+        }
         let machine = self.room.peers;
         let worker = u8::try_from(worker).unwrap_or(u8::MAX);
         let addresses: Vec<IpAddr> = nat.addresses().iter().copied().map(IpAddr::from).collect();

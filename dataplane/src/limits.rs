@@ -72,6 +72,8 @@ pub const NAT_EARLY_MAX: usize = 1024;
 pub const NAT_EARLY_HELD_MAX: u16 = 256;
 /// How long they wait; see [`FRAGMENTS_TIME`].
 pub const NAT_EARLY_TIME: Duration = FRAGMENTS_TIME;
+/// IPv6 prefixes of clients that go out as they are, and of those that go out as others; they are walked.
+pub const NAT_PREFIXES_MAX: usize = 16;
 /// Addresses that clients may be seen with.
 pub const NAT_ADDRESSES_MAX: usize = 256;
 

@@ -61,6 +61,7 @@ fn plan(reason: DropReason) -> (Plan, Options) {
     if reason.name().starts_with("egress_nat_") {
         plan.nat = Some(egress::nat(reason));
     }
+    plan.nat_v6 = reason == DropReason::EgressNatPrefix;
     if reason == DropReason::EgressNatPorts {
         // Each has a sixteenth of the ports.
         plan.workers = 16;
@@ -180,7 +181,8 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::EgressNatFragment
         | Why::EgressNatClient
         | Why::EgressNatFull
-        | Why::EgressNatPorts => egress::provoke(reason, scene),
+        | Why::EgressNatPorts
+        | Why::EgressNatPrefix => egress::provoke(reason, scene),
         // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
         Why::SealExhausted => return None,
     };

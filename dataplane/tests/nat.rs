@@ -11,6 +11,9 @@ mod fragments;
 #[path = "nat/reports.rs"]
 mod reports;
 #[cfg(test)]
+#[path = "nat/prefixes.rs"]
+mod prefixes;
+#[cfg(test)]
 #[path = "nat/world.rs"]
 mod world;
 

@@ -2,16 +2,23 @@
 
 use std::ops::RangeInclusive;
 
+use flows::nptv6::Prefixes;
+use ipnet::{IpNet, Ipv6Net};
+
 use crate::config::NatConfig;
 use crate::packet::Address;
+
+use super::OnLink;
 
 /// The ports that are given to flows: all but the well-known ones (RFC 4787 4.2.1, RFC 6335 6).
 const PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
 
-/// Clients' IPv4 as the Internet sees it.
+/// Clients as the Internet sees them.
 #[derive(Clone, Debug)]
 pub struct Nat {
     addresses: Vec<Address>,
+    untranslated: Vec<OnLink>,
+    pairs: Vec<Pair>,
     client_address: Option<Address>,
     workers: u16,
     ports_per_worker: u16,
@@ -26,7 +33,18 @@ impl Nat {
         let workers = u16::try_from(workers.max(1)).unwrap_or(u16::MAX);
         let ports_per_worker = (PORTS.end() - PORTS.start() + 1) / workers;
         let client_address = config.client_address.map(Address::from);
-        Self { addresses, client_address, workers, ports_per_worker }
+        let untranslated = config.untranslated.iter().map(|net| OnLink::from(&IpNet::V6(*net)));
+        // Which do not fit each other was refused with the configuration.
+        let pairs =
+            config.prefixes.iter().filter_map(|(inside, outside)| Pair::new(*inside, *outside));
+        Self {
+            addresses,
+            untranslated: untranslated.collect(),
+            pairs: pairs.collect(),
+            client_address,
+            workers,
+            ports_per_worker,
+        }
     }
 
     /// The addresses, in order.
@@ -34,10 +52,39 @@ impl Nat {
         &self.addresses
     }
 
-    /// Whether it is one of the addresses.
+    /// Whether the Internet knows a client by this address.
     #[inline]
     pub fn holds(&self, address: Address) -> bool {
+        if !address.is_v4() {
+            return self.is_untranslated(address) || self.inward(address).is_some();
+        }
         self.addresses.binary_search_by_key(&address.bits(), |own| own.bits()).is_ok()
+    }
+
+    /// Whether it is a client's IPv6 address that the Internet knows as it is.
+    #[inline]
+    pub fn is_untranslated(&self, address: Address) -> bool {
+        self.untranslated.iter().any(|net| address.masked(net.mask) == net.network)
+    }
+
+    /// What translates an IPv6 address of a client's, if that is known by another.
+    #[inline]
+    pub fn outward(&self, address: Address) -> Option<&Prefixes> {
+        let holds = |pair: &&Pair| address.masked(pair.inside.mask) == pair.inside.network;
+        self.pairs.iter().find(holds).map(|pair| &pair.prefixes)
+    }
+
+    /// What translates such another address back.
+    #[inline]
+    pub fn inward(&self, address: Address) -> Option<&Prefixes> {
+        let holds = |pair: &&Pair| address.masked(pair.outside.mask) == pair.outside.network;
+        self.pairs.iter().find(holds).map(|pair| &pair.prefixes)
+    }
+
+    /// Whether IPv6 goes out at all.
+    #[inline]
+    pub fn has_v6(&self) -> bool {
+        !self.untranslated.is_empty() || !self.pairs.is_empty()
     }
 
     /// The inner address that every client may have.
@@ -65,6 +112,23 @@ impl Nat {
     }
 }
 
+/// Prefixes of clients, inside, that the Internet knows as others, outside.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    inside: OnLink,
+    outside: OnLink,
+    prefixes: Prefixes,
+}
+
+impl Pair {
+    fn new(inside: Ipv6Net, outside: Ipv6Net) -> Option<Self> {
+        let [own, other] = [inside, outside].map(|net| (net.addr(), net.prefix_len()));
+        let prefixes = Prefixes::new(own, other).ok()?;
+        let [inside, outside] = [inside, outside].map(|net| OnLink::from(&IpNet::V6(net)));
+        Some(Self { inside, outside, prefixes })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +141,8 @@ mod tests {
                 client_address: None,
                 flows: 1,
                 flows_per_client: 1,
+                untranslated: Vec::new(),
+                prefixes: Vec::new(),
             };
             let nat = Nat::new(&config, workers);
             let mut count = 0;

@@ -1,15 +1,15 @@
 //! Packets to the Internet by the server's address, and back.
 #![expect(clippy::wildcard_enum_match_arm, reason = "the root of the test sorts the reasons")]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dataplane::counters::Totals;
 use dataplane::fate::DropReason as Why;
 use dataplane::limits::{ICMP_ERRORS_BURST, NAT_EARLY_TIME};
 use dataplane::testing::packets::{self, Ip};
-use dataplane::testing::rules::STRANGER;
+use dataplane::testing::rules::{STRANGER, STRANGER_V6};
 use dataplane::testing::scene::Scene;
-use dataplane::testing::site::{EVERY_CLIENTS, Nat, OUTSIDE_V4};
+use dataplane::testing::site::{self, EVERY_CLIENTS, Nat, OUTSIDE_V4};
 use dataplane::testing::transit;
 use shm::message::{Item, NextHop};
 use wire::tcp;
@@ -28,6 +28,9 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     let prefix = IpAddr::from(STRANGER).into();
     let hop = Item::NextHop { id: 3, hop: NextHop::Direct };
     scene.change(vec![hop, Item::Route { prefix, next_hop: 3 }]);
+    if reason == Why::EgressNatPrefix {
+        return untranslatable(scene);
+    }
     if reason == Why::EgressNatFiltered {
         return filtered(scene);
     }
@@ -62,6 +65,19 @@ fn filtered(scene: &mut Scene) -> Totals {
     let before = scene.server.totals();
     let another = Ipv4Addr::from_bits(STRANGER.to_bits() + 1);
     scene.arrive(&Ip::new(another, OUTSIDE_V4).udp(53, from.port(), b"answer"));
+    before
+}
+
+/// From the one subnet that has no other under another prefix (RFC 6296 3.4).
+fn untranslatable(scene: &mut Scene) -> Totals {
+    let address = Ipv6Addr::new(0xfd07, 0, 0, 0xffff, 0, 0, 0, 1);
+    let mut peer = site::peer(0);
+    peer.allowed_ips.push(IpAddr::from(address).into());
+    scene.change(vec![Item::Peer(Box::new(peer))]);
+    scene.change(transit::internet());
+    let before = scene.server.totals();
+    scene.send(0, &Ip::new(address, STRANGER_V6).udp(1, 53, b"ask"));
+    scene.change(vec![Item::Peer(Box::new(site::peer(0)))]);
     before
 }
 

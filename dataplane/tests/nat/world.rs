@@ -30,7 +30,7 @@ impl World {
     }
 
     pub(crate) fn with(workers: usize, clients: usize, nat: Nat) -> Self {
-        let plan = Plan { workers, nat: Some(nat), ..Plan::new(clients) };
+        let plan = Plan { workers, nat: Some(nat), nat_v6: true, ..Plan::new(clients) };
         let mut scene = Scene::new(&plan, Options::default());
         scene.change(transit::internet());
         for client in 0..clients {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod pieces;
+mod prefixes;
 
 use arrayvec::ArrayVec;
 use flows::{End, Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
@@ -54,6 +55,9 @@ const fn drop(reason: DropReason) -> Fate {
 /// Replies become what their clients sent for; those of other workers' clients go there.
 #[inline]
 pub fn undress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outside: Outside<'_>) {
+    if let Some(nat) = outside.site.nat.as_ref().filter(|nat| nat.has_v6()) {
+        prefixes::undress(burst, (outside.site, nat), outside.counters);
+    }
     if let Some(translator) = translator {
         translator.undress(burst, outside);
     }
@@ -62,6 +66,9 @@ pub fn undress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outsi
 /// Inner packets to the Internet leave by the server's addresses.
 #[inline]
 pub fn dress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outside: Outside<'_>) {
+    if let Some(nat) = outside.site.nat.as_ref().filter(|nat| nat.has_v6()) {
+        prefixes::dress(burst, (outside.site, nat), outside.counters);
+    }
     if let Some(translator) = translator {
         translator.dress(burst, outside);
     }
@@ -107,7 +114,7 @@ impl Translator {
         let Some(nat) = &outside.site.nat else { return };
         let mut queries = Queries::new();
         burst.pass(|frame| {
-            if frame.note.kind == Kind::Reply {
+            if is_reply(frame) {
                 self.ask_back(frame, nat, outside.now).map(|query| queries.push(query))
             } else {
                 Ok(())
@@ -117,7 +124,7 @@ impl Translator {
             return;
         }
         self.flows.find(&mut queries);
-        let replies = burst.undecided().filter(|frame| frame.note.kind == Kind::Reply);
+        let replies = burst.undecided().filter(|frame| is_reply(frame));
         for (frame, query) in replies.zip(&queries) {
             if let Err(fate) = self.back(frame, query, outside) {
                 frame.fate = fate;
@@ -363,6 +370,12 @@ fn not_on(ip: &ipv4::Located, site: &Site) -> Result<(), Fate> {
         0 | 1 => Err(drop(DropReason::RouteHopLimit)),
         _ => Err(drop(DropReason::EgressTooBig)),
     }
+}
+
+/// Whether a packet has come to an address by which the Internet knows clients. IPv6 that is left of those is the route's.
+#[inline]
+const fn is_reply(frame: &Frame<'_>) -> bool {
+    matches!(frame.note.kind, Kind::Reply) && frame.note.ip.destination.is_v4()
 }
 
 /// Whether a packet goes to the Internet by an address of the server's.
