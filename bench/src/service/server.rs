@@ -132,7 +132,7 @@ pub(crate) struct Server {
     /// The far ends of the worker's rings.
     pub(crate) wire: Queue,
     pub(crate) kernel: Queue,
-    pub(super) local: Queue,
+    pub(crate) local: Queue,
     pub(super) now: Instant,
     handshaker: Handshaker,
     counters: Vec<Arc<dataplane::counters::Counters>>,
