@@ -99,6 +99,9 @@ impl Transit {
             | Event::Surveyed { .. }
             | Event::Server { .. }
             | Event::Fleet { .. }
+            | Event::Dials(_)
+            | Event::Probed { .. }
+            | Event::Paths { .. }
             | Event::RuleCount { .. }
             | Event::Heavy { .. }
             | Event::Swept { .. } => {}

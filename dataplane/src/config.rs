@@ -47,6 +47,8 @@ pub struct Config {
     pub flows: u32,
     /// How clients reach the Internet.
     pub nat: Option<NatConfig>,
+    /// How this server is the exit of other data centres.
+    pub connect: Option<ConnectConfig>,
 }
 
 /// What a worker does when nothing comes.
@@ -126,6 +128,21 @@ pub struct NatConfig {
     pub untranslated: Vec<Ipv6Net>,
     /// IPv6 prefixes of clients, inside, and what the Internet knows in their stead, outside.
     pub prefixes: Vec<(Ipv6Net, Ipv6Net)>,
+    /// How many connections each worker has room for that are being opened by CONNECT.
+    pub setups: u32,
+}
+
+/// The exit of other data centres.
+#[derive(Clone, Debug)]
+pub struct ConnectConfig {
+    /// The TCP port at which they ask, on all addresses of all ports.
+    pub port: u16,
+    /// Who may ask.
+    pub from: Vec<IpNet>,
+    /// Whether targets may lie in private networks.
+    pub private_targets: bool,
+    /// Ports of targets that nobody may ask for.
+    pub forbidden_ports: Vec<u16>,
 }
 
 /// What is wrong with a configuration, where, and what to do about it.

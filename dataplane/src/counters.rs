@@ -149,6 +149,12 @@ counters! {
     flows_opened,
     /// Flows through NAT (a gauge).
     flows,
+    /// Connections opened by CONNECT and spliced.
+    connects_opened,
+    /// Connections that CONNECT could not open.
+    connects_failed,
+    /// Segments of connections being opened that found no room to leave; they are sent again.
+    segments_unsent,
     /// ICMP errors sent.
     icmp_errors,
     /// Resets sent to clients whose segments belong to nothing.

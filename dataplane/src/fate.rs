@@ -1,7 +1,6 @@
 //! What becomes of a frame: one [`Fate`] each, and one [`DropReason`] for every way to lose it.
 
 use crate::neighbours::NeighbourId;
-use crate::stages::route::NextHop;
 
 /// The end of a frame's way through the stages; the worker acts on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,21 +19,26 @@ pub enum Fate {
     Handshake,
     /// Kept until a session, a neighbour or the rest of its datagram is there.
     Hold(Waiting),
-    /// Too long for its tunnel or its client: it goes on in pieces that fit.
+    /// Too long for its tunnel: it goes on in pieces that fit.
     Split(Split),
+    /// Too long for the client with this number on the server, or for this machine ([`MACHINE`]): it goes there in pieces that fit.
+    Pieces(u32),
     /// Its purpose is fulfilled (a keepalive, an answered or learned neighbour message).
     Consumed,
     /// Lost, and counted under this name.
     Drop(DropReason),
 }
 
+/// The number of this machine among its clients.
+pub const MACHINE: u32 = u32::MAX;
+
 /// How an IPv4 packet goes on in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split {
     /// Octets of the longest piece.
     pub mtu: u16,
-    /// Where each goes.
-    pub next_hop: NextHop,
+    /// The number of the tunnel that each takes.
+    pub tunnel: u16,
 }
 
 /// What a held frame waits for.
@@ -225,6 +229,18 @@ reasons! {
     EgressNatPorts = "egress_nat_ports",
     /// An IPv6 address that has no other under the prefix by which the Internet knows it.
     EgressNatPrefix = "egress_nat_prefix",
+    /// A segment of a connection that is being opened by CONNECT, too early, again, or out of order.
+    EgressConnectUntimely = "egress_connect_untimely",
+    /// A segment that a connection being opened by CONNECT cannot have.
+    EgressConnectSegment = "egress_connect_segment",
+    /// No room for another connection to be opened by CONNECT, for this client or at all, or for what it says early.
+    EgressConnectFull = "egress_connect_full",
+    /// No machine of the data centre takes CONNECT requests of this family.
+    EgressConnectRoute = "egress_connect_route",
+    /// Options of TCP that no splice can carry, or a SYN that asks for nothing.
+    EgressConnectRefused = "egress_connect_refused",
+    /// To the CONNECT port from somebody who may not ask.
+    EgressConnectSource = "egress_connect_source",
     /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
     /// To the Internet from an address that is not the Internet's, and not translated.

@@ -98,7 +98,7 @@ pub enum Kind {
     Host,
     /// To a tenant's prefix: from its IP header.
     Transit,
-    /// To an address by which the Internet knows clients: from its IP header.
+    /// To an address by which the Internet knows clients, or to the CONNECT port: from its IP header.
     Reply,
     /// GRE to one of our addresses, or an ICMP error about GRE of ours: from its IP header.
     Tunnelled,
@@ -183,9 +183,12 @@ pub struct Note {
     pub tenant: u16,
     /// The tunnel that it has come out of: a number, 0 for none.
     pub tunnel: u16,
-    /// The client that an inner packet has come from, by its number on the server.
-    pub client: Option<u32>,
+    /// The client that an inner packet has come from, read by [`Note::client`]: a number that is kept small.
+    pub client_number: u32,
 }
+
+/// The number of no client.
+const NO_CLIENT: u32 = u32::MAX;
 
 /// Where a tag has the octets before the UDP header (below 2^12: a bounded walk over extension headers), and the slot.
 const HEADERS_SHIFT: u32 = 20;
@@ -196,6 +199,18 @@ impl Note {
     /// A note of a frame made here.
     pub const fn own(kind: Kind, endpoint: Endpoint, next_hop: NextHop) -> Self {
         Self { kind, endpoint, next_hop, ..Self::new(Entry::Own) }
+    }
+
+    /// The client that an inner packet has come from, by its number on the server.
+    #[inline]
+    pub const fn client(&self) -> Option<u32> {
+        if self.client_number == NO_CLIENT { None } else { Some(self.client_number) }
+    }
+
+    /// The packet is a client's, or nobody's.
+    #[inline]
+    pub fn set_client(&mut self, client: Option<u32>) {
+        self.client_number = client.unwrap_or(NO_CLIENT);
     }
 
     /// Begins a note anew in the place of an old one. What stages read only after they or others have written
@@ -214,7 +229,7 @@ impl Note {
         self.class = Class::Any;
         self.tenant = 0;
         self.tunnel = 0;
-        self.client = None;
+        self.client_number = NO_CLIENT;
     }
 
     /// The note as the tag of a packet that waits for the other pieces of its datagram: how it comes back when it goes on.
@@ -253,7 +268,7 @@ impl Note {
             }
             Entry::Piece(_) => tag | u64::from(self.tunnel) << SLOT_SHIFT,
             Entry::Handed => {
-                tag | self.client.map_or(0, |number| u64::from(number) + 1) << SLOT_SHIFT
+                tag | self.client().map_or(0, |number| u64::from(number) + 1) << SLOT_SHIFT
             }
             Entry::Wire(_)
             | Entry::Kernel(_)
@@ -279,7 +294,7 @@ impl Note {
             Entry::Piece(_) => self.tunnel = u16::try_from(tag >> SLOT_SHIFT).unwrap_or_default(),
             Entry::Handed => {
                 let number = u32::try_from(tag >> SLOT_SHIFT).unwrap_or_default();
-                self.client = number.checked_sub(1);
+                self.set_client(number.checked_sub(1));
             }
             Entry::Wire(_)
             | Entry::Kernel(_)
@@ -311,7 +326,7 @@ impl Note {
             bare: false,
             tenant: 0,
             tunnel: 0,
-            client: None,
+            client_number: NO_CLIENT,
         }
     }
 }

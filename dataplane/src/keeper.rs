@@ -2,6 +2,7 @@
 //! anybody.
 
 mod border;
+mod centres;
 mod claims;
 mod filters;
 mod detection;
@@ -21,6 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::connect::targets::Targets;
 use ::flows::Flows;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use shm::message::Event;
@@ -45,6 +47,7 @@ use crate::pipeline::State;
 use crate::registry::Registry;
 use crate::site::{Nat, Site, local_number, owner};
 use crate::stages::dos::{Defence, Filter, Rules};
+use crate::stages::egress::connect::{EXIT_ACCOUNTS, Splicer};
 use crate::stages::egress::nat::Translator;
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::route::{Limits, Routes, Unbuildable};
@@ -126,6 +129,7 @@ pub struct Keeper {
     prober: Prober,
     filters: Filters,
     nat: Option<NatConfig>,
+    targets: Targets,
     wall: Arc<WallClock>,
     random: Random,
     start: Start,
@@ -158,6 +162,7 @@ impl Keeper {
             room,
             peers_max: config.peers_max,
             nat: config.nat.clone(),
+            targets: targets(config),
             handshake_budget: config.handshake_budget,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
             prober: prober(config, &keys, start.seed),
@@ -196,7 +201,7 @@ impl Keeper {
         assert!(self.installation.is_none(), "one transaction after the other");
         let unix = self.wall.unix(now);
         let plan = self.plan(transaction, (now, unix))?;
-        let routes_change = !plan.changes.is_empty();
+        let routes_change = !plan.changes.is_empty() || plan.centres != self.tables.centres;
         let Entered { set, gone, fleet, rules } =
             self.tables.enter(plan, &self.directory.registry)?;
         let routes = routes_change.then(|| {
@@ -358,7 +363,7 @@ impl Keeper {
         let limit = config.flows_per_client;
         let flows = Flows::new(&flows::Config {
             flows: config.flows,
-            clients: machine + 1,
+            clients: machine + 1 + EXIT_ACCOUNTS,
             fragments: u32::try_from(NAT_PIECES).unwrap_or(u32::MAX),
             limits: flows::Limits { flows: limit, ports: limit, setups: limit / 4 + 1 },
             timeouts: flows::Timeouts::default(),
@@ -368,7 +373,8 @@ impl Keeper {
             seed: apart(self.start.seed, APART_NAT).next_u64(),
         });
         let random = Random::from_rng(&mut self.random);
-        flows.ok().map(|flows| Translator::new(flows, (machine, worker), random))
+        let splicer = Splicer::new(config.setups, self.targets.clone(), self.random.next_u64());
+        flows.ok().map(|flows| Translator::new(flows, splicer, (machine, worker), random))
     }
 
     fn tenancy(&self, worker: usize) -> Tenancy {
@@ -413,6 +419,13 @@ impl Keeper {
     pub fn seed(&mut self) -> u64 {
         self.random.next_u64()
     }
+}
+
+/// Where other data centres may have this server connect to.
+fn targets(config: &Config) -> Targets {
+    let Some(connect) = &config.connect else { return Targets::default() };
+    let ports: Vec<_> = connect.forbidden_ports.iter().map(|port| *port..=*port).collect();
+    Targets::new(&[], &ports, connect.private_targets)
 }
 
 /// This server's number in its fleet.

@@ -74,6 +74,21 @@ pub const NAT_EARLY_HELD_MAX: u16 = 256;
 pub const NAT_EARLY_TIME: Duration = FRAGMENTS_TIME;
 /// IPv6 prefixes of clients that go out as they are, and of those that go out as others; they are walked.
 pub const NAT_PREFIXES_MAX: usize = 16;
+/// Connections that a worker may be setting up by CONNECT at the same time, unless configured; 2 KiB each.
+pub const NAT_SETUPS: u32 = 4096;
+/// Those that it may be given room for.
+pub const NAT_SETUPS_LIMIT: u32 = 1 << 20;
+/// Connections of one client that may be being opened through other data centres: within round trips of 200 ms, more than
+/// a thousand a second.
+pub const SETUPS_PER_CLIENT: u32 = 256;
+/// Set-ups whose timers a worker serves in one turn.
+pub const CONNECT_TIMERS_PER_TURN: usize = 64;
+/// Seconds of silence after which an exit is asked to probe the origin.
+pub const KEEPALIVE_SECS: u16 = 15;
+/// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
+pub const OUTBOX_LEN: usize = 512;
+/// See [`OUTBOX_LEN`]: as long as a packet of any port.
+pub const OUTBOX_PACKET_LEN: usize = MTU_MAX as usize;
 /// Addresses that clients may be seen with.
 pub const NAT_ADDRESSES_MAX: usize = 256;
 

@@ -101,7 +101,7 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     let limits = &mut state.limits;
     let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, limits, now };
     egress::undress(burst, &mut transit);
-    let outside = Outside { site, counters, now };
+    let outside = Outside { site, routes, counters, now };
     nat::undress(burst, state.translator.as_mut(), outside);
     tenant::filter(burst, tenancy, rules, now);
     let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);

@@ -12,7 +12,7 @@ use crate::limits::{FLEET_OVERHEAD, OVERHEAD};
 use crate::neighbours::LinkAddress;
 use crate::packet::Address;
 
-pub use nat::Nat;
+pub use nat::{ConnectPort, Nat};
 
 /// The router's link address on the interface for inner packets: locally administered, and the same on
 /// every server, so that the kernel's neighbour entries survive a restart.
@@ -162,6 +162,8 @@ pub struct Site {
     pub router6: Ipv6Addr,
     /// Clients' IPv4 as the Internet sees it.
     pub nat: Option<Nat>,
+    /// Where other data centres ask for connections.
+    pub connect: Option<ConnectPort>,
     /// The addresses of all ports.
     own: Vec<Address>,
 }
@@ -208,6 +210,7 @@ impl Site {
             own: faces.iter().flat_map(|face| face.own.iter().copied()).collect(),
             faces,
             nat,
+            connect: config.connect.as_ref().map(ConnectPort::new),
         }
     }
 
@@ -330,6 +333,7 @@ mod tests {
             router4: DUMMY,
             router6: Ipv6Addr::UNSPECIFIED,
             nat: None,
+            connect: None,
             own: Vec::new(),
         };
         let path = |text: &str| site.path_to(text.parse().unwrap()).map(|path| path.port);

@@ -84,7 +84,7 @@ impl<I: Io> Worker<I> {
         self.state.path_mtus.advance(now);
         if let Some(translator) = &mut self.state.translator {
             let sessions = &self.state.sessions;
-            translator.advance(&self.state.counters, now, |peer, until| {
+            translator.advance(&self.state.site, &self.state.counters, now, |peer, until| {
                 sessions.has_flows(peer, until, now);
             });
         }

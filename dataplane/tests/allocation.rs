@@ -72,7 +72,7 @@ fn count(
     place: Place,
     make: impl Fn(&mut Scene, usize) -> Vec<u8>,
 ) -> (u64, usize) {
-    let nat = Some(Nat { flows: 8192, flows_per_client: 8192 });
+    let nat = Some(Nat { flows: 8192, flows_per_client: 8192, setups: 64 });
     let plan = Plan { workers, nat, ..Plan::new(2) };
     let mut scene = Scene::new(&plan, Options::default());
     let mut items = transit::tenant(transit::tunnel(1), RULES);

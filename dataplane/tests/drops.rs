@@ -58,7 +58,8 @@ fn plan(reason: DropReason) -> (Plan, Options) {
     if reason == DropReason::EgressNoLocal {
         options.local = false;
     }
-    if reason.name().starts_with("egress_nat_") {
+    let of_egress = ["egress_nat_", "egress_connect_"];
+    if of_egress.iter().any(|start| reason.name().starts_with(start)) {
         plan.nat = Some(egress::nat(reason));
     }
     plan.nat_v6 = reason == DropReason::EgressNatPrefix;
@@ -182,7 +183,13 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::EgressNatClient
         | Why::EgressNatFull
         | Why::EgressNatPorts
-        | Why::EgressNatPrefix => egress::provoke(reason, scene),
+        | Why::EgressNatPrefix
+        | Why::EgressConnectUntimely
+        | Why::EgressConnectSegment
+        | Why::EgressConnectFull
+        | Why::EgressConnectRoute
+        | Why::EgressConnectRefused
+        | Why::EgressConnectSource => egress::provoke(reason, scene),
         // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
         Why::SealExhausted => return None,
     };

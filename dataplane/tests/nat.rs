@@ -304,7 +304,7 @@ fn a_flood_of_strangers_opens_nothing_and_harms_no_flow() {
 
 #[test]
 fn who_has_all_the_flows_that_one_may_have_keeps_nobody_else_from_one() {
-    let mut world = World::with(2, 4, Nat { flows: 64, flows_per_client: 8 });
+    let mut world = World::with(2, 4, Nat { flows: 64, flows_per_client: 8, setups: 64 });
     for port in 1..=20 {
         world.sends(0, &out().udp(port, ASKED, b"mine"));
     }

@@ -57,6 +57,36 @@ fn clients_with_the_same_address_load_and_store_side_by_side() {
     server.stop();
 }
 
+#[test]
+fn connections_go_through_proxies_that_nobody_here_wrote() {
+    let _machine = alone();
+    for name in ["tinyproxy", "squid"] {
+        let site = Site::new();
+        let _web = site.web();
+        let (_proxy, port) = site.proxy(name);
+        let server = site.serve_via(port);
+        let client = site.client(0);
+        client.place.run(&fetch(0));
+        assert!(is_whole(client.place, 0), "{name}");
+        let loads: Vec<_> =
+            (0..4).map(|load| client.place.command_line(&fetch(load)).spawn().unwrap()).collect();
+        for mut load in loads {
+            assert!(load.wait().unwrap().success(), "{name}: a load has failed");
+        }
+        assert!((0..4).all(|load| is_whole(client.place, load)), "{name}");
+        client
+            .place
+            .run(&format!("curl -sS --max-time 20 -T /run/lab/got0 http://{INTERNET}/taken/0"));
+        assert!(site.is_taken(0), "{name}");
+        let lines = served(&site);
+        assert_eq!(lines.len(), 6, "{name}");
+        assert!(!lines.iter().any(|line| line.starts_with(NAT)), "{name}: {lines:?}");
+        drop(client);
+        let counters = server.stop();
+        assert_eq!((counters["connects_opened"], counters["connects_failed"]), (6, 0), "{name}");
+    }
+}
+
 /// What STUN's client calls us (RFC 3489 10.1).
 #[test]
 fn stun_finds_independent_mappings_address_dependent_filters_and_hairpins() {

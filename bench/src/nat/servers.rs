@@ -161,6 +161,7 @@ fn keeper(flows: u32) -> Result<Keeper, Failure> {
         client_address: None,
         flows,
         flows_per_client: flows.max(PORTS),
+        setups: 1,
         untranslated: Vec::new(),
         prefixes: Vec::new(),
     });

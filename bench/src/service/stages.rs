@@ -191,7 +191,7 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, limits, now };
     egress::undress(burst, &mut transit);
     watch.lap();
-    let outside = Outside { site, counters, now };
+    let outside = Outside { site, routes, counters, now };
     nat::undress(burst, state.translator.as_mut(), outside);
     watch.lap();
     tenant::filter(burst, tenancy, rules, now);

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use super::tree::Tree;
 use super::{
-    Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant, Tunnel,
+    Centre, Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant,
+    Tunnel,
 };
 
 /// The id of the next hop `reject`, which is always there.
@@ -35,6 +36,14 @@ pub struct Book {
     pub(super) uses: Tree<u32, u32>,
     /// Which next hops lead to a peer.
     pub(super) hops_to: Tree<(PublicKey, u32), ()>,
+    pub(super) centres: Tree<u16, Arc<Centre>>,
+    pub(super) centre_names: Tree<Arc<str>, u16>,
+    /// Whose each next hop is that a centre has.
+    pub(super) centre_hops: Tree<u32, u16>,
+    /// The name of this data centre.
+    pub(super) here: Option<Arc<str>>,
+    /// Counted up when Argo has something else to choose among.
+    pub(super) argo_revision: u64,
     pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) rules: Tree<u32, Arc<Rule>>,
     pub(super) rule_names: Tree<Arc<str>, u32>,
@@ -95,6 +104,11 @@ impl Default for Book {
             hop_names: Tree::default(),
             uses: Tree::default(),
             hops_to: Tree::default(),
+            centres: Tree::default(),
+            centre_names: Tree::default(),
+            centre_hops: Tree::default(),
+            here: None,
+            argo_revision: 0,
             fleet: None,
             rules: Tree::default(),
             rule_names: Tree::default(),
@@ -120,7 +134,10 @@ impl Default for Book {
         for (id, name, hop) in [(REJECT, "reject", Hop::Reject), (LOCAL, "local", Hop::Local)] {
             let name: Arc<str> = name.into();
             book.hop_names.insert(Arc::clone(&name), id);
-            book.hops.insert(id, Arc::new(NextHop { name, id, hop, origin: Origin::Cli }));
+            book.hops.insert(
+                id,
+                Arc::new(NextHop { name, id, hop, exits: Arc::default(), origin: Origin::Cli }),
+            );
             book.messages += 1;
         }
         book
@@ -365,7 +382,9 @@ impl Book {
 
     /// An id for a new next hop.
     pub(super) fn next_id(&mut self) -> u32 {
-        next_free(&mut self.id_last, FIRST_ID, |id| self.hops.contains(id))
+        next_free(&mut self.id_last, FIRST_ID, |id| {
+            self.hops.contains(id) || self.centre_hops.contains(id)
+        })
     }
 }
 

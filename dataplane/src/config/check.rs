@@ -52,6 +52,7 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
         instance: source.instance(file.instance.as_ref())?,
         fleet: None,
         nat: None,
+        connect: None,
         peers_max: source.capacity(
             ("capacity.peers", limits::PEERS_LIMIT),
             file.capacity.peers.as_ref(),
@@ -76,6 +77,8 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
     config.fleet =
         file.fleet.as_ref().map(|fleet| source.fleet(fleet, &config.ports)).transpose()?;
     config.nat = file.nat.as_ref().map(|nat| source.nat(nat, &config)).transpose()?;
+    let connect = file.connect.as_ref();
+    config.connect = connect.map(|connect| source.connect(connect, &config)).transpose()?;
     source.no_peers(&file)?;
     source.ports_differ(&file)?;
     Ok(config)
@@ -215,7 +218,7 @@ impl Source<'_> {
     }
 
     /// Addresses with the length of their on-link prefix; the host bits are the address.
-    fn nets(&self, texts: &[Spanned<String>]) -> Result<Vec<IpNet>, Error> {
+    pub(super) fn nets(&self, texts: &[Spanned<String>]) -> Result<Vec<IpNet>, Error> {
         texts.iter().map(|text| self.net(text)).collect()
     }
 

@@ -33,6 +33,18 @@ pub(super) struct File {
     pub(super) capacity: Capacity,
     pub(super) fleet: Option<Spanned<Fleet>>,
     pub(super) nat: Option<Spanned<Nat>>,
+    pub(super) connect: Option<Spanned<ConnectSection>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConnectSection {
+    pub(super) port: Spanned<u16>,
+    pub(super) from: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) private_targets: bool,
+    #[serde(default)]
+    pub(super) forbidden_ports: Vec<Spanned<u16>>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +54,7 @@ pub(super) struct Nat {
     pub(super) client_address: Option<Spanned<Ipv4Addr>>,
     pub(super) flows: Option<Spanned<u32>>,
     pub(super) flows_per_client: Option<Spanned<u32>>,
+    pub(super) setups: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) untranslated: Vec<Spanned<Ipv6Net>>,
     #[serde(default)]

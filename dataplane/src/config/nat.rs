@@ -7,8 +7,8 @@ use ipnet::{IpNet, Ipv6Net};
 use toml::Spanned;
 
 use super::check::Source;
-use super::file::{Nat, Prefixes};
-use super::{Config, Error, NatConfig};
+use super::file::{ConnectSection, Nat, Prefixes};
+use super::{Config, ConnectConfig, Error, NatConfig};
 use crate::limits;
 use crate::packet::is_no_source;
 
@@ -42,6 +42,37 @@ impl Source<'_> {
             )?,
             untranslated: self.untranslated(&nat.untranslated, config)?,
             prefixes: self.prefixes(nat, config)?,
+            setups: self.capacity(
+                ("nat.setups", limits::NAT_SETUPS_LIMIT),
+                nat.setups.as_ref(),
+                limits::NAT_SETUPS,
+            )?,
+        })
+    }
+
+    /// Everything but `connect` is in `config` already.
+    pub(super) fn connect(
+        &self,
+        section: &Spanned<ConnectSection>,
+        config: &Config,
+    ) -> Result<ConnectConfig, Error> {
+        let ConnectSection { port, from, private_targets, forbidden_ports } = section.get_ref();
+        if config.nat.is_none() {
+            let what = "[connect] without [nat]: an exit needs addresses from which it connects to origins";
+            return Err(self.error(&section.span(), what));
+        }
+        if *port.get_ref() == 0 {
+            return Err(self.error(&port.span(), "connect.port 0 is no port; name 1 to 65535"));
+        }
+        if from.get_ref().is_empty() {
+            let what = "connect.from is empty; name the addresses of the other data centres";
+            return Err(self.error(&from.span(), what));
+        }
+        Ok(ConnectConfig {
+            port: *port.get_ref(),
+            from: self.nets(from.get_ref())?,
+            private_targets: *private_targets,
+            forbidden_ports: forbidden_ports.iter().map(|port| *port.get_ref()).collect(),
         })
     }
 

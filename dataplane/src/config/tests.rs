@@ -138,10 +138,18 @@ fn translation_needs_addresses_of_its_own() {
             format!("{one}flows_per_client = 0\n"),
             "test.toml:11: nat.flows_per_client = 0 is outside",
         ),
+        (format!("{one}setups = 0\n"), "test.toml:11: nat.setups = 0 is outside 1 to 1048576"),
+        (
+            format!("{one}[connect]\nport = 0\nfrom = [\"192.0.2.9\"]\n"),
+            "test.toml:12: connect.port 0 is no port",
+        ),
+        (format!("{one}[connect]\nport = 443\nfrom = []\n"), "test.toml:13: connect.from is empty"),
     ] {
         let error = refused(&format!("[nat]\n{section}"));
         assert!(error.starts_with(expected), "{error}");
     }
+    let error = refused("[connect]\nport = 443\nfrom = [\"192.0.2.9\"]\n");
+    assert!(error.contains("[connect] without [nat]"), "{error}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The addresses by which the Internet knows clients, and which worker has which of their ports.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use flows::nptv6::Prefixes;
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::config::NatConfig;
+use crate::config::{ConnectConfig, NatConfig};
 use crate::packet::Address;
 
 use super::OnLink;
@@ -87,6 +88,12 @@ impl Nat {
         !self.untranslated.is_empty() || !self.pairs.is_empty()
     }
 
+    /// How many workers share the ports.
+    #[inline]
+    pub fn workers(&self) -> u32 {
+        self.workers.into()
+    }
+
     /// The inner address that every client may have.
     pub fn every_clients(&self) -> Option<Address> {
         self.client_address
@@ -129,6 +136,27 @@ impl Pair {
     }
 }
 
+/// The port at which this server is the exit of other data centres.
+#[derive(Clone, Debug)]
+pub struct ConnectPort {
+    /// Its number, on all addresses of all ports.
+    pub port: u16,
+    from: Vec<IpNet>,
+}
+
+impl ConnectPort {
+    /// As it is configured.
+    pub fn new(config: &ConnectConfig) -> Self {
+        Self { port: config.port, from: config.from.clone() }
+    }
+
+    /// Whether who sends from there may ask.
+    pub fn lets_in(&self, source: Address) -> bool {
+        let source = IpAddr::from(source);
+        self.from.iter().any(|net| net.contains(&source))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +171,7 @@ mod tests {
                 flows_per_client: 1,
                 untranslated: Vec::new(),
                 prefixes: Vec::new(),
+                setups: 1,
             };
             let nat = Nat::new(&config, workers);
             let mut count = 0;

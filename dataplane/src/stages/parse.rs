@@ -4,7 +4,7 @@ mod report;
 
 use std::net::Ipv4Addr;
 
-use wire::{Malformed, arp, ecn, ethernet, icmp, ipv4, ipv6, udp};
+use wire::{Malformed, arp, ecn, ethernet, icmp, ipv4, ipv6, tcp, udp};
 use wireguard::message;
 
 use crate::fate::{DropReason, Fate};
@@ -126,6 +126,10 @@ fn outer(
         whole(frame, (source, port), Kind::Tunnelled);
         return Ok(());
     }
+    if ours && is_connect(frame, site) {
+        whole(frame, (source, port), Kind::Reply);
+        return Ok(());
+    }
     if !ours || ip.protocol != udp::PROTOCOL {
         whole(frame, (source, port), Kind::Host);
         let _is_report = ours && report::is_about_us(frame, site, fleet);
@@ -146,6 +150,17 @@ fn outer(
         return Ok(());
     }
     datagram(frame, source, (ports.source, port))
+}
+
+/// Whether it is a segment to the port at which other data centres ask for connections.
+#[inline]
+fn is_connect(frame: &Frame<'_>, site: &Site) -> bool {
+    let ip = &frame.note.ip;
+    let Some(connect) = &site.connect else { return false };
+    let ports = || frame.data().get(usize::from(ip.payload_offset)..)?.first_chunk::<4>();
+    ip.protocol == tcp::PROTOCOL
+        && !ip.fragment
+        && ports().is_some_and(|[.., high, low]| u16::from_be_bytes([*high, *low]) == connect.port)
 }
 
 /// What is neither ours nor a tenant's may be for a client that the Internet knows by this address.

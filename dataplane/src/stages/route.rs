@@ -1,5 +1,6 @@
 //! Stage 6, route: where does an inner packet go. A router's duties are here: hop limits, sizes, errors.
 
+mod centres;
 mod grid;
 mod hosts;
 pub(in crate::stages) mod icmp;
@@ -25,6 +26,7 @@ use crate::stages::egress::gre::{self, Size};
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::wireguard::mark_congestion;
 
+pub use centres::{Centres, Machine, TRIED_MAX};
 pub use icmp::Limits;
 pub use next_hop::NextHop;
 pub use next_hops::Unbuildable;
@@ -102,7 +104,8 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         // Servers pass on what is for clients, and to nobody else.
         return Err(Refused::Fate(Fate::Drop(DropReason::SteerMisdirected)));
     }
-    if frame.note.next_hop != NextHop::Direct && is_from_anybody(frame, router.site) {
+    let is_outward = matches!(frame.note.next_hop, NextHop::Direct | NextHop::Via(_));
+    if !is_outward && is_from_anybody(frame, router.site) {
         return Err(Refused::Fate(Fate::Drop(DropReason::EgressNoNat)));
     }
     match frame.note.next_hop {
@@ -119,7 +122,7 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         // The interface takes no more, and its driver loses what comes behind a packet that is longer.
         NextHop::Local => within(frame, router.site.inner_mtu),
         NextHop::Tunnel(number) => into_tunnel(frame, number, router),
-        NextHop::Direct => direct(frame, router),
+        NextHop::Direct | NextHop::Via(_) => direct(frame, router),
         NextHop::Client(number) => {
             hand_over(frame, number, router).map_err(Refused::Fate)?;
             // Who passed it on has taken its hop.
@@ -147,7 +150,7 @@ const fn is_for_nobody(frame: &Frame<'_>) -> bool {
 fn is_from_anybody(frame: &Frame<'_>, site: &Site) -> bool {
     let every_clients = site.nat.as_ref().and_then(Nat::every_clients);
     every_clients.is_some_and(|address| {
-        frame.note.client.is_some() && frame.note.ip.source_in(frame.data()) == Some(address)
+        frame.note.client().is_some() && frame.note.ip.source_in(frame.data()) == Some(address)
     })
 }
 
@@ -186,9 +189,7 @@ fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Resul
     gre::clamp(frame, mtu);
     match gre::fits(frame, tunnel, mtu) {
         Size::Fits => Ok(()),
-        Size::Split(mtu) => {
-            Err(Refused::Fate(Fate::Split(Split { mtu, next_hop: NextHop::Tunnel(number) })))
-        }
+        Size::Split(mtu) => Err(Refused::Fate(Fate::Split(Split { mtu, tunnel: number }))),
         Size::Refuse(mtu) => Err(Refused::Because(Why::TooBig(mtu))),
     }
 }
@@ -225,6 +226,9 @@ fn is_known_outside(frame: &Frame<'_>, site: &Site) -> Result<bool, Fate> {
         // It has come from there, to a client that is not.
         return Err(Fate::Drop(DropReason::EgressNatUnknown));
     }
+    if frame.note.next_hop != NextHop::Direct {
+        return Err(none);
+    }
     let source = frame.note.ip.source_in(frame.data()).ok_or(none)?;
     if nat.is_untranslated(source) {
         return Ok(true);
@@ -258,7 +262,7 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
     }
     // Who sent it may be another tenant than who would have got it.
     frame.note.tenant = router.rules.tenants.of(frame.note.ip.destination);
-    frame.note.next_hop = match frame.note.client {
+    frame.note.next_hop = match frame.note.client() {
         Some(number) => NextHop::Client(number),
         None => next_hop(frame, router),
     };
@@ -267,7 +271,7 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
         NextHop::Reject => Err(Fate::Drop(DropReason::RouteRejected)),
         NextHop::Local | NextHop::Tunnel(_) => Ok(()),
         NextHop::Client(number) => hand_over(frame, number, router),
-        NextHop::Direct => match router.site.way_to(frame.note.ip.destination) {
+        NextHop::Direct | NextHop::Via(_) => match router.site.way_to(frame.note.ip.destination) {
             Some((port, _)) => {
                 leave(frame, port);
                 Ok(())

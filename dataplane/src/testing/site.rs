@@ -22,6 +22,10 @@ pub const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 pub const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 0);
 /// The prefix of 48 bits of clients' addresses that the Internet knows as they are.
 pub const UNTRANSLATED: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xe, 0, 0, 0, 0, 0);
+/// The TCP port at which other data centres ask for connections.
+pub const CONNECT_PORT: u16 = 4443;
+/// A machine of another data centre.
+pub const CENTRE_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 /// The inner address that every client may have.
 pub const EVERY_CLIENTS: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 2);
 /// The router of the server's link.
@@ -141,6 +145,8 @@ pub struct Nat {
     pub flows: u32,
     /// How many one client may have.
     pub flows_per_client: u32,
+    /// Room for connections that are being opened.
+    pub setups: u32,
 }
 
 impl Plan {
@@ -189,10 +195,11 @@ impl Plan {
             let key = STANDARD.encode(super::fleet::KEY);
             writeln!(text, "[fleet]\nserver = {server}\nkey = \"{key}\"")?;
         }
-        if let Some(Nat { flows, flows_per_client }) = self.nat {
+        if let Some(Nat { flows, flows_per_client, setups }) = self.nat {
             writeln!(text, "[nat]\naddresses = [\"{OUTSIDE_V4}\"]")?;
             writeln!(text, "client_address = \"{EVERY_CLIENTS}\"")?;
             writeln!(text, "flows = {flows}\nflows_per_client = {flows_per_client}")?;
+            writeln!(text, "setups = {setups}")?;
         }
         if self.nat.is_none() && self.nat_v6 {
             writeln!(text, "[nat]")?;
@@ -201,6 +208,9 @@ impl Plan {
             let prefixes = format!("{{ inside = \"fd07::/48\", outside = \"{OUTSIDE_V6}/48\" }}");
             writeln!(text, "untranslated = [\"{UNTRANSLATED}/48\"]")?;
             writeln!(text, "prefixes = [{prefixes}]")?;
+        }
+        if self.nat.is_some() {
+            writeln!(text, "[connect]\nport = {CONNECT_PORT}\nfrom = [\"{CENTRE_V4}/32\"]")?;
         }
         writeln!(text, "[[port]]\nname = \"wan\"\ndevice = \"memory0\"")?;
         writeln!(text, "addresses = [\"{SERVER_V4}/24\", \"{SERVER_V6}/64\"]")?;

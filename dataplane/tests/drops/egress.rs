@@ -9,10 +9,10 @@ use dataplane::limits::{ICMP_ERRORS_BURST, NAT_EARLY_TIME};
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::{STRANGER, STRANGER_V6};
 use dataplane::testing::scene::Scene;
-use dataplane::testing::site::{self, EVERY_CLIENTS, Nat, OUTSIDE_V4};
+use dataplane::testing::site::{self, CENTRE_V4, CONNECT_PORT, EVERY_CLIENTS, Nat, OUTSIDE_V4};
 use dataplane::testing::transit;
-use shm::message::{Item, NextHop};
-use wire::tcp;
+use shm::message::{Centre, Item, Machine, NextHop};
+use wire::tcp::{self, Flags};
 
 /// Room that is used up by what provokes a reason.
 pub(super) fn nat(reason: Why) -> Nat {
@@ -21,13 +21,21 @@ pub(super) fn nat(reason: Why) -> Nat {
         Why::EgressNatFull => (2, 8),
         _ => (8192, 8192),
     };
-    Nat { flows, flows_per_client }
+    Nat { flows, flows_per_client, setups: 4 }
 }
 
 pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     let prefix = IpAddr::from(STRANGER).into();
-    let hop = Item::NextHop { id: 3, hop: NextHop::Direct };
-    scene.change(vec![hop, Item::Route { prefix, next_hop: 3 }]);
+    let is_via = reason.name().starts_with("egress_connect_");
+    let hop = if is_via { NextHop::Via { centre: 7, remote: None } } else { NextHop::Direct };
+    let machine = Machine { address: CENTRE_V4.into(), port: 443, weight: 1 };
+    let machines = if reason == Why::EgressConnectRoute { vec![] } else { vec![machine] };
+    let centre = Box::new(Centre { number: 7, is_here: false, relay: 0, machines });
+    scene.change(vec![
+        Item::Centre(centre),
+        Item::NextHop { id: 3, hop },
+        Item::Route { prefix, next_hop: 3 },
+    ]);
     if reason == Why::EgressNatPrefix {
         return untranslatable(scene);
     }
@@ -46,7 +54,9 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     }
     let before = scene.server.totals();
     match reason {
-        Why::EgressNatUnknown | Why::EgressNatError => scene.arrive(&last),
+        Why::EgressNatUnknown | Why::EgressNatError | Why::EgressConnectSource => {
+            scene.arrive(&last);
+        }
         _ => scene.send(0, &last),
     }
     if reason == Why::EgressNatFragment {
@@ -93,16 +103,8 @@ fn asked(reason: Why) -> Vec<Vec<u8>> {
         Why::EgressNatHeader => vec![out().packet(wire::udp::PROTOCOL, &[0; 4])],
         Why::EgressNatProtocol => vec![out().packet(132, &[0; 16])],
         Why::EgressNatState => {
-            let fields = tcp::Fields {
-                source_port: 9,
-                destination_port: 80,
-                sequence_number: 1,
-                acknowledgment_number: 1,
-                // What is not answered with its like.
-                flags: tcp::Flags::RST,
-                window: 9,
-            };
-            vec![out().tcp(&fields, &[], &[])]
+            // What is not answered with its like.
+            vec![out().tcp(&segment(9, 80, Flags::RST), &[], &[])]
         }
         Why::EgressNatUnknown => vec![Ip::new(STRANGER, OUTSIDE_V4).udp(53, 9999, b"answer")],
         Why::EgressNatError => {
@@ -116,6 +118,39 @@ fn asked(reason: Why) -> Vec<Vec<u8>> {
         }
         Why::EgressNatClient | Why::EgressNatFull => flows(3),
         Why::EgressNatPorts => flows(64512 / 16 + 1),
+        Why::EgressConnectUntimely => vec![syn(1, Flags::SYN, &[]), syn(1, Flags::SYN, &[])],
+        Why::EgressConnectSegment => {
+            vec![syn(1, Flags::SYN, &[]), syn(1, Flags::SYN | Flags::FIN, &[])]
+        }
+        Why::EgressConnectFull => (1..=3).map(|port| syn(port, Flags::SYN, &[])).collect(),
+        Why::EgressConnectRoute => vec![syn(1, Flags::SYN, &[])],
+        // A signature of MD5 (RFC 2385 3.0).
+        Why::EgressConnectRefused => {
+            let mut option = [1; 20];
+            (option[0], option[1]) = (19, 18);
+            vec![syn(1, Flags::SYN, &option)]
+        }
+        Why::EgressConnectSource => {
+            let fields = segment(1, CONNECT_PORT, Flags::SYN);
+            vec![Ip::new(STRANGER, site::SERVER_V4).tcp(&fields, &[], &[])]
+        }
         _ => unreachable!("no packet's end"),
     }
+}
+
+fn segment(source_port: u16, destination_port: u16, flags: Flags) -> tcp::Fields {
+    let (sequence_number, acknowledgment_number, window) = (1, u32::from(flags == Flags::ACK), 9);
+    tcp::Fields {
+        source_port,
+        destination_port,
+        sequence_number,
+        acknowledgment_number,
+        flags,
+        window,
+    }
+}
+
+/// What opens a connection of the client's, or looks like it.
+fn syn(port: u16, flags: Flags, options: &[u8]) -> Vec<u8> {
+    out().tcp(&segment(port, 80, flags), options, &[])
 }

@@ -36,7 +36,7 @@ pub(crate) fn all() -> Vec<Case> {
 
 /// A server with two clients that have the same address.
 fn stage(flows_per_client: u32) -> Stage {
-    let nat = Some(Nat { flows: 64, flows_per_client });
+    let nat = Some(Nat { flows: 64, flows_per_client, setups: 64 });
     let mut stage = Stage::new(&Plan { nat, ..Plan::new(2) });
     stage.scene.change(transit::internet());
     for number in 0..2 {

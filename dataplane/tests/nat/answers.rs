@@ -56,7 +56,7 @@ fn a_packet_of_another_protocol_is_answered_so() {
 #[test]
 fn who_may_have_no_more_flows_or_finds_no_room_hears_that_it_is_prohibited() {
     for (flows, flows_per_client) in [(64, 2), (2, 64)] {
-        let mut world = World::with(1, 2, Nat { flows, flows_per_client });
+        let mut world = World::with(1, 2, Nat { flows, flows_per_client, setups: 64 });
         for port in 1..=2 {
             world.sends_one(0, &out().udp(port, ASKED, b""));
         }

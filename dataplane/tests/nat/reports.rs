@@ -151,11 +151,11 @@ fn nobody_learns_by_errors_which_ports_are_in_use() {
         world.arrives(0, &Ip::new(other, OUTSIDE_V4).udp(ASKED, port, b"are you there?"));
         assert!(world.left().is_empty());
     }
-    // A size and a hop limit are the same for all ports.
+    // Sizes and hops are told to those alone who were asked, and by the port that they were asked from.
     let long = |port| Ip::new(STRANGER, OUTSIDE_V4).udp(ASKED, port, &[7; 1421 - 28]);
-    for port in [from.port(), from.port() ^ 1] {
+    for (port, told) in [(from.port(), 1), (from.port() ^ 1, 0)] {
         world.arrives(0, &long(port));
-        assert_eq!(world.left().len(), 1);
+        assert_eq!(world.left().len(), told);
     }
     world.end();
 }

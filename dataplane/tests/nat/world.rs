@@ -26,7 +26,7 @@ pub(crate) struct World {
 impl World {
     /// Clients with sessions, and room for all that they do.
     pub(crate) fn new(workers: usize, clients: usize) -> Self {
-        Self::with(workers, clients, Nat { flows: 8192, flows_per_client: 8192 })
+        Self::with(workers, clients, Nat { flows: 8192, flows_per_client: 8192, setups: 64 })
     }
 
     pub(crate) fn with(workers: usize, clients: usize, nat: Nat) -> Self {

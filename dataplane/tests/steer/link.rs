@@ -101,7 +101,7 @@ impl Link {
             site::Peer { client_id: [a, b, 7], endpoint, persistent_keepalive }
         });
         let peers = each.collect();
-        let nat = translated.then_some(Nat { flows: 1024, flows_per_client: 64 });
+        let nat = translated.then_some(Nat { flows: 1024, flows_per_client: 64, setups: 64 });
         let plan = Plan { fleet: Some(number), workers, peers, nat, ..Plan::new(0) };
         let (own, own_v6) = (fleet::address(number), fleet::address_v6(number));
         // Each has addresses of its own behind those of all.

@@ -24,6 +24,8 @@ pub(crate) const INTERNET: &str = "203.0.113.80";
 pub(crate) const INTERNET_V6: &str = "2001:db8:80::80";
 /// Two addresses of one server.
 pub(crate) const STUN: [&str; 2] = ["203.0.113.81", "203.0.113.82"];
+/// Where proxies are.
+const PROXY: &str = "203.0.113.90";
 const FAR: &str = "203.0.114.9";
 
 pub(crate) const CLIENTS: usize = 2;
@@ -66,7 +68,7 @@ impl Site {
         for prefix in [KNOWN_V6, "2001:db8:d::"] {
             internet.run(&format!("ip route add {prefix}/48 via {SERVER_V6}"));
         }
-        for address in [INTERNET, STUN[0], STUN[1], INTERNET_V6] {
+        for address in [INTERNET, STUN[0], STUN[1], INTERNET_V6, PROXY] {
             internet.run(&format!("ip addr add {address} dev lo"));
         }
         let places: Vec<_> = (0..CLIENTS).map(|_| Namespace::new()).collect();
@@ -78,8 +80,22 @@ impl Site {
         Self { server, internet, far, places, keys: Keys::new(), clients, _hub: hub }
     }
 
-    /// Dataplane and control.
+    /// Dataplane and control; clients go straight to the Internet.
     pub(crate) fn serve(&self, workers: usize) -> Dataplane {
+        self.start(workers, "")
+    }
+
+    /// The same, where connections to the server go through this port of a proxy.
+    pub(crate) fn serve_via(&self, port: u16) -> Dataplane {
+        let declared = format!(
+            "[[centre]]\nname = \"fra\"\nnumber = 7\nmachines = [\"{PROXY}:{port}\"]\n\
+             [[next_hop]]\nname = \"through\"\nkind = \"via\"\ncentre = \"fra\"\n\
+             [[route]]\nprefix = \"{INTERNET}/32\"\nnext_hop = \"through\"\n"
+        );
+        self.start(1, &declared)
+    }
+
+    fn start(&self, workers: usize, more: &str) -> Dataplane {
         let workers: Vec<_> = (0..workers).collect();
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = {workers:?}\nhandshake_threads = 1\n\
@@ -106,7 +122,7 @@ impl Site {
             )
             .unwrap();
         }
-        Dataplane::start_text(&self.server, &config, &declared)
+        Dataplane::start_text(&self.server, &config, &(declared + more))
     }
 
     /// The client's tunnel, by which it reaches everything but its own link.
@@ -160,6 +176,36 @@ impl Site {
         let process = Process::start("vsftpd", command);
         until("vsftpd listens", 20, || self.listens(21));
         process
+    }
+
+    /// A proxy of those that Debian has, at its usual port.
+    pub(crate) fn proxy(&self, name: &'static str) -> (Process, u16) {
+        let (port, config, words): (u16, String, &[&str]) = match name {
+            "tinyproxy" => (
+                8888,
+                format!(
+                    "Port 8888\nListen {PROXY}\nTimeout 60\nMaxClients 100\nAllow 11.1.0.0/24\nDisableViaHeader Yes\n"
+                ),
+                &["-d", "-c"],
+            ),
+            "squid" => (
+                3128,
+                format!(
+                    "http_port {PROXY}:3128\nhttp_access allow all\ncache deny all\naccess_log none\n\
+                     cache_store_log none\ncache_log /dev/null\npid_filename none\n\
+                     coredump_dir none\ncache_effective_user proxy\nshutdown_lifetime 1 seconds\n\
+                     netdb_filename none\nvisible_hostname proxy.example\n"
+                ),
+                &["-N", "-f"],
+            ),
+            _ => unreachable!("no proxy of this name"),
+        };
+        let config = self.internet.file(&format!("{name}.conf"), &config);
+        let mut command = self.internet.command(name);
+        command.args(words).arg(config);
+        let process = Process::start(name, command);
+        until("the proxy listens", 30, || self.listens(port));
+        (process, port)
     }
 
     fn listens(&self, port: u16) -> bool {

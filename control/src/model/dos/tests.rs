@@ -164,6 +164,9 @@ fn are_named(items: &[message::Item], thing: impl Fn(u64) -> Option<Thing>) -> b
             | message::Item::RouteRemove(_)
             | message::Item::NextHop { .. }
             | message::Item::NextHopRemove(_)
+            | message::Item::Centre(_)
+            | message::Item::Machines { .. }
+            | message::Item::CentreRemove(_)
             | message::Item::Fleet(_)
             | message::Item::FleetRemove => None,
         };
@@ -193,6 +196,9 @@ fn are_in_order(items: &[message::Item]) -> bool {
         | message::Item::RouteRemove(_)
         | message::Item::NextHop { .. }
         | message::Item::NextHopRemove(_)
+        | message::Item::Centre(_)
+        | message::Item::Machines { .. }
+        | message::Item::CentreRemove(_)
         | message::Item::Fleet(_)
         | message::Item::FleetRemove => None,
     };

@@ -2,27 +2,31 @@
 //! `flows`. A flow belongs to the worker that owns its client; a reply finds it by its port.
 
 mod answers;
+mod fates;
+mod meeting;
 mod pieces;
 mod prefixes;
 
 use arrayvec::ArrayVec;
-use flows::{End, Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
+use flows::{Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
 use rand_chacha::rand_core::Rng;
-use wire::ipv4;
+use wire::{ipv4, tcp};
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
 use crate::counters::Counters;
-use crate::fate::{DropReason, Fate, Split, Waiting};
-use crate::frame::{Entry, Frame, Kind};
+use crate::fate::{DropReason, Fate, MACHINE};
+use crate::frame::{Entry, Frame, Kind, Note};
 use crate::handshake::Random;
-use crate::limits::BURST_LEN_MAX;
+use crate::limits::{BURST_LEN_MAX, OUTBOX_PACKET_LEN};
 use crate::packet::Ip;
 use crate::site::{Nat, Site, global_number, local_number};
+use crate::stages::egress::connect::{Around, From, Judged, Splicer};
 use crate::stages::egress::{gre, local};
-use crate::stages::route::{NextHop, leave};
+use crate::stages::route::{NextHop, Routes, leave};
 
 use answers::Answers;
+use fates::{named, not_on, onward};
 use pieces::Pieces;
 
 /// What one worker translates with.
@@ -34,6 +38,7 @@ pub struct Translator {
     worker: u8,
     random: Random,
     pieces: Pieces,
+    splicer: Splicer,
     answers: Answers,
 }
 
@@ -42,10 +47,26 @@ pub struct Translator {
 pub struct Outside<'a> {
     /// The server.
     pub site: &'a Site,
+    /// Where packets lead.
+    pub routes: &'a Routes,
     /// The worker's counters.
     pub counters: &'a Counters,
     /// Now.
     pub now: Instant,
+}
+
+/// What every packet needs of it.
+struct Parts<'a> {
+    site: &'a Site,
+    counters: &'a Counters,
+    now: flows::Instant,
+}
+
+impl<'a> Outside<'a> {
+    #[inline]
+    const fn parts(&self) -> Parts<'a> {
+        Parts { site: self.site, counters: self.counters, now: flows::Instant(self.now.0) }
+    }
 }
 
 const fn drop(reason: DropReason) -> Fate {
@@ -79,43 +100,69 @@ type Queries = ArrayVec<Query, BURST_LEN_MAX>;
 
 impl Translator {
     /// Over a table that has room for one client more than the worker has: `machine` is its number.
-    pub fn new(flows: Flows, (machine, worker): (u32, u8), random: Random) -> Self {
+    pub fn new(
+        flows: Flows,
+        splicer: Splicer,
+        (machine, worker): (u32, u8),
+        random: Random,
+    ) -> Self {
         let (pieces, answers) = (Pieces::default(), Answers::default());
-        Self { flows, machine, worker, random, pieces, answers }
+        Self { flows, machine, worker, random, pieces, splicer, answers }
     }
 
-    /// Takes back what flows have held that are over, and tells of those that live whose they are and until when; of each within
-    /// seconds.
-    pub fn advance(&mut self, counters: &Counters, now: Instant, live: impl Fn(u32, Instant)) {
+    /// Takes back what flows have held that are over, and serves the connections that are being opened. Of flows that live it tells
+    /// whose they are and until when, of each within seconds.
+    pub fn advance(
+        &mut self,
+        site: &Site,
+        counters: &Counters,
+        now: Instant,
+        live: impl Fn(u32, Instant),
+    ) {
         self.flows.sweep(flows::Instant(now.0), |swept| {
-            if let Swept::Live { client, until } = swept {
+            if let Swept::Live { client, until, .. } = swept {
                 live(client, Instant(until.0));
             }
         });
         counters.flows.set(self.flows.len().into());
+        if !self.splicer.is_idle() {
+            let (splicer, around) = self.split(site, counters, now);
+            splicer.expire(around);
+        }
     }
 
     /// A client is no more: who gets its number next shall not get its answers.
     #[cold]
     pub fn forget(&mut self, client: u32, now: Instant) {
-        loop {
-            let newest = self.flows.of_client(client).next();
-            let Some(flow) = newest else { return };
-            self.flows.remove(flow, flows::Instant(now.0));
-        }
+        self.flows.forget(client, usize::MAX, flows::Instant(now.0), |_| {});
     }
 
-    /// What waits under this id need not wait any more: the first piece of its datagram has come, or never will.
-    pub fn next_pieces(&mut self, now: Instant) -> Option<(u32, bool)> {
-        self.pieces.next_over(now)
+    /// Copies the next packet of our own, and gives its note and length.
+    pub fn take_packet(&mut self, into: &mut [u8; OUTBOX_PACKET_LEN]) -> Option<(Note, usize)> {
+        self.splicer.take_packet(into)
+    }
+
+    fn split<'a>(
+        &'a mut self,
+        site: &'a Site,
+        counters: &'a Counters,
+        now: Instant,
+    ) -> (&'a mut Splicer, Around<'a>) {
+        let Self { flows, machine, worker, random, splicer, .. } = self;
+        let (machine, worker) = (*machine, *worker);
+        (splicer, Around { flows, random, site, counters, machine, worker, now })
+    }
+
+    fn aside<'a>(&'a mut self, outside: Outside<'a>) -> (&'a mut Splicer, Around<'a>) {
+        self.split(outside.site, outside.counters, outside.now)
     }
 
     fn undress(&mut self, burst: &mut Burst<'_>, outside: Outside<'_>) {
         let Some(nat) = &outside.site.nat else { return };
         let mut queries = Queries::new();
         burst.pass(|frame| {
-            if is_reply(frame) {
-                self.ask_back(frame, nat, outside.now).map(|query| queries.push(query))
+            if is_reply(frame, nat) {
+                self.ask_back(frame, nat, &mut queries, outside.now)
             } else {
                 Ok(())
             }
@@ -124,7 +171,7 @@ impl Translator {
             return;
         }
         self.flows.find(&mut queries);
-        let replies = burst.undecided().filter(|frame| is_reply(frame));
+        let replies = burst.undecided().filter(|frame| is_reply(frame, nat));
         for (frame, query) in replies.zip(&queries) {
             if let Err(fate) = self.back(frame, query, outside) {
                 frame.fate = fate;
@@ -133,62 +180,39 @@ impl Translator {
     }
 
     /// Reads what a reply asks for, when that is here.
-    fn ask_back(&mut self, frame: &mut Frame<'_>, nat: &Nat, now: Instant) -> Result<Query, Fate> {
-        let query = self.ask(frame, Realm::Network).map_err(named)?;
-        let worker = match query.datagram() {
-            None => nat.worker(query.port()),
-            Some(datagram) => self.meet(frame, (&query, datagram), nat, now)?,
-        };
-        let worker = worker.ok_or(drop(DropReason::EgressNatUnknown))?;
-        if worker != self.worker {
-            frame.note.entry = Entry::Reply(frame.note.endpoint.port);
-            return Err(Fate::HandOver(worker));
-        }
-        Ok(query)
-    }
-
-    /// Where a piece of a datagram goes next. All of them meet at one worker, which sees the first one and sends the others after
-    /// it.
-    #[cold]
-    fn meet(
+    fn ask_back(
         &mut self,
         frame: &mut Frame<'_>,
-        (query, datagram): (&Query, u64),
         nat: &Nat,
+        queries: &mut Queries,
         now: Instant,
-    ) -> Result<Option<u8>, Fate> {
-        let meeting = nat.meeting(datagram);
-        if meeting != self.worker {
-            let has_met = matches!(frame.note.entry, Entry::Reply(_));
-            return Ok(Some(if has_met { self.worker } else { meeting }));
+    ) -> Result<(), Fate> {
+        self.ask(frame, Realm::Network, queries).map_err(named)?;
+        let worker = match queries.last() {
+            Some(query) => self.worker_of(frame, query, nat, now),
+            None => Ok(None),
+        };
+        if worker == Ok(Some(self.worker)) {
+            return Ok(());
         }
-        if !query.is_later() {
-            let worker = nat.worker(query.port());
-            self.pieces.remember(datagram, worker.unwrap_or(self.worker));
-            return Ok(worker);
-        }
-        match self.pieces.find(datagram) {
-            Some(worker) => Ok(Some(worker)),
-            None => Err(self.wait(frame, (datagram, Entry::Reply(frame.note.endpoint.port)), now)),
-        }
+        queries.pop();
+        let worker = worker?.ok_or(drop(DropReason::EgressNatUnknown))?;
+        frame.note.entry = Entry::Reply(frame.note.endpoint.port);
+        Err(Fate::HandOver(worker))
     }
 
-    /// A piece waits for the first one of its datagram, and comes back by this entry.
-    fn wait(
-        &mut self,
-        frame: &mut Frame<'_>,
-        (datagram, entry): (u64, Entry),
-        now: Instant,
-    ) -> Fate {
-        frame.note.entry = entry;
-        match self.pieces.wait(datagram, now) {
-            Some(id) => Fate::Hold(Waiting::First(id)),
-            None => drop(DropReason::EgressNatFragment),
+    /// Appends what a packet asks for.
+    #[inline]
+    fn ask(&self, frame: &Frame<'_>, realm: Realm, queries: &mut Queries) -> Result<(), Refusal> {
+        queries.push(Query::NONE);
+        let asked = match queries.last_mut() {
+            Some(query) => self.flows.ask(query, frame.data(), outline(&frame.note.ip), realm),
+            None => Err(Refusal::Truncated),
+        };
+        if asked.is_err() {
+            queries.pop();
         }
-    }
-
-    fn ask(&self, frame: &Frame<'_>, realm: Realm) -> Result<Query, Refusal> {
-        self.flows.ask(frame.data(), outline(&frame.note.ip), realm)
+        asked
     }
 
     #[inline]
@@ -198,38 +222,96 @@ impl Translator {
         query: &Query,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let Outside { site, counters, now } = outside;
+        let Parts { site, counters, now } = outside.parts();
         let is_long = frame.len() > site.inner_mtu;
-        if is_long || frame.note.ip.hop_limit <= 1 {
+        if (is_long || frame.note.ip.hop_limit <= 1) && self.is_for_client(query) {
             let ip = ipv4::parse_unverified(frame.data());
-            let ip = ip.map_err(|_| drop(DropReason::EgressNatHeader))?;
-            if ip.ttl <= 1 || ip.dont_fragment() {
-                return not_on(&ip, site);
+            // Of IPv6 nothing may be fragmented.
+            match ip.ok().filter(|_| frame.note.ip.destination.is_v4()) {
+                Some(ip) if ip.ttl > 1 && !ip.dont_fragment() => {}
+                ip => return not_on(ip, site),
             }
         }
-        let verdict = self.flows.carry(query, frame.data_mut(), flows::Instant(now.0));
-        let client = match verdict {
-            Verdict::Carried { flow, to: End::Near, .. } => self.flows.flow(flow),
+        let mut verdict = self.flows.carry(query, frame.data_mut(), now);
+        if is_aside(verdict) && is_segment(frame) {
+            verdict = self.outside_segment(frame, query, verdict, outside)?;
+        }
+        let flow = match verdict {
+            Verdict::Carried { flow, .. } => self.flows.flow(flow),
             Verdict::Refused(refusal) => return Err(named(refusal)),
-            Verdict::Carried { .. } | Verdict::Attended { .. } | Verdict::Unknown => None,
+            Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => None,
         };
-        let client = client.ok_or(drop(DropReason::EgressNatUnknown))?.client();
-        frame.note.kind = Kind::Inner;
-        frame.note.bare = false;
-        frame.note.next_hop = if client == self.machine {
-            NextHop::Local
-        } else {
-            NextHop::Client(global_number(client, self.worker.into(), site.workers))
-        };
+        let client = flow.ok_or(drop(DropReason::EgressNatUnknown))?.client();
         let destination = frame.note.ip.destination_in(frame.data());
         frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
-        gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
         counters.translated_in.add(1);
-        if is_long {
-            let mtu = u16::try_from(site.inner_mtu).unwrap_or(u16::MAX);
-            return Err(Fate::Split(Split { mtu, next_hop: frame.note.next_hop }));
+        if client > self.machine {
+            return onward(frame, site);
         }
-        Ok(())
+        frame.note.kind = Kind::Inner;
+        frame.note.bare = false;
+        let number = global_number(client, self.worker.into(), site.workers);
+        let number = if client == self.machine { MACHINE } else { number };
+        frame.note.next_hop =
+            if number == MACHINE { NextHop::Local } else { NextHop::Client(number) };
+        gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
+        if is_long { Err(Fate::Pieces(number)) } else { Ok(()) }
+    }
+
+    /// Whether a packet from the network is one of a flow to a client, and not of one between data centres.
+    #[cold]
+    fn is_for_client(&self, query: &Query) -> bool {
+        let flow = self.flows.find_flow(query).and_then(|flow| self.flows.flow(flow));
+        flow.is_some_and(|flow| flow.client() <= self.machine)
+    }
+
+    /// A segment from the network of a connection that is being opened, or was a moment ago, or that opens one.
+    #[cold]
+    fn outside_segment(
+        &mut self,
+        frame: &mut Frame<'_>,
+        query: &Query,
+        verdict: Verdict,
+        outside: Outside<'_>,
+    ) -> Result<Verdict, Fate> {
+        if let Some(verdict) = self.attended(frame, (query, verdict), From::Network, outside)? {
+            return Ok(verdict);
+        }
+        let Some(connect) = &outside.site.connect else { return Ok(verdict) };
+        if outside.site.is_clients(frame.note.ip.destination) {
+            return Ok(verdict);
+        }
+        let source = frame.note.ip.source_in(frame.data());
+        if !source.is_some_and(|source| connect.lets_in(source)) {
+            return Err(drop(DropReason::EgressConnectSource));
+        }
+        let (splicer, around) = self.aside(outside);
+        Err(splicer.accept(frame, around))
+    }
+
+    /// Has a segment looked at by those who open connections. What they let pass is carried; none when they don't know it.
+    #[cold]
+    fn attended(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (query, verdict): (&Query, Verdict),
+        from: From,
+        outside: Outside<'_>,
+    ) -> Result<Option<Verdict>, Fate> {
+        let watched = if let Verdict::Watched { flow, .. } = verdict { Some(flow) } else { None };
+        if self.splicer.is_idle() && watched.is_none() {
+            return Ok(None);
+        }
+        let (splicer, around) = self.aside(outside);
+        let judged = splicer.segment(frame, from, around)?;
+        let now = outside.parts().now;
+        let Some(flow) = watched else { return Ok(None) };
+        self.flows.unwatch(flow);
+        let verdict = self.flows.carry(query, frame.data_mut(), now);
+        if judged == Judged::Passes {
+            self.flows.watch(flow);
+        }
+        Ok(Some(verdict))
     }
 
     fn dress(&mut self, burst: &mut Burst<'_>, outside: Outside<'_>) {
@@ -238,11 +320,8 @@ impl Translator {
             if !is_outward(frame) {
                 return Ok(());
             }
-            match self.ask_out(frame, outside.site) {
-                Ok(query) => queries.push(query),
-                Err(refusal) => return self.refuse(frame, refusal, outside),
-            }
-            Ok(())
+            let asked = self.ask_out(frame, outside.site, &mut queries);
+            asked.or_else(|refusal| self.refuse(frame, refusal, outside))
         });
         if queries.is_empty() {
             return;
@@ -256,12 +335,17 @@ impl Translator {
         }
     }
 
-    fn ask_out(&self, frame: &Frame<'_>, site: &Site) -> Result<Query, Refusal> {
-        let client = match frame.note.client {
+    fn ask_out(
+        &self,
+        frame: &Frame<'_>,
+        site: &Site,
+        queries: &mut Queries,
+    ) -> Result<(), Refusal> {
+        let client = match frame.note.client() {
             Some(number) => local_number(number, site.workers),
             None => self.machine,
         };
-        self.ask(frame, Realm::Client(client))
+        self.ask(frame, Realm::Client(client), queries)
     }
 
     #[inline]
@@ -271,36 +355,71 @@ impl Translator {
         query: &Query,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let Outside { site, counters, now } = outside;
+        let Parts { site, counters, now } = outside.parts();
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
-        let now = flows::Instant(now.0);
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
-        if verdict == Verdict::Unknown {
-            let random = self.random.next_u64();
-            let way = flows::Way::default();
-            if let Err(refusal) = self.flows.open(query, frame.data(), way, (now, random)) {
-                return self.refuse(frame, refusal, outside);
-            }
-            counters.flows_opened.add(1);
-            verdict = self.flows.carry(query, frame.data_mut(), now);
+        if is_aside(verdict) {
+            verdict = self.begin(frame, query, verdict, outside)?;
         }
         if let Some(datagram) = query.datagram() {
             self.follow(frame, (query, datagram), verdict, outside.now)?;
         }
         match verdict {
-            Verdict::Carried { to: End::Far, hairpin, .. } => {
+            Verdict::Carried { hairpin, .. } => {
                 counters.translated_out.add(1);
                 if hairpin {
                     return self.turn_back(frame, outside);
                 }
-                leave(frame, frame.note.endpoint.port);
+                let destination = frame.note.ip.destination_in(frame.data());
+                frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
+                let (port, _) =
+                    site.way_to(frame.note.ip.destination).ok_or(drop(DropReason::LinkNoRoute))?;
+                leave(frame, port);
                 Ok(())
             }
             Verdict::Refused(refusal) => self.refuse(frame, refusal, outside),
-            Verdict::Carried { .. } | Verdict::Attended { .. } | Verdict::Unknown => {
+            Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => {
                 Err(drop(DropReason::EgressNatState))
             }
         }
+    }
+
+    /// A client's packet that no flow carries: one is begun for it, straight or through a data centre.
+    #[cold]
+    fn begin(
+        &mut self,
+        frame: &mut Frame<'_>,
+        query: &Query,
+        verdict: Verdict,
+        outside: Outside<'_>,
+    ) -> Result<Verdict, Fate> {
+        if matches!(verdict, Verdict::Refused(_)) {
+            return Ok(verdict);
+        }
+        let number = frame.note.client();
+        let client =
+            number.map_or(self.machine, |number| local_number(number, outside.site.workers));
+        if is_segment(frame) {
+            let from = From::Client(client);
+            if let Some(verdict) = self.attended(frame, (query, verdict), from, outside)? {
+                return Ok(verdict);
+            }
+            if let NextHop::Via(centre) = frame.note.next_hop {
+                let is_v4 = frame.note.ip.destination.is_v4();
+                let centres = outside.routes.centres();
+                let machines = centres.machines(centre, number.unwrap_or(u32::MAX), is_v4);
+                let (splicer, around) = self.aside(outside);
+                return Err(splicer.open(frame, (client, machines), around));
+            }
+        }
+        let random = self.random.next_u64();
+        let now = outside.parts().now;
+        let way = flows::Way::default();
+        if let Err(refusal) = self.flows.open(query, frame.data(), way, (now, random)) {
+            return Ok(Verdict::Refused(refusal));
+        }
+        outside.counters.flows_opened.add(1);
+        Ok(self.flows.carry(query, frame.data_mut(), now))
     }
 
     /// A client's packet that is not translated: it becomes what its sender is owed for it, if that is anything.
@@ -312,31 +431,11 @@ impl Translator {
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
         self.answers.turn(frame, refusal, outside).ok_or_else(|| named(refusal))?;
-        let Some(number) = frame.note.client else {
+        let Some(number) = frame.note.client() else {
             frame.note.next_hop = NextHop::Local;
             return local::deliver(frame, outside.site);
         };
         frame.note.next_hop = NextHop::Client(number);
-        Ok(())
-    }
-
-    /// A client's datagram in pieces: those that come before the first one wait for it.
-    #[cold]
-    fn follow(
-        &mut self,
-        frame: &mut Frame<'_>,
-        (query, datagram): (&Query, u64),
-        verdict: Verdict,
-        now: Instant,
-    ) -> Result<(), Fate> {
-        if matches!(verdict, Verdict::Carried { .. }) && !query.is_later() {
-            self.pieces.remember(datagram, self.worker);
-        }
-        let is_early = verdict == Verdict::Refused(Refusal::FragmentEarly);
-        if is_early && self.pieces.find(datagram).is_none() {
-            // It has been routed.
-            return Err(self.wait(frame, (datagram, Entry::Handed), now));
-        }
         Ok(())
     }
 
@@ -346,14 +445,15 @@ impl Translator {
         let Outside { site, now, .. } = outside;
         let Some(nat) = &site.nat else { return Err(drop(DropReason::EgressNoNat)) };
         frame.read_ip().map_err(|_| drop(DropReason::EgressNatHeader))?;
-        frame.note.client = None;
-        let query = self.ask_back(frame, nat, now)?;
-        self.back(frame, &query, outside)?;
+        frame.note.set_client(None);
+        let mut queries = Queries::new();
+        self.ask_back(frame, nat, &mut queries, now)?;
+        let query = queries.first().ok_or(drop(DropReason::EgressNatUnknown))?;
+        self.back(frame, query, outside)?;
         // The hop that another worker would have taken.
         let header = ipv4::Header::of(frame.data_mut()).ok();
-        header
-            .and_then(|header| header.decrement_ttl().ok())
-            .ok_or(drop(DropReason::RouteHopLimit))?;
+        let left = header.and_then(|header| header.decrement_ttl().ok());
+        left.ok_or(drop(DropReason::RouteHopLimit))?;
         if frame.note.next_hop == NextHop::Local {
             return local::deliver(frame, site);
         }
@@ -361,53 +461,41 @@ impl Translator {
     }
 }
 
-/// A reply that may not go to its client: its sender is to hear of that as it has sent it, so the route's stage tells him, unless
-/// it is a client himself.
-#[cold]
-fn not_on(ip: &ipv4::Located, site: &Site) -> Result<(), Fate> {
-    match ip.ttl {
-        _ if !site.is_clients(ip.source.into()) => Ok(()),
-        0 | 1 => Err(drop(DropReason::RouteHopLimit)),
-        _ => Err(drop(DropReason::EgressTooBig)),
-    }
-}
-
-/// Whether a packet has come to an address by which the Internet knows clients. IPv6 that is left of those is the route's.
+/// Whether a packet has come to an address by which the Internet knows clients, or to the CONNECT port. IPv6 that is left of the
+/// former is the route's.
 #[inline]
-const fn is_reply(frame: &Frame<'_>) -> bool {
-    matches!(frame.note.kind, Kind::Reply) && frame.note.ip.destination.is_v4()
+fn is_reply(frame: &Frame<'_>, nat: &Nat) -> bool {
+    let destination = frame.note.ip.destination;
+    frame.note.kind == Kind::Reply && (destination.is_v4() || !nat.holds(destination))
 }
 
 /// Whether a packet goes to the Internet by an address of the server's.
 #[inline]
 fn is_outward(frame: &Frame<'_>) -> bool {
-    frame.note.kind == Kind::Inner && frame.note.next_hop == NextHop::Direct
+    frame.note.kind == Kind::Inner
+        && matches!(frame.note.next_hop, NextHop::Direct | NextHop::Via(_))
+}
+
+/// Whether a packet is not carried, and may yet be of a connection that is being opened.
+#[inline]
+const fn is_aside(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Unknown
+            | Verdict::Attended { .. }
+            | Verdict::Watched { .. }
+            | Verdict::Refused(Refusal::NoMapping | Refusal::Filtered)
+    )
+}
+
+/// Whether it is a whole segment of TCP.
+#[inline]
+fn is_segment(frame: &Frame<'_>) -> bool {
+    frame.note.ip.protocol == tcp::PROTOCOL && !frame.note.ip.fragment
 }
 
 #[inline]
 fn outline(ip: &Ip) -> Outline {
     let Ip { protocol, payload_offset, len, fragment, .. } = *ip;
     Outline { protocol, payload_offset, len, fragment }
-}
-
-/// The name under which a packet is lost.
-#[cold]
-const fn named(refusal: Refusal) -> Fate {
-    drop(match refusal {
-        Refusal::Truncated => DropReason::EgressNatHeader,
-        Refusal::Protocol | Refusal::Icmp => DropReason::EgressNatProtocol,
-        Refusal::Family | Refusal::NoAddress => DropReason::EgressNoNat,
-        Refusal::NoFlow => DropReason::EgressNatState,
-        Refusal::NoMapping => DropReason::EgressNatUnknown,
-        Refusal::Filtered => DropReason::EgressNatFiltered,
-        Refusal::Client | Refusal::ClientFlows | Refusal::ClientPorts | Refusal::ClientSetups => {
-            DropReason::EgressNatClient
-        }
-        Refusal::TableFull => DropReason::EgressNatFull,
-        Refusal::PortsExhausted | Refusal::Conflict => DropReason::EgressNatPorts,
-        Refusal::ErrorUnmatched | Refusal::ErrorImplausible | Refusal::ErrorChecksum => {
-            DropReason::EgressNatError
-        }
-        Refusal::FragmentEarly | Refusal::FragmentsFull => DropReason::EgressNatFragment,
-    })
 }

@@ -249,7 +249,7 @@ fn unwrap_inner(
     }
     frame.set_len(frame.note.ip.len.into())?;
     frame.note.kind = Kind::Inner;
-    frame.note.client = Some(peer.number);
+    frame.note.set_client(Some(peer.number));
     // The message was passed on to here; what was in it begins a way of its own.
     frame.note.passage = None;
     if frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {

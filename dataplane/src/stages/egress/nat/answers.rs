@@ -71,7 +71,7 @@ impl Answers {
         refusal: Refusal,
         outside: Outside<'_>,
     ) -> Option<()> {
-        let Outside { site, counters, now } = outside;
+        let Outside { site, counters, now, .. } = outside;
         let answer = owed(refusal)?;
         if frame.note.turned {
             return None;

@@ -35,8 +35,9 @@ fn back(
     (site, nat): (&Site, &Nat),
     counters: &Counters,
 ) -> Result<(), Fate> {
-    if frame.len() > site.inner_mtu || frame.note.ip.hop_limit <= 1 {
-        // Its sender is to hear of that as he has sent it: the route's stage tells him.
+    let is_clients = nat.holds(frame.note.ip.destination);
+    if !is_clients || frame.len() > site.inner_mtu || frame.note.ip.hop_limit <= 1 {
+        // It is a segment to the CONNECT port, or its sender is to hear of that as he has sent it: the route's stage tells him.
         return Ok(());
     }
     inward(frame, nat)?;
