@@ -151,6 +151,8 @@ counters! {
     flows,
     /// Connections opened by CONNECT and spliced.
     connects_opened,
+    /// Those of them whose request came or went in the SYN.
+    connects_borne,
     /// Connections that CONNECT could not open.
     connects_failed,
     /// Segments of connections being opened that found no room to leave; they are sent again.

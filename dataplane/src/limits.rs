@@ -85,6 +85,8 @@ pub const SETUPS_PER_CLIENT: u32 = 256;
 pub const CONNECT_TIMERS_PER_TURN: usize = 64;
 /// Seconds of silence after which an exit is asked to probe the origin.
 pub const KEEPALIVE_SECS: u16 = 15;
+/// Data centres through which a connection may go between the first and the last.
+pub const RELAYS_MAX: u8 = 1;
 /// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
 pub const OUTBOX_LEN: usize = 512;
 /// See [`OUTBOX_LEN`]: as long as a packet of any port.

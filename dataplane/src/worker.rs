@@ -17,6 +17,7 @@ use crate::limits::{ORDERS_PER_TURN, OWN_PER_TURN};
 use crate::pipeline::{self, State};
 use crate::port::{Batch, Io, Queue};
 use crate::stages::dos::Rules;
+use crate::stages::egress::nat::Outside;
 use crate::stages::tenant::Settled;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -82,9 +83,9 @@ impl<I: Io> Worker<I> {
     pub fn turn(&mut self, now: Instant) -> usize {
         self.state.filter.advance(now);
         self.state.path_mtus.advance(now);
-        if let Some(translator) = &mut self.state.translator {
-            let sessions = &self.state.sessions;
-            translator.advance(&self.state.site, &self.state.counters, now, |peer, until| {
+        let State { site, routes, counters, translator, sessions, .. } = &mut self.state;
+        if let Some(translator) = translator {
+            translator.advance(Outside { site, routes, counters, now }, |peer, until| {
                 sessions.has_flows(peer, until, now);
             });
         }

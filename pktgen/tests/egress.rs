@@ -14,8 +14,8 @@ use lab::process::Process;
 use lab::traffic::ping;
 use lab::until;
 use site::{
-    CLIENTS, INNER_V6, INTERNET, INTERNET_V6, KNOWN_V6, NAT, OUTSIDE_V6, STUN, Site, fetch,
-    is_whole, lost,
+    CLIENTS, INNER_V6, INTERNET, INTERNET_V6, KNOWN_V6, NAT, OUTSIDE_V6, POP_NAT, STUN, Site,
+    fetch, is_whole, lost,
 };
 
 /// The lines by which the web server tells whom it has served.
@@ -84,6 +84,37 @@ fn connections_go_through_proxies_that_nobody_here_wrote() {
         drop(client);
         let counters = server.stop();
         assert_eq!((counters["connects_opened"], counters["connects_failed"]), (6, 0), "{name}");
+    }
+}
+
+#[test]
+fn connections_go_through_another_data_centre_with_the_request_in_the_syn_and_without() {
+    let _machine = alone();
+    for is_ours in [true, false] {
+        let site = Site::new();
+        let _web = site.web();
+        let pop = site.serve_pop();
+        let server = site.serve_via_pop(is_ours);
+        let client = site.client(0);
+        let loads: Vec<_> =
+            (0..4).map(|load| client.place.command_line(&fetch(load)).spawn().unwrap()).collect();
+        for mut load in loads {
+            assert!(load.wait().unwrap().success(), "ours: {is_ours}: a load has failed");
+        }
+        assert!((0..4).all(|load| is_whole(client.place, load)), "ours: {is_ours}");
+        client
+            .place
+            .run(&format!("curl -sS --max-time 20 -T /run/lab/got0 http://{INTERNET}/taken/0"));
+        assert!(site.is_taken(0), "ours: {is_ours}");
+        let lines = served(&site);
+        assert_eq!(lines.len(), 5, "ours: {is_ours}");
+        assert!(lines.iter().all(|line| line.starts_with(POP_NAT)), "ours: {is_ours}: {lines:?}");
+        drop(client);
+        for counters in [server.stop(), pop.stop()] {
+            let opened = (counters["connects_opened"], counters["connects_failed"]);
+            assert_eq!(opened, (5, 0), "ours: {is_ours}");
+            assert_eq!(counters["connects_borne"], if is_ours { 5 } else { 0 });
+        }
     }
 }
 

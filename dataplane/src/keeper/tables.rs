@@ -91,16 +91,18 @@ pub(super) struct Entered {
     pub(super) rules: Option<Arc<Rules>>,
 }
 
-/// The machines that workers try, of centres other than this one.
-fn tried(centres: &Centres) -> route::Centres {
-    let others = centres.values().filter(|centre| !centre.is_here);
-    route::Centres::new(others.map(|centre| {
+/// Data centres as workers know them.
+fn known(centres: &Centres) -> route::Centres {
+    let here = centres.values().find(|centre| centre.is_here).map(|centre| centre.number);
+    let others = centres.values().filter(|centre| !centre.is_here).map(|centre| {
         let machines = centre.machines.iter().map(|machine| route::Machine {
             address: SocketAddr::new(machine.address, machine.port),
             weight: machine.weight,
         });
-        (centre.number, machines.collect())
-    }))
+        let (number, relay) = (centre.number, centre.relay);
+        route::Centre { number, relay, machines: machines.collect() }
+    });
+    route::Centres::new(others, here)
 }
 
 impl Tables {
@@ -170,7 +172,7 @@ impl Tables {
             self.hops.remove(id);
         }
         if self.centres != centres {
-            self.rib.set_centres(tried(&centres));
+            self.rib.set_centres(known(&centres));
             self.centres = centres;
         }
         let gone = removed.iter().filter_map(|key| registry.remove(key)).map(|peer| peer.number);

@@ -26,7 +26,7 @@ use crate::stages::egress::gre::{self, Size};
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::wireguard::mark_congestion;
 
-pub use centres::{Centres, Machine, TRIED_MAX};
+pub use centres::{Asked, Centre, Centres, Machine, TRIED_MAX};
 pub use icmp::Limits;
 pub use next_hop::NextHop;
 pub use next_hops::Unbuildable;

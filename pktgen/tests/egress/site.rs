@@ -24,6 +24,10 @@ pub(crate) const INTERNET: &str = "203.0.113.80";
 pub(crate) const INTERNET_V6: &str = "2001:db8:80::80";
 /// Two addresses of one server.
 pub(crate) const STUN: [&str; 2] = ["203.0.113.81", "203.0.113.82"];
+/// The other data centre, and whom the Internet sees of it.
+const POP: &str = "11.1.0.2";
+pub(crate) const POP_NAT: &str = "11.1.0.201";
+const POP_PORT: u16 = 4443;
 /// Where proxies are.
 const PROXY: &str = "203.0.113.90";
 const FAR: &str = "203.0.114.9";
@@ -42,6 +46,8 @@ pub(crate) struct Site {
     server: Namespace,
     pub(crate) internet: Namespace,
     far: Namespace,
+    /// Another data centre, on the same link.
+    pop: Namespace,
     places: Vec<Namespace>,
     keys: Keys,
     clients: Vec<Keys>,
@@ -58,10 +64,12 @@ pub(crate) struct Client<'a> {
 impl Site {
     pub(crate) fn new() -> Self {
         let hub = hub();
-        let [server, internet, far] = [(); 3].map(|()| Namespace::new());
-        attach((&hub, "server"), (&server, "outer"));
-        // The dataplane owns the addresses: the kernel behind the same cable must keep silent.
-        server.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
+        let [server, internet, far, pop] = [(); 4].map(|()| Namespace::new());
+        for (port, namespace) in [("server", &server), ("pop", &pop)] {
+            attach((&hub, port), (namespace, "outer"));
+            // The dataplane owns the addresses: the kernel behind the same cable must keep silent.
+            namespace.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
+        }
         attach((&hub, "internet"), (&internet, "eth0"));
         internet.run(&format!("ip addr add {GATEWAY}/24 dev eth0"));
         internet.run(&format!("ip addr add {GATEWAY_V6}/64 dev eth0 nodad"));
@@ -77,25 +85,43 @@ impl Site {
             place.run(&format!("ip addr add 11.1.0.{}/24 dev eth0", 10 + number));
         }
         let clients = places.iter().map(|_| Keys::new()).collect();
-        Self { server, internet, far, places, keys: Keys::new(), clients, _hub: hub }
+        Self { server, internet, far, pop, places, keys: Keys::new(), clients, _hub: hub }
     }
 
     /// Dataplane and control; clients go straight to the Internet.
     pub(crate) fn serve(&self, workers: usize) -> Dataplane {
-        self.start(workers, "")
+        self.start(workers, ("", ""))
     }
 
     /// The same, where connections to the server go through this port of a proxy.
     pub(crate) fn serve_via(&self, port: u16) -> Dataplane {
-        let declared = format!(
-            "[[centre]]\nname = \"fra\"\nnumber = 7\nmachines = [\"{PROXY}:{port}\"]\n\
-             [[next_hop]]\nname = \"through\"\nkind = \"via\"\ncentre = \"fra\"\n\
-             [[route]]\nprefix = \"{INTERNET}/32\"\nnext_hop = \"through\"\n"
-        );
-        self.start(1, &declared)
+        self.start(1, ("", &via(PROXY, port)))
     }
 
-    fn start(&self, workers: usize, more: &str) -> Dataplane {
+    /// The same through the other data centre, which is told as ours or as anybody's.
+    pub(crate) fn serve_via_pop(&self, is_ours: bool) -> Dataplane {
+        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
+        self.start(1, (if is_ours { &connect } else { "" }, &via(POP, POP_PORT)))
+    }
+
+    /// The other data centre's dataplane and control.
+    pub(crate) fn serve_pop(&self) -> Dataplane {
+        let config = format!(
+            "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
+             idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
+             [nat]\naddresses = [\"{POP_NAT}\"]\nflows = 65536\n\
+             [connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"]\n\
+             [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
+             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{POP}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
+            instance(),
+            Keys::new().secret_text()
+        );
+        let declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
+            [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n";
+        Dataplane::start_text(&self.pop, &config, declared)
+    }
+
+    fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {
         let workers: Vec<_> = (0..workers).collect();
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = {workers:?}\nhandshake_threads = 1\n\
@@ -103,6 +129,7 @@ impl Site {
              [nat]\naddresses = [\"{NAT}\"]\nclient_address = \"{CLIENT}\"\nflows = 65536\n\
              untranslated = [\"{KNOWN_V6}/48\"]\n\
              prefixes = [{{ inside = \"{INNER_V6}/48\", outside = \"{OUTSIDE_V6}:/48\" }}]\n\
+             {section}\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
              [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{SERVER}/24\", \"{SERVER_V6}/64\"]\ngateways = [\"{GATEWAY}\", \"{GATEWAY_V6}\"]\n",
             instance(),
@@ -233,6 +260,15 @@ impl Site {
         self.far.run("ip route add default via 203.0.114.1");
         FAR
     }
+}
+
+/// What leads connections to the web server through this machine.
+fn via(address: &str, port: u16) -> String {
+    format!(
+        "[[centre]]\nname = \"fra\"\nnumber = 7\nmachines = [\"{address}:{port}\"]\n\
+         [[next_hop]]\nname = \"through\"\nkind = \"via\"\ncentre = \"fra\"\n\
+         [[route]]\nprefix = \"{INTERNET}/32\"\nnext_hop = \"through\"\n"
+    )
 }
 
 /// The command that fetches the served file.

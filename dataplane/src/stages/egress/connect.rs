@@ -11,7 +11,7 @@ use connect::head::{Host, Request, Status, Target};
 use connect::limits::Limits;
 use connect::targets::Targets;
 use connect::{
-    Accepting, Arrived, Connect, Decision, Leg, NO_CLIENT, NextHop as Hop, Opening, Outcome,
+    Accepting, Arrived, Connect, Decision, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening, Outcome,
     Segment, Splice, Verdict, World,
 };
 use flows::{Flows, Lease, Path, Realm};
@@ -25,10 +25,10 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Note};
 use crate::handshake::Random;
 use crate::limits::{
-    CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, SETUPS_PER_CLIENT,
+    CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, RELAYS_MAX, SETUPS_PER_CLIENT,
 };
 use crate::site::{Site, global_number};
-use crate::stages::route::{NextHop, TRIED_MAX};
+use crate::stages::route::{Asked, Centres, NextHop, TRIED_MAX};
 
 use outbox::Outbox;
 
@@ -50,6 +50,8 @@ pub struct Around<'a> {
     pub random: &'a mut Random,
     /// The server.
     pub site: &'a Site,
+    /// Data centres.
+    pub centres: &'a Centres,
     /// The worker's counters.
     pub counters: &'a Counters,
     /// The number of the client that is this machine itself; behind it come those for whom this is an exit.
@@ -152,7 +154,7 @@ impl Splicer {
     pub fn open(
         &mut self,
         frame: &Frame<'_>,
-        (client, machines): (u32, [Option<SocketAddr>; TRIED_MAX]),
+        (client, asked): (u32, Asked),
         around: Around<'_>,
     ) -> Fate {
         let syn = match arrived(frame, From::Client(client)) {
@@ -163,8 +165,8 @@ impl Splicer {
         let site = around.site;
         let mut routes = [NOWHERE; TRIED_MAX];
         let mut count = 0;
-        for (route, address) in routes.iter_mut().zip(machines.into_iter().flatten()) {
-            *route = Hop { address, mss_max: outer_mss(site, address), ..NOWHERE };
+        for (route, address) in routes.iter_mut().zip(asked.machines.into_iter().flatten()) {
+            *route = hop(site, address, (RELAYS_MAX, asked.leaves));
             count += 1;
         }
         let opening = Opening {
@@ -203,6 +205,20 @@ impl Splicer {
             Ok(()) => Fate::Consumed,
             Err(refusal) => drop(names::of_refusal(refusal)),
         }
+    }
+}
+
+/// A machine that is asked, which may itself ask so many others; our own take the request with the SYN.
+fn hop(site: &Site, address: SocketAddr, (hops, leaves): (u8, Option<u16>)) -> Hop {
+    let connect = site.connect.as_ref();
+    let is_ours = connect.is_some_and(|connect| connect.lets_in(address.ip().into()));
+    Hop {
+        address,
+        rtt: Duration::ZERO,
+        takes_syn_payload: is_ours,
+        mss_max: outer_mss(site, address),
+        hops: is_ours.then_some(hops),
+        site: leaves.filter(|_| is_ours),
     }
 }
 
@@ -303,7 +319,11 @@ impl World for Surroundings<'_> {
         }
     }
 
-    fn admit(&mut self, _near: &Leg, _tag: u64, request: &Request<'_>) -> Decision {
+    fn admit(&mut self, near: &Leg, _tag: u64, request: &Request<'_>) -> Decision {
+        let centres = self.around.centres;
+        if let Some(number) = request.site.filter(|number| centres.here() != Some(*number)) {
+            return self.relay(near, number);
+        }
         // Names are for who asks to resolve: an exit that did it would wait.
         let Target { host: Host::Address(address), port } = request.target else {
             return Decision::Refuse(Status::BadGateway);
@@ -326,6 +346,7 @@ impl World for Surroundings<'_> {
             Outcome::Spliced(splice) => {
                 self.splice(splice);
                 self.around.counters.connects_opened.add(1);
+                self.around.counters.connects_borne.add(u64::from(splice.mode == Mode::Borne));
             }
             Outcome::Ended(ended) => {
                 if !ended.was_spliced {
@@ -349,6 +370,17 @@ fn realm(near: &Leg) -> Realm {
 }
 
 impl Surroundings<'_> {
+    /// To a machine of the centre at which a connection is to leave, straight. How many may follow is the request's to say.
+    fn relay(&self, near: &Leg, number: u16) -> Decision {
+        let Around { site, centres, .. } = self.around;
+        let client = u32::from(near.theirs.port()) << 16 | u32::from(near.ours.port());
+        let [first, ..] = centres.machines(number, client, near.theirs.is_ipv4());
+        match first {
+            Some(address) => Decision::Relay(hop(site, address, (0, Some(number)))),
+            None => Decision::Refuse(Status::BadGateway),
+        }
+    }
+
     fn flow_of(&self, near: &Leg) -> Option<flows::FlowId> {
         self.around.flows.find_near(realm(near), &path(near))
     }

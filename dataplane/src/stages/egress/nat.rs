@@ -112,13 +112,8 @@ impl Translator {
 
     /// Takes back what flows have held that are over, and serves the connections that are being opened. Of flows that live it tells
     /// whose they are and until when, of each within seconds.
-    pub fn advance(
-        &mut self,
-        site: &Site,
-        counters: &Counters,
-        now: Instant,
-        live: impl Fn(u32, Instant),
-    ) {
+    pub fn advance(&mut self, outside: Outside<'_>, live: impl Fn(u32, Instant)) {
+        let Outside { counters, now, .. } = outside;
         self.flows.sweep(flows::Instant(now.0), |swept| {
             if let Swept::Live { client, until, .. } = swept {
                 live(client, Instant(until.0));
@@ -126,7 +121,7 @@ impl Translator {
         });
         counters.flows.set(self.flows.len().into());
         if !self.splicer.is_idle() {
-            let (splicer, around) = self.split(site, counters, now);
+            let (splicer, around) = self.aside(outside);
             splicer.expire(around);
         }
     }
@@ -142,19 +137,13 @@ impl Translator {
         self.splicer.take_packet(into)
     }
 
-    fn split<'a>(
-        &'a mut self,
-        site: &'a Site,
-        counters: &'a Counters,
-        now: Instant,
-    ) -> (&'a mut Splicer, Around<'a>) {
+    fn aside<'a>(&'a mut self, outside: Outside<'a>) -> (&'a mut Splicer, Around<'a>) {
         let Self { flows, machine, worker, random, splicer, .. } = self;
         let (machine, worker) = (*machine, *worker);
-        (splicer, Around { flows, random, site, counters, machine, worker, now })
-    }
-
-    fn aside<'a>(&'a mut self, outside: Outside<'a>) -> (&'a mut Splicer, Around<'a>) {
-        self.split(outside.site, outside.counters, outside.now)
+        let Outside { site, routes, counters, now } = outside;
+        let centres = routes.centres();
+        let around = Around { flows, random, site, centres, counters, machine, worker, now };
+        (splicer, around)
     }
 
     fn undress(&mut self, burst: &mut Burst<'_>, outside: Outside<'_>) {
@@ -407,9 +396,9 @@ impl Translator {
             if let NextHop::Via(centre) = frame.note.next_hop {
                 let is_v4 = frame.note.ip.destination.is_v4();
                 let centres = outside.routes.centres();
-                let machines = centres.machines(centre, number.unwrap_or(u32::MAX), is_v4);
+                let asked = centres.asked(centre, number.unwrap_or(u32::MAX), is_v4);
                 let (splicer, around) = self.aside(outside);
-                return Err(splicer.open(frame, (client, machines), around));
+                return Err(splicer.open(frame, (client, asked), around));
             }
         }
         let random = self.random.next_u64();
