@@ -167,6 +167,8 @@ counters! {
     dials_untold,
     /// ICMP errors sent.
     icmp_errors,
+    /// Resets sent to clients whose segments belong to nothing.
+    resets,
     /// Peers whose endpoint has moved.
     roamed,
     /// Packets not made because the pool was empty.
