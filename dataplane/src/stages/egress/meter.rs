@@ -269,7 +269,7 @@ impl From<&Path> for PathField {
 }
 
 impl PathField {
-    fn path(&self) -> Option<Path> {
+    fn path(self) -> Option<Path> {
         let rtt = Duration::from_micros(self.rtt_us.get().into());
         let rtt = (self.is_up != 0).then_some(rtt);
         (self.to.get() != 0).then(|| Path { to: self.to.get(), rtt, lost: self.lost.min(100) })
