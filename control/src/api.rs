@@ -1,6 +1,7 @@
 //! The socket of the command line: lines of JSON, from this user alone.
 
 mod answer;
+mod argo;
 mod dos;
 mod fleet;
 mod load;

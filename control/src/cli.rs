@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::api::message::{Answer, FleetRequest, HopText, PeerText, Request};
+use crate::api::message::{Answer, ArgoRequest, FleetRequest, HopText, PeerText, Request};
 use crate::config::{Config, default_socket};
 use crate::model::{Book, Limits};
 use crate::source::{Directory, Source as _};
 use arguments::{
-    Arguments, Command, DosCommand, FleetCommand, HopCommand, HopKind, PeerCommand, RouteCommand,
-    TunnelCommand,
+    ArgoCommand, Arguments, Command, DosCommand, FleetCommand, HopCommand, HopKind, PeerCommand,
+    RouteCommand, TunnelCommand,
 };
 use connection::Connection;
 use table::Output;
@@ -94,6 +94,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         | Command::Tenant(_)
         | Command::Rules(_)
         | Command::Tunnel(_)
+        | Command::Argo(_)
         | Command::Status
         | Command::Diff { .. }
         | Command::Apply { .. }) => {
@@ -146,6 +147,7 @@ fn request(command: &Command) -> Result<Request, Failure> {
         Command::Tenant(command) => Request::Tenant { command: tenant::request(command)? },
         Command::Rules(command) => Request::Rules { command: tenant::rules_request(command)? },
         Command::Tunnel(TunnelCommand::List) => Request::TunnelList,
+        Command::Argo(command) => Request::Argo { command: argo_request(command) },
         Command::Diff { directory } => Request::Diff { directory: absolute(directory)? },
         Command::Apply { directory } => Request::Apply { directory: absolute(directory)? },
         Command::Status
@@ -154,6 +156,13 @@ fn request(command: &Command) -> Result<Request, Failure> {
         | Command::Check { .. }
         | Command::Completion { .. } => Request::Status,
     })
+}
+
+fn argo_request(command: &ArgoCommand) -> ArgoRequest {
+    match command {
+        ArgoCommand::Show { destination } => ArgoRequest::Show { destination: destination.clone() },
+        ArgoCommand::List => ArgoRequest::List,
+    }
 }
 
 fn fleet_request(command: &FleetCommand) -> FleetRequest {
@@ -206,8 +215,9 @@ fn hop_text(name: &str, kind: &HopKind) -> HopText {
             ..text
         },
         HopKind::Via { centre, remote } => {
-            HopText { kind: "via".into(), centre: Some(*centre), remote: Some(*remote), ..text }
+            HopText { kind: "via".into(), centre: Some(centre.clone()), remote: *remote, ..text }
         }
+        HopKind::Argo { exits } => HopText { kind: "argo".into(), exits: exits.clone(), ..text },
     }
 }
 
@@ -255,8 +265,11 @@ fn check_alone(directory: &Path) -> Result<crate::api::message::DifferenceShown,
     let declared = checked().map_err(|refused: crate::model::Refused| refused.to_string())?;
     let counts = [declared.peers, declared.routes, declared.next_hops];
     let rules = [declared.rules, declared.tenants];
-    let changes = counts.iter().chain(&rules).sum();
-    let lines = Vec::new();
-    let declared_rules = rules;
-    Ok(crate::api::message::DifferenceShown { declared: counts, declared_rules, lines, changes })
+    Ok(crate::api::message::DifferenceShown {
+        declared: counts,
+        declared_rules: rules,
+        declared_tunnels: declared.tunnels,
+        lines: Vec::new(),
+        changes: counts.iter().chain(&rules).sum::<usize>() + declared.tunnels,
+    })
 }

@@ -25,6 +25,8 @@ pub struct Config {
     pub state: PathBuf,
     /// The socket of the command line.
     pub socket: PathBuf,
+    /// The name of the data centre in which this server is, if it is one of those that are declared.
+    pub centre: Option<String>,
     /// The socket of `WireGuard`'s own tools, if it is served.
     pub wireguard: Option<Wireguard>,
     /// `OpenMetrics` over HTTP, if it is served.
@@ -68,6 +70,7 @@ struct File {
     directory: Option<PathBuf>,
     state: Option<PathBuf>,
     socket: Option<PathBuf>,
+    centre: Option<String>,
     wireguard: Option<Spanned<Wireguard>>,
     metrics: Option<Metrics>,
     register: Option<Spanned<register::Config>>,
@@ -117,6 +120,7 @@ impl Config {
             directory: file.directory.map(beside),
             state: file.state.map_or_else(|| default_state(name), beside),
             socket: file.socket.map_or_else(|| default_socket(name), beside),
+            centre: file.centre,
             wireguard: file.wireguard.map(|section| source.wireguard(section)).transpose()?,
             metrics: file.metrics,
             register: file.register.map(|section| source.register(section)).transpose()?,

@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use shm::Place;
 
+use crate::argo::Argo;
 use crate::dataplane::Link;
 use crate::dos::Heard;
 use crate::keep::{Error, Keep, Scribe};
@@ -140,6 +141,7 @@ struct Shared {
     lives: Lives,
     heard: Heard,
     transit: Transit,
+    argo: Argo,
     notices: broadcast::Sender<Notice>,
 }
 
@@ -160,7 +162,13 @@ impl Shared {
 impl Desk {
     /// The desk of a dataplane, with what was kept. Waits for no dataplane: it is attached to when it comes.
     pub fn open(place: Place, keep: Keep) -> Result<Self, Error> {
-        let book = keep.book()?;
+        Self::open_at(place, keep, None)
+    }
+
+    /// The same where this server is in the data centre of that name.
+    pub fn open_at(place: Place, keep: Keep, here: Option<Arc<str>>) -> Result<Self, Error> {
+        let mut book = keep.book()?;
+        book.set_here(here);
         Ok(Self::begin(book, Some(Link::new(place)), Some(keep)))
     }
 
@@ -183,6 +191,7 @@ impl Desk {
             lives: Lives::default(),
             heard: Heard::default(),
             transit: Transit::default(),
+            argo: Argo::default(),
             notices: broadcast::Sender::new(NOTICES_MAX),
         });
         let owner = Owner::new(Arc::clone(&shared), waiting, link, Scribe::begin(keep));
@@ -287,6 +296,11 @@ impl Desk {
     /// What the dataplane tells of tenants' tunnels and rules.
     pub fn transit(&self) -> &Transit {
         &self.shared.transit
+    }
+
+    /// What is measured of data centres and destinations, and the exits that follow from it.
+    pub fn argo(&self) -> &Argo {
+        &self.shared.argo
     }
 
     /// Asks the dataplane how all peers stand, so that [`Desk::lives`] is of now. Who asks while it is being answered

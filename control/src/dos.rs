@@ -111,6 +111,9 @@ impl Heard {
             | Event::Surveyed { .. }
             | Event::Server { .. }
             | Event::Fleet { .. }
+            | Event::Dials(_)
+            | Event::Probed { .. }
+            | Event::Paths { .. }
             | Event::Tunnel { .. }
             | Event::TunnelCount { .. }
             | Event::TenantCount { .. } => false,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
+use crate::argo::Led;
 use crate::desk::Record;
 use crate::model::{Book, Change, LOCAL, REJECT, Refused, Touched};
 pub(crate) use scribe::{Job, Scribe};
@@ -33,6 +34,7 @@ const LOAD_LEN: usize = 1 << 16;
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const FILES: TableDefinition<'_, u16, &str> = TableDefinition::new("files");
 const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
+const CENTRES: TableDefinition<'_, u16, &[u8]> = TableDefinition::new("centres");
 const NEXT_HOPS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("next_hops");
 const ROUTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("routes");
 const FLEET: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("fleet");
@@ -113,6 +115,7 @@ impl Keep {
                 }
                 transaction.open_table(FILES)?;
                 transaction.open_table(PEERS)?;
+                transaction.open_table(CENTRES)?;
                 transaction.open_table(NEXT_HOPS)?;
                 transaction.open_table(ROUTES)?;
                 transaction.open_table(FLEET)?;
@@ -155,6 +158,12 @@ impl Keep {
             let peer = code::read_peer(key.value(), value.value()).ok_or("a peer is none")?;
             loading.put(Change::AddPeer(peer))?;
         }
+        for entry in entries(&transaction, CENTRES)? {
+            let (number, value) = entry.map_err(said)?;
+            let centre = code::read_centre(number.value(), value.value());
+            loading.put(Change::PutCentre(centre.ok_or("a centre is none")?))?;
+        }
+        let mut led = Vec::new();
         let mut names: HashMap<u32, Arc<str>> =
             HashMap::from([(REJECT, "reject".into()), (LOCAL, "local".into())]);
         for entry in entries(&transaction, NEXT_HOPS)? {
@@ -166,8 +175,14 @@ impl Keep {
         for entry in entries(&transaction, ROUTES)? {
             let (prefix, value) = entry.map_err(said)?;
             let route = code::read_route(prefix.value(), value.value(), &names);
-            loading.put(Change::AddRoute(route.ok_or("a route is none")?))?;
+            let (route, exit) = route.ok_or("a route is none")?;
+            if exit != 0 {
+                led.push(Led { prefix: route.prefix, exit });
+            }
+            loading.put(Change::AddRoute(route))?;
         }
+        loading.flush()?;
+        loading.put(Change::Lead(led.into()))?;
         for entry in entries(&transaction, FLEET)? {
             let (_, value) = entry.map_err(said)?;
             let fleet = code::read_fleet(value.value()).ok_or("the fleet is none")?;
@@ -201,11 +216,21 @@ impl Keep {
                 }
             }
             zeroize::Zeroize::zeroize(&mut octets);
+            let mut centres = transaction.open_table(CENTRES)?;
+            for number in touched.centres() {
+                match book.centre(*number) {
+                    Some(centre) => {
+                        code::write_centre(centre, &mut octets);
+                        centres.insert(number, octets.as_slice())?;
+                    }
+                    None => drop(centres.remove(number)?),
+                }
+            }
             let mut next_hops = transaction.open_table(NEXT_HOPS)?;
             for id in touched.next_hops() {
                 match book.next_hop(*id) {
                     Some(hop) => {
-                        code::write_next_hop(hop, &mut octets);
+                        code::write_next_hop(hop, book, &mut octets);
                         next_hops.insert(id, octets.as_slice())?;
                     }
                     None => drop(next_hops.remove(id)?),
@@ -291,8 +316,9 @@ impl Loading {
         // what else there is stays behind what it names.
         let first = |change: &Change| match change {
             Change::AddPeer(peer) => (0, peer.allowed_ips.first().copied()),
-            Change::AddNextHop(_) => (1, None),
-            Change::AddRoute(route) => (2, Some(route.prefix)),
+            Change::PutCentre(_) => (1, None),
+            Change::AddNextHop(_) => (2, None),
+            Change::AddRoute(route) => (3, Some(route.prefix)),
             Change::PutPeer(_)
             | Change::RemovePeer(_)
             | Change::PutRoute(_)
@@ -310,8 +336,11 @@ impl Loading {
             | Change::PutTenant(_)
             | Change::SetRules { .. }
             | Change::RemoveTenant(_)
+            | Change::RemoveCentre(_)
+            | Change::Lead(_)
+            | Change::Relay(_)
             | Change::PutDetect(_)
-            | Change::Record { .. } => (3, None),
+            | Change::Record { .. } => (4, None),
         };
         self.changes.sort_by_key(first);
         let restored = self.book.restore(&self.changes);

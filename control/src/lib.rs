@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod argo;
 pub mod cli;
 pub mod config;
 pub mod counters;

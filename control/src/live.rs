@@ -105,6 +105,9 @@ impl Lives {
                 | Event::Surveyed { .. }
                 | Event::Server { .. }
                 | Event::Fleet { .. }
+                | Event::Dials(_)
+                | Event::Probed { .. }
+                | Event::Paths { .. }
                 | Event::RuleCount { .. }
                 | Event::Heavy { .. }
                 | Event::Swept { .. }

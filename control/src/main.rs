@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use control::api::{self, Api};
+use control::argo;
 use control::config::Config;
 use control::counters::Counters;
 use control::desk::Desk;
@@ -86,9 +87,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
         format!("{socket}: cannot be listened to ({error}); set `socket` to a path that may be")
     })?;
     let wireguard = config.wireguard.as_ref().map(uapi::listen).transpose()?;
-    let desk = Desk::open(config.place.clone(), keep)?;
+    let here = config.centre.as_deref().map(Into::into);
+    let desk = Desk::open_at(config.place.clone(), keep, here)?;
     let journal = Arc::new(Journal::open(&config.state)?);
     steward::begin(desk.clone(), Arc::clone(&journal));
+    argo::steward::begin(desk.clone());
     drop(unreadable);
     let kept = desk.book().counts();
     log::info!("begins with {} peers and {} routes as they were kept", kept.peers, kept.routes);

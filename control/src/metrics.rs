@@ -3,6 +3,7 @@
 //! Nothing here is about a single peer: no label is a key, an id or an address, but for what an operator calls a rule,
 //! a tenant or a tunnel.
 
+mod argo;
 mod dos;
 mod fleet;
 mod page;
@@ -123,6 +124,7 @@ impl Sources {
         fleet::write(&mut text, &self.desk);
         dos::write(&mut text, &self.desk);
         tenant::write(&mut text, &self.desk);
+        argo::write(&mut text, &self.desk);
         self.events(&mut text);
         self.registration(&mut text);
         // A dataplane that is not there, or is about to be, has no counters to show.

@@ -6,6 +6,7 @@
 mod apply;
 mod aside;
 mod book;
+pub mod centre;
 mod declaration;
 mod difference;
 pub mod dos;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::argo::Led;
 use dos::Prefixes;
 use ipnet::IpNet;
 pub use shm::message::{NextHop as Hop, PublicKey};
@@ -27,12 +29,14 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 pub use apply::Limits;
+pub(crate) use apply::unknown;
 pub use aside::Aside;
 pub use book::{Book, Counts, LOCAL, REJECT};
+pub use centre::{Centre, DIRECT, Machine};
 pub(crate) use declaration::BY_SOURCE;
 pub use declaration::Declaration;
-pub(crate) use difference::peer_message;
 pub use difference::{Difference, Listing, Touched};
+pub(crate) use difference::{centre_item, peer_message};
 pub use dos::{Detect, Firewall, Rule, Tenant, Tunnel};
 pub use fleet::Fleet;
 pub use lookup::Decision;
@@ -142,8 +146,10 @@ pub struct NextHop {
     pub name: Arc<str>,
     /// By which routes name it in the book; given by the book, and never changed while the name is there.
     pub id: u32,
-    /// What it is.
+    /// What it is; with several exits, the one that is taken when nothing is known of them.
     pub hop: Hop,
+    /// The numbers of the centres by which packets may go out, 0 for straight; none when it is no choice of those.
+    pub exits: Arc<[u16]>,
     /// Who has put it into the book.
     pub origin: Origin,
 }
@@ -153,6 +159,8 @@ pub struct NextHop {
 pub struct Route {
     /// The [`NextHop::id`].
     pub next_hop: u32,
+    /// The centre to which Argo leads it of those that its next hop names; 0 for the one that is taken without Argo.
+    pub exit: u16,
     /// Who has put it into the book.
     pub origin: Origin,
 }
@@ -219,6 +227,14 @@ pub enum Change {
     },
     /// A tenant that must be there and that no rule reaches, no more.
     RemoveTenant(Arc<str>),
+    /// A data centre, new or in the place of the one with its name.
+    PutCentre(Centre),
+    /// A data centre that must be there and that no next hop names, no more.
+    RemoveCentre(Arc<str>),
+    /// Routes go by other exits of those that they name.
+    Lead(Arc<[Led]>),
+    /// Centres are reached through others: their numbers, and those of the relays, 0 for none.
+    Relay(Arc<[(u16, u16)]>),
     /// When detection makes rules, or that it makes none.
     PutDetect(Option<Detect>),
     /// Something of the caller's own that is kept with the rest, in the same moment, and is no part of the book:
@@ -247,10 +263,35 @@ pub struct RouteTo {
 pub struct HopNamed {
     /// Its name.
     pub name: Arc<str>,
-    /// What it is.
+    /// What it is; with exits, the book says it.
     pub hop: Hop,
+    /// The names of the exits among which Argo chooses, in order.
+    pub exits: Box<[Arc<str>]>,
     /// As with [`Peer::origin`].
     pub origin: Origin,
+}
+
+impl HopNamed {
+    /// A next hop that is no choice.
+    pub fn new(name: impl Into<Arc<str>>, hop: Hop, origin: Origin) -> Self {
+        Self { name: name.into(), hop, exits: Box::default(), origin }
+    }
+
+    /// A choice of exits.
+    pub fn of_exits(name: impl Into<Arc<str>>, exits: Box<[Arc<str>]>, origin: Origin) -> Self {
+        Self { exits, ..Self::new(name, Hop::Direct, origin) }
+    }
+
+    /// The choice of exits that a list with commas says, as routes may name it in the place of a next hop.
+    pub fn of_list(list: &Arc<str>, origin: Origin) -> Option<Self> {
+        let exits = list.contains(',').then(|| list.split(',').map(Into::into).collect());
+        exits.map(|exits| Self::of_exits(Arc::clone(list), exits, origin))
+    }
+
+    /// Whether its name is the list of its exits.
+    pub fn is_list(&self) -> bool {
+        !self.exits.is_empty() && self.name.split(',').eq(self.exits.iter().map(|exit| &**exit))
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use shm::counters::Block;
 use shm::events::Teller;
 use shm::limits::ITEMS_MAX;
 use shm::mapping::Mapping;
-use shm::message::{Event, Fleet, Item, NextHop, Peer, PublicKey, Scope};
+use shm::message::{Centre, Event, Fleet, Item, NextHop, Peer, PublicKey, Scope};
 use shm::transaction::{Obstacle, Reader, Reason, Received, Transaction};
 use shm::{Dataplane, Error, Place};
 
@@ -41,6 +41,8 @@ pub struct Tables {
     pub next_hops: BTreeMap<u32, NextHop>,
     /// Routes.
     pub routes: BTreeMap<IpNet, u32>,
+    /// Data centres.
+    pub centres: BTreeMap<u16, Centre>,
     /// The fleet.
     pub fleet: Option<Fleet>,
     /// Rules and tenants.
@@ -61,16 +63,25 @@ impl Tables {
         let counts = book.counts();
         counts.peers == self.peers.len()
             && counts.routes == self.routes.len()
-            && counts.next_hops == self.next_hops.len()
+            && counts.next_hops + book.centres().count() == self.next_hops.len()
+            && self.has_centres_of(book)
             && book
                 .peers_after(None)
                 .all(|peer| self.peers.get(&peer.public_key) == Some(&peer_message(peer)))
             && book.next_hops().all(|hop| self.next_hops.get(&hop.id) == Some(&hop.hop))
             && book
                 .routes_after(None)
-                .all(|(prefix, route)| self.routes.get(prefix) == Some(&route.next_hop))
+                .all(|(prefix, route)| self.routes.get(prefix) == Some(&book.told_hop(route)))
             && self.fleet == book.fleet().map(|fleet| fleet.message())
             && self.filter.agrees_with(book)
+    }
+
+    fn has_centres_of(&self, book: &Book) -> bool {
+        let here = book.here().map(|here| here.number);
+        let mut told = book.centres().map(|centre| centre.message(here == Some(centre.number)));
+        self.centres.len() == book.centres().count()
+            && told.all(|centre| self.centres.get(&centre.number) == Some(&centre))
+            && book.centres().all(|centre| self.next_hops.contains_key(&centre.hop))
     }
 
     pub(crate) fn apply(&mut self, transaction: Transaction) {
@@ -78,6 +89,7 @@ impl Tables {
             self.peers.clear();
             self.next_hops.clear();
             self.routes.clear();
+            self.centres.clear();
             self.fleet = None;
             self.filter.clear();
             self.snapshots += 1;
@@ -92,6 +104,13 @@ impl Tables {
                 Item::RouteRemove(prefix) => drop(self.routes.remove(&prefix)),
                 Item::NextHop { id, hop } => drop(self.next_hops.insert(id, hop)),
                 Item::NextHopRemove(id) => drop(self.next_hops.remove(&id)),
+                Item::Centre(centre) => drop(self.centres.insert(centre.number, *centre)),
+                Item::Machines { centre, machines } => {
+                    if let Some(centre) = self.centres.get_mut(&centre) {
+                        centre.machines.extend(machines);
+                    }
+                }
+                Item::CentreRemove(number) => drop(self.centres.remove(&number)),
                 Item::Fleet(fleet) => self.fleet = Some(*fleet),
                 Item::FleetRemove => self.fleet = None,
                 Item::Tenant(_)
@@ -115,6 +134,12 @@ impl Tables {
         let hop = self.next_hops.iter().find_map(|(id, hop)| {
             let obstacle = match hop {
                 NextHop::Client(key) if !self.peers.contains_key(key) => Obstacle::NoPeer,
+                // Such as are declared are served, to others nothing leads.
+                NextHop::Via { centre, remote: None }
+                    if u16::try_from(*centre).is_ok_and(|n| self.centres.contains_key(&n)) =>
+                {
+                    return None;
+                }
                 NextHop::Via { .. } => Obstacle::NoEgress,
                 NextHop::Client(_)
                 | NextHop::Reject

@@ -1,7 +1,7 @@
 //! What the dataplane tells of tenants: how their tunnels stand and what these have carried, and what their rules have
 //! matched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -99,12 +99,15 @@ impl Transit {
             | Event::Surveyed { .. }
             | Event::Server { .. }
             | Event::Fleet { .. }
+            | Event::Dials(_)
+            | Event::Probed { .. }
+            | Event::Paths { .. }
             | Event::RuleCount { .. }
             | Event::Heavy { .. }
             | Event::Swept { .. } => {}
         }
         if told.is_full() {
-            told.keep_those_of(&book());
+            told.keep_those_of(&book(), COUNTS_MAX);
         }
     }
 
@@ -113,22 +116,25 @@ impl Transit {
         *self.told.write().unwrap_or_else(PoisonError::into_inner) = Told::default();
     }
 
-    /// Forgets tunnels that are no more, and what rules have matched that are others now.
+    /// Forgets tunnels that are no more, and what rules have matched that are others now. What came to a tenant in all
+    /// stays as long as the tenant does: the dataplane counts that on, whatever the rules.
     pub(crate) fn follow(&self, from: &Book, to: &Book, touched: &Touched) {
-        for id in touched.tenants() {
-            let (old, new) = (from.tenant(*id), to.tenant(*id));
-            let text = |tenant: Option<&_>| tenant.and_then(crate::model::Tenant::told);
-            let (old_text, new_text) = (text(old.map(|old| &**old)), text(new.map(|new| &**new)));
-            let mut told = self.told.write().unwrap_or_else(PoisonError::into_inner);
-            if old_text != new_text {
-                told.counts.retain(|(tenant, _), _| tenant != id);
-            }
-            for tunnel in old.into_iter().flat_map(|tenant| &tenant.tunnels) {
-                if to.tunnel(tunnel.id).is_none() {
-                    told.standing.remove(&tunnel.id);
-                    told.carried.remove(&tunnel.id);
-                }
-            }
+        let rules = |book: &Book, id: u32| book.tenant(id).and_then(|tenant| tenant.told());
+        let is_other = |id: &u32| to.tenant(*id).is_none() || rules(from, *id) != rules(to, *id);
+        let others: HashSet<u32> = touched.tenants().copied().filter(is_other).collect();
+        let tunnels = touched.tenants().filter_map(|id| from.tenant(*id));
+        let tunnels = tunnels.flat_map(|tenant| &tenant.tunnels).map(|tunnel| tunnel.id);
+        let gone: Vec<u32> = tunnels.filter(|id| to.tunnel(*id).is_none()).collect();
+        if others.is_empty() && gone.is_empty() {
+            return;
+        }
+        let mut told = self.told.write().unwrap_or_else(PoisonError::into_inner);
+        told.counts.retain(|(tenant, rule), _| {
+            !others.contains(tenant) || *rule == ALL_RULES && to.tenant(*tenant).is_some()
+        });
+        for id in gone {
+            told.standing.remove(&id);
+            told.carried.remove(&id);
         }
     }
 
@@ -143,17 +149,19 @@ impl Told {
         tunnels > 2 * TUNNELS_MAX || self.counts.len() > COUNTS_MAX + TENANTS_MAX
     }
 
-    /// Drops what is of nobody, and counts of rules that a tenant does not have.
-    fn keep_those_of(&mut self, book: &Book) {
+    /// Drops what is of nobody, and counts of rules that a tenant does not have; of all rules, where there are too many.
+    /// Totals are as few as tenants.
+    fn keep_those_of(&mut self, book: &Book, counts_max: usize) {
         self.standing.retain(|id, _| book.tunnel(*id).is_some());
         self.carried.retain(|id, _| book.tunnel(*id).is_some());
         self.counts.retain(|(tenant, rule), _| {
-            let firewall = book.tenant(*tenant).and_then(|tenant| tenant.firewall.as_ref());
-            let rules = firewall.map_or(0, |firewall| firewall.ruleset().rules.len());
-            *rule == ALL_RULES && rules > 0 || usize::try_from(*rule).is_ok_and(|rule| rule < rules)
+            book.tenant(*tenant).is_some_and(|tenant| {
+                let rules = tenant.firewall.as_ref().map_or(0, |one| one.ruleset().rules.len());
+                *rule == ALL_RULES || usize::try_from(*rule).is_ok_and(|rule| rule < rules)
+            })
         });
-        if self.counts.len() > COUNTS_MAX {
-            self.counts.clear();
+        if self.counts.len() > counts_max {
+            self.counts.retain(|(_, rule), _| *rule == ALL_RULES);
         }
     }
 }
@@ -161,7 +169,6 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::dos::{Mode, SynGuard};
     use crate::model::{Change, Firewall, Limits, Origin, Tenant, Tunnel};
 
     fn tenant(rules: &str, tunnels: &[&str]) -> Change {
@@ -170,17 +177,9 @@ mod tests {
             Tunnel::new(name, [192, 0, 2, 1].into(), remote)
         };
         Change::PutTenant(Tenant {
-            name: "customer".into(),
-            id: 0,
-            mode: Mode::Enforce,
-            syn: SynGuard::Off,
-            syn_above: 0,
-            flows: false,
-            out_of_state: 0,
-            prefixes: ["203.0.113.0/24".parse().unwrap()].into(),
             tunnels: tunnels.iter().map(tunnel).collect(),
             firewall: Some(Firewall::read(rules, Origin::Cli).unwrap()),
-            origin: Origin::Cli,
+            ..Tenant::new("customer", ["203.0.113.0/24".parse().unwrap()])
         })
     }
 
@@ -225,7 +224,10 @@ mod tests {
         assert_eq!((transit.standing(a), transit.carried(a)), (None, Carried::default()));
         assert!(transit.standing(b).is_some());
         changed(&transit, &mut book, tenant("tcp dport 23 counter drop\n", &["bb"]));
+        // The dataplane counts on what comes to a tenant, whatever its rules.
         assert_eq!(transit.count(customer.id, 0), Count::default());
+        assert_eq!(transit.total(customer.id), count);
+        changed(&transit, &mut book, Change::RemoveTenant("customer".into()));
         assert_eq!(transit.total(customer.id), Count::default());
     }
 
@@ -237,5 +239,24 @@ mod tests {
             transit.hear(&event, Book::default);
         }
         assert_eq!(transit.told.read().unwrap().carried.len(), 0);
+    }
+
+    #[test]
+    fn totals_stay_where_there_is_no_room_for_counts_also_of_tenants_without_rules() {
+        let (transit, mut book) = (Transit::default(), Book::default());
+        changed(&transit, &mut book, tenant("", &[]));
+        let id = book.tenant_named("customer").unwrap().id;
+        let count =
+            |tenant, rule| Event::TenantCount { tenant, rule, packets: 5, octets: 300, dropped: 0 };
+        for event in [count(id, ALL_RULES), count(id, 0), count(id + 1, ALL_RULES)] {
+            transit.hear(&event, || book.clone());
+        }
+        transit.told.write().unwrap().keep_those_of(&book, COUNTS_MAX);
+        assert_eq!(transit.total(id).packets, 5);
+        assert_eq!(transit.told.read().unwrap().counts.len(), 1);
+        changed(&transit, &mut book, tenant("tcp dport 22 counter drop\n", &[]));
+        transit.hear(&count(id, 0), || book.clone());
+        transit.told.write().unwrap().keep_those_of(&book, 1);
+        assert_eq!((transit.total(id).packets, transit.count(id, 0).packets), (5, 0));
     }
 }

@@ -158,12 +158,12 @@ fn route(prefix: &str, next_hop: &str) -> Change {
 }
 
 fn next_hop(name: &str, hop: Hop) -> HopNamed {
-    HopNamed { name: name.into(), hop, origin: Origin::Cli }
+    HopNamed::new(name, hop, Origin::Cli)
 }
 
 /// Another data centre, to which nothing leads from the dataplane of the tests.
 fn via(centre: u32) -> Hop {
-    Hop::Via { centre, remote: std::net::Ipv4Addr::new(192, 0, 2, 2).into() }
+    Hop::Via { centre, remote: Some(std::net::Ipv4Addr::new(192, 0, 2, 2).into()) }
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn a_control_that_comes_back_knows_what_was_kept_and_brings_the_dataplane_
         let desk = scene.desk();
         in_step(&desk, &dataplane).await;
         let name = format!("out{round}");
-        let hop = HopNamed { name: name.as_str().into(), hop: Hop::Direct, origin: Origin::Cli };
+        let hop = HopNamed::new(name.as_str(), Hop::Direct, Origin::Cli);
         let prefix = format!("203.0.{round}.0/24").parse().unwrap();
         let route = RouteTo { prefix, next_hop: name.into(), origin: Origin::Cli };
         let record = Change::Record { key: Box::new([round]), value: Some(Box::new([round])) };

@@ -9,11 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use control::argo;
 use control::config::Metrics;
 use control::desk::Desk;
 use control::metrics;
 use control::model::fleet::{Member, MemberState};
-use control::model::{Book, Change, Fleet, Origin, Peer, PublicKey};
+use control::model::{
+    Book, Centre, Change, Fleet, HopNamed, Machine, Origin, Peer, PublicKey, RouteTo,
+};
 use control::register;
 use control::testing::{FakeDataplane, place_beneath};
 use curl::Curl;
@@ -261,4 +264,36 @@ async fn prometheus_reads_the_same() {
         return;
     }
     assert_eq!(said.lines().count(), parse(&text).unwrap().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn centres_and_what_is_led_to_them_are_told_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::detached(Book::default());
+    let edge = Edge::start(desk.clone(), nowhere(root.path()), None).await;
+    assert!(!edge.read().await.has("millrace_argo_centre_up"));
+    let machine = Machine { address: [192, 0, 2, 7].into(), port: 443, weight: 1 };
+    let centre = Centre {
+        number: 7,
+        name: "fra".into(),
+        machines: [machine].into(),
+        headroom: None,
+        hop: 0,
+        relay: 0,
+        origin: Origin::Cli,
+    };
+    let choice = HopNamed::of_list(&"direct,fra".into(), Origin::Cli).unwrap();
+    let (prefix, next_hop) = ("10.0.0.0/8".parse().unwrap(), "direct,fra".into());
+    let route = RouteTo { prefix, next_hop, origin: Origin::Cli };
+    let changes = [Change::PutCentre(centre), Change::PutNextHop(choice), Change::PutRoute(route)];
+    desk.change(Origin::Cli, changes.into()).await.unwrap();
+    argo::steward::begin(desk);
+    let prefixes = |read: &Exposition| {
+        read.value("millrace_argo_prefixes", &[("exit", "direct")]) == Some(1.0)
+    };
+    let read = edge.wait_for(prefixes).await;
+    assert_eq!(read.value("millrace_argo_centre_up", &[("centre", "fra")]), Some(0.0));
+    assert_eq!(read.value("millrace_argo_prefixes", &[("exit", "fra")]), Some(0.0));
+    assert_eq!(read.value("millrace_argo_moves_total", &[("why", "failed")]), Some(0.0));
+    assert!(!read.has("millrace_argo_centre_rtt_seconds"), "nothing was measured");
 }

@@ -89,7 +89,8 @@ fn a_tenant_of_a_command_is_in_force_when_it_ends_and_survives_a_restart() {
     scene.told(&["tenant", "remove", "shop"]);
     assert_eq!((filter(&dataplane).tenants.len(), filter(&dataplane).tunnels.len()), (1, 0));
     let said = scene.refused(1, &["tenant", "show", "shop"]);
-    assert!(said.contains("there is no tenant shop; `millrace tenant list` names them"), "{said}");
+    let wanted = "tenant: there is no tenant shop; `millrace tenant list` shows what there is";
+    assert!(said.contains(wanted), "{said}");
 }
 
 #[test]
@@ -201,7 +202,7 @@ fn what_cannot_be_is_refused_with_a_sentence_and_changes_nothing() {
         (1, vec!["rules", "set", "gone", "/dev/null"], "there is no tenant gone"),
         (1, vec!["rules", "show", "gone"], "there is no tenant gone"),
         (1, vec!["rules", "test", "shop", "tcp dport 22"], "the packet is not complete"),
-        (1, vec!["rules", "test", "shop", FTP, "--rules", &lost], "there is no set lost"),
+        (1, vec!["rules", "test", "shop", FTP, "--rules", &lost], "line 2: there is no set lost"),
         (1, vec!["rules", "test", "shop", FTP, "--rules", &wrong], "wrong.nft:3:5: "),
         (1, vec!["tenant", "remove", "declared"], "tenant declared is declared in "),
         (1, vec!["tenant", "remove", "gone"], "there is no tenant gone"),
@@ -240,4 +241,20 @@ fn rules_of_megabytes_go_through_the_socket() {
     let asked = scene.told(&["rules", "test", "shop", FTP]);
     assert_eq!(asked.lines().count(), 16_003);
     assert!(asked.ends_with("\nthe policy decides: accept\n"));
+}
+
+#[test]
+fn a_file_of_rules_that_changes_is_followed() {
+    let (scene, dataplane, _daemon) = begun();
+    scene.write("shop.nft", "tcp dport 22 drop\n");
+    let shop = "[[tenant]]\nname = \"shop\"\nprefixes = [\"203.0.113.0/24\"]\n\
+        rules_file = \"shop.nft\"\n\n[[tenant.tunnel]]\nname = \"fra\"\n\
+        local = \"192.0.2.1\"\nremote = \"198.18.0.9\"\n";
+    scene.write("shop.toml", shop);
+    wait_until("the tenant", || filter(&dataplane).tenants.len() == 2);
+    assert_eq!(told(&dataplane).1, "tcp dport 22 drop\n");
+    let said = scene.told(&["check", scene.directory.to_str().unwrap()]);
+    assert!(said.contains(" next hops, 1 rules, 2 tenants, 1 tunnels; 0 changes"), "{said}");
+    scene.write("shop.nft", "tcp dport 23 drop\n");
+    wait_until("the other rules", || told(&dataplane).1 == "tcp dport 23 drop\n");
 }

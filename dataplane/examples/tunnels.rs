@@ -66,9 +66,9 @@ fn time(count: u32, (outer, inner): (u8, u8), key: bool, checksum: bool) {
     let (site, tenants) = (site(), tenants());
     let decap = received.best(|frame, _| {
         let decapped = gre::decap(frame, &tunnels, &site).expect("it is good");
-        let gre::Decapped::Inner(number, source) = decapped else { return };
+        let gre::Decapped::Inner(number) = decapped else { return };
         let tunnel = tunnels.get(number).expect("it is there");
-        gre::admit_source(tunnel, source, &tenants).expect("it is the tenant's");
+        gre::admit_source(frame, tunnel, &tenants).expect("it is the tenant's");
     });
     let options = (if key { "key" } else { "" }, if checksum { "checksum" } else { "" });
     println!(

@@ -17,6 +17,7 @@ use crate::limits::{ORDERS_PER_TURN, OWN_PER_TURN};
 use crate::pipeline::{self, State};
 use crate::port::{Batch, Io, Queue};
 use crate::stages::dos::Rules;
+use crate::stages::egress::nat::Outside;
 use crate::stages::tenant::Settled;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -82,6 +83,10 @@ impl<I: Io> Worker<I> {
     pub fn turn(&mut self, now: Instant) -> usize {
         self.state.filter.advance(now);
         self.state.path_mtus.advance(now);
+        let State { site, routes, counters, translator, .. } = &mut self.state;
+        if let Some(translator) = translator {
+            translator.advance(Outside { site, routes, counters, now });
+        }
         let mut moved = self.take_orders(now);
         for wire in 0..self.queues.wires.len() {
             moved += self.receive(Source::Wire(wire), now);

@@ -77,8 +77,7 @@ fn count(
     let mut items = transit::tenant(transit::tunnel(1), RULES);
     items.push(Item::NextHop { id: 3, hop: NextHop::Direct });
     items.push(Item::Route { prefix: IpAddr::from(STRANGER).into(), next_hop: 3 });
-    let now = scene.now;
-    scene.server.change(items, now);
+    scene.change(items);
     for number in 0..2 {
         scene.join(number == 1, client::Options::default());
         scene.send(number, &[]);

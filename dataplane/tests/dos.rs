@@ -28,21 +28,13 @@ fn stage() -> Scene {
     scene.join(false, client::Options::default());
     scene.send(0, &[]);
     scene.send(1, &[]);
-    change(&mut scene, vec![tenant(Mode::Enforce)]);
+    scene.change(vec![tenant(Mode::Enforce)]);
     let key = PublicKey(site::peer(1).public_key.0);
-    change(
-        &mut scene,
-        vec![
-            Item::NextHop { id: 1, hop: NextHop::Client(key) },
-            Item::Route { prefix: net(PROTECTED, 24), next_hop: 1 },
-        ],
-    );
+    scene.change(vec![
+        Item::NextHop { id: 1, hop: NextHop::Client(key) },
+        Item::Route { prefix: net(PROTECTED, 24), next_hop: 1 },
+    ]);
     scene
-}
-
-fn change(scene: &mut Scene, items: Vec<Item>) {
-    let now = scene.now;
-    scene.server.change(items, now);
 }
 
 #[cfg(test)]
@@ -66,15 +58,10 @@ fn rule(id: u32, reach: Reach, matter: Matter) -> Rule {
     Rule { id, mode: Mode::Enforce, reach, expires: None, matter }
 }
 
-fn put(scene: &mut Scene, packet: &[u8]) {
-    scene.put(WIRE, &packets::from_gateway(packet));
-    scene.settle();
-}
-
 /// Whether a datagram to the tenant comes out at the client that is the way there.
 fn passes(scene: &mut Scene, source: impl Into<IpAddr>) -> bool {
     let sealed = scene.server.totals().sealed;
-    put(scene, &Ip::new(source, PROTECTED).udp(4000, 53, b"a question"));
+    scene.arrive(&Ip::new(source, PROTECTED).udp(4000, 53, b"a question"));
     scene.server.totals().sealed == sealed + 1
 }
 
@@ -98,9 +85,9 @@ fn what_comes_to_a_tenant_goes_its_way() {
     let mut scene = stage();
     assert!(passes(&mut scene, STRANGER));
     let other = Ip::new(STRANGER, Ipv4Addr::new(203, 0, 114, 7)).udp(4000, 53, b"");
-    put(&mut scene, &other);
+    scene.arrive(&other);
     assert_eq!(dropped(&scene, DropReason::ParseForeignAddress), 1);
-    change(&mut scene, vec![Item::TenantRemove(TENANT)]);
+    scene.change(vec![Item::TenantRemove(TENANT)]);
     assert!(!passes(&mut scene, STRANGER));
     assert_eq!(dropped(&scene, DropReason::ParseForeignAddress), 2);
 }
@@ -114,15 +101,15 @@ fn a_list_concerns_whom_it_reaches_and_an_allow_list_outdoes_it() {
             Item::Listed { rule: id, prefixes: vec![net(address, len)] },
         ]
     };
-    change(&mut scene, list(1, Reach::Own, Matter::Block, STRANGER, 24));
+    scene.change(list(1, Reach::Own, Matter::Block, STRANGER, 24));
     assert!(passes(&mut scene, STRANGER), "it is for our own addresses");
-    change(&mut scene, list(2, Reach::Tenant(TENANT), Matter::Block, STRANGER, 16));
+    scene.change(list(2, Reach::Tenant(TENANT), Matter::Block, STRANGER, 16));
     assert!(!passes(&mut scene, STRANGER));
     assert_eq!(dropped(&scene, DropReason::DosBlocked), 1);
-    change(&mut scene, list(3, Reach::All, Matter::Allow, STRANGER, 32));
+    scene.change(list(3, Reach::All, Matter::Allow, STRANGER, 32));
     assert!(passes(&mut scene, STRANGER));
     assert!(!passes(&mut scene, Ipv4Addr::new(198, 51, 100, 251)), "others stay out");
-    change(&mut scene, vec![Item::Unlisted { rule: 2, prefixes: vec![net(STRANGER, 16)] }]);
+    scene.change(vec![Item::Unlisted { rule: 2, prefixes: vec![net(STRANGER, 16)] }]);
     assert!(passes(&mut scene, Ipv4Addr::new(198, 51, 100, 251)));
 }
 
@@ -133,13 +120,13 @@ fn nothing_of_a_tenant_in_monitor_mode_is_dropped() {
         Item::Rule(Box::new(rule(1, Reach::All, Matter::Block))),
         Item::Listed { rule: 1, prefixes: vec![net(Ipv4Addr::UNSPECIFIED, 0)] },
     ];
-    change(&mut scene, all);
+    scene.change(all);
     assert!(!passes(&mut scene, STRANGER));
-    change(&mut scene, vec![tenant(Mode::Monitor)]);
+    scene.change(vec![tenant(Mode::Monitor)]);
     assert!(passes(&mut scene, STRANGER));
-    put(&mut scene, &Ip::new(PROTECTED, PROTECTED).udp(1, 2, b"land"));
+    scene.arrive(&Ip::new(PROTECTED, PROTECTED).udp(1, 2, b"land"));
     assert_eq!(dropped(&scene, DropReason::DosLand), 0);
-    change(&mut scene, vec![tenant(Mode::Enforce)]);
+    scene.change(vec![tenant(Mode::Enforce)]);
     assert!(!passes(&mut scene, STRANGER));
 }
 
@@ -150,7 +137,7 @@ fn a_rule_ends_with_its_time_though_control_is_silent() {
     let start = unix(scene.now);
     let expires = Some(Duration::from_secs(start.as_secs() + 5));
     let limit = Rule { expires, ..rule(1, Reach::All, one_per_second()) };
-    change(&mut scene, vec![Item::Rule(Box::new(limit))]);
+    scene.change(vec![Item::Rule(Box::new(limit))]);
     assert!(passes(&mut scene, STRANGER));
     assert!(!passes(&mut scene, STRANGER));
     assert!(passes(&mut scene, Ipv4Addr::new(198, 51, 100, 1)), "every source has its own");
@@ -168,7 +155,7 @@ fn a_clock_that_goes_back_neither_loses_an_expiry_nor_forgets_to_undo_one() {
     let start = unix(scene.now);
     let expires = Some(Duration::from_secs(start.as_secs() + 60));
     let limit = Rule { expires, ..rule(1, Reach::All, one_per_second()) };
-    change(&mut scene, vec![Item::Rule(Box::new(limit))]);
+    scene.change(vec![Item::Rule(Box::new(limit))]);
     let holds = |scene: &mut Scene| {
         scene.wait(Duration::from_secs(1));
         !(passes(scene, STRANGER) & passes(scene, STRANGER))
@@ -187,22 +174,22 @@ fn a_clock_that_goes_back_neither_loses_an_expiry_nor_forgets_to_undo_one() {
 fn a_rule_in_the_place_of_another_inherits_nothing() {
     let mut scene = stage();
     for id in [1, 2] {
-        change(&mut scene, vec![Item::Rule(Box::new(rule(id, Reach::All, one_per_second())))]);
+        scene.change(vec![Item::Rule(Box::new(rule(id, Reach::All, one_per_second())))]);
         assert!(passes(&mut scene, STRANGER), "rule {id} has seen nobody yet");
         assert!(!passes(&mut scene, STRANGER));
-        change(&mut scene, vec![Item::RuleRemove(id)]);
+        scene.change(vec![Item::RuleRemove(id)]);
     }
     let Matter::Limit { class, unit, per_second, burst, .. } = one_per_second() else { panic!() };
     for id in [3, 4] {
         let whole = Matter::Limit { per: Per::Whole, class, unit, per_second, burst };
-        change(&mut scene, vec![Item::Rule(Box::new(rule(id, Reach::All, whole)))]);
+        scene.change(vec![Item::Rule(Box::new(rule(id, Reach::All, whole)))]);
         assert!(passes(&mut scene, STRANGER), "rule {id} has seen nobody yet");
-        change(&mut scene, vec![Item::RuleRemove(id)]);
+        scene.change(vec![Item::RuleRemove(id)]);
     }
     let blocked = Item::Listed { rule: 5, prefixes: vec![net(STRANGER, 32)] };
     let block = |id| Item::Rule(Box::new(rule(id, Reach::All, Matter::Block)));
-    change(&mut scene, vec![block(5), blocked, Item::RuleRemove(5)]);
-    change(&mut scene, vec![block(6)]);
+    scene.change(vec![block(5), blocked, Item::RuleRemove(5)]);
+    scene.change(vec![block(6)]);
     assert!(passes(&mut scene, STRANGER), "nothing is on that list");
 }
 
@@ -214,7 +201,7 @@ fn signatures_see_the_packet_without_what_the_link_has_added() {
     let longer =
         vec![op(0x80, 0), Instruction { code: 0x35, jt: 0, jf: 1, k: 45 }, op(6, 1), op(6, 0)];
     let items = vec![Item::Rule(Box::new(rule(1, Reach::All, Matter::Signature(longer))))];
-    change(&mut scene, items);
+    scene.change(items);
     let short = Ip::new(STRANGER, PROTECTED).udp(4000, 53, b"short");
     let mut frame = packets::from_gateway(&short);
     frame.resize(60, 0);
@@ -222,7 +209,7 @@ fn signatures_see_the_packet_without_what_the_link_has_added() {
     scene.put(WIRE, &frame);
     scene.settle();
     assert_eq!(scene.server.totals().sealed, sealed + 1);
-    put(&mut scene, &Ip::new(STRANGER, PROTECTED).udp(4000, 53, &[0; 17]));
+    scene.arrive(&Ip::new(STRANGER, PROTECTED).udp(4000, 53, &[0; 17]));
     assert_eq!(dropped(&scene, DropReason::DosSignature), 1);
 }
 
@@ -246,34 +233,34 @@ fn flows_that_were_not_followed_are_learned_before_others_are_held_back() {
     let goes_on = |scene: &mut Scene, port| {
         let sealed = scene.server.totals().sealed;
         let fields = tcp::Fields { source_port: port, ..fields };
-        put(scene, &Ip::new(STRANGER, PROTECTED).tcp(&fields, &[], &[]));
+        scene.arrive(&Ip::new(STRANGER, PROTECTED).tcp(&fields, &[], &[]));
         scene.server.totals().sealed == sealed + 1
     };
-    change(&mut scene, vec![told(Mode::Off, 24)]);
+    scene.change(vec![told(Mode::Off, 24)]);
     scene.wait(FLOWS_WARM_UP);
-    change(&mut scene, vec![told(Mode::Enforce, 24)]);
+    scene.change(vec![told(Mode::Enforce, 24)]);
     assert!(goes_on(&mut scene, 1), "nobody looked at it before");
     scene.wait(FLOWS_WARM_UP / 2);
     assert!(goes_on(&mut scene, 1));
     scene.wait(FLOWS_WARM_UP / 2);
     assert!(goes_on(&mut scene, 1), "it was learned");
     assert!(!goes_on(&mut scene, 2), "it was not");
-    change(&mut scene, vec![told(Mode::Enforce, 25)]);
+    scene.change(vec![told(Mode::Enforce, 25)]);
     assert!(!goes_on(&mut scene, 2), "all of a part of what was followed is known");
-    change(&mut scene, vec![told(Mode::Enforce, 23)]);
+    scene.change(vec![told(Mode::Enforce, 23)]);
     assert!(goes_on(&mut scene, 2), "there is more than was followed");
 }
 
 #[test]
 fn a_packet_that_is_too_long_for_the_kernels_interface_costs_nobody_else_his() {
     let mut scene = stage();
-    change(&mut scene, vec![Item::NextHop { id: 1, hop: NextHop::Local }]);
+    scene.change(vec![Item::NextHop { id: 1, hop: NextHop::Local }]);
     let packet = |len| Ip::new(STRANGER, PROTECTED).udp(4000, 53, &vec![0; len]);
     let (delivered, mtu) = (scene.server.totals().delivered, 1420 - 28);
-    put(&mut scene, &packet(mtu));
+    scene.arrive(&packet(mtu));
     assert_eq!(scene.server.totals().delivered, delivered + 1);
     let before = scene.server.totals();
-    put(&mut scene, &packet(mtu + 1));
+    scene.arrive(&packet(mtu + 1));
     let after = scene.server.totals();
     assert_eq!(
         after.icmp_errors,
@@ -293,11 +280,11 @@ fn a_packet_that_is_too_long_for_the_kernels_interface_costs_nobody_else_his() {
 fn a_station_of_the_link_is_no_bogon_there() {
     let mut scene = stage();
     let matter = Matter::Check(Check::Bogon);
-    change(&mut scene, vec![Item::Rule(Box::new(rule(1, Reach::All, matter)))]);
+    scene.change(vec![Item::Rule(Box::new(rule(1, Reach::All, matter)))]);
     let delivered = scene.server.totals().delivered;
-    put(&mut scene, &Ip::new(site::GATEWAY_V4, site::SERVER_V4).udp(1, 2, b"neighbour"));
+    scene.arrive(&Ip::new(site::GATEWAY_V4, site::SERVER_V4).udp(1, 2, b"neighbour"));
     assert_eq!(scene.server.totals().delivered, delivered + 1);
-    put(&mut scene, &Ip::new(STRANGER, site::SERVER_V4).udp(1, 2, b"stranger"));
+    scene.arrive(&Ip::new(STRANGER, site::SERVER_V4).udp(1, 2, b"stranger"));
     assert_eq!(dropped(&scene, DropReason::DosBogon), 1);
 }
 
@@ -311,7 +298,7 @@ fn floods_of_others_leave_clients_untouched() {
         per_second: 10,
         burst: 10,
     };
-    change(&mut scene, vec![Item::Rule(Box::new(rule(1, Reach::All, matter)))]);
+    scene.change(vec![Item::Rule(Box::new(rule(1, Reach::All, matter)))]);
     for at in 0..500_u32 {
         let source = Ipv4Addr::from_bits(u32::from_be_bytes([100, 0, 0, 0]) + at * 977);
         let to = if at % 2 == 0 { PROTECTED } else { site::SERVER_V4 };

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
-use dataplane::limits::{COUNTERS_INTERVAL, JOBS_UNDER_LOAD, PROMPT_INTERVAL, PROMPTS_BURST};
+use dataplane::limits::{COUNTERS_INTERVAL, JOBS_UNDER_LOAD, PROMPTS_BURST, WALK_INTERVAL};
 use dataplane::testing::client::Options;
 use dataplane::testing::fleet;
 use dataplane::testing::packets::{self, Ip};
@@ -209,6 +209,36 @@ fn a_client_whose_server_died_is_called_at_once_by_its_new_owner() {
 }
 
 #[test]
+fn a_client_whose_new_owner_hears_of_the_death_last_is_called_as_soon_as_it_has() {
+    let died = |link: &mut Link, owner: usize| {
+        link.dead[owner] = true;
+        let mut states = [MemberState::Active; SERVERS];
+        states[owner] = MemberState::Down;
+        link.tell(&states);
+    };
+    let (mut link, owner, _) = astray(with_id(), false, 1);
+    died(&mut link, owner);
+    let heir = link.owner(0);
+    link.close();
+    let (mut link, owner, _) = astray(with_id(), false, 1);
+    assert!(link.reaches(0, owner));
+    link.behind = Some(heir);
+    died(&mut link, owner);
+    link.landing[0] = (0..SERVERS).find(|server| ![owner, heir].contains(server)).unwrap();
+    let data = Ip::new(site::inner_v4(0), site::LOCAL_V4).echo(1, b"lost");
+    link.send(0, &data);
+    assert_eq!(link.totals(heir).prompts, 0, "its owner is still the dead one");
+    link.catch_up();
+    // Much less than a client waits for its own timers, or is left alone by a server that has called it.
+    link.wait(SECOND / 2);
+    link.send(0, &data);
+    assert_eq!(link.clients[0].tally.answered, 1, "the server has called");
+    assert!(link.reaches(0, heir));
+    assert_eq!(link.totals(heir).prompts, 1);
+    link.close();
+}
+
+#[test]
 fn a_server_that_was_started_again_calls_its_clients_when_they_speak() {
     for workers in [1, 2] {
         let (mut link, owner, _) = astray(with_id(), false, workers);
@@ -322,7 +352,7 @@ fn one_packet_of_a_lost_session_looks_for_its_client_whatever_comes() {
     }
     link.settle();
     assert_eq!(link.totals(landing).passed_on - before, 1);
-    link.wait(PROMPT_INTERVAL);
+    link.wait(WALK_INTERVAL);
     link.servers[landing].put(WIRE, &forged);
     link.settle();
     assert_eq!(link.totals(landing).passed_on - before, 2);

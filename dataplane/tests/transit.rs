@@ -4,57 +4,41 @@
 #[path = "transit/health.rs"]
 mod health;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
 use dataplane::limits::ICMP_ERRORS_BURST;
 use dataplane::testing::client;
 use dataplane::testing::packets::{self, Ip};
-use dataplane::testing::rules::{PROTECTED, PROTECTED_V6, STRANGER};
+use dataplane::testing::rules::{PROTECTED, PROTECTED_V6, STRANGER, STRANGER_V6};
 use dataplane::testing::scene::Scene;
-use dataplane::testing::server::{Options, Place, WIRE};
+use dataplane::testing::server::{Options, Place};
 use dataplane::testing::site::{self, Plan};
 use dataplane::testing::transit::{self, ROUTER, ROUTER_V6, from_router, in_gre, plain, tunnel};
 use ipnet::IpNet;
-use shm::message::{
-    DontFragment, Item, Matter, Mode, NextHop, Reach, Rule, SynGuard, Tenant, Tunnel,
-};
+use shm::message::{DontFragment, Item, Matter, Mode, Reach, Rule, SynGuard, Tenant, Tunnel};
 use wire::tcp::{self, Flags, OptionField};
 use wire::{gre, icmp, ipv4};
 
 /// The example of a tenant that serves files.
 const EXAMPLE: &str = "policy drop\nip daddr 203.0.113.7 tcp dport 20-21 counter accept\n";
 
-const STRANGER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 9);
-
 /// A server with a tenant, and the way to the Internet for what the tenant sends.
 #[cfg(test)]
 fn stage(tunnel: Tunnel, rules: &str) -> Scene {
     let mut scene = Scene::new(&Plan::new(2), Options::default());
     let mut items = transit::tenant(tunnel, rules);
-    items.push(Item::NextHop { id: 3, hop: NextHop::Direct });
-    let everywhere = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-    items.extend(everywhere.map(|address: IpAddr| Item::Route {
-        prefix: IpNet::new(address, 0).unwrap(),
-        next_hop: 3,
-    }));
-    change(&mut scene, items);
+    items.extend(transit::internet());
+    scene.change(items);
     scene
-}
-
-#[cfg(test)]
-fn change(scene: &mut Scene, items: Vec<Item>) {
-    let now = scene.now;
-    scene.server.change(items, now);
 }
 
 /// What the server sends when this comes from the network.
 #[cfg(test)]
 fn answers(scene: &mut Scene, packet: &[u8]) -> Vec<Vec<u8>> {
     scene.strays();
-    scene.put(WIRE, &packets::from_gateway(packet));
-    scene.settle();
+    scene.arrive(packet);
     scene.strays().into_iter().map(|(_, frame)| frame).collect()
 }
 
@@ -140,7 +124,7 @@ fn the_rules_of_the_example_let_two_ports_through_and_nothing_else() {
     }
     assert_eq!(dropped(&scene, DropReason::TenantPolicy), closed.len() as u64);
     // Other rules: from here on, for all packets, and nothing of the former ones.
-    change(&mut scene, transit::ruleset("tcp dport 21 drop"));
+    scene.change(transit::ruleset("tcp dport 21 drop"));
     assert_eq!(reaching(&mut scene, &closed[0]).len(), 1);
     let files = segment(Ip::new(STRANGER, PROTECTED), 21, Flags::SYN, &[]);
     assert!(answers(&mut scene, &files).is_empty());
@@ -171,13 +155,13 @@ fn named_sets_are_asked_for_sources_and_destinations_and_change_under_the_rules(
         Item::Listed { rule: 13, prefixes: vec!["203.0.113.0/29".parse().unwrap()] },
     ];
     items.extend(transit::tenant(tunnel(1), "ip saddr @12 drop\nip daddr != @13 drop"));
-    change(&mut scene, items);
+    scene.change(items);
     assert_eq!(reaching(&mut scene, &question()).len(), 1);
     let outside = Ip::new(STRANGER, Ipv4Addr::new(203, 0, 113, 9)).udp(1, 2, b"");
     assert!(answers(&mut scene, &outside).is_empty());
-    change(&mut scene, vec![Item::Listed { rule: 12, prefixes: vec![held] }]);
+    scene.change(vec![Item::Listed { rule: 12, prefixes: vec![held] }]);
     assert!(answers(&mut scene, &question()).is_empty());
-    change(&mut scene, vec![Item::Unlisted { rule: 12, prefixes: vec![held] }]);
+    scene.change(vec![Item::Unlisted { rule: 12, prefixes: vec![held] }]);
     assert_eq!(reaching(&mut scene, &question()).len(), 1);
 }
 
@@ -256,7 +240,7 @@ fn a_packet_that_does_not_fit_is_answered_where_it_must_not_be_split_and_split_w
     assert_eq!(payload, whole[ipv4::HEADER_LEN..]);
     // A tunnel that clears the bit splits whatever comes.
     let cleared = Tunnel { dont_fragment: DontFragment::Clear, ..tunnel(1) };
-    change(&mut scene, vec![Item::Tunnel(Box::new(cleared))]);
+    scene.change(vec![Item::Tunnel(Box::new(cleared))]);
     // Such packets may all bear the same identification, and their pieces may not.
     let mut names: Vec<u16> = (0..2)
         .flat_map(|_| reaching(&mut scene, &of_len(MTU + 1, false)))
@@ -367,7 +351,7 @@ fn a_client_reaches_a_tenant_by_the_tenants_rules() {
 fn a_client_of_another_worker_meets_the_tenants_rules_once() {
     let plan = Plan { workers: 2, ..Plan::new(2) };
     let mut scene = Scene::new(&plan, Options::default());
-    change(&mut scene, transit::tenant(tunnel(1), "udp dport 53 counter accept\ndrop"));
+    scene.change(transit::tenant(tunnel(1), "udp dport 53 counter accept\ndrop"));
     for number in 0..2 {
         scene.join(false, client::Options::default());
         scene.send(number, &[]);
@@ -401,15 +385,12 @@ fn pieces_that_wait_while_their_prefix_becomes_another_tenants_reach_nobody() {
         panic!("a tenant")
     };
     let other = Tunnel { id: 2, tenant: 10, ..tunnel(1) };
-    change(
-        &mut scene,
-        vec![
-            Item::TunnelRemove(1),
-            Item::TenantRemove(transit::TENANT),
-            Item::Tenant(Box::new(Tenant { id: 10, ..*before })),
-            Item::Tunnel(Box::new(other)),
-        ],
-    );
+    scene.change(vec![
+        Item::TunnelRemove(1),
+        Item::TenantRemove(transit::TENANT),
+        Item::Tenant(Box::new(Tenant { id: 10, ..*before })),
+        Item::Tunnel(Box::new(other)),
+    ]);
     assert!(answers(&mut scene, &second).is_empty());
     assert_eq!(dropped(&scene, DropReason::TenantFragmentLost), 2);
 }
@@ -417,7 +398,7 @@ fn pieces_that_wait_while_their_prefix_becomes_another_tenants_reach_nobody() {
 #[test]
 fn a_fragment_that_does_not_fit_is_answered_as_a_whole_packet_is() {
     let mut scene = Scene::new(&Plan::new(2), Options::default());
-    change(&mut scene, transit::tenant(tunnel(1), ""));
+    scene.change(transit::tenant(tunnel(1), ""));
     let mut pieces = [0, 1].map(|part| {
         let payload = vec![7; if part == 0 { MTU - 20 + 8 } else { 8 }];
         let mut packet = Ip::new(STRANGER, PROTECTED).packet(17, &payload);
@@ -427,10 +408,7 @@ fn a_fragment_that_does_not_fit_is_answered_as_a_whole_packet_is() {
     // Pieces of what must not be fragmented further.
     for packet in &mut pieces {
         packet[6] |= 0x40;
-        let header = &mut packet[..ipv4::HEADER_LEN];
-        header[10..12].fill(0);
-        let sum = wire::checksum::Sum::of(header).finish();
-        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        transit::mend(packet);
     }
     // Ports that are none would be looked at.
     pieces[0][20..24].copy_from_slice(&[0, 9, 0, 53]);

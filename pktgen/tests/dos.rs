@@ -14,13 +14,12 @@ mod site;
 mod visit;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::dataplane::Dataplane;
 use lab::generator::{end, number, report, told};
 use lab::process::Process;
-use lab::until;
+use lab::{alone, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use site::{HEAVY, Site, VISITOR, more};
@@ -68,11 +67,12 @@ const WAVES: [Wave; 4] = [
         ],
     },
     Wave {
+        // As much at once as the honest visitor catches up with where the machine has held it up for two seconds.
         rules: "[[dos.limit]]\nname = \"source\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"source\"\n\
-                class = \"udp\"\npackets = 150\nburst = 50\nv4_len = 32\n\
+                class = \"udp\"\npackets = 150\nburst = 200\nv4_len = 32\n\
                 [[dos.limit]]\nname = \"destination\"\nmode = \"enforce\"\nreach = \"shop\"\nper = \"destination\"\n\
-                class = \"udp\"\npackets = 150\nburst = 50\n",
-        attacks: &[("dos_source_limit", 100, 1000), ("dos_destination_limit", 100, 1000)],
+                class = \"udp\"\npackets = 150\nburst = 200\n",
+        attacks: &[("dos_source_limit", 100, 1300), ("dos_destination_limit", 100, 1300)],
     },
     Wave {
         rules: "[[dos.list]]\nname = \"spoofed\"\nkind = \"block\"\nmode = \"enforce\"\n\
@@ -80,9 +80,6 @@ const WAVES: [Wave; 4] = [
         attacks: &[("dos_blocked", 100, 0)],
     },
 ];
-
-/// Two cores are not enough for two sites at once.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Frames of each attack per second.
 const RATE: &str = "1kpps";
@@ -106,7 +103,8 @@ fn run(site: &Site, server: &Dataplane, attacks: &[Expected]) -> BTreeSet<String
         let sent = number(&report, &format!("/attacks/{at}/tally/sent"));
         let counted = more(&after, &before, name);
         println!("{name}: {counted} of {sent}");
-        if sent < SENT_MIN || counted + passes < sent * share / 100 || counted > sent {
+        let is_enough = counted > 0 && counted + passes >= sent * share / 100;
+        if sent < SENT_MIN || !is_enough || counted > sent {
             failed.insert(format!("{name}: {counted} of {sent}"));
         }
     }
@@ -115,7 +113,7 @@ fn run(site: &Site, server: &Dataplane, attacks: &[Expected]) -> BTreeSet<String
 
 #[test]
 fn every_attack_on_the_filter_is_counted_under_its_name_and_nobody_honest_loses_a_packet() {
-    let _machine = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _machine = alone();
     let site = Site::new();
     let server = site.serve(&site.declared(TENANT, WAVES[0].rules));
     let begun = Instant::now();
@@ -145,7 +143,13 @@ fn is_all_there(server: &Dataplane, service: &Service, sent: u64) {
     while lost() > 0 && begin.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(lost(), 0, "of {sent}, after {:?}: {:?}", service.gaps(VISITOR), server.counters());
+    assert_eq!(
+        lost(),
+        0,
+        "of {sent}, after {:?}: {:?}",
+        service.gaps(VISITOR, sent),
+        server.counters()
+    );
 }
 
 /// From how many packets per second a source is an offender, and for how many seconds it is held off. Nobody honest here
@@ -181,7 +185,7 @@ fn is_held_off(server: &Dataplane, flood: &Visit, service: &Service) {
 
 #[test]
 fn a_heavy_source_is_held_off_within_a_second_and_let_in_again_and_the_event_log_says_so() {
-    let _machine = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _machine = alone();
     let site = Site::new();
     let server = site.serve(&site.declared("", DETECT));
     let service = Service::start(&site.server);

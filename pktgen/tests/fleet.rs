@@ -46,7 +46,7 @@ mod watch;
 mod wire;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -55,16 +55,13 @@ use caller::{Caller, Way};
 use lab::generator::number;
 use lab::keys::Keys;
 use lab::namespace::Namespace;
-use lab::until;
+use lab::{alone, until};
 use router::{ANYCAST_V4, ANYCAST_V6, Subnet};
 use site::{Server, Site, peer};
 use stock::Stock;
 use stream::Stream;
 use swarm::{CLIENTS, Swarm};
 use watch::{Watch, go_on, nothing_is_lost, went_on};
-
-/// Two cores are not enough for two sites at once.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Keys that are the same in every run, so that the same clients are at the same servers.
 fn keys(of: u8) -> Keys {
@@ -122,12 +119,12 @@ fn stock_clients(places: &[Namespace; 3]) -> Vec<Stock<'_>> {
 }
 
 /// Holds the machine for one test, or says why there is none.
-fn begin() -> Option<std::sync::MutexGuard<'static, ()>> {
+fn begin() -> Option<MutexGuard<'static, ()>> {
     if let Some(why) = router::why_not() {
         println!("skipped: {why}");
         return None;
     }
-    Some(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
+    Some(alone())
 }
 
 #[test]

@@ -31,21 +31,15 @@ mod tunnel;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ftp::{Ftp, active, content, curl, http, lay_out, path};
 use lab::dataplane::Dataplane;
-use lab::until;
+use lab::namespace::Namespace;
+use lab::{alone, until};
 use numbers::{Number, all, found, send};
 use site::{BANK, INTERNET, SERVER, SHOP, Site, lost};
-use tunnel::{DEVICE, Router, Tunnel, kinds, speak};
+use tunnel::{DEVICE, Kind, Router, Tunnel, kinds, speak};
 use wire::Capture;
-
-/// Two cores are not enough for two sites at once.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The rules of the example.
 const FTP_ALONE: &str = "policy drop\nip daddr 203.0.113.100 tcp dport 20-21 accept";
@@ -66,22 +60,57 @@ fn others(capture: &Capture<'_>) -> Vec<String> {
     capture.with(&host).into_iter().filter(|line| !is_let_in(line)).collect()
 }
 
-#[test]
-fn the_rule_of_the_example_lets_ports_20_and_21_through_and_nothing_else() {
+/// A tenant's place with its router, and the server that has the tunnel to it.
+struct Stage<'a> {
+    site: &'a Site,
+    server: &'a Dataplane,
+    place: &'a Namespace,
+    router: &'a Router<'a>,
+    kind: Kind,
+    tunnel: Tunnel,
+}
+
+/// What starts the server of a site, with what is declared of tenants.
+type Serve = fn(&Site, &str) -> Dataplane;
+
+/// Runs a test on a stage, where the router may find nothing odd.
+fn on_stage(
+    (kind, tunnel): (Kind, Tunnel),
+    rules: &str,
+    serve: Serve,
+    test: impl FnOnce(&Stage<'_>),
+) {
+    let site = Site::new();
+    let place = site.place(tunnel.router, SHOP);
+    let server = serve(&site, &SHOP.declared(rules, &[tunnel]));
+    let router = Router::start(&place, kind, &tunnel);
+    let place = &place.namespace;
+    test(&Stage { site: &site, server: &server, place, router: &router, kind, tunnel });
+    assert_eq!(router.mentions("odd"), 0);
+    server.stop();
+}
+
+/// The same with every kind of router and each of these tunnels.
+fn each(tunnels: &[Tunnel], rules: &str, serve: Serve, test: impl Fn(&Stage<'_>)) {
     let _machine = alone();
     for kind in kinds() {
-        let site = Site::new();
-        let place = site.place(1, SHOP);
-        let tunnel = Tunnel { router: 1, key: Some(7), checksum: true, ..Tunnel::default() };
-        let server = site.serve(&SHOP.declared(FTP_ALONE, &[tunnel]));
-        let router = Router::start(&place, kind, &tunnel);
-        let capture = Capture::start(&place.namespace, "eth0", "ip proto 47");
-        lay_out(&place.namespace);
-        carries_active_ftp(&site, &place.namespace);
-        let before = lost(&server, "tenant_policy");
+        for tunnel in tunnels {
+            on_stage((kind, *tunnel), rules, serve, &test);
+        }
+    }
+}
+
+#[test]
+fn the_rule_of_the_example_lets_ports_20_and_21_through_and_nothing_else() {
+    let tunnel = Tunnel { router: 1, key: Some(7), checksum: true, ..Tunnel::default() };
+    each(&[tunnel], FTP_ALONE, Site::serve, |&Stage { site, server, place, .. }| {
+        let capture = Capture::start(place, "eth0", "ip proto 47");
+        lay_out(place);
+        carries_active_ftp(site, place);
+        let before = lost(server, "tenant_policy");
         assert!(before > 0, "passive FTP needs other ports");
 
-        let _servers = [20, 21, 22, 80].map(|port| http(&place.namespace, port));
+        let _servers = [20, 21, 22, 80].map(|port| http(place, port));
         let host = SHOP.hosts[0];
         for port in [20, 21] {
             assert!(
@@ -96,8 +125,8 @@ fn the_rule_of_the_example_lets_ports_20_and_21_through_and_nothing_else() {
         let refused = REFUSED.map(|inner| format!("IP(dst='{host}')/{inner}"));
         speak(&site.internet, TIMES, &refused);
         let wanted = TIMES * refused.len() as u64;
-        until("all of them are counted", 10, || lost(&server, "tenant_policy") >= before + wanted);
-        assert_eq!(lost(&server, "tenant_policy"), before + wanted);
+        until("all of them are counted", 10, || lost(server, "tenant_policy") >= before + wanted);
+        assert_eq!(lost(server, "tenant_policy"), before + wanted);
         for port in [22, 80] {
             assert!(
                 !curl(&site.internet, 2, &format!("http://{host}:{port}/served")),
@@ -106,14 +135,12 @@ fn the_rule_of_the_example_lets_ports_20_and_21_through_and_nothing_else() {
         }
         assert!(capture.with("20: Flags").len() > 100, "the capture sees what the tunnel carries");
         assert_eq!(others(&capture), [""; 0]);
-        assert_eq!(router.mentions("odd"), 0);
-        server.stop();
-    }
+    });
 }
 
 /// A file each way over active FTP, which needs ports 20 and 21 and no others; over passive FTP nothing comes.
 #[cfg(test)]
-fn carries_active_ftp(site: &Site, tenant: &lab::namespace::Namespace) {
+fn carries_active_ftp(site: &Site, tenant: &Namespace) {
     let (host, server) = (SHOP.hosts[0], Ftp::start(tenant));
     assert!(curl(&site.internet, 20, &format!("{} ftp://{host}/served", active())));
     assert!(std::fs::read(path(&site.internet, "got")).unwrap() == content(1), "what was fetched");

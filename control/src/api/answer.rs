@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -54,9 +55,13 @@ impl Api {
             Request::PeerShow { peer } => self.peer_show(&peer, lines).await,
             Request::RouteAdd { prefix, next_hop } => {
                 let prefix = read::prefix("prefix", &prefix)?;
-                let next_hop = next_hop.into();
-                let route = RouteTo { prefix, next_hop, origin: Origin::Cli };
-                self.change(move |_| Ok(vec![Change::AddRoute(route)])).await
+                let next_hop: Arc<str> = next_hop.into();
+                self.change(move |book| {
+                    let choice = read::choice_of(book, &next_hop);
+                    let route = RouteTo { prefix, next_hop, origin: Origin::Cli };
+                    Ok(choice.into_iter().chain([Change::AddRoute(route)]).collect())
+                })
+                .await
             }
             Request::RouteRemove { prefix } => {
                 let prefix = read::prefix("prefix", &prefix)?;
@@ -93,6 +98,7 @@ impl Api {
             Request::Tenant { command } => self.tenant(command, lines).await,
             Request::Rules { command } => self.rules(command, lines).await,
             Request::TunnelList => self.tunnel_list(lines).await,
+            Request::Argo { command } => self.argo(command, lines).await,
             Request::Status => {
                 lines.put(&Answer::Status(Box::new(self.status()))).await?;
                 Ok(false)

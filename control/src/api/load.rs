@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::Api;
 use super::answer::{Failure, blocking};
+use super::{Api, read};
 use crate::desk::Desk;
 use crate::model::{Cause, Change, Origin, Refused, RouteTo};
 use crate::source::routes_of;
@@ -28,6 +28,8 @@ impl Api {
                 });
                 changes.extend(gone.map(|(prefix, _)| Change::RemoveRoute(*prefix)));
             }
+            let names: HashSet<&Arc<str>> = loaded.iter().map(|route| &route.next_hop).collect();
+            changes.extend(names.into_iter().filter_map(|name| read::choice_of(book, name)));
             changes.extend(loaded.iter().cloned().map(Change::PutRoute));
             Ok(changes)
         });

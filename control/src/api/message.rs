@@ -1,6 +1,7 @@
 //! What the command line and control say to each other: a request as one line of JSON, and lines of JSON in answer, the
 //! last of which is `done` or `refused`.
 
+mod argo;
 mod dos;
 mod tenant;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dos::journal::Entry;
 use crate::model::{Cause, Counts, Refused};
+pub use argo::{ArgoRequest, ArgoShown, CentreShown, ExitShown};
 pub use dos::{
     CheckShown, DetectShown, DosRequest, DosShown, HeavyShown, LimitText, RuleShown, RuleText,
     TenantShown,
@@ -43,6 +45,7 @@ pub enum Request {
     Tenant { command: TenantRequest },
     Rules { command: RulesRequest },
     TunnelList,
+    Argo { command: ArgoRequest },
     Status,
     Counters,
     Check { directory: String },
@@ -128,7 +131,9 @@ pub struct HopText {
     #[serde(default)]
     pub checksum: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub centre: Option<u32>,
+    pub centre: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exits: Vec<String>,
     /// How many routes use it; in answers.
     #[serde(default)]
     pub uses: u32,
@@ -155,6 +160,8 @@ pub enum Answer {
     Ruleset(RulesetShown),
     Tested(TestShown),
     Tunnel(Box<TunnelShown>),
+    Argo(Box<ArgoShown>),
+    Centre(Box<CentreShown>),
     Status(Box<StatusShown>),
     Counters(CountersShown),
     Difference(DifferenceShown),
@@ -309,6 +316,9 @@ pub struct DifferenceShown {
     /// How many rules and tenants.
     #[serde(default)]
     pub declared_rules: [usize; 2],
+    /// How many tunnels of these.
+    #[serde(default)]
+    pub declared_tunnels: usize,
     /// A line for each change, if they were asked for: `+`, `-` or `~` and what.
     pub lines: Vec<String>,
     /// How many changes there are.

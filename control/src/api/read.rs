@@ -1,13 +1,16 @@
 //! From the texts of a request to what they mean, each refused with its field.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use super::message::{HopText, PeerText};
-use crate::model::{Book, Cause, Hop, HopNamed, Origin, Peer, PublicKey, Refused, key};
+use crate::model::{
+    Book, Cause, Change, Hop, HopNamed, Origin, Peer, PublicKey, Refused, key, unknown,
+};
 
 fn invalid(field: &str, what: impl Into<String>) -> Refused {
     Refused::new(Cause::Invalid, what).at(field)
@@ -54,10 +57,7 @@ pub(super) fn prefix(field: &str, text: &str) -> Result<IpNet, Refused> {
 pub(super) fn key_of(book: &Book, text: &str) -> Result<PublicKey, Refused> {
     let by_key = key::decode(text).map(PublicKey).filter(|key| book.peer(key).is_some());
     let by_name = || book.peer_named(text).map(|peer| peer.public_key);
-    by_key.or_else(by_name).ok_or_else(|| {
-        let what = format!("there is no peer {text}; `millrace peer list` shows what there is");
-        Refused::new(Cause::Unknown, what).at("peer")
-    })
+    by_key.or_else(by_name).ok_or_else(|| unknown("peer", "peer", text))
 }
 
 pub(super) fn next_hop(book: &Book, text: &HopText) -> Result<HopNamed, Refused> {
@@ -78,12 +78,38 @@ pub(super) fn next_hop(book: &Book, text: &HopText) -> Result<HopNamed, Refused>
             key: text.key,
             checksum: text.checksum,
         },
-        "via" => Hop::Via { centre: text.centre.ok_or_else(|| need("centre"))?, remote: remote()? },
+        "via" => {
+            let centre = text.centre.as_deref().ok_or_else(|| need("centre"))?;
+            let Some(remote) = text.remote else {
+                let exits = Box::new([centre.into()]);
+                return Ok(HopNamed::of_exits(text.name.as_str(), exits, Origin::Cli));
+            };
+            let number = centre.parse();
+            let named = || book.centre_named(centre).map(|centre| centre.number.into());
+            let centre = number.ok().or_else(named).ok_or_else(|| {
+                invalid("centre", format!("there is no centre {centre}; declare it"))
+            })?;
+            Hop::Via { centre, remote: Some(remote) }
+        }
+        "argo" => {
+            if text.exits.is_empty() {
+                return Err(need("exits"));
+            }
+            let exits = text.exits.iter().map(|exit| exit.as_str().into()).collect();
+            return Ok(HopNamed::of_exits(text.name.as_str(), exits, Origin::Cli));
+        }
         other => {
-            let what =
-                format!("\"{other}\" is none; take local, reject, client, gre, direct or via");
+            let what = format!(
+                "\"{other}\" is none; take local, reject, client, gre, direct, via or argo"
+            );
             return Err(invalid("kind", what));
         }
     };
-    Ok(HopNamed { name: text.name.as_str().into(), hop, origin: Origin::Cli })
+    Ok(HopNamed::new(text.name.as_str(), hop, Origin::Cli))
+}
+
+/// The change that makes the choice that a route names, when it names exits and no next hop that is there.
+pub(super) fn choice_of(book: &Book, next_hop: &Arc<str>) -> Option<Change> {
+    let is_there = book.next_hop_named(next_hop).is_some();
+    HopNamed::of_list(next_hop, Origin::Cli).filter(|_| !is_there).map(Change::AddNextHop)
 }

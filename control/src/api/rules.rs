@@ -93,17 +93,12 @@ fn tested(
         Refused::new(Cause::Invalid, what).at(place)
     })?;
     let others = others.map(read).transpose()?;
-    if let Some(set) = others.iter().flat_map(Firewall::sets).find(|set| !is_set(book, set)) {
-        let what = format!("there is no set {set}; declare a [[dos.list]] of that name and kind");
-        return Err(Refused::new(Cause::Unknown, what + " set").at("rules"));
+    if let Some((line, what)) = others.as_ref().and_then(|others| others.missing_set(book)) {
+        return Err(Refused::new(Cause::Unknown, format!("line {line}: {what}")).at("rules"));
     }
     let in_force = others.is_none();
     let ruleset = others.as_ref().or(tenant.firewall.as_ref()).map(Firewall::ruleset);
     Ok(TestShown { in_force, ..walk::test(book, tenant, ruleset.map(|rules| &**rules), &facts) })
-}
-
-fn is_set(book: &Book, name: &str) -> bool {
-    book.rule_named(name).is_some_and(|rule| rule.is_set())
 }
 
 #[cfg(test)]

@@ -32,6 +32,10 @@ pub(super) fn next_hop(book: &Book, hop: &NextHop) -> HopText {
         origin: if hop.id > crate::model::LOCAL { book.place(hop.origin) } else { "always".into() },
         ..HopText::default()
     };
+    if hop.exits.len() > 1 {
+        let exits = hop.exits.iter().map(|exit| book.exit_name(*exit)).collect();
+        return HopText { kind: "argo".into(), exits, ..shown };
+    }
     match hop.hop {
         Hop::Reject => HopText { kind: "reject".into(), ..shown },
         Hop::Local => HopText { kind: "local".into(), ..shown },
@@ -50,7 +54,9 @@ pub(super) fn next_hop(book: &Book, hop: &NextHop) -> HopText {
             ..shown
         },
         Hop::Via { centre, remote } => {
-            HopText { kind: "via".into(), centre: Some(centre), remote: Some(remote), ..shown }
+            let centre =
+                u16::try_from(centre).map_or_else(|_| centre.to_string(), |n| book.exit_name(n));
+            HopText { kind: "via".into(), centre: Some(centre), remote, ..shown }
         }
     }
 }
@@ -128,9 +134,18 @@ pub(super) fn difference(
         .iter()
         .filter_map(|id| Some(format!("- next hop {}", from.next_hop(*id)?.name)));
     let routes = difference.routes.iter().filter_map(|(prefix, route)| {
-        let hop = &to.next_hop(route.next_hop)?.name;
+        let hop = to.next_hop(*route).map(|hop| hop.name.to_string());
+        let hop = hop.or_else(|| {
+            let centre = to.centres().find(|centre| centre.hop == *route)?;
+            Some(centre.name.to_string())
+        })?;
         Some(format!("{} route {prefix} to {hop}", mark(from.route(prefix).is_some())))
     });
+    let centres = difference.centres.iter().map(|(centre, _)| {
+        format!("{} centre {}", mark(from.centre(centre.number).is_some()), centre.name)
+    });
+    let centres_removed =
+        difference.centres_removed.iter().map(|centre| format!("- centre {}", centre.name));
     let routes_removed = difference.routes_removed.iter().map(|prefix| format!("- route {prefix}"));
     let generation = |book: &Book| book.fleet().map_or(0, |fleet| fleet.generation);
     let fleet = difference.fleet_removed.then(|| "- fleet".to_owned());
@@ -143,6 +158,8 @@ pub(super) fn difference(
     });
     let lines = peers_removed
         .chain(peers)
+        .chain(centres_removed)
+        .chain(centres)
         .chain(hops_removed)
         .chain(hops)
         .chain(routes_removed)
@@ -154,6 +171,7 @@ pub(super) fn difference(
     DifferenceShown {
         declared: [declared.peers, declared.routes, declared.next_hops],
         declared_rules: [declared.rules, declared.tenants],
+        declared_tunnels: declared.tunnels,
         lines: lines.collect(),
         changes: difference.len(),
     }

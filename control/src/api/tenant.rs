@@ -14,7 +14,7 @@ use crate::dos::Count;
 use crate::model::dos::{
     DONT_FRAGMENT, MODES, PROBE_STYLES, Probe, SYN_GUARDS, TUNNEL_STATES, TunnelState, word,
 };
-use crate::model::{Book, Cause, Change, Firewall, Origin, Refused, Tenant, Tunnel};
+use crate::model::{Book, Change, Firewall, Origin, Refused, Tenant, Tunnel, unknown};
 
 impl Api {
     pub(super) async fn tenant(
@@ -64,10 +64,8 @@ impl Api {
 
 /// A tenant by its name, for those who say it.
 pub(super) fn named<'a>(book: &'a Book, name: &str) -> Result<&'a Tenant, Refused> {
-    book.tenant_named(name).map(|tenant| &**tenant).ok_or_else(|| {
-        let what = format!("there is no tenant {name}; `millrace tenant list` names them all");
-        Refused::new(Cause::Unknown, what).at("tenant")
-    })
+    let tenant = book.tenant_named(name).map(|tenant| &**tenant);
+    tenant.ok_or_else(|| unknown("tenant", "tenant", name))
 }
 
 /// A tenant of the texts of a request.
@@ -158,7 +156,7 @@ fn tunnel_shown(desk: &Desk, book: &Book, tenant: &Tenant, tunnel: &Tunnel) -> T
     let [sent_packets, sent_octets] = carried.sent;
     let [received_packets, received_octets] = carried.received;
     TunnelShown {
-        tunnel: told(tunnel),
+        tunnel: tunnel.into(),
         tenant: tenant.name.to_string(),
         state: standing.map(|standing| word(&TUNNEL_STATES, &standing.state).to_owned()),
         since: since.filter(|since| *since != 0),
@@ -173,23 +171,25 @@ fn tunnel_shown(desk: &Desk, book: &Book, tenant: &Tenant, tunnel: &Tunnel) -> T
     }
 }
 
-fn told(tunnel: &Tunnel) -> TunnelText {
-    let probe = |probe: &Probe| ProbeText {
-        style: word(&PROBE_STYLES, &probe.style).to_owned(),
-        inside_local: probe.local,
-        inside_remote: probe.remote,
-        interval_ms: u64::try_from(probe.interval.as_millis()).unwrap_or(u64::MAX),
-    };
-    TunnelText {
-        name: tunnel.name.to_string(),
-        local: tunnel.local,
-        remote: tunnel.remote,
-        key: tunnel.key,
-        checksum: tunnel.checksum,
-        mtu: tunnel.mtu,
-        dont_fragment: word(&DONT_FRAGMENT, &tunnel.dont_fragment).to_owned(),
-        priority: tunnel.priority,
-        weight: tunnel.weight,
-        probe: tunnel.probe.as_ref().map(probe),
+impl From<&Tunnel> for TunnelText {
+    fn from(tunnel: &Tunnel) -> Self {
+        let probe = |probe: &Probe| ProbeText {
+            style: word(&PROBE_STYLES, &probe.style).to_owned(),
+            inside_local: probe.local,
+            inside_remote: probe.remote,
+            interval_ms: u64::try_from(probe.interval.as_millis()).unwrap_or(u64::MAX),
+        };
+        Self {
+            name: tunnel.name.to_string(),
+            local: tunnel.local,
+            remote: tunnel.remote,
+            key: tunnel.key,
+            checksum: tunnel.checksum,
+            mtu: tunnel.mtu,
+            dont_fragment: word(&DONT_FRAGMENT, &tunnel.dont_fragment).to_owned(),
+            priority: tunnel.priority,
+            weight: tunnel.weight,
+            probe: tunnel.probe.as_ref().map(probe),
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use firewall::facts::{Facts, Family};
 use firewall::rules::{Condition, Field, Limit, Rule, Ruleset, Values, Verdict};
 use firewall::{Members, explain};
-use ipnet::IpNet;
 
 use super::message::{Deciding, TestShown, Tried};
 use crate::model::dos::Prefixes;
@@ -45,6 +44,7 @@ pub(super) fn test(
         Some((index.saturating_add(1), rule, condition))
     });
     let met = asked.clone().filter(|(.., failing)| failing.is_none());
+    let owner = book.tenant_of(destination);
     let policy = Deciding { rule: None, limit: None, verdict: ruleset.policy.to_string() };
     let mut deciding: Vec<Deciding> =
         met.filter_map(|(number, rule, _)| decides(number, rule)).collect();
@@ -54,22 +54,12 @@ pub(super) fn test(
     TestShown {
         tenant: tenant.name.to_string(),
         destination: destination.to_string(),
-        owner: owner(book, destination),
+        owner: owner.map(|(prefix, owner)| (prefix.to_string(), owner.name.to_string())),
         in_force: true,
         tried: asked.map(|(number, rule, failing)| tried(number, rule, failing, facts)).collect(),
         policy: ruleset.policy.to_string(),
         deciding,
     }
-}
-
-/// Whose an address is, and of which of its prefixes.
-fn owner(book: &Book, address: IpAddr) -> Option<(String, String)> {
-    let of = |tenant: &Tenant| -> Option<IpNet> {
-        let around = tenant.prefixes.iter().filter(|prefix| prefix.contains(&address));
-        around.max_by_key(|prefix| prefix.prefix_len()).copied()
-    };
-    let mut tenants = book.tenants_after(0);
-    tenants.find_map(|tenant| Some((of(tenant)?.to_string(), tenant.name.to_string())))
 }
 
 /// What a rule decides of which all conditions hold.

@@ -56,6 +56,9 @@ pub(super) enum Command {
     /// The ways to tenants' routers.
     #[command(subcommand)]
     Tunnel(TunnelCommand),
+    /// By which data centre new flows go out, and why.
+    #[command(subcommand)]
+    Argo(ArgoCommand),
     /// How control and dataplane stand.
     Status,
     /// What the dataplane counts.
@@ -219,13 +222,30 @@ pub(super) enum HopKind {
     },
     /// The Internet, from another data centre.
     Via {
-        /// Its number.
+        /// Its name.
         #[arg(long)]
-        centre: u32,
-        /// The machine of it that takes our packets.
+        centre: String,
+        /// A machine that takes our packets, in the place of the centre's own; the centre then is a number.
         #[arg(long)]
-        remote: IpAddr,
+        remote: Option<IpAddr>,
     },
+    /// The Internet, by the best of several data centres.
+    Argo {
+        /// Their names; direct for straight from here.
+        #[arg(required = true)]
+        exits: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ArgoCommand {
+    /// Shows how a prefix goes out: the exit that is chosen, the others, and what speaks against them.
+    Show {
+        /// A prefix of a route, or an address.
+        destination: String,
+    },
+    /// Shows all data centres: how far they are, what is lost on the way, and what goes out there.
+    List,
 }
 
 #[derive(Debug, Subcommand)]

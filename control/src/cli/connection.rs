@@ -70,6 +70,8 @@ impl Connection {
                 | Answer::Ruleset(_)
                 | Answer::Tested(_)
                 | Answer::Tunnel(_)
+                | Answer::Argo(_)
+                | Answer::Centre(_)
                 | Answer::Status(_)
                 | Answer::Counters(_)
                 | Answer::Difference(_)) => each(answer)?,

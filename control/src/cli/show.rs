@@ -1,5 +1,6 @@
 //! Answers as people read them.
 
+mod argo;
 mod dos;
 mod fleet;
 mod tenant;
@@ -13,7 +14,9 @@ use serde::Serialize;
 use super::Failure;
 use super::connection::Connection;
 use super::table::Output;
-use crate::api::message::{Answer, CountersShown, HopText, PeerShown, Request, StatusShown};
+use crate::api::message::{
+    Answer, CountersShown, DifferenceShown, HopText, PeerShown, Request, StatusShown,
+};
 use crate::drops::{self, DROPS};
 pub(super) use dos::events as dos_events;
 
@@ -38,6 +41,8 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
             Answer::Tenant(shown) => output.json(shown),
             Answer::Ruleset(shown) => output.json(shown),
             Answer::Tested(shown) => output.json(shown),
+            Answer::Argo(shown) => output.json(shown),
+            Answer::Centre(shown) => output.json(shown),
             Answer::Tunnel(shown) => output.json(shown),
             Answer::Status(status) => output.json(status),
             Answer::Counters(counters) => output.json(counters),
@@ -65,28 +70,36 @@ pub(super) fn answer(answer: Answer, output: &mut Output) -> Result<(), Failure>
         Answer::Ruleset(shown) => tenant::ruleset(&shown, output)?,
         Answer::Tested(shown) => tenant::tested(&shown, output)?,
         Answer::Tunnel(shown) => tenant::tunnel(&shown, output)?,
+        Answer::Argo(shown) => argo::show(&shown, output)?,
+        Answer::Centre(shown) => argo::centre(&shown, output)?,
         Answer::Status(shown) => status(&shown, output)?,
-        Answer::Difference(difference) => {
-            for line in &difference.lines {
-                output.line(line)?;
-            }
-            let [peers, routes, hops] = difference.declared;
-            let changes = difference.changes;
-            let hidden = changes.saturating_sub(difference.lines.len());
-            if hidden > 0 && !difference.lines.is_empty() {
-                output.line(&format!("and {hidden} more"))?;
-            }
-            let rules = match difference.declared_rules {
-                [0, 0] => String::new(),
-                [rules, tenants] => format!(", {rules} rules, {tenants} tenants"),
-            };
-            output.line(&format!(
-                "ok: declares {peers} peers, {routes} routes, {hops} next hops{rules}; \
-                 {changes} changes"
-            ))?;
-        }
+        Answer::Difference(shown) => difference(&shown, output)?,
         Answer::Counters(_) | Answer::Done { .. } | Answer::Refused { .. } => {}
     }
+    Ok(())
+}
+
+fn difference(shown: &DifferenceShown, output: &mut Output) -> io::Result<()> {
+    for line in &shown.lines {
+        output.line(line)?;
+    }
+    let [peers, routes, hops] = shown.declared;
+    let changes = shown.changes;
+    let hidden = changes.saturating_sub(shown.lines.len());
+    if hidden > 0 && !shown.lines.is_empty() {
+        output.line(&format!("and {hidden} more"))?;
+    }
+    let rules = match shown.declared_rules {
+        [0, 0] => String::new(),
+        [rules, tenants] => {
+            let tunnels = shown.declared_tunnels;
+            format!(", {rules} rules, {tenants} tenants, {tunnels} tunnels")
+        }
+    };
+    output.line(&format!(
+        "ok: declares {peers} peers, {routes} routes, {hops} next hops{rules}; \
+         {changes} changes"
+    ))?;
     Ok(())
 }
 
@@ -116,6 +129,7 @@ fn next_hop(hop: HopText) -> Vec<String> {
     let mut to: Vec<String> = Vec::new();
     to.extend(hop.peer.map(|peer| format!("peer {peer}")));
     to.extend(hop.centre.map(|centre| format!("centre {centre}")));
+    to.extend((!hop.exits.is_empty()).then(|| format!("best of {}", hop.exits.join(", "))));
     to.extend(hop.remote.map(|remote| remote.to_string()));
     to.extend(hop.local.map(|local| format!("from {local}")));
     to.extend(hop.key.map(|key| format!("key {key}")));

@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 use ipnet::IpNet;
 use shm::message::Item;
 
-use crate::model::{Book, Difference, PublicKey, peer_message};
+use crate::model::{Book, Difference, PublicKey, centre_item, peer_message};
 
 /// Entries that are taken from the book at a time.
 const PART_LEN: usize = 512;
@@ -23,6 +23,7 @@ pub(crate) struct Feed {
 
 enum Source {
     Peers(Book, Option<PublicKey>),
+    Centres(Book),
     NextHops(Book),
     Routes(Book, Option<IpNet>),
     Tenants(Book, u32),
@@ -89,9 +90,19 @@ impl Source {
                     book.peers_after(last.as_ref()).take(PART_LEN).cloned().collect();
                 match peers.last() {
                     Some(peer) => *last = Some(peer.public_key),
-                    None => *self = Self::NextHops(std::mem::take(book)),
+                    None => *self = Self::Centres(std::mem::take(book)),
                 }
                 peers.iter().map(|peer| Item::Peer(Box::new(peer_message(peer)))).collect()
+            }
+            Self::Centres(book) => {
+                let here = book.here().map(|here| here.number);
+                let items = book.centres().flat_map(|centre| {
+                    let is_here = here == Some(centre.number);
+                    [false, true].map(|is_hop| centre_item(centre, is_here, is_hop))
+                });
+                let items = items.collect();
+                *self = Self::NextHops(std::mem::take(book));
+                items
             }
             Self::NextHops(book) => {
                 let hops = book.next_hops().map(|hop| Item::NextHop { id: hop.id, hop: hop.hop });
@@ -104,7 +115,7 @@ impl Source {
                 let items: Vec<Item> = routes
                     .map(|(prefix, route)| Item::Route {
                         prefix: *prefix,
-                        next_hop: route.next_hop,
+                        next_hop: book.told_hop(route),
                     })
                     .collect();
                 match items.last() {
@@ -192,6 +203,7 @@ impl Source {
                 item.into_iter().collect()
             }
             Self::Peers(..)
+            | Self::Centres(_)
             | Self::NextHops(_)
             | Self::Routes(..)
             | Self::Fleet(_)

@@ -53,6 +53,9 @@ impl Owner {
                 Event::Tunnel { .. } | Event::TunnelCount { .. } | Event::TenantCount { .. } => {
                     self.shared.transit.hear(&event, || self.shared.book());
                 }
+                Event::Dials(_) | Event::Probed { .. } | Event::Paths { .. } => {
+                    self.shared.argo.hear(&event);
+                }
                 // The link leaves on it.
                 Event::Desynchronised => {}
             }

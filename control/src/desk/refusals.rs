@@ -64,6 +64,9 @@ impl Owner {
                 let alike = book.next_hops().filter(|hop| std::mem::discriminant(&hop.hop) == kind);
                 alike.map(|hop| Thing::NextHop(hop.id)).collect()
             }
+            (Thing::Centre(_), Some(Obstacle::NoEgress)) => {
+                book.centres().map(|centre| Thing::Centre(centre.number)).collect()
+            }
             (Thing::Route(_), Some(Obstacle::NoLocal)) => {
                 let is_local = |id| book.next_hop(id).is_some_and(|hop| hop.hop == Hop::Local);
                 let alike = book.routes_after(None).filter(|(_, route)| is_local(route.next_hop));

@@ -1,5 +1,6 @@
 //! How peers, next hops, routes, the fleet, rules and tenants stand in the file: octets in a fixed order, each value with a version before it.
 
+mod centres;
 mod fleet;
 mod rules;
 mod tenants;
@@ -12,8 +13,9 @@ use ipnet::IpNet;
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
-use crate::model::{Hop, HopNamed, NextHop, Origin, Peer, Place, PublicKey, Route, RouteTo};
+use crate::model::{Book, Hop, HopNamed, NextHop, Origin, Peer, Place, PublicKey, Route, RouteTo};
 
+pub(super) use centres::{read_centre, write_centre};
 pub(super) use fleet::{read_fleet, write_fleet};
 pub(super) use rules::{
     read_detect, read_prefixes, read_rule, write_detect, write_prefixes, write_rule,
@@ -79,11 +81,17 @@ pub(super) fn read_peer(key: &[u8], octets: &[u8]) -> Option<Peer> {
     })
 }
 
-pub(super) fn write_next_hop(hop: &NextHop, to: &mut Vec<u8>) {
+/// Exits are written by their names.
+pub(super) fn write_next_hop(hop: &NextHop, book: &Book, to: &mut Vec<u8>) {
     to.clear();
     to.push(VERSION);
     write_origin(hop.origin, to);
     write_text(&hop.name, to);
+    if !hop.exits.is_empty() {
+        to.push(7);
+        hop.exits.iter().for_each(|exit| write_text(&book.exit_name(*exit), to));
+        return;
+    }
     match hop.hop {
         Hop::Reject => to.push(0),
         Hop::Local => to.push(1),
@@ -98,10 +106,14 @@ pub(super) fn write_next_hop(hop: &NextHop, to: &mut Vec<u8>) {
             write_address(remote, to);
         }
         Hop::Direct => to.push(4),
-        Hop::Via { centre, remote } => {
+        Hop::Via { centre, remote: Some(remote) } => {
             to.push(5);
             to.extend(centre.to_le_bytes());
             write_address(remote, to);
+        }
+        Hop::Via { centre, remote: None } => {
+            to.push(6);
+            to.extend(centre.to_le_bytes());
         }
     }
 }
@@ -110,7 +122,7 @@ pub(super) fn read_next_hop(octets: &[u8]) -> Option<HopNamed> {
     let mut from = Reading(octets);
     (from.octet()? == VERSION).then_some(())?;
     let origin = from.origin()?;
-    let name = from.text()?.into();
+    let name: Arc<str> = from.text()?.into();
     let hop = match from.octet()? {
         0 => Hop::Reject,
         1 => Hop::Local,
@@ -127,10 +139,21 @@ pub(super) fn read_next_hop(octets: &[u8]) -> Option<HopNamed> {
             }
         }
         4 => Hop::Direct,
-        5 => Hop::Via { centre: u32::from_le_bytes(from.take()?), remote: from.address()? },
+        5 => {
+            let centre = u32::from_le_bytes(from.take()?);
+            Hop::Via { centre, remote: Some(from.address()?) }
+        }
+        6 => Hop::Via { centre: u32::from_le_bytes(from.take()?), remote: None },
+        7 => {
+            let mut exits = Vec::new();
+            while !from.0.is_empty() {
+                exits.push(from.text()?.into());
+            }
+            return Some(HopNamed::of_exits(name, exits.into(), origin));
+        }
         _ => return None,
     };
-    from.0.is_empty().then_some(HopNamed { name, hop, origin })
+    from.0.is_empty().then_some(HopNamed::new(name, hop, origin))
 }
 
 pub(super) fn write_prefix(prefix: &IpNet, to: &mut Vec<u8>) {
@@ -143,19 +166,24 @@ pub(super) fn write_route(route: &Route, to: &mut Vec<u8>) {
     to.push(VERSION);
     write_origin(route.origin, to);
     to.extend(route.next_hop.to_le_bytes());
+    if route.exit != 0 {
+        to.extend(route.exit.to_le_bytes());
+    }
 }
 
+/// The route, and the exit to which Argo leads it.
 pub(super) fn read_route(
     prefix: &[u8],
     octets: &[u8],
     names: &HashMap<u32, Arc<str>>,
-) -> Option<RouteTo> {
+) -> Option<(RouteTo, u16)> {
     let prefix = Reading(prefix).net()?;
     let mut from = Reading(octets);
     (from.octet()? == VERSION).then_some(())?;
     let origin = from.origin()?;
     let next_hop = Arc::clone(names.get(&u32::from_le_bytes(from.take()?))?);
-    Some(RouteTo { prefix, next_hop, origin })
+    let exit = if from.0.is_empty() { 0 } else { u16::from_le_bytes(from.take()?) };
+    from.0.is_empty().then_some((RouteTo { prefix, next_hop, origin }, exit))
 }
 
 fn write_origin(origin: Origin, to: &mut Vec<u8>) {
@@ -280,12 +308,13 @@ mod tests {
             key: Some(9),
             checksum: true,
         };
-        let via = Hop::Via { centre: 7, remote: address("2001:db8::7") };
+        let via = Hop::Via { centre: 7, remote: Some(address("2001:db8::7")) };
         let client = Hop::Client(PublicKey([1; 32]));
         for hop in [Hop::Reject, Hop::Local, client, gre, Hop::Direct, via] {
-            let entry = NextHop { name: "out".into(), id: 5, hop, origin: Origin::Uapi };
+            let exits = Arc::default();
+            let entry = NextHop { name: "out".into(), id: 5, hop, exits, origin: Origin::Uapi };
             let mut octets = Vec::new();
-            write_next_hop(&entry, &mut octets);
+            write_next_hop(&entry, &Book::default(), &mut octets);
             let read = read_next_hop(&octets).unwrap();
             assert_eq!((&*read.name, read.hop, read.origin), ("out", hop, Origin::Uapi));
             assert!(read_next_hop(&octets[..octets.len() - 1]).is_none());

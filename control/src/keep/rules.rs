@@ -149,7 +149,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::Keep;
-    use crate::model::dos::{ListKind, Matter, Mode, Reach, SynGuard};
+    use crate::model::dos::{ListKind, Matter, Mode, Reach};
     use crate::model::{Book, Change, Firewall, Limits, Origin, Rule, Tenant, Tunnel};
 
     fn changed(keep: &Keep, book: &mut Book, change: Change) {
@@ -158,19 +158,7 @@ mod tests {
     }
 
     fn tenant(name: &str) -> Change {
-        Change::PutTenant(Tenant {
-            name: name.into(),
-            id: 0,
-            mode: Mode::Enforce,
-            syn: SynGuard::Off,
-            syn_above: 0,
-            flows: false,
-            out_of_state: 0,
-            prefixes: ["192.0.2.0/24".parse().unwrap()].into(),
-            tunnels: Box::default(),
-            firewall: None,
-            origin: Origin::Cli,
-        })
+        Change::PutTenant(Tenant::new(name, ["192.0.2.0/24".parse().unwrap()]))
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::text::{Kind, Text};
 use crate::desk::Desk;
-use crate::dos::Count;
 use crate::model::dos::{MODES, Rule, word};
 
 /// Rules that are told by their names: a series each for three families.
@@ -37,27 +36,20 @@ pub(super) fn write(text: &mut Text, desk: &Desk) {
         "Sources, destinations and patterns that were heavy in the last round.",
     );
     text.sample(&[], desk.heard().round().sightings.len() as u64);
-    let named: Vec<(&Rule, Count)> = rules
-        .into_iter()
-        .filter(|rule| !rule.is_automatic())
-        .take(NAMED_MAX)
-        .map(|rule| (&**rule, desk.heard().count(rule.id)))
-        .collect();
-    if named.is_empty() {
-        return;
-    }
-    let mut family = |name, help, value: fn(&Count) -> u64| {
-        text.family(name, Kind::Counter, help);
-        for (rule, count) in &named {
+    let named = rules.into_iter().filter(|rule| !rule.is_automatic()).take(NAMED_MAX);
+    let named: Vec<_> = named
+        .map(|rule| {
             let mode = word(&MODES, &rule.mode);
             let labels = [("rule", &*rule.name), ("kind", rule.kind()), ("mode", mode)];
-            text.sample(&labels, value(count));
-        }
-    };
-    let help = "Packets that a rule has matched.";
-    family("millrace_dos_rule_packets", help, |count| count.packets);
-    family("millrace_dos_rule_octets", "Octets that a rule has matched.", |count| count.octets);
-    family("millrace_dos_rule_dropped", "Packets dropped for a rule.", |count| count.dropped);
+            (labels, desk.heard().count(rule.id))
+        })
+        .collect();
+    let families = [
+        ("millrace_dos_rule_packets", "Packets that a rule has matched."),
+        ("millrace_dos_rule_octets", "Octets that a rule has matched."),
+        ("millrace_dos_rule_dropped", "Packets dropped for a rule."),
+    ];
+    text.counts(families, &named);
 }
 
 #[cfg(test)]

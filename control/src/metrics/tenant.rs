@@ -97,40 +97,28 @@ fn rules(text: &mut Text, desk: &Desk, tenants: &[&Arc<Tenant>]) {
         rules.into_iter().map(move |(index, title)| (&*tenant.name, title, count(index)))
     });
     let counted: Vec<(&str, String, Count)> = counted.take(RULES_MAX).collect();
-    if counted.is_empty() {
-        return;
-    }
-    let mut family = |name, help, value: fn(&Count) -> u64| {
-        text.family(name, Kind::Counter, help);
-        for (tenant, rule, count) in &counted {
-            text.sample(&[("tenant", tenant), ("rule", rule)], value(count));
-        }
-    };
-    let help = "Packets that a counted rule of a tenant has matched.";
-    family("millrace_tenant_rule_packets", help, |count| count.packets);
-    let help = "Octets that a counted rule of a tenant has matched.";
-    family("millrace_tenant_rule_octets", help, |count| count.octets);
-    let help = "Packets dropped by a counted rule of a tenant.";
-    family("millrace_tenant_rule_dropped", help, |count| count.dropped);
+    let counted = counted.iter();
+    let counted: Vec<_> = counted
+        .map(|(tenant, rule, count)| ([("tenant", *tenant), ("rule", &**rule)], *count))
+        .collect();
+    let families = [
+        ("millrace_tenant_rule_packets", "Packets that a counted rule of a tenant has matched."),
+        ("millrace_tenant_rule_octets", "Octets that a counted rule of a tenant has matched."),
+        ("millrace_tenant_rule_dropped", "Packets dropped by a counted rule of a tenant."),
+    ];
+    text.counts(families, &counted);
 }
 
 fn totals(text: &mut Text, desk: &Desk, tenants: &[&Arc<Tenant>]) {
-    let counts: Vec<(&str, Count)> =
-        tenants.iter().map(|tenant| (&*tenant.name, desk.transit().total(tenant.id))).collect();
-    if counts.is_empty() {
-        return;
-    }
-    let mut family = |name, help, value: fn(&Count) -> u64| {
-        text.family(name, Kind::Counter, help);
-        for (tenant, count) in &counts {
-            text.sample(&[("tenant", tenant)], value(count));
-        }
-    };
-    let help = "Packets to a tenant that its rules were asked about.";
-    family("millrace_tenant_packets", help, |count| count.packets);
-    family("millrace_tenant_octets", "Octets of these packets.", |count| count.octets);
-    let help = "How many of them its rules or their policy dropped.";
-    family("millrace_tenant_dropped", help, |count| count.dropped);
+    let total = |tenant: &Tenant| desk.transit().total(tenant.id);
+    let counts: Vec<_> =
+        tenants.iter().map(|tenant| ([("tenant", &*tenant.name)], total(tenant))).collect();
+    let families = [
+        ("millrace_tenant_packets", "Packets to a tenant that its rules were asked about."),
+        ("millrace_tenant_octets", "Octets of these packets."),
+        ("millrace_tenant_dropped", "How many of them its rules or their policy dropped."),
+    ];
+    text.counts(families, &counts);
 }
 
 /// The counted rules by their indices, and what to call each: its comment, when no other has it, else its number from 1.
@@ -173,7 +161,6 @@ mod tests {
     use shm::message::{ALL_RULES, Event};
 
     use super::*;
-    use crate::model::dos::{Mode, SynGuard};
     use crate::model::{Book, Change, Limits, Origin};
 
     fn book() -> Book {
@@ -181,17 +168,9 @@ mod tests {
             tcp dport 23 counter drop comment \"old\"\ntcp dport 24 counter drop comment \"old\"\n\
             tcp dport 25 counter drop comment \"1\"\n";
         let tenant = Tenant {
-            name: "customer".into(),
-            id: 0,
-            mode: Mode::Enforce,
-            syn: SynGuard::Off,
-            syn_above: 0,
-            flows: false,
-            out_of_state: 0,
-            prefixes: ["203.0.113.0/24".parse().unwrap()].into(),
             tunnels: [Tunnel::new("west", [192, 0, 2, 1].into(), [198, 51, 100, 1].into())].into(),
             firewall: Some(Firewall::read(rules, Origin::Cli).unwrap()),
-            origin: Origin::Cli,
+            ..Tenant::new("customer", ["203.0.113.0/24".parse().unwrap()])
         };
         let mut book = Book::default();
         book.apply(Origin::Cli, &[Change::AddTenant(tenant)], &Limits::default()).unwrap();

@@ -5,6 +5,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::{microseconds, seconds};
+use crate::dos::Count;
 
 /// What a family's numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,25 @@ impl Text {
     /// The same for a time that is short.
     pub(super) fn microseconds(&mut self, labels: &[(&str, &str)], value: Duration) {
         self.put(labels, microseconds(value));
+    }
+
+    /// Three families, of packets, octets and dropped packets, each by its name and help, with a sample for each thing.
+    pub(super) fn counts<const LABELS: usize>(
+        &mut self,
+        families: [(&str, &str); 3],
+        things: &[([(&str, &str); LABELS], Count)],
+    ) {
+        if things.is_empty() {
+            return;
+        }
+        let values: [fn(&Count) -> u64; 3] =
+            [|count| count.packets, |count| count.octets, |count| count.dropped];
+        for ((name, help), value) in families.into_iter().zip(values) {
+            self.family(name, Kind::Counter, help);
+            for (labels, count) in things {
+                self.sample(labels, value(count));
+            }
+        }
     }
 
     /// The text with its end mark.

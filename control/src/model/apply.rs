@@ -1,5 +1,6 @@
 //! Changes of the book, judged as a whole: every rule that peers, routes and next hops must obey, each with its remedy.
 
+mod centres;
 mod firewalls;
 mod fleet;
 mod next_hops;
@@ -9,7 +10,7 @@ mod rules;
 mod tenants;
 mod tunnels;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -77,7 +78,8 @@ fn made(
 ) -> Result<(Book, Touched), Refused> {
     let before = book.peers.len();
     let (touched, taken_out, sets) = (Touched::default(), HashSet::new(), BTreeSet::new());
-    let mut applying = Applying { book, by, limits, before, touched, taken_out, sets };
+    let freed = HashMap::new();
+    let mut applying = Applying { book, by, limits, before, touched, taken_out, sets, freed };
     // First all that goes or is replaced, so that what it held is free for the rest.
     for change in changes {
         applying.take_out(change)?;
@@ -86,6 +88,7 @@ fn made(
         applying.put_in(change)?;
     }
     applying.forget_rules_of_nobody();
+    applying.reset_relays();
     applying.touched.tidy();
     applying.name_sets()?;
     applying.check_whole()?;
@@ -104,6 +107,8 @@ struct Applying<'a> {
     taken_out: HashSet<Thing>,
     /// The names of sets that come, go or change.
     sets: BTreeSet<Arc<str>>,
+    /// Next hop and relay of centres that were taken out: one of the same number has them again.
+    freed: HashMap<u16, (u32, u16)>,
 }
 
 impl Applying<'_> {
@@ -155,6 +160,10 @@ impl Applying<'_> {
             | Change::ListPrefixes { .. }
             | Change::AddTenant(_)
             | Change::SetRules { .. }
+            | Change::PutCentre(_)
+            | Change::RemoveCentre(_)
+            | Change::Lead(_)
+            | Change::Relay(_)
             | Change::PutDetect(_)
             | Change::Record { .. } => {}
         }
@@ -200,6 +209,16 @@ impl Applying<'_> {
             Change::PutTenant(tenant) => self.put_tenant(tenant),
             Change::SetRules { tenant, rules } => self.set_rules(tenant, rules.as_ref()),
             Change::RemoveTenant(name) => self.remove_tenant(name),
+            Change::PutCentre(centre) => self.put_centre(centre),
+            Change::RemoveCentre(name) => self.remove_centre(name),
+            Change::Lead(led) => {
+                self.lead(led);
+                Ok(())
+            }
+            Change::Relay(relays) => {
+                self.relay(relays);
+                Ok(())
+            }
             Change::PutDetect(detect) => {
                 self.put_detect(*detect);
                 Ok(())
@@ -236,6 +255,7 @@ impl Applying<'_> {
                 return Err(Refused::new(Cause::Conflict, what).at("next_hop"));
             }
         }
+        self.check_centres()?;
         self.check_rules()?;
         self.check_room()
     }
@@ -335,7 +355,8 @@ impl Applying<'_> {
             let what = format!("{prefix} is in allowed_ips of {title} ({place}); keep one of them");
             return Err(self.wrong(Cause::Conflict, wanted.origin, "prefix", what));
         }
-        self.book.routes.insert(prefix, Route { next_hop: id, origin });
+        self.book.routes.insert(prefix, Route { next_hop: id, exit: 0, origin });
+        self.argo_follows(id);
         self.book.uses.insert(id, self.book.uses(id) + 1);
         self.book.messages += 1;
         self.book.declared.routes += usize::from(origin.is_declared());
@@ -346,6 +367,7 @@ impl Applying<'_> {
     fn remove_route(&mut self, prefix: IpNet, route: Route) {
         self.taken_out.insert(Thing::Route(prefix));
         self.touched.route(prefix);
+        self.argo_follows(route.next_hop);
         self.book.routes.remove(&prefix);
         self.book.uses.insert(route.next_hop, self.book.uses(route.next_hop).saturating_sub(1));
         self.book.messages -= 1;
@@ -357,7 +379,8 @@ fn is_fixed(id: u32) -> bool {
     id == LOCAL || id == REJECT
 }
 
-fn unknown(field: &str, what: &str, which: impl Display) -> Refused {
+/// A refusal of what is not there, with the command that lists what is.
+pub(crate) fn unknown(field: &str, what: &str, which: impl Display) -> Refused {
     let list = what.replace(' ', "-");
     let what = format!("there is no {what} {which}; `millrace {list} list` shows what there is");
     Refused::new(Cause::Unknown, what).at(field)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::apply::messages_of;
 use super::difference::is_same_fleet;
 use super::dos::Reach;
-use super::{Book, Hop, NextHop, Rule, Tenant, Thing, Touched};
+use super::{Book, Centre, Hop, NextHop, Rule, Tenant, Thing, Touched};
 
 /// The things that are left out, each with the dataplane's reason. What leads to them is left out with them.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,11 @@ impl Aside {
                         told.messages -= messages_of(&peer.allowed_ips);
                     }
                 }
+                Thing::Centre(number) => {
+                    if let Some(centre) = told.centres.remove(number) {
+                        told.messages -= centre.messages();
+                    }
+                }
                 Thing::Route(prefix) => {
                     told.messages -= u64::from(told.routes.remove(prefix).is_some());
                 }
@@ -86,6 +91,8 @@ impl Aside {
     fn leaves_out(&self, hop: &NextHop) -> bool {
         matches!(hop.hop, Hop::Client(key) if self.0.contains_key(&Thing::Peer(key)))
             || self.0.contains_key(&Thing::NextHop(hop.id))
+            || matches!(hop.hop, Hop::Via { centre, remote: None }
+                if u16::try_from(centre).is_ok_and(|n| self.0.contains_key(&Thing::Centre(n))))
     }
 
     /// What is still left out when one book follows another, and whether the dataplane then has to be told everything:
@@ -108,6 +115,13 @@ impl Aside {
             let (old, new) = (from.hops.get(id), to.hops.get(id));
             if old.map(|hop| hop.hop) != new.map(|hop| hop.hop) {
                 again(Thing::NextHop(*id), new.is_some());
+            }
+        }
+        for number in touched.centres() {
+            let (old, new) = (from.centres.get(number), to.centres.get(number));
+            let told = |centre: Option<&Arc<Centre>>| centre.map(|centre| centre.message(false));
+            if told(old) != told(new) {
+                again(Thing::Centre(*number), new.is_some());
             }
         }
         for prefix in touched.routes() {

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use super::tree::Tree;
 use super::{
-    Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant, Tunnel,
+    Centre, Detect, Fleet, Hop, NextHop, Origin, Peer, Place, PublicKey, Route, Rule, Tenant,
+    Tunnel,
 };
 
 /// The id of the next hop `reject`, which is always there.
@@ -35,6 +36,14 @@ pub struct Book {
     pub(super) uses: Tree<u32, u32>,
     /// Which next hops lead to a peer.
     pub(super) hops_to: Tree<(PublicKey, u32), ()>,
+    pub(super) centres: Tree<u16, Arc<Centre>>,
+    pub(super) centre_names: Tree<Arc<str>, u16>,
+    /// Whose each next hop is that a centre has.
+    pub(super) centre_hops: Tree<u32, u16>,
+    /// The name of this data centre.
+    pub(super) here: Option<Arc<str>>,
+    /// Counted up when Argo has something else to choose among.
+    pub(super) argo_revision: u64,
     pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) rules: Tree<u32, Arc<Rule>>,
     pub(super) rule_names: Tree<Arc<str>, u32>,
@@ -95,6 +104,11 @@ impl Default for Book {
             hop_names: Tree::default(),
             uses: Tree::default(),
             hops_to: Tree::default(),
+            centres: Tree::default(),
+            centre_names: Tree::default(),
+            centre_hops: Tree::default(),
+            here: None,
+            argo_revision: 0,
             fleet: None,
             rules: Tree::default(),
             rule_names: Tree::default(),
@@ -120,7 +134,10 @@ impl Default for Book {
         for (id, name, hop) in [(REJECT, "reject", Hop::Reject), (LOCAL, "local", Hop::Local)] {
             let name: Arc<str> = name.into();
             book.hop_names.insert(Arc::clone(&name), id);
-            book.hops.insert(id, Arc::new(NextHop { name, id, hop, origin: Origin::Cli }));
+            book.hops.insert(
+                id,
+                Arc::new(NextHop { name, id, hop, exits: Arc::default(), origin: Origin::Cli }),
+            );
             book.messages += 1;
         }
         book
@@ -350,41 +367,33 @@ impl Book {
 
     /// An id for a new rule: the dataplane may still count under those of rules that are gone.
     pub(super) fn next_rule_id(&mut self) -> u32 {
-        loop {
-            self.rule_id_last = self.rule_id_last.checked_add(1).unwrap_or(1);
-            if !self.rules.contains(&self.rule_id_last) {
-                return self.rule_id_last;
-            }
-        }
+        next_free(&mut self.rule_id_last, 1, |id| self.rules.contains(id))
     }
 
     /// An id for a new tenant.
     pub(super) fn next_tenant_id(&mut self) -> u32 {
-        loop {
-            self.tenant_id_last = self.tenant_id_last.checked_add(1).unwrap_or(1);
-            if !self.tenants.contains(&self.tenant_id_last) {
-                return self.tenant_id_last;
-            }
-        }
+        next_free(&mut self.tenant_id_last, 1, |id| self.tenants.contains(id))
     }
 
     /// An id for a new tunnel: what the dataplane tells of those that are gone may still be on its way.
     pub(super) fn next_tunnel_id(&mut self) -> u32 {
-        loop {
-            self.tunnel_id_last = self.tunnel_id_last.checked_add(1).unwrap_or(1);
-            if !self.tunnels.contains(&self.tunnel_id_last) {
-                return self.tunnel_id_last;
-            }
-        }
+        next_free(&mut self.tunnel_id_last, 1, |id| self.tunnels.contains(id))
     }
 
     /// An id for a new next hop.
     pub(super) fn next_id(&mut self) -> u32 {
-        loop {
-            self.id_last = self.id_last.checked_add(1).unwrap_or(FIRST_ID);
-            if !self.hops.contains(&self.id_last) {
-                return self.id_last;
-            }
+        next_free(&mut self.id_last, FIRST_ID, |id| {
+            self.hops.contains(id) || self.centre_hops.contains(id)
+        })
+    }
+}
+
+/// The next id behind the last one that is not taken; behind the greatest comes the first.
+fn next_free(last: &mut u32, first: u32, is_taken: impl Fn(&u32) -> bool) -> u32 {
+    loop {
+        *last = last.checked_add(1).unwrap_or(first);
+        if !is_taken(last) {
+            return *last;
         }
     }
 }

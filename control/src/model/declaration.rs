@@ -5,8 +5,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::{
-    Book, Cause, Change, Detect, Fleet, HopNamed, Limits, Origin, Peer, Place, Refused, RouteTo,
-    Rule, Tenant, Touched,
+    Book, Cause, Centre, Change, Detect, Fleet, HopNamed, Limits, Origin, Peer, Place, Refused,
+    RouteTo, Rule, Tenant, Touched,
 };
 
 /// All that a source declares. Origins are [`Origin::Declared`], their files numbers into `files`.
@@ -16,6 +16,8 @@ pub struct Declaration {
     pub files: Vec<String>,
     /// Peers.
     pub peers: Vec<Peer>,
+    /// Data centres.
+    pub centres: Vec<Centre>,
     /// Next hops.
     pub next_hops: Vec<HopNamed>,
     /// Routes.
@@ -86,6 +88,7 @@ impl Declaration {
         });
         let hops_gone: Vec<Arc<str>> = gone.map(|(name, _)| Arc::clone(name)).collect();
         drop((peers, hops, routes));
+        changes_of_centres(book, self.centres, &mut changes)?;
         // What names follows what is named, and goes before it.
         let new = self.peers.into_iter().filter(|peer| !is_there(book, peer)).map(Change::PutPeer);
         changes.extend(new);
@@ -125,6 +128,7 @@ impl Declaration {
             }
         };
         self.peers.iter_mut().for_each(|peer| renumber(&mut peer.origin));
+        self.centres.iter_mut().for_each(|centre| renumber(&mut centre.origin));
         self.next_hops.iter_mut().for_each(|hop| renumber(&mut hop.origin));
         self.routes.iter_mut().for_each(|route| renumber(&mut route.origin));
         self.fleet.iter_mut().for_each(|fleet| renumber(&mut fleet.origin));
@@ -137,6 +141,33 @@ impl Declaration {
         self.detect.iter_mut().for_each(|detect| renumber(&mut detect.origin));
         Ok(())
     }
+}
+
+/// The changes that make centres those of the declared layer: those that go make room for others of their numbers.
+fn changes_of_centres(
+    book: &Book,
+    centres: Vec<Centre>,
+    changes: &mut Vec<Change>,
+) -> Result<(), Refused> {
+    let named = distinct(
+        book,
+        &centres,
+        |centre| (&*centre.name, centre.origin),
+        |centre| format!("name: centre {}", centre.name),
+    )?;
+    distinct(
+        book,
+        &centres,
+        |centre| (&centre.number, centre.origin),
+        |centre| format!("number: centre {}", centre.number),
+    )?;
+    let gone = book
+        .centres()
+        .filter(|centre| centre.origin.is_declared() && !named.contains_key(&*centre.name));
+    changes.extend(gone.map(|centre| Change::RemoveCentre(Arc::clone(&centre.name))));
+    drop(named);
+    changes.extend(centres.into_iter().map(Change::PutCentre));
+    Ok(())
 }
 
 /// The changes that make rules and tenants those of the declared layer.
@@ -191,11 +222,10 @@ fn changes_of_rules(
 
 /// Whether all of a tenant stands where it did, so that refusals name the right lines.
 fn has_same_origins(old: &Tenant, new: &Tenant) -> bool {
-    let tunnels = |tenant: &Tenant| -> Vec<Origin> {
-        tenant.tunnels.iter().map(|tunnel| tunnel.origin).collect()
-    };
+    let [old_tunnels, new_tunnels] =
+        [old, new].map(|tenant| tenant.tunnels.iter().map(|tunnel| tunnel.origin));
     let rules = |tenant: &Tenant| tenant.firewall.as_ref().map(|firewall| firewall.origin);
-    old.origin == new.origin && tunnels(old) == tunnels(new) && rules(old) == rules(new)
+    old.origin == new.origin && old_tunnels.eq(new_tunnels) && rules(old) == rules(new)
 }
 
 fn is_there(book: &Book, peer: &Peer) -> bool {

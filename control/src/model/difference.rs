@@ -1,5 +1,6 @@
 //! What lies between two books, and the items that bring the dataplane from one to the other.
 
+mod centres;
 mod rules;
 
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use wireguard::secret::Secret;
 use super::apply::messages_of;
 use super::dos::Told;
 use super::tree::Tree;
-use super::{Book, Fleet, NextHop, Peer, PublicKey, Route, Tenant};
+use super::{Book, Centre, Fleet, NextHop, Peer, PublicKey, Route, Tenant};
+pub(crate) use centres::centre_item;
 pub use rules::Listing;
 
 /// What changes may have changed.
@@ -21,6 +23,7 @@ pub struct Touched {
     peers: Vec<PublicKey>,
     routes: Vec<IpNet>,
     next_hops: Vec<u32>,
+    centres: Vec<u16>,
     fleet: bool,
     rules: Vec<u32>,
     /// Rules whose prefixes are others.
@@ -38,6 +41,8 @@ impl Touched {
         self.routes.dedup();
         self.next_hops.sort_unstable();
         self.next_hops.dedup();
+        self.centres.sort_unstable();
+        self.centres.dedup();
         self.rules.sort_unstable();
         self.rules.dedup();
         self.lists.sort_unstable();
@@ -51,6 +56,7 @@ impl Touched {
         self.peers.extend(other.peers);
         self.routes.extend(other.routes);
         self.next_hops.extend(other.next_hops);
+        self.centres.extend(other.centres);
         self.fleet |= other.fleet;
         self.rules.extend(other.rules);
         self.lists.extend(other.lists);
@@ -71,6 +77,11 @@ impl Touched {
     /// The next hops' ids.
     pub fn next_hops(&self) -> impl Iterator<Item = &u32> {
         self.next_hops.iter()
+    }
+
+    /// The centres' numbers.
+    pub fn centres(&self) -> impl Iterator<Item = &u16> {
+        self.centres.iter()
     }
 
     /// Whether the fleet is among it.
@@ -114,6 +125,10 @@ impl Touched {
         self.tenants.push(id);
     }
 
+    pub(super) fn centre(&mut self, number: u16) {
+        self.centres.push(number);
+    }
+
     pub(super) fn the_fleet(&mut self) {
         self.fleet = true;
     }
@@ -141,12 +156,16 @@ pub struct Difference {
     pub peers_removed: Vec<PublicKey>,
     /// Peers that come or change.
     pub peers: Vec<Arc<Peer>>,
+    /// Data centres that come or change, and whether each is this one.
+    pub centres: Vec<(Arc<Centre>, bool)>,
     /// Next hops that come or change.
     pub next_hops: Vec<Arc<NextHop>>,
-    /// Routes that come or change.
-    pub routes: Vec<(IpNet, Route)>,
+    /// Routes that come or change, each with the next hop to which it leads now.
+    pub routes: Vec<(IpNet, u32)>,
     /// Next hops that go.
     pub next_hops_removed: Vec<u32>,
+    /// Data centres that go.
+    pub centres_removed: Vec<Arc<Centre>>,
     /// Rules that go.
     pub rules_removed: Vec<u32>,
     /// Tenants that go.
@@ -179,10 +198,14 @@ impl Difference {
             difference.add_peer(*key, from.peers.get(key), to.peers.get(key));
         }
         for prefix in &touched.routes {
-            difference.add_route(*prefix, from.routes.get(prefix), to.routes.get(prefix));
+            let led = (from.routes.get(prefix), to.routes.get(prefix));
+            difference.add_route(*prefix, led, (from, to));
         }
         for id in &touched.next_hops {
             difference.add_next_hop(*id, from.hops.get(id), to.hops.get(id));
+        }
+        for number in &touched.centres {
+            difference.add_centre(*number, (from, to));
         }
         for id in &touched.tenants {
             difference.add_tenant(*id, from.tenants.get(id), to.tenants.get(id));
@@ -200,7 +223,12 @@ impl Difference {
     pub fn between(from: &Book, to: &Book) -> Self {
         let mut difference = Self::default();
         merge(&from.peers, &to.peers, |key, old, new| difference.add_peer(*key, old, new));
-        merge(&from.routes, &to.routes, |prefix, old, new| difference.add_route(*prefix, old, new));
+        merge(&from.routes, &to.routes, |prefix, old, new| {
+            difference.add_route(*prefix, (old, new), (from, to));
+        });
+        merge(&from.centres, &to.centres, |number, _, _| {
+            difference.add_centre(*number, (from, to));
+        });
         merge(&from.hops, &to.hops, |id, old, new| difference.add_next_hop(*id, old, new));
         merge(&from.tenants, &to.tenants, |id, old, new| difference.add_tenant(*id, old, new));
         merge(&from.rules, &to.rules, |id, _, _| difference.add_rule(*id, (from, to)));
@@ -221,6 +249,7 @@ impl Difference {
             + self.next_hops.len()
             + self.routes.len()
             + self.next_hops_removed.len()
+            + 2 * (self.centres.len() + self.centres_removed.len())
             + self.items_of_filter()
             + usize::from(self.fleet_removed)
             + usize::from(self.fleet.is_some())
@@ -230,13 +259,15 @@ impl Difference {
     pub fn messages(&self) -> u64 {
         let peers: u64 = self.peers.iter().map(|peer| messages_of(&peer.allowed_ips)).sum();
         let fleet = self.fleet.as_ref().map_or(0, |fleet| fleet.messages());
+        let centres: u64 = self.centres.iter().map(|(centre, _)| centre.messages()).sum();
         let alone = self.routes_removed.len()
+            + 2 * self.centres_removed.len()
             + self.peers_removed.len()
             + self.next_hops.len()
             + self.routes.len()
             + self.next_hops_removed.len()
             + usize::from(self.fleet_removed);
-        peers + fleet + self.messages_of_filter() + alone as u64
+        peers + centres + fleet + self.messages_of_filter() + alone as u64
     }
 
     /// As items of a transaction.
@@ -250,9 +281,11 @@ impl Difference {
             routes_removed,
             peers_removed,
             peers,
+            centres,
             next_hops,
             routes,
             next_hops_removed,
+            centres_removed,
             fleet_removed,
             fleet,
             ..
@@ -273,15 +306,21 @@ impl Difference {
         if let Some(place) = within(peers.len()) {
             return peers.get(place).map(|peer| Item::Peer(Box::new(peer_message(peer))));
         }
+        if let Some(place) = within(2 * centres.len()) {
+            return self.item_of_centre(place);
+        }
         if let Some(place) = within(next_hops.len()) {
             return next_hops.get(place).map(|hop| Item::NextHop { id: hop.id, hop: hop.hop });
         }
         if let Some(place) = within(routes.len()) {
-            let (prefix, route) = routes.get(place)?;
-            return Some(Item::Route { prefix: *prefix, next_hop: route.next_hop });
+            let (prefix, next_hop) = routes.get(place)?;
+            return Some(Item::Route { prefix: *prefix, next_hop: *next_hop });
         }
         if let Some(place) = within(next_hops_removed.len()) {
             return next_hops_removed.get(place).copied().map(Item::NextHopRemove);
+        }
+        if let Some(place) = within(2 * centres_removed.len()) {
+            return self.item_of_centre_removed(place);
         }
         if let Some(place) = within(self.items_of_filter()) {
             return self.item_of_filter(place);
@@ -304,13 +343,16 @@ impl Difference {
         }
     }
 
-    fn add_route(&mut self, prefix: IpNet, from: Option<&Route>, to: Option<&Route>) {
-        match (from, to) {
+    fn add_route(
+        &mut self,
+        prefix: IpNet,
+        (old, new): (Option<&Route>, Option<&Route>),
+        (from, to): (&Book, &Book),
+    ) {
+        match (old, new.map(|new| to.told_hop(new))) {
             (Some(_), None) => self.routes_removed.push(prefix),
-            (None, Some(new)) => self.routes.push((prefix, *new)),
-            (Some(old), Some(new)) if old.next_hop != new.next_hop => {
-                self.routes.push((prefix, *new));
-            }
+            (None, Some(new)) => self.routes.push((prefix, new)),
+            (Some(old), Some(new)) if from.told_hop(old) != new => self.routes.push((prefix, new)),
             _ => {}
         }
     }

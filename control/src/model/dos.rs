@@ -16,10 +16,10 @@ use super::{Book, Origin};
 pub(super) use firewall::is_of_name;
 pub use firewall::{Firewall, Told, Wrong};
 pub use prefixes::Prefixes;
-pub use tenant::Tenant;
+pub use tenant::{OUT_OF_STATE, Tenant};
 pub use tunnel::{
-    DONT_FRAGMENT, DontFragment, PROBE_STYLES, Probe, ProbeStyle, TUNNEL_NAME_LEN_MAX,
-    TUNNEL_STATES, Tunnel, TunnelState,
+    DONT_FRAGMENT, DontFragment, PROBE_INTERVAL_MS, PROBE_STYLE, PROBE_STYLES, Probe, ProbeStyle,
+    TUNNEL_NAME_LEN_MAX, TUNNEL_STATES, Tunnel, TunnelState,
 };
 
 /// Octets of a rule's name: those of automatic rules have whole addresses in them.

@@ -151,7 +151,7 @@ fn change(act: &Act) -> Change {
         Act::Peer(number, None) => Change::RemovePeer(key_of(*number)),
         Act::Hop(number, Some(to)) => {
             let hop = to.map_or(Hop::Direct, |peer| Hop::Client(key_of(peer)));
-            Change::PutNextHop(HopNamed { name: hop_name(*number), hop, origin })
+            Change::PutNextHop(HopNamed::new(hop_name(*number), hop, origin))
         }
         Act::Hop(number, None) => Change::RemoveNextHop(hop_name(*number)),
         Act::Route(number, Some(hop)) => {

@@ -126,7 +126,7 @@ fn peers_that_are_too_many_become_fewer_one_by_one() {
 
 #[test]
 fn a_next_hop_in_use_stays() {
-    let hop = HopNamed { name: "out".into(), hop: Hop::Client(key(1)), origin: Origin::Cli };
+    let hop = HopNamed::new("out", Hop::Client(key(1)), Origin::Cli);
     let mut book = Book::default();
     let said = refusal(&mut book, &[Change::AddNextHop(hop.clone())]);
     assert!(said.starts_with("peer: there is no peer"), "{said}");

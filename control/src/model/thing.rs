@@ -15,6 +15,8 @@ pub enum Thing {
     Peer(PublicKey),
     /// By its id.
     NextHop(u32),
+    /// By its number, with its next hop.
+    Centre(u16),
     /// By its prefix.
     Route(IpNet),
     /// By its id.
@@ -64,7 +66,9 @@ impl Book {
             .tenants
             .iter()
             .map(|(id, tenant)| (Thing::Ruleset(*id), tenant.messages_of_rules()));
-        let things = peers.chain(hops).chain(routes).chain(tenants).chain(tunnels);
+        let centres =
+            self.centres.iter().map(|(number, centre)| (Thing::Centre(*number), centre.messages()));
+        let things = peers.chain(centres).chain(hops).chain(routes).chain(tenants).chain(tunnels);
         among(message, things.chain(rules).chain(listed).chain(texts).chain(fleet))
     }
 
@@ -79,6 +83,7 @@ impl Book {
                 Some(hop) => format!("next hop {}", hop.name),
                 None => format!("next hop {id}"),
             },
+            Thing::Centre(number) => format!("centre {}", self.exit_name(*number)),
             Thing::Route(prefix) => format!("route {prefix}"),
             Thing::Fleet => "the fleet".to_owned(),
             Thing::Tenant(id) => match self.tenants.get(id) {
@@ -107,6 +112,7 @@ impl Book {
         let origin = match thing {
             Thing::Peer(key) => self.peers.get(key)?.origin,
             Thing::NextHop(id) => self.hops.get(id)?.origin,
+            Thing::Centre(number) => self.centres.get(number)?.origin,
             Thing::Route(prefix) => self.routes.get(prefix)?.origin,
             Thing::Fleet => self.fleet.as_ref()?.origin,
             Thing::Tenant(id) => self.tenants.get(id)?.origin,
@@ -134,7 +140,12 @@ impl Difference {
         let fleet_removed = self.fleet_removed.then_some((Thing::Fleet, 1));
         let fleet = self.fleet.iter().map(|fleet| (Thing::Fleet, fleet.messages()));
         let fleet = fleet_removed.into_iter().chain(fleet);
-        let things = things.chain(hops).chain(routes).chain(hops_removed);
+        let centres = self.centres.iter();
+        let centres = centres.map(|(centre, _)| (Thing::Centre(centre.number), centre.messages()));
+        let centres_removed =
+            self.centres_removed.iter().map(|centre| (Thing::Centre(centre.number), 2));
+        let things = things.chain(centres).chain(hops).chain(routes).chain(hops_removed);
+        let things = things.chain(centres_removed);
         among(message, things.chain(self.things_of_rules()).chain(fleet))
     }
 
@@ -177,7 +188,11 @@ impl Change {
             Self::AddTenant(tenant) | Self::PutTenant(tenant) => tenant_named(&tenant.name),
             Self::SetRules { tenant, .. } => tenant_named(tenant),
             Self::RemoveTenant(name) => tenant_named(name),
-            Self::PutDetect(_) | Self::Record { .. } => None,
+            Self::PutCentre(centre) => Some(Thing::Centre(centre.number)),
+            Self::RemoveCentre(name) => {
+                book.centre_named(name).map(|centre| Thing::Centre(centre.number))
+            }
+            Self::Lead(_) | Self::Relay(_) | Self::PutDetect(_) | Self::Record { .. } => None,
         };
         match (about, thing) {
             // A tenant is said with all that belongs to it.

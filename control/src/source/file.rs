@@ -1,6 +1,7 @@
 //! The source that is a directory: every `*.toml` in it, in the order of their names, and the bulk tables that these
 //! name.
 
+mod centre;
 mod dos;
 mod fleet;
 mod section;

@@ -35,6 +35,9 @@ pub(super) fn obstacle(
         | Item::RouteRemove(_)
         | Item::NextHop { .. }
         | Item::NextHopRemove(_)
+        | Item::Centre(_)
+        | Item::Machines { .. }
+        | Item::CentreRemove(_)
         | Item::Tenant(_)
         | Item::TenantRemove(_)
         | Item::Rule(_)

@@ -108,6 +108,9 @@ impl Filter {
             | Item::RouteRemove(_)
             | Item::NextHop { .. }
             | Item::NextHopRemove(_)
+            | Item::Centre(_)
+            | Item::Machines { .. }
+            | Item::CentreRemove(_)
             | Item::Fleet(_)
             | Item::FleetRemove => {}
         }

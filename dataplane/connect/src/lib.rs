@@ -34,4 +34,4 @@ pub use outcome::{
     Accepting, Decision, Dropped, Ended, NextHop, Opening, Outcome, Refusal, Verdict, Why, World,
 };
 pub use segment::{Arrived, Leg, NO_CLIENT, Segment};
-pub use splice::{Mode, Rewrite, Splice};
+pub use splice::{Mode, Numbers, Rewrite, Splice};

@@ -68,6 +68,17 @@ impl Rewrite {
     }
 }
 
+/// Where the numbers of one end stand when both legs become one flow, in its own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Of its first octet of payload.
+    pub next: u32,
+    /// Behind the last octet that it may send before it hears more.
+    pub edge: u32,
+    /// By how many bits its windows are shifted.
+    pub scale: u8,
+}
+
 /// How a flow came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
@@ -92,6 +103,8 @@ pub struct Splice {
     pub to_far: Rewrite,
     /// What comes from the far leg and goes to the near one.
     pub to_near: Rewrite,
+    /// Where the near end's numbers stand, and where the far end's.
+    pub numbers: [Numbers; 2],
     /// Whether segments have timestamps, which pass unchanged.
     pub has_timestamps: bool,
     /// After so much silence the far end is to be probed.

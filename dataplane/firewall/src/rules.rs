@@ -212,6 +212,33 @@ const ICMP: &[u8] = &[1];
 const ICMPV6: &[u8] = &[58];
 
 impl Field {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::IpSaddr,
+        Self::IpDaddr,
+        Self::Ip6Saddr,
+        Self::Ip6Daddr,
+        Self::Nfproto,
+        Self::IpProtocol,
+        Self::Ip6Nexthdr,
+        Self::L4proto,
+        Self::TcpSport,
+        Self::TcpDport,
+        Self::UdpSport,
+        Self::UdpDport,
+        Self::ThSport,
+        Self::ThDport,
+        Self::TcpFlags,
+        Self::IcmpType,
+        Self::IcmpCode,
+        Self::Icmpv6Type,
+        Self::Icmpv6Code,
+        Self::Length,
+        Self::IpLength,
+        Self::IpDscp,
+        Self::Ip6Dscp,
+    ];
+
     /// The family that a packet must be of to have this field; none when both have it.
     pub const fn family(self) -> Option<Family> {
         match self {

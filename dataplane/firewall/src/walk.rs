@@ -1,5 +1,5 @@
-//! What rules mean, said in the plainest way: one rule after the other, one condition after the other. The classifier is
-//! measured by it, and people are told by it why a packet goes or stays.
+//! What rules mean, said in the plainest way: one rule after the other, one condition after the other. People are
+//! told by it why a packet goes or stays, so tests hold the classifier against it.
 
 use crate::facts::{Facts, Family};
 use crate::rules::{Condition, Field, Ruleset, Values, Verdict};

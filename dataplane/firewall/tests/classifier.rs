@@ -12,6 +12,7 @@ mod random;
 use firewall::classifier::{Asked, Classifier, OCTETS_MAX, Sets, Unbuildable};
 use firewall::facts::{Facts, Family};
 use firewall::rules::{Condition, Field, PASSING_MAX, RULES_MAX, Rule, Ruleset, Values, Verdict};
+use firewall::{Decision, Members, walk};
 use proptest::prelude::*;
 
 /// What each set class is in, and the sets' names by number.
@@ -43,6 +44,60 @@ fn agree(ruleset: &Ruleset, lists: &Lists, packets: &[(Facts, (u16, u16))]) {
     }
 }
 
+/// The sets of one packet's addresses.
+struct Held<'a> {
+    lists: &'a Lists,
+    source: u128,
+    classes: (u16, u16),
+}
+
+impl Members for Held<'_> {
+    fn holds(&self, set: &str, _: Family, address: u128) -> bool {
+        let class = if address == self.source { self.classes.0 } else { self.classes.1 };
+        let number = random::SETS.iter().find(|(_, known)| *known == set).unwrap().0;
+        self.lists.get(usize::from(class)).is_some_and(|list| list.contains(&number))
+    }
+}
+
+/// What becomes of a packet by the classifier, where each limit says the same.
+fn decide(
+    classifier: &Classifier,
+    ruleset: &Ruleset,
+    (facts, classes): (&Facts, (u16, u16)),
+    is_within: bool,
+) -> Decision {
+    let (mut passed, mut from) = (Vec::new(), 0);
+    while let Some(found) = classifier.first(facts, classes, from) {
+        let rule = &ruleset.rules[found as usize];
+        let is_met = rule.limit.is_none_or(|limit| is_within != limit.over);
+        match rule.verdict {
+            Some(verdict) if is_met => {
+                return Decision { rule: Some(found as usize), verdict, passed };
+            }
+            None if is_met => passed.push(found as usize),
+            Some(_) | None => {}
+        }
+        from = found + 1;
+    }
+    Decision { rule: None, verdict: ruleset.policy, passed }
+}
+
+/// Whether people are told of each packet what becomes of it: `walk` and the classifier decide the same.
+fn agree_with_walk(ruleset: &Ruleset, lists: &Lists, packets: &[(Facts, (u16, u16))]) {
+    let classifier = build(ruleset, lists).unwrap();
+    for (facts, (source, destination)) in packets {
+        // An address is of one class, wherever it stands.
+        let is_same = facts.source == facts.destination;
+        let classes = (*source, if is_same { *source } else { *destination });
+        let held = Held { lists, source: facts.source, classes };
+        for is_within in [true, false] {
+            let told = walk(ruleset, facts, &held, |_| is_within);
+            let found = decide(&classifier, ruleset, (facts, classes), is_within);
+            assert_eq!(found, told, "{facts:?} {classes:?}, within limits: {is_within}");
+        }
+    }
+}
+
 /// Whether bursts find what single packets do: of both families by turns, and of one on end.
 fn agree_in_bursts(ruleset: &Ruleset, lists: &Lists, packets: &[(Facts, (u16, u16))]) {
     let classifier = build(ruleset, lists).unwrap();
@@ -70,6 +125,7 @@ proptest! {
         packets in prop::collection::vec(random::packet(), 200),
     ) {
         agree(&ruleset, &lists, &packets);
+        agree_with_walk(&ruleset, &lists, &packets);
         agree_in_bursts(&ruleset, &lists, &packets);
     }
 }
@@ -84,6 +140,7 @@ proptest! {
         packets in prop::collection::vec(random::packet(), 300),
     ) {
         agree(&ruleset, &lists, &packets);
+        agree_with_walk(&ruleset, &lists, &packets);
         agree_in_bursts(&ruleset, &lists, &packets);
     }
 }
@@ -100,6 +157,7 @@ proptest! {
         packets in prop::collection::vec(random::packet(), 300),
     ) {
         agree(&ruleset, &lists, &packets);
+        agree_with_walk(&ruleset, &lists, &packets);
         agree_in_bursts(&ruleset, &lists, &packets);
     }
 

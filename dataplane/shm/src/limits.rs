@@ -82,6 +82,15 @@ pub const LISTED_MAX: usize = 8_000_000;
 /// Prefixes of one item for a list: in messages a ninth of the commands ring at most, so that they always find room.
 pub const LISTED_PER_ITEM_MAX: usize = 4096;
 
+/// Data centres: a third more than the largest network that is known to have them.
+pub const CENTRES_MAX: usize = 512;
+
+/// Machines of one data centre.
+pub const MACHINES_MAX: usize = 64;
+
+/// Exits that one route may name: what is known of them for a prefix is a cache line.
+pub const EXITS_MAX: usize = 8;
+
 /// Names in a counters page.
 pub const COUNTERS_MAX: usize = 512;
 

@@ -15,14 +15,17 @@
 //! | 80..=84 | rules, and what is on their lists |
 //! | 96..=99 | the fleet |
 //! | 112..=115 | tenants' tunnels and their rules |
+//! | 128..=130 | data centres |
 //! | 256.. | events |
 
 mod address;
+mod centre;
 mod choice;
 mod command;
 mod event;
 mod fleet;
 mod heavy;
+mod measured;
 mod rule;
 mod ruleset;
 mod tenant;
@@ -30,11 +33,15 @@ mod tunnel;
 
 use std::fmt;
 
-pub use choice::{Check, Class, DontFragment, Mode, ProbeStyle, SynGuard, TunnelState, Unit};
+pub use centre::{Centre, Machine};
+pub use choice::{
+    Check, Class, DialFailure, DontFragment, Mode, ProbeStyle, SynGuard, TunnelState, Unit,
+};
 pub use command::{COMMAND_WORDS, Command, Item, NextHop, Peer, Scope, TooMany};
 pub use event::{EVENT_WORDS, Event};
 pub use fleet::{Fleet, Member, MemberState, Past};
 pub use heavy::{Heavy, Pattern};
+pub use measured::{DIALS_PER_EVENT, Dial, PATHS_PER_EVENT, Path, Run, run};
 pub use rule::{Instruction, Matter, Per, Reach, Rule};
 pub use ruleset::ALL_RULES;
 pub use tenant::Tenant;
@@ -43,7 +50,7 @@ pub use tunnel::{Probe, Tunnel};
 use crate::layout;
 
 /// Version of the messages' meaning; their shape is hashed apart.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// A hash over the shape of all messages.
 pub const SHAPE: u64 = {
@@ -55,6 +62,8 @@ pub const SHAPE: u64 = {
     let hash = layout::number(hash, ruleset::SHAPE);
     let hash = layout::number(hash, tenant::SHAPE);
     let hash = layout::number(hash, tunnel::SHAPE);
+    let hash = layout::number(hash, centre::SHAPE);
+    let hash = layout::number(hash, measured::SHAPE);
     layout::number(hash, address::SHAPE)
 };
 
@@ -115,6 +124,8 @@ pub enum Malformed {
     Interval(u32),
     /// More text than fits the message, or none where there must be some.
     TextLen(u8),
+    /// A data centre with the number 0.
+    Centre,
 }
 
 impl Malformed {
@@ -143,6 +154,7 @@ impl Malformed {
             Self::Weight(_) => 20,
             Self::Interval(_) => 21,
             Self::TextLen(_) => 22,
+            Self::Centre => 23,
         }
     }
 }
@@ -174,6 +186,7 @@ impl fmt::Display for Malformed {
             Self::Weight(weight) => write!(f, "no tunnel has the weight {weight}"),
             Self::Interval(ms) => write!(f, "no tunnel is probed every {ms} ms"),
             Self::TextLen(len) => write!(f, "no message of its kind has {len} octets of text"),
+            Self::Centre => f.write_str("a data centre's number is 0"),
         }
     }
 }

@@ -16,9 +16,9 @@ use crate::limits::{
 };
 use crate::memory::{LINE_WORDS, Memory, index, private};
 use crate::message::{
-    COMMAND_WORDS, Check, Class, Command, DontFragment, EVENT_WORDS, Event, Fleet, Instruction,
-    Item, Matter, Member, MemberState, Mode, NextHop, Past, Peer, Per, Probe, ProbeStyle,
-    PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Tunnel, Unit,
+    COMMAND_WORDS, Centre, Check, Class, Command, DontFragment, EVENT_WORDS, Event, Fleet,
+    Instruction, Item, Machine, Matter, Member, MemberState, Mode, NextHop, Past, Peer, Per, Probe,
+    ProbeStyle, PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Tunnel, Unit,
 };
 use crate::ring::{Consumer, Geometry, Producer};
 use crate::transaction::digest::Digest;
@@ -74,10 +74,13 @@ fn item(which: u8) -> Item {
     let net = |last: u8| IpNet::from(Ipv4Net::from(Ipv4Addr::new(10, 0, 0, last)));
     let v6 = IpNet::from(Ipv6Net::from(Ipv6Addr::from([which; 16])));
     let remote = Ipv4Addr::new(192, 0, 2, which).into();
-    match which % 13 {
+    match which % 14 {
         0 => Item::Route { prefix: net(which), next_hop: which.into() },
         1 => Item::RouteRemove(net(which)),
-        2 => Item::NextHop { id: which.into(), hop: NextHop::Via { centre: 7, remote } },
+        2 => Item::NextHop {
+            id: which.into(),
+            hop: NextHop::Via { centre: 7, remote: Some(remote) },
+        },
         3 => Item::PeerRemove(PublicKey([which; 32])),
         4 => Item::Fleet(Box::new(fleet(which))),
         5 => Item::Rule(Box::new(rule(which))),
@@ -90,6 +93,7 @@ fn item(which: u8) -> Item {
             tenant: which.into(),
             text: vec![which; 2 * usize::from(which)].into(),
         },
+        12 => Item::Centre(Box::new(centre(which))),
         _ => Item::Peer(Box::new(Peer {
             public_key: PublicKey([which; 32]),
             preshared_key: Secret::zero(),
@@ -98,6 +102,20 @@ fn item(which: u8) -> Item {
             persistent_keepalive: None,
             allowed_ips: (0..which % 12).map(net).collect(),
         })),
+    }
+}
+
+/// A centre, some with more machines than one message holds.
+fn centre(which: u8) -> Centre {
+    let machine = |last: u8| {
+        let address = Ipv4Addr::new(192, 0, 2, last).into();
+        Machine { address, port: 443, weight: which.into() }
+    };
+    Centre {
+        number: u16::from(which) + 1,
+        is_here: which < 100,
+        relay: u16::from(which % 3),
+        machines: (0..which % 40).map(machine).collect(),
     }
 }
 
@@ -354,13 +372,21 @@ impl Sides {
                         assert!(probe.interval.as_millis() >= PROBE_INTERVAL_MIN_MS.into());
                     }
                 }
+                Item::Centre(centre) => {
+                    assert!(centre.number != 0 && centre.machines.len() <= 8);
+                    assert!(centre.machines.iter().all(|machine| machine.port != 0));
+                }
+                Item::Machines { centre, machines } => {
+                    assert!(*centre != 0 && (1..=8).contains(&machines.len()));
+                }
                 Item::RulesetText { text, .. } => assert!((1..=168).contains(&text.len())),
                 Item::NextHop { .. }
                 | Item::NextHopRemove(_)
                 | Item::FleetRemove
                 | Item::TenantRemove(_)
                 | Item::TunnelRemove(_)
-                | Item::Ruleset(_) => {}
+                | Item::Ruleset(_)
+                | Item::CentreRemove(_) => {}
             }
         }
     }

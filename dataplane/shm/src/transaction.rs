@@ -214,6 +214,8 @@ reasons! {
     TooManyCounters = 35, "too_many_counters", "more rules of tenants are counted than there are places; take counter from some";
     /// A longer text of rules than is kept.
     RulesTooLong = 36, "rules_too_long", "a tenant's rules have more than 4 MiB, or those of all tenants more than 128 MiB; make them shorter";
+    /// More data centres than are kept.
+    TooManyCentres = 37, "too_many_centres", "there are more than 512 data centres; remove some";
 }
 
 /// How often each [`Reason`] occurred.

@@ -9,6 +9,7 @@ use shm::message::{Fleet, Item, NextHop as Hop, Peer, PublicKey, Scope};
 use shm::transaction::{Obstacle, Transaction};
 
 use super::Setup;
+use super::centres::{Centres, Wanted};
 use super::claims::{Claim, Claims};
 use super::fleet::{FleetTables, ahead};
 use super::rules::Book;
@@ -32,6 +33,7 @@ pub(super) struct Changes {
     fleet: Option<(u64, Option<Box<Fleet>>)>,
     /// What is said of tenants and rules, in order.
     rules: Vec<(u64, Item)>,
+    centres: Wanted,
     /// Whether what is not named goes.
     anew: bool,
     /// How many messages the items take.
@@ -55,6 +57,7 @@ pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
     pub(super) routes: Vec<(IpNet, Option<u32>)>,
     pub(super) hops: Vec<(u32, Option<Hop>)>,
+    pub(super) centres: Centres,
     pub(super) fleet: Option<(Option<Box<Fleet>>, Membership)>,
     pub(super) rules: Option<(Book, Arc<Rules>)>,
     pub(super) count: u64,
@@ -93,6 +96,12 @@ impl Changes {
                     changes.hops.insert(id, (at, Some(hop)));
                     true
                 }
+                Item::Centre(centre) => {
+                    changes.centres.put(*centre);
+                    true
+                }
+                Item::Machines { centre, machines } => changes.centres.add(centre, machines),
+                Item::CentreRemove(number) => changes.centres.remove(number, &tables.centres),
                 Item::Fleet(fleet) => {
                     changes.fleet = Some((at, Some(fleet)));
                     true
@@ -221,6 +230,8 @@ impl Changes {
             }
         };
         let rules = self.rules(tables, scene)?;
+        let centres = std::mem::take(&mut self.centres).after(&tables.centres, self.anew);
+        let centres = centres.map_err(|obstacle| Refused { item: self.count, obstacle })?;
         let mut set = Vec::new();
         let mut removed = Vec::new();
         for key in &self.named {
@@ -241,6 +252,7 @@ impl Changes {
             changes,
             routes: self.routes.into_iter().map(|told| (told.net, told.hop)).collect(),
             hops: self.hops.into_iter().map(|(id, (_, hop))| (id, hop)).collect(),
+            centres,
             fleet,
             rules,
             count: self.count,
@@ -323,6 +335,9 @@ impl Changes {
                 Hop::Local => Ok(NextHop::Local),
                 Hop::Client(key) => client(key).map(NextHop::Client).ok_or(Obstacle::NoPeer),
                 Hop::Direct => Ok(NextHop::Direct),
+                Hop::Via { centre, remote: None } if scene.site.nat.is_some() => {
+                    u16::try_from(centre).map(NextHop::Via).map_err(|_| Obstacle::NoEgress)
+                }
                 Hop::Gre { .. } | Hop::Via { .. } => Err(Obstacle::NoEgress),
             };
             values.insert(*id, value.map_err(|obstacle| Refused { item: at, obstacle })?);

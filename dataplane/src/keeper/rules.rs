@@ -178,6 +178,9 @@ impl Book {
             | Item::RouteRemove(_)
             | Item::NextHop { .. }
             | Item::NextHopRemove(_)
+            | Item::Centre(_)
+            | Item::Machines { .. }
+            | Item::CentreRemove(_)
             | Item::Fleet(_)
             | Item::FleetRemove => Ok(()),
         }

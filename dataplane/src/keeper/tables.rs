@@ -2,6 +2,7 @@
 //! them as a whole, changing nothing; then the plan is entered as a whole.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use wireguard::noise::Identity;
 use wireguard::time::Instant;
 
 use super::Setup;
+use super::centres::Centres;
 use super::fleet::FleetTables;
 use super::numbers::Numbers;
 use super::plan::{Changes, Plan};
@@ -22,7 +24,7 @@ use crate::limits::PEERS_SPARE;
 use crate::registry::{Peer, Registry};
 use crate::site::Site;
 use crate::stages::dos::Rules;
-use crate::stages::route::{Change, NextHop, Rib, Unbuildable};
+use crate::stages::route::{self, Change, NextHop, Rib, Unbuildable};
 
 /// Why a transaction changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) struct Tables {
     pub(super) routes: BTreeMap<IpNet, u32>,
     /// Next hops, and how many routes lead there.
     pub(super) hops: HashMap<u32, (Hop, usize)>,
+    /// Data centres.
+    pub(super) centres: Centres,
     pub(super) numbers: Numbers,
     /// How many peers there may be.
     pub(super) peers_max: usize,
@@ -87,6 +91,20 @@ pub(super) struct Entered {
     pub(super) rules: Option<Arc<Rules>>,
 }
 
+/// Data centres as workers know them.
+fn known(centres: &Centres) -> route::Centres {
+    let here = centres.values().find(|centre| centre.is_here).map(|centre| centre.number);
+    let others = centres.values().filter(|centre| !centre.is_here).map(|centre| {
+        let machines = centre.machines.iter().map(|machine| route::Machine {
+            address: SocketAddr::new(machine.address, machine.port),
+            weight: machine.weight,
+        });
+        let (number, relay) = (centre.number, centre.relay);
+        route::Centre { number, relay, machines: machines.collect() }
+    });
+    route::Centres::new(others, here)
+}
+
 impl Tables {
     /// This machine's own inner addresses, and room for so many peers and routes.
     pub(super) fn new(
@@ -105,6 +123,7 @@ impl Tables {
             rib,
             routes,
             hops,
+            centres: Centres::new(),
             numbers: Numbers::new(peers_max.saturating_add(PEERS_SPARE)),
             peers_max: peers_max as usize,
             routes_max: routes_max as usize,
@@ -132,7 +151,7 @@ impl Tables {
 
     /// Enters a plan; all of it or, where the routes do not fit, nothing.
     pub(super) fn enter(&mut self, plan: Plan, registry: &Registry) -> Result<Entered, Refused> {
-        let Plan { set, removed, changes, routes, hops, count, fleet, rules } = plan;
+        let Plan { set, removed, changes, routes, hops, centres, count, fleet, rules } = plan;
         self.rib.change(&changes).map_err(|error| Refused {
             item: count,
             obstacle: match error {
@@ -151,6 +170,10 @@ impl Tables {
         }
         for (id, _) in hops.iter().filter(|(_, hop)| hop.is_none()) {
             self.hops.remove(id);
+        }
+        if self.centres != centres {
+            self.rib.set_centres(known(&centres));
+            self.centres = centres;
         }
         let gone = removed.iter().filter_map(|key| registry.remove(key)).map(|peer| peer.number);
         let gone = gone.collect();

@@ -1,8 +1,10 @@
 //! Stages 4 and 7, egress: undresses what comes out of tunnels, and dresses an inner packet for its next hop.
 
 pub mod client;
+pub mod connect;
 pub mod gre;
 pub mod local;
+pub mod nat;
 pub mod path_mtus;
 pub mod probe;
 pub mod probing;
@@ -68,8 +70,8 @@ pub fn undress(burst: &mut Burst<'_>, transit: &mut Transit<'_>) {
 
 fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate> {
     let tunnels = &transit.rules.tunnels;
-    let (number, source) = match gre::decap(frame, tunnels, transit.site)? {
-        Decapped::Inner(number, source) => (number, source),
+    let number = match gre::decap(frame, tunnels, transit.site)? {
+        Decapped::Inner(number) => number,
         Decapped::Keepalive(_) => {
             transit.counters.keepalives.add(1);
             return Ok(());
@@ -88,7 +90,7 @@ fn out_of_tunnel(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(),
         }
         None => {}
     }
-    gre::admit_source(tunnel, source, &transit.rules.tenants)?;
+    gre::admit_source(frame, tunnel, &transit.rules.tenants)?;
     gre::clamp(frame, tunnel.mtu);
     frame.note.tunnel = number;
     Ok(())

@@ -20,6 +20,8 @@ use crate::fate::DropReason as Why;
 
 /// Where strangers send from.
 pub const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 250);
+/// The same in IPv6.
+pub const STRANGER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 9);
 /// An address of the tenant.
 pub const PROTECTED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 /// The same in IPv6.

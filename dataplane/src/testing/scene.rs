@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use shm::message::Item;
 use wireguard::time::Instant;
 
 use super::client::{self, Client};
@@ -80,6 +81,17 @@ impl Scene {
     pub fn put(&mut self, place: Place, octets: &[u8]) {
         self.server.put(place, octets);
         self.see(place, false, octets);
+    }
+
+    /// Lets a packet come from the network, by the gateway, and everything that follows from it happen.
+    pub fn arrive(&mut self, packet: &[u8]) {
+        self.put(WIRE, &packets::from_gateway(packet));
+        self.settle();
+    }
+
+    /// What control says from now on.
+    pub fn change(&mut self, items: Vec<Item>) {
+        self.server.change(items, self.now);
     }
 
     fn see(&mut self, place: Place, is_output: bool, octets: &[u8]) {

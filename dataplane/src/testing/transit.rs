@@ -9,6 +9,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use shm::message::{DontFragment, Item, NextHop, Probe, ProbeStyle, SynGuard, Tunnel};
 use wire::{gre, ipv4, ipv6};
 
@@ -71,17 +72,34 @@ pub fn tenant(tunnel: Tunnel, rules: &str) -> Vec<Item> {
     items
 }
 
-/// What takes it back.
+/// The way to the Internet, for what comes out of the tunnel.
+pub fn internet() -> Vec<Item> {
+    let everywhere = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let route = |address: IpAddr| Item::Route {
+        prefix: IpNet::new(address, 0).expect("no prefix is shorter"),
+        next_hop: 3,
+    };
+    let mut items = vec![Item::NextHop { id: 3, hop: NextHop::Direct }];
+    items.extend(everywhere.map(route));
+    items
+}
+
+/// What takes the tenant back.
 pub fn undone() -> Vec<Item> {
     vec![Item::TunnelRemove(1), Item::TenantRemove(TENANT)]
 }
 
 /// An inner packet in GRE, from the router to the server, under these fields.
 pub fn from_router(fields: &gre::Fields, inner: &[u8]) -> Vec<u8> {
+    wrapped(Ip::new(ROUTER, site::SERVER_V4), fields, inner)
+}
+
+/// An inner packet in GRE under these fields, in an outer packet.
+pub fn wrapped(outer: Ip, fields: &gre::Fields, inner: &[u8]) -> Vec<u8> {
     let mut payload = vec![0; fields.header_len()];
     payload.extend(inner);
     gre::emit(&mut payload, fields).expect("it fits");
-    Ip::new(ROUTER, site::SERVER_V4).packet(gre::PROTOCOL, &payload)
+    outer.packet(gre::PROTOCOL, &payload)
 }
 
 /// A GRE header without optional fields, for this inner packet.
@@ -104,11 +122,10 @@ pub fn in_gre(frame: &[u8]) -> Option<(IpAddr, IpAddr, gre::Located, Vec<u8>)> {
 pub fn fragment(packet: &mut [u8], identification: u16, offset: u16, more: bool) {
     let header = packet.get_mut(..ipv4::HEADER_LEN).expect("it has a header");
     let word = (offset / 8) | if more { 0x2000 } else { 0 };
-    for (at, value) in [(4, identification), (6, word), (10, 0)] {
+    for (at, value) in [(4, identification), (6, word)] {
         header.get_mut(at..at + 2).expect("it lies within").copy_from_slice(&value.to_be_bytes());
     }
-    let sum = wire::checksum::Sum::of(header).finish();
-    header.get_mut(10..12).expect("it lies within").copy_from_slice(&sum.to_be_bytes());
+    mend(packet);
 }
 
 /// What control says for a packet to be dropped for this reason.
@@ -171,7 +188,7 @@ pub fn packets(reason: Why) -> Vec<Vec<u8>> {
 }
 
 /// Puts an IPv4 header's checksum right.
-fn mend(packet: &mut [u8]) {
+pub fn mend(packet: &mut [u8]) {
     let header = packet.get_mut(..ipv4::HEADER_LEN).expect("it has a header");
     header.get_mut(10..12).expect("it lies within").fill(0);
     let sum = wire::checksum::Sum::of(header).finish();

@@ -10,11 +10,12 @@ use dataplane::testing::site::{self, Plan};
 use dataplane::testing::transit;
 use ipnet::IpNet;
 use shm::limits::{
-    PROGRAM_MAX, RULES_MAX, RULESET_LEN_MAX, RULESET_TEXT_PER_ITEM_MAX, TENANTS_MAX, TUNNELS_MAX,
+    CENTRES_MAX, PROGRAM_MAX, RULES_MAX, RULESET_LEN_MAX, RULESET_TEXT_PER_ITEM_MAX, TENANTS_MAX,
+    TUNNELS_MAX,
 };
 use shm::message::{
-    Check, Class, Event, Instruction, Item, Matter, Member, MemberState, Mode, NextHop, Per,
-    PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Tunnel, Unit,
+    Centre, Check, Class, Event, Instruction, Item, Machine, Matter, Member, MemberState, Mode,
+    NextHop, Per, PublicKey, Reach, Rule, Scope, SynGuard, Tenant, Tunnel, Unit,
 };
 use shm::transaction::{Obstacle, Reason};
 
@@ -97,7 +98,8 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
         Obstacle::NextHopInUse => (vec![peer(2), Item::NextHopRemove(1)], 1),
         Obstacle::NoPeer => (vec![hop(NextHop::Client(key(2)))], 0),
         Obstacle::NoEgress => {
-            let via = NextHop::Via { centre: 1, remote: "198.51.100.9".parse().unwrap() };
+            let remote = Some("198.51.100.9".parse().unwrap());
+            let via = NextHop::Via { centre: 1, remote };
             (vec![hop(NextHop::Reject), hop(via)], 1)
         }
         Obstacle::NoLocal => (vec![hop(NextHop::Local), route("203.0.113.0/24", 2)], 1),
@@ -122,6 +124,10 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
         }
         Obstacle::TooManyRoutes => {
             (vec![route("203.0.113.0/24", 1), route("198.51.100.0/24", 1)], 2)
+        }
+        Obstacle::TooManyCentres => {
+            let numbers = 1..=u16::try_from(CENTRES_MAX + 1).unwrap();
+            (numbers.map(centre).collect(), CENTRES_MAX as u64 + 1)
         }
         Obstacle::TooManyHops => {
             let hop = |id| Item::NextHop { id, hop: NextHop::Reject };
@@ -157,6 +163,11 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
 }
 
 /// Tunnels and rules of a tenant that meet an obstacle.
+fn centre(number: u16) -> Item {
+    let machine = Machine { address: [192, 0, 2, 7].into(), port: 443, weight: 100 };
+    Item::Centre(Box::new(Centre { number, is_here: false, relay: 0, machines: vec![machine] }))
+}
+
 fn transit(obstacle: Obstacle) -> (Vec<Item>, u64) {
     let mut items = vec![tenant(9, "203.0.113.0/24".parse().unwrap())];
     let ways = |count: u32| {

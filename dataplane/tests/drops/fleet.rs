@@ -30,12 +30,12 @@ pub(super) fn found(scene: &mut Scene) {
         fleet::member(OTHER, draining),
         fleet::member(DEAD, MemberState::Down),
     ];
-    scene.server.change(vec![fleet::told(GENERATION, members)], scene.now);
+    scene.change(vec![fleet::told(GENERATION, members)]);
 }
 
 pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     if reason == Why::SteerUntold {
-        scene.server.change(vec![Item::FleetRemove], scene.now);
+        scene.change(vec![Item::FleetRemove]);
     }
     let before = scene.server.totals();
     let late = Header { generation: GENERATION - 1, step: Step::First, ..DIRECT };

@@ -63,7 +63,7 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
             let prefix = "203.0.113.0/24".parse().unwrap();
             let route = Item::Route { prefix, next_hop: 1 };
             let hop = Item::NextHop { id: 1, hop: NextHop::Reject };
-            scene.server.change(vec![route, hop], scene.now);
+            scene.change(vec![route, hop]);
             scene.send(0, &to([203, 0, 113, 1].into()).error(b"none"));
         }
         Why::RouteHopLimit => {
@@ -79,7 +79,7 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
             local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(ABSENT)).echo(1, b""));
             scene.settle();
             let key = PublicKey(noise::public(&site::secret(ABSENT)));
-            scene.server.change(vec![Item::PeerRemove(key)], scene.now);
+            scene.change(vec![Item::PeerRemove(key)]);
         }
         Why::SealNoEndpoint => {
             local(scene, &Ip::new(site::LOCAL_V4, site::inner_v4(SILENT)).echo(1, b""));

@@ -3,30 +3,29 @@
 use dataplane::counters::Totals;
 use dataplane::fate::DropReason as Why;
 use dataplane::limits::FRAGMENTS_TIME;
-use dataplane::testing::packets::{self, Ip};
+use dataplane::testing::packets::Ip;
 use dataplane::testing::rules::STRANGER;
 use dataplane::testing::scene::Scene;
-use dataplane::testing::server::WIRE;
 use dataplane::testing::site;
 use dataplane::testing::transit;
 use shm::message::Item;
 
 pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
-    change(scene, transit::rules(reason));
+    scene.change(transit::rules(reason));
     if reason == Why::EgressNoNat {
         let before = scene.server.totals();
         let packet = Ip::new(site::inner_v4(0), STRANGER).udp(1, 2, b"from a client");
         scene.send(0, &packet);
-        change(scene, vec![Item::RouteRemove(std::net::IpAddr::from(STRANGER).into())]);
+        scene.change(vec![Item::RouteRemove(std::net::IpAddr::from(STRANGER).into())]);
         return undo(scene, before);
     }
     let mut all = transit::packets(reason);
     let last = all.pop().expect("there is one");
     for packet in all {
-        put(scene, &packet);
+        scene.arrive(&packet);
     }
     let before = scene.server.totals();
-    put(scene, &last);
+    scene.arrive(&last);
     if reason == Why::TenantFragmentLost {
         scene.wait(FRAGMENTS_TIME);
     }
@@ -34,16 +33,6 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
 }
 
 fn undo(scene: &mut Scene, before: Totals) -> Totals {
-    change(scene, transit::undone());
+    scene.change(transit::undone());
     before
-}
-
-fn change(scene: &mut Scene, items: Vec<Item>) {
-    let now = scene.now;
-    scene.server.change(items, now);
-}
-
-fn put(scene: &mut Scene, packet: &[u8]) {
-    scene.put(WIRE, &packets::from_gateway(packet));
-    scene.settle();
 }

@@ -105,30 +105,26 @@ const DROPPED: [(DropReason, &str); 13] = [
 
 fn dropped(reason: DropReason, about: &str) -> Case {
     let mut stage = Stage::new(&Plan::new(1));
-    let now = stage.scene.now;
-    stage.scene.server.change(case::rules(reason.name()), now);
+    stage.scene.change(case::rules(reason.name()));
     if reason == DropReason::DosState {
         stage.scene.wait(FLOWS_WARM_UP);
     }
     for _ in 0..=u8::from(rules::is_limit(reason)) {
-        stage.scene.put(WIRE, &packets::from_gateway(&rules::packet(reason)));
-        stage.scene.settle();
+        stage.scene.arrive(&rules::packet(reason));
     }
     stage.end(reason.name(), about).under(reason.name())
 }
 
 fn challenged(is_v6: bool) -> Case {
     let mut stage = Stage::new(&Plan::new(1));
-    let now = stage.scene.now;
-    stage.scene.server.change(case::rules("cookie_reset"), now);
+    stage.scene.change(case::rules("cookie_reset"));
     let (source, target): (IpAddr, IpAddr) = if is_v6 {
         (site::outer_v6(5).ip(), rules::PROTECTED_V6.into())
     } else {
         (rules::STRANGER.into(), rules::PROTECTED.into())
     };
     let syn = rules::segment(Ip::new(source, target), Flags::SYN);
-    stage.scene.put(WIRE, &packets::from_gateway(&syn));
-    stage.scene.settle();
+    stage.scene.arrive(&syn);
     let about =
         "A SYN to a guarded tenant is answered with an acknowledgment that its client resets.";
     stage.end(&named("syn_challenged", is_v6), about).under("cookie_reset")
@@ -289,8 +285,7 @@ fn kernel() -> Case {
     let mut stage = Stage::new(&Plan::new(1));
     let to_us = Ip::new(site::GATEWAY_V4, site::SERVER_V4);
     let us = site::port_link(0);
-    stage.scene.put(WIRE, &packets::from_gateway(&to_us.udp(1000, 5000, DATA)));
-    stage.scene.settle();
+    stage.scene.arrive(&to_us.udp(1000, 5000, DATA));
     let from_us = Ip::new(site::SERVER_V4, site::GATEWAY_V4);
     stage.scene.put(PORT_KERNEL, &frame(site::GATEWAY, us, None, &from_us.udp(5000, 1000, DATA)));
     stage.scene.settle();

@@ -1,22 +1,15 @@
 //! The golden scenes of tenants' tunnels: every header that GRE can have, both ways, and what is refused.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use dataplane::fate::DropReason;
 use dataplane::testing::packets::{self, Ip};
-use dataplane::testing::rules::{PROTECTED, PROTECTED_V6, STRANGER};
-use dataplane::testing::server::WIRE;
+use dataplane::testing::rules::{PROTECTED, PROTECTED_V6, STRANGER, STRANGER_V6};
 use dataplane::testing::site::{self, Plan};
 use dataplane::testing::transit::{self, ROUTER, ROUTER_V6, plain, tunnel};
-use ipnet::IpNet;
-use shm::message::{DontFragment, Item, NextHop, Tunnel};
-use wire::{gre, ipv4};
+use shm::message::{DontFragment, Item, Tunnel};
+use wire::gre;
 
 use super::Stage;
 use crate::case::{self, Case};
-
-/// Somebody on the Internet.
-const STRANGER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 9);
 
 /// Tunnels with each of the optional fields, over either family, by the names of their cases.
 const TUNNELS: [(&str, &str); 6] = [
@@ -48,12 +41,7 @@ pub(crate) fn items(name: &str) -> Option<Vec<Item>> {
         return None;
     }
     let mut items = transit::tenant(tunnel, "");
-    items.push(Item::NextHop { id: 3, hop: NextHop::Direct });
-    let everywhere: [IpAddr; 2] = [[0; 4].into(), [0; 16].into()];
-    items.extend(
-        everywhere
-            .map(|address| Item::Route { prefix: IpNet::new(address, 0).unwrap(), next_hop: 3 }),
-    );
+    items.extend(transit::internet());
     Some(items)
 }
 
@@ -66,16 +54,14 @@ pub(crate) fn all() -> Vec<Case> {
 
 fn stage(name: &str) -> Stage {
     let mut stage = Stage::new(&Plan::new(1));
-    let now = stage.scene.now;
-    stage.scene.server.change(case::rules(name), now);
+    stage.scene.change(case::rules(name));
     stage
 }
 
 impl Stage {
     /// This comes from the network.
     fn arrive(&mut self, packet: &[u8]) {
-        self.scene.put(WIRE, &packets::from_gateway(packet));
-        self.scene.settle();
+        self.scene.arrive(packet);
         self.later();
     }
 }
@@ -91,15 +77,12 @@ fn both_ways(name: &str, about: &str) -> Case {
     let v6 = Ip::new(PROTECTED_V6, STRANGER_V6).udp(53, 4000, b"another");
     for (inner, sequence) in [(&v4, None), (&v6, None), (&v4, Some(7)), (&v6, Some(8))] {
         let fields = gre::Fields { key, sequence, with_checksum, ..plain(inner) };
-        let mut payload = vec![0; fields.header_len()];
-        payload.extend(inner);
-        gre::emit(&mut payload, &fields).unwrap();
         let outer = if name.contains("over_v6") {
             Ip::new(ROUTER_V6, site::SERVER_V6)
         } else {
             Ip::new(ROUTER, site::SERVER_V4)
         };
-        stage.arrive(&outer.packet(gre::PROTOCOL, &payload));
+        stage.arrive(&transit::wrapped(outer, &fields, inner));
     }
     stage.end(name, about).under(name)
 }
@@ -190,5 +173,3 @@ fn refused(reason: DropReason, about: &str) -> Case {
     }
     stage.end(reason.name(), about).under(reason.name())
 }
-
-const _: () = assert!(ipv4::HEADER_LEN == 20, "lengths here count on it");

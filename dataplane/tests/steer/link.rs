@@ -39,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) landing: Vec<usize>,
     /// Servers that neither take nor send anything any more.
     pub(crate) dead: [bool; SERVERS],
+    /// Who has yet to hear what all others have been told.
+    pub(crate) behind: Option<usize>,
     pub(crate) now: Instant,
     pub(crate) generation: u16,
     /// The way between servers marks what can be marked.
@@ -73,6 +75,7 @@ impl Link {
             clients: Vec::new(),
             landing: Vec::new(),
             dead: [false; SERVERS],
+            behind: None,
             now: START,
             generation: 1,
             congested: false,
@@ -143,10 +146,24 @@ impl Link {
         let active = told.members.iter().filter(|member| member.state == MemberState::Active);
         let weights = active.map(|member| (member.server, member.weight)).collect();
         self.past.insert(0, Past { generation, weights });
-        for (server, _) in self.servers.iter_mut().zip(self.dead).filter(|(_, dead)| !dead) {
-            server.change(vec![Item::Fleet(Box::new(told.clone()))], self.now);
+        let behind = self.behind;
+        for server in (0..SERVERS).filter(|server| behind != Some(*server)) {
+            self.hear(server, &told);
         }
         self.owners.told = Some(told);
+    }
+
+    fn hear(&mut self, server: usize, told: &Fleet) {
+        if !self.dead[server] {
+            self.servers[server].change(vec![Item::Fleet(Box::new(told.clone()))], self.now);
+        }
+    }
+
+    /// Who is behind hears it as well.
+    pub(crate) fn catch_up(&mut self) {
+        let behind = self.behind.take().unwrap();
+        let told = self.owners.told.clone().unwrap();
+        self.hear(behind, &told);
     }
 
     /// The server that owns a client's id.

@@ -12,12 +12,12 @@ use dataplane::testing::scene::Scene;
 use dataplane::testing::server::{Options, WIRE};
 use dataplane::testing::site::{self, Plan};
 use dataplane::testing::transit::{
-    self, INSIDE, INSIDE_REMOTE, ROUTER, from_router, in_gre, plain, tunnel,
+    self, INSIDE, INSIDE_REMOTE, ROUTER, from_router, in_gre, plain, tunnel, wrapped,
 };
 use shm::message::{Item, MemberState, Tunnel};
-use wire::{gre, icmp, ipv4};
+use wire::{icmp, ipv4};
 
-use super::{answers, change, dropped, question};
+use super::{answers, dropped, question};
 
 /// Two tunnels with probes, of which the second is for when the first is down.
 #[cfg(test)]
@@ -27,7 +27,7 @@ fn probed() -> Scene {
     let spare = Tunnel { id: 2, remote: SPARE.into(), priority: 1, ..first.clone() };
     let mut items = transit::tenant(first, "");
     items.insert(1, Item::Tunnel(Box::new(spare)));
-    change(&mut scene, items);
+    scene.change(items);
     let _regions = scene.server.open_border();
     scene
 }
@@ -62,13 +62,8 @@ fn answer(scene: &mut Scene, frame: &[u8], alive: &[Ipv4Addr]) {
     if located.destination != INSIDE_REMOTE || !alive.iter().any(|one| router == *one) {
         return;
     }
-    let mut message = inner[located.payload_offset..].to_vec();
-    icmp::v4::answer_echo(&mut message).unwrap();
-    let reply = Ip::new(INSIDE_REMOTE, INSIDE).packet(icmp::v4::PROTOCOL, &message);
-    let mut payload = vec![0; gre::HEADER_LEN];
-    payload.extend(&reply);
-    gre::emit(&mut payload, &plain(&reply)).unwrap();
-    let packet = Ip::new(router, site::SERVER_V4).packet(gre::PROTOCOL, &payload);
+    let reply = answer_to(&inner);
+    let packet = wrapped(Ip::new(router, site::SERVER_V4), &plain(&reply), &reply);
     scene.put(WIRE, &packets::from_gateway(&packet));
 }
 
@@ -112,7 +107,7 @@ fn an_answer_that_comes_to_another_server_than_has_asked_goes_there() {
     let tunnel = Tunnel { probe: Some(transit::probe()), ..tunnel(1) };
     let mut items = transit::tenant(tunnel, "");
     items.push(fleet::told(7, members.to_vec()));
-    change(&mut scene, items);
+    scene.change(items);
     let _regions = scene.server.open_border();
     scene.wait(Duration::from_secs(1));
     let frames = scene.strays();
@@ -121,8 +116,7 @@ fn an_answer_that_comes_to_another_server_than_has_asked_goes_there() {
     let reply = answer_to(&probe);
     let header = wire::fleet::Header { inner: true, ..fleet::DIRECT };
     let carried = fleet::passed_on((2, fleet::SERVER), &header, &reply, |_| ());
-    scene.put(WIRE, &packets::from_gateway(&carried));
-    scene.settle();
+    scene.arrive(&carried);
     assert_eq!(scene.server.totals().probes_answered, 1);
     // That of server 2, which comes to us.
     let seal = Seal::new(fleet::keys().probes);

@@ -157,7 +157,7 @@ impl Delta {
 
     /// The difference between two 16-bit words in host order.
     #[inline]
-    pub fn of_word(old: u16, new: u16) -> Self {
+    pub const fn of_word(old: u16, new: u16) -> Self {
         Self(add(!old, new))
     }
 
@@ -178,6 +178,13 @@ impl Delta {
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self(add(self.0, other.0))
+    }
+
+    /// The difference of replacing the words back again.
+    #[inline]
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self(!self.0)
     }
 
     /// The same difference for words that straddle the checksum's words, starting at an odd offset.
@@ -226,9 +233,9 @@ pub fn update_v6(checksum: u16, old: Ipv6Addr, new: Ipv6Addr) -> u16 {
 
 /// One's complement addition of 16 bits.
 #[inline]
-fn add(left: u16, right: u16) -> u16 {
+const fn add(left: u16, right: u16) -> u16 {
     let (sum, carry) = left.overflowing_add(right);
-    sum + u16::from(carry)
+    sum + carry as u16
 }
 
 #[cfg(test)]
@@ -339,6 +346,14 @@ mod tests {
             let old = u16::from_be_bytes([octets[at], octets[at + 1]]);
             octets[at..at + 2].copy_from_slice(&new.to_be_bytes());
             prop_assert_eq!(update_word(before, old, new), Sum::of(&octets).finish());
+        }
+
+        #[test]
+        fn a_reversed_difference_takes_the_words_back(old: [u8; 8], new: [u8; 8]) {
+            // Checksums live beside non-zero words (a version, a protocol).
+            let sum = |octets: [u8; 8]| Sum::of(&octets).plus_word(0x4500);
+            let delta = Delta::between(sum(old), sum(new));
+            prop_assert_eq!(delta.reversed().apply(sum(new).finish()), sum(old).finish());
         }
 
         #[test]

@@ -47,7 +47,7 @@ pub(crate) fn tell(world: &mut World, attack: Attack) {
         let prefixes = ["198.18.0.0/15", "2001:2::/48"].map(|net| net.parse().unwrap());
         items.push(Item::Listed { rule: RULE, prefixes: prefixes.to_vec() });
     }
-    world.server.change(items, world.now);
+    world.change(items);
     if attack == Attack::DosState {
         world.wait(LEARNED);
     }

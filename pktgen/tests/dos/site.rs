@@ -9,8 +9,8 @@ use crate::lab::control::declare;
 use crate::lab::dataplane::{Counters, Dataplane, instance};
 use crate::lab::generator::{command, told};
 use crate::lab::keys::Keys;
-use crate::lab::namespace::{Namespace, cable};
-use crate::lab::until;
+use crate::lab::namespace::Namespace;
+use crate::lab::{attach, hub, until};
 
 /// Rings that ride out a machine that is busy with other things.
 const DEVICE: &str = "net_af_packet0,framecnt=4096";
@@ -40,17 +40,13 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        let hub = Namespace::new();
-        hub.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1");
-        hub.run("ip link add link0 type bridge mcast_snooping 0");
-        hub.run("ip link set link0 up");
-        let attach = |port: &str, end: &str| {
+        let hub = hub();
+        let attached = |port: &str, end: &str| {
             let namespace = Namespace::new();
-            cable((&hub, port), (&namespace, end));
-            hub.run(&format!("ip link set {port} master link0"));
+            attach((&hub, port), (&namespace, end));
             namespace
         };
-        let (server, generator) = (attach("server", "outer"), attach("generator", "eth0"));
+        let (server, generator) = (attached("server", "outer"), attached("generator", "eth0"));
         // Both ends belong to programs.
         server.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
         generator.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
@@ -59,7 +55,7 @@ impl Site {
         server.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0");
         server.run("sysctl -qw net.ipv4.conf.outer.rp_filter=1");
         let [visitor, heavy] = [("visitor", VISITOR), ("heavy", HEAVY)].map(|(port, address)| {
-            let namespace = attach(port, "eth0");
+            let namespace = attached(port, "eth0");
             namespace.run(&format!("ip addr add {address}/24 dev eth0"));
             namespace.run(&format!("ip route add {} via {}", TENANT[0], SERVER[0]));
             namespace

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::site::SERVICE;
 use crate::lab::namespace::Namespace;
-use crate::lab::until;
+use crate::lab::{bound, until};
 
 /// Time between two looks at the stop.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -25,7 +25,8 @@ impl Service {
     pub(crate) fn start(place: &Namespace) -> Self {
         let (seen, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let (noted, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
-        let thread = place.thread(move || note(&noted, &stopped));
+        let socket = bound(place, SERVICE.parse().unwrap());
+        let thread = std::thread::spawn(move || note(&socket, &noted, &stopped));
         Self { seen, stop, thread: Some(thread) }
     }
 
@@ -35,13 +36,16 @@ impl Service {
         seen.iter().filter(|(source, _)| source == from).count() as u64
     }
 
-    /// Runs of numbers from this address that have not come, each by its first and what came behind it.
-    pub(crate) fn gaps(&self, from: &str) -> Vec<(u64, u64)> {
+    /// Runs of numbers below `sent` from this address that have not come, each by its first and the one behind its last.
+    pub(crate) fn gaps(&self, from: &str, sent: u64) -> Vec<(u64, u64)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let numbers: Vec<u64> =
-            seen.iter().filter(|(source, _)| source == from).map(|(_, number)| *number).collect();
-        let pairs = numbers.windows(2).filter(|pair| pair[1] > pair[0] + 1);
-        pairs.map(|pair| (pair[0] + 1, pair[1])).collect()
+        let numbers = seen.iter().filter(|(source, _)| source == from).map(|(_, number)| *number);
+        let mut next = 0;
+        let pairs = numbers.chain([sent]).map(|number| {
+            let first = std::mem::replace(&mut next, number + 1);
+            (first, number)
+        });
+        pairs.filter(|(first, number)| number > first).collect()
     }
 }
 
@@ -54,8 +58,7 @@ impl Drop for Service {
     }
 }
 
-fn note(seen: &Mutex<BTreeSet<(String, u64)>>, stop: &AtomicBool) {
-    let socket = UdpSocket::bind(SERVICE).unwrap();
+fn note(socket: &UdpSocket, seen: &Mutex<BTreeSet<(String, u64)>>, stop: &AtomicBool) {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut number = [0; 8];
     while !stop.load(Ordering::Relaxed) {

@@ -34,9 +34,12 @@ pub(crate) mod process;
 #[path = "../../../dataplane/tests/lab/wireguard_go.rs"]
 pub(crate) mod wireguard_go;
 
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+use namespace::{Namespace, cable};
 
 /// The dataplane's program as the generator's own was built. Another package's programs are not built with the tests,
 /// so this is done here, once.
@@ -68,6 +71,36 @@ pub(crate) fn dataplane_path() -> &'static str {
 /// The program beside which others are built.
 pub(crate) fn program_path() -> &'static str {
     generator::PROGRAM
+}
+
+/// Holds the machine for one test: two cores are not enough for two sites at once.
+#[allow(dead_code, reason = "not every test has a site")]
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A link of many ends.
+#[allow(dead_code, reason = "not every test has such a link")]
+pub(crate) fn hub() -> Namespace {
+    let hub = Namespace::new();
+    hub.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1");
+    hub.run("ip link add link0 type bridge mcast_snooping 0");
+    hub.run("ip link set link0 up");
+    hub
+}
+
+/// Lays a cable from a namespace to the port of a hub.
+#[allow(dead_code, reason = "not every test has such a link")]
+pub(crate) fn attach((hub, port): (&Namespace, &str), end: (&Namespace, &str)) {
+    cable((hub, port), end);
+    hub.run(&format!("ip link set {port} master link0"));
+}
+
+/// A socket that is bound there before anybody may send to it.
+#[allow(dead_code, reason = "not every test listens")]
+pub(crate) fn bound(place: &Namespace, address: SocketAddr) -> UdpSocket {
+    place.thread(move || UdpSocket::bind(address).unwrap()).join().unwrap()
 }
 
 /// Waits until the condition holds; fails the test with `what` after `seconds`.

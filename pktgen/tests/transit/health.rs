@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::lab::until;
+use crate::lab::{alone, until};
 use crate::numbers::{Flows, Service, found};
 use crate::site::{SHOP, Site};
 use crate::tunnel::{Router, Tunnel, kinds};
 use crate::wire::Capture;
-use crate::{ALL, alone, standing};
+use crate::{ALL, standing};
 
 const FLOWS: u32 = 32;
 /// A datagram of each flow this often.
@@ -54,8 +54,8 @@ fn flows_leave_a_router_that_is_gone_within_three_seconds_and_return_when_it_has
         assert!(moved(&services[1], killed, &one) < SOON);
         until("control tells it", 10, || state(0) == "down" && state(1) == "up");
 
-        let back = Instant::now();
         let first = Router::start(&places[0], kind, &tunnels[0]);
+        let back = Instant::now();
         until("the flows return", 150, || one.is_subset(&services[0].flows(back)));
         let after = services[0].since(back)[0].1 - back;
         println!("{kind:?}: they are back {after:?} after the router");

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::lab::bound;
 use crate::lab::namespace::Namespace;
 
 /// What every datagram begins with.
@@ -83,10 +84,10 @@ struct Running {
 }
 
 impl Running {
-    fn start(place: &Namespace, work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
+    fn start(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        Self { stop, thread: Some(place.thread(move || work(&stopped))) }
+        Self { stop, thread: Some(std::thread::spawn(move || work(&stopped))) }
     }
 }
 
@@ -110,9 +111,9 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn start(place: &Namespace, address: &str) -> Self {
         let arrivals = Arrivals::default();
-        let (sink, address) = (Arc::clone(&arrivals), address.parse::<SocketAddr>().unwrap());
-        let thread = Running::start(place, move |stop| {
-            let socket = UdpSocket::bind(address).unwrap();
+        let sink = Arc::clone(&arrivals);
+        let socket = bound(place, address.parse().unwrap());
+        let thread = Running::start(move |stop| {
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut octets = [0; LEN];
             while !stop.load(Ordering::Relaxed) {
@@ -143,9 +144,9 @@ impl Flows {
     /// So many of them, each with a datagram every `pause`.
     pub(crate) fn start(place: &Namespace, to: &str, count: u32, pause: Duration) -> Self {
         let to = to.parse::<SocketAddr>().unwrap();
-        Self(Running::start(place, move |stop| {
-            let sockets: Vec<_> =
-                (0..count).map(|_| UdpSocket::bind("0.0.0.0:0").unwrap()).collect();
+        let any = SocketAddr::from(([0; 4], 0));
+        let sockets: Vec<_> = (0..count).map(|_| bound(place, any)).collect();
+        Self(Running::start(move |stop| {
             let mut number = 0;
             while !stop.load(Ordering::Relaxed) {
                 for (flow, socket) in (0..).zip(&sockets) {

@@ -1,6 +1,6 @@
 """A tenant's router: carries packets between a tun device and GRE (RFC 2784, RFC 2890), in scapy's words.
 
-usage: router.py [--key NUMBER] [--checksum] [--sequence] LOCAL REMOTE DEVICE
+usage: router.py [--key NUMBER] [--checksum] LOCAL REMOTE DEVICE
 
 Prints "ready" once the device is there, and answers nothing itself. What is odd about a packet is printed in a line that
 begins with "odd:", and such a packet goes no further. Everything else is up to the kernel behind the device.
@@ -8,7 +8,6 @@ begins with "odd:", and such a packet goes no further. Everything else is up to 
 
 import argparse
 import ipaddress
-import itertools
 import os
 import select
 import socket
@@ -29,7 +28,6 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--key", type=int)
     parser.add_argument("--checksum", action="store_true")
-    parser.add_argument("--sequence", action="store_true")
     parser.add_argument("local", type=ipaddress.ip_address)
     parser.add_argument("remote", type=ipaddress.ip_address)
     parser.add_argument("device")
@@ -75,12 +73,10 @@ def undress(octets: bytes, inside: TunTapInterface, wanted: argparse.Namespace) 
         inside.send(gre.payload)
 
 
-def dress(packet: IP | IPv6, wanted: argparse.Namespace, number: int) -> bytes:
+def dress(packet: IP | IPv6, wanted: argparse.Namespace) -> bytes:
     present = {"chksum_present": int(wanted.checksum)}
     if wanted.key is not None:
         present |= {"key_present": 1, "key": wanted.key}
-    if wanted.sequence:
-        present |= {"seqnum_present": 1, "sequence_number": number}
     return bytes(GRE(**present) / packet)
 
 
@@ -95,7 +91,6 @@ def main() -> None:
     print("ready", flush=True)
     # A router has a processor of its own: here it goes first, for its answers to probes are timed.
     os.nice(-10)
-    numbers = itertools.count()
     while True:
         readable, _, _ = select.select([outside, inside.ins], [], [])
         try:
@@ -104,7 +99,7 @@ def main() -> None:
             if inside.ins in readable:
                 packet = inside.recv()
                 if not is_of_the_link(packet):
-                    outside.send(dress(packet, wanted, next(numbers)))
+                    outside.send(dress(packet, wanted))
         except OSError as reason:
             # A device that is not up yet, or an error that came back about a packet.
             print(f"lost: {reason}", flush=True)

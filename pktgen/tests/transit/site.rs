@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::tunnel::Tunnel;
 use crate::lab::dataplane::{Dataplane, instance};
 use crate::lab::keys::Keys;
-use crate::lab::namespace::{Namespace, cable};
-use crate::lab::until;
+use crate::lab::namespace::Namespace;
+use crate::lab::{attach, hub, until};
 
 /// Rings that ride out a machine that is busy with other things. Of IPv4 the kernel puts fragments together before such a
 /// device sees them.
@@ -75,14 +75,11 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        let hub = Namespace::new();
-        hub.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1");
-        hub.run("ip link add link0 type bridge mcast_snooping 0");
-        hub.run("ip link set link0 up");
-        let server = attach(&hub, "server", "outer");
+        let hub = hub();
+        let server = attached(&hub, "server", "outer");
         // The dataplane owns the addresses: the kernel behind the same cable must keep silent.
         server.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
-        let internet = attach(&hub, "internet", "eth0");
+        let internet = attached(&hub, "internet", "eth0");
         address(&internet, &INTERNET.map(str::to_owned));
         for tenant in [SHOP, BANK] {
             for (prefix, via) in tenant.prefixes.iter().zip(SERVER) {
@@ -94,7 +91,7 @@ impl Site {
 
     /// A place of the tenant, whose kernel has the tenant's hosts.
     pub(crate) fn place(&self, number: u8, tenant: Tenant) -> Place {
-        let namespace = attach(&self.hub, &format!("place{number}"), "eth0");
+        let namespace = attached(&self.hub, &format!("place{number}"), "eth0");
         address(&namespace, &router(number));
         for host in tenant.hosts {
             namespace.run(&format!("ip addr add {host} dev lo"));
@@ -155,11 +152,10 @@ impl Site {
 }
 
 /// A namespace at the link. It takes packets from anywhere: who answers past the server is not asked by the way back.
-fn attach(hub: &Namespace, port: &str, end: &str) -> Namespace {
+fn attached(hub: &Namespace, port: &str, end: &str) -> Namespace {
     let namespace = Namespace::new();
     namespace.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0");
-    cable((hub, port), (&namespace, end));
-    hub.run(&format!("ip link set {port} master link0"));
+    attach((hub, port), (&namespace, end));
     namespace
 }
 

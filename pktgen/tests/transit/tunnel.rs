@@ -73,10 +73,10 @@ impl Tunnel {
         self.outer([&router, &server], fields)
     }
 
-    /// Those of the opposite way.
-    pub(crate) fn headers_back(&self, fields: &str) -> String {
+    /// Those of the opposite way, without further fields.
+    pub(crate) fn headers_back(&self) -> String {
         let [server, router] = self.ends();
-        self.outer([&server, &router], fields)
+        self.outer([&server, &router], "")
     }
 
     fn outer(&self, [source, destination]: [&String; 2], fields: &str) -> String {

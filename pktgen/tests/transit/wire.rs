@@ -54,9 +54,13 @@ impl<'a> Capture<'a> {
         frames
     }
 
-    /// What it has written so far as tcpdump reads it, a line a packet.
+    /// What it has written so far as tcpdump reads it, a line a packet. It cannot read a packet that is only written in part.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let text = self.namespace.attempt(&format!("tcpdump -n -t -r {}", self.path)).1;
+        let (mut is_read, mut text) = (false, String::new());
+        until("tcpdump reads its file", 10, || {
+            (is_read, text) = self.namespace.attempt(&format!("tcpdump -n -t -r {}", self.path));
+            is_read
+        });
         text.lines().filter(|line| line.starts_with("IP")).map(str::to_owned).collect()
     }
 

@@ -1,7 +1,7 @@
 //! Claims about what is said of a packet.
 
 use super::*;
-use crate::model::dos::{ListKind, Matter, Mode, Reach, Rule as Listed, SynGuard};
+use crate::model::dos::{ListKind, Matter, Mode, Reach, Rule as Listed};
 use crate::model::{Change, Firewall, Limits, Origin};
 
 const FTP: &str =
@@ -22,17 +22,8 @@ fn book(rules: &str) -> Book {
     };
     let tenant = |name: &str, prefix: &str, rules: Option<&str>| {
         Change::AddTenant(Tenant {
-            name: name.into(),
-            id: 0,
-            mode: Mode::Enforce,
-            syn: SynGuard::Off,
-            syn_above: 0,
-            flows: false,
-            out_of_state: 0,
-            prefixes: [prefix.parse().unwrap()].into(),
-            tunnels: [].into(),
             firewall: rules.map(|rules| Firewall::read(rules, Origin::Cli).unwrap()),
-            origin: Origin::Cli,
+            ..Tenant::new(name, [prefix.parse().unwrap()])
         })
     };
     let changes = [

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::api::message::{ProbeText, TunnelText};
-
-/// Milliseconds between two probes where it is not said.
-const INTERVAL_MS: u64 = 1000;
+use crate::model::Tunnel;
+use crate::model::dos::{OUT_OF_STATE, PROBE_INTERVAL_MS, PROBE_STYLE, PROBE_STYLES, word};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum TenantCommand {
@@ -37,7 +36,7 @@ pub(in crate::cli) struct TenantAdd {
     pub(in crate::cli) prefixes: Vec<String>,
     /// A tunnel to its router, such as fra,local=192.0.2.1,remote=198.51.100.9. Also: key=N, checksum, mtu=N,
     /// dont-fragment=honour or clear, priority=N (the lowest is used), weight=N; and to probe it inside-local=A,
-    /// inside-remote=A, probe=request or reply, interval=MILLISECONDS.
+    /// inside-remote=A, probe=request, reply or off, interval=MILLISECONDS.
     #[arg(long = "tunnel", value_name = "NAME,..", value_parser = tunnel)]
     pub(in crate::cli) tunnels: Vec<TunnelText>,
     /// A file with its rules; - for standard input.
@@ -56,7 +55,7 @@ pub(in crate::cli) struct TenantAdd {
     #[arg(long)]
     pub(in crate::cli) flows: bool,
     /// How many of them pass per second.
-    #[arg(long, value_name = "RATE", default_value_t = 1000)]
+    #[arg(long, value_name = "RATE", default_value_t = OUT_OF_STATE)]
     pub(in crate::cli) out_of_state: u32,
 }
 
@@ -128,20 +127,8 @@ impl Said {
     fn new(name: &str) -> Self {
         // Until they are said.
         let nowhere = IpAddr::from([0; 4]);
-        let tunnel = TunnelText {
-            name: name.to_owned(),
-            local: nowhere,
-            remote: nowhere,
-            key: None,
-            checksum: false,
-            mtu: 0,
-            dont_fragment: "honour".to_owned(),
-            priority: 0,
-            weight: 1,
-            probe: None,
-        };
         Self {
-            tunnel,
+            tunnel: TunnelText::from(&Tunnel::new(name, nowhere, nowhere)),
             local: None,
             remote: None,
             style: None,
@@ -161,7 +148,11 @@ impl Said {
             "local" => self.local = Some(read(key, value, "an IP address")?),
             "remote" => self.remote = Some(read(key, value, "an IP address")?),
             "key" => self.tunnel.key = Some(read(key, value, "a number of 32 bits")?),
-            "mtu" => self.tunnel.mtu = read(key, value, "a number of octets")?,
+            "mtu" => match read(key, value, "a number of octets")? {
+                // To the book 0 is what the port leaves, which files say by nothing.
+                0 => return Err("mtu: 0 carries nothing; leave it out".to_owned()),
+                mtu => self.tunnel.mtu = mtu,
+            },
             "dont-fragment" => value.clone_into(&mut self.tunnel.dont_fragment),
             "priority" => self.tunnel.priority = read(key, value, "a number of 16 bits")?,
             "weight" => self.tunnel.weight = read(key, value, "a number of 16 bits")?,
@@ -185,12 +176,14 @@ impl Said {
         let local = local.ok_or("needs local=ADDRESS, our end")?;
         let remote = remote.ok_or("needs remote=ADDRESS, the other end")?;
         let is_probed = style.is_some() || interval_ms.is_some();
+        let is_off = style.as_deref() == Some("off");
         let probe = match (inside_local, inside_remote) {
+            _ if is_off => None,
             (Some(inside_local), Some(inside_remote)) => Some(ProbeText {
-                style: style.unwrap_or_else(|| "request".to_owned()),
+                style: style.unwrap_or_else(|| word(&PROBE_STYLES, &PROBE_STYLE).to_owned()),
                 inside_local,
                 inside_remote,
-                interval_ms: interval_ms.unwrap_or(INTERVAL_MS),
+                interval_ms: interval_ms.unwrap_or(PROBE_INTERVAL_MS),
             }),
             (None, None) if !is_probed => None,
             (None | Some(_), None) | (None, Some(_)) => {
@@ -233,6 +226,10 @@ mod tests {
             "x,local=::1,remote=::2,probe=reply,interval=250,inside-local=::3,inside-remote=::4";
         let probe = tunnel(probed).unwrap().probe.unwrap();
         assert_eq!((&*probe.style, probe.interval_ms), ("reply", 250));
+        // As in files, whatever else is said of the probe.
+        for off in [probed.replace("reply", "off"), "x,local=::1,remote=::2,probe=off".to_owned()] {
+            assert_eq!(tunnel(&off).unwrap().probe, None, "{off}");
+        }
     }
 
     #[test]
@@ -246,6 +243,7 @@ mod tests {
             ("fra,local=192.0.2", "local: \"192.0.2\" is not an IP address"),
             (&format!("{ends},key=-1"), "key: \"-1\" is not a number of 32 bits"),
             (&format!("{ends},mtu=70000"), "mtu: \"70000\" is not a number of octets"),
+            (&format!("{ends},mtu=0"), "mtu: 0 carries nothing; leave it out"),
             (&format!("{ends},mtu"), "mtu needs a value"),
             (&format!("{ends},checksum=yes"), "checksum has no value"),
             (&format!("{ends},key=1,key=2"), "key stands there twice"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use firewall::rules::PASSING_MAX;
 use shm::limits::{RULESET_LEN_MAX, RULESETS_LEN_MAX};
 
-use super::{Applying, Origin};
+use super::{Applying, unknown};
 use crate::model::{Cause, Firewall, Refused, Tenant};
 
 impl Applying<'_> {
@@ -16,8 +16,7 @@ impl Applying<'_> {
         rules: Option<&Firewall>,
     ) -> Result<(), Refused> {
         let Some(old) = self.book.tenant_named(name).cloned() else {
-            let what = format!("there is no tenant {name}; `millrace tenant list` names them all");
-            return Err(Refused::new(Cause::Unknown, what).at("tenant"));
+            return Err(unknown("tenant", "tenant", name));
         };
         self.may_change(old.origin, || format!("tenant {name}"))?;
         let mut tenant = Tenant { firewall: rules.cloned(), ..Tenant::clone(&old) };
@@ -60,24 +59,11 @@ impl Applying<'_> {
             let what = format!("{what}, which shall go; change the rules first");
             return self.refused(Cause::Conflict, firewall.origin, what);
         }
-        let line = firewall.line_of(set);
-        let what = match self.book.rule_named(set) {
-            Some(other) => format!(
-                "{set} is a {} ({}) and no set; name a [[dos.list]] of kind set",
-                other.kind(),
-                self.book.place(other.origin)
-            ),
-            None => {
-                format!("there is no set {set}; declare a [[dos.list]] of that name and kind set")
-            }
-        };
-        self.wrong_rules(Cause::Unknown, firewall.place_of(line), &what, line)
-    }
-
-    /// A refusal of rules at a line; that of a file is the place already.
-    fn wrong_rules(&self, cause: Cause, place: Origin, what: &str, line: u32) -> Refused {
-        let line = if place.is_declared() { String::new() } else { format!("line {line}: ") };
-        self.wrong(cause, place, "rules", line + what)
+        let (line, what) = firewall.missing_set(&self.book).unwrap_or_default();
+        let place = firewall.place_of(line);
+        // In a file the line is the place already.
+        let what = if place.is_declared() { what } else { format!("line {line}: {what}") };
+        self.wrong(Cause::Unknown, place, "rules", what)
     }
 
     pub(super) fn check_firewalls(&self) -> Result<(), Refused> {

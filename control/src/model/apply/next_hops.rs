@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use super::centres::default_of;
 use super::{Applying, is_fixed, unknown, wrong_name};
-use crate::model::{Cause, Hop, HopNamed, NextHop, Refused, key};
+use crate::model::{Cause, Hop, HopNamed, NextHop, Origin, Refused, key};
 
 impl Applying<'_> {
     pub(super) fn add_next_hop(&mut self, wanted: &HopNamed, put: bool) -> Result<(), Refused> {
-        let HopNamed { name, hop, .. } = wanted;
+        let name = &wanted.name;
+        let exits = self.exits_of(wanted)?;
+        let hop = if exits.is_empty() { &wanted.hop } else { &default_of(&exits) };
         let origin = self.origin(wanted.origin);
         let old = self.book.next_hop_named(name).cloned();
         if let Some(old) = &old {
-            let may_repeat = old.origin.is_declared() || !self.by.is_declared();
-            if put && old.hop == *hop && (may_repeat || is_fixed(old.id)) {
+            // What is named after its exits is the same, whoever says it.
+            let may_repeat = old.origin.is_declared() || !self.by.is_declared() || wanted.is_list();
+            if put && old.hop == *hop && old.exits == exits && (may_repeat || is_fixed(old.id)) {
                 if self.by.is_declared() && !is_fixed(old.id) {
-                    self.book
-                        .hops
-                        .insert(old.id, Arc::new(NextHop { origin, ..NextHop::clone(old) }));
+                    self.adopt_hop(old, origin);
                 }
                 return Ok(());
             }
@@ -41,6 +43,7 @@ impl Applying<'_> {
         let id = match &old {
             Some(old) => {
                 self.forget_hop(old);
+                self.reset_exits(old.id, &exits);
                 old.id
             }
             None => self.book.next_id(),
@@ -48,18 +51,29 @@ impl Applying<'_> {
         if let Hop::Client(key) = hop {
             self.book.hops_to.insert((*key, id), ());
         }
-        let entry = NextHop { name: Arc::clone(name), id, hop: *hop, origin };
+        let entry = NextHop { name: Arc::clone(name), id, hop: *hop, exits, origin };
         self.book.hop_names.insert(Arc::clone(name), id);
         self.book.hops.insert(id, Arc::new(entry));
         self.book.messages += 1;
         self.book.declared.next_hops += usize::from(origin.is_declared());
+        self.book.argo_changes();
         self.touched.next_hop(id);
         Ok(())
     }
 
+    /// A next hop that says the same from another place.
+    fn adopt_hop(&mut self, old: &NextHop, origin: Origin) {
+        let declared = usize::from(old.origin.is_declared());
+        self.book.declared.next_hops += usize::from(origin.is_declared()) - declared;
+        self.book.hops.insert(old.id, Arc::new(NextHop { origin, ..NextHop::clone(old) }));
+        if declared == 0 {
+            self.touched.next_hop(old.id);
+        }
+    }
+
     pub(super) fn check_hop(&self, wanted: &HopNamed) -> Result<(), Refused> {
         let wrong = |cause, field, what: String| Err(self.wrong(cause, wanted.origin, field, what));
-        if let Some(what) = wrong_name(&wanted.name) {
+        if let Some(what) = wrong_name(&wanted.name).filter(|_| !wanted.is_list()) {
             return wrong(Cause::Invalid, "name", what);
         }
         match wanted.hop {
@@ -71,7 +85,7 @@ impl Applying<'_> {
                 let what = format!("{local} and {remote} are of two families; take one");
                 wrong(Cause::Invalid, "remote", what)
             }
-            Hop::Gre { remote, .. } | Hop::Via { remote, .. }
+            Hop::Gre { remote, .. } | Hop::Via { remote: Some(remote), .. }
                 if remote.is_unspecified() || remote.is_multicast() =>
             {
                 let what = format!("{remote} is nobody's address; name the other end's");

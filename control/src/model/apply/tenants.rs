@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shm::limits::{TENANT_PREFIXES_MAX, TENANTS_MAX};
 
-use super::{Applying, wrong_name, wrong_prefix};
+use super::{Applying, unknown, wrong_name, wrong_prefix};
 use crate::model::dos::Reach;
 use crate::model::{Cause, Detect, Firewall, Refused, Rule, Tenant};
 
@@ -105,8 +105,7 @@ impl Applying<'_> {
 
     pub(super) fn remove_tenant(&mut self, name: &str) -> Result<(), Refused> {
         let Some(old) = self.book.tenant_named(name).cloned() else {
-            let what = format!("there is no tenant {name}; `millrace dos show` names them all");
-            return Err(Refused::new(Cause::Unknown, what).at("name"));
+            return Err(unknown("name", "tenant", name));
         };
         self.forget_tenant(&old);
         Ok(())

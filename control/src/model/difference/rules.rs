@@ -35,35 +35,34 @@ fn messages(listings: &[Listing]) -> u64 {
     listings.iter().map(|listing| listing.prefixes.messages()).sum()
 }
 
-/// The item at a place among those of all listings.
-fn item(listings: &[Listing], at: usize) -> Option<(u32, Vec<ipnet::IpNet>)> {
-    let mut left = at;
-    for Listing { rule, prefixes } in listings {
-        let items = prefixes.items();
-        if left < items {
-            return Some((*rule, prefixes.item(left)?.to_vec()));
-        }
-        left -= items;
-    }
-    None
-}
-
 /// How many items texts of rules take.
 fn items_of_texts(rulesets: &[Told]) -> usize {
     rulesets.iter().map(Told::items).sum()
 }
 
-/// The item at a place among those of all texts.
-fn item_of_texts(rulesets: &[Told], at: usize) -> Option<Item> {
+/// Of several with so many items each, the one that has the item at a place among all, and the place in it.
+fn holder<T>(all: &[T], items: impl Fn(&T) -> usize, at: usize) -> Option<(&T, usize)> {
     let mut left = at;
-    for told in rulesets {
-        let items = told.items();
+    for one in all {
+        let items = items(one);
         if left < items {
-            return told.item(left);
+            return Some((one, left));
         }
         left -= items;
     }
     None
+}
+
+/// The item at a place among those of all listings.
+fn item(listings: &[Listing], at: usize) -> Option<(u32, Vec<ipnet::IpNet>)> {
+    let (listing, at) = holder(listings, |listing| listing.prefixes.items(), at)?;
+    Some((listing.rule, listing.prefixes.item(at)?.to_vec()))
+}
+
+/// The item at a place among those of all texts.
+fn item_of_texts(rulesets: &[Told], at: usize) -> Option<Item> {
+    let (told, at) = holder(rulesets, Told::items, at)?;
+    told.item(at)
 }
 
 impl Difference {

@@ -12,7 +12,7 @@ use shm::message::Item;
 
 pub use firewall::parse::Wrong;
 
-use crate::model::{Origin, Place};
+use crate::model::{Book, Origin, Place};
 
 /// Rules in the syntax of nft. A clone costs nothing.
 #[derive(Clone)]
@@ -43,10 +43,17 @@ impl PartialEq for Firewall {
 impl Eq for Firewall {}
 
 impl Firewall {
-    /// Reads rules.
+    /// Reads rules that the dataplane can compile.
     pub fn read(text: &str, origin: Origin) -> Result<Self, Wrong> {
+        let firewall = Self::parse(text, origin)?;
+        check(&firewall.ruleset)?;
+        Ok(firewall)
+    }
+
+    /// Reads rules that were checked before, maybe by a version with wider bounds. What the dataplane refuses of them by
+    /// now is left out with its tenant, and the rest is served.
+    pub(crate) fn parse(text: &str, origin: Origin) -> Result<Self, Wrong> {
         let ruleset = firewall::parse::parse(text)?;
-        check(&ruleset)?;
         let names: BTreeSet<&str> = firewall::walk::sets(&ruleset).collect();
         let sets = names.into_iter().map(|name| (name.into(), 0)).collect();
         let told = Arc::from("");
@@ -84,7 +91,7 @@ impl Firewall {
     }
 
     /// The line that first names a set, from 1. Notes behind `#` name none.
-    pub(in crate::model) fn line_of(&self, set: &str) -> u32 {
+    fn line_of(&self, set: &str) -> u32 {
         let names = |line: &str| {
             let line = line.split('#').next().unwrap_or_default();
             line.match_indices('@').any(|(at, _)| {
@@ -94,6 +101,23 @@ impl Firewall {
         };
         let at = self.text.lines().position(names).unwrap_or(0);
         u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// The first set that it names and a book does not have: the line that names it, from 1, and what is the matter.
+    pub(crate) fn missing_set(&self, book: &Book) -> Option<(u32, String)> {
+        let is_set = |set: &str| book.rule_named(set).is_some_and(|rule| rule.is_set());
+        let set = self.sets().find(|set| !is_set(set))?;
+        let what = match book.rule_named(set) {
+            Some(other) => format!(
+                "{set} is a {} ({}) and no set; name a [[dos.list]] of kind set",
+                other.kind(),
+                book.place(other.origin)
+            ),
+            None => {
+                format!("there is no set {set}; declare a [[dos.list]] of that name and kind set")
+            }
+        };
+        Some((self.line_of(set), what))
     }
 
     /// Gives the sets their ids; whether that has changed what the dataplane is told, or the set without one.
@@ -118,6 +142,9 @@ impl Firewall {
 
     /// The rules in the one way in which they are printed, with ids in place of names.
     fn printed(&self) -> String {
+        if self.sets.is_empty() {
+            return self.ruleset.to_string();
+        }
         let mut ruleset = Ruleset::clone(&self.ruleset);
         let conditions = ruleset.rules.iter_mut().flat_map(|rule| &mut rule.conditions);
         for condition in conditions {

@@ -8,6 +8,10 @@ use shm::message;
 use super::{Firewall, Mode, SynGuard, Told, Tunnel};
 use crate::model::Origin;
 
+/// Packets per second of no flow that a tenant gets where it is not said: answers of a few hundred clients that were
+/// there before their flows were followed.
+pub const OUT_OF_STATE: u32 = 1000;
+
 /// An owner of prefixes: as it is asked for, and as the book has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
@@ -36,6 +40,23 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// A tenant with nothing but its prefixes.
+    pub fn new(name: &str, prefixes: impl Into<Box<[IpNet]>>) -> Self {
+        Self {
+            name: name.into(),
+            id: 0,
+            mode: Mode::Enforce,
+            syn: SynGuard::Off,
+            syn_above: 0,
+            flows: false,
+            out_of_state: OUT_OF_STATE,
+            prefixes: prefixes.into(),
+            tunnels: Box::default(),
+            firewall: None,
+            origin: Origin::Cli,
+        }
+    }
+
     /// Whether it says the same, whoever says it.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.name == other.name
@@ -64,11 +85,6 @@ impl Tenant {
             out_of_state: self.out_of_state,
             prefixes: self.prefixes.to_vec(),
         }
-    }
-
-    /// A tunnel of it by its name.
-    pub fn tunnel_named(&self, name: &str) -> Option<&Tunnel> {
-        self.tunnels.iter().find(|tunnel| *tunnel.name == *name)
     }
 
     /// How many messages it takes, without tunnels and rules.

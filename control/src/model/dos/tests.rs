@@ -117,17 +117,10 @@ fn change(act: &Act) -> Change {
             remove: nets(remove),
         },
         Act::Tenant { name: number, prefixes, tunnels, rules } => Change::PutTenant(Tenant {
-            name: name("tenant", *number),
-            id: 0,
-            mode: Mode::Enforce,
-            syn: SynGuard::Off,
             syn_above: u32::from(*number),
-            flows: false,
-            out_of_state: 0,
-            prefixes: nets(prefixes).as_slice().into(),
             tunnels: tunnels.iter().map(|(number, to)| tunnel(*number, *to)).collect(),
             firewall: rules.map(firewall),
-            origin: Origin::Cli,
+            ..Tenant::new(&name("tenant", *number), nets(prefixes).as_slice())
         }),
         Act::SetRules { name: number, rules } => {
             Change::SetRules { tenant: name("tenant", *number), rules: rules.map(firewall) }
@@ -171,6 +164,9 @@ fn are_named(items: &[message::Item], thing: impl Fn(u64) -> Option<Thing>) -> b
             | message::Item::RouteRemove(_)
             | message::Item::NextHop { .. }
             | message::Item::NextHopRemove(_)
+            | message::Item::Centre(_)
+            | message::Item::Machines { .. }
+            | message::Item::CentreRemove(_)
             | message::Item::Fleet(_)
             | message::Item::FleetRemove => None,
         };
@@ -200,6 +196,9 @@ fn are_in_order(items: &[message::Item]) -> bool {
         | message::Item::RouteRemove(_)
         | message::Item::NextHop { .. }
         | message::Item::NextHopRemove(_)
+        | message::Item::Centre(_)
+        | message::Item::Machines { .. }
+        | message::Item::CentreRemove(_)
         | message::Item::Fleet(_)
         | message::Item::FleetRemove => None,
     };

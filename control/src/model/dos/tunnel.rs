@@ -20,6 +20,12 @@ pub const DONT_FRAGMENT: [(&str, DontFragment); 2] =
 pub const PROBE_STYLES: [(&str, ProbeStyle); 2] =
     [("request", ProbeStyle::Request), ("reply", ProbeStyle::Reply)];
 
+/// How a tunnel is probed where inside addresses are all that is said.
+pub const PROBE_STYLE: ProbeStyle = ProbeStyle::Request;
+
+/// Milliseconds between two probes where it is not said: a tunnel that ends is left within 3 s.
+pub const PROBE_INTERVAL_MS: u64 = 1000;
+
 /// How tunnels stand, in words.
 pub const TUNNEL_STATES: [(&str, TunnelState); 4] = [
     ("unprobed", TunnelState::Unprobed),

@@ -15,7 +15,7 @@ use toml::{Spanned, Value};
 use super::section::{Part, Reading};
 use crate::model::dos::{
     CHECKS, CLASSES, HOLD, HOLD_BOUNDS, LIST_KINDS, Limit, ListKind, MODES, Matter, Mode, Per,
-    Reach, Rule, SYN_GUARDS, SynGuard, Unit, per,
+    Reach, Rule, SYN_GUARDS, Unit, per,
 };
 use crate::model::{Cause, Detect, Refused, Tenant};
 use crate::signature;
@@ -102,10 +102,6 @@ pub(super) struct TenantSection {
     #[serde(default)]
     tunnel: Vec<Spanned<TunnelSection>>,
 }
-
-/// Packets per second of no flow that a tenant gets where it is not said: answers of a few hundred clients that were
-/// there before their flows were followed.
-const OUT_OF_STATE: u32 = 1000;
 
 impl Reading {
     pub(super) fn dos(&mut self, part: &Part<'_>, section: DosSection) -> Result<(), Refused> {
@@ -285,25 +281,21 @@ impl Part<'_> {
             Some(number) => self.narrow(number, name),
             None => Ok(default),
         };
-        Ok(Tenant {
-            name: section.name.get_ref().as_str().into(),
-            id: 0,
-            mode: match &section.mode {
-                Some(mode) => self.word(mode, "mode", &MODES)?,
-                None => Mode::Enforce,
-            },
-            syn: match &section.syn {
-                Some(syn) => self.word(syn, "syn", &SYN_GUARDS)?,
-                None => SynGuard::Off,
-            },
-            syn_above: number(&section.syn_above, "syn_above", 0)?,
-            flows: section.flows.unwrap_or(false),
-            out_of_state: number(&section.out_of_state, "out_of_state", OUT_OF_STATE)?,
-            prefixes: prefixes.into(),
+        let mut tenant = Tenant {
             tunnels: self.tunnels(&section.tunnel)?,
-            firewall: None,
             origin: self.origin(&section.name.span()),
-        })
+            ..Tenant::new(section.name.get_ref(), prefixes)
+        };
+        if let Some(mode) = &section.mode {
+            tenant.mode = self.word(mode, "mode", &MODES)?;
+        }
+        if let Some(syn) = &section.syn {
+            tenant.syn = self.word(syn, "syn", &SYN_GUARDS)?;
+        }
+        tenant.syn_above = number(&section.syn_above, "syn_above", tenant.syn_above)?;
+        tenant.flows = section.flows.unwrap_or(tenant.flows);
+        tenant.out_of_state = number(&section.out_of_state, "out_of_state", tenant.out_of_state)?;
+        Ok(tenant)
     }
 
     fn detect(&self, section: &Spanned<DetectSection>) -> Result<Detect, Refused> {

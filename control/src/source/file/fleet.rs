@@ -163,7 +163,11 @@ impl Part<'_> {
         Ok(Past { generation: self.number(&section.generation, "generation")?, weights })
     }
 
-    fn number<N: Bounded>(&self, number: &Spanned<i64>, field: &str) -> Result<N, Refused> {
+    pub(super) fn number<N: Bounded>(
+        &self,
+        number: &Spanned<i64>,
+        field: &str,
+    ) -> Result<N, Refused> {
         self.within(*number.get_ref(), &number.span(), field)
     }
 
@@ -181,7 +185,7 @@ impl Part<'_> {
 }
 
 /// A number that a field holds.
-trait Bounded: TryFrom<i64> {
+pub(super) trait Bounded: TryFrom<i64> {
     const LARGEST: i64;
 }
 
@@ -191,6 +195,10 @@ impl Bounded for u8 {
 
 impl Bounded for u16 {
     const LARGEST: i64 = 65_535;
+}
+
+impl Bounded for u32 {
+    const LARGEST: i64 = 4_294_967_295;
 }
 
 #[cfg(test)]

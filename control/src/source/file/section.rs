@@ -1,6 +1,6 @@
 //! The sections of one file: from their shape to what they mean, with the line of everything that is wrong.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use toml::Spanned;
+use toml::{Spanned, Value};
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 use zeroize::Zeroizing;
 
+use super::centre::CentreSection;
 use super::dos::{DosSection, TenantSection};
 use super::fleet::FleetSection;
 use super::{table, text_of};
@@ -28,6 +29,8 @@ const SECTIONS_PER_PART: usize = 256;
 struct Sections {
     #[serde(default)]
     peer: Vec<PeerSection>,
+    #[serde(default)]
+    centre: Vec<CentreSection>,
     #[serde(default)]
     next_hop: Vec<Spanned<HopSection>>,
     #[serde(default)]
@@ -57,7 +60,7 @@ struct PeerSection {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HopSection {
+pub(super) struct HopSection {
     name: String,
     kind: Spanned<String>,
     peer: Option<Spanned<String>>,
@@ -65,14 +68,16 @@ struct HopSection {
     remote: Option<IpAddr>,
     key: Option<u32>,
     checksum: Option<bool>,
-    centre: Option<u32>,
+    pub(super) centre: Option<Spanned<Value>>,
+    pub(super) exits: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RouteSection {
-    prefix: Spanned<String>,
-    next_hop: String,
+pub(super) struct RouteSection {
+    pub(super) prefix: Spanned<String>,
+    pub(super) next_hop: Option<String>,
+    pub(super) exits: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +91,8 @@ struct TableSection {
 pub(super) struct Reading {
     pub(super) declaration: Declaration,
     names: HashMap<String, Arc<str>>,
+    /// Choices of exits that routes name.
+    pub(super) choices: BTreeMap<String, HopNamed>,
     /// Next hops whose peer is given by its name, which may stand in a later file.
     to_named: Vec<(usize, String, String)>,
     /// The file and place of the fleet.
@@ -131,6 +138,7 @@ impl Reading {
 
     /// All that was read.
     pub(super) fn finish(mut self) -> Result<Declaration, Refused> {
+        self.add_choices();
         let wanted: HashSet<&str> = self.to_named.iter().map(|(_, name, _)| &**name).collect();
         let peers = self.declaration.peers.iter().filter_map(|peer| {
             let name = peer.name.as_deref().filter(|name| wanted.contains(name))?;
@@ -178,13 +186,16 @@ impl Reading {
         for section in &sections.tenant {
             self.tenant(part, section)?;
         }
+        for section in &sections.centre {
+            self.declaration.centres.push(part.centre(section)?);
+        }
         for section in sections.next_hop {
             let span = section.span();
             self.next_hop(part, &span, section.into_inner())?;
         }
         for section in sections.route {
             let prefix = part.prefix(&section.prefix)?;
-            let next_hop = self.name(&section.next_hop);
+            let next_hop = self.route_to(part, &section)?;
             let origin = part.origin(&section.prefix.span());
             self.declaration.routes.push(RouteTo { prefix, next_hop, origin });
         }
@@ -212,7 +223,7 @@ impl Reading {
     }
 
     /// One name for all that are alike.
-    fn name(&mut self, name: &str) -> Arc<str> {
+    pub(super) fn name(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.names.get(name) {
             return Arc::clone(known);
         }
@@ -254,19 +265,20 @@ impl Reading {
                 key: section.key,
                 checksum: section.checksum.unwrap_or(false),
             },
-            "via" => Hop::Via {
-                centre: section.centre.ok_or_else(|| need("centre"))?,
-                remote: address(section.remote, "remote")?,
-            },
+            "via" | "argo" => {
+                let hop = part.exits((span, kind), (name, section.remote), &section)?;
+                self.declaration.next_hops.push(hop);
+                return Ok(());
+            }
             other => {
                 let what = format!(
-                    "\"{other}\" is no kind; take local, reject, client, gre, direct or via"
+                    "\"{other}\" is no kind; take local, reject, client, gre, direct, via or argo"
                 );
                 return Err(part.error(&section.kind.span(), &what));
             }
         };
         let origin = part.origin(span);
-        self.declaration.next_hops.push(HopNamed { name, hop, origin });
+        self.declaration.next_hops.push(HopNamed::new(name, hop, origin));
         Ok(())
     }
 }

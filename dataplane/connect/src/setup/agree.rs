@@ -10,7 +10,7 @@ use crate::limits::HOLD_SEGMENTS;
 use crate::options::{Offer, Stamps};
 use crate::outcome::World;
 use crate::segment::before;
-use crate::splice::{Mode, Rewrite, Splice};
+use crate::splice::{Mode, Numbers, Rewrite, Splice};
 
 /// Octets that an exit takes before the origin is connected. Origins take more, so the window need not shrink then.
 pub(crate) const REQUEST_WINDOW: u32 = 4096;
@@ -126,6 +126,7 @@ impl Setup {
             mode: if is_borne { Mode::Borne } else { Mode::Plain },
             to_far,
             to_near,
+            numbers: self.numbers(far),
             has_timestamps: self.near.answer.stamps.is_some(),
             keepalive: self
                 .keepalive_secs
@@ -135,6 +136,19 @@ impl Setup {
             answer_time: far.answer_time,
             hint: self.hint.filter(|_| self.is_hint_new),
         }
+    }
+
+    fn numbers(&self, far: &Far) -> [Numbers; 2] {
+        let numbers = |next: u32, window: u32, scale| Numbers {
+            next,
+            edge: next.wrapping_add(window),
+            scale,
+        };
+        let near = &self.near;
+        [
+            numbers(near.payload_start(), far.window_octets(), near.their_shift()),
+            numbers(far.payload_start(), near.window_octets(), far.their_shift()),
+        ]
     }
 
     /// What the far end understands, when that is less than the near end was promised.

@@ -12,32 +12,6 @@ use proptest::sample::select;
 /// Sets by number and name.
 pub(crate) const SETS: [(u16, &str); 4] = [(2, "bots"), (3, "friends"), (500, "12"), (9000, "far")];
 
-const FIELDS: [Field; 23] = [
-    Field::IpSaddr,
-    Field::IpDaddr,
-    Field::Ip6Saddr,
-    Field::Ip6Daddr,
-    Field::Nfproto,
-    Field::IpProtocol,
-    Field::Ip6Nexthdr,
-    Field::L4proto,
-    Field::TcpSport,
-    Field::TcpDport,
-    Field::UdpSport,
-    Field::UdpDport,
-    Field::ThSport,
-    Field::ThDport,
-    Field::TcpFlags,
-    Field::IcmpType,
-    Field::IcmpCode,
-    Field::Icmpv6Type,
-    Field::Icmpv6Code,
-    Field::Length,
-    Field::IpLength,
-    Field::IpDscp,
-    Field::Ip6Dscp,
-];
-
 /// Values up to the last: a few that are close to each other, both ends, and some from all over.
 fn value(last: u128) -> BoxedStrategy<u128> {
     let near = (0..60_u128).prop_map(move |step| (last / 3 + step).min(last));
@@ -105,7 +79,7 @@ fn condition() -> impl Strategy<Value = Condition> {
             some.boxed()
         }
     };
-    (select(&FIELDS[..]), prop::bool::weighted(0.2)).prop_flat_map(move |(field, negated)| {
+    (select(&Field::ALL[..]), prop::bool::weighted(0.2)).prop_flat_map(move |(field, negated)| {
         values(field).prop_map(move |values| Condition { field, negated, values })
     })
 }

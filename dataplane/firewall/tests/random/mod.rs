@@ -5,32 +5,6 @@ use firewall::rules::{
     Condition, Field, Limit, Period, Rule, Ruleset, Unit, Values, Verdict, WITH_PORTS,
 };
 
-const FIELDS: [Field; 23] = [
-    Field::IpSaddr,
-    Field::IpDaddr,
-    Field::Ip6Saddr,
-    Field::Ip6Daddr,
-    Field::Nfproto,
-    Field::IpProtocol,
-    Field::Ip6Nexthdr,
-    Field::L4proto,
-    Field::TcpSport,
-    Field::TcpDport,
-    Field::UdpSport,
-    Field::UdpDport,
-    Field::ThSport,
-    Field::ThDport,
-    Field::TcpFlags,
-    Field::IcmpType,
-    Field::IcmpCode,
-    Field::Icmpv6Type,
-    Field::Icmpv6Code,
-    Field::Length,
-    Field::IpLength,
-    Field::IpDscp,
-    Field::Ip6Dscp,
-];
-
 /// Numbers from a seed: xorshift64*.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -166,7 +140,7 @@ fn rule(random: &mut Random) -> Rule {
     let number = if family == Family::V4 { 2 } else { 10 };
     let mut conditions = Vec::new();
     for _ in 0..random.below(6) {
-        let field = random.pick(&FIELDS);
+        let field = random.pick(&Field::ALL);
         let fits = field.family().is_none_or(|asked| asked == family)
             && field.protocols().is_none_or(|asked| asked.contains(&protocol));
         if fits && conditions.iter().all(|other: &Condition| other.field != field) {

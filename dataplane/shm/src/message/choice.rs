@@ -119,6 +119,18 @@ choices! {
         Down = 4,
     }
 
+    /// Why a connection to a destination did not come about.
+    DialFailure {
+        /// The destination refused it.
+        Refused = 1,
+        /// The exit could not reach the destination.
+        Unreachable = 2,
+        /// The destination did not answer.
+        TimedOut = 3,
+        /// The exit itself did not answer, or not as it should.
+        Exit = 4,
+    }
+
     /// How a tenant's servers are guarded against floods of SYNs.
     SynGuard {
         /// Not at all.

@@ -9,6 +9,7 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
 use super::address::{Address, Endpoint, Prefix, put_all, read_all};
+use super::centre::{Centre, Machine};
 use super::fleet::{self, Fleet, Member, Past};
 use super::rule::{Instruction, Rule};
 use super::tenant::Tenant;
@@ -52,6 +53,9 @@ pub(super) const TUNNEL: u16 = 112;
 pub(super) const TUNNEL_REMOVE: u16 = 113;
 pub(super) const RULESET: u16 = 114;
 pub(super) const RULESET_TEXT: u16 = 115;
+pub(super) const CENTRE: u16 = 128;
+pub(super) const CENTRE_MACHINES: u16 = 129;
+pub(super) const CENTRE_REMOVE: u16 = 130;
 
 /// Prefixes in a peer's first message, and in each that continues it.
 const PEER_PREFIXES: usize = 4;
@@ -193,8 +197,9 @@ pub enum NextHop {
     Via {
         /// Its number.
         centre: u32,
-        /// The machine of it that takes our packets.
-        remote: IpAddr,
+        /// The machine that takes our packets; none for those of the [`Centre`] with that number, by the relay that
+        /// it has.
+        remote: Option<IpAddr>,
     },
 }
 
@@ -265,6 +270,17 @@ pub enum Item {
         /// A piece of a text in UTF-8, which may end within a character.
         text: Box<[u8]>,
     },
+    /// A data centre, new or changed, in place of what was said of it before.
+    Centre(Box<Centre>),
+    /// More machines of the data centre with this number, which was said before.
+    Machines {
+        /// Its number.
+        centre: u16,
+        /// Which.
+        machines: Vec<Machine>,
+    },
+    /// A data centre no more. Next hops that lead there go before it does.
+    CentreRemove(u16),
 }
 
 /// A message from control, checked.

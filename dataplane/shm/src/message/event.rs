@@ -1,12 +1,15 @@
 //! Events: what the dataplane tells control, 112 octets each.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use zerocopy::transmute_ref;
 
 use super::choice::TunnelState;
 use super::heavy::{self, Heavy, HeavyWire};
+use super::measured::{
+    DIALS_PER_EVENT, Dial, DialsWire, PATHS_PER_EVENT, Path, PathsWire, ProbedWire, Run,
+};
 use super::rule::CountWire;
 use super::ruleset::TenantCountWire;
 use super::tunnel::{TunnelCountWire, TunnelStateWire};
@@ -37,6 +40,9 @@ const PEER_STATE: u16 = 275;
 pub(super) const TUNNEL: u16 = 288;
 pub(super) const TUNNEL_COUNT: u16 = 289;
 pub(super) const TENANT_COUNT: u16 = 290;
+pub(super) const DIALS: u16 = 304;
+pub(super) const PROBED: u16 = 305;
+pub(super) const PATHS: u16 = 306;
 
 /// A message from the dataplane. Times are since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +215,25 @@ pub enum Event {
         /// How many of them were dropped for it.
         dropped: u64,
     },
+    /// How connections to destinations came about, or did not: those of clients whose routes name several exits. The
+    /// first of them is there.
+    Dials(Run<Dial, DIALS_PER_EVENT>),
+    /// How a probe to another data centre went.
+    Probed {
+        /// Its number.
+        centre: u16,
+        /// The machine of it.
+        machine: IpAddr,
+        /// The round trip, in whole microseconds; none when no answer came in time.
+        answer: Option<Duration>,
+    },
+    /// How data centres stand from another one, as that has told. The first of them is there.
+    Paths {
+        /// The number of the one that tells.
+        from: u16,
+        /// What it tells.
+        paths: Run<Path, PATHS_PER_EVENT>,
+    },
 }
 
 impl Event {
@@ -257,6 +282,9 @@ impl Event {
             Self::TenantCount { tenant, rule, packets, octets, dropped } => {
                 TenantCountWire::encode(tenant, rule, [packets, octets, dropped])
             }
+            Self::Dials(dials) => DialsWire::encode(&dials),
+            Self::Probed { centre, machine, answer } => ProbedWire::encode(centre, machine, answer),
+            Self::Paths { from, paths } => PathsWire::encode(from, &paths),
         }
     }
 
@@ -273,6 +301,9 @@ impl Event {
             TUNNEL => TunnelStateWire::read(transmute_ref!(words)),
             TUNNEL_COUNT => Ok(TunnelCountWire::read(transmute_ref!(words))),
             TENANT_COUNT => Ok(TenantCountWire::read(transmute_ref!(words))),
+            DIALS => DialsWire::read(transmute_ref!(words)),
+            PROBED => ProbedWire::read(transmute_ref!(words)),
+            PATHS => PathsWire::read(transmute_ref!(words)),
             _ => read_notice(transmute_ref!(words)),
         }?;
         // What an event does not name must be zero; writing it again says so for each kind.

@@ -8,7 +8,7 @@ use super::{Malformed, reserved};
 use crate::layout::{self, wire};
 use crate::limits::{RULESET_TEXT_PER_ITEM_MAX, RULESET_TEXT_PER_MESSAGE};
 
-/// In place of a rule's index in [`Event::TenantCount`]: what the policy decided.
+/// In place of a rule's index in [`Event::TenantCount`]: all that has come to the tenant, whatever decided about it.
 pub const ALL_RULES: u32 = u32::MAX;
 
 wire! {

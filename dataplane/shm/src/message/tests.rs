@@ -56,7 +56,7 @@ fn hop() -> impl Strategy<Value = NextHop> {
         Just(NextHop::Local),
         Just(NextHop::Direct),
         key().prop_map(NextHop::Client),
-        (any::<u32>(), any::<IpAddr>())
+        (any::<u32>(), any::<Option<IpAddr>>())
             .prop_map(|(centre, remote)| NextHop::Via { centre, remote }),
         (gre, any::<Option<u32>>(), any::<bool>()).prop_map(
             |((v6, local, remote), key, checksum)| {
@@ -234,6 +234,9 @@ fn item() -> impl Strategy<Value = Item> {
         any::<u32>().prop_map(Item::TunnelRemove),
         any::<u32>().prop_map(Item::Ruleset),
         text(),
+        centre::centre().prop_map(|centre| Item::Centre(Box::new(centre))),
+        centre::machines(),
+        (1_u16..).prop_map(Item::CentreRemove),
     ]
 }
 
@@ -241,6 +244,7 @@ fn event() -> impl Strategy<Value = Event> {
     let reason = prop::sample::select(Reason::ALL);
     let refused = (any::<u64>(), reason, any::<u64>(), any::<u16>());
     prop_oneof![
+        centre::measured(),
         (any::<(u32, u64, u64, u64, u64)>(), one_of(TunnelState::ALL)).prop_map(
             |((id, rtt, sent, answered, since), state)| {
                 let (rtt, since) = (Duration::from_micros(rtt), Duration::from_secs(since));
@@ -325,6 +329,13 @@ fn read_back(messages: &[[u64; COMMAND_WORDS]]) -> Result<Item, Malformed> {
                 }
                 _ => whole = Some(Item::RulesetText { tenant, text }),
             },
+            Command::Item { item: Item::Machines { centre: number, machines }, .. } => {
+                match &mut whole {
+                    Some(Item::Centre(centre)) => centre.machines.extend(machines),
+                    Some(Item::Machines { machines: before, .. }) => before.extend(machines),
+                    _ => whole = Some(Item::Machines { centre: number, machines }),
+                }
+            }
             Command::Item { item, .. } => whole = Some(item),
             Command::Prefixes { tenant: id, prefixes, .. } => {
                 let Some(Item::Tenant(tenant)) = &mut whole else {
@@ -690,4 +701,5 @@ fn a_tenant_or_signature_with_too_many_parts_is_not_written() {
     assert_eq!(Command::decode(&words(&tenant(0))), Err(Malformed::AddressCount(0)));
 }
 
+mod centre;
 mod transit;

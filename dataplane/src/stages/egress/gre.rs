@@ -60,7 +60,7 @@ fn address(note: &mut Note, tunnel: &Tunnel) {
 pub enum Decapped {
     /// An inner packet, from its IP header on, with the number of its tunnel. Whether its source may send it is still to
     /// be asked: [`admit_source`].
-    Inner(u16, Address),
+    Inner(u16),
     /// The router's question whether the tunnel works, which is its own answer: now an outer packet to the router.
     Keepalive(u16),
 }
@@ -92,7 +92,7 @@ pub fn decap(frame: &mut Frame<'_>, tunnels: &Tunnels, site: &Site) -> Result<De
     }
     mark_congestion(frame, tos)?;
     frame.note.kind = Kind::Inner;
-    Ok(Decapped::Inner(number, source))
+    Ok(Decapped::Inner(number))
 }
 
 /// The inner packet must be whole, and of the family that the GRE header says. Gives its source.
@@ -143,8 +143,8 @@ fn mark_congestion(frame: &mut Frame<'_>, outer_tos: u8) -> Result<(), Fate> {
 /// A tenant's router sends what is the tenant's own, and nothing else; its probes ([`Tunnel::inside`]) are the caller's to
 /// know before.
 #[inline]
-pub fn admit_source(tunnel: &Tunnel, source: Address, tenants: &Tenants) -> Result<(), Fate> {
-    let tenant = tenants.of(source);
+pub fn admit_source(frame: &Frame<'_>, tunnel: &Tunnel, tenants: &Tenants) -> Result<(), Fate> {
+    let tenant = frame.note.ip.source_in(frame.data()).map_or(OWN, |source| tenants.of(source));
     if tenant == OWN || tenant != tunnel.tenant {
         return Err(drop(DropReason::EgressGreSource));
     }

@@ -11,6 +11,7 @@ use crate::frame::Endpoint;
 use crate::limiter::Limiter;
 use crate::limits::{
     JOBS_OWN_MAX, PROMPT_INTERVAL, PROMPTS_BURST, PROMPTS_PER_SECOND, PROMPTS_REMEMBERED,
+    WALK_INTERVAL,
 };
 use crate::table::Key;
 
@@ -50,7 +51,7 @@ impl Prompts {
         let places = self.walked.len().max(1) as u64;
         let at = usize::try_from(hash % places).unwrap_or(0);
         let Some(walked) = self.walked.get_mut(at) else { return false };
-        if walked.0 == hash && now.since(walked.1) < PROMPT_INTERVAL {
+        if walked.0 == hash && now.since(walked.1) < WALK_INTERVAL {
             return false;
         }
         let may = self.walks.take(now);
@@ -88,6 +89,19 @@ impl Prompts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_session_looks_for_its_client_again_before_the_client_would_be_called_again() {
+        let mut prompts = Prompts::new(Arc::new(Exchange::new(1, 1, 1, 1)), 7);
+        let start = Instant(1_000_000_000_000);
+        let id = ClientId([1, 2, 3]);
+        let moved = Endpoint { remote_port: 9, ..Endpoint::NONE };
+        assert!(prompts.may_walk(id, Endpoint::NONE, start));
+        assert!(!prompts.may_walk(id, Endpoint::NONE, start + WALK_INTERVAL / 2));
+        assert!(prompts.may_walk(id, moved, start + WALK_INTERVAL / 2), "from elsewhere");
+        assert!(prompts.may_walk(id, Endpoint::NONE, start + WALK_INTERVAL));
+        assert!(WALK_INTERVAL < PROMPT_INTERVAL, "one walk may have been lost");
+    }
 
     #[test]
     fn a_client_is_called_once_in_a_while_and_all_together_not_too_often() {

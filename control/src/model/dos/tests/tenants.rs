@@ -1,5 +1,7 @@
 //! Claims about tenants' tunnels and rules: what a change sends, what it may not be, what is left out with what.
 
+use shm::limits::{RULESETS_LEN_MAX, TUNNELS_MAX};
+
 use super::*;
 
 fn tenant_of(prefixes: Vec<u8>, tunnels: Vec<(u8, u8)>, rules: Option<u8>) -> Tenant {
@@ -65,8 +67,10 @@ fn the_rules_of_a_tenant_that_a_file_declares_are_changed_there() {
     let set = |number| Change::SetRules { tenant: name("tenant", number), rules: None };
     let said = "tenant tenant0 is declared in edge.toml:7; change it there";
     assert_eq!(made(&mut book, set(0)).unwrap_err(), said);
-    let said = "tenant: there is no tenant tenant1; `millrace tenant list` names them all";
-    assert_eq!(made(&mut book, set(1)).unwrap_err(), said);
+    let said = "there is no tenant tenant1; `millrace tenant list` shows what there is";
+    assert_eq!(made(&mut book, set(1)).unwrap_err(), format!("tenant: {said}"));
+    let gone = Change::RemoveTenant(name("tenant", 1));
+    assert_eq!(made(&mut book, gone).unwrap_err(), format!("name: {said}"));
 }
 
 #[test]
@@ -143,4 +147,46 @@ fn a_tenant_whose_rules_or_sets_are_refused_is_left_out_and_does_not_lie_open() 
     let touched = next.apply(Origin::Cli, &[put], &Limits::default()).unwrap();
     let (aside, all) = aside.after(&book, &next, &touched);
     assert_eq!((aside.len(), all), (0, true));
+}
+
+#[test]
+fn more_tunnels_than_the_dataplane_takes_are_refused() {
+    let tunnel = |number: usize| {
+        let [.., high, low] = number.to_be_bytes();
+        Tunnel::new(&format!("t{number}"), [192, 0, 2, 9].into(), [198, 18, high, low].into())
+    };
+    let with = |count| {
+        let tunnels = (0..count).map(tunnel).collect();
+        Change::PutTenant(Tenant { tunnels, ..tenant_of(vec![1], Vec::new(), None) })
+    };
+    let mut book = Book::default();
+    made(&mut book, with(TUNNELS_MAX)).unwrap();
+    let refused = made(&mut book, with(TUNNELS_MAX + 1)).unwrap_err();
+    assert_eq!(refused, "8193 tunnels, and 8192 are taken; remove some");
+    assert_eq!(book.counts().tunnels, TUNNELS_MAX);
+}
+
+#[test]
+fn more_octets_of_all_rules_than_the_dataplane_takes_are_refused() {
+    let mut book = Book::default();
+    let text = format!("drop comment \"{}\"\n", "x".repeat(128)).repeat(16_000);
+    let firewall = Some(Firewall::read(&text, Origin::Cli).unwrap());
+    let tenant = |number: usize, firewall: &Option<Firewall>| {
+        let [.., number] = number.to_be_bytes();
+        let prefix: IpNet = format!("10.0.{number}.0/24").parse().unwrap();
+        let firewall = firewall.clone();
+        Change::AddTenant(Tenant { firewall, ..Tenant::new(&name("many", number), [prefix]) })
+    };
+    made(&mut book, tenant(0, &firewall)).unwrap();
+    // The book's own is printed already, which spares doing it for each.
+    let printed = book.tenant_named("many0").unwrap().firewall.clone();
+    let most = RULESETS_LEN_MAX / text.len();
+    for number in 1..most {
+        made(&mut book, tenant(number, &printed)).unwrap();
+    }
+    let refused = made(&mut book, tenant(most, &printed)).unwrap_err();
+    let len = (most + 1) * text.len();
+    let said = format!("the rules of all tenants have {len} octets, and 134217728 are taken");
+    assert_eq!(refused, said + "; put addresses into sets");
+    assert_eq!(book.counts().tenants, most);
 }

@@ -96,7 +96,7 @@ fn all_that_the_sections_say_is_read() {
         (Mode::Enforce, Some(100_000), 30)
     );
     let [tenant] = &declared.tenants[..] else { panic!() };
-    assert_eq!((tenant.syn, tenant.syn_above), (SynGuard::CookieReset, 500));
+    assert_eq!((tenant.syn, tenant.syn_above), (crate::model::dos::SynGuard::CookieReset, 500));
     assert_eq!((tenant.flows, tenant.mode, tenant.prefixes.len()), (true, Mode::Enforce, 2));
 }
 

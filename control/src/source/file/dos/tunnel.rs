@@ -10,11 +10,10 @@ use shm::limits::{
 use toml::Spanned;
 
 use super::super::section::Part;
-use crate::model::dos::{DONT_FRAGMENT, PROBE_STYLES, Probe, ProbeStyle, value};
+use crate::model::dos::{
+    DONT_FRAGMENT, PROBE_INTERVAL_MS, PROBE_STYLE, PROBE_STYLES, Probe, ProbeStyle, value,
+};
 use crate::model::{Refused, Tunnel};
-
-/// Milliseconds between two probes where it is not said: a tunnel that ends is left within 3 s.
-const INTERVAL_MS: u64 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,10 +47,10 @@ impl Part<'_> {
         let TunnelSection { name, local, remote, .. } = section;
         let mut tunnel = Tunnel {
             probe,
-            checksum: section.checksum.unwrap_or(false),
             origin: self.origin(&name.span()),
             ..Tunnel::new(name.get_ref(), *local, *remote)
         };
+        tunnel.checksum = section.checksum.unwrap_or(tunnel.checksum);
         let key = section.key.as_ref();
         tunnel.key = key.map(|key| self.narrow(key, "key")).transpose()?;
         if let Some(mtu) = &section.mtu {
@@ -75,7 +74,7 @@ impl Part<'_> {
         let TunnelSection { probe, inside_local, inside_remote, interval_ms, .. } = section;
         let style = match probe {
             Some(word) => self.style(word)?,
-            None => inside_local.or(*inside_remote).map(|_| ProbeStyle::Request),
+            None => inside_local.or(*inside_remote).map(|_| PROBE_STYLE),
         };
         let Some(style) = style else {
             return match interval_ms {
@@ -97,7 +96,7 @@ impl Part<'_> {
                 "interval_ms",
                 (PROBE_INTERVAL_MIN_MS, PROBE_INTERVAL_MAX_MS),
             )?,
-            None => INTERVAL_MS,
+            None => PROBE_INTERVAL_MS,
         };
         Ok(Some(Probe { style, local, remote, interval: Duration::from_millis(interval_ms) }))
     }

@@ -6,6 +6,7 @@ use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 use zerocopy::{IntoBytes, transmute_ref};
 
+use super::super::centre::{CentreRemoveWire, CentreWire};
 use super::super::rule::{InstructionsWire, ListedWire, RuleRemoveWire, RuleWire};
 use super::super::ruleset::{RulesetWire, TextWire};
 use super::super::tenant::{TenantPrefixesWire, TenantRemoveWire, TenantWire};
@@ -13,12 +14,13 @@ use super::super::tunnel::{TunnelRemoveWire, TunnelWire};
 use super::encode::hop;
 use super::fleet::{MembersWire, PastWire, RemoveWire};
 use super::{
-    ABORT, BEGIN, BoundaryWire, COMMAND_WORDS, COMMIT, Command, FLEET, FLEET_MEMBERS, FLEET_PAST,
-    FLEET_REMOVE, Fleet, Item, LISTED, Malformed, NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire,
-    PEER, PEER_ADDRESSES, PEER_REMOVE, Peer, PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE,
-    ROUTE_REMOVE, RULE, RULE_INSTRUCTIONS, RULE_REMOVE, RULESET, RULESET_TEXT, RouteWire, SURVEY,
-    Scope, TENANT, TENANT_PREFIXES, TENANT_REMOVE, TUNNEL, TUNNEL_REMOVE, UNLISTED, Words, flag,
-    kind, public_key, read_all, reserved,
+    ABORT, BEGIN, BoundaryWire, CENTRE, CENTRE_MACHINES, CENTRE_REMOVE, COMMAND_WORDS, COMMIT,
+    Command, FLEET, FLEET_MEMBERS, FLEET_PAST, FLEET_REMOVE, Fleet, Item, LISTED, Malformed,
+    NEXT_HOP, NEXT_HOP_REMOVE, NextHop, NextHopWire, PEER, PEER_ADDRESSES, PEER_REMOVE, Peer,
+    PeerAddressesWire, PeerRemoveWire, PeerWire, ROUTE, ROUTE_REMOVE, RULE, RULE_INSTRUCTIONS,
+    RULE_REMOVE, RULESET, RULESET_TEXT, RouteWire, SURVEY, Scope, TENANT, TENANT_PREFIXES,
+    TENANT_REMOVE, TUNNEL, TUNNEL_REMOVE, UNLISTED, Words, flag, kind, public_key, read_all,
+    reserved,
 };
 
 impl Command {
@@ -59,6 +61,8 @@ fn item(kind: u16, words: &Words) -> Result<Item, Malformed> {
         TUNNEL_REMOVE => TunnelRemoveWire::read(transmute_ref!(words)),
         RULESET => RulesetWire::read(transmute_ref!(words)),
         RULESET_TEXT => TextWire::read(transmute_ref!(words)),
+        CENTRE | CENTRE_MACHINES => CentreWire::read(transmute_ref!(words)),
+        CENTRE_REMOVE => CentreRemoveWire::read(transmute_ref!(words)),
         other => Err(Malformed::Kind(other)),
     }
 }
@@ -170,7 +174,7 @@ fn hop_of(wire: &NextHopWire) -> Result<NextHop, Malformed> {
             Ok(NextHop::Gre { local, remote, key, checksum: wire.flags & hop::CHECKSUM != 0 })
         }
         hop::DIRECT => Ok(NextHop::Direct),
-        hop::VIA => Ok(NextHop::Via { centre: wire.number, remote: wire.remote.required()? }),
+        hop::VIA => Ok(NextHop::Via { centre: wire.number, remote: wire.remote.read()? }),
         other => Err(Malformed::NextHop(other)),
     }
 }

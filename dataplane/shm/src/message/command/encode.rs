@@ -2,6 +2,7 @@
 
 use zerocopy::transmute_mut;
 
+use super::super::centre::{self, CentreRemoveWire};
 use super::super::rule::{self, RuleRemoveWire};
 use super::super::ruleset::{self, RulesetWire};
 use super::super::tenant::TenantRemoveWire;
@@ -86,6 +87,8 @@ impl Item {
                 rule::message_count(prefixes)
             }
             Self::RulesetText { text, .. } => ruleset::message_count(text),
+            Self::Centre(centre) => centre.message_count(),
+            Self::Machines { machines, .. } => centre::message_count(machines),
             Self::PeerRemove(_)
             | Self::Route { .. }
             | Self::RouteRemove(_)
@@ -96,7 +99,8 @@ impl Item {
             | Self::RuleRemove(_)
             | Self::Tunnel(_)
             | Self::TunnelRemove(_)
-            | Self::Ruleset(_) => Ok(1),
+            | Self::Ruleset(_)
+            | Self::CentreRemove(_) => Ok(1),
         }
     }
 
@@ -139,6 +143,9 @@ impl Item {
             Self::TunnelRemove(id) => into.push(TunnelRemoveWire::encode(*id)),
             Self::Ruleset(tenant) => into.push(RulesetWire::encode(*tenant)),
             Self::RulesetText { tenant, text } => ruleset::encode(*tenant, text, into),
+            Self::Centre(centre) => centre.encode(into),
+            Self::Machines { centre, machines } => centre::more(*centre, machines, into),
+            Self::CentreRemove(number) => into.push(CentreRemoveWire::encode(*number)),
         }
         Ok(())
     }
@@ -235,7 +242,7 @@ fn next_hop(id: u32, hop: NextHop) -> Words {
         NextHop::Direct => hop::DIRECT,
         NextHop::Via { centre, remote } => {
             wire.number = centre;
-            wire.remote = Address::from(remote);
+            wire.remote = remote.map_or(Address::NONE, Address::from);
             hop::VIA
         }
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::limits::{
-    ADDRESSES_PER_PEER_MAX, LISTED_PER_ITEM_MAX, MEMBERS_MAX, PAST_MAX, PROGRAM_MAX,
+    ADDRESSES_PER_PEER_MAX, LISTED_PER_ITEM_MAX, MACHINES_MAX, MEMBERS_MAX, PAST_MAX, PROGRAM_MAX,
     RULESET_TEXT_PER_ITEM_MAX, TENANT_PREFIXES_MAX,
 };
 
@@ -22,6 +22,8 @@ pub enum TooMany {
     Instructions(usize),
     /// More prefixes go into a list at once than [`LISTED_PER_ITEM_MAX`].
     Listed(usize),
+    /// A data centre has more machines than [`MACHINES_MAX`].
+    Machines(usize),
     /// More text of rules goes at once than [`RULESET_TEXT_PER_ITEM_MAX`].
     Text(usize),
 }
@@ -57,6 +59,11 @@ impl fmt::Display for TooMany {
                 f,
                 "{count} prefixes go into a list at once, and at most {LISTED_PER_ITEM_MAX} are \
                  taken; split them"
+            ),
+            Self::Machines(count) => write!(
+                f,
+                "a data centre has {count} machines, and at most {MACHINES_MAX} are taken; leave \
+                 some of them out"
             ),
             Self::Text(len) => write!(
                 f,

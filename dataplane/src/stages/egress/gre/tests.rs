@@ -221,7 +221,10 @@ fn a_router_sends_from_its_tenants_prefixes_and_no_others() {
     let tenants = Tenants::new(prefixes.build().unwrap());
     let of = |tenant, source: &str| {
         let tunnel = Tunnel::new(&Spec { tenant, ..spec(ends_over(4, None)) }).unwrap();
-        admit_source(&tunnel, source.parse::<IpAddr>().unwrap().into(), &tenants)
+        let source: IpAddr = source.parse().unwrap();
+        let to = if source.is_ipv4() { "198.51.100.9" } else { "2001:db8:9::9" };
+        let packet = packets::Ip::new(source, to.parse::<IpAddr>().unwrap()).packet(253, &[]);
+        with(&packet, |frame| admit_source(frame, &tunnel, &tenants))
     };
     let refused = Err(Fate::Drop(DropReason::EgressGreSource));
     assert_eq!(of(7, "203.0.113.255"), Ok(()));
@@ -277,7 +280,7 @@ proptest! {
             return Ok(());
         };
         let marked = packets::Ip { tos: tos & !3 | ecn, ..inner(within) };
-        prop_assert_eq!(fate, Ok(Decapped::Inner(1, marked.source.into())));
+        prop_assert_eq!(fate, Ok(Decapped::Inner(1)));
         prop_assert_eq!(left, marked.packet(253, &payload));
     }
 
