@@ -167,6 +167,12 @@ fn bad_requests_are_answered_by_their_status_in_plain_and_in_borne_form() {
                 String::from_utf8_lossy(request)
             );
             assert_eq!(text.contains("Allow: CONNECT"), status == 405);
+            let why = match status {
+                403 => Why::Forbidden,
+                _ if request.len() > 8192 => Why::RequestTooLong,
+                _ => Why::RequestWrong,
+            };
+            assert_eq!(hand.pop.whys(), [why]);
             hand.wait(21_000);
             assert!(hand.is_clean() && hand.pop.around.taken.is_empty());
         }
@@ -350,4 +356,97 @@ fn connections_over_ipv6_are_opened_alike() {
     let syn_ack = pop.around.sent.pop().unwrap();
     assert_eq!((syn_ack.from(), syn_ack.to()), (origin, client));
     assert_eq!(syn_ack.header().sequence_number, FAR_FIRST - 1);
+}
+
+#[test]
+fn what_is_dropped_while_a_client_waits_has_a_name() {
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    hand.syn();
+    hand.near(Flags::ACK, (CLIENT_FIRST, 5), &[], b"too soon");
+    hand.near(Flags::ACK | Flags::FIN, (CLIENT_FIRST, 5), &[], &[]);
+    hand.near(Flags(0), (CLIENT_FIRST, 5), &[], &[]);
+    hand.near(Flags::SYN | Flags::FIN, (CLIENT_ISN, 0), &[], &[]);
+    hand.near(Flags::SYN | Flags::RST, (CLIENT_ISN, 0), &[], &[]);
+    hand.far(Flags(0), (5, 5), &[], &[]);
+    let unasked = [Dropped::Unasked; 4];
+    assert_eq!(
+        hand.pop.dropped,
+        [&[Dropped::NotYet, Dropped::CloseElsewhere][..], &unasked].concat()
+    );
+    // A SYN-ACK of something else is reset as it acknowledges (RFC 9293 3.10.7.3).
+    let sent = hand.far(SYN_ACK, (FAR_ISN, 0x1234), &[], &[]);
+    assert_eq!((sent[0].header().flags, sent[0].header().sequence_number), (Flags::RST, 0x1234));
+    assert_eq!(hand.pop.dropped.last(), Some(&Dropped::Unacceptable));
+    // So is an acknowledgment of a client that does not fit our answer.
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    hand.answered();
+    let sent = hand.near(Flags::ACK, (CLIENT_FIRST, FAR_FIRST + 7), &[], &[]);
+    assert_eq!((sent[0].destination, sent[0].header().flags), (ip(CLIENT_IP), Flags::RST));
+    assert_eq!(hand.pop.dropped, [Dropped::Unacceptable]);
+    hand.far(Flags::ACK, (FAR_FIRST, CLIENT_FIRST), &[], &[b'x'; 1400]);
+    hand.far(Flags::ACK, (FAR_FIRST, CLIENT_FIRST), &[], &[b'x'; 9000]);
+    assert_eq!(hand.pop.dropped.last(), Some(&Dropped::HoldFull));
+}
+
+#[test]
+fn payload_behind_a_request_comes_again_when_the_tunnel_is_there() {
+    let request: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    let mut hand = Hand::exit();
+    let own = hand.syn().header().sequence_number;
+    let ack = own.wrapping_add(1);
+    let text = [request, b"early"].concat();
+    hand.near(Flags::ACK, (CLIENT_FIRST, ack), &[], &text);
+    let behind = CLIENT_FIRST.wrapping_add(36);
+    let sent = hand.near(Flags::ACK, (behind, ack), &[], b"early");
+    assert_eq!(hand.pop.dropped, [Dropped::TooEarly]);
+    assert_eq!(sent[0].header().acknowledgment_number, behind, "it is not acknowledged");
+    hand.far(SYN_ACK, (FAR_ISN, behind), ANSWER_OPTIONS, &[]);
+    let sent = hand.near(Flags::ACK, (behind, ack.wrapping_add(19)), &[], b"early");
+    assert_eq!((sent[0].destination, sent[0].payload()), (ip(ORIGIN_IP), &b"early"[..]));
+}
+
+#[test]
+fn who_closes_before_the_tunnel_is_there_is_reset() {
+    let request: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    for len in [0, 9, 36] {
+        let mut hand = Hand::exit();
+        let ack = hand.syn().header().sequence_number.wrapping_add(1);
+        hand.near(Flags::ACK, (CLIENT_FIRST, ack), &[], &request[..len]);
+        let at = CLIENT_FIRST.wrapping_add(u32::try_from(len).unwrap());
+        let sent = hand.near(Flags::ACK | Flags::FIN, (at, ack), &[], &[]);
+        assert!(sent[0].header().flags.has(Flags::RST), "after {len} octets");
+        assert_eq!(hand.pop.whys(), [Why::NearClosed]);
+        assert!(hand.is_clean() && hand.pop.around.taken.is_empty());
+    }
+}
+
+#[test]
+fn what_does_not_open_a_connection_is_refused_by_name() {
+    use connect::{Accepting, Arrived, NO_CLIENT, Opening, time::Instant};
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    let ends = ((ip(CLIENT_IP), 9).into(), (ip(ORIGIN_IP), 80).into());
+    for (flags, routes, refusal) in [
+        (SYN_ACK, vec![hop(EXIT_IP, false)], Refusal::NotOpen),
+        (Flags::SYN, vec![], Refusal::NoRoute),
+    ] {
+        let frame = Frame::new(ends, (flags, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
+        let arrived = Arrived::of(3, frame.source, frame.destination, &frame.segment).unwrap();
+        let opening = Opening {
+            syn: &arrived,
+            tag: 0,
+            routes: &routes,
+            hint: None,
+            mss_max: 1380,
+            keepalive_secs: 15,
+        };
+        let pop = &mut hand.pop;
+        assert_eq!(pop.connect.open(&opening, &mut pop.around, Instant(1)), Err(refusal));
+    }
+    let frame = Frame::new(ends, (Flags::ACK, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
+    let arrived = Arrived::of(NO_CLIENT, frame.source, frame.destination, &frame.segment).unwrap();
+    let accepting = Accepting { syn: &arrived, tag: 0, is_ours: true, mss_max: 1400 };
+    let pop = &mut hand.pop;
+    let accepted = pop.connect.accept(&accepting, &mut pop.around, Instant(1));
+    assert_eq!(accepted, Err(Refusal::NotOpen));
+    assert!(hand.is_clean());
 }
