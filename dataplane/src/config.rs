@@ -3,9 +3,10 @@
 mod check;
 mod file;
 mod key;
+mod nat;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -44,6 +45,10 @@ pub struct Config {
     pub buckets: u32,
     /// Flows to tenants that a worker follows.
     pub flows: u32,
+    /// How clients' IPv4 reaches the Internet.
+    pub nat: Option<NatConfig>,
+    /// How this server is the exit of other data centres.
+    pub connect: Option<ConnectConfig>,
 }
 
 /// What a worker does when nothing comes.
@@ -106,6 +111,34 @@ pub struct FleetConfig {
     pub key: Secret,
     /// Largest IP packet on the way between servers, octets.
     pub mtu: u16,
+}
+
+/// The translation of clients' IPv4.
+#[derive(Clone, Debug)]
+pub struct NatConfig {
+    /// The addresses that the Internet sees: this server's alone, and nothing else's.
+    pub addresses: Vec<Ipv4Addr>,
+    /// An inner address that every client may have, beside those of its own.
+    pub client_address: Option<Ipv4Addr>,
+    /// How many flows each worker has room for.
+    pub flows: u32,
+    /// How many of them one client may have.
+    pub flows_per_client: u32,
+    /// How many connections each worker has room for that are being opened by CONNECT.
+    pub setups: u32,
+}
+
+/// The exit of other data centres.
+#[derive(Clone, Debug)]
+pub struct ConnectConfig {
+    /// The TCP port at which they ask, on all addresses of all ports.
+    pub port: u16,
+    /// Who may ask.
+    pub from: Vec<IpNet>,
+    /// Whether targets may lie in private networks.
+    pub private_targets: bool,
+    /// Ports of targets that nobody may ask for.
+    pub forbidden_ports: Vec<u16>,
 }
 
 /// What is wrong with a configuration, where, and what to do about it.

@@ -141,6 +141,20 @@ counters! {
     probes_answered,
     /// ICMP errors about packets in tunnels.
     tunnel_reports,
+    /// Packets of clients that left by an address of the server's.
+    translated_out,
+    /// Replies that came back to clients by those addresses.
+    translated_in,
+    /// Flows through NAT begun.
+    flows_opened,
+    /// Flows through NAT (a gauge).
+    flows,
+    /// Connections opened by CONNECT and spliced.
+    connects_opened,
+    /// Connections that CONNECT could not open.
+    connects_failed,
+    /// Segments of connections being opened that found no room to leave; they are sent again.
+    segments_unsent,
     /// ICMP errors sent.
     icmp_errors,
     /// Peers whose endpoint has moved.

@@ -199,9 +199,41 @@ reasons! {
     EgressGreRecursion = "egress_gre_recursion",
     /// The outer path says congestion where the inner packet cannot carry it (RFC 6040).
     EgressGreEcn = "egress_gre_ecn",
+    /// To or from the Internet by a translated address, and the upper header is cut short.
+    EgressNatHeader = "egress_nat_header",
+    /// Neither TCP, UDP nor ICMP that can be translated.
+    EgressNatProtocol = "egress_nat_protocol",
+    /// A client's TCP segment that begins nothing and belongs to nothing.
+    EgressNatState = "egress_nat_state",
+    /// From the Internet to an address and port that no client has.
+    EgressNatUnknown = "egress_nat_unknown",
+    /// From the Internet to a client's port, from an address that the client has sent nothing to.
+    EgressNatFiltered = "egress_nat_filtered",
+    /// An ICMP error about no packet of a flow.
+    EgressNatError = "egress_nat_error",
+    /// A later fragment before its first, or one of too many datagrams in pieces.
+    EgressNatFragment = "egress_nat_fragment",
+    /// The client has as many flows, ports or half-open connections as one may have.
+    EgressNatClient = "egress_nat_client",
+    /// The table of flows is full.
+    EgressNatFull = "egress_nat_full",
+    /// All ports of the client's outer address are in use or at rest.
+    EgressNatPorts = "egress_nat_ports",
+    /// A segment of a connection that is being opened by CONNECT, too early, again, or out of order.
+    EgressConnectUntimely = "egress_connect_untimely",
+    /// A segment that a connection being opened by CONNECT cannot have.
+    EgressConnectSegment = "egress_connect_segment",
+    /// No room for another connection to be opened by CONNECT, for this client or at all, or for what it says early.
+    EgressConnectFull = "egress_connect_full",
+    /// No machine of the data centre takes CONNECT requests of this family.
+    EgressConnectRoute = "egress_connect_route",
+    /// Options of TCP that no splice can carry, or a SYN that asks for nothing.
+    EgressConnectRefused = "egress_connect_refused",
+    /// To the CONNECT port from somebody who may not ask.
+    EgressConnectSource = "egress_connect_source",
     /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
-    /// To the Internet as it is, but not from a tenant's address.
+    /// To the Internet from an address that is not the Internet's, and not translated.
     EgressNoNat = "egress_no_nat",
     /// From the kernel back to the kernel, or out of a tunnel back into it.
     EgressLoop = "egress_loop",

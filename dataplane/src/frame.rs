@@ -32,6 +32,9 @@ pub enum Entry {
     /// A piece of a datagram from the network, by this port, that its tenant lets pass and that has waited for the others:
     /// an IP packet.
     Piece(u8),
+    /// To an address by which the Internet knows clients, by way of another worker: an IP packet; what is to be told about it
+    /// leaves by this port.
+    Reply(u8),
     /// A whole frame of another worker that has no queue of this port.
     Relay(u8),
     /// Made here; the note is complete.
@@ -51,6 +54,7 @@ impl Entry {
             Self::Relay(port) => (6, port),
             Self::Sealed(port) => (7, port),
             Self::Piece(port) => (8, port),
+            Self::Reply(port) => (9, port),
             Self::Own => (0, 0),
         };
         number | u64::from(port) << 8 | u64::from(verified) << 16
@@ -68,6 +72,7 @@ impl Entry {
             6 => Self::Relay(port),
             7 => Self::Sealed(port),
             8 => Self::Piece(port),
+            9 => Self::Reply(port),
             _ => Self::Handed,
         };
         (entry, verified != 0)
@@ -93,6 +98,8 @@ pub enum Kind {
     Host,
     /// To a tenant's prefix: from its IP header.
     Transit,
+    /// To an address by which the Internet knows clients, or to the CONNECT port: from its IP header.
+    Reply,
     /// GRE to one of our addresses, or an ICMP error about GRE of ours: from its IP header.
     Tunnelled,
     /// An inner IP packet.
@@ -176,7 +183,12 @@ pub struct Note {
     pub tenant: u16,
     /// The tunnel that it has come out of: a number, 0 for none.
     pub tunnel: u16,
+    /// The client that an inner packet has come from, read by [`Note::client`]: a number that is kept small.
+    pub client_number: u32,
 }
+
+/// The number of no client.
+const NO_CLIENT: u32 = u32::MAX;
 
 /// Where a tag has the octets before the UDP header (below 2^12: a bounded walk over extension headers), and the slot.
 const HEADERS_SHIFT: u32 = 20;
@@ -187,6 +199,18 @@ impl Note {
     /// A note of a frame made here.
     pub const fn own(kind: Kind, endpoint: Endpoint, next_hop: NextHop) -> Self {
         Self { kind, endpoint, next_hop, ..Self::new(Entry::Own) }
+    }
+
+    /// The client that an inner packet has come from, by its number on the server.
+    #[inline]
+    pub const fn client(&self) -> Option<u32> {
+        if self.client_number == NO_CLIENT { None } else { Some(self.client_number) }
+    }
+
+    /// The packet is a client's, or nobody's.
+    #[inline]
+    pub fn set_client(&mut self, client: Option<u32>) {
+        self.client_number = client.unwrap_or(NO_CLIENT);
     }
 
     /// Begins a note anew in the place of an old one. What stages read only after they or others have written
@@ -205,6 +229,7 @@ impl Note {
         self.class = Class::Any;
         self.tenant = 0;
         self.tunnel = 0;
+        self.client_number = NO_CLIENT;
     }
 
     /// The note as the tag of a packet that waits for the other pieces of its datagram: how it comes back when it goes on.
@@ -214,9 +239,12 @@ impl Note {
         let entry = match self.entry {
             Entry::Wire(port) if self.bare || self.tunnel != 0 => Entry::Piece(port),
             Entry::Wire(_) | Entry::Sealed(_) | Entry::Client => Entry::Client,
-            Entry::Local | Entry::Handed | Entry::Kernel(_) | Entry::Relay(_) | Entry::Own => {
-                Entry::Handed
-            }
+            Entry::Local
+            | Entry::Handed
+            | Entry::Kernel(_)
+            | Entry::Relay(_)
+            | Entry::Reply(_)
+            | Entry::Own => Entry::Handed,
             piece @ Entry::Piece(_) => piece,
         };
         self.tag_as(entry)
@@ -245,6 +273,7 @@ impl Note {
             | Entry::Client
             | Entry::Handed
             | Entry::Relay(_)
+            | Entry::Reply(_)
             | Entry::Own => tag,
         }
     }
@@ -267,6 +296,7 @@ impl Note {
             | Entry::Client
             | Entry::Handed
             | Entry::Relay(_)
+            | Entry::Reply(_)
             | Entry::Own => {}
         }
     }
@@ -291,6 +321,7 @@ impl Note {
             bare: false,
             tenant: 0,
             tunnel: 0,
+            client_number: NO_CLIENT,
         }
     }
 }

@@ -18,9 +18,12 @@ mod survey;
 mod tables;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::connect::targets::Targets;
+use ::flows::Flows;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use shm::message::Event;
 use shm::transaction::Transaction;
@@ -30,20 +33,22 @@ use wireguard::noise::Identity;
 use wireguard::secret::Secret;
 use wireguard::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, NatConfig};
 use crate::counters::Counters;
 use crate::exchange::Exchange;
 use crate::fleet::{Fleet, Holdings, Keys, Membership, Shared};
 use crate::handshake::{Directory, Handshaker, Random};
 use crate::limiter::Limiter;
 use crate::limits::{
-    ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND, PEERS_SPARE, SLOTS_PER_PEER, SLOTS_SPARE,
+    ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND, NAT_PIECES, PEERS_SPARE, SLOTS_PER_PEER, SLOTS_SPARE,
 };
 use crate::neighbours::Neighbours;
 use crate::pipeline::State;
 use crate::registry::Registry;
-use crate::site::{Site, local_number, owner};
+use crate::site::{Nat, Site, local_number, owner};
 use crate::stages::dos::{Defence, Filter, Rules};
+use crate::stages::egress::connect::{EXIT_ACCOUNTS, Splicer};
+use crate::stages::egress::nat::Translator;
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::route::{Limits, Routes, Unbuildable};
 use crate::stages::steer::{Owner, Prompts};
@@ -123,6 +128,8 @@ pub struct Keeper {
     seen: Seen,
     prober: Prober,
     filters: Filters,
+    nat: Option<NatConfig>,
+    targets: Targets,
     wall: Arc<WallClock>,
     random: Random,
     start: Start,
@@ -154,6 +161,8 @@ impl Keeper {
             )),
             room,
             peers_max: config.peers_max,
+            nat: config.nat.clone(),
+            targets: targets(config),
             handshake_budget: config.handshake_budget,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
             prober: prober(config, &keys, start.seed),
@@ -192,7 +201,7 @@ impl Keeper {
         assert!(self.installation.is_none(), "one transaction after the other");
         let unix = self.wall.unix(now);
         let plan = self.plan(transaction, (now, unix))?;
-        let routes_change = !plan.changes.is_empty();
+        let routes_change = !plan.changes.is_empty() || plan.centres != self.tables.centres;
         let Entered { set, gone, fleet, rules } =
             self.tables.enter(plan, &self.directory.registry)?;
         let routes = routes_change.then(|| {
@@ -320,6 +329,7 @@ impl Keeper {
             tenancy: self.tenancy(worker),
             path_mtus: PathMtus::default(),
             probing: self.prober.of_worker(worker),
+            translator: self.translator(worker),
             limits: Limits::default(),
             seed: self.random.next_u64(),
         }
@@ -341,6 +351,28 @@ impl Keeper {
         Filter::new(Arc::clone(&self.rules), tallies, tables, defence)
     }
 
+    /// What a worker translates clients' IPv4 with; the configuration was checked.
+    fn translator(&mut self, worker: usize) -> Option<Translator> {
+        let (config, nat) = (self.nat.as_ref()?, self.site.nat.as_ref()?);
+        let machine = self.room.peers;
+        let worker = u8::try_from(worker).unwrap_or(u8::MAX);
+        let addresses: Vec<IpAddr> = nat.addresses().iter().copied().map(IpAddr::from).collect();
+        let limit = config.flows_per_client;
+        let flows = Flows::new(&flows::Config {
+            flows: config.flows,
+            clients: machine + 1 + EXIT_ACCOUNTS,
+            fragments: u32::try_from(NAT_PIECES).unwrap_or(u32::MAX),
+            limits: flows::Limits { flows: limit, ports: limit, setups: limit / 4 + 1 },
+            timeouts: flows::Timeouts::default(),
+            addresses: &addresses,
+            ports: nat.ports(worker),
+            seed: self.random.next_u64(),
+        });
+        let random = Random::from_rng(&mut self.random);
+        let splicer = Splicer::new(config.setups, self.targets.clone(), self.random.next_u64());
+        flows.ok().map(|flows| Translator::new(flows, splicer, (machine, worker), random))
+    }
+
     fn tenancy(&self, worker: usize) -> Tenancy {
         let mut random = apart(self.start.seed, APART_TENANCY + worker as u64);
         Tenancy::new(random.next_u64(), self.seen.tallies().of_worker(worker))
@@ -349,7 +381,9 @@ impl Keeper {
     /// A worker's sessions, with the peers that it owns by now.
     fn sessions(&mut self, worker: usize, now: Instant) -> Sessions {
         let random = Random::from_rng(&mut self.random);
-        let mut sessions = Sessions::new(worker, self.room, self.surroundings(), (random, now));
+        let sessions = Sessions::new(worker, self.room, self.surroundings(), (random, now));
+        let every_clients = self.site.nat.as_ref().and_then(Nat::every_clients);
+        let mut sessions = sessions.with_every_clients(every_clients);
         let workers = self.site.workers;
         self.directory.registry.for_each(|peer| {
             if owner(peer.number, workers) == worker {
@@ -381,6 +415,13 @@ impl Keeper {
     pub fn seed(&mut self) -> u64 {
         self.random.next_u64()
     }
+}
+
+/// Where other data centres may have this server connect to.
+fn targets(config: &Config) -> Targets {
+    let Some(connect) = &config.connect else { return Targets::default() };
+    let ports: Vec<_> = connect.forbidden_ports.iter().map(|port| *port..=*port).collect();
+    Targets::new(&[], &ports, connect.private_targets)
 }
 
 /// This server's number in its fleet.

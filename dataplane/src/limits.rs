@@ -58,6 +58,32 @@ pub const FLOWS_MAX: u32 = 1 << 21;
 /// Those that it may be given room for, 1 GiB.
 pub const FLOWS_LIMIT: u32 = 1 << 27;
 
+/// Flows through NAT that a worker has room for unless configured, 128 octets each and their places in the index.
+pub const NAT_FLOWS_MAX: u32 = 1 << 18;
+/// Those that it may be given room for.
+pub const NAT_FLOWS_LIMIT: u32 = 1 << 24;
+/// Flows through NAT that one client may have unless configured: a browser with many pages has some hundreds.
+pub const NAT_FLOWS_PER_CLIENT: u32 = 4096;
+/// Datagrams in pieces that a worker follows through NAT at the same time, and those that it sends on to other workers.
+pub const NAT_PIECES: usize = 4096;
+/// Connections that a worker may be setting up by CONNECT at the same time, unless configured; 2 KiB each.
+pub const NAT_SETUPS: u32 = 4096;
+/// Those that it may be given room for.
+pub const NAT_SETUPS_LIMIT: u32 = 1 << 20;
+/// Connections of one client that may be being opened through other data centres: within round trips of 200 ms, more than
+/// a thousand a second.
+pub const SETUPS_PER_CLIENT: u32 = 256;
+/// Set-ups whose timers a worker serves in one turn.
+pub const CONNECT_TIMERS_PER_TURN: usize = 64;
+/// Seconds of silence after which an exit is asked to probe the origin.
+pub const KEEPALIVE_SECS: u16 = 15;
+/// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
+pub const OUTBOX_LEN: usize = 512;
+/// See [`OUTBOX_LEN`]: as long as a packet of any port.
+pub const OUTBOX_PACKET_LEN: usize = MTU_MAX as usize;
+/// Addresses that clients may be seen with.
+pub const NAT_ADDRESSES_MAX: usize = 256;
+
 /// Buckets of a worker for limits of sources and destinations unless configured; eight octets each.
 pub const BUCKETS_MAX: u32 = 1 << 20;
 /// Those that it may be given room for, 1 GiB.

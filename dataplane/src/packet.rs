@@ -179,6 +179,18 @@ impl Ip {
         }
     }
 
+    /// The destination of the packet at the start of `octets`, which was of the same family when it was read.
+    #[inline]
+    pub fn destination_in(&self, octets: &[u8]) -> Option<Address> {
+        if self.destination.is_v4() {
+            let octets = octets.get(16..20)?.try_into().ok()?;
+            Some(Ipv4Addr::from_bits(u32::from_be_bytes(octets)).into())
+        } else {
+            let octets = octets.get(24..40)?.try_into().ok()?;
+            Some(u128::from_be_bytes(octets).into())
+        }
+    }
+
     #[inline]
     fn read_v4(&mut self, octets: &[u8]) -> Result<Address, Malformed> {
         let located = ipv4::parse(octets)?;

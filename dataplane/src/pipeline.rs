@@ -13,6 +13,7 @@ use crate::limiter::Limiter;
 use crate::neighbours::Neighbours;
 use crate::site::Site;
 use crate::stages::dos::{self, Filter};
+use crate::stages::egress::nat::{self, Outside, Translator};
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::egress::probing::Probing;
 use crate::stages::egress::{self, Transit};
@@ -50,6 +51,8 @@ pub struct State {
     pub path_mtus: PathMtus,
     /// How answers to probes of tunnels are known.
     pub probing: Probing,
+    /// What clients' IPv4 is translated with, if it is.
+    pub translator: Option<Translator>,
     /// The limits of ICMP errors.
     pub limits: Limits,
     /// The limit of answers to clients' packets that do not fit the way to their server.
@@ -93,11 +96,14 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     let limits = &mut state.limits;
     let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, limits, now };
     egress::undress(burst, &mut transit);
+    let outside = Outside { site, routes, counters, now };
+    nat::undress(burst, state.translator.as_mut(), outside);
     tenant::filter(burst, tenancy, rules, now);
     let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);
     let mut router = Router { routes, site, rules, worker, limits, path_mtus, counters };
     route::choose(burst, &mut router, now);
     egress::dress(burst, site, rules, state.tenancy.tallies());
+    nat::dress(burst, state.translator.as_mut(), outside);
     let limiter = &mut state.too_big;
     let listen_port = site.listen_port;
     let mut forwarding = Forwarding { fleet, listen_port, limiter, counters };

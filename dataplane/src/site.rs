@@ -1,5 +1,7 @@
 //! What this server is: its ports as the network sees them, its addresses, its workers. Read-only.
 
+mod nat;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -9,6 +11,8 @@ use crate::frame::Endpoint;
 use crate::limits::{FLEET_OVERHEAD, OVERHEAD};
 use crate::neighbours::LinkAddress;
 use crate::packet::Address;
+
+pub use nat::{ConnectPort, Nat};
 
 /// The router's link address on the interface for inner packets: locally administered, and the same on
 /// every server, so that the kernel's neighbour entries survive a restart.
@@ -32,6 +36,8 @@ pub struct Face {
     pub kernel: bool,
     /// `addresses` as they are compared.
     own: Vec<Address>,
+    /// Clients' addresses on this link, for which the server answers.
+    clients: Vec<Address>,
     /// By which all hosts of the link are named.
     broadcasts: Vec<Address>,
     on_link: Vec<OnLink>,
@@ -72,6 +78,7 @@ impl Face {
             addresses: addresses.to_vec(),
             kernel,
             own: addresses.iter().map(|net| net.addr().into()).collect(),
+            clients: Vec::new(),
             broadcasts: broadcasts(addresses),
             on_link: addresses.iter().map(OnLink::from).collect(),
             gateway4: gateways().find(|gateway| gateway.is_v4()),
@@ -101,6 +108,11 @@ impl Face {
         let family =
             || self.addresses.iter().filter(|net| net.addr().is_ipv4() == address.is_ipv4());
         family().find(|net| net.contains(&address)).or_else(|| family().next()).map(IpNet::addr)
+    }
+
+    /// Whether the station of an address on this link is this server: one of its own, or one of its clients.
+    pub fn stands_for(&self, address: Address) -> bool {
+        self.owns(address) || self.clients.contains(&address)
     }
 
     /// Whether an address is this port's own.
@@ -148,6 +160,10 @@ pub struct Site {
     pub router4: Ipv4Addr,
     /// Source of inner ICMPv6 errors.
     pub router6: Ipv6Addr,
+    /// Clients' IPv4 as the Internet sees it.
+    pub nat: Option<Nat>,
+    /// Where other data centres ask for connections.
+    pub connect: Option<ConnectPort>,
     /// The addresses of all ports.
     own: Vec<Address>,
 }
@@ -155,7 +171,9 @@ pub struct Site {
 impl Site {
     /// The server that a configuration describes, with the link addresses that its devices have.
     pub fn new(config: &Config, links: &[LinkAddress], kernel: Option<LinkAddress>) -> Self {
-        let faces: Vec<Face> = config
+        let nat = config.nat.as_ref().map(|nat| Nat::new(nat, config.workers.len()));
+        let clients = nat.iter().flat_map(Nat::addresses).copied();
+        let mut faces: Vec<Face> = config
             .ports
             .iter()
             .zip(links)
@@ -164,6 +182,9 @@ impl Site {
                 Face::new(*link, port.vlan, port.mtu.into(), network, port.kernel.is_some())
             })
             .collect();
+        for face in &mut faces {
+            face.clients = clients.clone().filter(|address| face.is_on_link(*address)).collect();
+        }
         let inner: Vec<IpNet> =
             config.local.iter().flat_map(|local| local.addresses.clone()).collect();
         let outer = || faces.iter().flat_map(|face| face.addresses.iter());
@@ -188,6 +209,8 @@ impl Site {
             router6: router6.unwrap_or(Ipv6Addr::UNSPECIFIED),
             own: faces.iter().flat_map(|face| face.own.iter().copied()).collect(),
             faces,
+            nat,
+            connect: config.connect.as_ref().map(ConnectPort::new),
         }
     }
 
@@ -195,6 +218,12 @@ impl Site {
     #[inline]
     pub fn face(&self, port: u8) -> Option<&Face> {
         self.faces.get(usize::from(port))
+    }
+
+    /// Whether the Internet knows clients by this address.
+    #[inline]
+    pub fn is_clients(&self, address: Address) -> bool {
+        self.nat.as_ref().is_some_and(|nat| nat.holds(address))
     }
 
     /// Whether an outer address is ours, on whichever port it stands.
@@ -303,6 +332,8 @@ mod tests {
             inner_mtu: 1420,
             router4: DUMMY,
             router6: Ipv6Addr::UNSPECIFIED,
+            nat: None,
+            connect: None,
             own: Vec::new(),
         };
         let path = |text: &str| site.path_to(text.parse().unwrap()).map(|path| path.port);

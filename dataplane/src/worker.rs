@@ -82,6 +82,9 @@ impl<I: Io> Worker<I> {
     pub fn turn(&mut self, now: Instant) -> usize {
         self.state.filter.advance(now);
         self.state.path_mtus.advance(now);
+        if let Some(translator) = &mut self.state.translator {
+            translator.advance(&self.state.site, &self.state.counters, now);
+        }
         let mut moved = self.take_orders(now);
         for wire in 0..self.queues.wires.len() {
             moved += self.receive(Source::Wire(wire), now);

@@ -7,6 +7,9 @@
 #[path = "drops/dos.rs"]
 mod dos;
 #[cfg(test)]
+#[path = "drops/egress.rs"]
+mod egress;
+#[cfg(test)]
 #[path = "drops/fleet.rs"]
 mod fleet;
 #[cfg(test)]
@@ -54,6 +57,14 @@ fn plan(reason: DropReason) -> (Plan, Options) {
     }
     if reason == DropReason::EgressNoLocal {
         options.local = false;
+    }
+    let of_egress = ["egress_nat_", "egress_connect_"];
+    if of_egress.iter().any(|start| reason.name().starts_with(start)) {
+        plan.nat = Some(egress::nat(reason));
+    }
+    if reason == DropReason::EgressNatPorts {
+        // Each has a sixteenth of the ports.
+        plan.workers = 16;
     }
     if is_of_fleets(reason) {
         plan.fleet = Some(dataplane::testing::fleet::SERVER);
@@ -161,6 +172,22 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::EgressGreRecursion
         | Why::EgressGreEcn
         | Why::EgressNoNat => transit::provoke(reason, scene),
+        Why::EgressNatHeader
+        | Why::EgressNatProtocol
+        | Why::EgressNatState
+        | Why::EgressNatUnknown
+        | Why::EgressNatFiltered
+        | Why::EgressNatError
+        | Why::EgressNatFragment
+        | Why::EgressNatClient
+        | Why::EgressNatFull
+        | Why::EgressNatPorts
+        | Why::EgressConnectUntimely
+        | Why::EgressConnectSegment
+        | Why::EgressConnectFull
+        | Why::EgressConnectRoute
+        | Why::EgressConnectRefused
+        | Why::EgressConnectSource => egress::provoke(reason, scene),
         // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
         Why::SealExhausted => return None,
     };

@@ -1,8 +1,8 @@
 //! A packet on its way: its flow is found, follows it, and rewrites it.
 
-use wire::tcp;
+use wire::{ipv4, tcp};
 
-use crate::line::{ATTENDED, End, HAIRPIN, Line, SHIFTED, SPLICED, State};
+use crate::line::{ATTENDED, End, HAIRPIN, Line, SHIFTED, SPLICED, State, session_of};
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
 use crate::rewrite;
@@ -32,7 +32,15 @@ pub enum Verdict {
         /// The side that it came in by.
         from: End,
     },
-    /// It is unchanged and of no flow: a client's is to be routed and perhaps given one.
+    /// It is unchanged, and a sign of life of a splice that is watched: to be carried after [`Flows::unwatch`].
+    Watched {
+        /// The flow.
+        flow: FlowId,
+        /// The side that it came in by.
+        from: End,
+    },
+    /// It is unchanged and of no flow: a client's is to be routed and perhaps given one; from the network, it is to no egress
+    /// address, or to a port there that is not this worker's.
     Unknown,
     /// It is not carried, and may be changed in part.
     Refused(Refusal),
@@ -89,7 +97,23 @@ impl Flows {
         } else if let Err(verdict) = self.follow(query, octets, (slot, from), now) {
             return verdict;
         }
-        self.rewrite(query, octets, (slot, from))
+        let verdict = self.rewrite(query, octets, (slot, from));
+        if from == End::Near && query.datagram == 0 && !query.v6 && !is_atomic(octets) {
+            let identification = self.next_identification();
+            number(octets, identification);
+        }
+        verdict
+    }
+
+    /// Datagrams of many clients leave by one address, so those that may be cut on their way get identifications that are unique
+    /// there (RFC 7857, RFC 6864 5.3.1). The numbers of this worker's ports are nobody else's at its addresses, also as
+    /// identifications.
+    #[cold]
+    fn next_identification(&mut self) -> u16 {
+        let identification = self.identification;
+        let (first, last) = (*self.identifications.start(), *self.identifications.end());
+        self.identification = if identification == last { first } else { identification + 1 };
+        identification
     }
 
     /// A packet whose flow is over, or in other hands.
@@ -101,11 +125,14 @@ impl Flows {
         (slot, from): (u32, End),
         now: Tick,
     ) -> Verdict {
-        let line = self.lines.get(slot as usize);
-        let attended = line.is_some_and(|line| line.has(ATTENDED));
-        if attended {
-            let [session, _] = self.cold.get(slot as usize).map_or([0; 2], |cold| cold.shifts);
-            return Verdict::Attended { flow: FlowId(slot), session, from };
+        let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
+        let Some((line, cold)) = parts else { return Verdict::Unknown };
+        let flow = FlowId(slot);
+        if let Some(session) = session_of(line, cold) {
+            return Verdict::Attended { flow, session, from };
+        }
+        if line.deadline > now {
+            return Verdict::Watched { flow, from };
         }
         self.end(slot, now);
         self.stranger(query, octets, now)
@@ -187,8 +214,13 @@ impl Flows {
         if let Verdict::Carried { flow, to, .. } = verdict {
             let entry = crate::table::entry_of(flow.0, to.other());
             let until = now.after(self.spans.fragments);
-            if !self.fragments.remember(query.datagram, entry, (now, until)) {
+            let identification = self.next_identification();
+            let kept = (entry, identification);
+            if !self.fragments.remember(query.datagram, kept, (now, until)) {
                 return Verdict::Refused(Refusal::FragmentsFull);
+            }
+            if to == End::Far && !query.v6 {
+                number(octets, identification);
             }
         }
         verdict
@@ -197,7 +229,8 @@ impl Flows {
     /// A later fragment: only addresses are there to be changed.
     fn carry_later(&self, query: &Query, octets: &mut [u8], now: Tick) -> Verdict {
         let early = Verdict::Refused(Refusal::FragmentEarly);
-        let Some(entry) = self.fragments.find(query.datagram, now) else { return early };
+        let found = self.fragments.find(query.datagram, now);
+        let Some((entry, identification)) = found else { return early };
         let (slot, from) = split(entry);
         let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
         let Some((line, cold)) = parts else { return early };
@@ -208,7 +241,23 @@ impl Flows {
         if rewrite::addresses((line, cold), from, octets).is_none() {
             return Verdict::Refused(Refusal::Truncated);
         }
+        if from == End::Near && !query.v6 {
+            number(octets, identification);
+        }
         Verdict::Carried { flow: FlowId(slot), to: from.other(), hairpin: is_turning(line, from) }
+    }
+}
+
+/// Whether a packet of IPv4 is whole and stays so (RFC 6864 4.1).
+#[inline]
+fn is_atomic(octets: &mut [u8]) -> bool {
+    ipv4::Header::of(octets).is_ok_and(|header| header.is_atomic())
+}
+
+#[cold]
+fn number(octets: &mut [u8], identification: u16) {
+    if let Ok(header) = ipv4::Header::of(octets) {
+        header.set_identification(identification);
     }
 }
 

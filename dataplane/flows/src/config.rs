@@ -82,7 +82,7 @@ impl Default for Timeouts {
 /// What cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// No flows, or more than 2^30.
+    /// No flows, or 2^30 and more.
     Flows,
     /// More clients than 2^31.
     Clients,
@@ -97,7 +97,7 @@ pub enum Wrong {
 impl core::fmt::Display for Wrong {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::Flows => "the number of flows is not between 1 and 2^30",
+            Self::Flows => "the number of flows is none, or 2^30 and more",
             Self::Clients => "there are more than 2^31 clients",
             Self::Ports => "the ports for translation are none, or begin below 1024",
             Self::Addresses => "the egress addresses are too many, or one is named twice",
@@ -113,7 +113,7 @@ impl Config<'_> {
         let named_twice = |(at, address): (usize, &IpAddr)| {
             self.addresses.iter().skip(at + 1).any(|other| other == address)
         };
-        if self.flows == 0 || self.flows > 1 << 30 {
+        if self.flows == 0 || self.flows >= 1 << 30 {
             return Err(Wrong::Flows);
         }
         if self.clients > 1 << 31 {

@@ -1,8 +1,8 @@
 //! How flows end.
 
 use crate::config::Spans;
-use crate::line::{End, Line, MAPPED, NONE, State, USED};
-use crate::table::{FlowId, Flows, entry_of};
+use crate::line::{End, MAPPED, State, USED};
+use crate::table::{FlowId, Flows};
 use crate::time::{Instant, Span, Tick};
 
 impl Spans {
@@ -34,7 +34,7 @@ impl Flows {
     pub(crate) fn end(&mut self, slot: u32, now: Tick) {
         for end in [End::Near, End::Far] {
             let hash = self.key_hash(slot, end);
-            self.ends.remove(hash, entry_of(slot, end));
+            self.ends.remove(hash, self.own_entry(slot, end));
         }
         let Some(line) = self.lines.get(slot as usize).copied() else { return };
         if line.has(MAPPED) {
@@ -45,45 +45,7 @@ impl Flows {
             self.give_port(line.client, place, now);
         }
         self.leave_client(slot, &line);
-        if let Some(line) = self.lines.get_mut(slot as usize) {
-            *line = Line { client: self.unused, ..Line::UNUSED };
-        }
-        self.unused = slot;
+        self.give_line(slot);
         self.count -= u32::from(line.has(USED));
-    }
-
-    /// Takes a flow out of its mapping; with the last one the mapping ends.
-    fn leave_mapping(&mut self, slot: u32, line: &Line, now: Tick) {
-        let (before, behind) = self.links(slot);
-        if behind != NONE {
-            let (_, next) = self.links(behind);
-            self.set_links(behind, (before, next));
-        }
-        if before != NONE {
-            let (previous, _) = self.links(before);
-            self.set_links(before, (previous, behind));
-            return;
-        }
-        let hash = self.mapping_hash(line);
-        let Some(place) = self.place_of(slot) else { return };
-        if behind == NONE {
-            self.mappings.remove(hash, slot);
-            self.give_port(line.client, place, now);
-        } else {
-            self.mappings.replace(hash, slot, behind);
-            self.ports.own(place, behind);
-        }
-    }
-
-    fn leave_client(&mut self, slot: u32, line: &Line) {
-        let Some(cold) = self.cold.get(slot as usize) else { return };
-        let (older, newer) = (cold.older, cold.newer);
-        let Some(row) = self.clients.of_mut(line.client) else { return };
-        row.flows = row.flows.saturating_sub(1);
-        row.setups = row.setups.saturating_sub(u32::from(line.state.is_setup()));
-        if row.newest == slot {
-            row.newest = if older == slot { NONE } else { older };
-        }
-        self.tie(older, newer);
     }
 }

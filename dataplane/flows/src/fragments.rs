@@ -9,8 +9,10 @@ const WAYS: usize = 4;
 /// A datagram in pieces.
 #[derive(Clone, Copy)]
 struct Datagram {
-    /// Its name; 0 of none.
-    name: u64,
+    /// The upper bits of its name.
+    name: Name,
+    /// The identification that its fragments have outside.
+    identification: u16,
     /// The entry of the index of ends by which its first fragment was carried.
     entry: u32,
     until: Tick,
@@ -20,7 +22,16 @@ struct Datagram {
 #[repr(align(64))]
 struct Set([Datagram; WAYS]);
 
-const NOTHING: Datagram = Datagram { name: 0, entry: 0, until: Tick(0) };
+/// What is kept of a name besides its place: by chance two in a set are never the same.
+type Name = [u16; 3];
+
+const NOTHING: Datagram = Datagram { name: [0; 3], identification: 0, entry: 0, until: Tick(0) };
+const _: () = assert!(size_of::<Set>() == 64);
+
+/// The part of a name that is kept; its place is made of the other end.
+fn kept(name: u64) -> Name {
+    [0, 16, 32].map(|shift| u16::try_from(name >> shift & 0xffff).unwrap_or_default())
+}
 
 /// All datagrams that are in pieces.
 pub(crate) struct Fragments(Box<[Set]>);
@@ -46,21 +57,27 @@ impl Fragments {
         self.0.get(self.place(name)).into_iter().for_each(prefetch);
     }
 
-    /// What the first fragment of a datagram was carried by.
-    pub(crate) fn find(&self, name: u64, now: Tick) -> Option<u32> {
+    /// What the first fragment of a datagram was carried by, and its identification outside.
+    pub(crate) fn find(&self, name: u64, now: Tick) -> Option<(u32, u16)> {
         let set = self.0.get(self.place(name))?;
         let mut live = set.0.iter().filter(|datagram| datagram.until > now);
-        live.find(|datagram| datagram.name == name).map(|datagram| datagram.entry)
+        let datagram = live.find(|datagram| datagram.name == kept(name))?;
+        Some((datagram.entry, datagram.identification))
     }
 
     /// Remembers a datagram; false when all its places are in use.
-    pub(crate) fn remember(&mut self, name: u64, entry: u32, (now, until): (Tick, Tick)) -> bool {
+    pub(crate) fn remember(
+        &mut self,
+        name: u64,
+        (entry, identification): (u32, u16),
+        (now, until): (Tick, Tick),
+    ) -> bool {
         let place = self.place(name);
         let Some(set) = self.0.get_mut(place) else { return false };
-        let own = set.0.iter().position(|datagram| datagram.name == name);
+        let own = set.0.iter().position(|datagram| datagram.name == kept(name));
         let way = own.or_else(|| set.0.iter().position(|datagram| datagram.until <= now));
         let Some(datagram) = way.and_then(|way| set.0.get_mut(way)) else { return false };
-        *datagram = Datagram { name, entry, until };
+        *datagram = Datagram { name: kept(name), identification, entry, until };
         true
     }
 }

@@ -189,7 +189,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
+    use std::collections::HashSet;
 
     /// Numbers from a seed (an odd multiplier and a fold).
     fn next(state: &mut u64) -> u64 {
@@ -203,22 +203,24 @@ mod tests {
             let mut state = seed;
             // 16 buckets hold 160 entries; nearly as many keys make most of them pass on.
             let mut index = Index::new(96);
-            let mut model = HashMap::new();
+            let mut model = HashSet::new();
             let hashes: Vec<u64> = (0..150).map(|_| next(&mut state)).collect();
             for _ in 0..5_000 {
                 let key = u32::try_from(next(&mut state) % 150).unwrap();
                 let hash = hashes[key as usize];
-                if model.remove(&key).is_some() {
+                if model.remove(&key) {
                     index.remove(hash, key);
                 } else {
                     index.insert(hash, key).unwrap();
-                    model.insert(key, ());
+                    model.insert(key);
                 }
                 let key = u32::try_from(next(&mut state) % 150).unwrap();
                 let found = index.find(hashes[key as usize], |entry| entry == key);
-                assert_eq!(found.is_some(), model.contains_key(&key), "seed {seed}");
+                assert_eq!(found.is_some(), model.contains(&key), "seed {seed}");
             }
-            model.keys().for_each(|key| index.remove(hashes[*key as usize], *key));
+            for key in model {
+                index.remove(hashes[key as usize], key);
+            }
             assert!(index.buckets.iter().all(|bucket| bucket.passed == 0), "seed {seed}");
             assert!(index.buckets.iter().all(|bucket| bucket.tags == [NOTHING; WAYS]));
         }

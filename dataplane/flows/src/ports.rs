@@ -9,7 +9,7 @@ use crate::line::NONE;
 use crate::query::words_of;
 use crate::time::Tick;
 
-/// Protocols have spaces of their own (RFC 4787 REQ-3): TCP, UDP, ICMP.
+/// Protocols have spaces of their own: TCP, UDP, ICMP.
 const SPACES: usize = 3;
 
 /// Ports whose rest is ended when one is taken: more than one, so that all that are due become free in the end.

@@ -199,44 +199,96 @@ const fn header_len(protocol: u8) -> usize {
 }
 
 impl Query {
+    /// The port at the egress address that a packet from the network is for, or that an ICMP error quotes; of an echo its
+    /// identifier. Later fragments have none.
+    #[inline]
+    pub const fn port(&self) -> u16 {
+        let [_, port] = self.ports;
+        port
+    }
+
+    /// The name of the datagram that a fragment belongs to: the same for all of its fragments, and never the same for two.
+    #[inline]
+    pub const fn datagram(&self) -> Option<u64> {
+        if self.datagram == 0 { None } else { Some(self.datagram) }
+    }
+
+    /// Whether it is a fragment without an upper header.
+    #[inline]
+    pub const fn is_later(&self) -> bool {
+        matches!(self.kind, Kind::Later)
+    }
+
+    /// A query that asks for nothing, to be filled by [`crate::Flows::ask`].
+    pub const NONE: Self = Self {
+        addresses: [[0; 4]; 2],
+        hash: 0,
+        datagram: 0,
+        realm: NONE,
+        likely: NONE,
+        ports: [0; 2],
+        at: 0,
+        len: 0,
+        protocol: 0,
+        v6: false,
+        kind: Kind::Segment,
+        asks: false,
+    };
+
+    /// Reads a packet's key into its place. Handed back through memory it would be written and read in different widths, for
+    /// which the core has to wait.
     #[inline]
     pub(crate) fn read(
+        &mut self,
         words: &Words,
         octets: &[u8],
         outline: Outline,
         realm: Realm,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<(), Refusal> {
         let octets = octets.get(..usize::from(outline.len)).ok_or(Refusal::Truncated)?;
+        let upper = octets.get(usize::from(outline.payload_offset)..).ok_or(Refusal::Truncated)?;
         let realm = realm.number();
         let (addresses, v6) = read_addresses(octets).ok_or(Refusal::Truncated)?;
-        let mut query = Self {
-            addresses,
-            hash: 0,
-            datagram: 0,
-            realm,
-            likely: NONE,
-            ports: [0; 2],
-            at: outline.payload_offset,
-            len: outline.len,
-            protocol: outline.protocol,
-            v6,
-            kind: Kind::Segment,
-            asks: false,
-        };
-        if outline.fragment && fragment::read(&mut query, words, octets)? {
-            return Ok(query);
+        (self.addresses, self.v6) = (addresses, v6);
+        (self.realm, self.protocol) = (realm, outline.protocol);
+        (self.at, self.len) = (outline.payload_offset, outline.len);
+        (self.likely, self.kind, self.datagram, self.asks) = (NONE, Kind::Segment, 0, false);
+        let is_plain = matches!(outline.protocol, tcp::PROTOCOL | udp::PROTOCOL);
+        if !is_plain || outline.fragment {
+            return self.read_rare(words, octets, outline.fragment);
         }
-        let upper = octets.get(usize::from(outline.payload_offset)..).ok_or(Refusal::Truncated)?;
+        let Some(first) = upper.first_chunk::<{ udp::HEADER_LEN }>() else {
+            return Err(Refusal::Truncated);
+        };
         if upper.len() < header_len(outline.protocol) {
             return Err(Refusal::Truncated);
         }
-        if quote::is_error(outline.protocol, upper) {
-            quote::read(&mut query, upper)?;
-        } else {
-            (query.ports, query.asks) = read_ports(upper, outline.protocol, realm)?;
+        let [a, b, c, d, ..] = *first;
+        let ports = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
+        let ports = known_ports(outline.protocol, realm, ports);
+        self.ports = ports;
+        self.hash = hash(words, &addresses, ports, (realm, outline.protocol, v6));
+        Ok(())
+    }
+
+    /// Reads the rest of what is neither a whole segment nor a whole datagram.
+    #[cold]
+    fn read_rare(&mut self, words: &Words, octets: &[u8], fragment: bool) -> Result<(), Refusal> {
+        if fragment && fragment::read(self, words, octets)? {
+            return Ok(());
         }
-        query.hash = hash(words, &query.addresses, query.ports, (realm, query.protocol, v6));
-        Ok(query)
+        let upper = octets.get(usize::from(self.at)..).ok_or(Refusal::Truncated)?;
+        if upper.len() < header_len(self.protocol) {
+            return Err(Refusal::Truncated);
+        }
+        if quote::is_error(self.protocol, upper) {
+            quote::read(self, upper)?;
+        } else {
+            (self.ports, self.asks) = read_ports(upper, self.protocol, self.realm)?;
+        }
+        let about = (self.realm, self.protocol, self.v6);
+        self.hash = hash(words, &self.addresses, self.ports, about);
+        Ok(())
     }
 
     /// Where the packet comes from.

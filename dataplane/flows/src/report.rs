@@ -1,12 +1,12 @@
 //! ICMP errors about a flow's packets, both ways (RFC 5508 4.2): the quoted packet is made again what its sender has sent,
-//! and the error goes to the sender. No error ends a flow or keeps one alive (RFC 5508 REQ-7).
+//! and the error goes to the sender. No error ends a flow or keeps one alive (RFC 5508 REQ-6).
 
 use wire::checksum::{Delta, Sum};
 use wire::{icmp, ipv4, tcp, udp};
 
 use crate::carry::Verdict;
-use crate::line::{ATTENDED, Cold, End, HAIRPIN, Line, SHIFTED, SPLICED, addresses_at};
-use crate::open::sum_of;
+use crate::install::sum_of;
+use crate::line::{Cold, End, HAIRPIN, Line, SHIFTED, SPLICED, addresses_at, session_of};
 use crate::query::quote::{QUOTE_AT, Quoted, quoted};
 use crate::query::{Query, v6_of};
 use crate::refusal::Refusal;
@@ -24,8 +24,7 @@ impl Flows {
         let Some((line, cold)) = parts.filter(|(line, _)| line.deadline > now) else {
             return unmatched;
         };
-        if line.has(ATTENDED) {
-            let [session, _] = cold.shifts;
+        if let Some(session) = session_of(line, cold) {
             return Verdict::Attended { flow: FlowId(slot), session, from };
         }
         let report = Report { line, cold, from, v6: query.v6 };

@@ -1,14 +1,16 @@
 //! Flows that others put in: CONNECT's, which replace both ends and may count differently at each.
 
 use core::net::IpAddr;
+use core::time::Duration;
 
+use crate::install::{Draft, write_far};
 use crate::line::{ATTENDED, End, HAIRPIN, NONE, SHIFTED, SPLICED, State, V6, WIRE};
-use crate::open::{Draft, Way, write_far};
+use crate::open::Way;
 use crate::ports::{LEASED, Place};
 use crate::query::{Query, Realm, hash, words_of};
 use crate::refusal::Refusal;
 use crate::rewrite::of_number;
-use crate::table::{FlowId, Flows, entry_of};
+use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
 /// An egress address and port that was taken for a flow that is to come.
@@ -138,7 +140,7 @@ impl Flows {
         let Some((line, cold)) = self.lines.get_mut(slot).zip(self.cold.get_mut(slot)) else {
             return;
         };
-        if !line.has(ATTENDED) {
+        if !line.is_attended() {
             return;
         }
         let [near, far] = splice.sides;
@@ -148,8 +150,8 @@ impl Flows {
         line.shifts = splice.windows;
         cold.shifts = splice.shifts;
         line.flags &= !ATTENDED;
-        if splice.shifts != [0; 2] || splice.windows != [0; 2] {
-            line.flags |= SHIFTED;
+        let is_shifted = splice.shifts != [0; 2] || splice.windows != [0; 2];
+        if is_shifted {
             let [near, far] = splice.shifts.map(of_number);
             line.upper = line.upper.plus(near).plus(far.reversed());
         }
@@ -158,14 +160,62 @@ impl Flows {
         if let Some(row) = self.clients.of_mut(line.client) {
             row.setups = row.setups.saturating_sub(1);
         }
+        if is_shifted {
+            self.mark_shifted(id.0);
+        }
+    }
+
+    /// From now on packets need both lines, which their entries say.
+    fn mark_shifted(&mut self, slot: u32) {
+        let ends = [End::Near, End::Far];
+        let former = ends.map(|end| self.own_entry(slot, end));
+        if let Some(line) = self.lines.get_mut(slot as usize) {
+            line.flags |= SHIFTED;
+        }
+        for (end, former) in ends.into_iter().zip(former) {
+            let hash = self.key_hash(slot, end);
+            self.ends.replace(hash, former, self.own_entry(slot, end));
+        }
     }
 
     /// Keeps an attended flow for another `deadline`: the session's own timers decide how long a set-up may take.
     pub fn attend_until(&mut self, id: FlowId, deadline: Instant) {
-        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.has(ATTENDED));
+        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_attended());
         if let Some(line) = line {
             line.deadline = deadline.tick();
         }
+    }
+
+    /// How long the near side of a splice has been quiet. An exit that is asked to keep the origin's connection alive
+    /// (`Exit-Tcp-Keepalive-Duration`) probes the far side after that, with [`crate::Flow::numbers_to`].
+    pub fn idle(&self, id: FlowId, now: Instant) -> Option<Duration> {
+        let line = self.lines.get(id.0 as usize).filter(|line| line.has(SPLICED))?;
+        let latest = now.tick().after(self.spans.of(line.state, line.protocol));
+        Some(Duration::from_nanos(latest.instant().0.saturating_sub(line.deadline.instant().0)))
+    }
+
+    /// The TCP flow whose near side's packets come in like this.
+    pub fn find_near(&self, realm: Realm, near: &Path) -> Option<FlowId> {
+        let v6 = near.source.0.is_ipv6();
+        let addresses = [words_of(near.source.0), words_of(near.destination.0)];
+        let ports = [near.source.1, near.destination.1];
+        let (realm, protocol) = (realm.number(), wire::tcp::PROTOCOL);
+        let hash = hash(&self.words, &addresses, ports, (realm, protocol, v6));
+        self.find_flow(&Query { addresses, hash, realm, ports, protocol, v6, ..Query::NONE })
+    }
+
+    /// Watches an established splice for signs of life: until [`Flows::unwatch`] its packets are not carried, and told of.
+    pub fn watch(&mut self, id: FlowId) {
+        let line = self.lines.get_mut(id.0 as usize);
+        if let Some(line) = line.filter(|line| line.has(SPLICED) && !line.has(ATTENDED)) {
+            line.flags |= ATTENDED;
+        }
+    }
+
+    /// Ends the watch: packets are carried again. Says whether there was one.
+    pub fn unwatch(&mut self, id: FlowId) -> bool {
+        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_watched());
+        line.map(|line| line.flags &= !ATTENDED).is_some()
     }
 
     /// Gives an attended flow another far side: the next of several next hops, or another port. The former port rests. With a
@@ -180,7 +230,7 @@ impl Flows {
         now: Instant,
     ) -> Result<(), (Refusal, Lease)> {
         let slot = id.0;
-        let Some(line) = self.lines.get(slot as usize).filter(|line| line.has(ATTENDED)) else {
+        let Some(line) = self.lines.get(slot as usize).filter(|line| line.is_attended()) else {
             return Err((Refusal::Conflict, lease));
         };
         let v6 = line.has(V6);
@@ -208,20 +258,18 @@ impl Flows {
         now: Instant,
     ) {
         let former = self.key_hash(slot, End::Far);
-        self.ends.remove(former, entry_of(slot, End::Far));
+        self.ends.remove(former, self.own_entry(slot, End::Far));
         let client = self.lines.get(slot as usize).map_or(NONE, |line| line.client);
         if let Some(place) =
             self.place_of(slot).filter(|place| self.ports.owner(*place) == Some(slot))
         {
             self.give_port(client, place, now.tick());
         }
-        if let Some((line, cold)) =
-            self.lines.get_mut(slot as usize).zip(self.cold.get_mut(slot as usize))
-        {
+        if let Some((line, cold)) = self.parts_mut(slot) {
             write_far((line, cold), addresses, ports);
         }
         // The former entry has left room for this one.
-        let _: Result<(), _> = self.ends.insert(hash, entry_of(slot, End::Far));
+        let _: Result<(), _> = self.ends.insert(hash, self.own_entry(slot, End::Far));
     }
 }
 

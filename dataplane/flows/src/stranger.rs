@@ -4,8 +4,9 @@
 use wire::tcp;
 
 use crate::carry::Verdict;
+use crate::install::Draft;
 use crate::line::{End, MAPPED, NONE, State};
-use crate::open::{Draft, Way, is_opening};
+use crate::open::{Way, is_opening};
 use crate::ports::Place;
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
@@ -30,12 +31,16 @@ impl Flows {
     }
 
     /// Opens a flow for a SYN from the network, if the mapping has a flow with its sender's address (RFC 5382 REQ-3:
-    /// address-dependent, as UDP's); none when the destination is no egress address.
+    /// address-dependent, as UDP's); none when the destination is no egress address with a port
+    /// of this worker's.
     fn admit(&mut self, query: &Query, octets: &[u8], now: Tick) -> Result<Option<u32>, Refusal> {
         let [source, destination] = query.addresses;
         let Some(address) = self.ports.number(destination, query.v6) else { return Ok(None) };
         let [_, port] = query.ports;
         let place = Place { address, protocol: query.protocol, port };
+        if !self.ports.has(place) {
+            return Ok(None);
+        }
         let head = self.ports.owner(place).ok_or(Refusal::NoMapping)?;
         let line = *self.lines.get(head as usize).ok_or(Refusal::Filtered)?;
         let may_open = query.protocol == tcp::PROTOCOL
@@ -44,6 +49,11 @@ impl Flows {
             && self.has_spoken_to(head, source, now);
         if !may_open {
             return Err(Refusal::Filtered);
+        }
+        // Whoever a client has spoken to shall not be able to use up what the client needs for connections of its own.
+        let setups = self.clients.of(line.client).map_or(0, |row| row.setups);
+        if setups >= self.limits.setups / 2 {
+            return Err(Refusal::ClientSetups);
         }
         self.make_room(line.client, true, now)?;
         // The client's own flows may have made room, and the mapping may be gone with them.

@@ -1,7 +1,8 @@
 //! The sweep: every turn looks at some lines, and within seconds at all of them. Flows that are over are over for packets at
 //! once; the sweep only takes back what they hold.
 
-use crate::line::{ATTENDED, USED};
+use crate::clients::NO_ADDRESS;
+use crate::line::{NONE, USED, session_of};
 use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
@@ -16,7 +17,9 @@ const LINES_PER_TURN: u64 = 256;
 pub enum Swept {
     /// A client's flow that lives at least until then: its id is held here.
     Live {
-        /// Whose flow it is.
+        /// Its number.
+        flow: FlowId,
+        /// Whose it is.
         client: u32,
         /// When it ends if nothing more is heard of it.
         until: Instant,
@@ -50,6 +53,33 @@ impl Flows {
         }
     }
 
+    /// Ends flows of a client that is no more, so many at most; says whether none is left. Its number can then be another's.
+    pub fn forget(
+        &mut self,
+        client: u32,
+        at_most: usize,
+        now: Instant,
+        mut tell: impl FnMut(Swept),
+    ) -> bool {
+        for _ in 0..at_most {
+            let Some(row) = self.clients.of(client).filter(|row| row.newest != NONE) else { break };
+            self.end_and_tell(row.newest, now, &mut tell);
+        }
+        let Some(row) = self.clients.of_mut(client) else { return true };
+        if row.newest == NONE {
+            row.addresses = [NO_ADDRESS; 2];
+        }
+        row.newest == NONE
+    }
+
+    fn end_and_tell(&mut self, slot: u32, now: Instant, tell: &mut impl FnMut(Swept)) {
+        let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
+        let Some((line, cold)) = parts else { return };
+        let (client, route, session) = (line.client, line.route, session_of(line, cold));
+        self.end(slot, now.tick());
+        tell(Swept::Ended { flow: FlowId(slot), client, route, session });
+    }
+
     #[inline]
     fn sweep_one(&mut self, now: Instant, tell: &mut impl FnMut(Swept)) {
         let slot = self.swept;
@@ -58,14 +88,10 @@ impl Flows {
             return;
         };
         if line.deadline > now.tick() {
-            tell(Swept::Live { client: line.client, until: line.deadline.instant() });
+            let (client, until) = (line.client, line.deadline.instant());
+            tell(Swept::Live { flow: FlowId(slot), client, until });
             return;
         }
-        let (client, route) = (line.client, line.route);
-        let attended = line.has(ATTENDED);
-        let [session, _] = self.cold.get(slot as usize).map_or([0; 2], |cold| cold.shifts);
-        self.end(slot, now.tick());
-        let session = attended.then_some(session);
-        tell(Swept::Ended { flow: FlowId(slot), client, route, session });
+        self.end_and_tell(slot, now, tell);
     }
 }

@@ -1,13 +1,14 @@
 //! The table: lines of flows, the indices that lead to them, and the look-up of a burst.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use crate::clients::Clients;
 use crate::config::{Config, Limits, Spans, Wrong};
 use crate::fragments::Fragments;
 use crate::hash::Words;
 use crate::index::Index;
-use crate::line::{Cold, End, Line, NONE, USED, V6, WIRE, addresses_at};
+use crate::line::{Cold, End, Line, NONE, SHIFTED, USED, V6, WIRE, addresses_at};
 use crate::ports::Ports;
 use crate::prefetch::prefetch;
 use crate::query::{Kind, Outline, Query, Realm, hash};
@@ -47,6 +48,9 @@ pub struct Flows {
     pub(crate) fresh: u32,
     /// Lines in use.
     pub(crate) count: u32,
+    /// The identifications that are this worker's at its egress addresses, and which one is next.
+    pub(crate) identifications: RangeInclusive<u16>,
+    pub(crate) identification: u16,
     /// The line that is swept next, and since when lines are owed.
     pub(crate) swept: u32,
     pub(crate) swept_at: Option<Instant>,
@@ -60,15 +64,18 @@ impl fmt::Debug for Flows {
     }
 }
 
-/// An entry of the index of ends.
+/// Of an entry: that packets need the cold line, too, so that it is fetched with the other one.
+pub(crate) const WIDE: u32 = 1 << 1;
+
+/// An entry of the index of ends, of a flow that needs one line.
 #[inline]
 pub(crate) const fn entry_of(slot: u32, end: End) -> u32 {
-    slot << 1 | end as u32
+    slot << 2 | end as u32
 }
 
 #[inline]
 pub(crate) const fn split(entry: u32) -> (u32, End) {
-    (entry >> 1, if entry & 1 == 0 { End::Near } else { End::Far })
+    (entry >> 2, if entry & 1 == 0 { End::Near } else { End::Far })
 }
 
 impl Flows {
@@ -90,6 +97,8 @@ impl Flows {
             unused: NONE,
             fresh: 0,
             count: 0,
+            identifications: config.ports.clone(),
+            identification: *config.ports.start(),
             swept: 0,
             swept_at: None,
         })
@@ -116,12 +125,19 @@ impl Flows {
             + self.fragments.octets()
     }
 
-    /// Reads what a packet asks for; `octets` begin at its IP header, which was checked.
+    /// Reads what a packet asks for into a query, whatever that was before; `octets` begin at its IP header, which was
+    /// checked. After an error the query means nothing.
     ///
     /// Errors: `Truncated`, `Protocol`, `Icmp`; of ICMP errors also `ErrorUnmatched` and `ErrorChecksum`.
     #[inline]
-    pub fn ask(&self, octets: &[u8], outline: Outline, realm: Realm) -> Result<Query, Refusal> {
-        Query::read(&self.words, octets, outline, realm)
+    pub fn ask(
+        &self,
+        query: &mut Query,
+        octets: &[u8],
+        outline: Outline,
+        realm: Realm,
+    ) -> Result<(), Refusal> {
+        query.read(&self.words, octets, outline, realm)
     }
 
     /// Fetches what a burst of queries needs: first the places in the index, then the lines of the flows that are most likely
@@ -138,9 +154,9 @@ impl Flows {
         for query in queries.iter_mut().filter(|query| query.kind != Kind::Later) {
             let Some(entry) = self.ends.first(query.hash) else { continue };
             query.likely = entry;
-            let slot = (entry >> 1) as usize;
+            let slot = (entry >> 2) as usize;
             self.lines.get(slot).into_iter().for_each(prefetch);
-            if query.v6 {
+            if entry & WIDE != 0 {
                 self.cold.get(slot).into_iter().for_each(prefetch);
             }
         }
@@ -190,6 +206,13 @@ impl Flows {
             return Some(query.likely);
         }
         self.ends.find(query.hash, |entry| self.is(entry, query))
+    }
+
+    /// The entry of a side of a flow.
+    pub(crate) fn own_entry(&self, slot: u32, end: End) -> u32 {
+        let line = self.lines.get(slot as usize);
+        let is_wide = line.is_some_and(|line| line.has(V6 | SHIFTED));
+        entry_of(slot, end) | if is_wide { WIDE } else { 0 }
     }
 
     /// The key and hash of a side of a flow.

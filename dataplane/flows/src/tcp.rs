@@ -229,6 +229,3 @@ impl Line {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

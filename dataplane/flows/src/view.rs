@@ -4,10 +4,10 @@ use core::net::IpAddr;
 
 use crate::clients::Holding;
 use crate::line::{
-    ATTENDED, Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, addresses_at,
+    Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, addresses_at, session_of,
 };
-use crate::query::address_of;
-use crate::table::{FlowId, Flows};
+use crate::query::{Query, address_of};
+use crate::table::{FlowId, Flows, split};
 use crate::time::Instant;
 
 /// A flow, to be read.
@@ -41,8 +41,12 @@ impl Flow<'_> {
 
     /// The session that attends to it, while there is one.
     pub const fn session(&self) -> Option<u32> {
-        let [session, _] = self.cold.shifts;
-        if self.line.has(ATTENDED) { Some(session) } else { None }
+        session_of(self.line, self.cold)
+    }
+
+    /// Whether it is watched for signs of life.
+    pub const fn is_watched(&self) -> bool {
+        self.line.is_watched()
     }
 
     /// How far it has come.
@@ -72,7 +76,7 @@ impl Flow<'_> {
     /// is to be acknowledged of what it has sent. A reset of ours bears the former (RFC 9293 3.5.3).
     pub fn numbers_to(&self, end: End) -> (u32, u32) {
         let other = end.other();
-        let shift = if self.line.has(ATTENDED) { [0; 2] } else { self.cold.shifts };
+        let shift = if self.line.is_attended() { [0; 2] } else { self.cold.shifts };
         let next = other.of(self.line.acked).wrapping_add(other.of(shift));
         (next, end.of(self.line.acked))
     }
@@ -84,6 +88,11 @@ impl Flows {
     pub fn flow(&self, id: FlowId) -> Option<Flow<'_>> {
         let line = self.lines.get(id.0 as usize).filter(|line| line.has(USED))?;
         Some(Flow { line, cold: self.cold.get(id.0 as usize)? })
+    }
+
+    /// The flow that a query's packet belongs to, which is not followed.
+    pub fn find_flow(&self, query: &Query) -> Option<FlowId> {
+        self.entry(query).map(|entry| FlowId(split(entry).0))
     }
 
     /// Keeps another route with a flow.

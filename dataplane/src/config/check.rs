@@ -18,7 +18,7 @@ use crate::limits;
 const INTERFACE_NAME_LEN_MAX: usize = 15;
 
 /// The text and its name, so that every error can say where.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     text: &'a str,
     path: &'a Path,
 }
@@ -51,29 +51,34 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
         local: file.local.as_ref().map(|local| source.local(local.get_ref())).transpose()?,
         instance: source.instance(file.instance.as_ref())?,
         fleet: None,
+        nat: None,
+        connect: None,
         peers_max: source.capacity(
-            ("peers", limits::PEERS_LIMIT),
+            ("capacity.peers", limits::PEERS_LIMIT),
             file.capacity.peers.as_ref(),
             limits::PEERS_MAX,
         )?,
         routes_max: source.capacity(
-            ("routes", limits::ROUTES_MAX),
+            ("capacity.routes", limits::ROUTES_MAX),
             file.capacity.routes.as_ref(),
             limits::ROUTES_MAX,
         )?,
         buckets: source.capacity(
-            ("buckets", limits::BUCKETS_LIMIT),
+            ("capacity.buckets", limits::BUCKETS_LIMIT),
             file.capacity.buckets.as_ref(),
             limits::BUCKETS_MAX,
         )?,
         flows: source.capacity(
-            ("flows", limits::FLOWS_LIMIT),
+            ("capacity.flows", limits::FLOWS_LIMIT),
             file.capacity.flows.as_ref(),
             limits::FLOWS_MAX,
         )?,
     };
     config.fleet =
         file.fleet.as_ref().map(|fleet| source.fleet(fleet, &config.ports)).transpose()?;
+    config.nat = file.nat.as_ref().map(|nat| source.nat(nat.get_ref(), &config)).transpose()?;
+    let connect = file.connect.as_ref();
+    config.connect = connect.map(|connect| source.connect(connect, &config)).transpose()?;
     source.no_peers(&file)?;
     source.ports_differ(&file)?;
     Ok(config)
@@ -81,7 +86,7 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
 
 impl Source<'_> {
     /// An error at a place of the text.
-    fn error(&self, span: &Range<usize>, what: impl Into<String>) -> Error {
+    pub(super) fn error(&self, span: &Range<usize>, what: impl Into<String>) -> Error {
         let before = self.text.get(..span.start).unwrap_or_default();
         let line = (*span != (0..0)).then(|| before.matches('\n').count() + 1);
         Error::new(self.path, line, what)
@@ -213,7 +218,7 @@ impl Source<'_> {
     }
 
     /// Addresses with the length of their on-link prefix; the host bits are the address.
-    fn nets(&self, texts: &[Spanned<String>]) -> Result<Vec<IpNet>, Error> {
+    pub(super) fn nets(&self, texts: &[Spanned<String>]) -> Result<Vec<IpNet>, Error> {
         texts.iter().map(|text| self.net(text)).collect()
     }
 
@@ -335,7 +340,8 @@ impl Source<'_> {
         }
     }
 
-    fn capacity(
+    /// A number of things that there shall be room for, by its full name in the file.
+    pub(super) fn capacity(
         &self,
         (name, max): (&str, u32),
         told: Option<&Spanned<u32>>,
@@ -346,7 +352,7 @@ impl Source<'_> {
         if (1..=max).contains(&count) {
             return Ok(count);
         }
-        Err(self.error(&told.span(), format!("capacity.{name} = {count} is outside 1 to {max}")))
+        Err(self.error(&told.span(), format!("{name} = {count} is outside 1 to {max}")))
     }
 
     /// Peers come through control, so that they can change while packets flow.

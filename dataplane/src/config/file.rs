@@ -1,6 +1,6 @@
 //! The shape of the file, before its meaning is checked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -31,6 +31,29 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) capacity: Capacity,
     pub(super) fleet: Option<Spanned<Fleet>>,
+    pub(super) nat: Option<Spanned<Nat>>,
+    pub(super) connect: Option<Spanned<ConnectSection>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConnectSection {
+    pub(super) port: Spanned<u16>,
+    pub(super) from: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) private_targets: bool,
+    #[serde(default)]
+    pub(super) forbidden_ports: Vec<Spanned<u16>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nat {
+    pub(super) addresses: Spanned<Vec<Spanned<Ipv4Addr>>>,
+    pub(super) client_address: Option<Spanned<Ipv4Addr>>,
+    pub(super) flows: Option<Spanned<u32>>,
+    pub(super) flows_per_client: Option<Spanned<u32>>,
+    pub(super) setups: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]

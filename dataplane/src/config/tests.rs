@@ -65,6 +65,58 @@ fn a_fleet_has_a_key_and_a_way_that_is_wide_enough() {
 }
 
 #[test]
+fn translation_needs_addresses_of_its_own() {
+    let config = parse(&format!("{HEAD}[nat]\naddresses = [\"192.0.2.77\"]\n")).unwrap();
+    let nat = config.nat.unwrap();
+    assert_eq!(nat.addresses, ["192.0.2.77".parse::<Ipv4Addr>().unwrap()]);
+    assert_eq!(nat.client_address, None);
+    let one = "addresses = [\"192.0.2.77\"]\n";
+    for (section, expected) in [
+        (
+            "addresses = []\n".to_owned(),
+            "test.toml:10: nat.addresses names 0 addresses; it needs 1 to 256",
+        ),
+        (
+            "addresses = [\"192.0.2.1\"]\n".to_owned(),
+            "test.toml:10: 192.0.2.1 is an address of a port",
+        ),
+        (
+            "addresses = [\"127.0.0.1\"]\n".to_owned(),
+            "test.toml:10: 127.0.0.1 can be no packet's source",
+        ),
+        (
+            "addresses = [\"192.0.2.7\", \"192.0.2.7\"]\n".to_owned(),
+            "test.toml:10: 192.0.2.7 is named twice",
+        ),
+        ("addresses = [\"2001:db8::1\"]\n".to_owned(), "test.toml:10: invalid IPv4 address"),
+        (
+            format!("{one}client_address = \"224.0.0.1\"\n"),
+            "test.toml:11: nat.client_address 224.0.0.1 can be",
+        ),
+        (
+            format!("{one}client_address = \"192.0.2.1\"\n"),
+            "test.toml:11: nat.client_address 192.0.2.1 is this",
+        ),
+        (format!("{one}flows = 0\n"), "test.toml:11: nat.flows = 0 is outside 1 to 16777216"),
+        (
+            format!("{one}flows_per_client = 0\n"),
+            "test.toml:11: nat.flows_per_client = 0 is outside",
+        ),
+        (format!("{one}setups = 0\n"), "test.toml:11: nat.setups = 0 is outside 1 to 1048576"),
+        (
+            format!("{one}[connect]\nport = 0\nfrom = [\"192.0.2.9\"]\n"),
+            "test.toml:12: connect.port 0 is no port",
+        ),
+        (format!("{one}[connect]\nport = 443\nfrom = []\n"), "test.toml:13: connect.from is empty"),
+    ] {
+        let error = refused(&format!("[nat]\n{section}"));
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let error = refused("[connect]\nport = 443\nfrom = [\"192.0.2.9\"]\n");
+    assert!(error.contains("[connect] without [nat]"), "{error}");
+}
+
+#[test]
 fn names_the_line_of_a_bad_key() {
     let error = refused_head("yAnz5", "!");
     assert!(error.starts_with("test.toml:2: private_key is not base64"), "{error}");

@@ -335,6 +335,9 @@ impl Changes {
                 Hop::Local => Ok(NextHop::Local),
                 Hop::Client(key) => client(key).map(NextHop::Client).ok_or(Obstacle::NoPeer),
                 Hop::Direct => Ok(NextHop::Direct),
+                Hop::Via { centre, remote: None } if scene.site.nat.is_some() => {
+                    u16::try_from(centre).map(NextHop::Via).map_err(|_| Obstacle::NoEgress)
+                }
                 Hop::Gre { .. } | Hop::Via { .. } => Err(Obstacle::NoEgress),
             };
             values.insert(*id, value.map_err(|obstacle| Refused { item: at, obstacle })?);

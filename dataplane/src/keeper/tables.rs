@@ -2,6 +2,7 @@
 //! them as a whole, changing nothing; then the plan is entered as a whole.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::limits::PEERS_SPARE;
 use crate::registry::{Peer, Registry};
 use crate::site::Site;
 use crate::stages::dos::Rules;
-use crate::stages::route::{Change, NextHop, Rib, Unbuildable};
+use crate::stages::route::{self, Change, NextHop, Rib, Unbuildable};
 
 /// Why a transaction changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,18 @@ pub(super) struct Entered {
     pub(super) fleet: Option<Membership>,
     /// The rules, when they are others.
     pub(super) rules: Option<Arc<Rules>>,
+}
+
+/// The machines that workers try, of centres other than this one.
+fn tried(centres: &Centres) -> route::Centres {
+    let others = centres.values().filter(|centre| !centre.is_here);
+    route::Centres::new(others.map(|centre| {
+        let machines = centre.machines.iter().map(|machine| route::Machine {
+            address: SocketAddr::new(machine.address, machine.port),
+            weight: machine.weight,
+        });
+        (centre.number, machines.collect())
+    }))
 }
 
 impl Tables {
@@ -156,7 +169,10 @@ impl Tables {
         for (id, _) in hops.iter().filter(|(_, hop)| hop.is_none()) {
             self.hops.remove(id);
         }
-        self.centres = centres;
+        if self.centres != centres {
+            self.rib.set_centres(tried(&centres));
+            self.centres = centres;
+        }
         let gone = removed.iter().filter_map(|key| registry.remove(key)).map(|peer| peer.number);
         let gone = gone.collect();
         let set = set.into_iter().map(|(number, peer, setup)| {

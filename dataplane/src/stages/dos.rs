@@ -52,6 +52,10 @@ pub fn admit(
             frame.note.bare = true;
             frame.set_len(frame.note.ip.len.into())
         }
+        (Kind::Reply, Entry::Wire(_)) => {
+            frame.note.bare = true;
+            frame.set_len(frame.note.ip.len.into())
+        }
         (Kind::Host, Entry::Wire(port)) => Err(parse::for_kernel(frame, site, port)),
         _ => Ok(()),
     });

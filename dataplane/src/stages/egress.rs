@@ -1,8 +1,10 @@
 //! Stages 4 and 7, egress: undresses what comes out of tunnels, and dresses an inner packet for its next hop.
 
 pub mod client;
+pub mod connect;
 pub mod gre;
 pub mod local;
+pub mod nat;
 pub mod path_mtus;
 pub mod probe;
 pub mod probing;

@@ -40,7 +40,7 @@ fn arp_from_wire(
     let Ok(message) = arp::parse(frame.data()) else { return BROKEN };
     let Some(face) = site.face(port) else { return BROKEN };
     let asked = message.operation == arp::Operation::Request;
-    let ours = face.owns(message.target.into());
+    let ours = face.stands_for(message.target.into());
     let sender = Name { port, address: message.sender.into() };
     if is_neighbour(sender.address, face) {
         let heard = Heard { link: message.sender_mac, moves: true, asks_us: asked && ours };
@@ -55,7 +55,7 @@ fn arp_from_wire(
 
 /// Whether an address can be a neighbour's on this port; strangers' addresses fill no table.
 fn is_neighbour(address: Address, face: &Face) -> bool {
-    !address.is_unspecified() && face.is_on_link(address) && !face.owns(address)
+    !address.is_unspecified() && face.is_on_link(address) && !face.stands_for(address)
 }
 
 /// Learns from a message. What was said to us the other workers shall hear too; what was said to others

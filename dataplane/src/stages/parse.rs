@@ -4,7 +4,7 @@ mod report;
 
 use std::net::Ipv4Addr;
 
-use wire::{Malformed, arp, ecn, ethernet, icmp, ipv4, ipv6, udp};
+use wire::{Malformed, arp, ecn, ethernet, icmp, ipv4, ipv6, tcp, udp};
 use wireguard::message;
 
 use crate::fate::{DropReason, Fate};
@@ -38,6 +38,13 @@ pub fn locate(frame: &mut Frame<'_>, home: &Home<'_>) -> Result<(), Fate> {
         Entry::Sealed(port) => sealed(frame, port),
         Entry::Client | Entry::Handed => inner(frame),
         Entry::Piece(port) => piece(frame, port),
+        Entry::Reply(port) => {
+            inner(frame)?;
+            frame.note.endpoint = Endpoint { port, ..Endpoint::NONE };
+            frame.note.bare = true;
+            frame.note.kind = Kind::Reply;
+            Ok(())
+        }
         Entry::Relay(port) => Err(Fate::Transmit(port)),
         Entry::Own => Ok(()),
     }
@@ -104,7 +111,7 @@ fn outer(
     if !ours && !is_group(ip.destination, face) && !is_kernels(ip.destination, face) {
         tenant = rules.tenants.of(ip.destination);
         if tenant == 0 {
-            return Err(drop(DropReason::ParseForeignAddress));
+            return reply(frame, site, (source, port));
         }
     }
     if is_no_source(source) || site.owns(source) {
@@ -117,6 +124,10 @@ fn outer(
     }
     if ours && !rules.tunnels.is_empty() && is_tunnelled(frame) {
         whole(frame, (source, port), Kind::Tunnelled);
+        return Ok(());
+    }
+    if ours && is_connect(frame, site) {
+        whole(frame, (source, port), Kind::Reply);
         return Ok(());
     }
     if !ours || ip.protocol != udp::PROTOCOL {
@@ -139,6 +150,31 @@ fn outer(
         return Ok(());
     }
     datagram(frame, source, (ports.source, port))
+}
+
+/// Whether it is a segment to the port at which other data centres ask for connections.
+#[inline]
+fn is_connect(frame: &Frame<'_>, site: &Site) -> bool {
+    let ip = &frame.note.ip;
+    let Some(connect) = &site.connect else { return false };
+    let ports = || frame.data().get(usize::from(ip.payload_offset)..)?.first_chunk::<4>();
+    ip.protocol == tcp::PROTOCOL
+        && !ip.fragment
+        && ports().is_some_and(|[.., high, low]| u16::from_be_bytes([*high, *low]) == connect.port)
+}
+
+/// What is neither ours nor a tenant's may be for a client that the Internet knows by this address.
+#[inline]
+fn reply(frame: &mut Frame<'_>, site: &Site, (source, port): (Address, u8)) -> Result<(), Fate> {
+    if !site.is_clients(frame.note.ip.destination) {
+        return Err(drop(DropReason::ParseForeignAddress));
+    }
+    // What clients send to each other by these addresses never leaves the server.
+    if is_no_source(source) || site.owns(source) || site.is_clients(source) {
+        return Err(drop(DropReason::ParseIpSource));
+    }
+    whole(frame, (source, port), Kind::Reply);
+    Ok(())
 }
 
 /// Whether it is GRE, or an ICMP error about GRE.

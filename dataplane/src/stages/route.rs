@@ -1,5 +1,6 @@
 //! Stage 6, route: where does an inner packet go. A router's duties are here: hop limits, sizes, errors.
 
+mod centres;
 mod grid;
 mod hosts;
 pub(in crate::stages) mod icmp;
@@ -19,12 +20,13 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate, Split};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
 use crate::packet::{Address, flow_hash, is_no_source};
-use crate::site::{Site, owner};
+use crate::site::{Nat, Site, owner};
 use crate::stages::dos::{OWN, Rules};
 use crate::stages::egress::gre::{self, Size};
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::wireguard::mark_congestion;
 
+pub use centres::{Centres, Machine, TRIED_MAX};
 pub use icmp::Limits;
 pub use next_hop::NextHop;
 pub use next_hops::Unbuildable;
@@ -56,7 +58,9 @@ pub struct Router<'a> {
 /// sender is owed, within the limit, and goes back.
 pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
     burst.pass(|frame| {
-        if frame.note.kind != Kind::Inner || frame.note.entry == Entry::Own {
+        // A reply that is left was too long for its client to be translated.
+        let is_routed = matches!(frame.note.kind, Kind::Inner | Kind::Reply);
+        if !is_routed || frame.note.entry == Entry::Own {
             return Ok(());
         }
         match forward(frame, router) {
@@ -84,13 +88,23 @@ enum Refused {
 }
 
 fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
+    if frame.note.kind == Kind::Reply {
+        return within(frame, router.site.inner_mtu);
+    }
     if !is_forwarded(frame.note.ip.destination) {
         return Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)));
     }
-    frame.note.next_hop = next_hop(frame, router);
+    // What has come back to a client knows its way, as many may have the same address.
+    if frame.note.next_hop == NextHop::None {
+        frame.note.next_hop = next_hop(frame, router);
+    }
     if frame.note.passage.is_some() && !matches!(frame.note.next_hop, NextHop::Client(_)) {
         // Servers pass on what is for clients, and to nobody else.
         return Err(Refused::Fate(Fate::Drop(DropReason::SteerMisdirected)));
+    }
+    let is_outward = matches!(frame.note.next_hop, NextHop::Direct | NextHop::Via(_));
+    if !is_outward && is_from_anybody(frame, router.site) {
+        return Err(Refused::Fate(Fate::Drop(DropReason::EgressNoNat)));
     }
     match frame.note.next_hop {
         // What a router on the way of a tunnel has said is for whoever sent into it, wherever that is.
@@ -103,7 +117,7 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         // The interface takes no more, and its driver loses what comes behind a packet that is longer.
         NextHop::Local => within(frame, router.site.inner_mtu),
         NextHop::Tunnel(number) => into_tunnel(frame, number, router),
-        NextHop::Direct => direct(frame, router),
+        NextHop::Direct | NextHop::Via(_) => direct(frame, router),
         NextHop::Client(number) => {
             hand_over(frame, number, router).map_err(Refused::Fate)?;
             // Who passed it on has taken its hop.
@@ -117,6 +131,15 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
             within(frame, router.site.inner_mtu)
         }
     }
+}
+
+/// Whether the source is the address that every client has: nobody could answer it but the Internet, which never sees it.
+#[inline]
+fn is_from_anybody(frame: &Frame<'_>, site: &Site) -> bool {
+    let every_clients = site.nat.as_ref().and_then(Nat::every_clients);
+    every_clients.is_some_and(|address| {
+        frame.note.client().is_some() && frame.note.ip.source_in(frame.data()) == Some(address)
+    })
 }
 
 /// Where a packet goes: to a tenant through its tunnels, if it has any, else by the routes.
@@ -137,7 +160,7 @@ fn next_hop(frame: &mut Frame<'_>, router: &Router<'_>) -> NextHop {
 /// Whether it is a packet on its way through this server, and not one of this machine's own.
 #[inline]
 const fn is_forwarding(entry: Entry) -> bool {
-    matches!(entry, Entry::Wire(_) | Entry::Client | Entry::Piece(_))
+    matches!(entry, Entry::Wire(_) | Entry::Client | Entry::Piece(_) | Entry::Reply(_))
 }
 
 fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Result<(), Refused> {
@@ -159,9 +182,11 @@ fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Resul
     }
 }
 
-/// Out to the Internet as it is: what tenants send, whose addresses are the Internet's own, and what goes to them.
+/// Out to the Internet: as it is what tenants send, whose addresses are the Internet's own, and what goes to them; by an address
+/// of the server's what clients and this machine send.
 fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
-    if frame.note.tenant == OWN && frame.note.tunnel == 0 {
+    let as_it_is = frame.note.tenant != OWN || frame.note.tunnel != 0;
+    if !as_it_is && (router.site.nat.is_none() || !frame.note.ip.destination.is_v4()) {
         return Err(Refused::Fate(Fate::Drop(DropReason::EgressNoNat)));
     }
     let (port, face) = router.site.way_to(frame.note.ip.destination).ok_or(NO_WAY)?;
@@ -170,14 +195,19 @@ fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         take_hop(frame)?;
     }
     within(frame, mtu.into())?;
-    leave(frame, port);
+    if as_it_is {
+        leave(frame, port);
+    } else {
+        // It leaves as soon as it is translated.
+        frame.note.endpoint.port = port;
+    }
     Ok(())
 }
 
 const NO_WAY: Refused = Refused::Fate(Fate::Drop(DropReason::LinkNoRoute));
 
 /// The packet itself is what goes out.
-fn leave(frame: &mut Frame<'_>, port: u8) {
+pub(in crate::stages) fn leave(frame: &mut Frame<'_>, port: u8) {
     let remote = frame.note.ip.destination;
     frame.note.endpoint = Endpoint { remote, port, ..Endpoint::NONE };
     frame.note.kind = Kind::Outer;
@@ -200,13 +230,16 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
     }
     // Who sent it may be another tenant than who would have got it.
     frame.note.tenant = router.rules.tenants.of(frame.note.ip.destination);
-    frame.note.next_hop = next_hop(frame, router);
+    frame.note.next_hop = match frame.note.client() {
+        Some(number) => NextHop::Client(number),
+        None => next_hop(frame, router),
+    };
     match frame.note.next_hop {
         NextHop::None => Err(Fate::Drop(DropReason::RouteNone)),
         NextHop::Reject => Err(Fate::Drop(DropReason::RouteRejected)),
         NextHop::Local | NextHop::Tunnel(_) => Ok(()),
         NextHop::Client(number) => hand_over(frame, number, router),
-        NextHop::Direct => match router.site.way_to(frame.note.ip.destination) {
+        NextHop::Direct | NextHop::Via(_) => match router.site.way_to(frame.note.ip.destination) {
             Some((port, _)) => {
                 leave(frame, port);
                 Ok(())

@@ -16,6 +16,14 @@ use crate::neighbours::LinkAddress;
 pub const SERVER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The same in IPv6.
 pub const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+/// The address by which the Internet knows the server's clients.
+pub const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
+/// The TCP port at which other data centres ask for connections.
+pub const CONNECT_PORT: u16 = 4443;
+/// A machine of another data centre.
+pub const CENTRE_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+/// The inner address that every client may have.
+pub const EVERY_CLIENTS: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 2);
 /// The router of the server's link.
 pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// The same in IPv6.
@@ -120,6 +128,19 @@ pub struct Plan {
     pub routes_max: Option<u32>,
     /// The server's number in the fleet of [`super::fleet`], if it is of it.
     pub fleet: Option<u8>,
+    /// How clients' IPv4 is translated, if it is.
+    pub nat: Option<Nat>,
+}
+
+/// Translation in a [`Plan`].
+#[derive(Clone, Copy, Debug)]
+pub struct Nat {
+    /// Room for flows at each worker.
+    pub flows: u32,
+    /// How many one client may have.
+    pub flows_per_client: u32,
+    /// Room for connections that are being opened.
+    pub setups: u32,
 }
 
 impl Plan {
@@ -138,6 +159,7 @@ impl Plan {
             peers_max: None,
             routes_max: None,
             fleet: None,
+            nat: None,
         }
     }
 
@@ -165,6 +187,13 @@ impl Plan {
         if let Some(server) = self.fleet {
             let key = STANDARD.encode(super::fleet::KEY);
             writeln!(text, "[fleet]\nserver = {server}\nkey = \"{key}\"")?;
+        }
+        if let Some(Nat { flows, flows_per_client, setups }) = self.nat {
+            writeln!(text, "[nat]\naddresses = [\"{OUTSIDE_V4}\"]")?;
+            writeln!(text, "client_address = \"{EVERY_CLIENTS}\"")?;
+            writeln!(text, "flows = {flows}\nflows_per_client = {flows_per_client}")?;
+            writeln!(text, "setups = {setups}")?;
+            writeln!(text, "[connect]\nport = {CONNECT_PORT}\nfrom = [\"{CENTRE_V4}/32\"]")?;
         }
         writeln!(text, "[[port]]\nname = \"wan\"\ndevice = \"memory0\"")?;
         writeln!(text, "addresses = [\"{SERVER_V4}/24\", \"{SERVER_V6}/64\"]")?;

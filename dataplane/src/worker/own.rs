@@ -11,7 +11,7 @@ use crate::exchange::{Message, Order, Probe};
 use crate::fate::{DropReason, Waiting};
 use crate::fleet::Passage;
 use crate::frame::{Endpoint, Kind, Note};
-use crate::limits::{BURST_LEN_MAX, HELD_PER_KEY_MAX, TIMERS_PER_TURN};
+use crate::limits::{BURST_LEN_MAX, HELD_PER_KEY_MAX, OUTBOX_PACKET_LEN, TIMERS_PER_TURN};
 use crate::neighbours::{Gone, Name};
 use crate::port::{Batch, Io, Packet, Pool};
 use crate::site::global_number;
@@ -47,6 +47,7 @@ impl<I: Io> Worker<I> {
                 put_client_id(octets, message.client_id);
             });
         }
+        moved += self.make_segments(now);
         for local in due.keepalives {
             moved += 1;
             self.send_keepalive(local, now);
@@ -57,6 +58,19 @@ impl<I: Io> Worker<I> {
             self.make(note_to(name), &[], now, |_| ());
         }
         moved
+    }
+
+    /// Sends what connections have to say that are being opened.
+    fn make_segments(&mut self, now: Instant) -> usize {
+        let mut made = 0;
+        let mut octets = [0; OUTBOX_PACKET_LEN];
+        while let Some(translator) = &mut self.state.translator
+            && let Some((note, len)) = translator.take_packet(&mut octets)
+        {
+            made += 1;
+            self.make(note, octets.get(..len).unwrap_or_default(), now, |_| ());
+        }
+        made
     }
 
     /// Passes a handshake message, whose peer was found out here, on to another server.

@@ -352,9 +352,11 @@ fn leads_agree(stage: &Stage, naive: &Naive, dice: &mut Dice, seed: u64) {
                     Lead::To(named.unwrap())
                 }
                 NextHop::Reject => Lead::Rejected,
-                NextHop::None | NextHop::Local | NextHop::Direct | NextHop::Tunnel(_) => {
-                    Lead::Nowhere
-                }
+                NextHop::None
+                | NextHop::Local
+                | NextHop::Direct
+                | NextHop::Via(_)
+                | NextHop::Tunnel(_) => Lead::Nowhere,
             };
             assert_eq!(found, naive.lookup(address), "seed {seed}: {address}");
         }

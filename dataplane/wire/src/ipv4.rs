@@ -83,6 +83,13 @@ impl Header {
         flags & DONT_FRAGMENT != 0 && flags & (MORE_FRAGMENTS | OFFSET_MASK) == 0
     }
 
+    /// Replaces the identification.
+    #[inline]
+    pub fn set_identification(&mut self, identification: u16) {
+        self.mend(Delta::of_word(self.identification.get(), identification));
+        self.identification = identification.into();
+    }
+
     /// Replaces the source; the difference is returned for the upper protocol's checksum.
     #[inline]
     pub fn set_source(&mut self, source: Ipv4Addr) -> Delta {

@@ -319,6 +319,7 @@ fn is_from_outside(frame: &Frame<'_>) -> bool {
             | Kind::Handshake
             | Kind::Host
             | Kind::Transit
+            | Kind::Reply
             | Kind::Tunnelled
             | Kind::Report
     );
@@ -335,6 +336,11 @@ const fn is_message(kind: Kind) -> bool {
 #[inline]
 fn look(frame: &Frame<'_>) -> (Class, Failed) {
     let (note, source) = (&*frame.note, frame.note.endpoint.remote);
+    if note.kind == Kind::Reply {
+        // Answers come from well-known ports, and to flows that have asked.
+        let (class, failed) = sanity::look(&note.ip, source, frame.data());
+        return (class, failed.without(Check::Reflection));
+    }
     if !is_message(note.kind) {
         return sanity::look(&note.ip, source, frame.data());
     }
@@ -355,7 +361,10 @@ fn packet<'a>(frame: &'a Frame<'_>) -> &'a [u8] {
 
 fn sample_of(frame: &Frame<'_>, site: &Site, tenant: Option<u32>) -> Sample {
     let note = &*frame.note;
-    let is_whole = matches!(note.kind, Kind::Host | Kind::Transit | Kind::Tunnelled | Kind::Report);
+    let is_whole = matches!(
+        note.kind,
+        Kind::Host | Kind::Transit | Kind::Reply | Kind::Tunnelled | Kind::Report
+    );
     let upper = if is_whole { usize::from(note.ip.payload_offset) } else { usize::MAX };
     let upper = frame.data().get(upper..).unwrap_or_default();
     let mut sample = Sample::new(note.endpoint.remote, &note.ip, upper);

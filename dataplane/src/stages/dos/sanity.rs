@@ -30,6 +30,12 @@ impl Failed {
         Self(self.0 | other.0)
     }
 
+    /// These but this one.
+    #[inline]
+    pub(super) const fn without(self, check: Check) -> Self {
+        Self(self.0 & !(1 << check as u8))
+    }
+
     /// Whether it is none.
     #[inline]
     pub(super) const fn is_none(self) -> bool {

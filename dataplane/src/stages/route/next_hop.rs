@@ -15,4 +15,6 @@ pub enum NextHop {
     Tunnel(u16),
     /// The Internet, as it is.
     Direct,
+    /// The Internet, by the data centre with this number.
+    Via(u16),
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::centres::Centres;
 use super::hosts::{self, Halves};
 use super::lpm4;
 use super::lpm6::Lpm6;
@@ -32,6 +33,7 @@ pub struct Rib {
     lpm4: lpm4::Draft,
     lpm6: Lpm6,
     next_hops: NextHops,
+    centres: Arc<Centres>,
 }
 
 /// Where a prefix is kept.
@@ -61,6 +63,7 @@ impl Rib {
             lpm4: lpm4::Draft::default(),
             lpm6: Lpm6::default(),
             next_hops: NextHops::default(),
+            centres: Arc::default(),
         }
     }
 
@@ -79,12 +82,19 @@ impl Rib {
             default4: default(self.prefixes4.get((0, 0))),
             default6: default(self.prefixes6.get((0, 0))),
             next_hops: Arc::clone(self.next_hops.by_id()),
+            centres: Arc::clone(&self.centres),
         }
+    }
+
+    /// The data centres are others.
+    pub fn set_centres(&mut self, centres: Centres) {
+        self.centres = Arc::new(centres);
     }
 
     /// Replaces everything with these routes; of equal prefixes the last wins. On an error nothing changes.
     pub fn load(&mut self, routes: &[(IpNet, NextHop)]) -> Result<(), Unbuildable> {
-        *self = Self::loaded(routes, self.seed)?;
+        let centres = Arc::clone(&self.centres);
+        *self = Self { centres, ..Self::loaded(routes, self.seed)? };
         Ok(())
     }
 

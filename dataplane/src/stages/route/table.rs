@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::centres::Centres;
 use super::hosts::{Halves, Hosts};
 use super::lpm4::Lpm4;
 use super::lpm6::Lpm6;
@@ -25,6 +26,8 @@ pub struct Routes {
     pub(super) default4: NextHop,
     pub(super) default6: NextHop,
     pub(super) next_hops: Arc<Vec<NextHop>>,
+    /// Where next hops lead that are data centres.
+    pub(super) centres: Arc<Centres>,
 }
 
 impl Routes {
@@ -33,6 +36,11 @@ impl Routes {
         let mut rib = Rib::new(seed);
         rib.load(routes)?;
         Ok(rib.routes())
+    }
+
+    /// The data centres.
+    pub fn centres(&self) -> &Centres {
+        &self.centres
     }
 
     /// The next hop of an address.

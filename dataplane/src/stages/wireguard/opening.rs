@@ -16,7 +16,7 @@ use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
 use crate::limits::BURST_LEN_MAX;
-use crate::packet::is_no_source;
+use crate::packet::{Address, is_no_source};
 use crate::stages::route::{NextHop, Routes};
 
 /// Opens every sealed frame of the burst that belongs to a session here; what does not prove itself in
@@ -192,9 +192,9 @@ fn accept(
     if frame.is_empty() {
         return Err(Fate::Consumed);
     }
-    let epoch = sessions.routes_epoch();
+    let (epoch, every_clients) = (sessions.routes_epoch(), sessions.every_clients);
     let peer = sessions.peer_mut(local).ok_or(unknown)?;
-    unwrap_inner(frame, peer, (routes, epoch))
+    unwrap_inner(frame, peer, (routes, epoch), every_clients)
 }
 
 /// Moves session, endpoint and timers on.
@@ -231,22 +231,25 @@ fn authentic(
 }
 
 /// The inner packet must be whole and its source the peer's own (cryptokey routing, and exact: the address
-/// must lead back to this peer, not to one with a longer prefix).
+/// must lead back to this peer, not to one with a longer prefix), or the one that all have.
 #[inline]
 fn unwrap_inner(
     frame: &mut Frame<'_>,
     peer: &mut Peer,
     (routes, epoch): (&Routes, u32),
+    every_clients: Option<Address>,
 ) -> Result<(), Fate> {
     let source = frame.read_ip().map_err(|_| drop(DropReason::WireguardInner))?;
     if !peer.has_proven(source, epoch) {
-        if is_no_source(source) || routes.lookup(source) != NextHop::Client(peer.number) {
+        let is_peers = || routes.lookup(source) == NextHop::Client(peer.number);
+        if is_no_source(source) || every_clients != Some(source) && !is_peers() {
             return Err(drop(DropReason::WireguardSource));
         }
         peer.prove(source, epoch);
     }
     frame.set_len(frame.note.ip.len.into())?;
     frame.note.kind = Kind::Inner;
+    frame.note.set_client(Some(peer.number));
     // The message was passed on to here; what was in it begins a way of its own.
     frame.note.passage = None;
     if frame.note.tos & ecn::MASK == ecn::Ecn::Ce.bits() {

@@ -24,6 +24,7 @@ use crate::limiter::Limiter;
 use crate::limits::{
     OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND, OWN_PER_TURN, PREFETCH_FROM, TIMERS_PER_TURN,
 };
+use crate::packet::Address;
 use crate::site::keeper_thread;
 
 pub(super) use peer::Peer;
@@ -81,6 +82,8 @@ pub struct Sessions {
     limiter: Limiter,
     /// The other servers, and what this one holds.
     pub(super) fleet: Fleet,
+    /// An inner address that every client may have.
+    pub(super) every_clients: Option<Address>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -114,7 +117,14 @@ impl Sessions {
             room,
             exchange,
             fleet,
+            every_clients: None,
         }
+    }
+
+    /// The sessions of clients who all may have this inner address, beside those of their own.
+    #[must_use]
+    pub fn with_every_clients(self, address: Option<Address>) -> Self {
+        Self { every_clients: address, ..self }
     }
 
     /// The fleet is another.

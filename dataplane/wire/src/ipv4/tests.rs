@@ -170,10 +170,12 @@ proptest! {
         let header = Header::of(&mut octets).unwrap();
         prop_assert_eq!(header.decrement_ttl(), Ok(ttl - 1));
         header.set_ecn(ecn);
+        header.set_identification(!identification);
         header.set_source(new.into());
         header.set_destination(new.into());
         let located = parse(&octets).unwrap();
         prop_assert_eq!((located.ttl, located.tos), (ttl - 1, ecn.within(tos)));
+        prop_assert_eq!(located.identification, !identification);
         prop_assert_eq!((located.source, located.destination), (new.into(), new.into()));
     }
 

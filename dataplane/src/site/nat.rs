@@ -1,0 +1,123 @@
+//! The addresses by which the Internet knows clients, and which worker has which of their ports.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+use crate::config::{ConnectConfig, NatConfig};
+use crate::packet::Address;
+
+/// The ports that are given to flows: all but the well-known ones (RFC 4787 4.2.1, RFC 6335 6).
+const PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
+
+/// Clients' IPv4 as the Internet sees it.
+#[derive(Clone, Debug)]
+pub struct Nat {
+    addresses: Vec<Address>,
+    client_address: Option<Address>,
+    workers: u16,
+    ports_per_worker: u16,
+}
+
+impl Nat {
+    /// For a server of so many workers.
+    pub fn new(config: &NatConfig, workers: usize) -> Self {
+        let mut addresses: Vec<Address> =
+            config.addresses.iter().copied().map(Address::from).collect();
+        addresses.sort_unstable_by_key(|address| address.bits());
+        let workers = u16::try_from(workers.max(1)).unwrap_or(u16::MAX);
+        let ports_per_worker = (PORTS.end() - PORTS.start() + 1) / workers;
+        let client_address = config.client_address.map(Address::from);
+        Self { addresses, client_address, workers, ports_per_worker }
+    }
+
+    /// The addresses, in order.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Whether it is one of the addresses.
+    #[inline]
+    pub fn holds(&self, address: Address) -> bool {
+        self.addresses.binary_search_by_key(&address.bits(), |own| own.bits()).is_ok()
+    }
+
+    /// How many workers share the ports.
+    #[inline]
+    pub fn workers(&self) -> u32 {
+        self.workers.into()
+    }
+
+    /// The inner address that every client may have.
+    pub fn every_clients(&self) -> Option<Address> {
+        self.client_address
+    }
+
+    /// The ports of a worker, on all addresses.
+    pub fn ports(&self, worker: u8) -> RangeInclusive<u16> {
+        let first = PORTS.start() + u16::from(worker) * self.ports_per_worker;
+        first..=first + (self.ports_per_worker - 1)
+    }
+
+    /// Whose a port is; none for ports that nobody has.
+    #[inline]
+    pub fn worker(&self, port: u16) -> Option<u8> {
+        let worker = port.checked_sub(*PORTS.start())? / self.ports_per_worker;
+        // What is left over when ports are shared out evenly is nobody's.
+        u8::try_from(worker).ok().filter(|_| worker < self.workers)
+    }
+}
+
+/// The port at which this server is the exit of other data centres.
+#[derive(Clone, Debug)]
+pub struct ConnectPort {
+    /// Its number, on all addresses of all ports.
+    pub port: u16,
+    from: Vec<IpNet>,
+}
+
+impl ConnectPort {
+    /// As it is configured.
+    pub fn new(config: &ConnectConfig) -> Self {
+        Self { port: config.port, from: config.from.clone() }
+    }
+
+    /// Whether who sends from there may ask.
+    pub fn lets_in(&self, source: Address) -> bool {
+        let source = IpAddr::from(source);
+        self.from.iter().any(|net| net.contains(&source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_port_has_one_worker_and_every_worker_as_many_ports() {
+        for workers in 1..=16 {
+            let config = NatConfig {
+                addresses: vec!["203.0.113.9".parse().unwrap(), "203.0.113.1".parse().unwrap()],
+                client_address: None,
+                flows: 1,
+                flows_per_client: 1,
+                setups: 1,
+            };
+            let nat = Nat::new(&config, workers);
+            let mut count = 0;
+            for worker in 0..u8::try_from(workers).unwrap() {
+                let ports = nat.ports(worker);
+                count += ports.len();
+                assert!(ports.clone().all(|port| nat.worker(port) == Some(worker)), "{workers}");
+                assert_eq!(ports.len(), 64512 / workers);
+            }
+            assert!(count <= 64512 && count > 64512 - workers);
+            assert_eq!(nat.worker(1023), None);
+            let owned = (0..=u16::MAX).filter(|port| nat.worker(*port).is_some()).count();
+            assert_eq!(owned, count);
+            assert!(config.addresses.iter().all(|address| nat.holds((*address).into())));
+            assert!(!nat.holds(std::net::Ipv4Addr::new(203, 0, 113, 2).into()));
+        }
+    }
+}

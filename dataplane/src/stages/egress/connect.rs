@@ -1,0 +1,426 @@
+//! Connections to the Internet by HTTP CONNECT through another data centre, and for other data centres: set up by `connect`,
+//! carried as flows once they are spliced.
+
+mod outbox;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use connect::head::{Host, Request, Status, Target};
+use connect::limits::Limits;
+use connect::targets::Targets;
+use connect::{
+    Accepting, Arrived, Connect, Decision, Leg, NO_CLIENT, NextHop as Hop, Opening, Outcome,
+    Segment, Splice, Verdict, World,
+};
+use flows::{Flows, Lease, Path, Realm};
+use rand_chacha::rand_core::Rng;
+use wire::checksum::Sum;
+use wire::tcp;
+use wireguard::time::Instant;
+
+use crate::counters::Counters;
+use crate::fate::{DropReason, Fate};
+use crate::frame::{Frame, Note};
+use crate::handshake::Random;
+use crate::limits::{
+    CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, SETUPS_PER_CLIENT,
+};
+use crate::site::{Site, global_number};
+use crate::stages::route::{NextHop, TRIED_MAX};
+
+use outbox::Outbox;
+
+/// The connections of one worker that are being set up, or were a moment ago.
+#[derive(Debug)]
+pub struct Splicer {
+    connect: Connect,
+    leases: HashMap<SocketAddr, Lease>,
+    outbox: Outbox,
+    targets: Targets,
+}
+
+/// What a set-up of this worker needs of the others' things.
+#[derive(Debug)]
+pub struct Around<'a> {
+    /// The worker's flows.
+    pub flows: &'a mut Flows,
+    /// The worker's randomness.
+    pub random: &'a mut Random,
+    /// The server.
+    pub site: &'a Site,
+    /// The worker's counters.
+    pub counters: &'a Counters,
+    /// The number of the client that is this machine itself; behind it come those for whom this is an exit.
+    pub machine: u32,
+    /// The worker.
+    pub worker: u8,
+    /// Now.
+    pub now: Instant,
+}
+
+/// Whose packet a segment came in.
+#[derive(Clone, Copy, Debug)]
+pub enum From {
+    /// A client's, by its number on the worker.
+    Client(u32),
+    /// The network's.
+    Network,
+}
+
+/// What becomes of a segment that may belong to a set-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// It belongs to none.
+    Stranger,
+    /// It goes on by its flow.
+    Passes,
+}
+
+/// Accounts for exits: as many as share the flows that this worker has for other data centres.
+pub const EXIT_ACCOUNTS: u32 = 64;
+
+const fn drop(reason: DropReason) -> Fate {
+    Fate::Drop(reason)
+}
+
+impl Splicer {
+    /// With room for so many set-ups; `targets` are those of an exit.
+    pub fn new(setups: u32, targets: Targets, seed: u64) -> Self {
+        let limits = Limits {
+            setups,
+            buffers: setups / 8 + 1,
+            setups_per_client: (setups / 4 + 1).min(SETUPS_PER_CLIENT),
+            setups_per_peer: setups / 2 + 1,
+            ..Limits::default()
+        };
+        let count = setups as usize * 2;
+        Self {
+            connect: Connect::new(limits, seed),
+            leases: HashMap::with_capacity(count),
+            outbox: Outbox::default(),
+            targets,
+        }
+    }
+
+    /// Serves the set-ups whose time has come.
+    pub fn expire(&mut self, around: Around<'_>) {
+        let now = connect::time::Instant(around.now.0);
+        let (connect, mut world) = self.split(around);
+        connect.expire(&mut world, now, CONNECT_TIMERS_PER_TURN);
+    }
+
+    /// Copies the next packet of our own, and gives its note and length.
+    pub fn take_packet(&mut self, into: &mut [u8; OUTBOX_PACKET_LEN]) -> Option<(Note, usize)> {
+        let packet = self.outbox.pop()?;
+        let octets = packet.octets();
+        into.get_mut(..octets.len())?.copy_from_slice(octets);
+        Some((packet.note, octets.len()))
+    }
+
+    /// Whether nothing is under way.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.connect.counts().setups == 0
+    }
+
+    fn split<'a>(&'a mut self, around: Around<'a>) -> (&'a mut Connect, Surroundings<'a>) {
+        let Self { connect, leases, outbox, targets } = self;
+        (connect, Surroundings { around, leases, outbox, targets })
+    }
+
+    /// Judges a segment of a set-up; `Err` when it ends here.
+    pub fn segment(
+        &mut self,
+        frame: &Frame<'_>,
+        from: From,
+        around: Around<'_>,
+    ) -> Result<Judged, Fate> {
+        let arrived = arrived(frame, from)?;
+        let now = connect::time::Instant(around.now.0);
+        let (connect, mut world) = self.split(around);
+        match connect.segment(&arrived, &mut world, now) {
+            Verdict::Unknown => Ok(Judged::Stranger),
+            Verdict::Pass => Ok(Judged::Passes),
+            Verdict::Taken => Err(Fate::Consumed),
+            Verdict::Dropped(dropped) => Err(drop(names::of_segment(dropped))),
+        }
+    }
+
+    /// A client's connection through a data centre: its SYN is held until the other side has answered.
+    pub fn open(
+        &mut self,
+        frame: &Frame<'_>,
+        (client, machines): (u32, [Option<SocketAddr>; TRIED_MAX]),
+        around: Around<'_>,
+    ) -> Fate {
+        let syn = match arrived(frame, From::Client(client)) {
+            Ok(syn) if syn.is_open() => syn,
+            Ok(_) => return drop(DropReason::EgressNatState),
+            Err(fate) => return fate,
+        };
+        let site = around.site;
+        let mut routes = [NOWHERE; TRIED_MAX];
+        let mut count = 0;
+        for (route, address) in routes.iter_mut().zip(machines.into_iter().flatten()) {
+            *route = Hop { address, mss_max: outer_mss(site, address), ..NOWHERE };
+            count += 1;
+        }
+        let opening = Opening {
+            syn: &syn,
+            tag: client.into(),
+            routes: routes.get(..count).unwrap_or_default(),
+            hint: None,
+            mss_max: inner_mss(site, syn.leg.theirs),
+            keepalive_secs: KEEPALIVE_SECS,
+        };
+        let now = connect::time::Instant(around.now.0);
+        let (connect, mut world) = self.split(around);
+        match connect.open(&opening, &mut world, now) {
+            Ok(()) => Fate::Consumed,
+            Err(refusal) => drop(names::of_refusal(refusal)),
+        }
+    }
+
+    /// A connection of another data centre to our CONNECT port.
+    pub fn accept(&mut self, frame: &Frame<'_>, around: Around<'_>) -> Fate {
+        let syn = match arrived(frame, From::Network) {
+            Ok(syn) if syn.is_open() => syn,
+            Ok(_) => return drop(DropReason::EgressNatState),
+            Err(fate) => return fate,
+        };
+        let tag = around.account(syn.leg.theirs);
+        let accepting = Accepting {
+            syn: &syn,
+            tag: tag.into(),
+            is_ours: true,
+            mss_max: outer_mss(around.site, syn.leg.theirs),
+        };
+        let now = connect::time::Instant(around.now.0);
+        let (connect, mut world) = self.split(around);
+        match connect.accept(&accepting, &mut world, now) {
+            Ok(()) => Fate::Consumed,
+            Err(refusal) => drop(names::of_refusal(refusal)),
+        }
+    }
+}
+
+const NOWHERE: Hop = Hop {
+    address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
+    rtt: Duration::ZERO,
+    takes_syn_payload: false,
+    mss_max: 0,
+    hops: None,
+    site: None,
+};
+
+/// Octets of payload that one packet to a client carries.
+fn inner_mss(site: &Site, like: SocketAddr) -> u16 {
+    mss(site.inner_mtu, like)
+}
+
+/// Octets of payload that one packet to somebody outside carries.
+fn outer_mss(site: &Site, remote: SocketAddr) -> u16 {
+    mss(site.way_to(remote.ip().into()).map_or(0, |(_, face)| face.mtu), remote)
+}
+
+fn mss(mtu: usize, like: SocketAddr) -> u16 {
+    let header_len = if like.is_ipv4() { wire::ipv4::HEADER_LEN } else { wire::ipv6::HEADER_LEN };
+    u16::try_from(mtu.saturating_sub(header_len + tcp::HEADER_LEN)).unwrap_or(u16::MAX)
+}
+
+/// Reads the segment in a packet; what is broken belongs to nobody.
+fn arrived<'a>(frame: &'a Frame<'_>, from: From) -> Result<Arrived<'a>, Fate> {
+    let broken = drop(DropReason::EgressNatHeader);
+    let ip = &frame.note.ip;
+    let source = ip.source_in(frame.data()).ok_or(broken)?;
+    let destination = ip.destination_in(frame.data()).ok_or(broken)?;
+    let segment = frame.data().get(usize::from(ip.payload_offset)..ip.len.into()).ok_or(broken)?;
+    let len = u16::try_from(segment.len()).unwrap_or(u16::MAX);
+    let pseudo = match (source.v4(), destination.v4()) {
+        (Some(source), Some(to)) => Sum::pseudo_v4(source, to, tcp::PROTOCOL, len),
+        _ => Sum::pseudo_v6(source.v6(), destination.v6(), tcp::PROTOCOL, len),
+    };
+    tcp::verify(pseudo, segment).map_err(|_| broken)?;
+    let client = match from {
+        From::Client(client) => client,
+        From::Network => NO_CLIENT,
+    };
+    Arrived::of(client, source.into(), destination.into(), segment).map_err(|_| broken)
+}
+
+impl Around<'_> {
+    /// The account that an exit's flows for an address are counted against.
+    fn account(&self, remote: SocketAddr) -> u32 {
+        let hash = match remote.ip().to_canonical() {
+            std::net::IpAddr::V4(address) => address.to_bits(),
+            std::net::IpAddr::V6(address) => address.segments().into_iter().map(u32::from).sum(),
+        };
+        let spread = hash.wrapping_mul(0x9e37_79b9).rotate_left(7) % EXIT_ACCOUNTS;
+        self.machine + 1 + spread
+    }
+
+    fn time(&self) -> flows::Instant {
+        flows::Instant(self.now.0)
+    }
+}
+
+/// What `connect` is given to work with.
+struct Surroundings<'a> {
+    around: Around<'a>,
+    leases: &'a mut HashMap<SocketAddr, Lease>,
+    outbox: &'a mut Outbox,
+    targets: &'a Targets,
+}
+
+impl World for Surroundings<'_> {
+    fn send(&mut self, segment: &Segment<'_>) {
+        let Around { site, machine, worker, .. } = self.around;
+        let client = segment.leg.client;
+        let to = if client == machine {
+            NextHop::Local
+        } else {
+            NextHop::Client(global_number(client, worker.into(), site.workers))
+        };
+        if !self.outbox.push(segment, to, site) {
+            self.around.counters.segments_unsent.add(1);
+        }
+    }
+
+    fn take_port(&mut self, tag: u64, remote: SocketAddr) -> Option<SocketAddr> {
+        let client = u32::try_from(tag).ok()?;
+        let (now, random) = (self.around.time(), self.around.random.next_u64());
+        let lease = self.around.flows.lease(client, remote.is_ipv6(), (now, random)).ok()?;
+        let local = SocketAddr::new(lease.address, lease.port);
+        self.leases.insert(local, lease);
+        Some(local)
+    }
+
+    fn return_port(&mut self, local: SocketAddr, _remote: SocketAddr) {
+        if let Some(lease) = self.leases.remove(&local) {
+            self.around.flows.release(lease, self.around.time());
+        }
+    }
+
+    fn admit(&mut self, _near: &Leg, _tag: u64, request: &Request<'_>) -> Decision {
+        // Names are for who asks to resolve: an exit that did it would wait.
+        let Target { host: Host::Address(address), port } = request.target else {
+            return Decision::Refuse(Status::BadGateway);
+        };
+        let site = self.around.site;
+        let is_ours = site.owns(address.into()) || site.is_clients(address.into());
+        if is_ours || self.targets.judge(address, port).is_err() {
+            return Decision::Refuse(Status::Forbidden);
+        }
+        let origin = SocketAddr::new(address, port);
+        Decision::Dial { origin, rtt: None, mss_max: outer_mss(site, origin) }
+    }
+
+    fn random(&mut self) -> u32 {
+        self.around.random.next_u32()
+    }
+
+    fn tell(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Spliced(splice) => {
+                self.splice(splice);
+                self.around.counters.connects_opened.add(1);
+            }
+            Outcome::Ended(ended) => {
+                if !ended.was_spliced {
+                    self.around.counters.connects_failed.add(1);
+                } else if let Some(flow) = self.flow_of(&ended.near) {
+                    self.around.flows.remove(flow, self.around.time());
+                }
+            }
+        }
+    }
+}
+
+/// What comes in from the other end of a leg.
+fn path(leg: &Leg) -> Path {
+    let end = |address: SocketAddr| (address.ip(), address.port());
+    Path { source: end(leg.theirs), destination: end(leg.ours) }
+}
+
+fn realm(near: &Leg) -> Realm {
+    if near.client == NO_CLIENT { Realm::Network } else { Realm::Client(near.client) }
+}
+
+impl Surroundings<'_> {
+    fn flow_of(&self, near: &Leg) -> Option<flows::FlowId> {
+        self.around.flows.find_near(realm(near), &path(near))
+    }
+
+    /// Both legs are one flow from now on.
+    fn splice(&mut self, splice: &Splice) {
+        let Some(lease) = self.leases.remove(&splice.far.ours) else { return };
+        let entry = flows::Entry {
+            client: u32::try_from(splice.tag).unwrap_or(u32::MAX),
+            realm: realm(&splice.near),
+            near: path(&splice.near),
+            far: path(&splice.far),
+            lease,
+            way: flows::Way::default(),
+            session: 0,
+        };
+        let now = self.around.time();
+        let side = |numbers: connect::Numbers| flows::Opened {
+            acked: numbers.next,
+            edge: numbers.edge,
+            scale: numbers.scale,
+        };
+        let change = flows::Splice {
+            sides: splice.numbers.map(side),
+            shifts: [splice.to_far.sequence, splice.to_near.sequence],
+            windows: [splice.to_far.window_shift, splice.to_near.window_shift],
+        };
+        match self.around.flows.insert(entry, now) {
+            Ok(flow) => {
+                self.around.flows.splice(flow, &change, now);
+                // What is sent twice of heads is caught for a while.
+                self.around.flows.watch(flow);
+            }
+            // The set-up ends by its timers: nobody carries its segments.
+            Err((_, lease)) => self.around.flows.release(lease, now),
+        }
+    }
+}
+
+/// Under which names segments and connections are lost.
+mod names {
+    use connect::{Dropped, Refusal};
+
+    use crate::fate::DropReason;
+
+    pub(super) const fn of_segment(dropped: Dropped) -> DropReason {
+        match dropped {
+            Dropped::Repeated
+            | Dropped::NotYet
+            | Dropped::OutOfOrder
+            | Dropped::Stale
+            | Dropped::TooEarly
+            | Dropped::OldBlock
+            | Dropped::BelowHead => DropReason::EgressConnectUntimely,
+            Dropped::SimultaneousOpen
+            | Dropped::ResetElsewhere
+            | Dropped::CloseElsewhere
+            | Dropped::Unacceptable
+            | Dropped::Unasked => DropReason::EgressConnectSegment,
+            Dropped::BuffersFull | Dropped::HoldFull => DropReason::EgressConnectFull,
+        }
+    }
+
+    pub(super) const fn of_refusal(refusal: Refusal) -> DropReason {
+        match refusal {
+            Refusal::SetupsFull | Refusal::HolderFull => DropReason::EgressConnectFull,
+            Refusal::PortsExhausted => DropReason::EgressNatPorts,
+            Refusal::NoRoute | Refusal::OtherFamily => DropReason::EgressConnectRoute,
+            Refusal::Authenticated
+            | Refusal::Malformed
+            | Refusal::NotOpen
+            | Refusal::TargetTooLong => DropReason::EgressConnectRefused,
+        }
+    }
+}

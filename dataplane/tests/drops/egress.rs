@@ -1,0 +1,130 @@
+//! Packets to the Internet by the server's address, and back.
+#![expect(clippy::wildcard_enum_match_arm, reason = "the root of the test sorts the reasons")]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use dataplane::counters::Totals;
+use dataplane::fate::DropReason as Why;
+use dataplane::testing::packets::{self, Ip};
+use dataplane::testing::rules::STRANGER;
+use dataplane::testing::scene::Scene;
+use dataplane::testing::site::{self, CENTRE_V4, CONNECT_PORT, EVERY_CLIENTS, Nat, OUTSIDE_V4};
+use dataplane::testing::transit;
+use shm::message::{Centre, Item, Machine, NextHop};
+use wire::tcp::{self, Flags};
+
+/// Room that is used up by what provokes a reason.
+pub(super) fn nat(reason: Why) -> Nat {
+    let (flows, flows_per_client) = match reason {
+        Why::EgressNatClient => (8, 2),
+        Why::EgressNatFull => (2, 8),
+        _ => (8192, 8192),
+    };
+    Nat { flows, flows_per_client, setups: 4 }
+}
+
+pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
+    let prefix = IpAddr::from(STRANGER).into();
+    let is_via = reason.name().starts_with("egress_connect_");
+    let hop = if is_via { NextHop::Via { centre: 7, remote: None } } else { NextHop::Direct };
+    let machine = Machine { address: CENTRE_V4.into(), port: 443, weight: 1 };
+    let machines = if reason == Why::EgressConnectRoute { vec![] } else { vec![machine] };
+    let centre = Box::new(Centre { number: 7, is_here: false, relay: 0, machines });
+    scene.change(vec![
+        Item::Centre(centre),
+        Item::NextHop { id: 3, hop },
+        Item::Route { prefix, next_hop: 3 },
+    ]);
+    if reason == Why::EgressNatFiltered {
+        return filtered(scene);
+    }
+    let mut all = asked(reason);
+    let last = all.pop().expect("there is one");
+    for packet in all {
+        scene.send(0, &packet);
+    }
+    let before = scene.server.totals();
+    match reason {
+        Why::EgressNatUnknown | Why::EgressNatError | Why::EgressConnectSource => {
+            scene.arrive(&last);
+        }
+        _ => scene.send(0, &last),
+    }
+    scene.strays();
+    before
+}
+
+/// Somebody to whom the client has sent nothing finds its port.
+fn filtered(scene: &mut Scene) -> Totals {
+    scene.send(0, &out().udp(1, 53, b"ask"));
+    let sent = scene.strays();
+    let (from, ..) = sent.iter().find_map(|(_, frame)| packets::datagram_in(frame)).unwrap();
+    assert_eq!(from.ip(), OUTSIDE_V4);
+    let before = scene.server.totals();
+    let another = Ipv4Addr::from_bits(STRANGER.to_bits() + 1);
+    scene.arrive(&Ip::new(another, OUTSIDE_V4).udp(53, from.port(), b"answer"));
+    before
+}
+
+/// From the client, by the address that every client has.
+fn out() -> Ip {
+    Ip::new(EVERY_CLIENTS, STRANGER)
+}
+
+/// The packets of which the last is dropped; all others are the client's.
+fn asked(reason: Why) -> Vec<Vec<u8>> {
+    let flows = |count: u16| (1..=count).map(|port| out().udp(port, 53, b"ask")).collect();
+    match reason {
+        Why::EgressNatHeader => vec![out().packet(wire::udp::PROTOCOL, &[0; 4])],
+        Why::EgressNatProtocol => vec![out().packet(132, &[0; 16])],
+        Why::EgressNatState => {
+            vec![out().tcp(&segment(9, 80, Flags::ACK), &[], &[])]
+        }
+        Why::EgressNatUnknown => vec![Ip::new(STRANGER, OUTSIDE_V4).udp(53, 9999, b"answer")],
+        Why::EgressNatError => {
+            let quoted = Ip::new(OUTSIDE_V4, STRANGER).udp(9999, 53, b"ask");
+            vec![Ip::new(STRANGER, OUTSIDE_V4).error(&quoted)]
+        }
+        Why::EgressNatFragment => {
+            let mut packet = out().udp(1, 53, &[0; 32]);
+            transit::fragment(&mut packet, 7, 64, false);
+            vec![packet]
+        }
+        Why::EgressNatClient | Why::EgressNatFull => flows(3),
+        Why::EgressNatPorts => flows(64512 / 16 + 1),
+        Why::EgressConnectUntimely => vec![syn(1, Flags::SYN, &[]), syn(1, Flags::SYN, &[])],
+        Why::EgressConnectSegment => {
+            vec![syn(1, Flags::SYN, &[]), syn(1, Flags::SYN | Flags::FIN, &[])]
+        }
+        Why::EgressConnectFull => (1..=3).map(|port| syn(port, Flags::SYN, &[])).collect(),
+        Why::EgressConnectRoute => vec![syn(1, Flags::SYN, &[])],
+        // A signature of MD5 (RFC 2385 3.0).
+        Why::EgressConnectRefused => {
+            let mut option = [1; 20];
+            (option[0], option[1]) = (19, 18);
+            vec![syn(1, Flags::SYN, &option)]
+        }
+        Why::EgressConnectSource => {
+            let fields = segment(1, CONNECT_PORT, Flags::SYN);
+            vec![Ip::new(STRANGER, site::SERVER_V4).tcp(&fields, &[], &[])]
+        }
+        _ => unreachable!("no packet's end"),
+    }
+}
+
+fn segment(source_port: u16, destination_port: u16, flags: Flags) -> tcp::Fields {
+    let (sequence_number, acknowledgment_number, window) = (1, u32::from(flags == Flags::ACK), 9);
+    tcp::Fields {
+        source_port,
+        destination_port,
+        sequence_number,
+        acknowledgment_number,
+        flags,
+        window,
+    }
+}
+
+/// What opens a connection of the client's, or looks like it.
+fn syn(port: u16, flags: Flags, options: &[u8]) -> Vec<u8> {
+    out().tcp(&segment(port, 80, flags), options, &[])
+}

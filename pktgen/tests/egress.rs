@@ -1,0 +1,149 @@
+//! Clients that reach the Internet by the server's addresses: dataplane and control as processes, clients and servers that
+//! nobody here wrote. Needs root and the programs of `scripts/setup`.
+#![cfg(feature = "dpdk")]
+
+#[cfg(test)]
+mod lab;
+
+#[cfg(test)]
+#[path = "egress/site.rs"]
+mod site;
+
+use lab::alone;
+use lab::process::Process;
+use lab::traffic::ping;
+use lab::until;
+use site::{CLIENTS, INTERNET, NAT, STUN, Site, fetch, is_whole, lost};
+
+/// The lines by which the web server tells whom it has served.
+fn served(site: &Site) -> Vec<String> {
+    site.internet.run("cat /run/lab/served.log").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn clients_with_the_same_address_load_and_store_side_by_side() {
+    let _machine = alone();
+    let site = Site::new();
+    let server = site.serve(1);
+    let _web = site.web();
+    let clients: Vec<_> = (0..CLIENTS).map(|number| site.client(number)).collect();
+    for client in &clients {
+        ping(client.place, INTERNET, 5);
+    }
+    let loads: Vec<_> = clients
+        .iter()
+        .flat_map(|client| (0..4).map(move |load| client.place.command_line(&fetch(load))))
+        .map(|mut command| command.spawn().unwrap())
+        .collect();
+    for mut load in loads {
+        assert!(load.wait().unwrap().success(), "a load has failed");
+    }
+    for client in &clients {
+        assert!((0..4).all(|load| is_whole(client.place, load)), "not what was served");
+        client.place.run(&format!(
+            "curl -sS --max-time 20 -T /run/lab/got0 http://{INTERNET}/taken/{}",
+            client.number
+        ));
+        assert!(site.is_taken(client.number), "not what was stored");
+    }
+    let lines = served(&site);
+    assert_eq!(lines.len(), CLIENTS * 5);
+    assert!(lines.iter().all(|line| line.starts_with(NAT)), "{lines:?}");
+    drop(clients);
+    assert_eq!(lost(&server, "egress_nat_unknown"), 0);
+    server.stop();
+}
+
+#[test]
+fn connections_go_through_proxies_that_nobody_here_wrote() {
+    let _machine = alone();
+    for name in ["tinyproxy", "squid"] {
+        let site = Site::new();
+        let _web = site.web();
+        let (_proxy, port) = site.proxy(name);
+        let server = site.serve_via(port);
+        let client = site.client(0);
+        client.place.run(&fetch(0));
+        assert!(is_whole(client.place, 0), "{name}");
+        let loads: Vec<_> =
+            (0..4).map(|load| client.place.command_line(&fetch(load)).spawn().unwrap()).collect();
+        for mut load in loads {
+            assert!(load.wait().unwrap().success(), "{name}: a load has failed");
+        }
+        assert!((0..4).all(|load| is_whole(client.place, load)), "{name}");
+        client
+            .place
+            .run(&format!("curl -sS --max-time 20 -T /run/lab/got0 http://{INTERNET}/taken/0"));
+        assert!(site.is_taken(0), "{name}");
+        let lines = served(&site);
+        assert_eq!(lines.len(), 6, "{name}");
+        assert!(!lines.iter().any(|line| line.starts_with(NAT)), "{name}: {lines:?}");
+        drop(client);
+        let counters = server.stop();
+        assert_eq!((counters["connects_opened"], counters["connects_failed"]), (6, 0), "{name}");
+    }
+}
+
+/// What STUN's client calls us (RFC 3489 10.1).
+#[test]
+fn stun_finds_independent_mappings_address_dependent_filters_and_hairpins() {
+    let _machine = alone();
+    let site = Site::new();
+    let server = site.serve(2);
+    let client = site.client(0);
+    let mut stund = site.internet.command("stund");
+    stund.args(["-h", STUN[0], "-a", STUN[1]]);
+    let _stund = Process::start("stund", stund);
+    let mut said = String::new();
+    until("STUN is answered", 30, || {
+        (_, said) = client.place.attempt(&format!("stun {}", STUN[0]));
+        said.contains("Primary:") && !said.contains("Blocked")
+    });
+    println!("{said}");
+    assert!(said.contains("Independent Mapping"), "{said}");
+    assert!(said.contains("will hairpin"), "{said}");
+    assert!(said.contains("Address Dependent Filter"), "{said}");
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn names_are_found_and_files_fetched_from_servers_that_speak_first() {
+    let _machine = alone();
+    let site = Site::new();
+    let server = site.serve(1);
+    let client = site.client(1);
+    let mut dnsmasq = site.internet.command("dnsmasq");
+    let listen = format!("--listen-address={INTERNET}");
+    dnsmasq.args(["-k", "-C", "/dev/null", "-h", "-R", &listen, "--bind-interfaces"]);
+    dnsmasq.args(["--address=/edge.example/203.0.113.77", "--pid-file=", "--user=root"]);
+    let _dnsmasq = Process::start("dnsmasq", dnsmasq);
+    for way in ["+notcp", "+tcp"] {
+        let ask = format!("dig @{INTERNET} edge.example +short +tries=1 +time=5 {way}");
+        until("a name is found", 20, || client.place.attempt(&ask).1.trim() == "203.0.113.77");
+    }
+    let _ftp = site.ftp();
+    client.place.run(&format!("curl -sS --max-time 20 -o /run/lab/got0 ftp://{INTERNET}/served"));
+    assert!(is_whole(client.place, 0));
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn a_router_beyond_tells_clients_of_hops_and_sizes() {
+    let _machine = alone();
+    let site = Site::new();
+    let server = site.serve(1);
+    let client = site.client(0);
+    // The Internet's own router stands before its servers, and what is behind it takes less than the tunnel.
+    let far = site.beyond(1000);
+    let (_, said) = client.place.attempt(&format!("ping -n -c 1 -W 2 -t 2 {far}"));
+    assert!(said.contains("Time to live exceeded"), "{said}");
+    until("the size is heard of", 10, || {
+        let (_, said) = client.place.attempt(&format!("ping -n -c 1 -W 1 -M do -s 1200 {far}"));
+        said.contains("mtu = 1000") || said.contains("mtu=1000")
+    });
+    ping(client.place, far, 3);
+    drop(client);
+    server.stop();
+}

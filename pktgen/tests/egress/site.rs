@@ -1,0 +1,252 @@
+//! The site: a server, clients with wireguard-go, and an "Internet" on one link, so that everybody's packets can be seen.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use crate::lab::dataplane::{Dataplane, instance};
+use crate::lab::keys::Keys;
+use crate::lab::namespace::{Namespace, cable};
+use crate::lab::process::Process;
+use crate::lab::traffic::octet;
+use crate::lab::wireguard_go::WireguardGo;
+use crate::lab::{attach, hub, until};
+
+const DEVICE: &str = "net_af_packet0,framecnt=4096,iface=outer";
+const SERVER: &str = "11.1.0.1";
+const GATEWAY: &str = "11.1.0.66";
+/// Whom the Internet sees.
+pub(crate) const NAT: &str = "11.1.0.200";
+/// A server beyond the gateway.
+pub(crate) const INTERNET: &str = "203.0.113.80";
+/// Two addresses of one server.
+pub(crate) const STUN: [&str; 2] = ["203.0.113.81", "203.0.113.82"];
+/// Where proxies are.
+const PROXY: &str = "203.0.113.90";
+const FAR: &str = "203.0.114.9";
+
+pub(crate) const CLIENTS: usize = 2;
+/// The inner address of all of them.
+const CLIENT: &str = "172.16.0.2";
+const LEN: usize = 3_000_000;
+
+/// The server, its link, and who else is there.
+pub(crate) struct Site {
+    server: Namespace,
+    pub(crate) internet: Namespace,
+    far: Namespace,
+    places: Vec<Namespace>,
+    keys: Keys,
+    clients: Vec<Keys>,
+    _hub: Namespace,
+}
+
+/// One client, in its place.
+pub(crate) struct Client<'a> {
+    pub(crate) place: &'a Namespace,
+    pub(crate) number: usize,
+    _tunnel: WireguardGo<'a>,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let hub = hub();
+        let [server, internet, far] = [(); 3].map(|()| Namespace::new());
+        attach((&hub, "server"), (&server, "outer"));
+        // The dataplane owns the addresses: the kernel behind the same cable must keep silent.
+        server.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
+        attach((&hub, "internet"), (&internet, "eth0"));
+        internet.run(&format!("ip addr add {GATEWAY}/24 dev eth0"));
+        for address in [INTERNET, STUN[0], STUN[1], PROXY] {
+            internet.run(&format!("ip addr add {address} dev lo"));
+        }
+        let places: Vec<_> = (0..CLIENTS).map(|_| Namespace::new()).collect();
+        for (number, place) in places.iter().enumerate() {
+            attach((&hub, &format!("place{number}")), (place, "eth0"));
+            place.run(&format!("ip addr add 11.1.0.{}/24 dev eth0", 10 + number));
+        }
+        let clients = places.iter().map(|_| Keys::new()).collect();
+        Self { server, internet, far, places, keys: Keys::new(), clients, _hub: hub }
+    }
+
+    /// Dataplane and control; clients go straight to the Internet.
+    pub(crate) fn serve(&self, workers: usize) -> Dataplane {
+        self.start(workers, "")
+    }
+
+    /// The same, where connections to the server go through this port of a proxy.
+    pub(crate) fn serve_via(&self, port: u16) -> Dataplane {
+        let declared = format!(
+            "[[centre]]\nname = \"fra\"\nnumber = 7\nmachines = [\"{PROXY}:{port}\"]\n\
+             [[next_hop]]\nname = \"through\"\nkind = \"via\"\ncentre = \"fra\"\n\
+             [[route]]\nprefix = \"{INTERNET}/32\"\nnext_hop = \"through\"\n"
+        );
+        self.start(1, &declared)
+    }
+
+    fn start(&self, workers: usize, more: &str) -> Dataplane {
+        let workers: Vec<_> = (0..workers).collect();
+        let config = format!(
+            "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = {workers:?}\nhandshake_threads = 1\n\
+             idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
+             [nat]\naddresses = [\"{NAT}\"]\nclient_address = \"{CLIENT}\"\nflows = 65536\n\
+             [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
+             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{SERVER}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
+            instance(),
+            self.keys.secret_text()
+        );
+        let mut declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
+            [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n"
+            .to_owned();
+        for (number, keys) in self.clients.iter().enumerate() {
+            write!(
+                declared,
+                "[[peer]]\nname = \"client-{number}\"\npublic_key = \"{}\"\nallowed_ips = [\"10.7.0.{}/32\"]\n",
+                keys.public_text(),
+                2 + number
+            )
+            .unwrap();
+        }
+        Dataplane::start_text(&self.server, &config, &(declared + more))
+    }
+
+    /// The client's tunnel, by which it reaches everything but its own link.
+    pub(crate) fn client(&self, number: usize) -> Client<'_> {
+        let (place, keys) = (&self.places[number], &self.clients[number]);
+        let host = u8::try_from(2 + number).unwrap();
+        let tunnel = WireguardGo::start(place, "wg0", keys, host);
+        let server = self.keys.public_text();
+        tunnel.set(&format!("peer {server} endpoint {SERVER}:51820 allowed-ips 0.0.0.0/0"));
+        place.run(&format!("ip addr add {CLIENT}/32 dev wg0"));
+        for there in ["203.0.112.0/22", NAT] {
+            place.run(&format!("ip route add {there} dev wg0 src {CLIENT}"));
+        }
+        Client { place, number, _tunnel: tunnel }
+    }
+
+    /// A web server, which also takes files.
+    pub(crate) fn web(&self) -> Process {
+        self.lay_out();
+        let config = self.internet.file(
+            "nginx.conf",
+            &format!(
+                "daemon off;\nmaster_process off;\npid /run/lab/nginx.pid;\nerror_log stderr;\nevents {{}}\n\
+                 http {{ access_log /run/lab/served.log; client_body_temp_path /run/lab/body;\n\
+                 client_max_body_size 10m;\n\
+                 server {{ listen {INTERNET}:80; root /run/lab/files;\n\
+                 location /taken {{ dav_methods PUT; }} }} }}\n"
+            ),
+        );
+        let mut command = self.internet.command("nginx");
+        command.args(["-c", &config]);
+        let process = Process::start("nginx", command);
+        until("nginx listens", 20, || self.listens(80));
+        process
+    }
+
+    /// A server that speaks first.
+    pub(crate) fn ftp(&self) -> Process {
+        self.lay_out();
+        self.internet.run("mkdir -p /run/lab/empty");
+        let config = self.internet.file(
+            "vsftpd.conf",
+            "listen=YES\nbackground=NO\nanonymous_enable=YES\nno_anon_password=YES\npasv_min_port=30000\n\
+             pasv_max_port=30009\nanon_root=/run/lab/files\nsecure_chroot_dir=/run/lab/empty\none_process_model=YES\n\
+             seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nxferlog_enable=NO\n",
+        );
+        let mut command = self.internet.command("vsftpd");
+        command.arg(config);
+        let process = Process::start("vsftpd", command);
+        until("vsftpd listens", 20, || self.listens(21));
+        process
+    }
+
+    /// A proxy of those that Debian has, at its usual port.
+    pub(crate) fn proxy(&self, name: &'static str) -> (Process, u16) {
+        let (port, config, words): (u16, String, &[&str]) = match name {
+            "tinyproxy" => (
+                8888,
+                format!(
+                    "Port 8888\nListen {PROXY}\nTimeout 60\nMaxClients 100\nAllow 11.1.0.0/24\nDisableViaHeader Yes\n"
+                ),
+                &["-d", "-c"],
+            ),
+            "squid" => (
+                3128,
+                format!(
+                    "http_port {PROXY}:3128\nhttp_access allow all\ncache deny all\naccess_log none\n\
+                     cache_store_log none\ncache_log /dev/null\npid_filename none\n\
+                     coredump_dir none\ncache_effective_user proxy\nshutdown_lifetime 1 seconds\n\
+                     netdb_filename none\nvisible_hostname proxy.example\n"
+                ),
+                &["-N", "-f"],
+            ),
+            _ => unreachable!("no proxy of this name"),
+        };
+        let config = self.internet.file(&format!("{name}.conf"), &config);
+        let mut command = self.internet.command(name);
+        command.args(words).arg(config);
+        let process = Process::start(name, command);
+        until("the proxy listens", 30, || self.listens(port));
+        (process, port)
+    }
+
+    fn listens(&self, port: u16) -> bool {
+        self.internet.run(&format!("ss -Hltn sport = :{port}")).contains("LISTEN")
+    }
+
+    /// A folder with the file `served`, and one that takes files.
+    fn lay_out(&self) {
+        self.internet.run("mkdir -p /run/lab/files/taken");
+        std::fs::write(path(&self.internet, "files/served"), content()).unwrap();
+    }
+
+    /// Whether what a client has stored is what it had fetched.
+    pub(crate) fn is_taken(&self, number: usize) -> bool {
+        std::fs::read(path(&self.internet, &format!("files/taken/{number}"))).unwrap() == content()
+    }
+
+    /// A host behind the Internet's router, by a way of this MTU.
+    pub(crate) fn beyond(&self, mtu: u32) -> &'static str {
+        cable((&self.internet, "far"), (&self.far, "eth0"));
+        self.internet.run(&format!("ip link set far mtu {mtu}"));
+        self.internet.run("ip addr add 203.0.114.1/24 dev far");
+        self.internet.run("sysctl -qw net.ipv4.ip_forward=1");
+        self.far.run(&format!("ip addr add {FAR}/24 dev eth0"));
+        self.far.run("ip route add default via 203.0.114.1");
+        FAR
+    }
+}
+
+/// The command that fetches the served file.
+pub(crate) fn fetch(load: usize) -> String {
+    format!("curl -sS --max-time 30 -o /run/lab/got{load} http://{INTERNET}/served")
+}
+
+/// Whether what was fetched is what was served.
+pub(crate) fn is_whole(place: &Namespace, load: usize) -> bool {
+    std::fs::read(path(place, &format!("got{load}"))).unwrap() == content()
+}
+
+fn content() -> Vec<u8> {
+    (0..LEN).map(|place| octet(7, place)).collect()
+}
+
+/// A file under the namespace's `/run/lab`, as this program sees it.
+fn path(place: &Namespace, name: &str) -> String {
+    format!("/proc/{}/root/run/lab/{name}", place.pid())
+}
+
+/// How many packets were lost for this reason.
+pub(crate) fn lost(server: &Dataplane, reason: &str) -> u64 {
+    server.counter(&format!("drop.{reason}"))
+}
+
+impl Namespace {
+    /// A command line (words apart by blanks) that is not started yet.
+    pub(crate) fn command_line(&self, line: &str) -> Command {
+        let mut words = line.split_whitespace();
+        let mut command = self.command(words.next().unwrap());
+        command.args(words);
+        command
+    }
+}
