@@ -159,6 +159,8 @@ counters! {
     segments_unsent,
     /// ICMP errors sent.
     icmp_errors,
+    /// Resets sent to clients whose segments belong to nothing.
+    resets,
     /// Peers whose endpoint has moved.
     roamed,
     /// Packets not made because the pool was empty.

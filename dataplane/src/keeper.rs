@@ -354,6 +354,9 @@ impl Keeper {
     /// What a worker translates clients' IPv4 with; the configuration was checked.
     fn translator(&mut self, worker: usize) -> Option<Translator> {
         let (config, nat) = (self.nat.as_ref()?, self.site.nat.as_ref()?);
+        if nat.addresses().is_empty() {
+            return None;
+        }
         let machine = self.room.peers;
         let worker = u8::try_from(worker).unwrap_or(u8::MAX);
         let addresses: Vec<IpAddr> = nat.addresses().iter().copied().map(IpAddr::from).collect();
@@ -366,7 +369,8 @@ impl Keeper {
             timeouts: flows::Timeouts::default(),
             addresses: &addresses,
             ports: nat.ports(worker),
-            seed: self.random.next_u64(),
+            // The same at all workers, who name the datagrams of fragments alike.
+            seed: apart(self.start.seed, APART_NAT).next_u64(),
         });
         let random = Random::from_rng(&mut self.random);
         let splicer = Splicer::new(config.setups, self.targets.clone(), self.random.next_u64());
@@ -431,6 +435,7 @@ fn server(config: &Config) -> u8 {
 
 /// Streams of randomness that begin here are of tenants.
 const APART_TENANCY: u64 = 1 << 16;
+const APART_NAT: u64 = 1 << 17;
 
 fn prober(config: &Config, keys: &Keys, seed: [u8; 32]) -> Prober {
     let mut random = apart(seed, APART_TENANCY - 1);

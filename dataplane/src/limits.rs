@@ -66,6 +66,14 @@ pub const NAT_FLOWS_LIMIT: u32 = 1 << 24;
 pub const NAT_FLOWS_PER_CLIENT: u32 = 4096;
 /// Datagrams in pieces that a worker follows through NAT at the same time, and those that it sends on to other workers.
 pub const NAT_PIECES: usize = 4096;
+/// Of those, datagrams of which pieces wait for the first one.
+pub const NAT_EARLY_MAX: usize = 1024;
+/// Pieces of a worker that wait so: a thirty-second of its buffers ([`POOL_LEN`]).
+pub const NAT_EARLY_HELD_MAX: u16 = 256;
+/// How long they wait; see [`FRAGMENTS_TIME`].
+pub const NAT_EARLY_TIME: Duration = FRAGMENTS_TIME;
+/// IPv6 prefixes of clients that go out as they are, and of those that go out as others; they are walked.
+pub const NAT_PREFIXES_MAX: usize = 16;
 /// Connections that a worker may be setting up by CONNECT at the same time, unless configured; 2 KiB each.
 pub const NAT_SETUPS: u32 = 4096;
 /// Those that it may be given room for.
