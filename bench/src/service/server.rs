@@ -111,8 +111,6 @@ pub(crate) fn config(private_key: Secret, clients: usize) -> Result<Config, Fail
         routes_max: 1,
         buckets: BUCKETS_MAX,
         flows: FLOWS_MAX,
-        nat: None,
-        connect: None,
     })
 }
 
