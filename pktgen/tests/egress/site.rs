@@ -128,7 +128,8 @@ impl Site {
              idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
              [nat]\naddresses = [\"{NAT}\"]\nclient_address = \"{CLIENT}\"\nflows = 65536\n\
              untranslated = [\"{KNOWN_V6}/48\"]\n\
-             prefixes = [{{ inside = \"{INNER_V6}/48\", outside = \"{OUTSIDE_V6}:/48\" }}]\n{section}\
+             prefixes = [{{ inside = \"{INNER_V6}/48\", outside = \"{OUTSIDE_V6}:/48\" }}]\n\
+             {section}\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
              [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{SERVER}/24\", \"{SERVER_V6}/64\"]\ngateways = [\"{GATEWAY}\", \"{GATEWAY_V6}\"]\n",
             instance(),
