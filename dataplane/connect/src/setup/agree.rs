@@ -128,6 +128,7 @@ impl Setup {
             to_near,
             numbers: self.numbers(far),
             has_timestamps: self.near.answer.stamps.is_some(),
+            timestamps: self.near.answer.stamps.map(|_| (self.near.stamp, far.stamp)),
             keepalive: self
                 .keepalive_secs
                 .filter(|_| !far.is_asked)
