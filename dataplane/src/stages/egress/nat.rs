@@ -101,6 +101,7 @@ impl Translator {
             let (splicer, around) = self.aside(outside);
             splicer.expire(around);
         }
+        counters.connects_opening.set(self.splicer.opening());
     }
 
     /// Copies the next packet of our own, and gives its note and length.
