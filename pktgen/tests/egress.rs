@@ -29,6 +29,10 @@ mod kinds;
 #[path = "egress/loss.rs"]
 mod loss;
 
+#[cfg(test)]
+#[path = "egress/refusals.rs"]
+mod refusals;
+
 use lab::alone;
 use lab::process::Process;
 use lab::traffic::ping;

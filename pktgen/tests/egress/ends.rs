@@ -1,6 +1,6 @@
 //! Both ends of a connection, as sockets of two kernels: the client's, and one's on the Internet.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -73,4 +73,24 @@ pub(crate) fn close(stream: &TcpStream) {
 pub(crate) fn reset(stream: TcpStream) {
     set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     drop(stream);
+}
+
+/// Reads a head of HTTP, and what came with it.
+pub(crate) fn hear_head(mut stream: &TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let mut octets = [0; 2048];
+        let len = stream.read(&mut octets).unwrap();
+        assert!(len > 0, "closed within a head: {}", head.escape_ascii());
+        head.extend(&octets[..len]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Wants the other end to close or reset the connection, and to say nothing before.
+pub(crate) fn is_over(mut stream: &TcpStream) {
+    match stream.read(&mut [0]) {
+        Ok(len) => assert_eq!(len, 0, "somebody has said something"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+    }
 }
