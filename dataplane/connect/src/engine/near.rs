@@ -43,6 +43,7 @@ impl<W: World> Work<'_, W> {
             self.near_gone(Why::NearRestarted);
             return Verdict::Unknown;
         }
+        self.setup.near.note_again(arrived);
         if self.setup.phase == Phase::Reading {
             self.setup.send_syn_ack(self.world, &[]);
         }

@@ -130,6 +130,7 @@ impl Translator {
             let (splicer, around) = self.aside(outside);
             splicer.expire(around);
         }
+        counters.connects_opening.set(self.splicer.opening());
     }
 
     /// A client is no more: who gets its number next shall not get its answers.
