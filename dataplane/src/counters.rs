@@ -155,6 +155,8 @@ counters! {
     connects_borne,
     /// Connections that CONNECT could not open.
     connects_failed,
+    /// Connections that CONNECT is opening, or has opened a moment ago (a gauge).
+    connects_opening,
     /// Segments of connections being opened that found no room to leave; they are sent again.
     segments_unsent,
     /// Probes of origins that were silent for as long as who asked for the connection said.

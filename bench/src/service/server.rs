@@ -97,6 +97,7 @@ pub(crate) fn config(private_key: Secret, clients: usize) -> Result<Config, Fail
     Ok(Config {
         fleet: None,
         nat: None,
+        connect: None,
         private_key,
         listen_port: LISTEN_PORT,
         workers: vec![0],

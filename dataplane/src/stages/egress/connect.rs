@@ -149,7 +149,13 @@ impl Splicer {
     /// Whether nothing is under way.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.connect.counts().setups == 0
+        self.opening() == 0
+    }
+
+    /// How many connections are being opened, or were a moment ago.
+    #[inline]
+    pub fn opening(&self) -> u64 {
+        self.connect.counts().setups as u64
     }
 
     fn split<'a>(&'a mut self, around: Around<'a>) -> (&'a mut Connect, Surroundings<'a>) {

@@ -132,6 +132,7 @@ impl Translator {
             let (splicer, around) = self.aside(outside);
             splicer.expire(around);
         }
+        counters.connects_opening.set(self.splicer.opening());
     }
 
     /// By which other data centres are asked how far they are.
