@@ -1,4 +1,4 @@
-//! Two other data centres of ours, one of which is far away: they are measured, and connections go by the near one.
+//! Other data centres of ours: they are measured, connections go by the nearest one, and those that are silent are kept alive.
 
 use std::path::Path;
 
@@ -35,6 +35,34 @@ fn delayed(site: &Site) -> Process {
 /// What `millrace --json argo` says.
 fn said(site: &Site, server: &Dataplane, words: &str) -> String {
     server.control.as_ref().unwrap().ask(&site.server, &format!("--json argo {words}"))
+}
+
+/// A client that says nothing for longer than twice the silence after which the exit asks the origin.
+const SILENT: &str = "import socket, sys, time\n\
+    wire = socket.create_connection((sys.argv[1], 80), 10)\n\
+    time.sleep(40)\n\
+    wire.sendall(b'GET /served HTTP/1.0\\r\\n\\r\\n')\n\
+    print(wire.recv(15).decode())\n";
+
+/// Case 26, with a kernel as the origin.
+#[test]
+fn an_origin_is_asked_by_the_exit_whether_it_is_there_and_answers() {
+    let _machine = alone();
+    let site = Site::new();
+    let _web = site.web();
+    for is_ours in [true, false] {
+        let pop = site.serve_pop();
+        let server = site.serve_via_pop(is_ours);
+        let client = site.client(0);
+        let script = client.place.file("silent.py", SILENT);
+        let answer = client.place.run(&format!("/usr/bin/python3 {script} {INTERNET}"));
+        assert_eq!(answer.trim(), "HTTP/1.1 200 OK", "ours: {is_ours}");
+        drop(client);
+        assert_eq!(server.stop()["connects_borne"], u64::from(is_ours));
+        let counters = pop.stop();
+        let asked = (counters["origins_probed"], counters["origins_gone"]);
+        assert_eq!(asked, (2, 0), "ours: {is_ours}: {counters:?}");
+    }
 }
 
 /// The first number behind a name in a line of JSON.
