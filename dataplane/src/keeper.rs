@@ -4,6 +4,7 @@
 mod border;
 mod centres;
 mod claims;
+mod dials;
 mod filters;
 mod detection;
 mod fleet;
@@ -48,6 +49,7 @@ use crate::registry::Registry;
 use crate::site::{Nat, Site, local_number, owner};
 use crate::stages::dos::{Defence, Filter, Rules};
 use crate::stages::egress::connect::{EXIT_ACCOUNTS, Splicer};
+use crate::stages::egress::dials::Dials;
 use crate::stages::egress::nat::Translator;
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::route::{Limits, Routes, Unbuildable};
@@ -373,7 +375,9 @@ impl Keeper {
             seed: apart(self.start.seed, APART_NAT).next_u64(),
         });
         let random = Random::from_rng(&mut self.random);
-        let splicer = Splicer::new(config.setups, self.targets.clone(), self.random.next_u64());
+        let dials = Dials::new(Arc::clone(&self.exchange), worker.into());
+        let seed = self.random.next_u64();
+        let splicer = Splicer::new(config.setups, self.targets.clone(), dials, seed);
         flows.ok().map(|flows| Translator::new(flows, splicer, (machine, worker), random))
     }
 

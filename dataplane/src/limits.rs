@@ -85,12 +85,32 @@ pub const SETUPS_PER_CLIENT: u32 = 256;
 pub const CONNECT_TIMERS_PER_TURN: usize = 64;
 /// Seconds of silence after which an exit is asked to probe the origin.
 pub const KEEPALIVE_SECS: u16 = 15;
+/// Flows of which a worker looks in one turn whether their origins are to be probed: as many as a turn sweeps.
+pub const KEPT_PER_TURN: usize = 256;
 /// Data centres through which a connection may go between the first and the last.
 pub const RELAYS_MAX: u8 = 1;
 /// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
 pub const OUTBOX_LEN: usize = 512;
 /// See [`OUTBOX_LEN`]: as long as a packet of any port.
 pub const OUTBOX_PACKET_LEN: usize = MTU_MAX as usize;
+/// Connections a second of which control is told whether and how fast they came about, over all workers: as many as it takes in
+/// with a tenth of a core.
+pub const DIALS_PER_SECOND: u32 = 20_000;
+/// As many at once of one worker.
+pub const DIALS_BURST: u32 = 1_024;
+/// Such connections of one worker that the keeper has not heard of yet.
+pub const DIALS_WAITING_MAX: usize = 4_096;
+/// Events with them that the keeper tells in a turn.
+pub const DIALS_TOLD_PER_TURN: usize = 64;
+/// Connections straight from here that a worker looks at until they are answered: within round trips of 100 ms, more than
+/// six hundred a second, which are as good as all.
+pub const DIALS_WATCHED: usize = 64;
+/// How many of them it looks at in one turn.
+pub const DIALS_PER_TURN: usize = 8;
+/// After so long a connection straight from here counts as not answered: a client has sent its SYN three times by then.
+pub const DIAL_TIME: Duration = Duration::from_secs(5);
+/// After so long a client sends its SYN again (RFC 6298 2.1).
+pub const SYN_RESENT_TIME: Duration = Duration::from_secs(1);
 /// Addresses that clients may be seen with.
 pub const NAT_ADDRESSES_MAX: usize = 256;
 

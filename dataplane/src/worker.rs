@@ -11,13 +11,16 @@ use wireguard::time::Instant;
 use crate::burst::{self, Burst};
 use crate::exchange::{Exchange, Message, Order};
 use crate::fate::{DropReason, Waiting};
-use crate::frame::{Entry, Kind, Note};
+use crate::frame::{Endpoint, Entry, Kind, Note};
 use crate::held::Held;
 use crate::limits::{ORDERS_PER_TURN, OWN_PER_TURN};
+use crate::packet::broken;
 use crate::pipeline::{self, State};
 use crate::port::{Batch, Io, Queue};
+use crate::site::global_number;
 use crate::stages::dos::Rules;
 use crate::stages::egress::nat::Outside;
+use crate::stages::route::NextHop;
 use crate::stages::tenant::Settled;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -269,7 +272,12 @@ impl<I: Io> Worker<I> {
         }
         let count = packets.len();
         if count > 0 {
-            let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Handed);
+            // They have been routed, and an address may be many clients'.
+            let owner = &self.state.owner;
+            let number = global_number(peer, owner.worker.into(), owner.workers);
+            let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Client(number));
+            let mut burst = Burst::lend_known(&mut packets, &mut self.notes, note);
+            burst.pass(|frame| frame.read_ip().map(|_| ()).map_err(broken));
             let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
             drop(burst);
             self.settle(packets, outcomes, now);

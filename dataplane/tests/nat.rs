@@ -75,6 +75,22 @@ fn clients_with_the_same_address_get_their_own_answers_whichever_worker_these_re
 }
 
 #[test]
+fn an_answer_waits_for_a_session_with_its_own_client_and_no_other() {
+    for workers in [1, 2] {
+        let mut world = World::new(workers, 4);
+        let asked: Vec<SocketAddr> = (0..4).map(|client| world.asks(client)).collect();
+        // All sessions have ended, and no flow: whoever gets an answer is called first.
+        world.scene.now = world.scene.now + SECOND * 200;
+        for (client, from) in asked.iter().enumerate() {
+            world.arrives(client, &answer(*from));
+            assert_eq!(world.got(client), [told()], "client {client} of {workers} workers");
+        }
+        assert!((0..4).all(|client| world.got(client).is_empty()));
+        world.end();
+    }
+}
+
+#[test]
 fn a_packet_loses_one_hop_each_way_and_nothing_else_changes_but_addresses() {
     let mut world = World::new(2, 1);
     let sent = world.sends_one(0, &question());

@@ -9,6 +9,30 @@ mod lab;
 #[path = "egress/site.rs"]
 mod site;
 
+#[cfg(test)]
+#[path = "egress/through.rs"]
+mod through;
+
+#[cfg(test)]
+#[path = "egress/middle.rs"]
+mod middle;
+
+#[cfg(test)]
+#[path = "egress/ends.rs"]
+mod ends;
+
+#[cfg(test)]
+#[path = "egress/kinds.rs"]
+mod kinds;
+
+#[cfg(test)]
+#[path = "egress/loss.rs"]
+mod loss;
+
+#[cfg(test)]
+#[path = "egress/refusals.rs"]
+mod refusals;
+
 use lab::alone;
 use lab::process::Process;
 use lab::traffic::ping;

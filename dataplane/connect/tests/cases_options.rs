@@ -241,6 +241,32 @@ fn case_16_our_own_segments_have_the_clients_stamp_and_echo_the_last_one() {
 }
 
 #[test]
+fn case_43_the_answer_echoes_the_last_syn_so_that_no_wait_is_taken_for_the_paths() {
+    let later = |value: u8| [OPTIONS[..10].to_vec(), vec![value], OPTIONS[11..].to_vec()].concat();
+    let echo = |frame: &Frame| {
+        let mut options = Options::of(frame.options());
+        options.find_map(|option| match option.unwrap() {
+            OptionField::Timestamps { echo, .. } => Some(echo),
+            _ => None,
+        })
+    };
+    let mut hand = plain();
+    let isn = hand.syn().header().sequence_number;
+    // One that was held up on its way is older than what is known.
+    for value in [7, 5] {
+        hand.near(Flags::SYN, (CLIENT_ISN, 0), &later(value), &[]);
+    }
+    let syn_ack = Flags::SYN | Flags::ACK;
+    hand.far(syn_ack, (FAR_ISN, isn.wrapping_add(1)), ANSWER_OPTIONS, &[]);
+    let sent = hand.far(Flags::ACK, (FAR_ISN + 1, CLIENT_ISN.wrapping_add(1)), &[], OK);
+    let answer = sent.iter().find(|frame| frame.header().flags.has(Flags::SYN)).unwrap();
+    assert_eq!(echo(answer), Some(0x7e8), "of the second SYN");
+    // The answer is lost.
+    let again = hand.near(Flags::SYN, (CLIENT_ISN, 0), &later(9), &[]);
+    assert_eq!(echo(&again[0]), Some(0x9e8), "of the fourth SYN");
+}
+
+#[test]
 fn case_17_a_port_is_given_back_to_rest_and_not_taken_again_by_itself() {
     let mut hand = plain();
     hand.syn();

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod connect;
+pub mod dials;
 pub mod gre;
 pub mod local;
 pub mod nat;

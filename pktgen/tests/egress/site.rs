@@ -25,11 +25,11 @@ pub(crate) const INTERNET_V6: &str = "2001:db8:80::80";
 /// Two addresses of one server.
 pub(crate) const STUN: [&str; 2] = ["203.0.113.81", "203.0.113.82"];
 /// The other data centre, and whom the Internet sees of it.
-const POP: &str = "11.1.0.2";
+pub(crate) const POP: &str = "11.1.0.2";
 pub(crate) const POP_NAT: &str = "11.1.0.201";
-const POP_PORT: u16 = 4443;
+pub(crate) const POP_PORT: u16 = 4443;
 /// Where proxies are.
-const PROXY: &str = "203.0.113.90";
+pub(crate) const PROXY: &str = "203.0.113.90";
 const FAR: &str = "203.0.114.9";
 
 pub(crate) const CLIENTS: usize = 2;
@@ -40,6 +40,10 @@ pub(crate) const OUTSIDE_V6: &str = "2001:db8:d:";
 /// The inner address of all of them.
 const CLIENT: &str = "172.16.0.2";
 const LEN: usize = 3_000_000;
+/// How much of it stands in the file `little`.
+pub(crate) const LITTLE_LEN: usize = 100_000;
+/// The web server's certificate and its key, in one file.
+const CERTIFICATE: &str = "/run/lab/certificate.pem";
 
 /// The server, its link, and who else is there.
 pub(crate) struct Site {
@@ -51,13 +55,14 @@ pub(crate) struct Site {
     places: Vec<Namespace>,
     keys: Keys,
     clients: Vec<Keys>,
-    _hub: Namespace,
+    pub(crate) hub: Namespace,
 }
 
 /// One client, in its place.
 pub(crate) struct Client<'a> {
     pub(crate) place: &'a Namespace,
     pub(crate) number: usize,
+    pub(crate) internet: &'a Namespace,
     _tunnel: WireguardGo<'a>,
 }
 
@@ -85,7 +90,7 @@ impl Site {
             place.run(&format!("ip addr add 11.1.0.{}/24 dev eth0", 10 + number));
         }
         let clients = places.iter().map(|_| Keys::new()).collect();
-        Self { server, internet, far, pop, places, keys: Keys::new(), clients, _hub: hub }
+        Self { server, internet, far, pop, places, keys: Keys::new(), clients, hub }
     }
 
     /// Dataplane and control; clients go straight to the Internet.
@@ -96,6 +101,11 @@ impl Site {
     /// The same, where connections to the server go through this port of a proxy.
     pub(crate) fn serve_via(&self, port: u16) -> Dataplane {
         self.start(1, ("", &via(PROXY, port)))
+    }
+
+    /// The same with these further routes.
+    pub(crate) fn serve_routes(&self, routes: &str) -> Dataplane {
+        self.start(1, ("", routes))
     }
 
     /// The same through the other data centre, which is told as ours or as anybody's.
@@ -165,19 +175,27 @@ impl Site {
         for there in ["203.0.112.0/22", NAT] {
             place.run(&format!("ip route add {there} dev wg0 src {CLIENT}"));
         }
-        Client { place, number, _tunnel: tunnel }
+        Client { place, number, internet: &self.internet, _tunnel: tunnel }
     }
 
     /// A web server, which also takes files.
     pub(crate) fn web(&self) -> Process {
         self.lay_out();
+        self.internet.run(&format!(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=edge.example \
+             -keyout {CERTIFICATE} -out {CERTIFICATE}"
+        ));
         let config = self.internet.file(
             "nginx.conf",
             &format!(
                 "daemon off;\nmaster_process off;\npid /run/lab/nginx.pid;\nerror_log stderr;\nevents {{}}\n\
-                 http {{ access_log /run/lab/served.log; client_body_temp_path /run/lab/body;\n\
+                 http {{ ssl_certificate {CERTIFICATE}; ssl_certificate_key {CERTIFICATE};\n\
+                 access_log /run/lab/served.log; client_body_temp_path /run/lab/body;\n\
                  client_max_body_size 10m;\n\
-                 server {{ listen {INTERNET}:80; listen [{INTERNET_V6}]:80; root /run/lab/files;\n\
+                 server {{ listen {INTERNET}:80; listen {INTERNET}:443 ssl; listen [{INTERNET_V6}]:80;
+\
+                 root /run/lab/files;
+\
                  location /taken {{ dav_methods PUT; }} }} }}\n"
             ),
         );
@@ -239,10 +257,11 @@ impl Site {
         self.internet.run(&format!("ss -Hltn sport = :{port}")).contains("LISTEN")
     }
 
-    /// A folder with the file `served`, and one that takes files.
+    /// A folder with the files `served` and `little`, and one that takes files.
     fn lay_out(&self) {
         self.internet.run("mkdir -p /run/lab/files/taken");
         std::fs::write(path(&self.internet, "files/served"), content()).unwrap();
+        std::fs::write(path(&self.internet, "files/little"), &content()[..LITTLE_LEN]).unwrap();
     }
 
     /// Whether what a client has stored is what it had fetched.
@@ -281,12 +300,13 @@ pub(crate) fn is_whole(place: &Namespace, load: usize) -> bool {
     std::fs::read(path(place, &format!("got{load}"))).unwrap() == content()
 }
 
-fn content() -> Vec<u8> {
+/// What is served.
+pub(crate) fn content() -> Vec<u8> {
     (0..LEN).map(|place| octet(7, place)).collect()
 }
 
 /// A file under the namespace's `/run/lab`, as this program sees it.
-fn path(place: &Namespace, name: &str) -> String {
+pub(crate) fn path(place: &Namespace, name: &str) -> String {
     format!("/proc/{}/root/run/lab/{name}", place.pid())
 }
 

@@ -27,7 +27,8 @@ impl<W: World> Work<'_, W> {
         if self.setup.phase == Phase::Reading {
             self.read(arrived)
         } else if self.setup.near.is_held {
-            Verdict::Dropped(Dropped::NotYet)
+            let has_fin = arrived.has(Flags::FIN);
+            Verdict::Dropped(if has_fin { Dropped::CloseElsewhere } else { Dropped::NotYet })
         } else {
             self.waits(arrived)
         }
@@ -42,6 +43,7 @@ impl<W: World> Work<'_, W> {
             self.near_gone(Why::NearRestarted);
             return Verdict::Unknown;
         }
+        self.setup.near.note_again(arrived);
         if self.setup.phase == Phase::Reading {
             self.setup.send_syn_ack(self.world, &[]);
         }

@@ -68,6 +68,7 @@ impl<W: World> Work<'_, W> {
         }
         if is_same {
             if near.is_held {
+                self.setup.near.note_again(arrived);
                 self.send_answer();
             }
             return Verdict::Dropped(Dropped::Repeated);

@@ -124,6 +124,19 @@ impl Near {
         }
     }
 
+    /// Takes the clock of a SYN that comes again, which the answer echoes (RFC 7323 4.3): who hears the first one's takes the
+    /// time that the SYN was held for the path's, and waits several times as long before it sends what is lost again.
+    pub(crate) fn note_again(&mut self, syn: &Arrived<'_>) {
+        let Some(Stamps { value, .. }) = self.offer.stamps.and(stamps(syn.options)) else { return };
+        if before(value, self.stamp) {
+            return;
+        }
+        self.stamp = value;
+        if let Some(stamps) = &mut self.answer.stamps {
+            stamps.echo = value;
+        }
+    }
+
     pub(crate) const fn note_window(&mut self, arrived: &Arrived<'_>) {
         self.window = arrived.header.window;
         self.is_window_scaled = true;

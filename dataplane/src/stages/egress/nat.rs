@@ -114,16 +114,23 @@ impl Translator {
     /// whose they are and until when, of each within seconds.
     pub fn advance(&mut self, outside: Outside<'_>, live: impl Fn(u32, Instant)) {
         let Outside { counters, now, .. } = outside;
-        self.flows.sweep(flows::Instant(now.0), |swept| {
-            if let Swept::Live { client, until, .. } = swept {
-                live(client, Instant(until.0));
-            }
+        let Self { flows, splicer, machine, .. } = self;
+        flows.sweep(flows::Instant(now.0), |swept| match swept {
+            Swept::Live { flow, client, .. } if client > *machine => splicer.swept(flow),
+            Swept::Live { client, until, .. } => live(client, Instant(until.0)),
+            Swept::Ended { .. } => {}
         });
+        if self.splicer.has_swept() {
+            let (splicer, around) = self.aside(outside);
+            splicer.keep_alive(around);
+        }
         counters.flows.set(self.flows.len().into());
+        self.splicer.dials_mut().advance(&self.flows, (counters, now));
         if !self.splicer.is_idle() {
             let (splicer, around) = self.aside(outside);
             splicer.expire(around);
         }
+        counters.connects_opening.set(self.splicer.opening());
     }
 
     /// A client is no more: who gets its number next shall not get its answers.
@@ -407,10 +414,14 @@ impl Translator {
         let random = self.random.next_u64();
         let now = outside.parts().now;
         let way = flows::Way::default();
-        if let Err(refusal) = self.flows.open(query, frame.data(), way, (now, random)) {
-            return Ok(Verdict::Refused(refusal));
-        }
+        let flow = match self.flows.open(query, frame.data(), way, (now, random)) {
+            Ok(flow) => flow,
+            Err(refusal) => return Ok(Verdict::Refused(refusal)),
+        };
         outside.counters.flows_opened.add(1);
+        if is_segment(frame) && !outside.routes.centres().is_empty() {
+            self.splicer.dials_mut().watch(flow, &self.flows, outside.now);
+        }
         Ok(self.flows.carry(query, frame.data_mut(), now))
     }
 

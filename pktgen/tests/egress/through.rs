@@ -1,0 +1,61 @@
+//! The ways by which a client's connections leave elsewhere, and what must be left of them in the end.
+
+use crate::lab::dataplane::Dataplane;
+use crate::lab::process::Process;
+use crate::lab::until;
+use crate::site::Site;
+
+/// Who connects for the client, and how it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Debian's tinyproxy.
+    Tinyproxy,
+    /// Debian's squid.
+    Squid,
+    /// Another data centre, with the request in the SYN.
+    Borne,
+    /// Another data centre, as any proxy is asked.
+    Plain,
+}
+
+/// A way that is open.
+pub(crate) struct Through {
+    pub(crate) server: Dataplane,
+    pop: Option<Dataplane>,
+    proxy: Option<Process>,
+}
+
+impl Through {
+    pub(crate) fn start(site: &Site, way: Way) -> Self {
+        let name = match way {
+            Way::Tinyproxy => "tinyproxy",
+            Way::Squid => "squid",
+            Way::Borne | Way::Plain => {
+                let pop = Some(site.serve_pop());
+                let server = site.serve_via_pop(way == Way::Borne);
+                return Self { server, pop, proxy: None };
+            }
+        };
+        let (proxy, port) = site.proxy(name);
+        Self { server: site.serve_via(port), pop: None, proxy: Some(proxy) }
+    }
+
+    /// Ends it after so many connections: none was refused or is being opened still, and no packet or flow is there for
+    /// which nobody answers. (What is closed rests for four minutes, RFC 5382 REQ-5.)
+    pub(crate) fn end(self, opened: u64) {
+        for dataplane in [Some(self.server), self.pop].into_iter().flatten() {
+            settle(&dataplane);
+            let counters = dataplane.stop();
+            let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+            let connects = (count("connects_opened"), count("connects_failed"));
+            assert_eq!(connects, (opened, 0), "{counters:?}");
+            assert!(count("flows") <= opened + count("flows_opened"), "{counters:?}");
+        }
+        drop(self.proxy);
+    }
+}
+
+/// Waits until no connection is being opened any more.
+pub(crate) fn settle(dataplane: &Dataplane) {
+    until("nothing is being opened", 30, || dataplane.counter("connects_opening") == 0);
+}
