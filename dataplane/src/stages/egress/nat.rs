@@ -367,10 +367,13 @@ impl Translator {
                     return self.turn_back(frame, outside);
                 }
                 let destination = frame.note.ip.destination_in(frame.data());
-                frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
-                let (port, _) =
-                    site.way_to(frame.note.ip.destination).ok_or(drop(DropReason::LinkNoRoute))?;
-                leave(frame, port);
+                let destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
+                if destination != frame.note.ip.destination {
+                    // It goes to a data centre, by a way of its own.
+                    let way = site.way_to(destination).ok_or(drop(DropReason::LinkNoRoute))?;
+                    (frame.note.endpoint.port, frame.note.ip.destination) = (way.0, destination);
+                }
+                leave(frame, frame.note.endpoint.port);
                 Ok(())
             }
             Verdict::Refused(refusal) => self.refuse(frame, refusal, outside),
