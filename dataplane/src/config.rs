@@ -141,6 +141,8 @@ pub struct ConnectConfig {
     pub from: Vec<IpNet>,
     /// Whether targets may lie in private networks.
     pub private_targets: bool,
+    /// What all data centres have in common, to know each other by; without it the fleet's key is.
+    pub key: Option<Secret>,
     /// Ports of targets that nobody may ask for.
     pub forbidden_ports: Vec<u16>,
 }

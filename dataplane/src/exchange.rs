@@ -17,11 +17,13 @@ use wireguard::time::Instant;
 use crate::fleet::{Membership, Passage};
 use crate::frame::Endpoint;
 use crate::limits::{
-    DIALS_WAITING_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_PER_PEER, SURVEY_ROWS, TASKS_OUT_MAX,
+    DIALS_WAITING_MAX, MEASURED_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_PER_PEER, SURVEY_ROWS,
+    TASKS_OUT_MAX,
 };
 use crate::neighbours::{Heard, Name};
 use crate::stages::dos::sketch::Sheet;
 use crate::stages::dos::{Known, Rules, Sender};
+use crate::stages::egress::meter::{Answer, Ask};
 use crate::stages::egress::probe;
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
@@ -98,6 +100,8 @@ pub enum Order {
     Rules(Arc<Rules>, Token),
     /// Ask through a tunnel whether its other end is there.
     Probe(Box<Probe>),
+    /// Ask a machine of another data centre how far it is.
+    Measure(Ask),
     /// Another worker has heard that a tunnel (by its number) takes packets of this length at most.
     PathMtu(u16, u16),
     /// Another worker has heard of a neighbour.
@@ -221,6 +225,8 @@ pub struct Exchange {
     sketches: ArrayQueue<(usize, Box<Sheet>)>,
     /// How clients' connections came about, of each worker.
     dials: Vec<ArrayQueue<Dial>>,
+    /// What other data centres have answered to probes.
+    measured: ArrayQueue<Answer>,
 }
 
 impl Exchange {
@@ -239,6 +245,7 @@ impl Exchange {
             news: ArrayQueue::new(NEWS_MAX),
             surveys: ArrayQueue::new(workers.max(1)),
             sketches: ArrayQueue::new(workers.max(1)),
+            measured: ArrayQueue::new(MEASURED_MAX),
             dials: (0..workers).map(|_| ArrayQueue::new(DIALS_WAITING_MAX)).collect(),
         }
     }
@@ -290,6 +297,16 @@ impl Exchange {
     /// The next connection of a worker that the keeper has not heard of.
     pub fn next_dial(&self, worker: usize) -> Option<Dial> {
         self.dials.get(worker)?.pop()
+    }
+
+    /// Gives the keeper another data centre's answer; one that finds no room counts as lost.
+    pub fn measured(&self, answer: Answer) {
+        let _: Result<(), Answer> = self.measured.push(answer);
+    }
+
+    /// The next such answer.
+    pub fn next_measured(&self) -> Option<Answer> {
+        self.measured.pop()
     }
 
     /// How many handshake threads there are.

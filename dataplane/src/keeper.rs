@@ -11,6 +11,7 @@ mod fleet;
 mod health;
 mod install;
 mod numbers;
+mod paths;
 mod plan;
 mod probing;
 mod rules;
@@ -50,6 +51,7 @@ use crate::site::{Nat, Site, local_number, owner};
 use crate::stages::dos::{Defence, Filter, Rules};
 use crate::stages::egress::connect::{EXIT_ACCOUNTS, Splicer};
 use crate::stages::egress::dials::Dials;
+use crate::stages::egress::meter::Meter;
 use crate::stages::egress::nat::Translator;
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::route::{Limits, Routes, Unbuildable};
@@ -61,6 +63,7 @@ use crate::wall::WallClock;
 use filters::Filters;
 use fleet::FleetTables;
 use install::{Installation, Progress, Versions};
+use paths::Paths;
 use plan::Plan;
 use probing::Prober;
 use rules::{Counts, Seen};
@@ -132,6 +135,7 @@ pub struct Keeper {
     filters: Filters,
     nat: Option<NatConfig>,
     targets: Targets,
+    paths: Paths,
     wall: Arc<WallClock>,
     random: Random,
     start: Start,
@@ -165,6 +169,7 @@ impl Keeper {
             peers_max: config.peers_max,
             nat: config.nat.clone(),
             targets: targets(config),
+            paths: Paths::new(apart(start.seed, APART_TENANCY - 2).next_u32()),
             handshake_budget: config.handshake_budget,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
             prober: prober(config, &keys, start.seed),
@@ -184,6 +189,7 @@ impl Keeper {
         let plan = self.plan(transaction, (self.start.now, self.start.unix))?;
         let Entered { fleet, rules, .. } = self.tables.enter(plan, &self.directory.registry)?;
         self.routes = self.tables.rib.publish();
+        self.follow_centres(self.start.now);
         if let Some(rules) = rules {
             self.rules = self.chosen(rules, self.start.now);
             self.seen.follow(&self.tables.book);
@@ -206,6 +212,7 @@ impl Keeper {
         let routes_change = !plan.changes.is_empty() || plan.centres != self.tables.centres;
         let Entered { set, gone, fleet, rules } =
             self.tables.enter(plan, &self.directory.registry)?;
+        self.follow_centres(now);
         let routes = routes_change.then(|| {
             let routes = self.tables.rib.publish();
             let former = std::mem::replace(&mut self.routes, Arc::clone(&routes));
@@ -224,6 +231,10 @@ impl Keeper {
         let versions = Versions { routes, fleet, rules };
         self.installation = Some(Installation::new(set, versions, gone, &self.exchange));
         Ok(())
+    }
+
+    fn follow_centres(&mut self, now: Instant) {
+        self.paths.follow(&self.tables.centres, self.site.connect.as_ref(), now);
     }
 
     /// Takes rules out of force whose time is over; true when that changes anything.
@@ -378,7 +389,10 @@ impl Keeper {
         let dials = Dials::new(Arc::clone(&self.exchange), worker.into());
         let seed = self.random.next_u64();
         let splicer = Splicer::new(config.setups, self.targets.clone(), dials, seed);
-        flows.ok().map(|flows| Translator::new(flows, splicer, (machine, worker), random))
+        let key = self.site.connect.as_ref().and_then(|_| self.fleet.keys.centres);
+        let meter = Meter::new(key, Arc::clone(&self.exchange), self.paths.rows());
+        let aside = (splicer, meter);
+        flows.ok().map(|flows| Translator::new(flows, aside, (machine, worker), random))
     }
 
     fn tenancy(&self, worker: usize) -> Tenancy {
@@ -452,12 +466,13 @@ fn prober(config: &Config, keys: &Keys, seed: [u8; 32]) -> Prober {
 
 /// The fleet's keys, or those of a server that is alone, which nobody else needs to know.
 fn keys(config: &Config, random: &mut Random) -> Keys {
+    let connect = config.connect.as_ref().and_then(|connect| connect.key.as_ref());
     if let Some(fleet) = &config.fleet {
-        return Keys::new(&fleet.key);
+        return Keys::new(&fleet.key, connect.or(Some(&fleet.key)));
     }
     let mut own = Secret::zero();
     random.fill_bytes(own.octets_mut());
-    Keys::new(&own)
+    Keys::new(&own, connect)
 }
 
 fn fleet(config: &Config) -> Fleet {

@@ -111,6 +111,10 @@ pub const DIALS_PER_TURN: usize = 8;
 pub const DIAL_TIME: Duration = Duration::from_secs(5);
 /// After so long a client sends its SYN again (RFC 6298 2.1).
 pub const SYN_RESENT_TIME: Duration = Duration::from_secs(1);
+/// How often another data centre is probed; an answer that takes longer is none.
+pub const CENTRE_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Answers to such probes that the keeper has not heard yet: as many as there are data centres.
+pub const MEASURED_MAX: usize = shm::limits::CENTRES_MAX;
 /// Addresses that clients may be seen with.
 pub const NAT_ADDRESSES_MAX: usize = 256;
 

@@ -150,6 +150,7 @@ impl<I: Io> Worker<I> {
                     self.state.path_mtus.learn(tunnel, mtu);
                 }
                 Order::Probe(probe) => self.send_probe(&probe, now),
+                Order::Measure(ask) => self.send_measure(&ask, now),
                 Order::Survey(mut sheet) => {
                     self.state.sessions.survey(&mut sheet);
                     self.exchange.surveyed(worker, sheet);

@@ -6,6 +6,12 @@ mod dials;
 #[cfg(test)]
 #[path = "via/keepalive.rs"]
 mod keepalive;
+#[cfg(test)]
+#[path = "via/pair.rs"]
+mod pair;
+#[cfg(test)]
+#[path = "via/paths.rs"]
+mod paths;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -24,12 +30,17 @@ const CENTRE: u16 = 7;
 /// Whom clients reach straight from here; they reach [`STRANGER`] through [`CENTRE`].
 const NEAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
+/// A server with room for some flows.
+#[cfg(test)]
+fn plan() -> Plan {
+    let nat = Nat { flows: 64, flows_per_client: 64, setups: 16 };
+    Plan { nat: Some(nat), ..Plan::new(1) }
+}
+
 /// A server with one client.
 #[cfg(test)]
 fn stage() -> Scene {
-    let nat = Nat { flows: 64, flows_per_client: 64, setups: 16 };
-    let plan = Plan { nat: Some(nat), ..Plan::new(1) };
-    let mut scene = Scene::new(&plan, Options::default());
+    let mut scene = Scene::new(&plan(), Options::default());
     let machine = Machine { address: CENTRE_V4.into(), port: 443, weight: 1 };
     let centre = Centre { number: CENTRE, is_here: false, relay: 0, machines: vec![machine] };
     let to = |address: Ipv4Addr, next_hop| Item::Route {

@@ -30,6 +30,10 @@ mod kinds;
 mod loss;
 
 #[cfg(test)]
+#[path = "egress/paths.rs"]
+mod paths;
+
+#[cfg(test)]
 #[path = "egress/refusals.rs"]
 mod refusals;
 

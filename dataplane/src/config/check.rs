@@ -93,7 +93,7 @@ impl Source<'_> {
     }
 
     /// A key from the text or from a file beside it.
-    fn secret(
+    pub(super) fn secret(
         &self,
         inline: Option<&Spanned<String>>,
         file: Option<&Spanned<String>>,

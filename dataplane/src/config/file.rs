@@ -40,6 +40,8 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct ConnectSection {
     pub(super) port: Spanned<u16>,
+    pub(super) key: Option<Spanned<String>>,
+    pub(super) key_file: Option<Spanned<String>>,
     pub(super) from: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) private_targets: bool,

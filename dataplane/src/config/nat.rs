@@ -56,7 +56,8 @@ impl Source<'_> {
         section: &Spanned<ConnectSection>,
         config: &Config,
     ) -> Result<ConnectConfig, Error> {
-        let ConnectSection { port, from, private_targets, forbidden_ports } = section.get_ref();
+        let ConnectSection { port, key, key_file, from, private_targets, forbidden_ports } =
+            section.get_ref();
         if config.nat.is_none() {
             let what = "[connect] without [nat]: an exit needs addresses from which it connects to origins";
             return Err(self.error(&section.span(), what));
@@ -71,6 +72,7 @@ impl Source<'_> {
         Ok(ConnectConfig {
             port: *port.get_ref(),
             from: self.nets(from.get_ref())?,
+            key: self.secret(key.as_ref(), key_file.as_ref(), "connect.key")?,
             private_targets: *private_targets,
             forbidden_ports: forbidden_ports.iter().map(|port| *port.get_ref()).collect(),
         })

@@ -12,7 +12,7 @@ use crate::lab::wireguard_go::WireguardGo;
 use crate::lab::{attach, hub, until};
 
 const DEVICE: &str = "net_af_packet0,framecnt=4096,iface=outer";
-const SERVER: &str = "11.1.0.1";
+pub(crate) const SERVER: &str = "11.1.0.1";
 const GATEWAY: &str = "11.1.0.66";
 const SERVER_V6: &str = "2001:db8:1::1";
 const GATEWAY_V6: &str = "2001:db8:1::66";
@@ -47,11 +47,11 @@ const CERTIFICATE: &str = "/run/lab/certificate.pem";
 
 /// The server, its link, and who else is there.
 pub(crate) struct Site {
-    server: Namespace,
+    pub(crate) server: Namespace,
     pub(crate) internet: Namespace,
     far: Namespace,
     /// Another data centre, on the same link.
-    pop: Namespace,
+    pub(crate) pop: Namespace,
     places: Vec<Namespace>,
     keys: Keys,
     clients: Vec<Keys>,
@@ -116,22 +116,31 @@ impl Site {
 
     /// The other data centre's dataplane and control.
     pub(crate) fn serve_pop(&self) -> Dataplane {
+        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"]\n");
+        Self::serve_pop_at((&self.pop, POP, POP_NAT), &connect)
+    }
+
+    /// Such a one in this place, at this address, seen by the Internet as that one.
+    pub(crate) fn serve_pop_at(
+        (place, address, nat): (&Namespace, &str, &str),
+        connect: &str,
+    ) -> Dataplane {
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
              idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
-             [nat]\naddresses = [\"{POP_NAT}\"]\nflows = 65536\n\
-             [connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"]\n\
+             [nat]\naddresses = [\"{nat}\"]\nflows = 65536\n\
+             {connect}\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
-             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{POP}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
+             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{address}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
             instance(),
             Keys::new().secret_text()
         );
         let declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
             [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n";
-        Dataplane::start_text(&self.pop, &config, declared)
+        Dataplane::start_text(place, &config, declared)
     }
 
-    fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {
+    pub(crate) fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {
         let workers: Vec<_> = (0..workers).collect();
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = {workers:?}\nhandshake_threads = 1\n\

@@ -10,7 +10,7 @@ mod prefixes;
 use arrayvec::ArrayVec;
 use flows::{Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
 use rand_chacha::rand_core::Rng;
-use wire::{ipv4, tcp};
+use wire::{ipv4, tcp, udp};
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
@@ -22,6 +22,7 @@ use crate::limits::{BURST_LEN_MAX, OUTBOX_PACKET_LEN};
 use crate::packet::Ip;
 use crate::site::{Nat, Site, global_number, local_number};
 use crate::stages::egress::connect::{Around, From, Judged, Splicer};
+use crate::stages::egress::meter::Meter;
 use crate::stages::egress::{gre, local};
 use crate::stages::route::{NextHop, Routes, leave};
 
@@ -39,6 +40,7 @@ pub struct Translator {
     random: Random,
     pieces: Pieces,
     splicer: Splicer,
+    meter: Meter,
     answers: Answers,
 }
 
@@ -102,12 +104,12 @@ impl Translator {
     /// Over a table that has room for one client more than the worker has: `machine` is its number.
     pub fn new(
         flows: Flows,
-        splicer: Splicer,
+        (splicer, meter): (Splicer, Meter),
         (machine, worker): (u32, u8),
         random: Random,
     ) -> Self {
         let (pieces, answers) = (Pieces::default(), Answers::default());
-        Self { flows, machine, worker, random, pieces, splicer, answers }
+        Self { flows, machine, worker, random, pieces, splicer, meter, answers }
     }
 
     /// Takes back what flows have held that are over, and serves the connections that are being opened. Of flows that live it tells
@@ -131,6 +133,11 @@ impl Translator {
             splicer.expire(around);
         }
         counters.connects_opening.set(self.splicer.opening());
+    }
+
+    /// By which other data centres are asked how far they are.
+    pub const fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// A client is no more: who gets its number next shall not get its answers.
@@ -158,6 +165,9 @@ impl Translator {
         let mut queries = Queries::new();
         burst.pass(|frame| {
             if is_reply(frame, nat) {
+                if is_measured(frame, nat) {
+                    return self.measured(frame, outside);
+                }
                 self.ask_back(frame, nat, &mut queries, outside.now)
             } else {
                 Ok(())
@@ -173,6 +183,13 @@ impl Translator {
                 frame.fate = fate;
             }
         }
+    }
+
+    /// What data centres ask each other.
+    #[cold]
+    fn measured(&mut self, frame: &mut Frame<'_>, outside: Outside<'_>) -> Result<(), Fate> {
+        let about = (outside.site, outside.routes.centres().here());
+        self.meter.judge(frame, about, outside.now)
     }
 
     /// Reads what a reply asks for, when that is here.
@@ -470,6 +487,12 @@ impl Translator {
 fn is_reply(frame: &Frame<'_>, nat: &Nat) -> bool {
     let destination = frame.note.ip.destination;
     frame.note.kind == Kind::Reply && (destination.is_v4() || !nat.holds(destination))
+}
+
+/// Whether it is a datagram to the CONNECT port.
+#[inline]
+fn is_measured(frame: &Frame<'_>, nat: &Nat) -> bool {
+    frame.note.ip.protocol == udp::PROTOCOL && !nat.holds(frame.note.ip.destination)
 }
 
 /// Whether a packet goes to the Internet by an address of the server's.
