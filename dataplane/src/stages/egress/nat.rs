@@ -1,6 +1,8 @@
 //! Clients' IPv4 to the Internet by the server's addresses, and back: NAT44 (RFC 4787, RFC 5382, RFC 5508) by the table of
 //! `flows`. A flow belongs to the worker that owns its client; a reply finds it by its port.
 
+use std::net::IpAddr;
+
 use arrayvec::ArrayVec;
 use flows::{Flows, Outline, Query, Realm, Refusal, Verdict};
 use rand_chacha::rand_core::Rng;
@@ -366,6 +368,9 @@ impl Translator {
             if let Some(verdict) = self.attended(frame, (query, verdict), from, outside)? {
                 return Ok(verdict);
             }
+            if asks_for_connections(frame, outside.routes) {
+                return Err(drop(DropReason::EgressConnectSource));
+            }
             if let NextHop::Via(centre) = frame.note.next_hop {
                 let is_v4 = frame.note.ip.destination.is_v4();
                 let centres = outside.routes.centres();
@@ -417,6 +422,16 @@ const fn is_aside(verdict: Verdict) -> bool {
 #[inline]
 fn is_segment(frame: &Frame<'_>) -> bool {
     frame.note.ip.protocol == tcp::PROTOCOL && !frame.note.ip.fragment
+}
+
+/// Whether a client's segment goes to where we ask other data centres for connections: they would take the client for us.
+fn asks_for_connections(frame: &Frame<'_>, routes: &Routes) -> bool {
+    let ip = &frame.note.ip;
+    let segment = frame.data().get(usize::from(ip.payload_offset)..).unwrap_or_default();
+    let [_, _, high, low, ..] = *segment else { return false };
+    let address = ip.destination_in(frame.data()).map(IpAddr::from);
+    let port = u16::from_be_bytes([high, low]);
+    address.is_some_and(|address| routes.centres().has_machine((address, port).into()))
 }
 
 /// From one side of a flow between data centres to the other.
