@@ -33,6 +33,10 @@ mod loss;
 #[path = "egress/refusals.rs"]
 mod refusals;
 
+#[cfg(test)]
+#[path = "egress/policy.rs"]
+mod policy;
+
 use lab::alone;
 use lab::process::Process;
 use lab::traffic::ping;

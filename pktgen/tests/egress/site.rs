@@ -12,7 +12,7 @@ use crate::lab::wireguard_go::WireguardGo;
 use crate::lab::{attach, hub, until};
 
 const DEVICE: &str = "net_af_packet0,framecnt=4096,iface=outer";
-const SERVER: &str = "11.1.0.1";
+pub(crate) const SERVER: &str = "11.1.0.1";
 const GATEWAY: &str = "11.1.0.66";
 /// Whom the Internet sees.
 pub(crate) const NAT: &str = "11.1.0.200";
@@ -43,8 +43,8 @@ pub(crate) struct Site {
     pub(crate) internet: Namespace,
     far: Namespace,
     /// Another data centre, on the same link.
-    pop: Namespace,
-    places: Vec<Namespace>,
+    pub(crate) pop: Namespace,
+    pub(crate) places: Vec<Namespace>,
     keys: Keys,
     clients: Vec<Keys>,
     pub(crate) hub: Namespace,
@@ -98,17 +98,35 @@ impl Site {
 
     /// The same through the other data centre, which is told as ours or as anybody's.
     pub(crate) fn serve_via_pop(&self, is_ours: bool) -> Dataplane {
+        self.serve_routes_via_pop(is_ours, "")
+    }
+
+    /// The same, with further routes: the next hop is `through`.
+    pub(crate) fn serve_routes_via_pop(&self, is_ours: bool, routes: &str) -> Dataplane {
         let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
-        self.start(1, (if is_ours { &connect } else { "" }, &via(POP, POP_PORT)))
+        let routes = via(POP, POP_PORT) + routes;
+        self.start(1, (if is_ours { &connect } else { "" }, &routes))
     }
 
     /// The other data centre's dataplane and control.
     pub(crate) fn serve_pop(&self) -> Dataplane {
+        self.start_pop(("", ""))
+    }
+
+    /// The same; it also takes requests from the gateway, and none for the port of mail or for the server.
+    pub(crate) fn serve_strict_pop(&self) -> Dataplane {
+        let routes = format!(
+            "[[centre]]\nname = \"ams\"\nnumber = 3\nmachines = [\"{SERVER}:{POP_PORT}\"]\n"
+        );
+        self.start_pop((&format!(", \"{GATEWAY}\"]\nforbidden_ports = [25"), &routes))
+    }
+
+    fn start_pop(&self, (from, more): (&str, &str)) -> Dataplane {
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
              idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
              [nat]\naddresses = [\"{POP_NAT}\"]\nflows = 65536\n\
-             [connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"]\n\
+             [connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"{from}]\n\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
              [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{POP}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
             instance(),
@@ -116,7 +134,7 @@ impl Site {
         );
         let declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
             [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n";
-        Dataplane::start_text(&self.pop, &config, declared)
+        Dataplane::start_text(&self.pop, &config, &format!("{declared}{more}"))
     }
 
     fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {
