@@ -37,6 +37,10 @@ mod paths;
 #[path = "egress/refusals.rs"]
 mod refusals;
 
+#[cfg(test)]
+#[path = "egress/policy.rs"]
+mod policy;
+
 use lab::alone;
 use lab::process::Process;
 use lab::traffic::ping;

@@ -52,7 +52,7 @@ pub(crate) struct Site {
     far: Namespace,
     /// Another data centre, on the same link.
     pub(crate) pop: Namespace,
-    places: Vec<Namespace>,
+    pub(crate) places: Vec<Namespace>,
     keys: Keys,
     clients: Vec<Keys>,
     pub(crate) hub: Namespace,
@@ -110,20 +110,38 @@ impl Site {
 
     /// The same through the other data centre, which is told as ours or as anybody's.
     pub(crate) fn serve_via_pop(&self, is_ours: bool) -> Dataplane {
+        self.serve_routes_via_pop(is_ours, "")
+    }
+
+    /// The same, with further routes: the next hop is `through`.
+    pub(crate) fn serve_routes_via_pop(&self, is_ours: bool, routes: &str) -> Dataplane {
         let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
-        self.start(1, (if is_ours { &connect } else { "" }, &via(POP, POP_PORT)))
+        let routes = via(POP, POP_PORT) + routes;
+        self.start(1, (if is_ours { &connect } else { "" }, &routes))
     }
 
     /// The other data centre's dataplane and control.
     pub(crate) fn serve_pop(&self) -> Dataplane {
-        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"]\n");
-        Self::serve_pop_at((&self.pop, POP, POP_NAT), &connect)
+        self.start_pop(("", ""))
+    }
+
+    /// The same; it also takes requests from the gateway, and none for the port of mail or for the server.
+    pub(crate) fn serve_strict_pop(&self) -> Dataplane {
+        let routes = format!(
+            "[[centre]]\nname = \"ams\"\nnumber = 3\nmachines = [\"{SERVER}:{POP_PORT}\"]\n"
+        );
+        self.start_pop((&format!(", \"{GATEWAY}\"]\nforbidden_ports = [25"), &routes))
+    }
+
+    fn start_pop(&self, (from, more): (&str, &str)) -> Dataplane {
+        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"{from}]\n");
+        Self::serve_pop_at((&self.pop, POP, POP_NAT), (&connect, more))
     }
 
     /// Such a one in this place, at this address, seen by the Internet as that one.
     pub(crate) fn serve_pop_at(
         (place, address, nat): (&Namespace, &str, &str),
-        connect: &str,
+        (connect, more): (&str, &str),
     ) -> Dataplane {
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
@@ -137,7 +155,7 @@ impl Site {
         );
         let declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
             [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n";
-        Dataplane::start_text(place, &config, declared)
+        Dataplane::start_text(place, &config, &format!("{declared}{more}"))
     }
 
     pub(crate) fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {

@@ -1,5 +1,6 @@
 //! Data centres by which packets may go out: which of a centre's machines a client's connections take.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use crate::table::mix;
@@ -11,6 +12,8 @@ pub const TRIED_MAX: usize = 3;
 #[derive(Clone, Debug, Default)]
 pub struct Centres {
     centres: Vec<Centre>,
+    /// Where any of them takes connections.
+    addresses: HashSet<SocketAddr>,
     /// The number of this one, if it has one.
     here: Option<u16>,
 }
@@ -58,7 +61,14 @@ impl Centres {
     pub fn new(centres: impl IntoIterator<Item = Centre>, here: Option<u16>) -> Self {
         let mut centres: Vec<_> = centres.into_iter().collect();
         centres.sort_unstable_by_key(|centre| centre.number);
-        Self { centres, here }
+        let machines = centres.iter().flat_map(|centre| &centre.machines);
+        let addresses = machines.map(|machine| machine.address).collect();
+        Self { centres, addresses, here }
+    }
+
+    /// Whether connections are asked for there: nobody else is to speak to it in our name, for it believes our addresses.
+    pub fn has_machine(&self, address: SocketAddr) -> bool {
+        self.addresses.contains(&address)
     }
 
     /// Whether there are no others, so that there is nothing to choose.
