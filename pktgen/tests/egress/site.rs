@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
+use crate::lab::control::Control;
 use crate::lab::dataplane::{Dataplane, instance};
 use crate::lab::keys::Keys;
 use crate::lab::namespace::{Namespace, cable};
@@ -101,11 +102,29 @@ impl Site {
         self.serve_routes_via_pop(is_ours, "")
     }
 
-    /// The same, with further routes: the next hop is `through`.
+    /// The same, with further routes: the next hop is `via-fra`.
     pub(crate) fn serve_routes_via_pop(&self, is_ours: bool, routes: &str) -> Dataplane {
         let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
         let routes = via(POP, POP_PORT) + routes;
         self.start(1, (if is_ours { &connect } else { "" }, &routes))
+    }
+
+    /// The same, where next hops lead through the other data centre, `via-pop`, and through this port of a proxy,
+    /// `via-proxy`, and no route to them.
+    pub(crate) fn serve_ways(&self, port: u16) -> Dataplane {
+        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
+        let ways = [("pop", 7, POP, POP_PORT), ("proxy", 8, PROXY, port)].map(way);
+        self.start(1, (&connect, &ways.concat()))
+    }
+
+    /// Starts the server's control again, with what it knew.
+    pub(crate) fn control_again(&self) -> Control {
+        Control::again(&self.server, "/run/lab/control.toml")
+    }
+
+    /// What the server's control answers to these words.
+    pub(crate) fn ask(&self, server: &Dataplane, words: &str) -> String {
+        server.control.as_ref().unwrap().ask(&self.server, words)
     }
 
     /// The other data centre's dataplane and control.
@@ -279,10 +298,15 @@ impl Site {
 
 /// What leads connections to the web server through this machine.
 fn via(address: &str, port: u16) -> String {
+    let way = way(("fra", 7, address, port));
+    format!("{way}[[route]]\nprefix = \"{INTERNET}/32\"\nnext_hop = \"via-fra\"\n")
+}
+
+/// A centre of one machine, and a next hop that leads through it.
+fn way((name, number, address, port): (&str, u16, &str, u16)) -> String {
     format!(
-        "[[centre]]\nname = \"fra\"\nnumber = 7\nmachines = [\"{address}:{port}\"]\n\
-         [[next_hop]]\nname = \"through\"\nkind = \"via\"\ncentre = \"fra\"\n\
-         [[route]]\nprefix = \"{INTERNET}/32\"\nnext_hop = \"through\"\n"
+        "[[centre]]\nname = \"{name}\"\nnumber = {number}\nmachines = [\"{address}:{port}\"]\n\
+         [[next_hop]]\nname = \"via-{name}\"\nkind = \"via\"\ncentre = \"{name}\"\n"
     )
 }
 
