@@ -7,6 +7,7 @@ mod gre;
 mod handshakes;
 mod dos;
 mod machine;
+mod nat;
 mod routes;
 mod rules;
 mod sample;
@@ -63,6 +64,8 @@ enum Measure {
     Rules(rules::Plan),
     /// Tenants' packets through GRE: nanoseconds per packet of whole turns, stage by stage, against plain forwarding.
     Transit(gre::Plan),
+    /// Translation: nanoseconds per packet each way among many flows, stage by stage, against plain forwarding.
+    Nat(nat::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
 }
@@ -93,6 +96,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Control(plan) => tell(&control::run(plan)?, options),
         Measure::Rules(plan) => tell(&rules::run(plan, options.verbose)?, options),
         Measure::Transit(plan) => tell(&gre::run(plan, options.verbose)?, options),
+        Measure::Nat(plan) => tell(&nat::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
     }
 }

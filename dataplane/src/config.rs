@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use wireguard::secret::Secret;
 
 /// Everything the dataplane was told, checked as a whole.
@@ -45,7 +45,7 @@ pub struct Config {
     pub buckets: u32,
     /// Flows to tenants that a worker follows.
     pub flows: u32,
-    /// How clients' IPv4 reaches the Internet.
+    /// How clients reach the Internet.
     pub nat: Option<NatConfig>,
     /// How this server is the exit of other data centres.
     pub connect: Option<ConnectConfig>,
@@ -116,7 +116,7 @@ pub struct FleetConfig {
 /// The translation of clients' IPv4.
 #[derive(Clone, Debug)]
 pub struct NatConfig {
-    /// The addresses that the Internet sees: this server's alone, and nothing else's.
+    /// The addresses that the Internet sees: this server's alone, and nothing else's. Without any no IPv4 is translated.
     pub addresses: Vec<Ipv4Addr>,
     /// An inner address that every client may have, beside those of its own.
     pub client_address: Option<Ipv4Addr>,
@@ -124,6 +124,10 @@ pub struct NatConfig {
     pub flows: u32,
     /// How many of them one client may have.
     pub flows_per_client: u32,
+    /// IPv6 prefixes of clients that the Internet knows as they are.
+    pub untranslated: Vec<Ipv6Net>,
+    /// IPv6 prefixes of clients, inside, and what the Internet knows in their stead, outside.
+    pub prefixes: Vec<(Ipv6Net, Ipv6Net)>,
     /// How many connections each worker has room for that are being opened by CONNECT.
     pub setups: u32,
 }
@@ -137,6 +141,8 @@ pub struct ConnectConfig {
     pub from: Vec<IpNet>,
     /// Whether targets may lie in private networks.
     pub private_targets: bool,
+    /// What all data centres have in common, to know each other by; without it the fleet's key is.
+    pub key: Option<Secret>,
     /// Ports of targets that nobody may ask for.
     pub forbidden_ports: Vec<u16>,
 }

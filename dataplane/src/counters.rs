@@ -159,8 +159,18 @@ counters! {
     connects_opening,
     /// Segments of connections being opened that found no room to leave; they are sent again.
     segments_unsent,
+    /// Probes of origins that were silent for as long as who asked for the connection said.
+    origins_probed,
+    /// Connections ended because their origin did not answer such probes.
+    origins_gone,
+    /// Connections of which control was told whether and how fast they came about.
+    dials_told,
+    /// Those of which it was not, as there were too many.
+    dials_untold,
     /// ICMP errors sent.
     icmp_errors,
+    /// Resets sent to clients whose segments belong to nothing.
+    resets,
     /// Peers whose endpoint has moved.
     roamed,
     /// Packets not made because the pool was empty.

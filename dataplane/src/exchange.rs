@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
+use shm::message::Dial;
 use wireguard::message::{ClientId, INITIATION_LEN};
 use wireguard::noise::{Identified, Keys};
 use wireguard::session::{Indices, Role};
@@ -15,10 +16,14 @@ use wireguard::time::Instant;
 
 use crate::fleet::{Membership, Passage};
 use crate::frame::Endpoint;
-use crate::limits::{NEWS_MAX, ORDERS_MAX, SLOTS_PER_PEER, SURVEY_ROWS, TASKS_OUT_MAX};
+use crate::limits::{
+    DIALS_WAITING_MAX, MEASURED_MAX, NEWS_MAX, ORDERS_MAX, SLOTS_PER_PEER, SURVEY_ROWS,
+    TASKS_OUT_MAX,
+};
 use crate::neighbours::{Heard, Name};
 use crate::stages::dos::sketch::Sheet;
 use crate::stages::dos::{Known, Rules, Sender};
+use crate::stages::egress::meter::{Answer, Ask};
 use crate::stages::egress::probe;
 use crate::stages::route::Routes;
 use crate::stages::wireguard::sessions::Setup;
@@ -95,6 +100,8 @@ pub enum Order {
     Rules(Arc<Rules>, Token),
     /// Ask through a tunnel whether its other end is there.
     Probe(Box<Probe>),
+    /// Ask a machine of another data centre how far it is.
+    Measure(Ask),
     /// Another worker has heard that a tunnel (by its number) takes packets of this length at most.
     PathMtu(u16, u16),
     /// Another worker has heard of a neighbour.
@@ -216,6 +223,10 @@ pub struct Exchange {
     surveys: ArrayQueue<(usize, Box<Survey>)>,
     /// Written sheets of sketches, at most one of each worker.
     sketches: ArrayQueue<(usize, Box<Sheet>)>,
+    /// How clients' connections came about, of each worker.
+    dials: Vec<ArrayQueue<Dial>>,
+    /// What other data centres have answered to probes.
+    measured: ArrayQueue<Answer>,
 }
 
 impl Exchange {
@@ -234,6 +245,8 @@ impl Exchange {
             news: ArrayQueue::new(NEWS_MAX),
             surveys: ArrayQueue::new(workers.max(1)),
             sketches: ArrayQueue::new(workers.max(1)),
+            measured: ArrayQueue::new(MEASURED_MAX),
+            dials: (0..workers).map(|_| ArrayQueue::new(DIALS_WAITING_MAX)).collect(),
         }
     }
 
@@ -274,6 +287,26 @@ impl Exchange {
     /// The next sheet that a worker has sketched on, and whose.
     pub fn next_sketch(&self) -> Option<(usize, Box<Sheet>)> {
         self.sketches.pop()
+    }
+
+    /// Tells the keeper how a connection came about; false when it is lost.
+    pub fn dialled(&self, worker: usize, dial: Dial) -> bool {
+        self.dials.get(worker).is_some_and(|dials| dials.push(dial).is_ok())
+    }
+
+    /// The next connection of a worker that the keeper has not heard of.
+    pub fn next_dial(&self, worker: usize) -> Option<Dial> {
+        self.dials.get(worker)?.pop()
+    }
+
+    /// Gives the keeper another data centre's answer; one that finds no room counts as lost.
+    pub fn measured(&self, answer: Answer) {
+        let _: Result<(), Answer> = self.measured.push(answer);
+    }
+
+    /// The next such answer.
+    pub fn next_measured(&self) -> Option<Answer> {
+        self.measured.pop()
     }
 
     /// How many handshake threads there are.

@@ -21,11 +21,16 @@ pub enum Fate {
     Hold(Waiting),
     /// Too long for its tunnel: it goes on in pieces that fit.
     Split(Split),
+    /// Too long for the client with this number on the server, or for this machine ([`MACHINE`]): it goes there in pieces that fit.
+    Pieces(u32),
     /// Its purpose is fulfilled (a keepalive, an answered or learned neighbour message).
     Consumed,
     /// Lost, and counted under this name.
     Drop(DropReason),
 }
+
+/// The number of this machine among its clients.
+pub const MACHINE: u32 = u32::MAX;
 
 /// How an IPv4 packet goes on in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,9 @@ pub enum Waiting {
     /// The other fragments of this datagram (an id of the worker's
     /// [`Fragments`](crate::stages::tenant::fragments::Fragments)).
     Datagram(u32),
+    /// The first fragment of this datagram, by which the others are translated (an id of the worker's
+    /// [`Translator`](crate::stages::egress::nat::Translator)).
+    First(u32),
 }
 
 macro_rules! reasons {
@@ -219,6 +227,8 @@ reasons! {
     EgressNatFull = "egress_nat_full",
     /// All ports of the client's outer address are in use or at rest.
     EgressNatPorts = "egress_nat_ports",
+    /// An IPv6 address that has no other under the prefix by which the Internet knows it.
+    EgressNatPrefix = "egress_nat_prefix",
     /// A segment of a connection that is being opened by CONNECT, too early, again, or out of order.
     EgressConnectUntimely = "egress_connect_untimely",
     /// A segment that a connection being opened by CONNECT cannot have.

@@ -250,8 +250,8 @@ impl Note {
         self.tag_as(entry)
     }
 
-    /// The note as a packet's tag between workers: the entry, for sealed messages what was found out of them, and for pieces the
-    /// tunnel that they came out of.
+    /// The note as a packet's tag between workers: the entry, for sealed messages what was found out of them, for pieces the
+    /// tunnel that they came out of, and for those that wait to be translated their client.
     #[inline]
     pub fn tag(&self) -> u64 {
         self.tag_as(self.entry)
@@ -267,11 +267,13 @@ impl Note {
                 tag | u64::from(headers) << HEADERS_SHIFT | u64::from(self.slot) << SLOT_SHIFT
             }
             Entry::Piece(_) => tag | u64::from(self.tunnel) << SLOT_SHIFT,
+            Entry::Handed => {
+                tag | self.client().map_or(0, |number| u64::from(number) + 1) << SLOT_SHIFT
+            }
             Entry::Wire(_)
             | Entry::Kernel(_)
             | Entry::Local
             | Entry::Client
-            | Entry::Handed
             | Entry::Relay(_)
             | Entry::Reply(_)
             | Entry::Own => tag,
@@ -290,11 +292,14 @@ impl Note {
                 self.slot = u32::try_from(tag >> SLOT_SHIFT).unwrap_or(u32::MAX);
             }
             Entry::Piece(_) => self.tunnel = u16::try_from(tag >> SLOT_SHIFT).unwrap_or_default(),
+            Entry::Handed => {
+                let number = u32::try_from(tag >> SLOT_SHIFT).unwrap_or_default();
+                self.set_client(number.checked_sub(1));
+            }
             Entry::Wire(_)
             | Entry::Kernel(_)
             | Entry::Local
             | Entry::Client
-            | Entry::Handed
             | Entry::Relay(_)
             | Entry::Reply(_)
             | Entry::Own => {}

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use wireguard::time::Instant;
 
 use crate::fate::Waiting;
-use crate::limits::{FRAGMENTS_HELD_MAX, HELD_MAX, HELD_PER_KEY_MAX, HELD_TIME};
+use crate::limits::{
+    FRAGMENTS_HELD_MAX, HELD_MAX, HELD_PER_KEY_MAX, HELD_TIME, NAT_EARLY_HELD_MAX,
+};
 use crate::table::{Key, Table};
 
 use chains::Chains;
@@ -18,6 +20,7 @@ impl Key for Waiting {
             Self::Peer(number) => u64::from(number).hash(seed),
             Self::Neighbour(id) => (u64::from(id) | 1 << 32).hash(seed),
             Self::Datagram(id) => (u64::from(id) | 2 << 32).hash(seed),
+            Self::First(id) => (u64::from(id) | 3 << 32).hash(seed),
         }
     }
 }
@@ -36,6 +39,8 @@ pub struct Held<P> {
     /// Of these, how many wait for sessions.
     for_peers: usize,
     fragments: Chains<P>,
+    /// Fragments that wait for the first of their datagram.
+    early: Chains<P>,
 }
 
 impl<P> std::fmt::Debug for Held<P> {
@@ -46,19 +51,20 @@ impl<P> std::fmt::Debug for Held<P> {
 
 impl<P> Held<P> {
     /// Room for [`HELD_MAX`] packets that wait for sessions and as many that wait for neighbours, and for
-    /// [`FRAGMENTS_HELD_MAX`] fragments.
+    /// [`FRAGMENTS_HELD_MAX`] and [`NAT_EARLY_HELD_MAX`] fragments.
     pub fn new(seed: u64) -> Self {
         Self {
             rows: VecDeque::with_capacity(2 * HELD_MAX),
             counts: Table::new(2 * HELD_MAX, seed),
             for_peers: 0,
             fragments: Chains::new(FRAGMENTS_HELD_MAX, seed),
+            early: Chains::new(NAT_EARLY_HELD_MAX, seed),
         }
     }
 
     /// How many packets wait.
     pub fn len(&self) -> usize {
-        self.rows.len() + self.fragments.len()
+        self.rows.len() + self.fragments.len() + self.early.len()
     }
 
     /// Whether none waits.
@@ -71,6 +77,9 @@ impl<P> Held<P> {
     pub fn push(&mut self, key: Waiting, packet: P, now: Instant) -> Result<(), P> {
         if let Waiting::Datagram(id) = key {
             return self.fragments.push(id, packet);
+        }
+        if let Waiting::First(id) = key {
+            return self.early.push(id, packet);
         }
         let count = self.counts.get(key).unwrap_or(0);
         let peers = matches!(key, Waiting::Peer(_));
@@ -91,6 +100,9 @@ impl<P> Held<P> {
         if let Waiting::Datagram(id) = key {
             return self.fragments.take(id);
         }
+        if let Waiting::First(id) = key {
+            return self.early.take(id);
+        }
         self.counts.get(key)?;
         let position = self.rows.iter().position(|row| row.key == key)?;
         let row = self.rows.remove(position)?;
@@ -109,7 +121,9 @@ impl<P> Held<P> {
 
     /// Takes any packet, when all go.
     pub fn take_any(&mut self) -> Option<P> {
-        self.take_oldest().or_else(|| self.fragments.take_any())
+        let oldest = self.take_oldest();
+        let fragments = || self.fragments.take_any().or_else(|| self.early.take_any());
+        oldest.or_else(fragments)
     }
 
     fn take_oldest(&mut self) -> Option<P> {

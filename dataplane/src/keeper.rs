@@ -4,12 +4,14 @@
 mod border;
 mod centres;
 mod claims;
+mod dials;
 mod filters;
 mod detection;
 mod fleet;
 mod health;
 mod install;
 mod numbers;
+mod paths;
 mod plan;
 mod probing;
 mod rules;
@@ -48,6 +50,8 @@ use crate::registry::Registry;
 use crate::site::{Nat, Site, local_number, owner};
 use crate::stages::dos::{Defence, Filter, Rules};
 use crate::stages::egress::connect::{EXIT_ACCOUNTS, Splicer};
+use crate::stages::egress::dials::Dials;
+use crate::stages::egress::meter::Meter;
 use crate::stages::egress::nat::Translator;
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::route::{Limits, Routes, Unbuildable};
@@ -59,6 +63,7 @@ use crate::wall::WallClock;
 use filters::Filters;
 use fleet::FleetTables;
 use install::{Installation, Progress, Versions};
+use paths::Paths;
 use plan::Plan;
 use probing::Prober;
 use rules::{Counts, Seen};
@@ -130,6 +135,7 @@ pub struct Keeper {
     filters: Filters,
     nat: Option<NatConfig>,
     targets: Targets,
+    paths: Paths,
     wall: Arc<WallClock>,
     random: Random,
     start: Start,
@@ -163,6 +169,7 @@ impl Keeper {
             peers_max: config.peers_max,
             nat: config.nat.clone(),
             targets: targets(config),
+            paths: Paths::new(apart(start.seed, APART_TENANCY - 2).next_u32()),
             handshake_budget: config.handshake_budget,
             counters: (0..workers + threads).map(|_| Arc::default()).collect(),
             prober: prober(config, &keys, start.seed),
@@ -182,6 +189,7 @@ impl Keeper {
         let plan = self.plan(transaction, (self.start.now, self.start.unix))?;
         let Entered { fleet, rules, .. } = self.tables.enter(plan, &self.directory.registry)?;
         self.routes = self.tables.rib.publish();
+        self.follow_centres(self.start.now);
         if let Some(rules) = rules {
             self.rules = self.chosen(rules, self.start.now);
             self.seen.follow(&self.tables.book);
@@ -204,6 +212,7 @@ impl Keeper {
         let routes_change = !plan.changes.is_empty() || plan.centres != self.tables.centres;
         let Entered { set, gone, fleet, rules } =
             self.tables.enter(plan, &self.directory.registry)?;
+        self.follow_centres(now);
         let routes = routes_change.then(|| {
             let routes = self.tables.rib.publish();
             let former = std::mem::replace(&mut self.routes, Arc::clone(&routes));
@@ -222,6 +231,10 @@ impl Keeper {
         let versions = Versions { routes, fleet, rules };
         self.installation = Some(Installation::new(set, versions, gone, &self.exchange));
         Ok(())
+    }
+
+    fn follow_centres(&mut self, now: Instant) {
+        self.paths.follow(&self.tables.centres, self.site.connect.as_ref(), now);
     }
 
     /// Takes rules out of force whose time is over; true when that changes anything.
@@ -354,6 +367,9 @@ impl Keeper {
     /// What a worker translates clients' IPv4 with; the configuration was checked.
     fn translator(&mut self, worker: usize) -> Option<Translator> {
         let (config, nat) = (self.nat.as_ref()?, self.site.nat.as_ref()?);
+        if nat.addresses().is_empty() {
+            return None;
+        }
         let machine = self.room.peers;
         let worker = u8::try_from(worker).unwrap_or(u8::MAX);
         let addresses: Vec<IpAddr> = nat.addresses().iter().copied().map(IpAddr::from).collect();
@@ -366,11 +382,17 @@ impl Keeper {
             timeouts: flows::Timeouts::default(),
             addresses: &addresses,
             ports: nat.ports(worker),
-            seed: self.random.next_u64(),
+            // The same at all workers, who name the datagrams of fragments alike.
+            seed: apart(self.start.seed, APART_NAT).next_u64(),
         });
         let random = Random::from_rng(&mut self.random);
-        let splicer = Splicer::new(config.setups, self.targets.clone(), self.random.next_u64());
-        flows.ok().map(|flows| Translator::new(flows, splicer, (machine, worker), random))
+        let dials = Dials::new(Arc::clone(&self.exchange), worker.into());
+        let seed = self.random.next_u64();
+        let splicer = Splicer::new(config.setups, self.targets.clone(), dials, seed);
+        let key = self.site.connect.as_ref().and_then(|_| self.fleet.keys.centres);
+        let meter = Meter::new(key, Arc::clone(&self.exchange), self.paths.rows());
+        let aside = (splicer, meter);
+        flows.ok().map(|flows| Translator::new(flows, aside, (machine, worker), random))
     }
 
     fn tenancy(&self, worker: usize) -> Tenancy {
@@ -431,6 +453,7 @@ fn server(config: &Config) -> u8 {
 
 /// Streams of randomness that begin here are of tenants.
 const APART_TENANCY: u64 = 1 << 16;
+const APART_NAT: u64 = 1 << 17;
 
 fn prober(config: &Config, keys: &Keys, seed: [u8; 32]) -> Prober {
     let mut random = apart(seed, APART_TENANCY - 1);
@@ -443,12 +466,13 @@ fn prober(config: &Config, keys: &Keys, seed: [u8; 32]) -> Prober {
 
 /// The fleet's keys, or those of a server that is alone, which nobody else needs to know.
 fn keys(config: &Config, random: &mut Random) -> Keys {
+    let connect = config.connect.as_ref().and_then(|connect| connect.key.as_ref());
     if let Some(fleet) = &config.fleet {
-        return Keys::new(&fleet.key);
+        return Keys::new(&fleet.key, connect.or(Some(&fleet.key)));
     }
     let mut own = Secret::zero();
     random.fill_bytes(own.octets_mut());
-    Keys::new(&own)
+    Keys::new(&own, connect)
 }
 
 fn fleet(config: &Config) -> Fleet {

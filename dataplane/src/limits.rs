@@ -66,6 +66,14 @@ pub const NAT_FLOWS_LIMIT: u32 = 1 << 24;
 pub const NAT_FLOWS_PER_CLIENT: u32 = 4096;
 /// Datagrams in pieces that a worker follows through NAT at the same time, and those that it sends on to other workers.
 pub const NAT_PIECES: usize = 4096;
+/// Of those, datagrams of which pieces wait for the first one.
+pub const NAT_EARLY_MAX: usize = 1024;
+/// Pieces of a worker that wait so: a thirty-second of its buffers ([`POOL_LEN`]).
+pub const NAT_EARLY_HELD_MAX: u16 = 256;
+/// How long they wait; see [`FRAGMENTS_TIME`].
+pub const NAT_EARLY_TIME: Duration = FRAGMENTS_TIME;
+/// IPv6 prefixes of clients that go out as they are, and of those that go out as others; they are walked.
+pub const NAT_PREFIXES_MAX: usize = 16;
 /// Connections that a worker may be setting up by CONNECT at the same time, unless configured; 2 KiB each.
 pub const NAT_SETUPS: u32 = 4096;
 /// Those that it may be given room for.
@@ -77,12 +85,36 @@ pub const SETUPS_PER_CLIENT: u32 = 256;
 pub const CONNECT_TIMERS_PER_TURN: usize = 64;
 /// Seconds of silence after which an exit is asked to probe the origin.
 pub const KEEPALIVE_SECS: u16 = 15;
+/// Flows of which a worker looks in one turn whether their origins are to be probed: as many as a turn sweeps.
+pub const KEPT_PER_TURN: usize = 256;
 /// Data centres through which a connection may go between the first and the last.
 pub const RELAYS_MAX: u8 = 1;
 /// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
 pub const OUTBOX_LEN: usize = 512;
 /// See [`OUTBOX_LEN`]: as long as a packet of any port.
 pub const OUTBOX_PACKET_LEN: usize = MTU_MAX as usize;
+/// Connections a second of which control is told whether and how fast they came about, over all workers: as many as it takes in
+/// with a tenth of a core.
+pub const DIALS_PER_SECOND: u32 = 20_000;
+/// As many at once of one worker.
+pub const DIALS_BURST: u32 = 1_024;
+/// Such connections of one worker that the keeper has not heard of yet.
+pub const DIALS_WAITING_MAX: usize = 4_096;
+/// Events with them that the keeper tells in a turn.
+pub const DIALS_TOLD_PER_TURN: usize = 64;
+/// Connections straight from here that a worker looks at until they are answered: within round trips of 100 ms, more than
+/// six hundred a second, which are as good as all.
+pub const DIALS_WATCHED: usize = 64;
+/// How many of them it looks at in one turn.
+pub const DIALS_PER_TURN: usize = 8;
+/// After so long a connection straight from here counts as not answered: a client has sent its SYN three times by then.
+pub const DIAL_TIME: Duration = Duration::from_secs(5);
+/// After so long a client sends its SYN again (RFC 6298 2.1).
+pub const SYN_RESENT_TIME: Duration = Duration::from_secs(1);
+/// How often another data centre is probed; an answer that takes longer is none.
+pub const CENTRE_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Answers to such probes that the keeper has not heard yet: as many as there are data centres.
+pub const MEASURED_MAX: usize = shm::limits::CENTRES_MAX;
 /// Addresses that clients may be seen with.
 pub const NAT_ADDRESSES_MAX: usize = 256;
 

@@ -62,6 +62,11 @@ pub struct State {
 }
 
 impl State {
+    /// What waits for the first piece of its datagram under this id need not wait any more: that has come, or never will.
+    pub fn next_pieces(&mut self, now: Instant) -> Option<(u32, bool)> {
+        self.translator.as_mut()?.next_pieces(now)
+    }
+
     /// The next datagram to a tenant whose waiting pieces are to be let go or lost.
     pub fn next_settled(&mut self, now: Instant) -> Option<Settled> {
         self.tenancy.next_settled(self.filter.rules(), now)

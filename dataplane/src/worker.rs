@@ -11,13 +11,16 @@ use wireguard::time::Instant;
 use crate::burst::{self, Burst};
 use crate::exchange::{Exchange, Message, Order};
 use crate::fate::{DropReason, Waiting};
-use crate::frame::{Entry, Kind, Note};
+use crate::frame::{Endpoint, Entry, Kind, Note};
 use crate::held::Held;
 use crate::limits::{ORDERS_PER_TURN, OWN_PER_TURN};
+use crate::packet::broken;
 use crate::pipeline::{self, State};
 use crate::port::{Batch, Io, Queue};
+use crate::site::global_number;
 use crate::stages::dos::Rules;
 use crate::stages::egress::nat::Outside;
+use crate::stages::route::NextHop;
 use crate::stages::tenant::Settled;
 use crate::stages::wireguard::sessions::Setup;
 
@@ -83,9 +86,11 @@ impl<I: Io> Worker<I> {
     pub fn turn(&mut self, now: Instant) -> usize {
         self.state.filter.advance(now);
         self.state.path_mtus.advance(now);
-        let State { site, routes, counters, translator, .. } = &mut self.state;
+        let State { site, routes, counters, translator, sessions, .. } = &mut self.state;
         if let Some(translator) = translator {
-            translator.advance(Outside { site, routes, counters, now });
+            translator.advance(Outside { site, routes, counters, now }, |peer, until| {
+                sessions.has_flows(peer, until, now);
+            });
         }
         let mut moved = self.take_orders(now);
         for wire in 0..self.queues.wires.len() {
@@ -145,6 +150,7 @@ impl<I: Io> Worker<I> {
                     self.state.path_mtus.learn(tunnel, mtu);
                 }
                 Order::Probe(probe) => self.send_probe(&probe, now),
+                Order::Measure(ask) => self.send_measure(&ask, now),
                 Order::Survey(mut sheet) => {
                     self.state.sessions.survey(&mut sheet);
                     self.exchange.surveyed(worker, sheet);
@@ -171,6 +177,9 @@ impl<I: Io> Worker<I> {
                 self.state.sessions.set(*local, setup, now);
             } else {
                 self.state.sessions.remove(*local);
+                if let Some(translator) = &mut self.state.translator {
+                    translator.forget(*local, now);
+                }
                 self.lose(Waiting::Peer(*local), DropReason::SealNoPeer);
             }
         }
@@ -247,6 +256,9 @@ impl<I: Io> Worker<I> {
         while let Some(settled) = self.state.next_settled(now) {
             moved += self.settle_datagram(settled, now);
         }
+        while let Some((id, has_begun)) = self.state.next_pieces(now) {
+            moved += self.release_pieces(id, has_begun, now);
+        }
         while let Some(packet) = self.held.take_expired(now) {
             drop(packet);
             self.state.counters.drop_one(DropReason::HoldExpired);
@@ -261,7 +273,12 @@ impl<I: Io> Worker<I> {
         }
         let count = packets.len();
         if count > 0 {
-            let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Handed);
+            // They have been routed, and an address may be many clients'.
+            let owner = &self.state.owner;
+            let number = global_number(peer, owner.worker.into(), owner.workers);
+            let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Client(number));
+            let mut burst = Burst::lend_known(&mut packets, &mut self.notes, note);
+            burst.pass(|frame| frame.read_ip().map(|_| ()).map_err(broken));
             let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
             drop(burst);
             self.settle(packets, outcomes, now);
@@ -281,6 +298,33 @@ impl<I: Io> Worker<I> {
         let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
         drop(burst);
         self.settle(packets, outcomes, now);
+        count
+    }
+
+    /// Lets the pieces go on that have waited for the first one of their datagram, or loses them.
+    #[cold]
+    fn release_pieces(&mut self, id: u32, has_begun: bool, now: Instant) -> usize {
+        let key = Waiting::First(id);
+        if !has_begun {
+            self.lose(key, DropReason::EgressNatFragment);
+            return 0;
+        }
+        let mut packets = Batch::new();
+        while !packets.is_full()
+            && let Some(packet) = self.held.take(key)
+        {
+            packets.push(packet);
+        }
+        // Of a datagram there are fewer, if it can be.
+        self.lose(key, DropReason::EgressNatFragment);
+        let count = packets.len();
+        if count > 0 {
+            // They were judged when they came in.
+            let mut burst = Burst::lend_handed(&mut packets, &mut self.notes);
+            let outcomes = walk(&mut burst, &mut self.state, &self.exchange, now);
+            drop(burst);
+            self.settle(packets, outcomes, now);
+        }
         count
     }
 

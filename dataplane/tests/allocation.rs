@@ -15,7 +15,7 @@ use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::{PROTECTED, STRANGER};
 use dataplane::testing::scene::Scene;
 use dataplane::testing::server::{LOCAL, Options, Place, WIRE};
-use dataplane::testing::site::{self, Plan};
+use dataplane::testing::site::{self, EVERY_CLIENTS, Nat, OUTSIDE_V4, Plan};
 use dataplane::testing::transit;
 use shm::message::{Item, NextHop};
 
@@ -72,7 +72,8 @@ fn count(
     place: Place,
     make: impl Fn(&mut Scene, usize) -> Vec<u8>,
 ) -> (u64, usize) {
-    let plan = Plan { workers, ..Plan::new(2) };
+    let nat = Some(Nat { flows: 8192, flows_per_client: 8192, setups: 64 });
+    let plan = Plan { workers, nat, ..Plan::new(2) };
     let mut scene = Scene::new(&plan, Options::default());
     let mut items = transit::tenant(transit::tunnel(1), RULES);
     items.push(Item::NextHop { id: 3, hop: NextHop::Direct });
@@ -155,6 +156,35 @@ fn to_tenant(in_pieces: bool) -> impl Fn(&mut Scene, usize) -> Vec<u8> {
 fn from_tenant(_: &mut Scene, number: usize) -> Vec<u8> {
     let packet = Ip::new(PROTECTED, STRANGER).udp(53, 1, &vec![0; number % 1200]);
     packets::from_gateway(&transit::from_router(&transit::plain(&packet), &packet))
+}
+
+/// A client's packet to the Internet, by one flow or each by its own.
+#[cfg(test)]
+fn outward(is_new: bool) -> impl Fn(&mut Scene, usize) -> Vec<u8> {
+    move |scene, number| {
+        let port = if is_new { u16::try_from(1 + number).unwrap() } else { 1 };
+        let packet = Ip::new(EVERY_CLIENTS, STRANGER).udp(port, 53, &vec![0; number % 1200]);
+        scene.withhold(0, &packet).pop().unwrap()
+    }
+}
+
+/// The answer to one that was sent before.
+#[cfg(test)]
+fn inward(scene: &mut Scene, number: usize) -> Vec<u8> {
+    scene.send(0, &Ip::new(EVERY_CLIENTS, STRANGER).udp(1, 53, b"ask"));
+    let sent = scene.strays();
+    let (from, ..) = sent.iter().find_map(|(_, frame)| packets::datagram_in(frame)).unwrap();
+    let packet = Ip::new(STRANGER, OUTSIDE_V4).udp(53, from.port(), &vec![0; number % 1200]);
+    packets::from_gateway(&packet)
+}
+
+#[test]
+fn the_way_to_the_internet_and_back_allocates_nothing() {
+    for workers in [1, 2] {
+        allocates_never("to the Internet", workers, WIRE, outward(false));
+        allocates_never("to the Internet, a new flow each", workers, WIRE, outward(true));
+        allocates_never("from the Internet", workers, WIRE, inward);
+    }
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn plan(reason: DropReason) -> (Plan, Options) {
     if of_egress.iter().any(|start| reason.name().starts_with(start)) {
         plan.nat = Some(egress::nat(reason));
     }
+    plan.nat_v6 = reason == DropReason::EgressNatPrefix;
     if reason == DropReason::EgressNatPorts {
         // Each has a sixteenth of the ports.
         plan.workers = 16;
@@ -182,6 +183,7 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::EgressNatClient
         | Why::EgressNatFull
         | Why::EgressNatPorts
+        | Why::EgressNatPrefix
         | Why::EgressConnectUntimely
         | Why::EgressConnectSegment
         | Why::EgressConnectFull

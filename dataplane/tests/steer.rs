@@ -2,6 +2,9 @@
 //! must not travel does not. `fleet.rs` has the same in the large, from a seed.
 
 #[cfg(test)]
+#[path = "steer/flows.rs"]
+mod flows;
+#[cfg(test)]
 #[path = "steer/link.rs"]
 mod link;
 #[cfg(test)]
@@ -277,7 +280,7 @@ fn a_server_that_was_started_again_calls_also_whose_slot_another_has_taken() {
 
 #[test]
 fn a_client_that_servers_keep_alive_is_called_by_its_owner_alone() {
-    let mut link = Link::with(Peers { count: 4, persistent: 25 }, 1);
+    let mut link = Link::with(Peers { count: 4, persistent: 25, ..Peers::default() }, 1);
     (0..4).for_each(|_| link.join(Options::default(), false));
     link.wait(SECOND * 5);
     assert!((0..4).all(|client| link.sent_to(client).is_empty()), "nobody knows whose it is");

@@ -30,6 +30,10 @@ mod kinds;
 mod loss;
 
 #[cfg(test)]
+#[path = "egress/paths.rs"]
+mod paths;
+
+#[cfg(test)]
 #[path = "egress/refusals.rs"]
 mod refusals;
 
@@ -49,7 +53,10 @@ use lab::process::Process;
 use lab::traffic::ping;
 use lab::until;
 use lab::{alone, bound};
-use site::{CLIENTS, INTERNET, NAT, POP_NAT, STUN, Site, fetch, is_whole, lost};
+use site::{
+    CLIENTS, INNER_V6, INTERNET, INTERNET_V6, KNOWN_V6, NAT, OUTSIDE_V6, POP_NAT, STUN, Site,
+    fetch, is_whole, lost,
+};
 
 /// The lines by which the web server tells whom it has served.
 pub(crate) fn served(site: &Site) -> Vec<String> {
@@ -244,5 +251,48 @@ fn a_router_beyond_tells_clients_of_hops_and_sizes() {
     });
     ping(client.place, far, 3);
     drop(client);
+    server.stop();
+}
+
+#[test]
+fn ipv6_goes_out_as_it_is_or_under_another_prefix_and_comes_in_unasked() {
+    let _machine = alone();
+    let site = Site::new();
+    let server = site.serve(2);
+    let _web = site.web();
+    let clients: Vec<_> = (0..CLIENTS).map(|number| site.client(number)).collect();
+    for (host, client) in (2..).zip(&clients) {
+        for own in [KNOWN_V6, INNER_V6] {
+            client.place.run(&format!(
+                "curl -sS --max-time 30 --interface {own}{host} -o /run/lab/got0 http://[{INTERNET_V6}]/served"
+            ));
+            assert!(is_whole(client.place, 0), "{own}{host}");
+            client.place.run(&format!(
+                "curl -sS --max-time 20 --interface {own}{host} -T /run/lab/got0 http://[{INTERNET_V6}]/taken/{}",
+                client.number
+            ));
+            assert!(site.is_taken(client.number), "{own}{host}");
+        }
+    }
+    let lines = served(&site);
+    assert_eq!(lines.len(), CLIENTS * 4);
+    let by = |prefix: &str| lines.iter().filter(|line| line.starts_with(prefix)).count();
+    assert_eq!((by(KNOWN_V6), by(OUTSIDE_V6)), (CLIENTS * 2, CLIENTS * 2), "{lines:?}");
+    // Somebody out there speaks first, to both of a client's addresses.
+    let outside = lines.iter().find(|line| line.starts_with(OUTSIDE_V6)).unwrap();
+    let outside = outside.split_whitespace().next().unwrap().to_owned();
+    let host = clients[0].place;
+    let web = host.command_line("python3 -m http.server --bind :: --directory /run/lab 8080");
+    let _web_of_client = Process::start("http.server", web);
+    for address in [format!("{KNOWN_V6}2"), outside] {
+        until("the client serves", 20, || {
+            let get = format!("curl -sS --max-time 5 -o /run/lab/got http://[{address}]:8080/got0");
+            site.internet.attempt(&get).0
+        });
+        assert_eq!(site.internet.run("cmp /run/lab/got /run/lab/files/served"), "");
+        // A router's word on sizes comes through: this does not fit the tunnel.
+        site.internet.run(&format!("ping -6 -n -c 2 -W 2 -M dont -s 1600 {address}"));
+    }
+    drop(clients);
     server.stop();
 }

@@ -96,6 +96,8 @@ pub(crate) fn config(private_key: Secret, clients: usize) -> Result<Config, Fail
     };
     Ok(Config {
         fleet: None,
+        nat: None,
+        connect: None,
         private_key,
         listen_port: LISTEN_PORT,
         workers: vec![0],
@@ -131,7 +133,7 @@ pub(crate) struct Server {
     /// The far ends of the worker's rings.
     pub(crate) wire: Queue,
     pub(crate) kernel: Queue,
-    pub(super) local: Queue,
+    pub(crate) local: Queue,
     pub(super) now: Instant,
     handshaker: Handshaker,
     counters: Vec<Arc<dataplane::counters::Counters>>,

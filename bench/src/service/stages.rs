@@ -16,6 +16,7 @@ use dataplane::keeper::Keeper;
 use dataplane::pipeline::{self, State};
 use dataplane::port::Batch;
 use dataplane::stages::egress::Transit;
+use dataplane::stages::egress::nat::{self, Outside};
 use dataplane::stages::parse::{self, Home};
 use dataplane::stages::route::{self, Router};
 use dataplane::stages::steer::{Forwarding, Steering};
@@ -29,7 +30,7 @@ use super::server::{Keys, START, Server};
 use crate::Failure;
 
 /// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
-pub(crate) const LAPS: [&str; 18] = [
+pub(crate) const LAPS: [&str; 20] = [
     "lend",
     "parse::locate",
     "link::answer",
@@ -40,9 +41,11 @@ pub(crate) const LAPS: [&str; 18] = [
     "wireguard::open, after the AEAD",
     "steer::revive",
     "egress::undress",
+    "nat::undress",
     "tenant::filter",
     "route::choose",
     "egress::dress",
+    "nat::dress",
     "wireguard::seal, before the AEAD",
     "AEAD of seal",
     "wireguard::seal, after the AEAD",
@@ -50,7 +53,7 @@ pub(crate) const LAPS: [&str; 18] = [
     "link::address, finish",
 ];
 const AEAD_OPEN: usize = 6;
-const AEAD_SEAL: usize = 14;
+const AEAD_SEAL: usize = 16;
 
 /// The stage that opens, and the one that seals, with their AEAD.
 pub(super) const OPEN_STAGE: std::ops::RangeInclusive<usize> = AEAD_OPEN - 1..=AEAD_OPEN + 1;
@@ -188,6 +191,9 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, limits, now };
     egress::undress(burst, &mut transit);
     watch.lap();
+    let outside = Outside { site, routes, counters, now };
+    nat::undress(burst, state.translator.as_mut(), outside);
+    watch.lap();
     tenant::filter(burst, tenancy, rules, now);
     watch.lap();
     let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);
@@ -195,6 +201,8 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     route::choose(burst, &mut router, now);
     watch.lap();
     egress::dress(burst, site, rules, state.tenancy.tallies());
+    watch.lap();
+    nat::dress(burst, state.translator.as_mut(), outside);
     watch.lap();
     let limiter = &mut state.too_big;
     let mut forwarding = Forwarding { fleet, listen_port: site.listen_port, limiter, counters };

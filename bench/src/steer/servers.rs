@@ -116,6 +116,8 @@ fn config(server: u8, workers: usize, peers_max: u32) -> Result<Config, Failure>
         routes_max: 1,
         buckets: BUCKETS_MAX,
         flows: FLOWS_MAX,
+        nat: None,
+        connect: None,
         fleet: Some(FleetConfig { server, key: Secret::new([5; 32]), mtu: 1500 }),
     })
 }

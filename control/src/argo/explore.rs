@@ -140,11 +140,11 @@ impl Table {
         let mut changed = self.end_trials(now);
         self.trials.forget(now);
         let (count, all) = (self.rows.len(), self.loads.all());
+        let mut room = self.trials.room(all);
         for _ in 0..count.min(LOOKS_MAX) {
             let row = self.trials.next;
             self.trials.next = if at(row) + 1 < count { row + 1 } else { 0 };
             let Some(load) = self.rows.load.get(at(row)).copied() else { break };
-            let room = self.trials.room(all);
             if room == 0 {
                 break;
             }
@@ -153,6 +153,7 @@ impl Table {
             }
             if let Some(lane) = self.wants_to_try(row, load, &fares) {
                 self.trials.begin(row, lane, load, now);
+                room = self.trials.room(all);
                 changed.push(row);
             }
         }

@@ -17,7 +17,7 @@ const KEEPERS: [&str; 6] =
     ["transactions", "transactions_refused", "peers", "routes", "news", "events_lost"];
 
 /// Counters that go down, too.
-const GAUGES: [&str; 3] = ["held", "peers", "routes"];
+const GAUGES: [&str; 4] = ["flows", "held", "peers", "routes"];
 
 /// Runs of counters `RUN.NAME` that are one family with a label.
 const RUNS: [(&str, &str, &str, &str); 2] = [

@@ -73,22 +73,30 @@ pub struct Ends {
     pub acknowledged: u32,
     /// The last window that went to it, not scaled.
     pub window: u16,
-    /// The last `TSval` that went to it and the last that came, if the flow has timestamps.
+    /// A `TSval` that went to it and one that came, if the flow has timestamps. Both may be old: a newer one than the near end's
+    /// would have what that end says next taken for older (RFC 7323 5).
     pub timestamps: Option<(u32, u32)>,
 }
 
 impl Ends {
-    /// Sends a probe through `send`.
+    /// Sends a probe through `send`. With timestamps, which are old, it bears an octet that the other end has: not every TCP answers
+    /// an old segment without one (RFC 9293 3.8.4, MAY-6).
     pub fn probe(&self, send: impl FnOnce(&Segment<'_>)) {
-        self.segment(Flags::ACK, self.expected.wrapping_sub(1), send);
+        let payload: &[u8] = if self.timestamps.is_some() { &[0] } else { &[] };
+        self.segment(Flags::ACK, (self.expected.wrapping_sub(1), payload), send);
     }
 
     /// Sends the reset with which the flow ends through `send`.
     pub fn reset(&self, send: impl FnOnce(&Segment<'_>)) {
-        self.segment(Flags::RST | Flags::ACK, self.expected, send);
+        self.segment(Flags::RST | Flags::ACK, (self.expected, &[]), send);
     }
 
-    fn segment(&self, flags: Flags, sequence_number: u32, send: impl FnOnce(&Segment<'_>)) {
+    fn segment(
+        &self,
+        flags: Flags,
+        (sequence_number, payload): (u32, &[u8]),
+        send: impl FnOnce(&Segment<'_>),
+    ) {
         let stamps = self.timestamps.map(|(value, echo)| Stamps { value, echo });
         send(&Segment {
             leg: self.leg,
@@ -97,7 +105,7 @@ impl Ends {
             acknowledgment_number: self.acknowledged,
             window: self.window,
             options: Written::stamps(stamps).octets(),
-            payload: &[],
+            payload,
         });
     }
 }

@@ -107,11 +107,13 @@ pub struct Splice {
     pub numbers: [Numbers; 2],
     /// Whether segments have timestamps, which pass unchanged.
     pub has_timestamps: bool,
+    /// What the near end's clock said last, and the far end's, where segments have timestamps.
+    pub timestamps: Option<(u32, u32)>,
     /// After so much silence the far end is to be probed.
     pub keepalive: Option<Duration>,
     /// Which of the routes that were given was taken.
     pub route: u8,
-    /// From our SYN to the answer, where it was sent once: a measure of the path.
+    /// From our SYN to the answer, or from our request where that followed the SYN, if it was sent once: a measure of the path.
     pub answer_time: Option<Duration>,
     /// A hint that was learnt, to be kept for the destination.
     pub hint: Option<crate::head::TcpOptions>,

@@ -293,3 +293,17 @@ fn case_07_a_request_that_comes_again_after_the_splice_does_not_reach_the_origin
     assert!(hand.near(Flags::ACK, (CLIENT_FIRST, end), &[], request).is_empty());
     assert_eq!(hand.pop.dropped, [Dropped::BelowHead, Dropped::Stale]);
 }
+
+#[test]
+fn case_09_who_says_yes_to_half_a_request_is_not_believed() {
+    let mut hand = plain();
+    let isn = hand.syn().header().sequence_number;
+    hand.far(SYN_ACK, (FAR_ISN, isn.wrapping_add(1)), ANSWER_OPTIONS, OK);
+    assert_eq!(hand.pop.whys(), [Why::AnswerWrong]);
+    let mut hand = plain();
+    let request = hand.asked();
+    let half = request.header().sequence_number.wrapping_add(50);
+    hand.far(Flags::ACK, (FAR_ISN + 1, half), &[], OK);
+    assert_eq!(hand.pop.whys(), [Why::AnswerWrong]);
+    assert!(hand.is_clean() && hand.pop.around.taken.is_empty());
+}

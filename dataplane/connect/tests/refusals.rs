@@ -1,4 +1,4 @@
-//! What is refused, by name and with an honest answer, and what is full: bounded, and nobody else is harmed.
+//! What is refused, by name and with an honest answer.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use connect::{Decision, Dropped, Refusal, Why};
 use network::frame::Frame;
 use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
 use network::host::Service;
-use network::pop::{CONNECT_PORT, Pop};
+use network::pop::Pop;
 use network::scene::{Way, net};
 use network::tcp::{MS, State};
 use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, Node, ORIGIN_IP, RELAY_IP, hop, ip};
@@ -34,102 +34,6 @@ const FAR_FIRST: u32 = FAR_ISN + 1 + 19;
 fn open(net: &mut Net) -> (SocketAddr, SocketAddr) {
     let now = net.now;
     net.host(CLIENT_IP).open((ip(ORIGIN_IP), 80).into(), now)
-}
-
-#[test]
-fn setups_that_only_linger_make_room_for_new_ones() {
-    let limits = Limits { setups: 1, ..network::limits() };
-    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
-    let mut pop = Pop::new(ip(INGRESS_IP), limits, Box::new(network::to_target));
-    pop.routes = vec![hop(EXIT_IP, false)];
-    hand.pop = pop;
-    hand.answered();
-    let other = |hand: &mut Hand| {
-        let ends = ((ip(CLIENT_IP), 9).into(), (ip(ORIGIN_IP), 80).into());
-        let frame = Frame::new(ends, (Flags::SYN, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
-        hand.pop.take(&frame, true, hand.now);
-    };
-    other(&mut hand);
-    assert_eq!(hand.pop.refused, [Refusal::SetupsFull], "the client has not acknowledged yet");
-    hand.near(Flags::ACK, (CLIENT_FIRST, FAR_FIRST), &[], &[]);
-    other(&mut hand);
-    assert_eq!(hand.pop.refused.len(), 1);
-    assert_eq!(hand.pop.connect.counts().setups, 1);
-}
-
-#[test]
-fn a_setup_that_is_under_way_never_makes_room() {
-    let limits = Limits { setups: 2, ..network::limits() };
-    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
-    let routes = hand.pop.routes.clone();
-    hand.pop = Pop::new(ip(INGRESS_IP), limits, Box::new(network::to_target));
-    hand.pop.routes = routes;
-    let syn = |hand: &mut Hand, port: u16| {
-        let ends = ((ip(CLIENT_IP), port).into(), (ip(ORIGIN_IP), 80).into());
-        let frame = Frame::new(ends, (Flags::SYN, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
-        hand.pop.take(&frame, true, hand.now);
-    };
-    for round in 0..4 {
-        // One lingers until its time is over, and its place is taken twice.
-        hand.answered();
-        hand.near(Flags::ACK, (CLIENT_FIRST, FAR_FIRST), &[], &[]);
-        hand.wait(1100);
-        assert!(hand.is_clean());
-        for port in 1..=3 {
-            syn(&mut hand, port);
-        }
-        assert_eq!(hand.pop.refused.len(), round + 1, "the third finds no room");
-        hand.wait(21_000);
-        assert_eq!(hand.pop.whys(), vec![Why::FarSilent; 2 * (round + 1)]);
-        let leg = connect::Leg {
-            client: network::pop::CLIENT,
-            ours: (ip(ORIGIN_IP), 80).into(),
-            theirs: (ip(CLIENT_IP), 40_000).into(),
-        };
-        assert!(!hand.pop.connect.knows(&leg));
-        hand.pop.forget_flows();
-    }
-}
-
-#[test]
-fn without_a_port_a_client_is_refused_by_name_and_an_exit_answers_503() {
-    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
-    hand.pop.around.ports.clear();
-    assert!(hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, &[]).is_empty());
-    assert_eq!(hand.pop.refused, [Refusal::PortsExhausted]);
-    assert!(hand.is_clean());
-    let mut hand = Hand::exit();
-    hand.pop.around.ports.clear();
-    assert!(
-        asked(&mut hand, b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 503")
-    );
-    assert_eq!(hand.pop.whys(), [Why::PortsExhausted]);
-}
-
-#[test]
-fn without_a_buffer_a_piece_is_dropped_and_a_whole_head_is_read() {
-    let limits = Limits { buffers: 0, ..network::limits() };
-    let mut hand = Hand::exit();
-    hand.pop = Pop::new(ip(EXIT_IP), limits, Box::new(network::to_target));
-    let ack = hand.syn().header().sequence_number.wrapping_add(1);
-    let request = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
-    hand.near(Flags::ACK, (CLIENT_FIRST, ack), &[], &request[..9]);
-    assert_eq!(hand.pop.dropped, [Dropped::BuffersFull]);
-    let sent = hand.near(Flags::ACK, (CLIENT_FIRST, ack), &[], request);
-    assert!(sent.iter().any(|frame| frame.destination == ip(ORIGIN_IP)));
-}
-
-/// What an exit answers to a request behind the SYN.
-fn asked(hand: &mut Hand, request: &[u8]) -> String {
-    let ack = hand.syn().header().sequence_number.wrapping_add(1);
-    let mut at = CLIENT_FIRST;
-    let mut sent = Vec::new();
-    for piece in request.chunks(1240) {
-        sent.extend(hand.near(Flags::ACK, (at, ack), &[], piece));
-        at = at.wrapping_add(u32::try_from(piece.len()).unwrap());
-    }
-    let answer = sent.iter().find(|frame| frame.payload().starts_with(b"HTTP"));
-    answer.map_or_else(String::new, |frame| String::from_utf8(frame.payload().to_vec()).unwrap())
 }
 
 #[test]
@@ -158,7 +62,7 @@ fn bad_requests_are_answered_by_their_status_in_plain_and_in_borne_form() {
                 assert_eq!(sent[0].header().flags, SYN_ACK);
                 String::from_utf8(sent[0].payload().to_vec()).unwrap()
             } else {
-                asked(&mut hand, request)
+                hand.exit_answers(request)
             };
             let start = format!("HTTP/1.1 {status} ");
             assert!(
@@ -167,6 +71,12 @@ fn bad_requests_are_answered_by_their_status_in_plain_and_in_borne_form() {
                 String::from_utf8_lossy(request)
             );
             assert_eq!(text.contains("Allow: CONNECT"), status == 405);
+            let why = match status {
+                403 => Why::Forbidden,
+                _ if request.len() > 8192 => Why::RequestTooLong,
+                _ => Why::RequestWrong,
+            };
+            assert_eq!(hand.pop.whys(), [why]);
             hand.wait(21_000);
             assert!(hand.is_clean() && hand.pop.around.taken.is_empty());
         }
@@ -239,24 +149,6 @@ fn a_relay_passes_on_as_many_octets_as_it_takes() {
 }
 
 #[test]
-fn a_flood_of_half_open_connections_from_one_address_leaves_room_for_others() {
-    let limits = Limits { setups_per_stranger: 8, setups: 32, ..network::limits() };
-    let mut pop = Pop::new(ip(EXIT_IP), limits, Box::new(network::to_target));
-    pop.is_peer = false;
-    for port in 1..1000 {
-        let ends = ((ip("203.0.113.1"), port).into(), (ip(EXIT_IP), CONNECT_PORT).into());
-        let frame = Frame::new(ends, (Flags::SYN, 1000), (7, 0), OPTIONS, &[]);
-        pop.take(&frame, false, MS);
-    }
-    assert_eq!(pop.connect.counts().setups, 8);
-    let ends = ((ip(INGRESS_IP), 5).into(), (ip(EXIT_IP), CONNECT_PORT).into());
-    let frame = Frame::new(ends, (Flags::SYN, 1000), (7, 0), OPTIONS, &[]);
-    pop.refused.clear();
-    pop.take(&frame, false, MS);
-    assert_eq!((pop.refused.len(), pop.connect.counts().setups), (0, 9));
-}
-
-#[test]
 fn targets_that_are_ours_or_nobodys_are_forbidden() {
     let own = [(ip("198.51.100.0"), 24), (ip("2001:db8::"), 32)];
     let targets = Targets::new(&own, &[25..=25], false);
@@ -291,23 +183,6 @@ fn targets_that_are_ours_or_nobodys_are_forbidden() {
 }
 
 #[test]
-fn who_never_acknowledges_an_answer_counts_until_he_is_given_up() {
-    let limits = Limits { setups_per_client: 1, ..network::limits() };
-    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
-    let mut pop = Pop::new(ip(INGRESS_IP), limits, Box::new(network::to_target));
-    pop.routes = vec![hop(EXIT_IP, false)];
-    hand.pop = pop;
-    hand.answered();
-    let ends = ((ip(CLIENT_IP), 9).into(), (ip(ORIGIN_IP), 80).into());
-    let frame = Frame::new(ends, (Flags::SYN, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
-    hand.pop.take(&frame, true, hand.now);
-    assert_eq!(hand.pop.refused, [Refusal::HolderFull]);
-    hand.near(Flags::ACK, (CLIENT_FIRST, FAR_FIRST), &[], &[]);
-    hand.pop.take(&frame, true, hand.now);
-    assert_eq!(hand.pop.refused.len(), 1, "one that is connected counts no longer");
-}
-
-#[test]
 fn the_other_version_of_ip_is_refused_by_name() {
     let other =
         connect::NextHop { address: (ip("2001:db8::3"), 3128).into(), ..hop(EXIT_IP, true) };
@@ -317,7 +192,7 @@ fn the_other_version_of_ip_is_refused_by_name() {
     let mut hand = Hand::ingress(&[other, hop(EXIT_IP, true)]);
     assert_eq!(hand.syn().destination, ip(EXIT_IP), "the next route is taken");
     let mut hand = Hand::exit();
-    let text = asked(&mut hand, b"CONNECT [2606:4700::1]:80 HTTP/1.1\r\n\r\n");
+    let text = hand.exit_answers(b"CONNECT [2606:4700::1]:80 HTTP/1.1\r\n\r\n");
     assert!(text.starts_with("HTTP/1.1 502 "));
     assert_eq!(hand.pop.whys(), [Why::OtherFamily]);
 }
@@ -327,7 +202,7 @@ fn strangers_must_name_the_host() {
     for is_ours in [true, false] {
         let mut hand = Hand::exit();
         hand.pop.is_peer = is_ours;
-        let text = asked(&mut hand, b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n");
+        let text = hand.exit_answers(b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n");
         assert_eq!(text.starts_with("HTTP/1.1 400 "), !is_ours, "{text}");
     }
 }
@@ -350,4 +225,97 @@ fn connections_over_ipv6_are_opened_alike() {
     let syn_ack = pop.around.sent.pop().unwrap();
     assert_eq!((syn_ack.from(), syn_ack.to()), (origin, client));
     assert_eq!(syn_ack.header().sequence_number, FAR_FIRST - 1);
+}
+
+#[test]
+fn what_is_dropped_while_a_client_waits_has_a_name() {
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    hand.syn();
+    hand.near(Flags::ACK, (CLIENT_FIRST, 5), &[], b"too soon");
+    hand.near(Flags::ACK | Flags::FIN, (CLIENT_FIRST, 5), &[], &[]);
+    hand.near(Flags(0), (CLIENT_FIRST, 5), &[], &[]);
+    hand.near(Flags::SYN | Flags::FIN, (CLIENT_ISN, 0), &[], &[]);
+    hand.near(Flags::SYN | Flags::RST, (CLIENT_ISN, 0), &[], &[]);
+    hand.far(Flags(0), (5, 5), &[], &[]);
+    let unasked = [Dropped::Unasked; 4];
+    assert_eq!(
+        hand.pop.dropped,
+        [&[Dropped::NotYet, Dropped::CloseElsewhere][..], &unasked].concat()
+    );
+    // A SYN-ACK of something else is reset as it acknowledges (RFC 9293 3.10.7.3).
+    let sent = hand.far(SYN_ACK, (FAR_ISN, 0x1234), &[], &[]);
+    assert_eq!((sent[0].header().flags, sent[0].header().sequence_number), (Flags::RST, 0x1234));
+    assert_eq!(hand.pop.dropped.last(), Some(&Dropped::Unacceptable));
+    // So is an acknowledgment of a client that does not fit our answer.
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    hand.answered();
+    let sent = hand.near(Flags::ACK, (CLIENT_FIRST, FAR_FIRST + 7), &[], &[]);
+    assert_eq!((sent[0].destination, sent[0].header().flags), (ip(CLIENT_IP), Flags::RST));
+    assert_eq!(hand.pop.dropped, [Dropped::Unacceptable]);
+    hand.far(Flags::ACK, (FAR_FIRST, CLIENT_FIRST), &[], &[b'x'; 1400]);
+    hand.far(Flags::ACK, (FAR_FIRST, CLIENT_FIRST), &[], &[b'x'; 9000]);
+    assert_eq!(hand.pop.dropped.last(), Some(&Dropped::HoldFull));
+}
+
+#[test]
+fn payload_behind_a_request_comes_again_when_the_tunnel_is_there() {
+    let request: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    let mut hand = Hand::exit();
+    let own = hand.syn().header().sequence_number;
+    let ack = own.wrapping_add(1);
+    let text = [request, b"early"].concat();
+    hand.near(Flags::ACK, (CLIENT_FIRST, ack), &[], &text);
+    let behind = CLIENT_FIRST.wrapping_add(36);
+    let sent = hand.near(Flags::ACK, (behind, ack), &[], b"early");
+    assert_eq!(hand.pop.dropped, [Dropped::TooEarly]);
+    assert_eq!(sent[0].header().acknowledgment_number, behind, "it is not acknowledged");
+    hand.far(SYN_ACK, (FAR_ISN, behind), ANSWER_OPTIONS, &[]);
+    let sent = hand.near(Flags::ACK, (behind, ack.wrapping_add(19)), &[], b"early");
+    assert_eq!((sent[0].destination, sent[0].payload()), (ip(ORIGIN_IP), &b"early"[..]));
+}
+
+#[test]
+fn who_closes_before_the_tunnel_is_there_is_reset() {
+    let request: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    for len in [0, 9, 36] {
+        let mut hand = Hand::exit();
+        let ack = hand.syn().header().sequence_number.wrapping_add(1);
+        hand.near(Flags::ACK, (CLIENT_FIRST, ack), &[], &request[..len]);
+        let at = CLIENT_FIRST.wrapping_add(u32::try_from(len).unwrap());
+        let sent = hand.near(Flags::ACK | Flags::FIN, (at, ack), &[], &[]);
+        assert!(sent[0].header().flags.has(Flags::RST), "after {len} octets");
+        assert_eq!(hand.pop.whys(), [Why::NearClosed]);
+        assert!(hand.is_clean() && hand.pop.around.taken.is_empty());
+    }
+}
+
+#[test]
+fn what_does_not_open_a_connection_is_refused_by_name() {
+    use connect::{Accepting, Arrived, NO_CLIENT, Opening, time::Instant};
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    let ends = ((ip(CLIENT_IP), 9).into(), (ip(ORIGIN_IP), 80).into());
+    for (flags, routes, refusal) in [
+        (SYN_ACK, vec![hop(EXIT_IP, false)], Refusal::NotOpen),
+        (Flags::SYN, vec![], Refusal::NoRoute),
+    ] {
+        let frame = Frame::new(ends, (flags, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
+        let arrived = Arrived::of(3, frame.source, frame.destination, &frame.segment).unwrap();
+        let opening = Opening {
+            syn: &arrived,
+            tag: 0,
+            routes: &routes,
+            hint: None,
+            mss_max: 1380,
+            keepalive_secs: 15,
+        };
+        let pop = &mut hand.pop;
+        assert_eq!(pop.connect.open(&opening, &mut pop.around, Instant(1)), Err(refusal));
+    }
+    let frame = Frame::new(ends, (Flags::ACK, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
+    let arrived = Arrived::of(NO_CLIENT, frame.source, frame.destination, &frame.segment).unwrap();
+    let accepting = Accepting { syn: &arrived, tag: 0, is_ours: true, mss_max: 1400 };
+    let pop = &mut hand.pop;
+    let accepted = pop.connect.accept(&accepting, &mut pop.around, Instant(1));
+    assert_eq!(accepted, Err(Refusal::NotOpen));
+    assert!(hand.is_clean());
 }

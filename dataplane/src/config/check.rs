@@ -76,7 +76,7 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
     };
     config.fleet =
         file.fleet.as_ref().map(|fleet| source.fleet(fleet, &config.ports)).transpose()?;
-    config.nat = file.nat.as_ref().map(|nat| source.nat(nat.get_ref(), &config)).transpose()?;
+    config.nat = file.nat.as_ref().map(|nat| source.nat(nat, &config)).transpose()?;
     let connect = file.connect.as_ref();
     config.connect = connect.map(|connect| source.connect(connect, &config)).transpose()?;
     source.no_peers(&file)?;
@@ -93,7 +93,7 @@ impl Source<'_> {
     }
 
     /// A key from the text or from a file beside it.
-    fn secret(
+    pub(super) fn secret(
         &self,
         inline: Option<&Spanned<String>>,
         file: Option<&Spanned<String>>,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::Ipv6Net;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -39,6 +40,8 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct ConnectSection {
     pub(super) port: Spanned<u16>,
+    pub(super) key: Option<Spanned<String>>,
+    pub(super) key_file: Option<Spanned<String>>,
     pub(super) from: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) private_targets: bool,
@@ -49,11 +52,22 @@ pub(super) struct ConnectSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nat {
-    pub(super) addresses: Spanned<Vec<Spanned<Ipv4Addr>>>,
+    pub(super) addresses: Option<Spanned<Vec<Spanned<Ipv4Addr>>>>,
     pub(super) client_address: Option<Spanned<Ipv4Addr>>,
     pub(super) flows: Option<Spanned<u32>>,
     pub(super) flows_per_client: Option<Spanned<u32>>,
     pub(super) setups: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) untranslated: Vec<Spanned<Ipv6Net>>,
+    #[serde(default)]
+    pub(super) prefixes: Vec<Spanned<Prefixes>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prefixes {
+    pub(super) inside: Ipv6Net,
+    pub(super) outside: Ipv6Net,
 }
 
 #[derive(Deserialize)]

@@ -2,20 +2,31 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ::flows::nptv6;
+use ipnet::{IpNet, Ipv6Net};
 use toml::Spanned;
 
 use super::check::Source;
-use super::file::{ConnectSection, Nat};
+use super::file::{ConnectSection, Nat, Prefixes};
 use super::{Config, ConnectConfig, Error, NatConfig};
 use crate::limits;
 use crate::packet::is_no_source;
 
 impl Source<'_> {
     /// Everything but `nat` is in `config` already.
-    pub(super) fn nat(&self, nat: &Nat, config: &Config) -> Result<NatConfig, Error> {
+    pub(super) fn nat(&self, section: &Spanned<Nat>, config: &Config) -> Result<NatConfig, Error> {
+        let nat = section.get_ref();
+        if nat.addresses.is_none() && nat.untranslated.is_empty() && nat.prefixes.is_empty() {
+            let what =
+                "[nat] names neither addresses nor untranslated nor prefixes; name one of them";
+            return Err(self.error(&section.span(), what.to_owned()));
+        }
         let client_address = nat.client_address.as_ref();
         Ok(NatConfig {
-            addresses: self.outside(&nat.addresses, config)?,
+            addresses: match &nat.addresses {
+                Some(addresses) => self.outside(addresses, config)?,
+                None => Vec::new(),
+            },
             client_address: client_address
                 .map(|address| self.of_every_client(address, config))
                 .transpose()?,
@@ -29,6 +40,8 @@ impl Source<'_> {
                 nat.flows_per_client.as_ref(),
                 limits::NAT_FLOWS_PER_CLIENT,
             )?,
+            untranslated: self.untranslated(&nat.untranslated, config)?,
+            prefixes: self.prefixes(nat, config)?,
             setups: self.capacity(
                 ("nat.setups", limits::NAT_SETUPS_LIMIT),
                 nat.setups.as_ref(),
@@ -43,7 +56,8 @@ impl Source<'_> {
         section: &Spanned<ConnectSection>,
         config: &Config,
     ) -> Result<ConnectConfig, Error> {
-        let ConnectSection { port, from, private_targets, forbidden_ports } = section.get_ref();
+        let ConnectSection { port, key, key_file, from, private_targets, forbidden_ports } =
+            section.get_ref();
         if config.nat.is_none() {
             let what = "[connect] without [nat]: an exit needs addresses from which it connects to origins";
             return Err(self.error(&section.span(), what));
@@ -58,6 +72,7 @@ impl Source<'_> {
         Ok(ConnectConfig {
             port: *port.get_ref(),
             from: self.nets(from.get_ref())?,
+            key: self.secret(key.as_ref(), key_file.as_ref(), "connect.key")?,
             private_targets: *private_targets,
             forbidden_ports: forbidden_ports.iter().map(|port| *port.get_ref()).collect(),
         })
@@ -101,6 +116,60 @@ impl Source<'_> {
         Ok(addresses)
     }
 
+    /// The prefixes that go out as they are.
+    fn untranslated(
+        &self,
+        texts: &[Spanned<Ipv6Net>],
+        config: &Config,
+    ) -> Result<Vec<Ipv6Net>, Error> {
+        let mut nets = Vec::new();
+        for text in texts {
+            let net = *text.get_ref();
+            if let Some(what) = unfit(net, &nets, config) {
+                return Err(self.error(&text.span(), what));
+            }
+            nets.push(net);
+        }
+        self.not_too_many(nets.len(), texts.first())?;
+        Ok(nets)
+    }
+
+    /// The prefixes that go out as others.
+    fn prefixes(&self, nat: &Nat, config: &Config) -> Result<Vec<(Ipv6Net, Ipv6Net)>, Error> {
+        let untranslated = || nat.untranslated.iter().map(|text| *text.get_ref());
+        let (mut insides, mut outsides): (Vec<_>, Vec<_>) = (Vec::new(), untranslated().collect());
+        let mut pairs = Vec::new();
+        for text in &nat.prefixes {
+            let Prefixes { inside, outside } = *text.get_ref();
+            let [(own, len), (other, other_len)] =
+                [inside, outside].map(|net| (net.addr(), net.prefix_len()));
+            let wrong = nptv6::Prefixes::new((own, len), (other, other_len)).err();
+            let what = wrong.map(|wrong| format!("{inside} does not become {outside}: {wrong}"));
+            let what = what
+                .or_else(|| unfit(outside, &outsides, config))
+                .or_else(|| unfit(inside, &insides, config));
+            if let Some(what) = what {
+                return Err(self.error(&text.span(), what));
+            }
+            outsides.push(outside);
+            insides.push(inside);
+            pairs.push((inside, outside));
+        }
+        self.not_too_many(pairs.len(), nat.prefixes.first())?;
+        Ok(pairs)
+    }
+
+    fn not_too_many<T>(&self, count: usize, first: Option<&Spanned<T>>) -> Result<(), Error> {
+        let most = limits::NAT_PREFIXES_MAX;
+        match first.filter(|_| count > most) {
+            Some(first) => {
+                let what = format!("[nat] names {count} prefixes of a kind; it takes up to {most}");
+                Err(self.error(&first.span(), what))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// An inner address that every client may have.
     fn of_every_client(
         &self,
@@ -119,6 +188,27 @@ impl Source<'_> {
             return Ok(address);
         };
         Err(self.error(&text.span(), what))
+    }
+}
+
+/// Why clients cannot have a prefix that the Internet sends to.
+fn unfit(net: Ipv6Net, others: &[Ipv6Net], config: &Config) -> Option<String> {
+    let overlaps = |other: &Ipv6Net| other.contains(&net) || net.contains(other);
+    let links = config.ports.iter().flat_map(|port| &port.addresses);
+    let mut links = links.filter_map(|own| match own {
+        IpNet::V6(own) => Some(own.trunc()),
+        IpNet::V4(_) => None,
+    });
+    if is_no_source(net.network().into()) || net.prefix_len() == 0 {
+        Some(format!("{net} holds what can be no packet's source"))
+    } else if net.trunc() != net {
+        Some(format!("{net} has bits behind its length; name {}", net.trunc()))
+    } else if let Some(other) = others.iter().find(|other| overlaps(other)) {
+        Some(format!("{net} overlaps {other}; a client's address goes out in one way"))
+    } else {
+        links.find(|link| link.prefix_len() < 128 && overlaps(link)).map(|link| {
+            format!("{net} overlaps {link} on the link of a port, whose hosts would look for clients there")
+        })
     }
 }
 

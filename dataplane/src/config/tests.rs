@@ -64,6 +64,51 @@ fn a_fleet_has_a_key_and_a_way_that_is_wide_enough() {
     }
 }
 
+fn prefixes(inside: &str, outside: &str) -> String {
+    format!("prefixes = [{{ inside = \"{inside}\", outside = \"{outside}\" }}]\n")
+}
+
+#[test]
+fn clients_with_ipv6_alone_need_no_address_of_ipv4() {
+    let pair = prefixes("fd00:7::/48", "2001:db8:d::/48");
+    let config = format!("{HEAD}[nat]\nuntranslated = [\"2001:db8:c::/48\"]\n{pair}");
+    let nat = parse(&config).unwrap().nat.unwrap();
+    assert_eq!((nat.addresses.len(), nat.untranslated.len(), nat.prefixes.len()), (0, 1, 1));
+}
+
+#[test]
+fn prefixes_of_clients_are_whole_apart_and_of_one_length() {
+    for (section, expected) in [
+        (
+            "client_address = \"172.16.0.2\"\n".to_owned(),
+            "test.toml:9: [nat] names neither addresses nor untranslated nor prefixes",
+        ),
+        ("untranslated = [\"::/0\"]\n".to_owned(), "test.toml:10: ::/0 holds what can be no"),
+        (
+            "untranslated = [\"2001:db8:c::1/48\"]\n".to_owned(),
+            "test.toml:10: 2001:db8:c::1/48 has bits behind its length; name 2001:db8:c::/48",
+        ),
+        (
+            "untranslated = [\"2001:db8:c::/48\", \"2001:db8:c:1::/64\"]\n".to_owned(),
+            "test.toml:10: 2001:db8:c:1::/64 overlaps 2001:db8:c::/48",
+        ),
+        (prefixes("fd00:7::/48", "2001:db8:d::/56"), "test.toml:10: fd00:7::/48 does not become"),
+        (prefixes("fd00:7::/80", "2001:db8:d::/80"), "test.toml:10: fd00:7::/80 does not become"),
+        (prefixes("fd00:7::1/48", "2001:db8:d::/48"), "test.toml:10: fd00:7::1/48 does not"),
+        (
+            format!(
+                "untranslated = [\"2001:db8:d::/48\"]\n{}",
+                prefixes("fd00::/48", "2001:db8:d::/48")
+            ),
+            "test.toml:11: 2001:db8:d::/48 overlaps 2001:db8:d::/48",
+        ),
+        (prefixes("fd00::/48", "v"), "test.toml:10: invalid IP address syntax"),
+    ] {
+        let error = refused(&format!("[nat]\n{section}"));
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
 #[test]
 fn translation_needs_addresses_of_its_own() {
     let config = parse(&format!("{HEAD}[nat]\naddresses = [\"192.0.2.77\"]\n")).unwrap();

@@ -38,6 +38,16 @@ impl Holdings {
         }
     }
 
+    /// Holds an id longer that is held already. One that was given up meanwhile is not taken back.
+    pub fn extend(&self, id: ClientId, until: Instant, now: Instant) {
+        let Some(place) = self.until.get(number(id)) else { return };
+        let (held, until) = (place.load(Ordering::Relaxed), seconds(until));
+        if is_later(held, now) && held < until {
+            // Whoever has changed it meanwhile knows better; what lives longer will say so again.
+            let _ = place.compare_exchange(held, until, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     /// Whether it is held.
     pub fn is_held(&self, id: ClientId, now: Instant) -> bool {
         let until = self.until.get(number(id)).map_or(0, |place| place.load(Ordering::Relaxed));
@@ -120,6 +130,22 @@ mod tests {
         assert_eq!(count(), 0, "others may have it");
         holdings.hold(ClientId([9, 9, 9]), now + SECOND);
         assert_eq!(count(), 1);
+    }
+
+    #[test]
+    fn only_what_is_held_is_held_longer() {
+        let holdings = Holdings::new();
+        let start = Instant(1_000_000_000_000);
+        let id = ClientId([1, 2, 3]);
+        holdings.extend(id, start + SECOND * 60, start);
+        assert!(!holdings.is_held(id, start));
+        holdings.hold(id, start + SECOND * 10);
+        holdings.extend(id, start + SECOND * 60, start + SECOND * 5);
+        holdings.extend(id, start + SECOND * 20, start + SECOND * 6);
+        assert!(holdings.is_held(id, start + SECOND * 60), "the later of two counts");
+        holdings.open();
+        holdings.extend(id, start + SECOND * 90, start + SECOND * 7);
+        assert!(!holdings.is_held(id, start + SECOND * 7), "it was given up");
     }
 
     #[test]

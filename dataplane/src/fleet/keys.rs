@@ -22,6 +22,8 @@ pub struct Keys {
     pub probes: [u8; 16],
     /// Of the choice among a tenant's tunnels: servers that see them alike choose alike.
     pub tunnels: [u8; 16],
+    /// Of what data centres tell each other, if they have a key.
+    pub centres: Option<[u8; 16]>,
     proof: Sip,
 }
 
@@ -35,8 +37,8 @@ impl fmt::Debug for Keys {
 const PROVEN_LEN: usize = 48;
 
 impl Keys {
-    /// Derives all of them.
-    pub fn new(master: &Secret) -> Self {
+    /// Derives all of them; `centres` is what the data centres have in common.
+    pub fn new(master: &Secret, centres: Option<&Secret>) -> Self {
         Self {
             permutation: first(&master.derive(b"millrace receiver index")),
             cookie_master: master.derive(b"millrace cookies"),
@@ -44,6 +46,7 @@ impl Keys {
             row: first(&master.derive(b"millrace client id")),
             probes: first(&master.derive(b"millrace tunnel probes")),
             tunnels: first(&master.derive(b"millrace tunnel choice")),
+            centres: centres.map(|key| first(&key.derive(b"millrace data centres"))),
             proof: Sip::new(first(&master.derive(b"millrace forwarding"))),
         }
     }
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn no_two_keys_of_a_fleet_are_alike_and_none_is_that_of_another_fleet() {
         let of = |octet| {
-            let keys = Keys::new(&Secret::new([octet; 32]));
+            let keys = Keys::new(&Secret::new([octet; 32]), None);
             let proof = keys.proof(1, (2, 3), &[4; 60]);
             let short = [keys.table, keys.row, keys.probes, keys.tunnels];
             (keys.permutation, short, *keys.cookie_master.octets(), proof)
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_proof_holds_for_one_header_two_servers_and_one_packet() {
-        let keys = Keys::new(&Secret::new([7; 32]));
+        let keys = Keys::new(&Secret::new([7; 32]), None);
         let packet = [9; 60];
         let proof = keys.proof(1, (2, 3), &packet);
         assert_ne!(proof, keys.proof(0, (2, 3), &packet));

@@ -359,7 +359,7 @@ mod tests {
     }
 
     fn view(told: &Fleet, tables: &mut Tables) -> Result<View, Obstacle> {
-        let keys = Arc::new(Keys::new(&Secret::new([7; 32])));
+        let keys = Arc::new(Keys::new(&Secret::new([7; 32]), None));
         tables.view(told, (OWN, 1500), &keys, &site())
     }
 

@@ -107,6 +107,8 @@ impl<M: Memory + Clone> Border<M> {
         done += keeper.seen.tell(&mut self.events, now);
         done += keeper.probe(now);
         done += keeper.tell_tunnels(&mut self.events);
+        done += keeper.tell_dials(&mut self.events);
+        done += keeper.measure(&mut self.events, now);
         done += self.detection.turn(keeper, &mut self.events, now);
         done += self.surveys.turn(keeper, &mut self.events);
         self.tell_fleet(keeper, now);

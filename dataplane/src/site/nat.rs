@@ -3,18 +3,23 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use ipnet::IpNet;
+use flows::nptv6::Prefixes;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::config::{ConnectConfig, NatConfig};
 use crate::packet::Address;
 
+use super::OnLink;
+
 /// The ports that are given to flows: all but the well-known ones (RFC 4787 4.2.1, RFC 6335 6).
 const PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
 
-/// Clients' IPv4 as the Internet sees it.
+/// Clients as the Internet sees them.
 #[derive(Clone, Debug)]
 pub struct Nat {
     addresses: Vec<Address>,
+    untranslated: Vec<OnLink>,
+    pairs: Vec<Pair>,
     client_address: Option<Address>,
     workers: u16,
     ports_per_worker: u16,
@@ -29,7 +34,18 @@ impl Nat {
         let workers = u16::try_from(workers.max(1)).unwrap_or(u16::MAX);
         let ports_per_worker = (PORTS.end() - PORTS.start() + 1) / workers;
         let client_address = config.client_address.map(Address::from);
-        Self { addresses, client_address, workers, ports_per_worker }
+        let untranslated = config.untranslated.iter().map(|net| OnLink::from(&IpNet::V6(*net)));
+        // Which do not fit each other was refused with the configuration.
+        let pairs =
+            config.prefixes.iter().filter_map(|(inside, outside)| Pair::new(*inside, *outside));
+        Self {
+            addresses,
+            untranslated: untranslated.collect(),
+            pairs: pairs.collect(),
+            client_address,
+            workers,
+            ports_per_worker,
+        }
     }
 
     /// The addresses, in order.
@@ -37,10 +53,39 @@ impl Nat {
         &self.addresses
     }
 
-    /// Whether it is one of the addresses.
+    /// Whether the Internet knows a client by this address.
     #[inline]
     pub fn holds(&self, address: Address) -> bool {
+        if !address.is_v4() {
+            return self.is_untranslated(address) || self.inward(address).is_some();
+        }
         self.addresses.binary_search_by_key(&address.bits(), |own| own.bits()).is_ok()
+    }
+
+    /// Whether it is a client's IPv6 address that the Internet knows as it is.
+    #[inline]
+    pub fn is_untranslated(&self, address: Address) -> bool {
+        self.untranslated.iter().any(|net| address.masked(net.mask) == net.network)
+    }
+
+    /// What translates an IPv6 address of a client's, if that is known by another.
+    #[inline]
+    pub fn outward(&self, address: Address) -> Option<&Prefixes> {
+        let holds = |pair: &&Pair| address.masked(pair.inside.mask) == pair.inside.network;
+        self.pairs.iter().find(holds).map(|pair| &pair.prefixes)
+    }
+
+    /// What translates such another address back.
+    #[inline]
+    pub fn inward(&self, address: Address) -> Option<&Prefixes> {
+        let holds = |pair: &&Pair| address.masked(pair.outside.mask) == pair.outside.network;
+        self.pairs.iter().find(holds).map(|pair| &pair.prefixes)
+    }
+
+    /// Whether IPv6 goes out at all.
+    #[inline]
+    pub fn has_v6(&self) -> bool {
+        !self.untranslated.is_empty() || !self.pairs.is_empty()
     }
 
     /// How many workers share the ports.
@@ -60,12 +105,34 @@ impl Nat {
         first..=first + (self.ports_per_worker - 1)
     }
 
+    /// The worker at which all pieces of a datagram meet, wherever they have come in.
+    pub fn meeting(&self, datagram: u64) -> u8 {
+        u8::try_from(datagram % u64::from(self.workers)).unwrap_or(0)
+    }
+
     /// Whose a port is; none for ports that nobody has.
     #[inline]
     pub fn worker(&self, port: u16) -> Option<u8> {
         let worker = port.checked_sub(*PORTS.start())? / self.ports_per_worker;
         // What is left over when ports are shared out evenly is nobody's.
         u8::try_from(worker).ok().filter(|_| worker < self.workers)
+    }
+}
+
+/// Prefixes of clients, inside, that the Internet knows as others, outside.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    inside: OnLink,
+    outside: OnLink,
+    prefixes: Prefixes,
+}
+
+impl Pair {
+    fn new(inside: Ipv6Net, outside: Ipv6Net) -> Option<Self> {
+        let [own, other] = [inside, outside].map(|net| (net.addr(), net.prefix_len()));
+        let prefixes = Prefixes::new(own, other).ok()?;
+        let [inside, outside] = [inside, outside].map(|net| OnLink::from(&IpNet::V6(net)));
+        Some(Self { inside, outside, prefixes })
     }
 }
 
@@ -102,6 +169,8 @@ mod tests {
                 client_address: None,
                 flows: 1,
                 flows_per_client: 1,
+                untranslated: Vec::new(),
+                prefixes: Vec::new(),
                 setups: 1,
             };
             let nat = Nat::new(&config, workers);

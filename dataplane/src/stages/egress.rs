@@ -2,8 +2,10 @@
 
 pub mod client;
 pub mod connect;
+pub mod dials;
 pub mod gre;
 pub mod local;
+pub mod meter;
 pub mod nat;
 pub mod path_mtus;
 pub mod probe;

@@ -152,13 +152,13 @@ fn outer(
     datagram(frame, source, (ports.source, port))
 }
 
-/// Whether it is a segment to the port at which other data centres ask for connections.
+/// Whether it is to the port at which other data centres ask for connections, and how far we are.
 #[inline]
 fn is_connect(frame: &Frame<'_>, site: &Site) -> bool {
     let ip = &frame.note.ip;
     let Some(connect) = &site.connect else { return false };
     let ports = || frame.data().get(usize::from(ip.payload_offset)..)?.first_chunk::<4>();
-    ip.protocol == tcp::PROTOCOL
+    matches!(ip.protocol, tcp::PROTOCOL | udp::PROTOCOL)
         && !ip.fragment
         && ports().is_some_and(|[.., high, low]| u16::from_be_bytes([*high, *low]) == connect.port)
 }

@@ -58,7 +58,7 @@ pub struct Router<'a> {
 /// sender is owed, within the limit, and goes back.
 pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
     burst.pass(|frame| {
-        // A reply that is left was too long for its client to be translated.
+        // A reply that is left was too long for its client, or had no hop left, to be translated.
         let is_routed = matches!(frame.note.kind, Kind::Inner | Kind::Reply);
         if !is_routed || frame.note.entry == Entry::Own {
             return Ok(());
@@ -89,7 +89,9 @@ enum Refused {
 
 fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     if frame.note.kind == Kind::Reply {
-        return within(frame, router.site.inner_mtu);
+        // If it is not its length, it is its hops.
+        within(frame, router.site.inner_mtu)?;
+        return take_hop(frame);
     }
     if !is_forwarded(frame.note.ip.destination) {
         return Err(Refused::Fate(Fate::Drop(DropReason::RouteDestination)));
@@ -109,6 +111,9 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     match frame.note.next_hop {
         // What a router on the way of a tunnel has said is for whoever sent into it, wherever that is.
         NextHop::None if frame.note.turned && frame.note.tunnel != 0 => direct(frame, router),
+        NextHop::None | NextHop::Reject if is_for_nobody(frame) => {
+            Err(Refused::Fate(Fate::Drop(DropReason::EgressNatUnknown)))
+        }
         NextHop::None => Err(Refused::Because(Why::NoRoute)),
         NextHop::Reject => Err(Refused::Because(Why::Rejected)),
         NextHop::Local if is_link_business(frame) => {
@@ -131,6 +136,13 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
             within(frame, router.site.inner_mtu)
         }
     }
+}
+
+/// Whether it has come from the Internet to a client that is not there. Its sender is told nothing, as of ports that nobody has:
+/// the error would quote an address that is known here alone.
+#[inline]
+const fn is_for_nobody(frame: &Frame<'_>) -> bool {
+    frame.note.bare && frame.note.tenant == OWN && frame.note.tunnel == 0
 }
 
 /// Whether the source is the address that every client has: nobody could answer it but the Internet, which never sees it.
@@ -183,12 +195,10 @@ fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Resul
 }
 
 /// Out to the Internet: as it is what tenants send, whose addresses are the Internet's own, and what goes to them; by an address
-/// of the server's what clients and this machine send.
+/// of the server's what clients and this machine send, unless theirs are the Internet's own as well.
 fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
-    let as_it_is = frame.note.tenant != OWN || frame.note.tunnel != 0;
-    if !as_it_is && (router.site.nat.is_none() || !frame.note.ip.destination.is_v4()) {
-        return Err(Refused::Fate(Fate::Drop(DropReason::EgressNoNat)));
-    }
+    let of_tenant = frame.note.tenant != OWN || frame.note.tunnel != 0;
+    let as_it_is = of_tenant || is_known_outside(frame, router.site).map_err(Refused::Fate)?;
     let (port, face) = router.site.way_to(frame.note.ip.destination).ok_or(NO_WAY)?;
     let mtu = u16::try_from(face.mtu).unwrap_or(u16::MAX);
     if is_forwarding(frame.note.entry) {
@@ -202,6 +212,28 @@ fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
         frame.note.endpoint.port = port;
     }
     Ok(())
+}
+
+/// Whether a client's packet, or one of this machine's, goes out from the address that it has, or by another.
+#[inline]
+fn is_known_outside(frame: &Frame<'_>, site: &Site) -> Result<bool, Fate> {
+    let none = Fate::Drop(DropReason::EgressNoNat);
+    let nat = site.nat.as_ref().ok_or(none)?;
+    if frame.note.ip.destination.is_v4() {
+        return if nat.addresses().is_empty() { Err(none) } else { Ok(false) };
+    }
+    if frame.note.bare {
+        // It has come from there, to a client that is not.
+        return Err(Fate::Drop(DropReason::EgressNatUnknown));
+    }
+    if frame.note.next_hop != NextHop::Direct {
+        return Err(none);
+    }
+    let source = frame.note.ip.source_in(frame.data()).ok_or(none)?;
+    if nat.is_untranslated(source) {
+        return Ok(true);
+    }
+    nat.outward(source).map(|_| false).ok_or(none)
 }
 
 const NO_WAY: Refused = Refused::Fate(Fate::Drop(DropReason::LinkNoRoute));

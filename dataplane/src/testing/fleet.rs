@@ -20,7 +20,7 @@ pub const SERVER: u8 = 1;
 
 /// The keys that follow from it.
 pub fn keys() -> Keys {
-    Keys::new(&Secret::new(KEY))
+    Keys::new(&Secret::new(KEY), None)
 }
 
 /// How the fleet's receiver indices are made.

@@ -18,8 +18,14 @@ pub const SERVER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// The address by which the Internet knows the server's clients.
 pub const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
+/// The prefix of 48 bits under which the Internet knows clients' inner IPv6 addresses.
+pub const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 0);
+/// The prefix of 48 bits of clients' addresses that the Internet knows as they are.
+pub const UNTRANSLATED: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xe, 0, 0, 0, 0, 0);
 /// The TCP port at which other data centres ask for connections.
 pub const CONNECT_PORT: u16 = 4443;
+/// What all data centres have in common.
+const CENTRES_KEY: [u8; 32] = [0xce; 32];
 /// A machine of another data centre.
 pub const CENTRE_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 /// The inner address that every client may have.
@@ -130,6 +136,8 @@ pub struct Plan {
     pub fleet: Option<u8>,
     /// How clients' IPv4 is translated, if it is.
     pub nat: Option<Nat>,
+    /// Whether their IPv6 reaches the Internet: that in [`UNTRANSLATED`], and that in `fd07::/48` under [`OUTSIDE_V6`].
+    pub nat_v6: bool,
 }
 
 /// Translation in a [`Plan`].
@@ -160,6 +168,7 @@ impl Plan {
             routes_max: None,
             fleet: None,
             nat: None,
+            nat_v6: false,
         }
     }
 
@@ -193,7 +202,18 @@ impl Plan {
             writeln!(text, "client_address = \"{EVERY_CLIENTS}\"")?;
             writeln!(text, "flows = {flows}\nflows_per_client = {flows_per_client}")?;
             writeln!(text, "setups = {setups}")?;
+        }
+        if self.nat.is_none() && self.nat_v6 {
+            writeln!(text, "[nat]")?;
+        }
+        if self.nat_v6 {
+            let prefixes = format!("{{ inside = \"fd07::/48\", outside = \"{OUTSIDE_V6}/48\" }}");
+            writeln!(text, "untranslated = [\"{UNTRANSLATED}/48\"]")?;
+            writeln!(text, "prefixes = [{prefixes}]")?;
+        }
+        if self.nat.is_some() {
             writeln!(text, "[connect]\nport = {CONNECT_PORT}\nfrom = [\"{CENTRE_V4}/32\"]")?;
+            writeln!(text, "key = \"{}\"", STANDARD.encode(CENTRES_KEY))?;
         }
         writeln!(text, "[[port]]\nname = \"wan\"\ndevice = \"memory0\"")?;
         writeln!(text, "addresses = [\"{SERVER_V4}/24\", \"{SERVER_V6}/64\"]")?;

@@ -10,11 +10,13 @@ use crate::burst::Burst;
 use crate::exchange::{Message, Order, Probe};
 use crate::fate::{DropReason, Waiting};
 use crate::fleet::Passage;
-use crate::frame::{Endpoint, Kind, Note};
+use crate::frame::{Endpoint, Entry, Kind, Note};
 use crate::limits::{BURST_LEN_MAX, HELD_PER_KEY_MAX, OUTBOX_PACKET_LEN, TIMERS_PER_TURN};
 use crate::neighbours::{Gone, Name};
+use crate::pipeline::State;
 use crate::port::{Batch, Io, Packet, Pool};
 use crate::site::global_number;
+use crate::stages::egress::meter::{self, Ask};
 use crate::stages::route::NextHop;
 use crate::stages::wireguard::sessions::Due;
 
@@ -100,15 +102,32 @@ impl<I: Io> Worker<I> {
         self.make(note, probe.octets(), now, |_| ());
     }
 
-    /// Makes a piece of a packet that is too long for its tunnel.
+    /// Asks a machine of another data centre how far it is.
+    pub(super) fn send_measure(&mut self, ask: &Ask, now: Instant) {
+        let State { site, routes, translator, .. } = &self.state;
+        let mut octets = [0; meter::LEN_MAX];
+        let about = (&**site, routes.centres().here());
+        let asked =
+            translator.as_ref().and_then(|all| all.meter().ask(ask, about, &mut octets, now));
+        if let Some((note, len)) = asked {
+            self.make(note, octets.get(..len).unwrap_or_default(), now, |_| ());
+        }
+    }
+
+    /// Makes a piece of a packet that is too long for its tunnel or its client.
     pub(super) fn make_piece(
         &mut self,
         whole: &[u8],
         piece: &fragment::Piece,
-        tunnel: u16,
+        next_hop: NextHop,
         now: Instant,
     ) {
-        let note = Note::own(Kind::Inner, Endpoint::NONE, NextHop::Tunnel(tunnel));
+        let note = if matches!(next_hop, NextHop::Tunnel(_)) {
+            Note::own(Kind::Inner, Endpoint::NONE, next_hop)
+        } else {
+            // As the whole would have gone on.
+            Note { next_hop, ..Note::new(Entry::Client) }
+        };
         self.make_with(note, now, |room| fragment::emit(room, whole, piece).unwrap_or(0));
     }
 

@@ -8,12 +8,13 @@ use super::Worker;
 use crate::burst::{Burst, Outcome};
 use crate::counters::{Counter, Counters};
 use crate::exchange::{Exchange, Job, Message};
-use crate::fate::{DropReason, Fate, Split};
+use crate::fate::{DropReason, Fate, MACHINE, Split};
 use crate::frame::{Entry, Frame};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
 use crate::port::{Batch, Io, Packet, Queue};
 use crate::stages::dos::{Sender, shown_id};
+use crate::stages::route::NextHop;
 use crate::table::Key;
 
 /// Packets that leave in this turn, by destination.
@@ -54,17 +55,17 @@ impl<I: Io> Worker<I> {
 
     /// Sends a packet in pieces that fit; each begins a way of its own.
     #[cold]
-    fn split(&mut self, packet: I::Packet, split: Split, now: Instant) {
+    fn split(&mut self, packet: I::Packet, (mtu, next_hop): (usize, NextHop), now: Instant) {
         let (start, len) = (packet.start(), packet.len());
         let mut whole = packet;
         let octets = whole.octets_mut().get_mut(start..start + len).unwrap_or_default();
         let is_atomic = ipv4::Header::of(octets).is_ok_and(|header| header.is_atomic());
-        let Ok(pieces) = fragment::pieces(octets, split.mtu.into()) else {
+        let Ok(pieces) = fragment::pieces(octets, mtu) else {
             return self.state.counters.drop_one(DropReason::EgressTooBig);
         };
         let pieces = if is_atomic { pieces.identified(self.next_identification()) } else { pieces };
         for piece in pieces {
-            self.make_piece(octets, &piece, split.tunnel, now);
+            self.make_piece(octets, &piece, next_hop, now);
         }
         self.state.counters.consumed.add(1);
     }
@@ -102,7 +103,14 @@ impl<I: Io> Worker<I> {
                 }
                 return;
             }
-            Fate::Split(split) => return self.split(packet, split, now),
+            Fate::Split(Split { mtu, tunnel }) => {
+                return self.split(packet, (mtu.into(), NextHop::Tunnel(tunnel)), now);
+            }
+            Fate::Pieces(client) => {
+                let next_hop =
+                    if client == MACHINE { NextHop::Local } else { NextHop::Client(client) };
+                return self.split(packet, (self.state.site.inner_mtu, next_hop), now);
+            }
             // Counted when it went into the ring.
             Fate::Handshake => return,
             Fate::Consumed => return self.state.counters.consumed.add(1),

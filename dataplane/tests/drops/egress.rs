@@ -1,12 +1,13 @@
 //! Packets to the Internet by the server's address, and back.
 #![expect(clippy::wildcard_enum_match_arm, reason = "the root of the test sorts the reasons")]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dataplane::counters::Totals;
 use dataplane::fate::DropReason as Why;
+use dataplane::limits::{ICMP_ERRORS_BURST, NAT_EARLY_TIME};
 use dataplane::testing::packets::{self, Ip};
-use dataplane::testing::rules::STRANGER;
+use dataplane::testing::rules::{STRANGER, STRANGER_V6};
 use dataplane::testing::scene::Scene;
 use dataplane::testing::site::{self, CENTRE_V4, CONNECT_PORT, EVERY_CLIENTS, Nat, OUTSIDE_V4};
 use dataplane::testing::transit;
@@ -35,6 +36,9 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
         Item::NextHop { id: 3, hop },
         Item::Route { prefix, next_hop: 3 },
     ]);
+    if reason == Why::EgressNatPrefix {
+        return untranslatable(scene);
+    }
     if reason == Why::EgressNatFiltered {
         return filtered(scene);
     }
@@ -43,12 +47,20 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     for packet in all {
         scene.send(0, &packet);
     }
+    // As many as may be are answered instead.
+    let answered = [Why::EgressNatProtocol, Why::EgressNatClient, Why::EgressNatFull];
+    if answered.contains(&reason) || reason == Why::EgressNatPorts {
+        (0..ICMP_ERRORS_BURST).for_each(|_| scene.send(0, &last));
+    }
     let before = scene.server.totals();
     match reason {
         Why::EgressNatUnknown | Why::EgressNatError | Why::EgressConnectSource => {
             scene.arrive(&last);
         }
         _ => scene.send(0, &last),
+    }
+    if reason == Why::EgressNatFragment {
+        scene.wait(NAT_EARLY_TIME);
     }
     scene.strays();
     before
@@ -66,6 +78,19 @@ fn filtered(scene: &mut Scene) -> Totals {
     before
 }
 
+/// From the one subnet that has no other under another prefix (RFC 6296 3.4).
+fn untranslatable(scene: &mut Scene) -> Totals {
+    let address = Ipv6Addr::new(0xfd07, 0, 0, 0xffff, 0, 0, 0, 1);
+    let mut peer = site::peer(0);
+    peer.allowed_ips.push(IpAddr::from(address).into());
+    scene.change(vec![Item::Peer(Box::new(peer))]);
+    scene.change(transit::internet());
+    let before = scene.server.totals();
+    scene.send(0, &Ip::new(address, STRANGER_V6).udp(1, 53, b"ask"));
+    scene.change(vec![Item::Peer(Box::new(site::peer(0)))]);
+    before
+}
+
 /// From the client, by the address that every client has.
 fn out() -> Ip {
     Ip::new(EVERY_CLIENTS, STRANGER)
@@ -78,7 +103,8 @@ fn asked(reason: Why) -> Vec<Vec<u8>> {
         Why::EgressNatHeader => vec![out().packet(wire::udp::PROTOCOL, &[0; 4])],
         Why::EgressNatProtocol => vec![out().packet(132, &[0; 16])],
         Why::EgressNatState => {
-            vec![out().tcp(&segment(9, 80, Flags::ACK), &[], &[])]
+            // What is not answered with its like.
+            vec![out().tcp(&segment(9, 80, Flags::RST), &[], &[])]
         }
         Why::EgressNatUnknown => vec![Ip::new(STRANGER, OUTSIDE_V4).udp(53, 9999, b"answer")],
         Why::EgressNatError => {

@@ -110,7 +110,7 @@ impl World {
         let right = state.fleet.view().unwrap();
         let roll = &self.operator.roll;
         let told = roll.fleet(|server| self.scenario.addresses(server));
-        let keys = Arc::new(Keys::new(&Secret::new(key)));
+        let keys = Arc::new(Keys::new(&Secret::new(key), None));
         let way = (station.number, right.mtu());
         let wrong = Tables::default().view(&told, way, &keys, &state.site).unwrap();
         let mut owners = BTreeMap::new();

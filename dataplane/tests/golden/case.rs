@@ -134,7 +134,8 @@ impl Case {
 
     /// Every frame that came out, and that went in unless it is there to be wrong.
     pub(crate) fn frames(&self) -> impl Iterator<Item = Frame> {
-        let is_right = self.sheet.rules.is_empty() || self.sheet.rules.starts_with("gre_");
+        let rules = self.sheet.rules.as_str();
+        let is_right = matches!(rules, "" | "internet") || rules.starts_with("gre_");
         let inputs = self.inputs.iter().filter(move |_| is_right);
         inputs.chain(&self.outputs).cloned()
     }
@@ -199,7 +200,8 @@ pub(crate) fn rules(name: &str) -> Vec<Item> {
     if name == "cookie_reset" {
         return vec![tenant(SynGuard::CookieReset, false)];
     }
-    if let Some(items) = super::scenes::transit::items(name) {
+    let items = super::scenes::transit::items(name).or_else(|| super::scenes::nat::items(name));
+    if let Some(items) = items {
         return items;
     }
     let reason = DropReason::ALL.iter().find(|reason| reason.name() == name).unwrap();

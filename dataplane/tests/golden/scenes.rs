@@ -1,5 +1,7 @@
 //! The scenes from which the golden cases are written.
 
+#[path = "nat.rs"]
+pub(crate) mod nat;
 #[path = "transit.rs"]
 pub(crate) mod transit;
 
@@ -66,6 +68,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(DROPPED.map(|(reason, about)| dropped(reason, about)));
     cases.extend([false, true].map(challenged));
     cases.extend(transit::all());
+    cases.extend(nat::all());
     cases
 }
 

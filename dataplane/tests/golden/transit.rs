@@ -60,7 +60,7 @@ fn stage(name: &str) -> Stage {
 
 impl Stage {
     /// This comes from the network.
-    fn arrive(&mut self, packet: &[u8]) {
+    pub(crate) fn arrive(&mut self, packet: &[u8]) {
         self.scene.arrive(packet);
         self.later();
     }

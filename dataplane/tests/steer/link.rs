@@ -8,8 +8,8 @@ use dataplane::fleet::{Tables, id_of_key};
 use dataplane::testing::client::{Client, Options};
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::server::{Options as ServerOptions, Place, Server, WIRE};
-use dataplane::testing::site::{self, Plan};
-use dataplane::testing::{START, fleet};
+use dataplane::testing::site::{self, Nat, Plan};
+use dataplane::testing::{START, fleet, transit};
 use shm::message::{Fleet, Item, Member, MemberState, Past};
 use wireguard::index::Place as Index;
 use wireguard::message::{ClientId, DATA_LEN_MIN, DataHeader};
@@ -30,6 +30,8 @@ pub(crate) struct Peers {
     pub(crate) count: usize,
     /// Seconds between unasked keepalives to where they are first; zero for none.
     pub(crate) persistent: u16,
+    /// Servers translate what their clients send to the Internet.
+    pub(crate) translated: bool,
 }
 
 pub(crate) struct Link {
@@ -90,6 +92,7 @@ impl Link {
     }
 
     fn server(server: usize, peers: Peers, workers: usize) -> Server {
+        let translated = peers.translated;
         let number = FIRST + u8::try_from(server).unwrap();
         let each = (0..u32::try_from(peers.count).unwrap()).map(|number| {
             let [a, b, ..] = (number + 1).to_le_bytes();
@@ -98,7 +101,8 @@ impl Link {
             site::Peer { client_id: [a, b, 7], endpoint, persistent_keepalive }
         });
         let peers = each.collect();
-        let plan = Plan { fleet: Some(number), workers, peers, ..Plan::new(0) };
+        let nat = translated.then_some(Nat { flows: 1024, flows_per_client: 64, setups: 64 });
+        let plan = Plan { fleet: Some(number), workers, peers, nat, ..Plan::new(0) };
         let (own, own_v6) = (fleet::address(number), fleet::address_v6(number));
         // Each has addresses of its own behind those of all.
         let text = plan.text().replace(
@@ -113,6 +117,9 @@ impl Link {
             .put(WIRE, &packets::solicitation((site::GATEWAY, site::GATEWAY_V6), site::SERVER_V6));
         server.settle(START);
         drop(server.take());
+        if translated {
+            server.change(transit::internet(), START);
+        }
         server
     }
 

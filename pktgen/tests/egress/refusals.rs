@@ -22,14 +22,14 @@ const REFUSALS: [Answer; 9] = [
     Answer {
         name: "502 with content",
         does: |stream| {
-            refuse(&stream, b"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nno\n")
+            refuse(&stream, b"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nno\n");
         },
     },
     Answer { name: "garbage", does: |stream| refuse(&stream, &[0x16, 3, 1, 0, 0, 0xff, b'\n', 0]) },
     Answer {
         name: "an oversized head",
         does: |stream| {
-            refuse(&stream, &[b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 9000]].concat())
+            refuse(&stream, &[b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 9000]].concat());
         },
     },
     Answer {

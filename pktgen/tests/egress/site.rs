@@ -15,10 +15,14 @@ use crate::lab::{attach, hub, until};
 const DEVICE: &str = "net_af_packet0,framecnt=4096,iface=outer";
 pub(crate) const SERVER: &str = "11.1.0.1";
 const GATEWAY: &str = "11.1.0.66";
+const SERVER_V6: &str = "2001:db8:1::1";
+const GATEWAY_V6: &str = "2001:db8:1::66";
 /// Whom the Internet sees.
 pub(crate) const NAT: &str = "11.1.0.200";
 /// A server beyond the gateway.
 pub(crate) const INTERNET: &str = "203.0.113.80";
+/// The same in IPv6.
+pub(crate) const INTERNET_V6: &str = "2001:db8:80::80";
 /// Two addresses of one server.
 pub(crate) const STUN: [&str; 2] = ["203.0.113.81", "203.0.113.82"];
 /// The other data centre, and whom the Internet sees of it.
@@ -30,6 +34,10 @@ pub(crate) const PROXY: &str = "203.0.113.90";
 const FAR: &str = "203.0.114.9";
 
 pub(crate) const CLIENTS: usize = 2;
+/// Prefixes of clients' own addresses: as the Internet knows them, and one that it knows by another, `OUTSIDE_V6`.
+pub(crate) const KNOWN_V6: &str = "2001:db8:c::";
+pub(crate) const INNER_V6: &str = "fd00:7::";
+pub(crate) const OUTSIDE_V6: &str = "2001:db8:d:";
 /// The inner address of all of them.
 const CLIENT: &str = "172.16.0.2";
 const LEN: usize = 3_000_000;
@@ -40,7 +48,7 @@ const CERTIFICATE: &str = "/run/lab/certificate.pem";
 
 /// The server, its link, and who else is there.
 pub(crate) struct Site {
-    server: Namespace,
+    pub(crate) server: Namespace,
     pub(crate) internet: Namespace,
     far: Namespace,
     /// Another data centre, on the same link.
@@ -70,7 +78,11 @@ impl Site {
         }
         attach((&hub, "internet"), (&internet, "eth0"));
         internet.run(&format!("ip addr add {GATEWAY}/24 dev eth0"));
-        for address in [INTERNET, STUN[0], STUN[1], PROXY] {
+        internet.run(&format!("ip addr add {GATEWAY_V6}/64 dev eth0 nodad"));
+        for prefix in [KNOWN_V6, "2001:db8:d::"] {
+            internet.run(&format!("ip route add {prefix}/48 via {SERVER_V6}"));
+        }
+        for address in [INTERNET, STUN[0], STUN[1], INTERNET_V6, PROXY] {
             internet.run(&format!("ip addr add {address} dev lo"));
         }
         let places: Vec<_> = (0..CLIENTS).map(|_| Namespace::new()).collect();
@@ -129,53 +141,70 @@ impl Site {
 
     /// The other data centre's dataplane and control.
     pub(crate) fn serve_pop(&self) -> Dataplane {
-        self.start_pop(("", ""))
+        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"]\n");
+        Self::serve_pop_at((&self.pop, POP, POP_NAT), &connect)
     }
 
     /// The same; it also takes requests from the gateway, and none for the port of mail or for the server.
     pub(crate) fn serve_strict_pop(&self) -> Dataplane {
-        let routes = format!(
+        let connect = format!(
+            "[connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\", \"{GATEWAY}\"]\nforbidden_ports = [25]\n"
+        );
+        let centre = format!(
             "[[centre]]\nname = \"ams\"\nnumber = 3\nmachines = [\"{SERVER}:{POP_PORT}\"]\n"
         );
-        self.start_pop((&format!(", \"{GATEWAY}\"]\nforbidden_ports = [25"), &routes))
+        Self::start_pop((&self.pop, POP, POP_NAT), (&connect, &centre))
     }
 
-    fn start_pop(&self, (from, more): (&str, &str)) -> Dataplane {
+    /// Such a one in this place, at this address, seen by the Internet as that one.
+    pub(crate) fn serve_pop_at(at: (&Namespace, &str, &str), connect: &str) -> Dataplane {
+        Self::start_pop(at, (connect, ""))
+    }
+
+    fn start_pop(
+        (place, address, nat): (&Namespace, &str, &str),
+        (connect, more): (&str, &str),
+    ) -> Dataplane {
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
              idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
-             [nat]\naddresses = [\"{POP_NAT}\"]\nflows = 65536\n\
-             [connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"{from}]\n\
+             [nat]\naddresses = [\"{nat}\"]\nflows = 65536\n\
+             {connect}\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
-             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{POP}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
+             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{address}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
             instance(),
             Keys::new().secret_text()
         );
         let declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
             [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n";
-        Dataplane::start_text(&self.pop, &config, &format!("{declared}{more}"))
+        Dataplane::start_text(place, &config, &format!("{declared}{more}"))
     }
 
-    fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {
+    pub(crate) fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {
         let workers: Vec<_> = (0..workers).collect();
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = {workers:?}\nhandshake_threads = 1\n\
              idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
-             [nat]\naddresses = [\"{NAT}\"]\nclient_address = \"{CLIENT}\"\nflows = 65536\n{section}\
+             [nat]\naddresses = [\"{NAT}\"]\nclient_address = \"{CLIENT}\"\nflows = 65536\n\
+             untranslated = [\"{KNOWN_V6}/48\"]\n\
+             prefixes = [{{ inside = \"{INNER_V6}/48\", outside = \"{OUTSIDE_V6}:/48\" }}]\n\
+             {section}\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
-             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{SERVER}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
+             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{SERVER}/24\", \"{SERVER_V6}/64\"]\ngateways = [\"{GATEWAY}\", \"{GATEWAY_V6}\"]\n",
             instance(),
             self.keys.secret_text()
         );
         let mut declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
-            [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n"
+            [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n\
+            [[route]]\nprefix = \"::/0\"\nnext_hop = \"internet\"\n"
             .to_owned();
         for (number, keys) in self.clients.iter().enumerate() {
             write!(
                 declared,
-                "[[peer]]\nname = \"client-{number}\"\npublic_key = \"{}\"\nallowed_ips = [\"10.7.0.{}/32\"]\n",
+                "[[peer]]\nname = \"client-{number}\"\npublic_key = \"{}\"\nallowed_ips = [\"10.7.0.{host}/32\", \
+                 \"{INNER_V6}{host}/128\", \"{KNOWN_V6}{host}/128\"]\n",
                 keys.public_text(),
-                2 + number
+                host = 2 + number
             )
             .unwrap();
         }
@@ -188,8 +217,10 @@ impl Site {
         let host = u8::try_from(2 + number).unwrap();
         let tunnel = WireguardGo::start(place, "wg0", keys, host);
         let server = self.keys.public_text();
-        tunnel.set(&format!("peer {server} endpoint {SERVER}:51820 allowed-ips 0.0.0.0/0"));
+        tunnel.set(&format!("peer {server} endpoint {SERVER}:51820 allowed-ips 0.0.0.0/0,::/0"));
         place.run(&format!("ip addr add {CLIENT}/32 dev wg0"));
+        place.run(&format!("ip addr add {KNOWN_V6}{host}/128 dev wg0 nodad"));
+        place.run("ip route add 2001:db8::/32 dev wg0");
         for there in ["203.0.112.0/22", NAT] {
             place.run(&format!("ip route add {there} dev wg0 src {CLIENT}"));
         }
@@ -210,7 +241,10 @@ impl Site {
                  http {{ ssl_certificate {CERTIFICATE}; ssl_certificate_key {CERTIFICATE};\n\
                  access_log /run/lab/served.log; client_body_temp_path /run/lab/body;\n\
                  client_max_body_size 10m;\n\
-                 server {{ listen {INTERNET}:80; listen {INTERNET}:443 ssl; root /run/lab/files;\n\
+                 server {{ listen {INTERNET}:80; listen {INTERNET}:443 ssl; listen [{INTERNET_V6}]:80;
+\
+                 root /run/lab/files;
+\
                  location /taken {{ dav_methods PUT; }} }} }}\n"
             ),
         );

@@ -41,15 +41,16 @@ enum Ruling {
 impl<W: World> Work<'_, W> {
     /// Takes the request out of the SYN, or answers the SYN and waits for it.
     pub(super) fn greet(&mut self, syn: &Arrived<'_>) {
-        let is_whole = self.setup.near.is_ours
-            && match parse_request(syn.payload) {
-                Ok(Some(request)) => request.len == syn.payload.len(),
-                Ok(None) => false,
-                Err(_) => !syn.payload.is_empty(),
-            };
+        let is_ours = self.setup.near.is_ours;
+        let parsed = if is_ours { parse_request(syn.payload) } else { Ok(None) };
+        let is_whole = match &parsed {
+            Ok(Some(request)) => request.len == syn.payload.len(),
+            Ok(None) => false,
+            Err(_) => true,
+        };
         if is_whole {
             self.setup.near.hold(syn);
-            self.requested(parse_request(syn.payload), len(syn.payload));
+            self.requested(parsed, len(syn.payload));
             return;
         }
         let limits = &self.shared.limits;

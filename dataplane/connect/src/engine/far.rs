@@ -167,8 +167,14 @@ impl<W: World> Work<'_, W> {
 
     /// Reads heads; the last one decides.
     fn read_answer(&mut self, arrived: &Arrived<'_>, octets: &[u8]) -> Verdict {
+        let has_request =
+            self.setup.far.is_some_and(|far| !before(far.unacknowledged, far.request_end()));
         match self.read_heads(octets) {
             Heads::More => Verdict::Taken,
+            // Who says yes to what it has not got would miss the rest of it: it is not sent after the splice.
+            Heads::Final { status: 200..300, .. } if !has_request => {
+                self.far_failed(Why::AnswerWrong, true)
+            }
             Heads::Final { status: 200..300, rest, .. } => {
                 self.ready(rest, arrived.has(Flags::FIN))
             }

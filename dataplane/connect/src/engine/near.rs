@@ -27,7 +27,8 @@ impl<W: World> Work<'_, W> {
         if self.setup.phase == Phase::Reading {
             self.read(arrived)
         } else if self.setup.near.is_held {
-            Verdict::Dropped(Dropped::NotYet)
+            let has_fin = arrived.has(Flags::FIN);
+            Verdict::Dropped(if has_fin { Dropped::CloseElsewhere } else { Dropped::NotYet })
         } else {
             self.waits(arrived)
         }

@@ -13,6 +13,11 @@ impl<W: World> Work<'_, W> {
     pub(super) fn ready(&mut self, early: &[u8], has_fin: bool) -> Verdict {
         let Some(mut far) = self.setup.far else { return Verdict::Taken };
         far.next = far.payload_start();
+        if far.is_open {
+            let times = &self.setup.times;
+            let is_first = !times.is_resent;
+            far.answer_time = is_first.then(|| self.now.since(times.phase_begun));
+        }
         self.setup.far = Some(far);
         if let Some(hint) = self.setup.broken_promise(&far) {
             self.setup.hint = Some(hint);

@@ -82,7 +82,7 @@ impl Setup {
         let Some(far) = self.far else { return };
         let near = &self.near;
         if !self.is_spliced() || !near.is_open {
-            return far.send_ack(world, far.unacknowledged, self.far_window(), near.stamp);
+            return far.send_ack(world, far.sent, self.far_window(), near.stamp);
         }
         // The near end's own numbers are further, and a segment that lies behind would not be believed.
         let mut far = far;
@@ -128,6 +128,7 @@ impl Setup {
             to_near,
             numbers: self.numbers(far),
             has_timestamps: self.near.answer.stamps.is_some(),
+            timestamps: self.near.answer.stamps.map(|_| (self.near.stamp, far.stamp)),
             keepalive: self
                 .keepalive_secs
                 .filter(|_| !far.is_asked)

@@ -111,6 +111,20 @@ impl Hand {
         sent.iter().find(|frame| frame.header().flags.has(Flags::SYN)).unwrap().clone()
     }
 
+    /// What an exit answers to a request behind the SYN.
+    pub(crate) fn exit_answers(&mut self, request: &[u8]) -> String {
+        let ack = self.syn().header().sequence_number.wrapping_add(1);
+        let mut at = CLIENT_ISN.wrapping_add(1);
+        let mut sent = Vec::new();
+        for piece in request.chunks(1240) {
+            sent.extend(self.near(Flags::ACK, (at, ack), &[], piece));
+            at = at.wrapping_add(u32::try_from(piece.len()).unwrap());
+        }
+        let answer = sent.iter().find(|frame| frame.payload().starts_with(b"HTTP"));
+        answer
+            .map_or_else(String::new, |frame| String::from_utf8(frame.payload().to_vec()).unwrap())
+    }
+
     /// Whether nothing is under way.
     pub(crate) fn is_clean(&self) -> bool {
         self.pop.connect.counts() == connect::Counts::default()

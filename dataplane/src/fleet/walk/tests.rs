@@ -68,7 +68,7 @@ struct World {
 impl World {
     /// Each server has the view after so many of the memberships.
     fn new(history: &History, known: &[usize]) -> Self {
-        let keys = Arc::new(Keys::new(&Secret::new([9; 32])));
+        let keys = Arc::new(Keys::new(&Secret::new([9; 32]), None));
         let mut tables = Tables::default();
         let view = |(server, len): (u8, &usize)| {
             let told = told(&history[..*len]);

@@ -1,6 +1,7 @@
 //! Connections to the Internet by HTTP CONNECT through another data centre, and for other data centres: set up by `connect`,
 //! carried as flows once they are spliced.
 
+mod keepalive;
 mod outbox;
 
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use connect::{
     Accepting, Arrived, Connect, Decision, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening, Outcome,
     Segment, Splice, Verdict, World,
 };
-use flows::{Flows, Lease, Path, Realm};
+use flows::{FlowId, Flows, Lease, Path, Realm};
 use rand_chacha::rand_core::Rng;
 use wire::checksum::Sum;
 use wire::tcp;
@@ -28,8 +29,10 @@ use crate::limits::{
     CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, RELAYS_MAX, SETUPS_PER_CLIENT,
 };
 use crate::site::{Site, global_number};
+use crate::stages::egress::dials::{Dials, Way};
 use crate::stages::route::{Asked, Centres, NextHop, TRIED_MAX};
 
+use keepalive::Keepalives;
 use outbox::Outbox;
 
 /// The connections of one worker that are being set up, or were a moment ago.
@@ -39,6 +42,8 @@ pub struct Splicer {
     leases: HashMap<SocketAddr, Lease>,
     outbox: Outbox,
     targets: Targets,
+    dials: Dials,
+    keepalives: Keepalives,
 }
 
 /// What a set-up of this worker needs of the others' things.
@@ -89,7 +94,7 @@ const fn drop(reason: DropReason) -> Fate {
 
 impl Splicer {
     /// With room for so many set-ups; `targets` are those of an exit.
-    pub fn new(setups: u32, targets: Targets, seed: u64) -> Self {
+    pub fn new(setups: u32, targets: Targets, dials: Dials, seed: u64) -> Self {
         let limits = Limits {
             setups,
             buffers: setups / 8 + 1,
@@ -103,6 +108,8 @@ impl Splicer {
             leases: HashMap::with_capacity(count),
             outbox: Outbox::default(),
             targets,
+            dials,
+            keepalives: Keepalives::default(),
         }
     }
 
@@ -121,6 +128,24 @@ impl Splicer {
         Some((packet.note, octets.len()))
     }
 
+    /// A flow of another data centre's lives: its origin may have to be asked whether it does.
+    #[inline]
+    pub fn swept(&mut self, flow: FlowId) {
+        self.keepalives.swept(flow);
+    }
+
+    /// Whether there are such flows.
+    #[inline]
+    pub fn has_swept(&self) -> bool {
+        self.keepalives.has_swept()
+    }
+
+    /// Looks at them.
+    #[cold]
+    pub fn keep_alive(&mut self, around: Around<'_>) {
+        self.keepalives.turn(&mut self.outbox, around);
+    }
+
     /// Whether nothing is under way.
     #[inline]
     pub fn is_idle(&self) -> bool {
@@ -134,8 +159,14 @@ impl Splicer {
     }
 
     fn split<'a>(&'a mut self, around: Around<'a>) -> (&'a mut Connect, Surroundings<'a>) {
-        let Self { connect, leases, outbox, targets } = self;
-        (connect, Surroundings { around, leases, outbox, targets })
+        let Self { connect, leases, outbox, targets, dials, keepalives } = self;
+        (connect, Surroundings { around, leases, outbox, targets, dials, keepalives })
+    }
+
+    /// What is told of clients' connections.
+    #[inline]
+    pub fn dials_mut(&mut self) -> &mut Dials {
+        &mut self.dials
     }
 
     /// Judges a segment of a set-up; `Err` when it ends here.
@@ -172,12 +203,12 @@ impl Splicer {
         let mut routes = [NOWHERE; TRIED_MAX];
         let mut count = 0;
         for (route, address) in routes.iter_mut().zip(asked.machines.into_iter().flatten()) {
-            *route = hop(site, address, (RELAYS_MAX, asked.leaves));
+            *route = hop(site, address, (RELAYS_MAX, asked.leaves()));
             count += 1;
         }
         let opening = Opening {
             syn: &syn,
-            tag: client.into(),
+            tag: tag(client, Way { exit: asked.exit, relay: asked.relay }),
             routes: routes.get(..count).unwrap_or_default(),
             hint: None,
             mss_max: inner_mss(site, syn.leg.theirs),
@@ -212,6 +243,17 @@ impl Splicer {
             Err(refusal) => drop(names::of_refusal(refusal)),
         }
     }
+}
+
+/// A set-up's client, and the way that its dial takes.
+fn tag(client: u32, Way { exit, relay }: Way) -> u64 {
+    u64::from(client) | u64::from(exit) << 32 | u64::from(relay) << 48
+}
+
+/// See [`tag`].
+#[expect(clippy::cast_possible_truncation, reason = "each has its own bits")]
+const fn of_tag(tag: u64) -> (u32, Way) {
+    (tag as u32, Way { exit: (tag >> 32) as u16, relay: (tag >> 48) as u16 })
 }
 
 /// A machine that is asked, which may itself ask so many others; our own take the request with the SYN.
@@ -283,6 +325,10 @@ impl Around<'_> {
         self.machine + 1 + spread
     }
 
+    const fn told(&self) -> (&Counters, Instant) {
+        (self.counters, self.now)
+    }
+
     fn time(&self) -> flows::Instant {
         flows::Instant(self.now.0)
     }
@@ -294,6 +340,8 @@ struct Surroundings<'a> {
     leases: &'a mut HashMap<SocketAddr, Lease>,
     outbox: &'a mut Outbox,
     targets: &'a Targets,
+    dials: &'a mut Dials,
+    keepalives: &'a mut Keepalives,
 }
 
 impl World for Surroundings<'_> {
@@ -311,7 +359,7 @@ impl World for Surroundings<'_> {
     }
 
     fn take_port(&mut self, tag: u64, remote: SocketAddr) -> Option<SocketAddr> {
-        let client = u32::try_from(tag).ok()?;
+        let (client, _) = of_tag(tag);
         let (now, random) = (self.around.time(), self.around.random.next_u64());
         let lease = self.around.flows.lease(client, remote.is_ipv6(), (now, random)).ok()?;
         let local = SocketAddr::new(lease.address, lease.port);
@@ -353,12 +401,18 @@ impl World for Surroundings<'_> {
         match outcome {
             Outcome::Spliced(splice) => {
                 self.splice(splice);
+                if let Some(dial) = dial(&splice.near, splice.tag) {
+                    self.dials.opened(dial, splice.answer_time, self.around.told());
+                }
                 self.around.counters.connects_opened.add(1);
                 self.around.counters.connects_borne.add(u64::from(splice.mode == Mode::Borne));
             }
             Outcome::Ended(ended) => {
                 if !ended.was_spliced {
                     self.around.counters.connects_failed.add(1);
+                    if let Some(dial) = dial(&ended.near, ended.tag) {
+                        self.dials.failed(dial, ended.why, self.around.told());
+                    }
                 } else if let Some(flow) = self.flow_of(&ended.near) {
                     self.around.flows.remove(flow, self.around.time());
                 }
@@ -371,6 +425,12 @@ impl World for Surroundings<'_> {
 fn path(leg: &Leg) -> Path {
     let end = |address: SocketAddr| (address.ip(), address.port());
     Path { source: end(leg.theirs), destination: end(leg.ours) }
+}
+
+/// Where to and how a client dials; a set-up for another data centre is that one's dial.
+fn dial(near: &Leg, tag: u64) -> Option<(SocketAddr, Way)> {
+    let (_, way) = of_tag(tag);
+    (near.client != NO_CLIENT).then_some((near.ours, way))
 }
 
 fn realm(near: &Leg) -> Realm {
@@ -389,15 +449,16 @@ impl Surroundings<'_> {
         }
     }
 
-    fn flow_of(&self, near: &Leg) -> Option<flows::FlowId> {
+    fn flow_of(&self, near: &Leg) -> Option<FlowId> {
         self.around.flows.find_near(realm(near), &path(near))
     }
 
     /// Both legs are one flow from now on.
     fn splice(&mut self, splice: &Splice) {
         let Some(lease) = self.leases.remove(&splice.far.ours) else { return };
+        let (client, _) = of_tag(splice.tag);
         let entry = flows::Entry {
-            client: u32::try_from(splice.tag).unwrap_or(u32::MAX),
+            client,
             realm: realm(&splice.near),
             near: path(&splice.near),
             far: path(&splice.far),
@@ -421,6 +482,7 @@ impl Surroundings<'_> {
                 self.around.flows.splice(flow, &change, now);
                 // What is sent twice of heads is caught for a while.
                 self.around.flows.watch(flow);
+                self.keepalives.begin(flow, splice, now);
             }
             // The set-up ends by its timers: nobody carries its segments.
             Err((_, lease)) => self.around.flows.release(lease, now),

@@ -1,25 +1,36 @@
 //! Clients' IPv4 to the Internet by the server's addresses, and back: NAT44 (RFC 4787, RFC 5382, RFC 5508) by the table of
 //! `flows`. A flow belongs to the worker that owns its client; a reply finds it by its port.
 
+mod answers;
+mod fates;
+mod meeting;
+mod pieces;
+mod prefixes;
+
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use flows::{Flows, Outline, Query, Realm, Refusal, Verdict};
+use flows::{Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
 use rand_chacha::rand_core::Rng;
-use wire::{ipv4, ipv6, tcp};
+use wire::{ipv4, tcp, udp};
 use wireguard::time::Instant;
 
 use crate::burst::Burst;
 use crate::counters::Counters;
-use crate::fate::{DropReason, Fate};
+use crate::fate::{DropReason, Fate, MACHINE};
 use crate::frame::{Entry, Frame, Kind, Note};
 use crate::handshake::Random;
-use crate::limits::{BURST_LEN_MAX, NAT_PIECES, OUTBOX_PACKET_LEN};
-use crate::packet::{Ip, flow_hash};
+use crate::limits::{BURST_LEN_MAX, OUTBOX_PACKET_LEN};
+use crate::packet::Ip;
 use crate::site::{Nat, Site, global_number, local_number};
 use crate::stages::egress::connect::{Around, From, Judged, Splicer};
-use crate::stages::egress::gre;
+use crate::stages::egress::meter::Meter;
+use crate::stages::egress::{gre, local};
 use crate::stages::route::{NextHop, Routes, leave};
+
+use answers::Answers;
+use fates::{named, not_on, onward};
+use pieces::Pieces;
 
 /// What one worker translates with.
 #[derive(Debug)]
@@ -31,6 +42,8 @@ pub struct Translator {
     random: Random,
     pieces: Pieces,
     splicer: Splicer,
+    meter: Meter,
+    answers: Answers,
 }
 
 /// What translating needs beside the frame.
@@ -67,6 +80,9 @@ const fn drop(reason: DropReason) -> Fate {
 /// Replies become what their clients sent for; those of other workers' clients go there.
 #[inline]
 pub fn undress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outside: Outside<'_>) {
+    if let Some(nat) = outside.site.nat.as_ref().filter(|nat| nat.has_v6()) {
+        prefixes::undress(burst, (outside.site, nat), outside.counters);
+    }
     if let Some(translator) = translator {
         translator.undress(burst, outside);
     }
@@ -75,6 +91,9 @@ pub fn undress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outsi
 /// Inner packets to the Internet leave by the server's addresses.
 #[inline]
 pub fn dress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outside: Outside<'_>) {
+    if let Some(nat) = outside.site.nat.as_ref().filter(|nat| nat.has_v6()) {
+        prefixes::dress(burst, (outside.site, nat), outside.counters);
+    }
     if let Some(translator) = translator {
         translator.dress(burst, outside);
     }
@@ -87,23 +106,46 @@ impl Translator {
     /// Over a table that has room for one client more than the worker has: `machine` is its number.
     pub fn new(
         flows: Flows,
-        splicer: Splicer,
+        (splicer, meter): (Splicer, Meter),
         (machine, worker): (u32, u8),
         random: Random,
     ) -> Self {
-        Self { flows, machine, worker, random, pieces: Pieces::default(), splicer }
+        let (pieces, answers) = (Pieces::default(), Answers::default());
+        Self { flows, machine, worker, random, pieces, splicer, meter, answers }
     }
 
-    /// Takes back what flows have held that are over, and serves the connections that are being opened.
-    pub fn advance(&mut self, outside: Outside<'_>) {
+    /// Takes back what flows have held that are over, and serves the connections that are being opened. Of flows that live it tells
+    /// whose they are and until when, of each within seconds.
+    pub fn advance(&mut self, outside: Outside<'_>, live: impl Fn(u32, Instant)) {
         let Outside { counters, now, .. } = outside;
-        self.flows.sweep(flows::Instant(now.0), |_| {});
+        let Self { flows, splicer, machine, .. } = self;
+        flows.sweep(flows::Instant(now.0), |swept| match swept {
+            Swept::Live { flow, client, .. } if client > *machine => splicer.swept(flow),
+            Swept::Live { client, until, .. } => live(client, Instant(until.0)),
+            Swept::Ended { .. } => {}
+        });
+        if self.splicer.has_swept() {
+            let (splicer, around) = self.aside(outside);
+            splicer.keep_alive(around);
+        }
         counters.flows.set(self.flows.len().into());
+        self.splicer.dials_mut().advance(&self.flows, (counters, now));
         if !self.splicer.is_idle() {
             let (splicer, around) = self.aside(outside);
             splicer.expire(around);
         }
         counters.connects_opening.set(self.splicer.opening());
+    }
+
+    /// By which other data centres are asked how far they are.
+    pub const fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// A client is no more: who gets its number next shall not get its answers.
+    #[cold]
+    pub fn forget(&mut self, client: u32, now: Instant) {
+        self.flows.forget(client, usize::MAX, flows::Instant(now.0), |_| {});
     }
 
     /// Copies the next packet of our own, and gives its note and length.
@@ -124,8 +166,11 @@ impl Translator {
         let Some(nat) = &outside.site.nat else { return };
         let mut queries = Queries::new();
         burst.pass(|frame| {
-            if frame.note.kind == Kind::Reply {
-                self.ask_back(frame, nat, &mut queries)
+            if is_reply(frame, nat) {
+                if is_measured(frame, nat) {
+                    return self.measured(frame, outside);
+                }
+                self.ask_back(frame, nat, &mut queries, outside.now)
             } else {
                 Ok(())
             }
@@ -134,12 +179,19 @@ impl Translator {
             return;
         }
         self.flows.find(&mut queries);
-        let replies = burst.undecided().filter(|frame| frame.note.kind == Kind::Reply);
+        let replies = burst.undecided().filter(|frame| is_reply(frame, nat));
         for (frame, query) in replies.zip(&queries) {
             if let Err(fate) = self.back(frame, query, outside) {
                 frame.fate = fate;
             }
         }
+    }
+
+    /// What data centres ask each other.
+    #[cold]
+    fn measured(&mut self, frame: &mut Frame<'_>, outside: Outside<'_>) -> Result<(), Fate> {
+        let about = (outside.site, outside.routes.centres().here());
+        self.meter.judge(frame, about, outside.now)
     }
 
     /// Reads what a reply asks for, when that is here.
@@ -148,48 +200,34 @@ impl Translator {
         frame: &mut Frame<'_>,
         nat: &Nat,
         queries: &mut Queries,
+        now: Instant,
     ) -> Result<(), Fate> {
-        let query = self.ask(frame, Realm::Network, queries)?;
-        let worker = match query.datagram() {
-            // To the CONNECT port: all segments of a connection come to one worker.
-            None if !nat.holds(frame.note.ip.destination) => {
-                u8::try_from(flow_hash(frame.data(), &frame.note.ip) % nat.workers()).ok()
-            }
-            None => nat.worker(query.port()),
-            Some(datagram) if query.is_later() => self.pieces.find(datagram).or(Some(self.worker)),
-            Some(datagram) => {
-                let worker = nat.worker(query.port());
-                self.pieces.remember(datagram, worker.unwrap_or(self.worker));
-                worker
-            }
+        self.ask(frame, Realm::Network, queries).map_err(named)?;
+        let worker = match queries.last() {
+            Some(query) => self.worker_of(frame, query, nat, now),
+            None => Ok(None),
         };
-        if worker == Some(self.worker) {
+        if worker == Ok(Some(self.worker)) {
             return Ok(());
         }
         queries.pop();
-        let worker = worker.ok_or(drop(DropReason::EgressNatUnknown))?;
+        let worker = worker?.ok_or(drop(DropReason::EgressNatUnknown))?;
         frame.note.entry = Entry::Reply(frame.note.endpoint.port);
         Err(Fate::HandOver(worker))
     }
 
     /// Appends what a packet asks for.
     #[inline]
-    fn ask<'q>(
-        &self,
-        frame: &Frame<'_>,
-        realm: Realm,
-        queries: &'q mut Queries,
-    ) -> Result<&'q Query, Fate> {
+    fn ask(&self, frame: &Frame<'_>, realm: Realm, queries: &mut Queries) -> Result<(), Refusal> {
         queries.push(Query::NONE);
         let asked = match queries.last_mut() {
             Some(query) => self.flows.ask(query, frame.data(), outline(&frame.note.ip), realm),
             None => Err(Refusal::Truncated),
         };
-        if let Err(refusal) = asked {
+        if asked.is_err() {
             queries.pop();
-            return Err(named(refusal));
         }
-        queries.last().ok_or(drop(DropReason::EgressNatHeader))
+        asked
     }
 
     #[inline]
@@ -200,9 +238,14 @@ impl Translator {
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
         let Parts { site, counters, now } = outside.parts();
-        if frame.len() > site.inner_mtu && self.is_for_client(query) {
-            // Its sender is to hear that as it has sent it: the route's stage tells him.
-            return Ok(());
+        let is_long = frame.len() > site.inner_mtu;
+        if (is_long || frame.note.ip.hop_limit <= 1) && self.is_for_client(query) {
+            let ip = ipv4::parse_unverified(frame.data());
+            // Of IPv6 nothing may be fragmented.
+            match ip.ok().filter(|_| frame.note.ip.destination.is_v4()) {
+                Some(ip) if ip.ttl > 1 && !ip.dont_fragment() => {}
+                ip => return not_on(ip, site),
+            }
         }
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
         if is_aside(verdict) && is_segment(frame) {
@@ -222,13 +265,12 @@ impl Translator {
         }
         frame.note.kind = Kind::Inner;
         frame.note.bare = false;
-        frame.note.next_hop = if client == self.machine {
-            NextHop::Local
-        } else {
-            NextHop::Client(global_number(client, self.worker.into(), site.workers))
-        };
+        let number = global_number(client, self.worker.into(), site.workers);
+        let number = if client == self.machine { MACHINE } else { number };
+        frame.note.next_hop =
+            if number == MACHINE { NextHop::Local } else { NextHop::Client(number) };
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
-        Ok(())
+        if is_long { Err(Fate::Pieces(number)) } else { Ok(()) }
     }
 
     /// Whether a packet from the network is one of a flow to a client, and not of one between data centres.
@@ -293,7 +335,8 @@ impl Translator {
             if !is_outward(frame) {
                 return Ok(());
             }
-            self.ask_out(frame, outside.site, &mut queries)
+            let asked = self.ask_out(frame, outside.site, &mut queries);
+            asked.or_else(|refusal| self.refuse(frame, refusal, outside))
         });
         if queries.is_empty() {
             return;
@@ -307,12 +350,17 @@ impl Translator {
         }
     }
 
-    fn ask_out(&self, frame: &Frame<'_>, site: &Site, queries: &mut Queries) -> Result<(), Fate> {
+    fn ask_out(
+        &self,
+        frame: &Frame<'_>,
+        site: &Site,
+        queries: &mut Queries,
+    ) -> Result<(), Refusal> {
         let client = match frame.note.client() {
             Some(number) => local_number(number, site.workers),
             None => self.machine,
         };
-        self.ask(frame, Realm::Client(client), queries).map(|_| ())
+        self.ask(frame, Realm::Client(client), queries)
     }
 
     #[inline]
@@ -328,6 +376,9 @@ impl Translator {
         if is_aside(verdict) {
             verdict = self.begin(frame, query, verdict, outside)?;
         }
+        if let Some(datagram) = query.datagram() {
+            self.follow(frame, (query, datagram), verdict, outside.now)?;
+        }
         match verdict {
             Verdict::Carried { hairpin, .. } => {
                 counters.translated_out.add(1);
@@ -335,13 +386,16 @@ impl Translator {
                     return self.turn_back(frame, outside);
                 }
                 let destination = frame.note.ip.destination_in(frame.data());
-                frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
-                let (port, _) =
-                    site.way_to(frame.note.ip.destination).ok_or(drop(DropReason::LinkNoRoute))?;
-                leave(frame, port);
+                let destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
+                if destination != frame.note.ip.destination {
+                    // It goes to a data centre, by a way of its own.
+                    let way = site.way_to(destination).ok_or(drop(DropReason::LinkNoRoute))?;
+                    (frame.note.endpoint.port, frame.note.ip.destination) = (way.0, destination);
+                }
+                leave(frame, frame.note.endpoint.port);
                 Ok(())
             }
-            Verdict::Refused(refusal) => Err(named(refusal)),
+            Verdict::Refused(refusal) => self.refuse(frame, refusal, outside),
             Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => {
                 Err(drop(DropReason::EgressNatState))
             }
@@ -357,8 +411,8 @@ impl Translator {
         verdict: Verdict,
         outside: Outside<'_>,
     ) -> Result<Verdict, Fate> {
-        if let Verdict::Refused(refusal) = verdict {
-            return Err(named(refusal));
+        if matches!(verdict, Verdict::Refused(_)) {
+            return Ok(verdict);
         }
         let number = frame.note.client();
         let client =
@@ -382,21 +436,68 @@ impl Translator {
         let random = self.random.next_u64();
         let now = outside.parts().now;
         let way = flows::Way::default();
-        self.flows.open(query, frame.data(), way, (now, random)).map_err(named)?;
+        let flow = match self.flows.open(query, frame.data(), way, (now, random)) {
+            Ok(flow) => flow,
+            Err(refusal) => return Ok(Verdict::Refused(refusal)),
+        };
         outside.counters.flows_opened.add(1);
+        if is_segment(frame) && !outside.routes.centres().is_empty() {
+            self.splicer.dials_mut().watch(flow, &self.flows, outside.now);
+        }
         Ok(self.flows.carry(query, frame.data_mut(), now))
+    }
+
+    /// A client's packet that is not translated: it becomes what its sender is owed for it, if that is anything.
+    #[cold]
+    fn refuse(
+        &mut self,
+        frame: &mut Frame<'_>,
+        refusal: Refusal,
+        outside: Outside<'_>,
+    ) -> Result<(), Fate> {
+        self.answers.turn(frame, refusal, outside).ok_or_else(|| named(refusal))?;
+        let Some(number) = frame.note.client() else {
+            frame.note.next_hop = NextHop::Local;
+            return local::deliver(frame, outside.site);
+        };
+        frame.note.next_hop = NextHop::Client(number);
+        Ok(())
     }
 
     /// From one client to another by their outer addresses (RFC 4787 REQ-9): it comes in as if from the network.
     #[cold]
     fn turn_back(&mut self, frame: &mut Frame<'_>, outside: Outside<'_>) -> Result<(), Fate> {
-        let Some(nat) = &outside.site.nat else { return Err(drop(DropReason::EgressNoNat)) };
+        let Outside { site, now, .. } = outside;
+        let Some(nat) = &site.nat else { return Err(drop(DropReason::EgressNoNat)) };
         frame.read_ip().map_err(|_| drop(DropReason::EgressNatHeader))?;
         frame.note.set_client(None);
         let mut queries = Queries::new();
-        self.ask_back(frame, nat, &mut queries)?;
-        queries.first().map_or(Ok(()), |query| self.back(frame, query, outside))
+        self.ask_back(frame, nat, &mut queries, now)?;
+        let query = queries.first().ok_or(drop(DropReason::EgressNatUnknown))?;
+        self.back(frame, query, outside)?;
+        // The hop that another worker would have taken.
+        let header = ipv4::Header::of(frame.data_mut()).ok();
+        let left = header.and_then(|header| header.decrement_ttl().ok());
+        left.ok_or(drop(DropReason::RouteHopLimit))?;
+        if frame.note.next_hop == NextHop::Local {
+            return local::deliver(frame, site);
+        }
+        Ok(())
     }
+}
+
+/// Whether a packet has come to an address by which the Internet knows clients, or to the CONNECT port. IPv6 that is left of the
+/// former is the route's.
+#[inline]
+fn is_reply(frame: &Frame<'_>, nat: &Nat) -> bool {
+    let destination = frame.note.ip.destination;
+    frame.note.kind == Kind::Reply && (destination.is_v4() || !nat.holds(destination))
+}
+
+/// Whether it is a datagram to the CONNECT port.
+#[inline]
+fn is_measured(frame: &Frame<'_>, nat: &Nat) -> bool {
+    frame.note.ip.protocol == udp::PROTOCOL && !nat.holds(frame.note.ip.destination)
 }
 
 /// Whether a packet goes to the Internet by an address of the server's.
@@ -434,80 +535,8 @@ fn asks_for_connections(frame: &Frame<'_>, routes: &Routes) -> bool {
     address.is_some_and(|address| routes.centres().has_machine((address, port).into()))
 }
 
-/// From one side of a flow between data centres to the other.
-fn onward(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
-    let (port, face) =
-        site.way_to(frame.note.ip.destination).ok_or(drop(DropReason::LinkNoRoute))?;
-    if frame.len() > face.mtu {
-        return Err(drop(DropReason::EgressTooBig));
-    }
-    let spent = drop(DropReason::RouteHopLimit);
-    let octets = frame.data_mut();
-    if octets.first().is_some_and(|octet| octet >> 4 == 4) {
-        let header = ipv4::Header::of(octets).map_err(|_| spent)?;
-        header.decrement_ttl().map_err(|_| spent)?;
-    } else {
-        let header = ipv6::Header::of(octets).map_err(|_| spent)?;
-        header.decrement_hop_limit().map_err(|_| spent)?;
-    }
-    leave(frame, port);
-    Ok(())
-}
-
 #[inline]
 fn outline(ip: &Ip) -> Outline {
     let Ip { protocol, payload_offset, len, fragment, .. } = *ip;
     Outline { protocol, payload_offset, len, fragment }
-}
-
-/// The name under which a packet is lost.
-#[cold]
-const fn named(refusal: Refusal) -> Fate {
-    drop(match refusal {
-        Refusal::Truncated => DropReason::EgressNatHeader,
-        Refusal::Protocol | Refusal::Icmp => DropReason::EgressNatProtocol,
-        Refusal::Family | Refusal::NoAddress => DropReason::EgressNoNat,
-        Refusal::NoFlow => DropReason::EgressNatState,
-        Refusal::NoMapping => DropReason::EgressNatUnknown,
-        Refusal::Filtered => DropReason::EgressNatFiltered,
-        Refusal::Client | Refusal::ClientFlows | Refusal::ClientPorts | Refusal::ClientSetups => {
-            DropReason::EgressNatClient
-        }
-        Refusal::TableFull => DropReason::EgressNatFull,
-        Refusal::PortsExhausted | Refusal::Conflict => DropReason::EgressNatPorts,
-        Refusal::ErrorUnmatched | Refusal::ErrorImplausible | Refusal::ErrorChecksum => {
-            DropReason::EgressNatError
-        }
-        Refusal::FragmentEarly | Refusal::FragmentsFull => DropReason::EgressNatFragment,
-    })
-}
-
-/// At which worker a datagram in pieces is, of which only the first names a port: one place for each name modulo their
-/// number, and the newest datagram keeps it.
-#[derive(Clone, Debug)]
-struct Pieces(Box<[(u64, u8)]>);
-
-impl Default for Pieces {
-    fn default() -> Self {
-        Self(vec![(0, 0); NAT_PIECES].into_boxed_slice())
-    }
-}
-
-impl Pieces {
-    fn place(&self, datagram: u64) -> usize {
-        let places = self.0.len().max(1) as u64;
-        usize::try_from(datagram % places).unwrap_or(0)
-    }
-
-    fn find(&self, datagram: u64) -> Option<u8> {
-        let (name, worker) = self.0.get(self.place(datagram))?;
-        (*name == datagram).then_some(*worker)
-    }
-
-    fn remember(&mut self, datagram: u64, worker: u8) {
-        let place = self.place(datagram);
-        if let Some(entry) = self.0.get_mut(place) {
-            *entry = (datagram, worker);
-        }
-    }
 }

@@ -34,8 +34,17 @@ pub struct Centre {
 pub struct Asked {
     /// The machines, in the order in which they are tried.
     pub machines: [Option<SocketAddr>; TRIED_MAX],
+    /// The centre at which they are to leave.
+    pub exit: u16,
+    /// The centre whose machines these are, when it is another; 0 when it is not.
+    pub relay: u16,
+}
+
+impl Asked {
     /// The centre at which they are to leave, when the machines are a relay's.
-    pub leaves: Option<u16>,
+    pub fn leaves(&self) -> Option<u16> {
+        (self.relay != 0).then_some(self.exit)
+    }
 }
 
 /// A machine that takes CONNECT requests.
@@ -62,6 +71,11 @@ impl Centres {
         self.addresses.contains(&address)
     }
 
+    /// Whether there are no others, so that there is nothing to choose.
+    pub fn is_empty(&self) -> bool {
+        self.centres.is_empty()
+    }
+
     /// The number of this data centre, if it has one.
     pub const fn here(&self) -> Option<u16> {
         self.here
@@ -75,8 +89,8 @@ impl Centres {
     /// Whom a client's connections through a centre are asked of.
     pub fn asked(&self, number: u16, client: u32, is_v4: bool) -> Asked {
         let relay = self.get(number).map_or(0, |centre| centre.relay);
-        let (first, leaves) = if relay == 0 { (number, None) } else { (relay, Some(number)) };
-        Asked { machines: self.machines(first, client, is_v4), leaves }
+        let first = if relay == 0 { number } else { relay };
+        Asked { machines: self.machines(first, client, is_v4), exit: number, relay }
     }
 
     /// The machines of a centre that a client's connections to addresses of this family take, the first one first. The
@@ -149,8 +163,10 @@ mod tests {
         let all = [centre(7, 9, &[machine(1, 1)]), centre(9, 0, &[machine(2, 1)])];
         let centres = Centres::new(all, Some(1));
         let relay = [Some(machine(2, 1).address), None, None];
-        assert_eq!(centres.asked(7, 5, true), Asked { machines: relay, leaves: Some(7) });
-        assert_eq!(centres.asked(9, 5, true), Asked { machines: relay, leaves: None });
+        assert_eq!(centres.asked(7, 5, true), Asked { machines: relay, exit: 7, relay: 9 });
+        assert_eq!(centres.asked(9, 5, true), Asked { machines: relay, exit: 9, relay: 0 });
+        let leaves = [7, 9].map(|centre| centres.asked(centre, 5, true).leaves());
+        assert_eq!(leaves, [Some(7), None]);
         assert_eq!(centres.here(), Some(1));
     }
 

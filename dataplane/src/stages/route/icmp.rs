@@ -89,7 +89,7 @@ impl Limits {
 }
 
 /// Hops that an error may take.
-const HOP_LIMIT: u8 = 64;
+pub(in crate::stages) const HOP_LIMIT: u8 = 64;
 
 /// Turns the packet into the error about it, from the router to its source; or gives the name under which
 /// it is lost.

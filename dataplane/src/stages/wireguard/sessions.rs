@@ -127,6 +127,16 @@ impl Sessions {
         Self { every_clients: address, ..self }
     }
 
+    /// A peer has flows here until then: its id stays with this server, if it is of a fleet and the id is still held here.
+    pub fn has_flows(&self, local: u32, until: Instant, now: Instant) {
+        if matches!(self.fleet.membership, Membership::Alone) {
+            return;
+        }
+        if let Some(peer) = self.peers.get(local as usize).filter(|peer| peer.known) {
+            self.fleet.holdings.extend(peer.id, until, now);
+        }
+    }
+
     /// The fleet is another.
     pub fn set_fleet(&mut self, membership: Membership) {
         self.fleet.membership = membership;

@@ -1,0 +1,169 @@
+//! Servers that translate what their kernel sends to the Internet: what control has told them, and the flows that they have.
+
+use std::net::Ipv4Addr;
+
+use dataplane::config::NatConfig;
+use dataplane::fate::Fate;
+use dataplane::frame::Entry;
+use dataplane::keeper::Keeper;
+use dataplane::port::Batch;
+use dataplane::site::ROUTER;
+use dataplane::testing::packets::{self, Ip};
+use dpdk::{Eal, Mbuf, Pool, mbuf};
+use ipnet::Ipv4Net;
+use shm::message::{Item, NextHop, Scope};
+use shm::transaction::Transaction;
+use wire::{ethernet, ipv4, udp};
+use wireguard::secret::Secret;
+
+use crate::Failure;
+use crate::service::client::{self, GATEWAY_LINK, KERNEL_LINK, LOCAL, PORT_LINK};
+use crate::service::server::{self, Keys, Server};
+use crate::service::stages::Stages;
+
+/// The address by which the Internet knows the machine.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
+/// Ports that flows are sent from, of which each has a mapping; flows beyond them go from the same to other addresses.
+const PORTS: u32 = 50_000;
+const FIRST_PORT: u16 = 2_000;
+/// Ports of the Internet's servers, and their first address: one that somebody may have. Nothing leaves memory.
+const ASKED: u16 = 443;
+const ASKED_FIRST: Ipv4Addr = Ipv4Addr::new(11, 18, 0, 1);
+
+/// One flow, by its number.
+#[derive(Clone, Copy, Debug)]
+struct Flow {
+    port: u16,
+    remote: Ipv4Addr,
+}
+
+impl Flow {
+    fn of(number: u32) -> Self {
+        let port = u16::try_from(number % PORTS).unwrap_or(0) + FIRST_PORT;
+        Self { port, remote: Ipv4Addr::from_bits(ASKED_FIRST.to_bits() + number / PORTS) }
+    }
+}
+
+/// Which port stands outside for each of [`PORTS`].
+type Mapped = Vec<u16>;
+
+/// A whole worker, and the state of another one that is walked from outside, both with flows.
+pub(super) struct Landing {
+    pub(super) server: Server,
+    pub(super) stages: Stages,
+    of_server: Mapped,
+    of_stages: Mapped,
+    flows: u32,
+    size: usize,
+}
+
+/// Whose flows a packet is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Server,
+    Stages,
+}
+
+impl Landing {
+    /// With so many flows, and packets of this many octets.
+    pub(super) fn start(
+        eal: &Eal,
+        pool: &Pool,
+        (flows, size): (u32, usize),
+    ) -> Result<Self, Failure> {
+        let name = flows.to_string();
+        let server = Server::start(eal, pool, &mut keeper(flows)?, &name)?;
+        let stages = Stages::new(&server, &mut keeper(flows)?, &mut Keys::draw(0), 0)?;
+        let (of_server, of_stages) = (Mapped::new(), Mapped::new());
+        let mut landing = Self { server, stages, of_server, of_stages, flows, size };
+        for number in 0..flows {
+            landing.open(pool, number)?;
+        }
+        Ok(landing)
+    }
+
+    /// Sends the first packet of a flow, to either.
+    fn open(&mut self, pool: &Pool, number: u32) -> Result<(), Failure> {
+        let mut packets = Batch::new();
+        for whose in [Whose::Server, Whose::Stages] {
+            packets.push(filled(pool, &self.outward(number))?);
+            match whose {
+                Whose::Server => {
+                    self.server.local.transmit(&mut packets);
+                    self.server.turn();
+                    self.server.wire.receive(&mut packets);
+                }
+                Whose::Stages => {
+                    self.stages.walk(&mut packets, Entry::Local, Fate::Transmit(0))?;
+                }
+            }
+            let sent = packets.first().ok_or("a flow was not opened")?;
+            let ports = sent.frame().get(ethernet::HEADER_LEN + ipv4::HEADER_LEN..);
+            let ports = udp::parse_start(ports.unwrap_or_default());
+            let port = ports.map_err(|_| "no datagram has left")?.ports.source;
+            let mapped =
+                if whose == Whose::Server { &mut self.of_server } else { &mut self.of_stages };
+            if number < PORTS {
+                mapped.push(port);
+            }
+            mbuf::free_bulk(&mut packets);
+        }
+        Ok(())
+    }
+
+    /// A frame of the kernel's, of a flow.
+    pub(super) fn outward(&self, number: u32) -> Vec<u8> {
+        let Flow { port, remote } = Flow::of(number % self.flows);
+        let packet = Ip::new(LOCAL, remote).udp(port, ASKED, &self.payload());
+        packets::frame(ROUTER, KERNEL_LINK, None, &packet)
+    }
+
+    /// A frame from the Internet that answers it.
+    pub(super) fn back(&self, number: u32, whose: Whose) -> Result<Vec<u8>, Failure> {
+        let number = number % self.flows;
+        let mapped = if whose == Whose::Server { &self.of_server } else { &self.of_stages };
+        let port = mapped.get((number % PORTS) as usize).ok_or("a flow has no port")?;
+        let packet = Ip::new(Flow::of(number).remote, OUTSIDE).udp(ASKED, *port, &self.payload());
+        Ok(packets::frame(PORT_LINK, GATEWAY_LINK, None, &packet))
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        vec![0; self.size - ipv4::HEADER_LEN - udp::HEADER_LEN]
+    }
+
+    pub(super) const fn flows(&self) -> u32 {
+        self.flows
+    }
+
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+}
+
+/// A packet buffer with these octets.
+pub(super) fn filled(pool: &Pool, octets: &[u8]) -> Result<Mbuf, Failure> {
+    let mut packet = pool.allocate().ok_or("the pool is empty")?;
+    client::write(&mut packet, |room| {
+        room.get_mut(..octets.len())?.copy_from_slice(octets);
+        Some(octets.len())
+    })?;
+    Ok(packet)
+}
+
+fn keeper(flows: u32) -> Result<Keeper, Failure> {
+    let hop = Item::NextHop { id: 1, hop: NextHop::Direct };
+    let items = vec![hop, Item::Route { prefix: Ipv4Net::default().into(), next_hop: 1 }];
+    let (scope, count) = (Scope::Snapshot, items.len() as u64);
+    let told = Transaction { id: 1, scope, count, items };
+    let mut config = server::config(Secret::new([7; 32]), 1)?;
+    config.nat = Some(NatConfig {
+        addresses: vec![OUTSIDE],
+        client_address: None,
+        flows,
+        flows_per_client: flows.max(PORTS),
+        setups: 1,
+        untranslated: Vec::new(),
+        prefixes: Vec::new(),
+    });
+    server::keeper(&config, told)
+}

@@ -1,0 +1,153 @@
+//! How far data centres are from each other, and what control hears of it.
+
+use std::time::Duration;
+
+use dataplane::fate::DropReason;
+use dataplane::testing::control::Control;
+use dataplane::testing::scene::Scene;
+use dataplane::testing::site::{CENTRE_V4, CONNECT_PORT, SERVER_V4};
+use shm::message::{Centre, Event, Item, Machine, Path};
+
+use super::CENTRE;
+use super::pair::Pair;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// The number of the data centre that asks, and of one that is not there.
+const HERE: u16 = 3;
+const NOBODY: u16 = 9;
+
+fn centre(number: u16, is_here: bool, address: std::net::Ipv4Addr) -> Item {
+    let machine = Machine { address: address.into(), port: CONNECT_PORT, weight: 1 };
+    Item::Centre(Box::new(Centre { number, is_here, relay: 0, machines: vec![machine] }))
+}
+
+/// Two data centres that know each other, and who hears of the first.
+fn known() -> (Pair, Control) {
+    let mut pair = Pair::new();
+    let mut control = attach(&mut pair.here);
+    pair.here.change(vec![centre(CENTRE, false, CENTRE_V4), centre(HERE, true, SERVER_V4)]);
+    pair.there.change(vec![centre(CENTRE, true, CENTRE_V4)]);
+    control.hear();
+    (pair, control)
+}
+
+fn attach(scene: &mut Scene) -> Control {
+    let regions = scene.server.open_border();
+    scene.settle();
+    regions.attach()
+}
+
+/// The answers to probes that control has heard of since the last look.
+fn heard(control: &mut Control) -> Vec<Option<Duration>> {
+    let mut answers = Vec::new();
+    for event in control.hear() {
+        if let Event::Probed { centre, machine, answer } = event {
+            assert_eq!((centre, machine), (CENTRE, CENTRE_V4.into()));
+            answers.push(answer);
+        }
+    }
+    answers
+}
+
+#[test]
+fn control_hears_how_far_another_data_centre_is_once_a_second() {
+    let (mut pair, mut control) = known();
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        pair.wait(Duration::from_millis(100));
+        let asked = pair.sent(true);
+        pair.wait(Duration::from_millis(20));
+        for packet in &asked {
+            pair.there.arrive(packet);
+        }
+        let back = pair.sent(false);
+        assert_eq!(back.len(), asked.len());
+        pair.wait(Duration::from_millis(30));
+        for (packet, asked) in back.iter().zip(&asked) {
+            assert_eq!(packet.len(), asked.len(), "nobody gains by asking in another's name");
+            pair.here.arrive(packet);
+            pair.here.arrive(packet);
+        }
+        pair.here.settle();
+        answers.extend(heard(&mut control));
+    }
+    assert!((14..=16).contains(&answers.len()), "{answers:?}");
+    // A worker of a real server asks at once; here it turns when the test looks.
+    let (least, most) = (Duration::from_millis(50), Duration::from_millis(200));
+    let is_right = |time: &Option<Duration>| time.is_some_and(|time| time >= least && time <= most);
+    assert!(answers.iter().all(is_right), "{answers:?}");
+    assert_eq!(pair.here.server.totals().unaccounted(), 0);
+    assert_eq!(pair.there.server.totals().unaccounted(), 0);
+}
+
+#[test]
+fn what_is_not_answered_within_a_second_is_lost() {
+    let (mut pair, mut control) = known();
+    pair.wait(SECOND * 5);
+    let answers = heard(&mut control);
+    assert_eq!(answers, [None; 4], "the last one may still come");
+    let late = pair.sent(true).pop().unwrap();
+    pair.there.arrive(&late);
+    let late = pair.sent(false).pop().unwrap();
+    pair.wait(SECOND * 2);
+    heard(&mut control);
+    pair.here.arrive(&late);
+    pair.here.settle();
+    assert_eq!(heard(&mut control), [], "too late");
+}
+
+#[test]
+fn nobody_without_the_key_asks_or_answers() {
+    let (mut pair, mut control) = known();
+    pair.wait(SECOND * 2);
+    let asked = pair.sent(true).pop().unwrap();
+    let dropped = |scene: &Scene| scene.server.totals().dropped(DropReason::EgressConnectSource);
+    for at in 28..asked.len() {
+        let mut forged = asked.clone();
+        forged[at] ^= 1;
+        pair.there.arrive(&forged);
+        assert!(pair.sent(false).is_empty(), "octet {at}");
+    }
+    assert_eq!(dropped(&pair.there), asked.len() as u64 - 28);
+    pair.there.arrive(&asked);
+    let answer = pair.sent(false).pop().unwrap();
+    heard(&mut control);
+    for at in 28..answer.len() {
+        let mut forged = answer.clone();
+        forged[at] ^= 1;
+        pair.here.arrive(&forged);
+    }
+    pair.here.settle();
+    assert_eq!(heard(&mut control), []);
+    assert_eq!(dropped(&pair.here), answer.len() as u64 - 28);
+    pair.here.arrive(&answer);
+    pair.here.settle();
+    assert_eq!(heard(&mut control).len(), 1);
+}
+
+#[test]
+fn a_data_centre_tells_how_it_sees_others() {
+    let (mut pair, mut control) = known();
+    let _its_control = attach(&mut pair.there);
+    // Nobody answers at this address, which is one that may ask.
+    pair.there.change(vec![centre(CENTRE, true, CENTRE_V4), centre(NOBODY, false, SERVER_V4)]);
+    let mut told = Vec::new();
+    for _ in 0..60 {
+        pair.wait(Duration::from_millis(100));
+        for packet in pair.sent(true) {
+            pair.there.arrive(&packet);
+        }
+        // Its own questions get lost: only answers come through.
+        for packet in pair.sent(false).iter().filter(|packet| packet.get(29) == Some(&2)) {
+            pair.here.arrive(packet);
+        }
+        pair.here.settle();
+        told.extend(control.hear().into_iter().filter_map(|event| match event {
+            Event::Paths { from, paths } => Some((from, paths[0])),
+            _ => None,
+        }));
+    }
+    let (from, Some(Path { to, rtt, lost })) = told.pop().unwrap() else { panic!("no path") };
+    assert_eq!((from, to, rtt), (CENTRE, NOBODY, None));
+    assert!(lost >= 3, "{lost}");
+}

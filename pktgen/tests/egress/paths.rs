@@ -1,0 +1,99 @@
+//! Two other data centres of ours, one of which is far away: they are measured, and connections go by the near one.
+
+use std::path::Path;
+
+use crate::lab::alone;
+use crate::lab::dataplane::Dataplane;
+use crate::lab::keys::Keys;
+use crate::lab::namespace::{Namespace, cable};
+use crate::lab::process::Process;
+use crate::lab::{attach, until};
+use crate::served;
+use crate::site::{INTERNET, NAT, POP, POP_NAT, POP_PORT, SERVER, Site};
+
+/// The near one, and whom the Internet sees of it.
+const NEAR: &str = "11.1.0.3";
+const NEAR_NAT: &str = "11.1.0.202";
+
+/// One way to the far one, and back.
+const DELAY_MS: u64 = 20;
+
+/// A link that takes its time between the far data centre and all others.
+fn delayed(site: &Site) -> Process {
+    let hub = &site.hub;
+    hub.run("ip link set pop nomaster");
+    cable((hub, "slow"), (hub, "beyond"));
+    hub.run("ip link set beyond master link0");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/egress/delay.py");
+    let mut command = hub.command("/usr/bin/python3");
+    command.arg(script).args([&DELAY_MS.to_string(), "pop", "slow"]);
+    let process = Process::start("delay.py", command);
+    until("the link is there", 30, || process.mentions("ready") > 0);
+    process
+}
+
+/// What `millrace --json argo` says.
+fn said(site: &Site, server: &Dataplane, words: &str) -> String {
+    server.control.as_ref().unwrap().ask(&site.server, &format!("--json argo {words}"))
+}
+
+/// The first number behind a name in a line of JSON.
+fn number(line: &str, name: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(&format!("\"{name}\":"))?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[test]
+fn a_prefix_moves_to_the_nearer_of_two_data_centres_once_both_are_measured() {
+    let _machine = alone();
+    let site = Site::new();
+    let near = Namespace::new();
+    attach((&site.hub, "near"), (&near, "outer"));
+    near.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
+    let _link = delayed(&site);
+    let _web = site.web();
+    let key = Keys::new().secret_text();
+    let section =
+        |from: &[&str]| format!("[connect]\nport = {POP_PORT}\nfrom = {from:?}\nkey = \"{key}\"\n");
+    let pops = [(&site.pop, POP, POP_NAT), (&near, NEAR, NEAR_NAT)].map(|(place, address, nat)| {
+        Site::serve_pop_at((place, address, nat), &section(&[NAT, SERVER]))
+    });
+    let declared = format!(
+        "[[centre]]\nname = \"fra\"\nnumber = 7\nmachines = [\"{POP}:{POP_PORT}\"]\n\
+         [[centre]]\nname = \"lhr\"\nnumber = 8\nmachines = [\"{NEAR}:{POP_PORT}\"]\n\
+         [[route]]\nprefix = \"{INTERNET}/32\"\nexits = [\"fra\", \"lhr\"]\n"
+    );
+    let server = site.start(1, (&section(&[POP, NEAR, POP_NAT, NEAR_NAT]), &declared));
+    let client = site.client(0);
+    let mut times = [None; 2];
+    until("both are measured", 30, || {
+        let list = said(&site, &server, "list");
+        println!("{list}");
+        times = ["fra", "lhr"].map(|name| {
+            let line = list.lines().find(|line| line.contains(&format!("\"{name}\"")))?;
+            number(line, "rtt_us")
+        });
+        times.iter().all(Option::is_some)
+    });
+    let [far, near_by] = times.map(Option::unwrap);
+    assert!((DELAY_MS * 2000..DELAY_MS * 2000 + 40_000).contains(&far), "{far} us");
+    assert!(near_by < DELAY_MS * 1000, "{near_by} us");
+
+    let get = format!("curl -sS --max-time 10 -r 0-9 -o /run/lab/part http://{INTERNET}/served");
+    client.place.run(&get);
+    assert!(served(&site).pop().unwrap().starts_with(POP_NAT), "the first one named");
+    until("the prefix has moved", 180, || {
+        (0..5).for_each(|_| client.place.run(&get).clear());
+        said(&site, &server, &format!("show {INTERNET}")).contains("\"exit\":\"lhr\",\"since\"")
+    });
+    println!("{}", said(&site, &server, &format!("show {INTERNET}")));
+    let count = served(&site).len();
+    (0..5).for_each(|_| client.place.run(&get).clear());
+    let after = served(&site).split_off(count);
+    assert!(after.iter().all(|line| line.starts_with(NEAR_NAT)), "{after:?}");
+    drop(client);
+    let counters = server.stop();
+    assert_eq!(counters["connects_failed"], 0);
+    assert!(counters["dials_told"] >= 40, "{counters:?}");
+    pops.into_iter().for_each(|pop| drop(pop.stop()));
+}
