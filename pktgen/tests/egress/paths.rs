@@ -56,7 +56,7 @@ fn a_prefix_moves_to_the_nearer_of_two_data_centres_once_both_are_measured() {
     let section =
         |from: &[&str]| format!("[connect]\nport = {POP_PORT}\nfrom = {from:?}\nkey = \"{key}\"\n");
     let pops = [(&site.pop, POP, POP_NAT), (&near, NEAR, NEAR_NAT)].map(|(place, address, nat)| {
-        Site::serve_pop_at((place, address, nat), (&section(&[NAT, SERVER]), ""))
+        Site::serve_pop_at((place, address, nat), &section(&[NAT, SERVER]))
     });
     let declared = format!(
         "[[centre]]\nname = \"fra\"\nnumber = 7\nmachines = [\"{POP}:{POP_PORT}\"]\n\

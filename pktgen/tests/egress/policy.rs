@@ -118,7 +118,7 @@ fn clients_are_refused_what_a_data_centre_refuses_and_do_not_speak_to_it_in_our_
         let site = Site::new();
         let pop = site.serve_strict_pop();
         let route =
-            |prefix: &str| format!("[[route]]\nprefix = \"{prefix}\"\nnext_hop = \"through\"\n");
+            |prefix: &str| format!("[[route]]\nprefix = \"{prefix}\"\nnext_hop = \"via-fra\"\n");
         let server =
             site.serve_routes_via_pop(is_ours, &(route("11.1.0.201/32") + &route("10.9.0.0/16")));
         let client = site.client(0);
