@@ -37,17 +37,29 @@ mod paths;
 #[path = "egress/refusals.rs"]
 mod refusals;
 
-use lab::alone;
+#[cfg(test)]
+#[path = "egress/policy.rs"]
+mod policy;
+
+#[cfg(test)]
+#[path = "egress/changes.rs"]
+mod changes;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use lab::process::Process;
 use lab::traffic::ping;
 use lab::until;
+use lab::{alone, bound};
 use site::{
     CLIENTS, INNER_V6, INTERNET, INTERNET_V6, KNOWN_V6, NAT, OUTSIDE_V6, POP_NAT, STUN, Site,
     fetch, is_whole, lost,
 };
 
 /// The lines by which the web server tells whom it has served.
-fn served(site: &Site) -> Vec<String> {
+pub(crate) fn served(site: &Site) -> Vec<String> {
     site.internet.run("cat /run/lab/served.log").lines().map(str::to_owned).collect()
 }
 
@@ -165,6 +177,38 @@ fn stun_finds_independent_mappings_address_dependent_filters_and_hairpins() {
     assert!(said.contains("Independent Mapping"), "{said}");
     assert!(said.contains("will hairpin"), "{said}");
     assert!(said.contains("Address Dependent Filter"), "{said}");
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn two_servers_see_one_mapping_of_a_clients_datagrams() {
+    let _machine = alone();
+    let site = Site::new();
+    let server = site.serve(2);
+    let client = site.client(0);
+    let at = STUN.map(|address| SocketAddr::new(address.parse().unwrap(), 443));
+    let servers = at.map(|address| bound(&site.internet, address));
+    let socket = bound(client.place, SocketAddr::new([0, 0, 0, 0].into(), 0));
+    for end in servers.iter().chain([&socket]) {
+        end.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    }
+    let mut seen = BTreeSet::new();
+    // As long as QUIC's packets are at least (RFC 9000 14), by turns there and back.
+    let (mut sent, mut heard) = ([0; 1200], [0; 1500]);
+    for turn in 0..100 {
+        let (server, address) = (&servers[turn % 2], at[turn % 2]);
+        sent.fill(u8::try_from(turn).unwrap());
+        socket.send_to(&sent, address).unwrap();
+        let (len, from) = server.recv_from(&mut heard).unwrap();
+        assert_eq!(heard[..len], sent);
+        seen.insert(from);
+        server.send_to(&sent, from).unwrap();
+        assert_eq!(socket.recv_from(&mut heard).unwrap(), (sent.len(), address));
+        assert_eq!(heard[..len], sent);
+    }
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(seen.first().unwrap().ip().to_string(), NAT);
     drop(client);
     server.stop();
 }

@@ -7,12 +7,12 @@ use dataplane::config::Config;
 use dataplane::fate::Fate;
 use dataplane::frame::{Entry, Frame, Note};
 use dataplane::keeper::Start;
-use dataplane::limits::{DATA_ROOM, HEADROOM};
+use dataplane::limits::{DATA_ROOM, HEADROOM, OUTBOX_PACKET_LEN};
 use dataplane::pipeline::{self, State};
 use dataplane::site::Site;
 use dataplane::testing::{fleet, packets, roll, site, transit};
 use libfuzzer_sys::fuzz_target;
-use shm::message::{Item, MemberState, NextHop, Tunnel};
+use shm::message::{Centre, Item, Machine, MemberState, NextHop, Tunnel};
 use std::cell::RefCell;
 use std::time::Duration;
 use wire::fleet::Header;
@@ -26,6 +26,16 @@ workers = [0, 1]
 [fleet]
 server = 1
 key = "8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fE="
+[nat]
+addresses = ["192.0.2.77"]
+client_address = "172.16.0.2"
+flows = 64
+setups = 8
+untranslated = ["2001:db8:c::/48"]
+prefixes = [{ inside = "fd00:7::/48", outside = "2001:db8:d::/48" }]
+[connect]
+port = 4443
+from = ["192.0.0.0/8"]
 [[port]]
 name = "plain"
 device = "net_null0"
@@ -72,6 +82,12 @@ fn state() -> State {
     ));
     items.push(Item::NextHop { id: 3, hop: NextHop::Direct });
     items.push(Item::Route { prefix: "0.0.0.0/0".parse().unwrap(), next_hop: 3 });
+    // Half of the Internet is reached through another data centre.
+    let machine = Machine { address: [192, 0, 2, 7].into(), port: 4443, weight: 1 };
+    let (number, is_here, relay, machines) = (7, false, 0, vec![machine]);
+    items.push(Item::Centre(Box::new(Centre { number, is_here, relay, machines })));
+    items.push(Item::NextHop { id: 4, hop: NextHop::Via { centre: 7, remote: None } });
+    items.push(Item::Route { prefix: "128.0.0.0/1".parse().unwrap(), next_hop: 4 });
     // What was told of peers before stays.
     keeper.load(roll::delta(items)).unwrap();
     keeper.state(0)
@@ -99,7 +115,7 @@ fn tunnelled(octets: &[u8]) -> Vec<u8> {
     packets::frame([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], None, &packet)
 }
 
-const ENTRIES: [Entry; 9] = [
+const ENTRIES: [Entry; 10] = [
     Entry::Wire(0),
     Entry::Wire(1),
     Entry::Kernel(0),
@@ -109,6 +125,7 @@ const ENTRIES: [Entry; 9] = [
     Entry::Handed,
     Entry::Relay(0),
     Entry::Piece(0),
+    Entry::Reply(0),
 ];
 
 fuzz_target!(|octets: &[u8]| {
@@ -133,6 +150,8 @@ fuzz_target!(|octets: &[u8]| {
         pipeline::walk(&mut burst, state, Instant(u64::from(choice) << 30));
         while state.neighbours.next_question().is_some() {}
         while state.neighbours.next_news().is_some() {}
+        let mut octets = [0; OUTBOX_PACKET_LEN];
+        while state.translator.as_mut().is_some_and(|own| own.take_packet(&mut octets).is_some()) {}
         while state.next_settled(Instant(u64::from(choice) << 30)).is_some() {}
     });
     for outcome in burst.finish() {

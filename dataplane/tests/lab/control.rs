@@ -10,6 +10,18 @@ use super::namespace::Namespace;
 use super::process::Process;
 use super::until;
 
+/// Cargo as a shell has it: some dependencies are built again when the names that it gives to tests are there or not.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 /// Control's programs beside the program under test. Another package's programs are not built with the tests, so this
 /// is done here, once.
 fn program(name: &str) -> String {
@@ -19,7 +31,7 @@ fn program(name: &str) -> String {
         let is_release = tested.parent().is_some_and(|folder| folder.ends_with("release"));
         let profile = if is_release { "release" } else { "dev" };
         let target = tested.parent().and_then(|folder| folder.parent()).unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = cargo();
         cargo.args(["build", "--locked", "--quiet", "--package", "control", "--profile", profile]);
         let status = cargo.arg("--target-dir").arg(target).status().unwrap();
         assert!(status.success(), "control does not build");

@@ -75,7 +75,7 @@ pub(crate) fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// Reads a head of HTTP, and what came with it.
+/// Reads a head of HTTP, and forgets what came with it.
 pub(crate) fn hear_head(mut stream: &TcpStream) -> String {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -84,7 +84,8 @@ pub(crate) fn hear_head(mut stream: &TcpStream) -> String {
         assert!(len > 0, "closed within a head: {}", head.escape_ascii());
         head.extend(&octets[..len]);
     }
-    String::from_utf8(head).unwrap()
+    let end = head.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+    String::from_utf8(head[..end + 4].to_vec()).unwrap()
 }
 
 /// Wants the other end to close or reset the connection, and to say nothing before.

@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 
-use crate::ends::{connect, hear, hear_head, is_over, reset, say, serve};
+use crate::ends::{PATIENCE, hear, hear_head, is_over, reset, say, serve};
 use crate::lab::alone;
-use crate::site::{Client, PROXY, STUN, Site};
+use crate::site::{PROXY, STUN, Site};
 use crate::through::settle;
 
 /// What a proxy answers to a request, and whether it goes on with the connection.
@@ -22,14 +22,14 @@ const REFUSALS: [Answer; 9] = [
     Answer {
         name: "502 with content",
         does: |stream| {
-            refuse(&stream, b"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nno\n")
+            refuse(&stream, b"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nno\n");
         },
     },
     Answer { name: "garbage", does: |stream| refuse(&stream, &[0x16, 3, 1, 0, 0, 0xff, b'\n', 0]) },
     Answer {
         name: "an oversized head",
         does: |stream| {
-            refuse(&stream, &[b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 9000]].concat())
+            refuse(&stream, &[b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 9000]].concat());
         },
     },
     Answer {
@@ -147,24 +147,26 @@ fn proxies_that_refuse_are_told_to_the_client_or_passed_over_and_leave_nothing()
     let refused: Vec<_> = numbered(REFUSED, &REFUSALS)
         .map(|(host, answer)| {
             let proxy = proxy(&site, port_of(host), host, answer.does);
-            (answer.name, proxy, client.place.thread(move || connect_here(to(host))))
+            (answer.name, vec![proxy], client.place.thread(move || refused(to(host))))
         })
         .collect();
-    for (host, answer) in numbered(SECOND, &REFUSALS) {
-        let first = proxy(&site, port_of(host), host, answer.does);
-        let second = proxy(&site, second_port_of(host), host, CONNECTED[0].does);
-        hears_hello(&client, host, answer.name);
-        first.join().expect(answer.name);
-        second.join().expect(answer.name);
-    }
+    let passed_over: Vec<_> = numbered(SECOND, &REFUSALS)
+        .map(|(host, answer)| {
+            let first = proxy(&site, port_of(host), host, answer.does);
+            let second = proxy(&site, second_port_of(host), host, CONNECTED[0].does);
+            (answer.name, vec![first, second], client.place.thread(move || hears_hello(to(host))))
+        })
+        .collect();
     for (host, answer) in numbered(OTHERS, &CONNECTED) {
         let proxy = proxy(&site, port_of(host), host, answer.does);
-        hears_hello(&client, host, answer.name);
+        client.place.thread(move || hears_hello(to(host))).join().expect(answer.name);
         proxy.join().expect(answer.name);
     }
-    for (name, proxy, connected) in refused {
-        assert_eq!(connected.join().unwrap(), Some(ErrorKind::ConnectionRefused), "{name}");
-        proxy.join().expect(name);
+    for (name, proxies, client) in passed_over.into_iter().chain(refused) {
+        client.join().expect(name);
+        for proxy in proxies {
+            proxy.join().expect(name);
+        }
     }
     drop(client);
     settle(&server);
@@ -177,12 +179,14 @@ fn proxies_that_refuse_are_told_to_the_client_or_passed_over_and_leave_nothing()
     assert!(counters["flows"] <= opened, "{counters:?}");
 }
 
-/// Why a connection from this namespace is refused, if it is.
-fn connect_here(to: SocketAddr) -> Option<ErrorKind> {
-    TcpStream::connect_timeout(&to, crate::ends::PATIENCE).err().map(|error| error.kind())
+/// Wants a connection from the thread's namespace to be refused.
+fn refused(to: SocketAddr) {
+    let kind = TcpStream::connect_timeout(&to, PATIENCE).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::ConnectionRefused, "{to}");
 }
 
-fn hears_hello(client: &Client<'_>, host: u8, name: &str) {
-    let stream = connect(client.place, to(host)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    assert_eq!(hear(&stream, 5), b"hello", "{name}");
+/// Wants it to be there, and to be spoken to first.
+fn hears_hello(to: SocketAddr) {
+    let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
+    assert_eq!(hear(&stream, 5), b"hello", "{to}");
 }

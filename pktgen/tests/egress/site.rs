@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
+use crate::lab::control::Control;
 use crate::lab::dataplane::{Dataplane, instance};
 use crate::lab::keys::Keys;
 use crate::lab::namespace::{Namespace, cable};
@@ -52,7 +53,7 @@ pub(crate) struct Site {
     far: Namespace,
     /// Another data centre, on the same link.
     pub(crate) pop: Namespace,
-    places: Vec<Namespace>,
+    pub(crate) places: Vec<Namespace>,
     keys: Keys,
     clients: Vec<Keys>,
     pub(crate) hub: Namespace,
@@ -110,8 +111,32 @@ impl Site {
 
     /// The same through the other data centre, which is told as ours or as anybody's.
     pub(crate) fn serve_via_pop(&self, is_ours: bool) -> Dataplane {
+        self.serve_routes_via_pop(is_ours, "")
+    }
+
+    /// The same, with further routes: the next hop is `via-fra`.
+    pub(crate) fn serve_routes_via_pop(&self, is_ours: bool, routes: &str) -> Dataplane {
         let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
-        self.start(1, (if is_ours { &connect } else { "" }, &via(POP, POP_PORT)))
+        let routes = via(POP, POP_PORT) + routes;
+        self.start(1, (if is_ours { &connect } else { "" }, &routes))
+    }
+
+    /// The same, where next hops lead through the other data centre, `via-pop`, and through this port of a proxy,
+    /// `via-proxy`, and no route to them.
+    pub(crate) fn serve_ways(&self, port: u16) -> Dataplane {
+        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
+        let ways = [("pop", 7, POP, POP_PORT), ("proxy", 8, PROXY, port)].map(way);
+        self.start(1, (&connect, &ways.concat()))
+    }
+
+    /// Starts the server's control again, with what it knew.
+    pub(crate) fn control_again(&self) -> Control {
+        Control::again(&self.server, "/run/lab/control.toml")
+    }
+
+    /// What the server's control answers to these words.
+    pub(crate) fn ask(&self, server: &Dataplane, words: &str) -> String {
+        server.control.as_ref().unwrap().ask(&self.server, words)
     }
 
     /// The other data centre's dataplane and control.
@@ -120,10 +145,25 @@ impl Site {
         Self::serve_pop_at((&self.pop, POP, POP_NAT), &connect)
     }
 
+    /// The same; it also takes requests from the gateway, and none for the port of mail or for the server.
+    pub(crate) fn serve_strict_pop(&self) -> Dataplane {
+        let connect = format!(
+            "[connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\", \"{GATEWAY}\"]\nforbidden_ports = [25]\n"
+        );
+        let centre = format!(
+            "[[centre]]\nname = \"ams\"\nnumber = 3\nmachines = [\"{SERVER}:{POP_PORT}\"]\n"
+        );
+        Self::start_pop((&self.pop, POP, POP_NAT), (&connect, &centre))
+    }
+
     /// Such a one in this place, at this address, seen by the Internet as that one.
-    pub(crate) fn serve_pop_at(
+    pub(crate) fn serve_pop_at(at: (&Namespace, &str, &str), connect: &str) -> Dataplane {
+        Self::start_pop(at, (connect, ""))
+    }
+
+    fn start_pop(
         (place, address, nat): (&Namespace, &str, &str),
-        connect: &str,
+        (connect, more): (&str, &str),
     ) -> Dataplane {
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
@@ -137,7 +177,7 @@ impl Site {
         );
         let declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
             [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n";
-        Dataplane::start_text(place, &config, declared)
+        Dataplane::start_text(place, &config, &format!("{declared}{more}"))
     }
 
     pub(crate) fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {
@@ -292,10 +332,15 @@ impl Site {
 
 /// What leads connections to the web server through this machine.
 fn via(address: &str, port: u16) -> String {
+    let way = way(("fra", 7, address, port));
+    format!("{way}[[route]]\nprefix = \"{INTERNET}/32\"\nnext_hop = \"via-fra\"\n")
+}
+
+/// A centre of one machine, and a next hop that leads through it.
+fn way((name, number, address, port): (&str, u16, &str, u16)) -> String {
     format!(
-        "[[centre]]\nname = \"fra\"\nnumber = 7\nmachines = [\"{address}:{port}\"]\n\
-         [[next_hop]]\nname = \"through\"\nkind = \"via\"\ncentre = \"fra\"\n\
-         [[route]]\nprefix = \"{INTERNET}/32\"\nnext_hop = \"through\"\n"
+        "[[centre]]\nname = \"{name}\"\nnumber = {number}\nmachines = [\"{address}:{port}\"]\n\
+         [[next_hop]]\nname = \"via-{name}\"\nkind = \"via\"\ncentre = \"{name}\"\n"
     )
 }
 

@@ -35,7 +35,6 @@ pub(crate) mod process;
 pub(crate) mod wireguard_go;
 
 use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,7 +50,7 @@ pub(crate) fn dataplane_path() -> &'static str {
         let is_release = generator.parent().is_some_and(|folder| folder.ends_with("release"));
         let profile = if is_release { "release" } else { "dev" };
         let target = generator.parent().and_then(|folder| folder.parent()).unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = control::cargo();
         cargo.args([
             "build",
             "--locked",

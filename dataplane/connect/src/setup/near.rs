@@ -127,7 +127,9 @@ impl Near {
     /// Takes the clock of a SYN that comes again, which the answer echoes (RFC 7323 4.3): who hears the first one's takes the
     /// time that the SYN was held for the path's, and waits several times as long before it sends what is lost again.
     pub(crate) fn note_again(&mut self, syn: &Arrived<'_>) {
-        let Some(Stamps { value, .. }) = self.offer.stamps.and(stamps(syn.options)) else { return };
+        let Some(Stamps { value, .. }) = self.offer.stamps.and_then(|_| stamps(syn.options)) else {
+            return;
+        };
         if before(value, self.stamp) {
             return;
         }

@@ -384,10 +384,12 @@ impl World for Surroundings<'_> {
         };
         let site = self.around.site;
         let is_ours = site.owns(address.into()) || site.is_clients(address.into());
-        if is_ours || self.targets.judge(address, port).is_err() {
+        let origin = SocketAddr::new(address, port);
+        // A request within a request would go round without end.
+        let is_loop = centres.has_machine(origin);
+        if is_ours || is_loop || self.targets.judge(address, port).is_err() {
             return Decision::Refuse(Status::Forbidden);
         }
-        let origin = SocketAddr::new(address, port);
         Decision::Dial { origin, rtt: None, mss_max: outer_mss(site, origin) }
     }
 

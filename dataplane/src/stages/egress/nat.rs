@@ -7,6 +7,8 @@ mod meeting;
 mod pieces;
 mod prefixes;
 
+use std::net::IpAddr;
+
 use arrayvec::ArrayVec;
 use flows::{Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
 use rand_chacha::rand_core::Rng;
@@ -384,10 +386,13 @@ impl Translator {
                     return self.turn_back(frame, outside);
                 }
                 let destination = frame.note.ip.destination_in(frame.data());
-                frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
-                let (port, _) =
-                    site.way_to(frame.note.ip.destination).ok_or(drop(DropReason::LinkNoRoute))?;
-                leave(frame, port);
+                let destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
+                if destination != frame.note.ip.destination {
+                    // It goes to a data centre, by a way of its own.
+                    let way = site.way_to(destination).ok_or(drop(DropReason::LinkNoRoute))?;
+                    (frame.note.endpoint.port, frame.note.ip.destination) = (way.0, destination);
+                }
+                leave(frame, frame.note.endpoint.port);
                 Ok(())
             }
             Verdict::Refused(refusal) => self.refuse(frame, refusal, outside),
@@ -416,6 +421,9 @@ impl Translator {
             let from = From::Client(client);
             if let Some(verdict) = self.attended(frame, (query, verdict), from, outside)? {
                 return Ok(verdict);
+            }
+            if asks_for_connections(frame, outside.routes) {
+                return Err(drop(DropReason::EgressConnectSource));
             }
             if let NextHop::Via(centre) = frame.note.next_hop {
                 let is_v4 = frame.note.ip.destination.is_v4();
@@ -515,6 +523,16 @@ const fn is_aside(verdict: Verdict) -> bool {
 #[inline]
 fn is_segment(frame: &Frame<'_>) -> bool {
     frame.note.ip.protocol == tcp::PROTOCOL && !frame.note.ip.fragment
+}
+
+/// Whether a client's segment goes to where we ask other data centres for connections: they would take the client for us.
+fn asks_for_connections(frame: &Frame<'_>, routes: &Routes) -> bool {
+    let ip = &frame.note.ip;
+    let segment = frame.data().get(usize::from(ip.payload_offset)..).unwrap_or_default();
+    let [_, _, high, low, ..] = *segment else { return false };
+    let address = ip.destination_in(frame.data()).map(IpAddr::from);
+    let port = u16::from_be_bytes([high, low]);
+    address.is_some_and(|address| routes.centres().has_machine((address, port).into()))
 }
 
 #[inline]

@@ -1,5 +1,6 @@
 //! Data centres by which packets may go out: which of a centre's machines a client's connections take.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use crate::table::mix;
@@ -10,7 +11,9 @@ pub const TRIED_MAX: usize = 3;
 /// All data centres but this one, by number.
 #[derive(Clone, Debug, Default)]
 pub struct Centres {
-    centres: Vec<Centre>,
+    others: Vec<Centre>,
+    /// Where any of them takes connections.
+    addresses: HashSet<SocketAddr>,
     /// The number of this one, if it has one.
     here: Option<u16>,
 }
@@ -55,15 +58,22 @@ pub struct Machine {
 
 impl Centres {
     /// The others, and the number of this one.
-    pub fn new(centres: impl IntoIterator<Item = Centre>, here: Option<u16>) -> Self {
-        let mut centres: Vec<_> = centres.into_iter().collect();
-        centres.sort_unstable_by_key(|centre| centre.number);
-        Self { centres, here }
+    pub fn new(others: impl IntoIterator<Item = Centre>, here: Option<u16>) -> Self {
+        let mut others: Vec<_> = others.into_iter().collect();
+        others.sort_unstable_by_key(|centre| centre.number);
+        let machines = others.iter().flat_map(|centre| &centre.machines);
+        let addresses = machines.map(|machine| machine.address).collect();
+        Self { others, addresses, here }
+    }
+
+    /// Whether connections are asked for there: nobody else is to speak to it in our name, for it believes our addresses.
+    pub fn has_machine(&self, address: SocketAddr) -> bool {
+        self.addresses.contains(&address)
     }
 
     /// Whether there are no others, so that there is nothing to choose.
     pub fn is_empty(&self) -> bool {
-        self.centres.is_empty()
+        self.others.is_empty()
     }
 
     /// The number of this data centre, if it has one.
@@ -72,8 +82,8 @@ impl Centres {
     }
 
     fn get(&self, number: u16) -> Option<&Centre> {
-        let at = self.centres.binary_search_by_key(&number, |centre| centre.number).ok()?;
-        self.centres.get(at)
+        let at = self.others.binary_search_by_key(&number, |centre| centre.number).ok()?;
+        self.others.get(at)
     }
 
     /// Whom a client's connections through a centre are asked of.
