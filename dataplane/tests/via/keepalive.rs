@@ -108,6 +108,8 @@ fn an_origin_that_answers_is_asked_once_in_each_silence() {
 fn an_origin_that_does_not_answer_is_gone_and_both_ends_hear_of_it() {
     let mut scene = stage();
     let (dial, to_near) = spliced(&mut scene, &[]);
+    // It has answered before: each probe counts for itself.
+    assert_eq!(probes(&mut scene, 40, true).len(), 2);
     let sent = probes(&mut scene, 100, false);
     let (resets, asked): (Vec<_>, Vec<_>) =
         sent.iter().partition(|segment| segment.flags.has(Flags::RST));
