@@ -164,7 +164,9 @@ fn proxies_that_refuse_are_told_to_the_client_or_passed_over_and_leave_nothing()
     }
     for (name, proxies, client) in passed_over.into_iter().chain(refused) {
         client.join().expect(name);
-        proxies.into_iter().for_each(|proxy| proxy.join().expect(name));
+        for proxy in proxies {
+            proxy.join().expect(name);
+        }
     }
     drop(client);
     settle(&server);

@@ -11,7 +11,7 @@ pub const TRIED_MAX: usize = 3;
 /// All data centres but this one, by number.
 #[derive(Clone, Debug, Default)]
 pub struct Centres {
-    centres: Vec<Centre>,
+    others: Vec<Centre>,
     /// Where any of them takes connections.
     addresses: HashSet<SocketAddr>,
     /// The number of this one, if it has one.
@@ -63,7 +63,7 @@ impl Centres {
         centres.sort_unstable_by_key(|centre| centre.number);
         let machines = centres.iter().flat_map(|centre| &centre.machines);
         let addresses = machines.map(|machine| machine.address).collect();
-        Self { centres, addresses, here }
+        Self { others: centres, addresses, here }
     }
 
     /// Whether connections are asked for there: nobody else is to speak to it in our name, for it believes our addresses.
@@ -73,7 +73,7 @@ impl Centres {
 
     /// Whether there are no others, so that there is nothing to choose.
     pub fn is_empty(&self) -> bool {
-        self.centres.is_empty()
+        self.others.is_empty()
     }
 
     /// The number of this data centre, if it has one.
@@ -82,8 +82,8 @@ impl Centres {
     }
 
     fn get(&self, number: u16) -> Option<&Centre> {
-        let at = self.centres.binary_search_by_key(&number, |centre| centre.number).ok()?;
-        self.centres.get(at)
+        let at = self.others.binary_search_by_key(&number, |centre| centre.number).ok()?;
+        self.others.get(at)
     }
 
     /// Whom a client's connections through a centre are asked of.
