@@ -388,7 +388,9 @@ impl Keeper {
         let random = Random::from_rng(&mut self.random);
         let dials = Dials::new(Arc::clone(&self.exchange), worker.into());
         let seed = self.random.next_u64();
-        let splicer = Splicer::new(config.setups, self.targets.clone(), dials, seed);
+        // Only an exit has origins to keep alive.
+        let kept = if self.site.connect.is_some() { config.flows } else { 0 };
+        let splicer = Splicer::new((config.setups, kept), self.targets.clone(), dials, seed);
         let key = self.site.connect.as_ref().and_then(|_| self.fleet.keys.centres);
         let meter = Meter::new(key, Arc::clone(&self.exchange), self.paths.rows());
         let aside = (splicer, meter);

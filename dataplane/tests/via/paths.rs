@@ -142,9 +142,8 @@ fn a_data_centre_tells_how_it_sees_others() {
             pair.here.arrive(packet);
         }
         pair.here.settle();
-        told.extend(control.hear().into_iter().filter_map(|event| match event {
-            Event::Paths { from, paths } => Some((from, paths[0])),
-            _ => None,
+        told.extend(control.hear().into_iter().filter_map(|event| {
+            if let Event::Paths { from, paths } = event { Some((from, paths[0])) } else { None }
         }));
     }
     let (from, Some(Path { to, rtt, lost })) = told.pop().unwrap() else { panic!("no path") };

@@ -93,8 +93,8 @@ const fn drop(reason: DropReason) -> Fate {
 }
 
 impl Splicer {
-    /// With room for so many set-ups; `targets` are those of an exit.
-    pub fn new(setups: u32, targets: Targets, dials: Dials, seed: u64) -> Self {
+    /// With room for so many set-ups, and flows that follow from them; `targets` are those of an exit.
+    pub fn new((setups, flows): (u32, u32), targets: Targets, dials: Dials, seed: u64) -> Self {
         let limits = Limits {
             setups,
             buffers: setups / 8 + 1,
@@ -109,7 +109,7 @@ impl Splicer {
             outbox: Outbox::default(),
             targets,
             dials,
-            keepalives: Keepalives::default(),
+            keepalives: Keepalives::new(flows),
         }
     }
 

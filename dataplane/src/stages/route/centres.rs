@@ -58,12 +58,12 @@ pub struct Machine {
 
 impl Centres {
     /// The others, and the number of this one.
-    pub fn new(centres: impl IntoIterator<Item = Centre>, here: Option<u16>) -> Self {
-        let mut centres: Vec<_> = centres.into_iter().collect();
-        centres.sort_unstable_by_key(|centre| centre.number);
-        let machines = centres.iter().flat_map(|centre| &centre.machines);
+    pub fn new(others: impl IntoIterator<Item = Centre>, here: Option<u16>) -> Self {
+        let mut others: Vec<_> = others.into_iter().collect();
+        others.sort_unstable_by_key(|centre| centre.number);
+        let machines = others.iter().flat_map(|centre| &centre.machines);
         let addresses = machines.map(|machine| machine.address).collect();
-        Self { others: centres, addresses, here }
+        Self { others, addresses, here }
     }
 
     /// Whether connections are asked for there: nobody else is to speak to it in our name, for it believes our addresses.

@@ -15,9 +15,10 @@ use crate::limits::KEPT_PER_TURN;
 use crate::stages::route::NextHop;
 
 /// What is kept of flows whose origins are probed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Keepalives {
-    /// By the flow's number; as many as there ever were at once.
+    /// By the flow's number, up to the highest that there ever was: there is room for all from the beginning, and memory that no
+    /// flow has needed is not touched.
     kept: Vec<Option<Kept>>,
     /// Those that the sweep has come by in this turn.
     swept: ArrayVec<FlowId, KEPT_PER_TURN>,
@@ -27,19 +28,26 @@ pub(super) struct Keepalives {
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     probing: Probing,
-    interval: Duration,
+    interval_secs: u16,
     /// Whether the last probe has no answer yet: the flow is watched for one.
     is_asked: bool,
     timestamps: Option<(u32, u32)>,
 }
 
+const _: () = assert!(size_of::<Option<Kept>>() == 32);
+
 impl Keepalives {
+    /// Of a worker with room for so many flows.
+    pub(super) fn new(flows: u32) -> Self {
+        Self { kept: Vec::with_capacity(flows as usize), swept: ArrayVec::new() }
+    }
+
     /// A flow begins; the number may have been another's.
     pub(super) fn begin(&mut self, flow: FlowId, splice: &Splice, now: flows::Instant) {
         let number = flow.number() as usize;
         let kept = splice.keepalive.map(|interval| Kept {
             probing: Probing::new(interval, connect::time::Instant(now.0)),
-            interval,
+            interval_secs: u16::try_from(interval.as_secs()).unwrap_or(u16::MAX),
             is_asked: false,
             timestamps: splice.timestamps,
         });
@@ -82,7 +90,7 @@ impl Kept {
         if self.is_asked && !flow.is_watched() {
             self.is_asked = false;
             self.probing.heard(connect::time::Instant(now.0));
-        } else if idle < self.interval {
+        } else if idle < Duration::from_secs(self.interval_secs.into()) {
             let quiet_since = now.0.saturating_sub(nanoseconds(idle));
             self.probing.heard(connect::time::Instant(quiet_since));
         }
