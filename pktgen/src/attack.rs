@@ -260,6 +260,7 @@ pub const NOT_FROM_OUTSIDE: &[(&str, &str)] = &[
     ("egress_nat_client", "only a server that translates has it: its tests try it"),
     ("egress_nat_full", "only a server that translates has it: its tests try it"),
     ("egress_nat_ports", "only a server that translates has it: its tests try it"),
+    ("egress_nat_prefix", "only a server that translates has it: its tests try it"),
     ("egress_connect_untimely", "only a server that splices has it: its tests try it"),
     ("egress_connect_segment", "only a server that splices has it: its tests try it"),
     ("egress_connect_full", "only a server that splices has it: its tests try it"),

@@ -30,10 +30,6 @@ mod kinds;
 mod loss;
 
 #[cfg(test)]
-#[path = "egress/paths.rs"]
-mod paths;
-
-#[cfg(test)]
 #[path = "egress/refusals.rs"]
 mod refusals;
 
@@ -55,13 +51,8 @@ use lab::until;
 use lab::{alone, bound};
 use site::{
     CLIENTS, INNER_V6, INTERNET, INTERNET_V6, KNOWN_V6, NAT, OUTSIDE_V6, POP_NAT, STUN, Site,
-    fetch, is_whole, lost,
+    fetch, is_whole, lost, served,
 };
-
-/// The lines by which the web server tells whom it has served.
-pub(crate) fn served(site: &Site) -> Vec<String> {
-    site.internet.run("cat /run/lab/served.log").lines().map(str::to_owned).collect()
-}
 
 #[test]
 fn clients_with_the_same_address_load_and_store_side_by_side() {

@@ -364,6 +364,11 @@ pub(crate) fn path(place: &Namespace, name: &str) -> String {
     format!("/proc/{}/root/run/lab/{name}", place.pid())
 }
 
+/// The lines by which the web server tells whom it has served.
+pub(crate) fn served(site: &Site) -> Vec<String> {
+    site.internet.run("cat /run/lab/served.log").lines().map(str::to_owned).collect()
+}
+
 /// How many packets were lost for this reason.
 pub(crate) fn lost(server: &Dataplane, reason: &str) -> u64 {
     server.counter(&format!("drop.{reason}"))

@@ -1,15 +1,25 @@
-//! Other data centres of ours: they are measured, connections go by the nearest one, and those that are silent are kept alive.
+//! Other data centres of ours, for as long as it takes: they are measured, connections go by the nearest one, and those that are
+//! silent are kept alive. Needs root and the programs of `scripts/setup`; minutes of silence make it a suite of its own:
+//! `cargo test -p pktgen --features dpdk --test egress_paths`.
+#![cfg(feature = "dpdk")]
+
+#[cfg(test)]
+mod lab;
+
+#[cfg(test)]
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "egress/site.rs"]
+mod site;
 
 use std::path::Path;
 
-use crate::lab::alone;
-use crate::lab::dataplane::Dataplane;
-use crate::lab::keys::Keys;
-use crate::lab::namespace::{Namespace, cable};
-use crate::lab::process::Process;
-use crate::lab::{attach, until};
-use crate::served;
-use crate::site::{INTERNET, NAT, POP, POP_NAT, POP_PORT, SERVER, Site};
+use lab::alone;
+use lab::dataplane::Dataplane;
+use lab::keys::Keys;
+use lab::namespace::{Namespace, cable};
+use lab::process::Process;
+use lab::{attach, until};
+use site::{INTERNET, NAT, POP, POP_NAT, POP_PORT, SERVER, Site, served};
 
 /// The near one, and whom the Internet sees of it.
 const NEAR: &str = "11.1.0.3";
@@ -34,7 +44,7 @@ fn delayed(site: &Site) -> Process {
 
 /// What `millrace --json argo` says.
 fn said(site: &Site, server: &Dataplane, words: &str) -> String {
-    server.control.as_ref().unwrap().ask(&site.server, &format!("--json argo {words}"))
+    site.ask(server, &format!("--json argo {words}"))
 }
 
 /// A client that says nothing for longer than twice the silence after which the exit asks the origin.
