@@ -1,5 +1,7 @@
 //! An IP packet of either family as the stages need it, read once; its addresses are integers.
 
+pub mod own;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -311,16 +311,18 @@ fn is_forwarded(address: Address) -> bool {
     !is_no_source(address) && !address.is_link_local()
 }
 
-/// Takes one hop off (RFC 1812 5.3.1, RFC 8200 3).
 fn take_hop(frame: &mut Frame<'_>) -> Result<(), Refused> {
-    let broken = Refused::Fate(Fate::Drop(DropReason::WireguardInner));
+    spend_hop(frame).map(|_| ()).ok_or(Refused::Because(Why::HopLimit))
+}
+
+/// Takes one hop off a packet whose header was read, and gives those left; none when it was the last one (RFC 1812 5.3.1,
+/// RFC 8200 3).
+#[inline]
+pub(in crate::stages) fn spend_hop(frame: &mut Frame<'_>) -> Option<u8> {
     let octets = frame.data_mut();
-    let left = if octets.first().is_some_and(|octet| octet >> 4 == 4) {
-        let Ok(header) = ipv4::Header::of(octets) else { return Err(broken) };
-        header.decrement_ttl()
+    if octets.first().is_some_and(|octet| octet >> 4 == 4) {
+        ipv4::Header::of(octets).ok()?.decrement_ttl().ok()
     } else {
-        let Ok(header) = ipv6::Header::of(octets) else { return Err(broken) };
-        header.decrement_hop_limit()
-    };
-    left.map(|_| ()).map_err(|_| Refused::Because(Why::HopLimit))
+        ipv6::Header::of(octets).ok()?.decrement_hop_limit().ok()
+    }
 }

@@ -17,6 +17,7 @@ use crate::pipeline::State;
 use crate::port::{Batch, Io, Packet, Pool};
 use crate::site::global_number;
 use crate::stages::egress::meter::{self, Ask};
+use crate::stages::egress::nat::Translator;
 use crate::stages::route::NextHop;
 use crate::stages::wireguard::sessions::Due;
 
@@ -49,7 +50,9 @@ impl<I: Io> Worker<I> {
                 put_client_id(octets, message.client_id);
             });
         }
-        moved += self.make_segments(now);
+        if self.state.translator.as_ref().is_some_and(Translator::has_packets) {
+            moved += self.make_segments(now);
+        }
         for local in due.keepalives {
             moved += 1;
             self.send_keepalive(local, now);
@@ -63,6 +66,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// Sends what connections have to say that are being opened.
+    #[cold]
     fn make_segments(&mut self, now: Instant) -> usize {
         let mut made = 0;
         let mut octets = [0; OUTBOX_PACKET_LEN];

@@ -4,14 +4,11 @@ use wire::{ipv4, ipv6, udp};
 
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Endpoint, Frame, Kind};
-use crate::packet::Address;
+use crate::packet::{Address, own};
 use crate::site::Site;
 
 /// Handshake messages ask for priority (DSCP AF41), as WireGuard's other implementations mark them.
 pub const HANDSHAKE_TOS: u8 = 0x88;
-
-/// Hops that an outer packet may take (RFC 1700, IP TIME TO LIVE PARAMETER).
-const HOP_LIMIT: u8 = 64;
 
 const NO_ROUTE: Fate = Fate::Drop(DropReason::LinkNoRoute);
 
@@ -42,7 +39,7 @@ pub fn headers(
                 source,
                 destination,
                 protocol: udp::PROTOCOL,
-                ttl: HOP_LIMIT,
+                ttl: own::HOP_LIMIT,
                 tos,
                 // Routers may fragment data, as with WireGuard's other implementations, so each needs a name
                 // of its own among its neighbours; the message counter is one (RFC 6864 4.3). Handshake
@@ -60,7 +57,7 @@ pub fn headers(
                 source,
                 destination,
                 protocol: udp::PROTOCOL,
-                hop_limit: HOP_LIMIT,
+                hop_limit: own::HOP_LIMIT,
                 traffic_class: tos,
                 flow_label: 0,
                 payload_len: len,

@@ -17,7 +17,6 @@ use connect::{
 };
 use flows::{FlowId, Flows, Lease, Path, Realm};
 use rand_chacha::rand_core::Rng;
-use wire::checksum::Sum;
 use wire::tcp;
 use wireguard::time::Instant;
 
@@ -28,6 +27,7 @@ use crate::handshake::Random;
 use crate::limits::{
     CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, RELAYS_MAX, SETUPS_PER_CLIENT,
 };
+use crate::packet::own;
 use crate::site::{Site, global_number};
 use crate::stages::egress::dials::{Dials, Way};
 use crate::stages::route::{Asked, Centres, NextHop, TRIED_MAX};
@@ -118,6 +118,12 @@ impl Splicer {
         let now = connect::time::Instant(around.now.0);
         let (connect, mut world) = self.split(around);
         connect.expire(&mut world, now, CONNECT_TIMERS_PER_TURN);
+    }
+
+    /// Whether there are packets of our own.
+    #[inline]
+    pub fn has_packets(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     /// Copies the next packet of our own, and gives its note and length.
@@ -290,7 +296,7 @@ fn outer_mss(site: &Site, remote: SocketAddr) -> u16 {
 }
 
 fn mss(mtu: usize, like: SocketAddr) -> u16 {
-    let header_len = if like.is_ipv4() { wire::ipv4::HEADER_LEN } else { wire::ipv6::HEADER_LEN };
+    let header_len = own::header_len(like.ip().into());
     u16::try_from(mtu.saturating_sub(header_len + tcp::HEADER_LEN)).unwrap_or(u16::MAX)
 }
 
@@ -302,10 +308,7 @@ fn arrived<'a>(frame: &'a Frame<'_>, from: From) -> Result<Arrived<'a>, Fate> {
     let destination = ip.destination_in(frame.data()).ok_or(broken)?;
     let segment = frame.data().get(usize::from(ip.payload_offset)..ip.len.into()).ok_or(broken)?;
     let len = u16::try_from(segment.len()).unwrap_or(u16::MAX);
-    let pseudo = match (source.v4(), destination.v4()) {
-        (Some(source), Some(to)) => Sum::pseudo_v4(source, to, tcp::PROTOCOL, len),
-        _ => Sum::pseudo_v6(source.v6(), destination.v6(), tcp::PROTOCOL, len),
-    };
+    let pseudo = own::pseudo((source, destination), tcp::PROTOCOL, len);
     tcp::verify(pseudo, segment).map_err(|_| broken)?;
     let client = match from {
         From::Client(client) => client,

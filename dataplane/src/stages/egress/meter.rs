@@ -6,12 +6,12 @@
 mod rows;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shm::message::{PATHS_PER_EVENT, Path};
-use wire::{NoRoom, ipv4, ipv6, udp};
+use wire::{NoRoom, ipv6, udp};
 use wireguard::time::Instant;
 use zerocopy::byteorder::network_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -20,7 +20,7 @@ use crate::exchange::Exchange;
 use crate::fate::{DropReason, Fate};
 use crate::fleet::sip::Sip;
 use crate::frame::{Endpoint, Frame, Kind, Note};
-use crate::packet::Address;
+use crate::packet::{Address, own};
 use crate::site::Site;
 use crate::stages::egress::probe::microseconds;
 use crate::stages::route::{NextHop, leave};
@@ -112,8 +112,6 @@ const _: () = assert!(PAYLOAD_LEN.is_multiple_of(8) && PAYLOAD_LEN == 136);
 /// Octets of the longest packet, that of IPv6.
 pub const LEN_MAX: usize = ipv6::HEADER_LEN + udp::HEADER_LEN + PAYLOAD_LEN;
 
-/// Hops that it may take.
-const HOP_LIMIT: u8 = 64;
 /// DSCP CS6, network control (RFC 4594 3.2).
 const TOS: u8 = 48 << 2;
 
@@ -182,7 +180,7 @@ type Ends = (Address, Address);
 fn read(frame: &Frame<'_>, seal: &Seal) -> Option<(Ends, udp::Ports, Payload)> {
     let ip = &frame.note.ip;
     let ends = (ip.source_in(frame.data())?, ip.destination);
-    let header_len = if ip.destination.is_v4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+    let header_len = own::header_len(ip.destination);
     // It is answered in its place, so no options.
     let datagram = frame.data().get(usize::from(ip.payload_offset)..ip.len.into())?;
     if usize::from(ip.payload_offset) != header_len {
@@ -288,43 +286,15 @@ fn write(
     ports: udp::Ports,
     payload: &Payload,
 ) -> Result<usize, NoRoom> {
-    let header_len = if destination.is_v4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+    let header_len = own::header_len(destination);
     let len = header_len + udp::HEADER_LEN + PAYLOAD_LEN;
     let (header, datagram) =
         out.get_mut(..len).and_then(|out| out.split_at_mut_checked(header_len)).ok_or(NoRoom)?;
     payload.write_to(datagram.get_mut(udp::HEADER_LEN..).ok_or(NoRoom)?).map_err(|_| NoRoom)?;
-    match (IpAddr::from(source), IpAddr::from(destination)) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            udp::emit_v4(datagram, ports, source, destination)?;
-            let fields = ipv4::Fields {
-                source,
-                destination,
-                protocol: udp::PROTOCOL,
-                ttl: HOP_LIMIT,
-                tos: TOS,
-                identification: 0,
-                dont_fragment: true,
-                payload_len: datagram.len(),
-            };
-            ipv4::emit(header, &fields)?;
-        }
-        (source, destination) => {
-            let [source, destination] = [source, destination].map(|address| match address {
-                IpAddr::V4(address) => address.to_ipv6_mapped(),
-                IpAddr::V6(address) => address,
-            });
-            udp::emit_v6(datagram, ports, source, destination)?;
-            let fields = ipv6::Fields {
-                source,
-                destination,
-                protocol: udp::PROTOCOL,
-                hop_limit: HOP_LIMIT,
-                traffic_class: TOS,
-                flow_label: 0,
-                payload_len: datagram.len(),
-            };
-            ipv6::emit(header, &fields)?;
-        }
+    match (source.v4(), destination.v4()) {
+        (Some(source), Some(destination)) => udp::emit_v4(datagram, ports, source, destination)?,
+        _ => udp::emit_v6(datagram, ports, source.v6(), destination.v6())?,
     }
+    own::emit(header, (source, destination), (udp::PROTOCOL, TOS), datagram.len())?;
     Ok(len)
 }

@@ -26,7 +26,7 @@ use crate::site::{Nat, Site, global_number, local_number};
 use crate::stages::egress::connect::{Around, From, Judged, Splicer};
 use crate::stages::egress::meter::Meter;
 use crate::stages::egress::{gre, local};
-use crate::stages::route::{NextHop, Routes, leave};
+use crate::stages::route::{NextHop, Routes, leave, spend_hop};
 
 use answers::Answers;
 use fates::{named, not_on, onward};
@@ -59,17 +59,11 @@ pub struct Outside<'a> {
     pub now: Instant,
 }
 
-/// What every packet needs of it.
-struct Parts<'a> {
-    site: &'a Site,
-    counters: &'a Counters,
-    now: flows::Instant,
-}
-
-impl<'a> Outside<'a> {
+impl Outside<'_> {
+    /// Now, as flows reckon.
     #[inline]
-    const fn parts(&self) -> Parts<'a> {
-        Parts { site: self.site, counters: self.counters, now: flows::Instant(self.now.0) }
+    const fn time(&self) -> flows::Instant {
+        flows::Instant(self.now.0)
     }
 }
 
@@ -119,7 +113,7 @@ impl Translator {
     pub fn advance(&mut self, outside: Outside<'_>, live: impl Fn(u32, Instant)) {
         let Outside { counters, now, .. } = outside;
         let Self { flows, splicer, machine, .. } = self;
-        flows.sweep(flows::Instant(now.0), |swept| match swept {
+        flows.sweep(outside.time(), |swept| match swept {
             Swept::Live { flow, client, .. } if client > *machine => splicer.swept(flow),
             Swept::Live { client, until, .. } => live(client, Instant(until.0)),
             Swept::Ended { .. } => {}
@@ -146,6 +140,12 @@ impl Translator {
     #[cold]
     pub fn forget(&mut self, client: u32, now: Instant) {
         self.flows.forget(client, usize::MAX, flows::Instant(now.0), |_| {});
+    }
+
+    /// Whether there are packets of our own.
+    #[inline]
+    pub fn has_packets(&self) -> bool {
+        self.splicer.has_packets()
     }
 
     /// Copies the next packet of our own, and gives its note and length.
@@ -237,7 +237,8 @@ impl Translator {
         query: &Query,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let Parts { site, counters, now } = outside.parts();
+        let Outside { site, counters, .. } = outside;
+        let now = outside.time();
         let is_long = frame.len() > site.inner_mtu;
         if (is_long || frame.note.ip.hop_limit <= 1) && self.is_for_client(query) {
             let ip = ipv4::parse_unverified(frame.data());
@@ -319,7 +320,7 @@ impl Translator {
         }
         let (splicer, around) = self.aside(outside);
         let judged = splicer.segment(frame, from, around)?;
-        let now = outside.parts().now;
+        let now = outside.time();
         let Some(flow) = watched else { return Ok(None) };
         self.flows.unwatch(flow);
         let verdict = self.flows.carry(query, frame.data_mut(), now);
@@ -370,7 +371,8 @@ impl Translator {
         query: &Query,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let Parts { site, counters, now } = outside.parts();
+        let Outside { site, counters, .. } = outside;
+        let now = outside.time();
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
         if is_aside(verdict) {
@@ -434,7 +436,7 @@ impl Translator {
             }
         }
         let random = self.random.next_u64();
-        let now = outside.parts().now;
+        let now = outside.time();
         let way = flows::Way::default();
         let flow = match self.flows.open(query, frame.data(), way, (now, random)) {
             Ok(flow) => flow,
@@ -476,9 +478,7 @@ impl Translator {
         let query = queries.first().ok_or(drop(DropReason::EgressNatUnknown))?;
         self.back(frame, query, outside)?;
         // The hop that another worker would have taken.
-        let header = ipv4::Header::of(frame.data_mut()).ok();
-        let left = header.and_then(|header| header.decrement_ttl().ok());
-        left.ok_or(drop(DropReason::RouteHopLimit))?;
+        spend_hop(frame).ok_or(drop(DropReason::RouteHopLimit))?;
         if frame.note.next_hop == NextHop::Local {
             return local::deliver(frame, site);
         }

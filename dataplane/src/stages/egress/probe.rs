@@ -9,7 +9,6 @@
 mod answers;
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use wire::{NoRoom, icmp, ipv4, ipv6};
 use wireguard::time::Instant;
@@ -17,7 +16,7 @@ use zerocopy::byteorder::network_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::fleet::sip::Sip;
-use crate::packet::Address;
+use crate::packet::{Address, own};
 
 pub use answers::{AllAnswers, Answers, Heard};
 
@@ -133,8 +132,6 @@ const MESSAGE_LEN: usize = icmp::HEADER_LEN + PAYLOAD_LEN;
 /// Octets of the longest probe, that of IPv6.
 pub const LEN_MAX: usize = ipv6::HEADER_LEN + MESSAGE_LEN;
 
-/// Hops that a probe may take behind the tunnel.
-const HOP_LIMIT: u8 = 64;
 /// DSCP CS6, network control (RFC 4594 3.2): a probe tells whether the tunnel is there, not whether it is full.
 const TOS: u8 = 48 << 2;
 
@@ -150,16 +147,20 @@ pub fn write(
         Style::Request => (inside.local, inside.remote),
         Style::Reply => (inside.remote, inside.local),
     };
-    let header_len = if source.is_v4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+    let header_len = own::header_len(destination);
     let packet = out.get_mut(..header_len + MESSAGE_LEN).ok_or(NoRoom)?;
     let (header, message) = packet.split_at_mut_checked(header_len).ok_or(NoRoom)?;
     let data = message.get_mut(icmp::HEADER_LEN..).ok_or(NoRoom)?;
     Payload::new(stamp, seal.of(stamp, inside)).write_to(data).map_err(|_| NoRoom)?;
-    let what = (style, echo(stamp));
-    if let (Some(source), Some(destination)) = (source.v4(), destination.v4()) {
-        write_v4((header, message), what, source, destination)?;
-    } else {
-        write_v6((header, message), what, source.v6(), destination.v6())?;
+    let (is_v4, echo) = (source.is_v4(), echo(stamp));
+    let protocol = if is_v4 { icmp::v4::PROTOCOL } else { icmp::v6::PROTOCOL };
+    own::emit(header, (source, destination), (protocol, TOS), message.len())?;
+    let (from, to) = (source.v6(), destination.v6());
+    match (style, is_v4) {
+        (Style::Request, true) => icmp::v4::emit_echo_request(message, echo)?,
+        (Style::Reply, true) => icmp::v4::emit_echo_reply(message, echo)?,
+        (Style::Request, false) => icmp::v6::emit_echo_request(message, echo, from, to)?,
+        (Style::Reply, false) => icmp::v6::emit_echo_reply(message, echo, from, to)?,
     }
     Ok(packet.len())
 }
@@ -172,51 +173,6 @@ const fn echo(stamp: &Stamp) -> icmp::Echo {
     icmp::Echo {
         identifier: u16::from_be_bytes([high ^ stamp.server, low]),
         sequence: u16::from_be_bytes([sequence_high, sequence_low]),
-    }
-}
-
-fn write_v4(
-    (header, message): (&mut [u8], &mut [u8]),
-    (style, echo): (Style, icmp::Echo),
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
-) -> Result<(), NoRoom> {
-    let fields = ipv4::Fields {
-        source,
-        destination,
-        protocol: icmp::v4::PROTOCOL,
-        ttl: HOP_LIMIT,
-        tos: TOS,
-        identification: 0,
-        dont_fragment: true,
-        payload_len: message.len(),
-    };
-    ipv4::emit(header, &fields)?;
-    match style {
-        Style::Request => icmp::v4::emit_echo_request(message, echo),
-        Style::Reply => icmp::v4::emit_echo_reply(message, echo),
-    }
-}
-
-fn write_v6(
-    (header, message): (&mut [u8], &mut [u8]),
-    (style, echo): (Style, icmp::Echo),
-    source: Ipv6Addr,
-    destination: Ipv6Addr,
-) -> Result<(), NoRoom> {
-    let fields = ipv6::Fields {
-        source,
-        destination,
-        protocol: icmp::v6::PROTOCOL,
-        hop_limit: HOP_LIMIT,
-        traffic_class: TOS,
-        flow_label: 0,
-        payload_len: message.len(),
-    };
-    ipv6::emit(header, &fields)?;
-    match style {
-        Style::Request => icmp::v6::emit_echo_request(message, echo, source, destination),
-        Style::Reply => icmp::v6::emit_echo_reply(message, echo, source, destination),
     }
 }
 

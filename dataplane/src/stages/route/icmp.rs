@@ -10,7 +10,7 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
 use crate::limiter::Limiter;
 use crate::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
-use crate::packet::Address;
+use crate::packet::{Address, own};
 use crate::site::Site;
 
 /// What was wrong with the packet.
@@ -87,9 +87,6 @@ impl Limits {
         }
     }
 }
-
-/// Hops that an error may take.
-pub(in crate::stages) const HOP_LIMIT: u8 = 64;
 
 /// Turns the packet into the error about it, from the router to its source; or gives the name under which
 /// it is lost.
@@ -198,17 +195,8 @@ pub(in crate::stages) fn write_v4(
     let offender = copy.get(..payload_len - icmp::HEADER_LEN)?;
     let (header, body) = frame.data_mut().split_at_mut_checked(ipv4::HEADER_LEN)?;
     icmp::v4::emit_error(body, error, offender).ok()?;
-    let fields = ipv4::Fields {
-        source,
-        destination,
-        protocol: icmp::v4::PROTOCOL,
-        ttl: HOP_LIMIT,
-        tos: 0,
-        identification: 0,
-        dont_fragment: true,
-        payload_len,
-    };
-    ipv4::emit(header, &fields).ok()?;
+    let ends = (source.into(), destination.into());
+    own::emit(header, ends, (icmp::v4::PROTOCOL, 0), payload_len).ok()?;
     frame.read_ip().ok().map(|_| ())
 }
 
@@ -224,15 +212,7 @@ pub(in crate::stages) fn write_v6(
     let offender = copy.get(..payload_len - icmp::HEADER_LEN)?;
     let (header, body) = frame.data_mut().split_at_mut_checked(ipv6::HEADER_LEN)?;
     icmp::v6::emit_error(body, error, source, destination, offender).ok()?;
-    let fields = ipv6::Fields {
-        source,
-        destination,
-        protocol: icmp::v6::PROTOCOL,
-        hop_limit: HOP_LIMIT,
-        traffic_class: 0,
-        flow_label: 0,
-        payload_len,
-    };
-    ipv6::emit(header, &fields).ok()?;
+    let ends = (source.into(), destination.into());
+    own::emit(header, ends, (icmp::v6::PROTOCOL, 0), payload_len).ok()?;
     frame.read_ip().ok().map(|_| ())
 }

@@ -11,7 +11,7 @@ use crate::fate::{DropReason, Fate};
 use crate::fleet::{Fleet, Passage, View};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
 use crate::limiter::Limiter;
-use crate::packet::{Address, broken, flow_hash};
+use crate::packet::{Address, broken, flow_hash, own};
 use crate::stages::egress::client;
 
 /// What passing on needs beside the frame.
@@ -70,9 +70,6 @@ fn as_it_came(frame: &mut Frame<'_>, listen_port: u16) -> Result<(), Fate> {
     Ok(())
 }
 
-/// Hops that a carried packet may take between servers.
-const HOP_LIMIT: u8 = 64;
-
 const NO_ROUTE: Fate = Fate::Drop(DropReason::LinkNoRoute);
 
 #[inline]
@@ -94,7 +91,7 @@ fn carry(
                 source,
                 destination,
                 protocol: udp::PROTOCOL,
-                ttl: HOP_LIMIT,
+                ttl: own::HOP_LIMIT,
                 tos,
                 // Nothing is fragmented on the way, so it needs no name (RFC 6864 4.1).
                 identification: 0,
@@ -108,7 +105,7 @@ fn carry(
                 source: path.local.v6(),
                 destination: path.remote.v6(),
                 protocol: udp::PROTOCOL,
-                hop_limit: HOP_LIMIT,
+                hop_limit: own::HOP_LIMIT,
                 traffic_class: tos,
                 flow_label: 0,
                 payload_len,

@@ -1,14 +1,13 @@
 //! The answers that need no state: a SYN becomes the SYN-ACK with the cookie, a segment becomes the reset of it, in
 //! place and back to the station that has sent it.
 
-use wire::checksum::Sum;
 use wire::tcp::{self, Flags};
-use wire::{ipv4, ipv6};
 
 use super::Segment;
 use super::cookie::Cookie;
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Endpoint, Entry, Frame, Kind};
+use crate::packet::own;
 
 /// What our side offers in its answer to a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +37,6 @@ pub enum Answer {
     /// A reset of a segment that acknowledges something (RFC 9293 3.10.7.1).
     Reset,
 }
-
-/// Hops that an answer may take (RFC 1700, IP TIME TO LIVE PARAMETER).
-const HOP_LIMIT: u8 = 64;
 
 /// Kinds and lengths of options (RFC 9293 3.2, RFC 2018 2, RFC 7323 2.2 and 3.2); [`NOP`] fills words.
 const NOP: u8 = 1;
@@ -129,37 +125,11 @@ fn emit(
     let no_room = Fate::Drop(DropReason::ParseSegmented);
     let payload_len = tcp::HEADER_LEN + options.len();
     let len = u16::try_from(payload_len).map_err(|_| no_room)?;
-    let v4 = segment.destination.v4().zip(segment.source.v4());
-    let (header_len, pseudo) = if let Some((source, destination)) = v4 {
-        frame.set_len(ipv4::HEADER_LEN + payload_len)?;
-        let fields = ipv4::Fields {
-            source,
-            destination,
-            protocol: tcp::PROTOCOL,
-            ttl: HOP_LIMIT,
-            tos: 0,
-            // Never fragmented, so it needs no name (RFC 6864 4.1).
-            identification: 0,
-            dont_fragment: true,
-            payload_len,
-        };
-        let header_len = ipv4::emit(frame.data_mut(), &fields).map_err(|_| no_room)?;
-        (header_len, Sum::pseudo_v4(source, destination, tcp::PROTOCOL, len))
-    } else {
-        frame.set_len(ipv6::HEADER_LEN + payload_len)?;
-        let (source, destination) = (segment.destination.v6(), segment.source.v6());
-        let fields = ipv6::Fields {
-            source,
-            destination,
-            protocol: tcp::PROTOCOL,
-            hop_limit: HOP_LIMIT,
-            traffic_class: 0,
-            flow_label: 0,
-            payload_len,
-        };
-        let header_len = ipv6::emit(frame.data_mut(), &fields).map_err(|_| no_room)?;
-        (header_len, Sum::pseudo_v6(source, destination, tcp::PROTOCOL, len))
-    };
+    let ends = (segment.destination, segment.source);
+    frame.set_len(own::header_len(segment.source) + payload_len)?;
+    let about = (tcp::PROTOCOL, 0);
+    let header_len = own::emit(frame.data_mut(), ends, about, payload_len).map_err(|_| no_room)?;
+    let pseudo = own::pseudo(ends, tcp::PROTOCOL, len);
     let segment = frame.data_mut().get_mut(header_len..).unwrap_or_default();
     tcp::emit(segment, fields, options, pseudo).map_err(|_| no_room)?;
     Ok(())

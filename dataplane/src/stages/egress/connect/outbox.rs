@@ -1,18 +1,13 @@
 //! Segments of our own, as packets that wait for the end of the turn.
 
-use std::net::{IpAddr, SocketAddr};
-
 use connect::{NO_CLIENT, Segment};
-use wire::checksum::Sum;
-use wire::{ipv4, ipv6, tcp};
+use wire::tcp;
 
 use crate::frame::{Endpoint, Kind, Note};
 use crate::limits::{OUTBOX_LEN, OUTBOX_PACKET_LEN};
+use crate::packet::own;
 use crate::site::Site;
 use crate::stages::route::NextHop;
-
-/// Hops that a segment of ours may take (RFC 1700, IP TIME TO LIVE PARAMETER).
-const HOP_LIMIT: u8 = 64;
 
 /// A packet that is complete, and where it goes.
 #[derive(Clone, Debug)]
@@ -62,6 +57,12 @@ impl Outbox {
         true
     }
 
+    /// Whether none waits.
+    #[inline]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The packet that has waited longest.
     pub(super) fn pop(&mut self) -> Option<&Packet> {
         self.len = self.len.checked_sub(1)?;
@@ -84,55 +85,22 @@ fn note(segment: &Segment<'_>, client: NextHop, site: &Site) -> Option<Note> {
 /// Writes headers, options and payload; their length, or none when they do not fit.
 fn write(octets: &mut [u8], segment: &Segment<'_>) -> Option<usize> {
     let (ours, theirs) = (segment.leg.ours, segment.leg.theirs);
+    let ends = (ours.ip().into(), theirs.ip().into());
     let header_len = tcp::HEADER_LEN + segment.options.len();
     let payload_len = header_len + segment.payload.len();
     let len = u16::try_from(payload_len).ok()?;
-    let ip_len = if ours.is_ipv4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
-    let (header, rest) = octets.split_at_mut_checked(ip_len)?;
-    let upper = rest.get_mut(..payload_len)?;
+    let ip_len = own::emit(octets, ends, (tcp::PROTOCOL, 0), payload_len).ok()?;
+    let upper = octets.get_mut(ip_len..ip_len + payload_len)?;
     upper.get_mut(header_len..)?.copy_from_slice(segment.payload);
-    let pseudo = match (ours.ip(), theirs.ip()) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let fields = ipv4::Fields {
-                source,
-                destination,
-                protocol: tcp::PROTOCOL,
-                ttl: HOP_LIMIT,
-                tos: 0,
-                identification: 0,
-                dont_fragment: true,
-                payload_len,
-            };
-            ipv4::emit(header, &fields).ok()?;
-            Sum::pseudo_v4(source, destination, tcp::PROTOCOL, len)
-        }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            let fields = ipv6::Fields {
-                source,
-                destination,
-                protocol: tcp::PROTOCOL,
-                hop_limit: HOP_LIMIT,
-                traffic_class: 0,
-                flow_label: 0,
-                payload_len,
-            };
-            ipv6::emit(header, &fields).ok()?;
-            Sum::pseudo_v6(source, destination, tcp::PROTOCOL, len)
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
-    };
-    let fields = fields(segment, ours, theirs);
-    tcp::emit(upper, &fields, segment.options, pseudo).ok()?;
-    Some(ip_len + payload_len)
-}
-
-fn fields(segment: &Segment<'_>, ours: SocketAddr, theirs: SocketAddr) -> tcp::Fields {
-    tcp::Fields {
+    let pseudo = own::pseudo(ends, tcp::PROTOCOL, len);
+    let fields = tcp::Fields {
         source_port: ours.port(),
         destination_port: theirs.port(),
         sequence_number: segment.sequence_number,
         acknowledgment_number: segment.acknowledgment_number,
         flags: segment.flags,
         window: segment.window,
-    }
+    };
+    tcp::emit(upper, &fields, segment.options, pseudo).ok()?;
+    Some(ip_len + payload_len)
 }

@@ -1,7 +1,6 @@
 //! What a client hears when its packet cannot be translated, made in place of the packet.
 
 use flows::Refusal;
-use wire::checksum::Sum;
 use wire::icmp::v4::Error;
 use wire::tcp::{self, Flags};
 use wire::{icmp, ipv4};
@@ -10,7 +9,8 @@ use wireguard::time::Instant;
 use crate::frame::Frame;
 use crate::limiter::Limiter;
 use crate::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
-use crate::stages::route::icmp::{HOP_LIMIT, write_v4};
+use crate::packet::own;
+use crate::stages::route::icmp::write_v4;
 
 use super::Outside;
 
@@ -127,21 +127,10 @@ fn reset(segment: &tcp::Located) -> Option<tcp::Fields> {
 /// Puts the segment in the packet's place, from the end that it was for.
 fn write_reset(frame: &mut Frame<'_>, ip: &ipv4::Located, fields: &tcp::Fields) -> Option<()> {
     frame.set_len(ipv4::HEADER_LEN + tcp::HEADER_LEN).ok()?;
-    let (source, destination) = (ip.destination, ip.source);
+    let ends = (ip.destination.into(), ip.source.into());
     let (header, segment) = frame.data_mut().split_at_mut_checked(ipv4::HEADER_LEN)?;
     let len = u16::try_from(segment.len()).ok()?;
-    let pseudo = Sum::pseudo_v4(source, destination, tcp::PROTOCOL, len);
-    tcp::emit(segment, fields, &[], pseudo).ok()?;
-    let fields = ipv4::Fields {
-        source,
-        destination,
-        protocol: tcp::PROTOCOL,
-        ttl: HOP_LIMIT,
-        tos: 0,
-        identification: 0,
-        dont_fragment: true,
-        payload_len: segment.len(),
-    };
-    ipv4::emit(header, &fields).ok()?;
+    tcp::emit(segment, fields, &[], own::pseudo(ends, tcp::PROTOCOL, len)).ok()?;
+    own::emit(header, ends, (tcp::PROTOCOL, 0), segment.len()).ok()?;
     frame.read_ip().ok().map(|_| ())
 }

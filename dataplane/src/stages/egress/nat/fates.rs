@@ -1,12 +1,12 @@
 //! What becomes of packets that are not a client's answer.
 
 use flows::Refusal;
-use wire::{ipv4, ipv6};
+use wire::ipv4;
 
 use crate::fate::{DropReason, Fate};
 use crate::frame::Frame;
 use crate::site::Site;
-use crate::stages::route::leave;
+use crate::stages::route::{leave, spend_hop};
 
 use super::drop;
 
@@ -31,15 +31,7 @@ pub(super) fn onward(frame: &mut Frame<'_>, site: &Site) -> Result<(), Fate> {
     if frame.len() > face.mtu {
         return Err(drop(DropReason::EgressTooBig));
     }
-    let spent = drop(DropReason::RouteHopLimit);
-    let octets = frame.data_mut();
-    if octets.first().is_some_and(|octet| octet >> 4 == 4) {
-        let header = ipv4::Header::of(octets).map_err(|_| spent)?;
-        header.decrement_ttl().map_err(|_| spent)?;
-    } else {
-        let header = ipv6::Header::of(octets).map_err(|_| spent)?;
-        header.decrement_hop_limit().map_err(|_| spent)?;
-    }
+    spend_hop(frame).ok_or(drop(DropReason::RouteHopLimit))?;
     leave(frame, port);
     Ok(())
 }

@@ -5,9 +5,7 @@ use wire::{gre, ipv4, ipv6};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::Ends;
-
-/// Hops that an outer packet may take (RFC 1700, IP TIME TO LIVE PARAMETER).
-const HOP_LIMIT: u8 = 64;
+use crate::packet::own;
 
 /// IPv4 and GRE.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -149,7 +147,7 @@ fn v4(ends: &Ends, gre: gre::Header, clears_df: bool) -> Option<Base> {
         source: ends.local.v4()?,
         destination: ends.remote.v4()?,
         protocol: gre::PROTOCOL,
-        ttl: HOP_LIMIT,
+        ttl: own::HOP_LIMIT,
         tos: 0,
         identification: 0,
         dont_fragment: !clears_df,
@@ -168,7 +166,7 @@ fn v6(ends: &Ends, gre: gre::Header) -> Option<Base> {
         source: ends.local.v6(),
         destination: ends.remote.v6(),
         protocol: gre::PROTOCOL,
-        hop_limit: HOP_LIMIT,
+        hop_limit: own::HOP_LIMIT,
         traffic_class: 0,
         flow_label: 0,
         payload_len: 0,
