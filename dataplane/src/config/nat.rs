@@ -58,13 +58,11 @@ impl Source<'_> {
     ) -> Result<ConnectConfig, Error> {
         let ConnectSection { port, key, key_file, from, private_targets, forbidden_ports } =
             section.get_ref();
-        if config.nat.is_none() {
-            let what = "[connect] without [nat]: an exit needs addresses from which it connects to origins";
+        if config.nat.as_ref().is_none_or(|nat| nat.addresses.is_empty()) {
+            let what = "[connect] without addresses in [nat]: an exit needs some from which it connects to origins";
             return Err(self.error(&section.span(), what));
         }
-        if *port.get_ref() == 0 {
-            return Err(self.error(&port.span(), "connect.port 0 is no port; name 1 to 65535"));
-        }
+        self.port_of_its_own(port, config)?;
         if from.get_ref().is_empty() {
             let what = "connect.from is empty; name the addresses of the other data centres";
             return Err(self.error(&from.span(), what));
@@ -76,6 +74,23 @@ impl Source<'_> {
             private_targets: *private_targets,
             forbidden_ports: forbidden_ports.iter().map(|port| *port.get_ref()).collect(),
         })
+    }
+
+    /// Probes of data centres come over UDP to the port with the same number.
+    fn port_of_its_own(&self, port: &Spanned<u16>, config: &Config) -> Result<(), Error> {
+        let what = match *port.get_ref() {
+            0 => "connect.port 0 is no port; name 1 to 65535".to_owned(),
+            number if number == config.listen_port => {
+                format!("connect.port {number} is listen_port, and UDP comes to both; name another")
+            }
+            number if number == wire::fleet::PORT => {
+                format!(
+                    "connect.port {number} is what servers of a fleet pass packets on to; name another"
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(self.error(&port.span(), what))
     }
 
     /// The addresses that the Internet sees.

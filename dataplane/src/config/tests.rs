@@ -153,12 +153,25 @@ fn translation_needs_addresses_of_its_own() {
             "test.toml:12: connect.port 0 is no port",
         ),
         (format!("{one}[connect]\nport = 443\nfrom = []\n"), "test.toml:13: connect.from is empty"),
+        (
+            format!("{one}[connect]\nport = 51820\nfrom = [\"192.0.2.9\"]\n"),
+            "test.toml:12: connect.port 51820 is listen_port",
+        ),
+        (
+            format!("{one}[connect]\nport = 4754\nfrom = [\"192.0.2.9\"]\n"),
+            "test.toml:12: connect.port 4754 is what servers of a fleet",
+        ),
+        (
+            "untranslated = [\"2001:db8:c::/48\"]\n[connect]\nport = 443\nfrom = [\"192.0.2.9\"]\n"
+                .to_owned(),
+            "test.toml:11: [connect] without addresses in [nat]",
+        ),
     ] {
         let error = refused(&format!("[nat]\n{section}"));
         assert!(error.starts_with(expected), "{error}");
     }
     let error = refused("[connect]\nport = 443\nfrom = [\"192.0.2.9\"]\n");
-    assert!(error.contains("[connect] without [nat]"), "{error}");
+    assert!(error.contains("[connect] without addresses in [nat]"), "{error}");
 }
 
 #[test]
