@@ -27,10 +27,11 @@ use crate::handshake::Random;
 use crate::limits::{
     CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, RELAYS_MAX, SETUPS_PER_CLIENT,
 };
-use crate::packet::own;
+use crate::packet::{Address, own};
 use crate::site::{Site, global_number};
 use crate::stages::egress::dials::{Dials, Way};
 use crate::stages::route::{Asked, Centres, NextHop, TRIED_MAX};
+use crate::table::Key;
 
 use keepalive::Keepalives;
 use outbox::Outbox;
@@ -235,7 +236,7 @@ impl Splicer {
             Ok(_) => return drop(DropReason::EgressNatState),
             Err(fate) => return fate,
         };
-        let tag = around.account(syn.leg.theirs);
+        let tag = account(syn.leg.theirs, around.machine);
         let accepting = Accepting {
             syn: &syn,
             tag: tag.into(),
@@ -249,6 +250,15 @@ impl Splicer {
             Err(refusal) => drop(names::of_refusal(refusal)),
         }
     }
+}
+
+/// The account that a connection of another data centre is counted against. All of one data centre come from few addresses, so
+/// it is the port that spreads them: together they may have as many flows as the table has.
+fn account(remote: SocketAddr, machine: u32) -> u32 {
+    let address = Address::from(remote.ip()).bits();
+    let hash = (address ^ u128::from(remote.port()) << 64).hash(0);
+    let spread = u32::try_from(hash % u64::from(EXIT_ACCOUNTS)).unwrap_or(0);
+    machine + 1 + spread
 }
 
 /// A set-up's client, and the way that its dial takes.
@@ -318,16 +328,6 @@ fn arrived<'a>(frame: &'a Frame<'_>, from: From) -> Result<Arrived<'a>, Fate> {
 }
 
 impl Around<'_> {
-    /// The account that an exit's flows for an address are counted against.
-    fn account(&self, remote: SocketAddr) -> u32 {
-        let hash = match remote.ip().to_canonical() {
-            std::net::IpAddr::V4(address) => address.to_bits(),
-            std::net::IpAddr::V6(address) => address.segments().into_iter().map(u32::from).sum(),
-        };
-        let spread = hash.wrapping_mul(0x9e37_79b9).rotate_left(7) % EXIT_ACCOUNTS;
-        self.machine + 1 + spread
-    }
-
     const fn told(&self) -> (&Counters, Instant) {
         (self.counters, self.now)
     }
@@ -527,5 +527,21 @@ mod names {
             | Refusal::NotOpen
             | Refusal::TargetTooLong => DropReason::EgressConnectRefused,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_one_machine_are_spread_over_all_accounts() {
+        let mut counts = [0_u32; EXIT_ACCOUNTS as usize];
+        for port in 1024..=u16::MAX {
+            let number = account(([192, 0, 2, 7], port).into(), 99);
+            counts[usize::try_from(number - 100).unwrap()] += 1;
+        }
+        let even = 64_512 / EXIT_ACCOUNTS;
+        assert!(counts.iter().all(|count| count.abs_diff(even) < even / 4), "{counts:?}");
     }
 }
