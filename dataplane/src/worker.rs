@@ -177,8 +177,9 @@ impl<I: Io> Worker<I> {
                 self.state.sessions.set(*local, setup, now);
             } else {
                 self.state.sessions.remove(*local);
-                if let Some(translator) = &mut self.state.translator {
-                    translator.forget(*local, now);
+                let State { site, routes, counters, translator, .. } = &mut self.state;
+                if let Some(translator) = translator {
+                    translator.forget(*local, Outside { site, routes, counters, now });
                 }
                 self.lose(Waiting::Peer(*local), DropReason::SealNoPeer);
             }
