@@ -92,7 +92,7 @@ impl World for Wire {
         self.random
     }
 
-    fn take_flow(&mut self, _splice: &connect::Splice) -> bool {
+    fn take_flow(&mut self, _splice: &Splice) -> bool {
         true
     }
 

@@ -89,7 +89,7 @@ impl World for Quiet {
         9
     }
 
-    fn take_flow(&mut self, _splice: &connect::Splice) -> bool {
+    fn take_flow(&mut self, _splice: &Splice) -> bool {
         true
     }
 

@@ -70,7 +70,7 @@ impl World for Seen {
         0xffff_fff0
     }
 
-    fn take_flow(&mut self, _splice: &connect::Splice) -> bool {
+    fn take_flow(&mut self, _splice: &Splice) -> bool {
         true
     }
 
