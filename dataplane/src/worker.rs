@@ -177,9 +177,8 @@ impl<I: Io> Worker<I> {
                 self.state.sessions.set(*local, setup, now);
             } else {
                 self.state.sessions.remove(*local);
-                let State { site, routes, counters, translator, .. } = &mut self.state;
-                if let Some(translator) = translator {
-                    translator.forget(*local, Outside { site, routes, counters, now });
+                if let Some(translator) = &mut self.state.translator {
+                    translator.forget(*local, now);
                 }
                 self.lose(Waiting::Peer(*local), DropReason::SealNoPeer);
             }

@@ -92,10 +92,6 @@ impl World for Wire {
         self.random
     }
 
-    fn take_flow(&mut self, _splice: &Splice) -> bool {
-        true
-    }
-
     fn tell(&mut self, outcome: &Outcome) {
         self.spliced += u32::from(matches!(outcome, Outcome::Spliced(_)));
     }

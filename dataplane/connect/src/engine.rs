@@ -131,16 +131,6 @@ impl Connect {
         }
     }
 
-    /// Ends all set-ups of a client that is no more, with resets to both ends: whoever gets its number next is another.
-    pub fn forget(&mut self, client: u32, world: &mut impl World, now: Instant) {
-        for slot in 0..u32::try_from(self.setups.len()).unwrap_or(u32::MAX) {
-            let setup = self.setups.get(slot as usize).and_then(Option::as_ref);
-            if setup.is_some_and(|setup| setup.near.leg.client == client) {
-                self.work(slot, world, now, |work| work.abort(Why::Removed));
-            }
-        }
-    }
-
     /// Serves at most `count_max` set-ups whose time has come, and returns how many that were.
     pub fn expire(&mut self, world: &mut impl World, now: Instant, count_max: usize) -> usize {
         for count in 0..count_max {

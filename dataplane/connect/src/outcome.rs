@@ -117,8 +117,6 @@ pub enum Why {
     Answered(u16),
     /// No port was left.
     PortsExhausted,
-    /// No room was left for the flow.
-    FlowsFull,
     /// The origin is of the other version of IP than who asks.
     OtherFamily,
     /// The caller removed it.
@@ -194,9 +192,6 @@ pub trait World {
     fn return_port(&mut self, local: SocketAddr, remote: SocketAddr);
     /// Where a request from `near` is connected to. Names are resolved here, and targets judged.
     fn admit(&mut self, near: &Leg, tag: u64, request: &Request<'_>) -> Decision;
-    /// Takes room for the flow that both legs are about to become, and with it the port of the far one. Without room the set-up
-    /// ends, before anybody has been told that it is there.
-    fn take_flow(&mut self, splice: &Splice) -> bool;
     /// A number that nobody can guess.
     fn random(&mut self) -> u32;
     /// Tells what has become of a set-up.

@@ -89,10 +89,6 @@ impl World for Quiet {
         9
     }
 
-    fn take_flow(&mut self, _splice: &Splice) -> bool {
-        true
-    }
-
     fn tell(&mut self, outcome: &Outcome) {
         self.spliced += u32::from(matches!(outcome, Outcome::Spliced(_)));
     }

@@ -16,7 +16,7 @@ use connect::{Dropped, Why};
 use network::frame::Frame;
 use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK};
 use network::host::{Host, Service};
-use network::pop::{CLIENT, CONNECT_PORT};
+use network::pop::CONNECT_PORT;
 use network::scene::{Way, net, noise};
 use network::tcp::{MS, Speaks, State};
 use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, Node, ORIGIN_IP, hop, ip};
@@ -163,36 +163,6 @@ fn case_09_a_bad_answer_resets_both_sides_and_leaves_nothing() {
         assert_eq!(net.host(EXIT_IP).accepted(CONNECT_PORT).state, State::Reset, "{why:?}");
         net.assert_nothing_is_left();
     }
-}
-
-#[test]
-fn a_connection_for_which_no_flow_has_room_is_refused_at_both_ends() {
-    for (way, full) in [
-        (Way::Proxy, INGRESS_IP),
-        (Way::Borne, INGRESS_IP),
-        (Way::Borne, EXIT_IP),
-        (Way::Plain, EXIT_IP),
-    ] {
-        let mut net = net(way, 5, Service::Echo);
-        net.pop(full).around.is_full = true;
-        let ends = open(&mut net);
-        net.run(5000);
-        assert_eq!(net.host(CLIENT_IP).tcp(ends).state, State::Reset, "{way:?} {full}");
-        assert!(net.pop(full).whys().contains(&Why::FlowsFull), "{way:?} {full}");
-        net.assert_nothing_is_left();
-    }
-}
-
-#[test]
-fn the_connections_of_a_client_that_is_gone_end_while_others_are_opened() {
-    let mut hand = plain();
-    hand.syn();
-    let Hand { pop, .. } = &mut hand;
-    pop.connect.forget(CLIENT + 1, &mut pop.around, connect::time::Instant(MS));
-    assert_eq!(pop.connect.counts().setups, 1);
-    pop.connect.forget(CLIENT, &mut pop.around, connect::time::Instant(MS));
-    assert_eq!((pop.whys(), pop.connect.counts().setups), (vec![Why::Removed], 0));
-    assert!(hand.pop.around.taken.is_empty());
 }
 
 #[test]

@@ -70,10 +70,6 @@ impl World for Seen {
         0xffff_fff0
     }
 
-    fn take_flow(&mut self, _splice: &Splice) -> bool {
-        true
-    }
-
     fn tell(&mut self, _outcome: &Outcome) {}
 }
 

@@ -160,7 +160,7 @@ pub(super) const fn status_of(why: Why) -> Status {
         Why::RequestWrong | Why::RequestTooLong => Status::BadRequest,
         Why::Forbidden | Why::HopsUsedUp | Why::Answered(403) => Status::Forbidden,
         Why::Promised | Why::Answered(421) => Status::MisdirectedRequest,
-        Why::PortsExhausted | Why::FlowsFull | Why::Answered(503) => Status::ServiceUnavailable,
+        Why::PortsExhausted | Why::Answered(503) => Status::ServiceUnavailable,
         Why::NearReset
         | Why::NearRestarted
         | Why::NearClosed

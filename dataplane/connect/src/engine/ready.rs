@@ -3,7 +3,6 @@
 use wire::tcp::Flags;
 
 use super::Work;
-use super::fail::status_of;
 use crate::head::{CONNECTED, Status};
 use crate::outcome::{Outcome, Verdict, Why, World};
 use crate::segment::len;
@@ -26,41 +25,33 @@ impl<W: World> Work<'_, W> {
         }
         let near = &mut self.setup.near;
         near.answer_len = if near.request_len == 0 { 0 } else { len(CONNECTED) };
-        let is_spliced = if near.is_held {
-            self.answer_held(far, early, has_fin)
+        if near.is_held {
+            self.answer_held(far, early, has_fin);
         } else {
-            self.answer_open(far, early, has_fin)
-        };
-        if is_spliced {
-            return Verdict::Taken;
+            self.answer_open(far, early, has_fin);
         }
-        self.give_up(Why::FlowsFull, status_of(Why::FlowsFull), true)
+        Verdict::Taken
     }
 
     /// A SYN that was held is answered with the number that makes both legs count alike.
-    fn answer_held(&mut self, far: Far, early: &[u8], has_fin: bool) -> bool {
+    fn answer_held(&mut self, far: Far, early: &[u8], has_fin: bool) {
         let near = &mut self.setup.near;
         near.iss = far.payload_start().wrapping_sub(near.answer_len).wrapping_sub(1);
         near.acknowledged = near.iss.wrapping_add(1);
         self.setup.near.answer = self.setup.answer_near(&far);
-        if !self.splice(far) {
-            return false;
-        }
+        self.splice(far);
         self.hold(early, has_fin);
         if far.is_open {
             self.setup.acknowledge_far(self.world);
         }
         self.send_answer();
-        true
     }
 
     /// Who was answered before gets the head; whatever the far end has said follows it.
-    fn answer_open(&mut self, mut far: Far, early: &[u8], has_fin: bool) -> bool {
+    fn answer_open(&mut self, mut far: Far, early: &[u8], has_fin: bool) {
         far.is_open = true;
         self.setup.far = Some(far);
-        if !self.splice(far) {
-            return false;
-        }
+        self.splice(far);
         self.setup.acknowledge_far(self.world);
         self.send_answer();
         if !early.is_empty() || has_fin {
@@ -68,19 +59,12 @@ impl<W: World> Work<'_, W> {
             let fin = if has_fin { Flags::FIN } else { Flags(0) };
             self.setup.send_near(self.world, Flags::ACK | Flags::PSH | fin, at, early);
         }
-        true
     }
 
-    /// Whether there was room for the flow.
-    fn splice(&mut self, far: Far) -> bool {
-        let splice = self.setup.splice(&far);
-        if !self.world.take_flow(&splice) {
-            return false;
-        }
+    fn splice(&mut self, far: Far) {
         self.setup.phase = Phase::Answering;
         self.setup.times.enter(self.now, self.setup.near.rto);
-        self.world.tell(&Outcome::Spliced(splice));
-        true
+        self.world.tell(&Outcome::Spliced(self.setup.splice(&far)));
     }
 
     /// The answer to the near end, for the first time or again.

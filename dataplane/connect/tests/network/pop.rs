@@ -30,8 +30,6 @@ pub(crate) struct Around {
     pub(crate) ended: Vec<Ended>,
     pub(crate) ports: VecDeque<u16>,
     pub(crate) taken: Vec<u16>,
-    /// Whether flows find no room.
-    pub(crate) is_full: bool,
     pub(crate) admit: Admit,
     pub(crate) admitted: u32,
     flows: HashMap<Leg, (Leg, Rewrite)>,
@@ -70,10 +68,6 @@ impl World for Around {
     fn return_port(&mut self, local: SocketAddr, _remote: SocketAddr) {
         self.taken.retain(|port| *port != local.port());
         self.ports.push_back(local.port());
-    }
-
-    fn take_flow(&mut self, _splice: &Splice) -> bool {
-        !self.is_full
     }
 
     fn admit(&mut self, _near: &Leg, _tag: u64, request: &Request<'_>) -> Decision {
@@ -144,7 +138,6 @@ impl Pop {
             ended: Vec::new(),
             ports: (20_000..21_000).collect(),
             taken: Vec::new(),
-            is_full: false,
             admit,
             admitted: 0,
             flows: HashMap::new(),

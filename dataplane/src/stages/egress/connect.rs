@@ -114,13 +114,6 @@ impl Splicer {
         }
     }
 
-    /// Ends the set-ups of a client that is no more.
-    pub fn forget(&mut self, client: u32, around: Around<'_>) {
-        let now = connect::time::Instant(around.now.0);
-        let (connect, mut world) = self.split(around);
-        connect.forget(client, &mut world, now);
-    }
-
     /// Serves the set-ups whose time has come.
     pub fn expire(&mut self, around: Around<'_>) {
         let now = connect::time::Instant(around.now.0);
@@ -403,10 +396,6 @@ impl World for Surroundings<'_> {
         Decision::Dial { origin, rtt: None, mss_max: outer_mss(site, origin) }
     }
 
-    fn take_flow(&mut self, splice: &Splice) -> bool {
-        self.splice(splice).is_some()
-    }
-
     fn random(&mut self) -> u32 {
         self.around.random.next_u32()
     }
@@ -414,6 +403,7 @@ impl World for Surroundings<'_> {
     fn tell(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Spliced(splice) => {
+                self.splice(splice);
                 if let Some(dial) = dial(&splice.near, splice.tag) {
                     self.dials.opened(dial, splice.answer_time, self.around.told());
                 }
@@ -466,9 +456,9 @@ impl Surroundings<'_> {
         self.around.flows.find_near(realm(near), &path(near))
     }
 
-    /// Both legs are one flow from now on, if there is room for it.
-    fn splice(&mut self, splice: &Splice) -> Option<()> {
-        let lease = self.leases.remove(&splice.far.ours)?;
+    /// Both legs are one flow from now on.
+    fn splice(&mut self, splice: &Splice) {
+        let Some(lease) = self.leases.remove(&splice.far.ours) else { return };
         let (client, _) = of_tag(splice.tag);
         let entry = flows::Entry {
             client,
@@ -496,13 +486,9 @@ impl Surroundings<'_> {
                 // What is sent twice of heads is caught for a while.
                 self.around.flows.watch(flow);
                 self.keepalives.begin(flow, splice, now);
-                Some(())
             }
-            Err((_, lease)) => {
-                // The set-up gives it back when it ends.
-                self.leases.insert(splice.far.ours, lease);
-                None
-            }
+            // The set-up ends by its timers: nobody carries its segments.
+            Err((_, lease)) => self.around.flows.release(lease, now),
         }
     }
 }

@@ -138,12 +138,8 @@ impl Translator {
 
     /// A client is no more: who gets its number next shall not get its answers.
     #[cold]
-    pub fn forget(&mut self, client: u32, outside: Outside<'_>) {
-        if !self.splicer.is_idle() {
-            let (splicer, around) = self.aside(outside);
-            splicer.forget(client, around);
-        }
-        self.flows.forget(client, usize::MAX, outside.time(), |_| {});
+    pub fn forget(&mut self, client: u32, now: Instant) {
+        self.flows.forget(client, usize::MAX, flows::Instant(now.0), |_| {});
     }
 
     /// Whether there are packets of our own.
