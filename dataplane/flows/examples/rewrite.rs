@@ -173,11 +173,9 @@ fn splice(flows: &mut Flows, flow: u32, shift: u32, random: &mut Random) -> (Ipv
         far: Path { source: server, destination: (outer, outer_port) },
         lease,
         way: Way::default(),
-        session: 0,
     };
-    let id = flows.insert(entry, NOW).unwrap();
     let sides = [Opened { acked: 1, edge: 60_001, scale: 0 }; 2];
-    flows.splice(id, &Splice { sides, shifts: [shift; 2], windows: [0; 2] }, NOW);
+    flows.splice(entry, &Splice { sides, shifts: [shift; 2], windows: [0; 2] }, NOW).unwrap();
     let IpAddr::V4(outer) = outer else { return (source, port) };
     (outer, outer_port)
 }

@@ -89,7 +89,7 @@ impl Flows {
     }
 
     /// What a packet that comes in at a side of a flow would ask.
-    pub(crate) fn query_of(&self, slot: u32, end: End, hash: u64) -> Option<Query> {
+    fn query_of(&self, slot: u32, end: End, hash: u64) -> Option<Query> {
         let line = self.lines.get(slot as usize)?;
         let cold = self.cold.get(slot as usize)?;
         let outside = end == End::Far || line.has(WIRE);
@@ -130,6 +130,7 @@ impl Flows {
             cold.older = older;
         }
     }
+
     /// Takes a flow out of its client's ring.
     pub(crate) fn leave_client(&mut self, slot: u32, line: &Line) {
         let Some(cold) = self.cold.get(slot as usize) else { return };
@@ -145,7 +146,7 @@ impl Flows {
 }
 
 /// Writes a line, all but its deadline.
-pub(crate) fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
+fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
     let [[near_source, near_destination], [far_source, far_destination]] = draft.addresses;
     let [[a, b], [c, d]] = draft.ports;
     *line = Line {
@@ -170,7 +171,7 @@ pub(crate) fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
 }
 
 /// Writes the far side of a line, and what the change between the sides makes to checksums, on the way from near to far.
-pub(crate) fn write_far(
+fn write_far(
     (line, cold): (&mut Line, &mut Cold),
     [source, destination]: [[u32; 4]; 2],
     [source_port, destination_port]: [u16; 2],

@@ -102,8 +102,8 @@ pub(crate) const HAIRPIN: u8 = 1 << 2;
 pub(crate) const SPLICED: u8 = 1 << 3;
 /// Sequence numbers or windows are changed.
 pub(crate) const SHIFTED: u8 = 1 << 4;
-/// Its packets are not carried here: while it is set up they go to its session, afterwards to who watches it.
-pub(crate) const ATTENDED: u8 = 1 << 5;
+/// Its packets are told of, and not carried.
+pub(crate) const WATCHED: u8 = 1 << 5;
 /// Its near side is the network, too.
 pub(crate) const WIRE: u8 = 1 << 6;
 /// It belongs to a mapping that others may share; else its port, if it is from the pool, is its own.
@@ -148,7 +148,6 @@ pub(crate) struct Cold {
     pub(crate) older: u32,
     pub(crate) newer: u32,
     /// What is added to the sequence numbers of each side's segments, and taken from the acknowledgments of the other's.
-    /// Of an attended flow the first is the session's number.
     pub(crate) shifts: [u32; 2],
     /// IPv4: the flow before and behind in the mapping. IPv6: the near side's destination, the far side's addresses.
     pub(crate) more: [u32; 12],
@@ -179,31 +178,12 @@ impl Line {
         self.flags & flag != 0
     }
 
-    /// Whether a session attends to it.
-    #[inline]
-    pub(crate) const fn is_attended(&self) -> bool {
-        self.has(ATTENDED) && matches!(self.state, State::Opening)
-    }
-
-    /// Whether it is spliced, and watched.
-    #[inline]
-    pub(crate) const fn is_watched(&self) -> bool {
-        self.has(ATTENDED) && !matches!(self.state, State::Opening)
-    }
-
     /// Source and destination port of packets that come in at a side.
     #[inline]
     pub(crate) const fn ports_at(&self, end: End) -> [u16; 2] {
         let [a, b, c, d] = self.ports;
         end.of([[a, b], [c, d]])
     }
-}
-
-/// The session that attends to a flow.
-#[inline]
-pub(crate) const fn session_of(line: &Line, cold: &Cold) -> Option<u32> {
-    let [session, _] = cold.shifts;
-    if line.is_attended() { Some(session) } else { None }
 }
 
 impl Cold {

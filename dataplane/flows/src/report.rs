@@ -6,7 +6,7 @@ use wire::{icmp, ipv4, tcp, udp};
 
 use crate::carry::Verdict;
 use crate::install::sum_of;
-use crate::line::{Cold, End, HAIRPIN, Line, SHIFTED, SPLICED, addresses_at, session_of};
+use crate::line::{Cold, End, HAIRPIN, Line, SHIFTED, SPLICED, addresses_at};
 use crate::query::quote::{QUOTE_AT, Quoted, quoted};
 use crate::query::{Query, v6_of};
 use crate::refusal::Refusal;
@@ -24,9 +24,6 @@ impl Flows {
         let Some((line, cold)) = parts.filter(|(line, _)| line.deadline > now) else {
             return unmatched;
         };
-        if let Some(session) = session_of(line, cold) {
-            return Verdict::Attended { flow: FlowId(slot), session, from };
-        }
         let report = Report { line, cold, from, v6: query.v6 };
         match report.translate(octets, query) {
             Ok(()) => {

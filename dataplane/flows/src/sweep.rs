@@ -2,7 +2,7 @@
 //! once; the sweep only takes back what they hold.
 
 use crate::clients::NO_ADDRESS;
-use crate::line::{NONE, USED, session_of};
+use crate::line::{NONE, USED};
 use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
@@ -32,8 +32,6 @@ pub enum Swept {
         client: u32,
         /// What was kept with it.
         route: u32,
-        /// The session that attended to it.
-        session: Option<u32>,
     },
 }
 
@@ -73,11 +71,10 @@ impl Flows {
     }
 
     fn end_and_tell(&mut self, slot: u32, now: Instant, tell: &mut impl FnMut(Swept)) {
-        let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
-        let Some((line, cold)) = parts else { return };
-        let (client, route, session) = (line.client, line.route, session_of(line, cold));
+        let Some(line) = self.lines.get(slot as usize) else { return };
+        let (client, route) = (line.client, line.route);
         self.end(slot, now.tick());
-        tell(Swept::Ended { flow: FlowId(slot), client, route, session });
+        tell(Swept::Ended { flow: FlowId(slot), client, route });
     }
 
     #[inline]

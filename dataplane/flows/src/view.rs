@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use crate::clients::Holding;
 use crate::line::{
-    Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, addresses_at, session_of,
+    Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, WATCHED, addresses_at,
 };
 use crate::query::{Query, address_of};
 use crate::table::{FlowId, Flows, split};
@@ -39,14 +39,9 @@ impl Flow<'_> {
         self.line.has(SPLICED)
     }
 
-    /// The session that attends to it, while there is one.
-    pub const fn session(&self) -> Option<u32> {
-        session_of(self.line, self.cold)
-    }
-
     /// Whether it is watched for signs of life.
     pub const fn is_watched(&self) -> bool {
-        self.line.is_watched()
+        self.line.has(WATCHED)
     }
 
     /// How far it has come.
@@ -76,8 +71,7 @@ impl Flow<'_> {
     /// is to be acknowledged of what it has sent. A reset of ours bears the former (RFC 9293 3.5.3).
     pub fn numbers_to(&self, end: End) -> (u32, u32) {
         let other = end.other();
-        let shift = if self.line.is_attended() { [0; 2] } else { self.cold.shifts };
-        let next = other.of(self.line.acked).wrapping_add(other.of(shift));
+        let next = other.of(self.line.acked).wrapping_add(other.of(self.cold.shifts));
         (next, end.of(self.line.acked))
     }
 }

@@ -8,7 +8,7 @@ use crate::world::{
     ACK, EGRESS, FIN_ACK, INNER, RST, Random, SERVER, SYN, SYN_ACK, World, config, datagram, echo,
     ends, ends_of, error, numbers, outline, segment,
 };
-use flows::{Config, Flows, Instant, Outline, Query, Realm, Splice, Timeouts, Verdict, Way, Wrong};
+use flows::{Config, Flows, Instant, Outline, Query, Realm, Timeouts, Verdict, Way, Wrong};
 
 /// Packets of flows that are there, to be spoiled.
 fn samples(world: &mut World) -> Vec<Vec<u8>> {
@@ -108,7 +108,8 @@ fn no_packet_is_a_surprise() {
 fn what_is_over_is_not_changed() {
     let mut world = World::new();
     let (_, flow) = world.sent(1, &datagram(ends(INNER, 5000, SERVER, 53), b""));
-    world.flows.splice(flow, &Splice::default(), world.now);
+    world.flows.watch(flow);
+    assert!(!world.flows.unwatch(flow), "only splices are watched");
     assert!(!world.flows.flow(flow).unwrap().is_spliced());
     world.flows.remove(flow, world.now);
     world.flows.remove(flow, world.now);

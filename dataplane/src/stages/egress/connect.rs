@@ -464,7 +464,6 @@ impl Surroundings<'_> {
             far: path(&splice.far),
             lease,
             way: flows::Way::default(),
-            session: 0,
         };
         let now = self.around.time();
         let side = |numbers: connect::Numbers| flows::Opened {
@@ -477,9 +476,8 @@ impl Surroundings<'_> {
             shifts: [splice.to_far.sequence, splice.to_near.sequence],
             windows: [splice.to_far.window_shift, splice.to_near.window_shift],
         };
-        match self.around.flows.insert(entry, now) {
+        match self.around.flows.splice(entry, &change, now) {
             Ok(flow) => {
-                self.around.flows.splice(flow, &change, now);
                 // What is sent twice of heads is caught for a while.
                 self.around.flows.watch(flow);
                 self.keepalives.begin(flow, splice, now);

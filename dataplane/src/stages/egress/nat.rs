@@ -254,7 +254,7 @@ impl Translator {
         let flow = match verdict {
             Verdict::Carried { flow, .. } => self.flows.flow(flow),
             Verdict::Refused(refusal) => return Err(named(refusal)),
-            Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => None,
+            Verdict::Watched { .. } | Verdict::Unknown => None,
         };
         let client = flow.ok_or(drop(DropReason::EgressNatUnknown))?.client();
         let destination = frame.note.ip.destination_in(frame.data());
@@ -313,7 +313,7 @@ impl Translator {
         from: From,
         outside: Outside<'_>,
     ) -> Result<Option<Verdict>, Fate> {
-        let watched = if let Verdict::Watched { flow, .. } = verdict { Some(flow) } else { None };
+        let watched = if let Verdict::Watched { flow } = verdict { Some(flow) } else { None };
         if self.splicer.is_idle() && watched.is_none() {
             return Ok(None);
         }
@@ -396,7 +396,7 @@ impl Translator {
                 Ok(())
             }
             Verdict::Refused(refusal) => self.refuse(frame, refusal, outside),
-            Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => {
+            Verdict::Watched { .. } | Verdict::Unknown => {
                 Err(drop(DropReason::EgressNatState))
             }
         }
@@ -513,7 +513,6 @@ const fn is_aside(verdict: Verdict) -> bool {
     matches!(
         verdict,
         Verdict::Unknown
-            | Verdict::Attended { .. }
             | Verdict::Watched { .. }
             | Verdict::Refused(Refusal::NoMapping | Refusal::Filtered)
     )
