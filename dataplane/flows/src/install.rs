@@ -4,7 +4,6 @@ use wire::checksum::{Delta, Sum};
 use wire::icmp;
 
 use crate::line::{Cold, End, Line, NONE, State, USED, V6, WIRE, addresses_at};
-use crate::open::Way;
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
 use crate::table::{Flows, split};
@@ -20,7 +19,6 @@ pub(crate) struct Draft {
     /// Source and destination of packets that come in at the near side, then at the far side.
     pub(crate) addresses: [[[u32; 4]; 2]; 2],
     pub(crate) ports: [[u16; 2]; 2],
-    pub(crate) way: Way,
 }
 
 impl Flows {
@@ -155,8 +153,6 @@ fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
         protocol: draft.protocol,
         flags: draft.flags | USED,
         state: draft.state,
-        route: draft.way.route,
-        generation: draft.way.generation,
         ..Line::UNUSED
     };
     *cold = Cold::UNUSED;

@@ -84,12 +84,6 @@ impl State {
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Closing | Self::Closed | Self::Reset)
     }
-
-    /// Whether its time-out is the transitory one (RFC 5382 REQ-5).
-    #[inline]
-    pub const fn is_transitory(self) -> bool {
-        self.is_setup() || self.is_over()
-    }
 }
 
 /// The flow is there.
@@ -127,8 +121,6 @@ pub(crate) struct Line {
     /// What is added to the IPv4 header's checksum on the way from near to far.
     pub(crate) header: Delta,
     pub(crate) deadline: Tick,
-    pub(crate) route: u32,
-    pub(crate) generation: u16,
     /// By how many bits windows of each side's segments are shifted to the left.
     pub(crate) shifts: [i8; 2],
     /// The octets of each side that the other has acknowledged, in the sender's numbers.
@@ -165,8 +157,6 @@ impl Line {
         upper: Delta::NONE,
         header: Delta::NONE,
         deadline: Tick(0),
-        route: 0,
-        generation: 0,
         shifts: [0; 2],
         acked: [0; 2],
         edges: [0; 2],

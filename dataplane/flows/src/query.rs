@@ -290,24 +290,4 @@ impl Query {
         self.hash = hash(words, &self.addresses, self.ports, about);
         Ok(())
     }
-
-    /// Where the packet comes from.
-    pub const fn realm(&self) -> Realm {
-        if self.realm == NONE { Realm::Network } else { Realm::Client(self.realm) }
-    }
-
-    /// Whether it is an ICMP error about a packet of a flow.
-    pub const fn is_error(&self) -> bool {
-        matches!(self.kind, Kind::Error)
-    }
-
-    /// Where it comes from, of an error the flow that it is about.
-    pub fn source(&self) -> IpAddr {
-        address_of(self.addresses[0], self.v6)
-    }
-
-    /// Where it goes, of an error the flow that it is about.
-    pub fn destination(&self) -> IpAddr {
-        address_of(self.addresses[1], self.v6)
-    }
 }

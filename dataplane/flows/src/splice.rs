@@ -5,7 +5,6 @@ use core::time::Duration;
 
 use crate::install::Draft;
 use crate::line::{Cold, HAIRPIN, Line, SHIFTED, SPLICED, State, V6, WATCHED, WIRE};
-use crate::open::Way;
 use crate::ports::{LEASED, Place};
 use crate::query::{Query, Realm, hash, words_of};
 use crate::refusal::Refusal;
@@ -47,8 +46,6 @@ pub struct Entry {
     pub far: Path,
     /// The port at the far side.
     pub lease: Lease,
-    /// What is kept with it.
-    pub way: Way,
 }
 
 /// One side of a connection when its set-up is over, in the side's own numbers.
@@ -212,6 +209,5 @@ fn draft(entry: &Entry, flags: u8) -> Draft {
         state: State::Established,
         addresses: [addresses(&entry.near), addresses(&entry.far)],
         ports: [ports(&entry.near), ports(&entry.far)],
-        way: entry.way,
     }
 }

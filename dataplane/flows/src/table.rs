@@ -15,8 +15,8 @@ use crate::query::{Kind, Outline, Query, Realm, hash};
 use crate::refusal::Refusal;
 use crate::time::Instant;
 
-/// A flow's number. It is good until the flow ends: for the time of a burst, and for who is told of ends by
-/// [`Flows::sweep`].
+/// A flow's number. It is good until the flow ends, and then another's: who keeps it longer than for a burst has to know the flow
+/// by its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowId(pub(crate) u32);
 

@@ -3,9 +3,7 @@
 use core::net::IpAddr;
 
 use crate::clients::Holding;
-use crate::line::{
-    Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, WATCHED, addresses_at,
-};
+use crate::line::{Cold, End, Line, State, USED, V6, WATCHED, addresses_at};
 use crate::query::{Query, address_of};
 use crate::table::{FlowId, Flows, split};
 use crate::time::Instant;
@@ -23,22 +21,6 @@ impl Flow<'_> {
         self.line.client
     }
 
-    /// What the caller keeps with it: the exit that was chosen, and the generation of routes by which it was.
-    pub const fn route(&self) -> (u32, u16) {
-        (self.line.route, self.line.generation)
-    }
-
-    /// Whether it goes to one of our own egress addresses: what leaves by the far side comes in again, as from the network
-    /// (RFC 4787 REQ-9).
-    pub const fn is_hairpin(&self) -> bool {
-        self.line.has(HAIRPIN)
-    }
-
-    /// Whether a CONNECT session has put it in.
-    pub const fn is_spliced(&self) -> bool {
-        self.line.has(SPLICED)
-    }
-
     /// Whether it is watched for signs of life.
     pub const fn is_watched(&self) -> bool {
         self.line.has(WATCHED)
@@ -47,11 +29,6 @@ impl Flow<'_> {
     /// How far it has come.
     pub const fn state(&self) -> State {
         self.line.state
-    }
-
-    /// The upper protocol.
-    pub const fn protocol(&self) -> u8 {
-        self.line.protocol
     }
 
     /// Until when it lives if nothing more is heard of it.
@@ -89,13 +66,6 @@ impl Flows {
         self.entry(query).map(|entry| FlowId(split(entry).0))
     }
 
-    /// Keeps another route with a flow.
-    pub fn set_route(&mut self, id: FlowId, route: u32, generation: u16) {
-        if let Some(line) = self.lines.get_mut(id.0 as usize) {
-            (line.route, line.generation) = (route, generation);
-        }
-    }
-
     /// What a client has.
     pub fn holding(&self, client: u32) -> Holding {
         self.clients.of(client).map_or_else(Holding::default, |row| Holding {
@@ -103,23 +73,5 @@ impl Flows {
             ports: row.ports,
             setups: row.setups,
         })
-    }
-
-    /// A client's flows, the newest first.
-    pub fn of_client(&self, client: u32) -> impl Iterator<Item = FlowId> {
-        let newest = self.clients.of(client).map_or(NONE, |row| row.newest);
-        let mut next = newest;
-        core::iter::from_fn(move || {
-            let slot = next;
-            let cold = self.cold.get(slot as usize)?;
-            next = if cold.older == newest { NONE } else { cold.older };
-            Some(FlowId(slot))
-        })
-    }
-
-    /// Until when a client has live flows, if it has any: the fleet keeps its id here as long.
-    pub fn last_deadline(&self, client: u32) -> Option<Instant> {
-        let deadlines = self.of_client(client).filter_map(|id| self.flow(id));
-        deadlines.map(|flow| flow.deadline()).max()
     }
 }

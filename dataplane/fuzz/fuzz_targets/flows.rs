@@ -4,9 +4,7 @@
 
 use std::net::IpAddr;
 
-use flows::{
-    Config, Flows, Holding, Instant, Limits, Outline, Query, Realm, Timeouts, Verdict, Way,
-};
+use flows::{Config, Flows, Holding, Instant, Limits, Outline, Query, Realm, Timeouts, Verdict};
 use libfuzzer_sys::fuzz_target;
 use wire::{ipv4, ipv6};
 
@@ -49,9 +47,7 @@ fn carry(flows: &mut Flows, packet: &mut [u8], realm: Realm, now: Instant) {
     flows.find(std::slice::from_mut(&mut query));
     let mut verdict = flows.carry(&query, packet, now);
     let random = now.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    if verdict == Verdict::Unknown
-        && flows.open(&query, packet, Way::default(), (now, random)).is_ok()
-    {
+    if verdict == Verdict::Unknown && flows.open(&query, packet, (now, random)).is_ok() {
         verdict = flows.carry(&query, packet, now);
         assert_ne!(verdict, Verdict::Unknown);
     }

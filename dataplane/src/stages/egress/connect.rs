@@ -463,7 +463,6 @@ impl Surroundings<'_> {
             near: path(&splice.near),
             far: path(&splice.far),
             lease,
-            way: flows::Way::default(),
         };
         let now = self.around.time();
         let side = |numbers: connect::Numbers| flows::Opened {

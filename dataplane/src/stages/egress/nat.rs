@@ -10,7 +10,7 @@ mod prefixes;
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use flows::{Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
+use flows::{Flows, Live, Outline, Query, Realm, Refusal, Verdict};
 use rand_chacha::rand_core::Rng;
 use wire::{ipv4, tcp, udp};
 use wireguard::time::Instant;
@@ -119,10 +119,12 @@ impl Translator {
     pub fn advance(&mut self, outside: Outside<'_>, live: impl Fn(u32, Instant)) {
         let Outside { counters, now, .. } = outside;
         let Self { flows, splicer, machine, .. } = self;
-        flows.sweep(flows::Instant(now.0), |swept| match swept {
-            Swept::Live { flow, client, .. } if client > *machine => splicer.swept(flow),
-            Swept::Live { client, until, .. } => live(client, Instant(until.0)),
-            Swept::Ended { .. } => {}
+        flows.sweep(flows::Instant(now.0), |Live { flow, client, until }| {
+            if client > *machine {
+                splicer.swept(flow);
+            } else {
+                live(client, Instant(until.0));
+            }
         });
         if self.splicer.has_swept() {
             let (splicer, around) = self.aside(outside);
@@ -145,7 +147,7 @@ impl Translator {
     /// A client is no more: who gets its number next shall not get its answers.
     #[cold]
     pub fn forget(&mut self, client: u32, now: Instant) {
-        self.flows.forget(client, usize::MAX, flows::Instant(now.0), |_| {});
+        self.flows.forget(client, flows::Instant(now.0));
     }
 
     /// Copies the next packet of our own, and gives its note and length.
@@ -435,8 +437,7 @@ impl Translator {
         }
         let random = self.random.next_u64();
         let now = outside.parts().now;
-        let way = flows::Way::default();
-        let flow = match self.flows.open(query, frame.data(), way, (now, random)) {
+        let flow = match self.flows.open(query, frame.data(), (now, random)) {
             Ok(flow) => flow,
             Err(refusal) => return Ok(Verdict::Refused(refusal)),
         };
