@@ -119,7 +119,7 @@ fn check(came: &[u8], left: &[u8], (own, others, windows): (u32, u32, i8)) {
     let window = if windows >= 0 {
         (u32::from(came_tcp.window) << windows).min(65_535)
     } else {
-        u32::from(came_tcp.window) >> -windows
+        (u32::from(came_tcp.window) >> -windows).max(u32::from(came_tcp.window > 0))
     };
     assert_eq!(u32::from(left_tcp.window), window);
     let shifted: Vec<u32> = blocks(came).iter().map(|edge| edge.wrapping_sub(others)).collect();
@@ -147,6 +147,19 @@ fn shifts_keep_checksums_right_over_all_wraps() {
             check(&packet, &left, (shifts[1], shifts[0], -2));
             assert!(world.flows.flow(flow).is_some(), "seed {seed} turn {turn}");
         }
+    }
+}
+
+/// Case 14: an exit has said a scale of 8, and the origin has none.
+#[test]
+fn a_window_that_is_open_stays_open() {
+    let mut world = World::new();
+    let (_, port) = splice(&mut world, &shifting([0; 2], [8, -8]));
+    let back = ends(NEXT_HOP, 8080, EGRESS, port);
+    for (came, left) in [(0, 0), (1, 1), (255, 1), (256, 1), (1000, 3), (65_535, 255)] {
+        let numbers = Numbers { window: came, ..numbers(ACK, 7000, 1000) };
+        let (back, _) = world.taken(&segment(back, numbers, b""));
+        assert_eq!(tcp_of(&back).window, left, "{came}");
     }
 }
 
