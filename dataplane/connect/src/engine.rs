@@ -147,8 +147,14 @@ impl Connect {
         if self.shared.is_holder_full(&setup) {
             return Err(Refusal::HolderFull);
         }
-        if self.shared.free.is_empty() {
-            self.drop_lingering();
+        // Its flow is over, as nobody would have asked otherwise. What lingers of it would take the segments of this one.
+        if let Some((former, _)) = self.shared.find(&setup.near.leg) {
+            self.free(former);
+        }
+        if self.shared.free.is_empty()
+            && let Some(longest) = self.shared.lingering.pop()
+        {
+            self.free(longest);
         }
         let slot = self.shared.free.pop().ok_or(Refusal::SetupsFull)?;
         self.shared.enter(slot, &setup);
@@ -158,9 +164,8 @@ impl Connect {
         Ok(slot)
     }
 
-    /// Frees the set-up that has lingered longest.
-    fn drop_lingering(&mut self) {
-        let Some(slot) = self.shared.lingering.pop() else { return };
+    /// Frees a set-up of which nobody is told.
+    fn free(&mut self, slot: u32) {
         if let Some(mut setup) = self.setups.get_mut(slot as usize).and_then(Option::take) {
             self.shared.leave(slot, &mut setup);
         }

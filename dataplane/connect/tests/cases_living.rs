@@ -131,6 +131,24 @@ fn case_21_only_a_reset_that_fits_ends_a_setup() {
 }
 
 #[test]
+fn case_23_a_port_that_is_used_again_at_once_owes_nothing_to_what_lingers() {
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    hand.answered();
+    hand.near(Flags::ACK, (CLIENT_FIRST, FAR_FIRST), &[], &[]);
+    // Both ends have closed, and the flow is gone.
+    hand.pop.forget_flows();
+    let again = CLIENT_ISN.wrapping_add(1 << 16);
+    assert_eq!(hand.near(Flags::SYN, (again, 0), OPTIONS, &[]).len(), 1, "it is dialled");
+    assert_eq!(hand.pop.connect.counts().setups, 1);
+    // Longer than anything lingers.
+    hand.wait(1_500);
+    assert!(hand.near(Flags::SYN, (again, 0), OPTIONS, &[]).is_empty());
+    assert_eq!(hand.pop.dropped, [Dropped::Repeated], "it is still known");
+    hand.near(Flags::RST, (again.wrapping_add(1), 0), &[], &[]);
+    assert!(hand.is_clean());
+}
+
+#[test]
 fn case_21_our_own_resets_are_believed_by_both_ends() {
     for wait in [12, 25, 200] {
         for way in [Way::Proxy, Way::Plain, Way::Borne] {

@@ -163,8 +163,8 @@ impl Pop {
         match self.connect.segment(&arrived, &mut self.around, Instant(now)) {
             Verdict::Taken => {}
             Verdict::Dropped(dropped) => self.dropped.push(dropped),
-            Verdict::Pass => self.pass(frame, &arrived.leg),
-            Verdict::Unknown => self.unknown(frame, &arrived, now),
+            // What passes and has no flow any more may open another one.
+            Verdict::Pass | Verdict::Unknown => self.onward(frame, &arrived, now),
         }
     }
 
@@ -177,7 +177,7 @@ impl Pop {
         self.around.sent.push(onward);
     }
 
-    fn unknown(&mut self, frame: &Frame, arrived: &Arrived<'_>, now: Time) {
+    fn onward(&mut self, frame: &Frame, arrived: &Arrived<'_>, now: Time) {
         let is_live = self.around.flows.contains_key(&arrived.leg);
         if !arrived.is_open() || is_live {
             return self.pass(frame, &arrived.leg);
