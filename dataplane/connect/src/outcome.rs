@@ -117,6 +117,8 @@ pub enum Why {
     Answered(u16),
     /// No port was left.
     PortsExhausted,
+    /// The caller had no room for the flow.
+    FlowsFull,
     /// The origin is of the other version of IP than who asks.
     OtherFamily,
     /// The caller removed it.
@@ -136,15 +138,6 @@ pub struct Ended {
     pub why: Why,
     /// Whether it was told as spliced before: the caller's flow ends with it.
     pub was_spliced: bool,
-}
-
-/// What the caller learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Both legs are one flow from now on.
-    Spliced(Splice),
-    /// A set-up, or a young flow, is over.
-    Ended(Ended),
 }
 
 /// Where an exit shall connect a request to.
@@ -194,8 +187,10 @@ pub trait World {
     fn admit(&mut self, near: &Leg, tag: u64, request: &Request<'_>) -> Decision;
     /// A number that nobody can guess.
     fn random(&mut self) -> u32;
-    /// Tells what has become of a set-up.
-    fn tell(&mut self, outcome: &Outcome);
+    /// Both legs are one flow from now on. False when there is no room for it, and then the set-up fails.
+    fn splice(&mut self, splice: &Splice) -> bool;
+    /// A set-up, or a young flow, is over.
+    fn ended(&mut self, ended: &Ended);
 }
 
 /// What a client's SYN is opened with.

@@ -8,7 +8,7 @@ use connect::limits::Limits;
 use connect::time::Instant;
 use connect::{
     Accepting, Arrived, Connect, Decision, Dropped, Ended, Leg, NO_CLIENT, NextHop, Opening,
-    Outcome, Refusal, Rewrite, Segment, Splice, Verdict, Why, World,
+    Refusal, Rewrite, Segment, Splice, Verdict, Why, World,
 };
 use wire::tcp::{OptionField, Options};
 
@@ -33,6 +33,8 @@ pub(crate) struct Around {
     pub(crate) admit: Admit,
     pub(crate) admitted: u32,
     flows: HashMap<Leg, (Leg, Rewrite)>,
+    /// Whether there is room for another flow.
+    pub(crate) has_room: bool,
     random: u32,
 }
 
@@ -80,21 +82,21 @@ impl World for Around {
         self.random
     }
 
-    fn tell(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Spliced(splice) => {
-                self.flows.insert(splice.near, (splice.far, splice.to_far));
-                self.flows.insert(splice.far, (splice.near, splice.to_near));
-                self.spliced.push(*splice);
-            }
-            Outcome::Ended(ended) => {
-                if ended.was_spliced {
-                    self.flows.remove(&ended.near);
-                    self.flows.remove(&ended.far.unwrap());
-                }
-                self.ended.push(*ended);
-            }
+    fn splice(&mut self, splice: &Splice) -> bool {
+        if self.has_room {
+            self.flows.insert(splice.near, (splice.far, splice.to_far));
+            self.flows.insert(splice.far, (splice.near, splice.to_near));
+            self.spliced.push(*splice);
         }
+        self.has_room
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        if ended.was_spliced {
+            self.flows.remove(&ended.near);
+            self.flows.remove(&ended.far.unwrap());
+        }
+        self.ended.push(*ended);
     }
 }
 
@@ -141,6 +143,7 @@ impl Pop {
             admit,
             admitted: 0,
             flows: HashMap::new(),
+            has_room: true,
             random: 0xfff0_0000,
         };
         Self {

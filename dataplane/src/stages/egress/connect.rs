@@ -12,8 +12,8 @@ use connect::head::{Host, Request, Status, Target};
 use connect::limits::Limits;
 use connect::targets::Targets;
 use connect::{
-    Accepting, Arrived, Connect, Decision, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening, Outcome,
-    Segment, Splice, Verdict, World,
+    Accepting, Arrived, Connect, Decision, Ended, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening, Segment,
+    Splice, Verdict, World,
 };
 use flows::{FlowId, Flows, Lease, Path, Realm};
 use rand_chacha::rand_core::Rng;
@@ -397,26 +397,26 @@ impl World for Surroundings<'_> {
         self.around.random.next_u32()
     }
 
-    fn tell(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Spliced(splice) => {
-                self.splice(splice);
-                if let Some(dial) = dial(&splice.near, splice.tag) {
-                    self.dials.opened(dial, splice.answer_time, self.around.told());
-                }
-                self.around.counters.connects_opened.add(1);
-                self.around.counters.connects_borne.add(u64::from(splice.mode == Mode::Borne));
+    fn splice(&mut self, splice: &Splice) -> bool {
+        if !self.enter(splice) {
+            return false;
+        }
+        if let Some(dial) = dial(&splice.near, splice.tag) {
+            self.dials.opened(dial, splice.answer_time, self.around.told());
+        }
+        self.around.counters.connects_opened.add(1);
+        self.around.counters.connects_borne.add(u64::from(splice.mode == Mode::Borne));
+        true
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        if !ended.was_spliced {
+            self.around.counters.connects_failed.add(1);
+            if let Some(dial) = dial(&ended.near, ended.tag) {
+                self.dials.failed(dial, ended.why, self.around.told());
             }
-            Outcome::Ended(ended) => {
-                if !ended.was_spliced {
-                    self.around.counters.connects_failed.add(1);
-                    if let Some(dial) = dial(&ended.near, ended.tag) {
-                        self.dials.failed(dial, ended.why, self.around.told());
-                    }
-                } else if let Some(flow) = self.flow_of(&ended.near) {
-                    self.around.flows.remove(flow, self.around.time());
-                }
-            }
+        } else if let Some(flow) = self.flow_of(&ended.near) {
+            self.around.flows.remove(flow, self.around.time());
         }
     }
 }
@@ -453,9 +453,9 @@ impl Surroundings<'_> {
         self.around.flows.find_near(realm(near), &path(near))
     }
 
-    /// Both legs are one flow from now on.
-    fn splice(&mut self, splice: &Splice) {
-        let Some(lease) = self.leases.remove(&splice.far.ours) else { return };
+    /// Makes both legs one flow, if there is room; if not, the port is still the set-up's.
+    fn enter(&mut self, splice: &Splice) -> bool {
+        let Some(lease) = self.leases.remove(&splice.far.ours) else { return false };
         let (client, _) = of_tag(splice.tag);
         let entry = flows::Entry {
             client,
@@ -480,9 +480,12 @@ impl Surroundings<'_> {
                 // What is sent twice of heads is caught for a while.
                 self.around.flows.watch(flow);
                 self.keepalives.begin(flow, splice, now);
+                true
             }
-            // The set-up ends by its timers: nobody carries its segments.
-            Err((_, lease)) => self.around.flows.release(lease, now),
+            Err((_, lease)) => {
+                self.leases.insert(splice.far.ours, lease);
+                false
+            }
         }
     }
 }

@@ -194,6 +194,7 @@ const fn failure(why: Why) -> Option<DialFailure> {
         | Why::FarOptions
         | Why::Promised
         | Why::PortsExhausted
+        | Why::FlowsFull
         | Why::OtherFamily
         | Why::Removed => None,
     }
