@@ -124,10 +124,18 @@ impl Connect {
         verdict.unwrap_or(Verdict::Unknown)
     }
 
-    /// Ends the set-up that a leg belongs to, with resets to both ends.
-    pub fn remove(&mut self, leg: &Leg, world: &mut impl World, now: Instant) {
-        if let Some((slot, _)) = self.shared.find(leg) {
-            self.work(slot, world, now, |work| work.abort(Why::Removed));
+    /// Ends the set-ups of a client that is no more, with resets to both ends; those that only linger say nothing to it.
+    pub fn forget(&mut self, client: u32, world: &mut impl World, now: Instant) {
+        let mut left = self.shared.count_of(client);
+        for slot in 0..self.shared.limits.setups {
+            if left == 0 {
+                return;
+            }
+            let setup = self.setups.get(slot as usize).and_then(Option::as_ref);
+            if setup.is_some_and(|setup| setup.is_counted && setup.near.leg.client == client) {
+                self.work(slot, world, now, |work| work.abort(Why::ClientGone));
+                left -= 1;
+            }
         }
     }
 

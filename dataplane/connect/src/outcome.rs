@@ -121,8 +121,8 @@ pub enum Why {
     FlowsFull,
     /// The origin is of the other version of IP than who asks.
     OtherFamily,
-    /// The caller removed it.
-    Removed,
+    /// The client is no more.
+    ClientGone,
 }
 
 /// A set-up that is over, or a young flow that no longer is.

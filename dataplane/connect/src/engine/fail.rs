@@ -173,6 +173,6 @@ pub(super) const fn status_of(why: Why) -> Status {
         | Why::AnswerTooLong
         | Why::OtherFamily
         | Why::Answered(_)
-        | Why::Removed => Status::BadGateway,
+        | Why::ClientGone => Status::BadGateway,
     }
 }

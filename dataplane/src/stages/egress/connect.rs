@@ -120,6 +120,13 @@ impl Splicer {
         connect.expire(&mut world, now, CONNECT_TIMERS_PER_TURN);
     }
 
+    /// A client is no more: nothing is opened for it, and who gets its number hears of none of it.
+    pub fn forget(&mut self, client: u32, around: Around<'_>) {
+        let now = connect::time::Instant(around.now.0);
+        let (connect, mut world) = self.split(around);
+        connect.forget(client, &mut world, now);
+    }
+
     /// Copies the next packet of our own, and gives its note and length.
     pub fn take_packet(&mut self, into: &mut [u8; OUTBOX_PACKET_LEN]) -> Option<(Note, usize)> {
         let packet = self.outbox.pop()?;

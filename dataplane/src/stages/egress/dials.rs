@@ -196,6 +196,6 @@ const fn failure(why: Why) -> Option<DialFailure> {
         | Why::PortsExhausted
         | Why::FlowsFull
         | Why::OtherFamily
-        | Why::Removed => None,
+        | Why::ClientGone => None,
     }
 }

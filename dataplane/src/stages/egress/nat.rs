@@ -146,8 +146,10 @@ impl Translator {
 
     /// A client is no more: who gets its number next shall not get its answers.
     #[cold]
-    pub fn forget(&mut self, client: u32, now: Instant) {
-        self.flows.forget(client, flows::Instant(now.0));
+    pub fn forget(&mut self, client: u32, outside: Outside<'_>) {
+        self.flows.forget(client, outside.parts().now);
+        let (splicer, around) = self.aside(outside);
+        splicer.forget(client, around);
     }
 
     /// Copies the next packet of our own, and gives its note and length.
