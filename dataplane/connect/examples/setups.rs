@@ -163,7 +163,6 @@ impl Bench {
                 syn: &arrived,
                 tag: 0,
                 routes: &[self.hop],
-                hint: None,
                 mss_max: 1380,
                 keepalive_secs: 15,
             };

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::head::{Request, Status, TcpOptions};
+use crate::head::{Request, Status};
 use crate::segment::{Arrived, Leg, Segment};
 use crate::splice::Splice;
 
@@ -202,8 +202,6 @@ pub struct Opening<'a> {
     pub tag: u64,
     /// The next hops in the order in which they are tried; at most [`crate::limits::ROUTES_MAX`] are.
     pub routes: &'a [NextHop],
-    /// What is known of the destination from an earlier 421.
-    pub hint: Option<TcpOptions>,
     /// What one packet to the client carries, less headers.
     pub mss_max: u16,
     /// Seconds of silence after which the exit is to probe the origin.

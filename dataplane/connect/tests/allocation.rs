@@ -125,7 +125,6 @@ impl Bench {
                 syn: &arrived,
                 tag: 0,
                 routes: &routes,
-                hint: None,
                 mss_max: 1380,
                 keepalive_secs: 15,
             };

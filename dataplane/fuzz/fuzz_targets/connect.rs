@@ -141,7 +141,6 @@ fuzz_target!(|octets: &[u8]| {
                 syn: &arrived,
                 tag: 0,
                 routes: &routes,
-                hint: None,
                 mss_max: 1380,
                 keepalive_secs: 15,
             };

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use connect::head::{Request, TcpOptions};
+use connect::head::Request;
 use connect::limits::Limits;
 use connect::time::Instant;
 use connect::{
@@ -42,7 +42,6 @@ pub(crate) struct Pop {
     pub(crate) connect: Connect,
     pub(crate) around: Around,
     pub(crate) routes: Vec<NextHop>,
-    pub(crate) hint: Option<TcpOptions>,
     pub(crate) mss_max: u16,
     pub(crate) is_peer: bool,
     pub(crate) dropped: Vec<Dropped>,
@@ -104,25 +103,31 @@ impl World for Around {
 pub(crate) fn rewrite(frame: &Frame, onward: &Leg, rewrite: &Rewrite) -> Frame {
     let header = frame.header();
     let mut options = frame.options().to_vec();
-    if rewrite.shifts_sack {
-        shift_blocks(&mut options, rewrite.acknowledgment);
-    }
+    shift_blocks(&mut options, rewrite.acknowledgment);
     Frame::new(
         (onward.ours, onward.theirs),
-        (header.flags, rewrite.window(header.window)),
+        (header.flags, window(header.window, rewrite.window_shift)),
         (
-            rewrite.sequence(header.sequence_number),
-            rewrite.acknowledgment(header.acknowledgment_number),
+            header.sequence_number.wrapping_add(rewrite.sequence),
+            header.acknowledgment_number.wrapping_add(rewrite.acknowledgment),
         ),
         &options,
         frame.payload(),
     )
 }
 
+/// A window that is open stays open.
+fn window(window: u16, shift: i8) -> u16 {
+    let bits = shift.unsigned_abs();
+    let wide = u32::from(window);
+    let wide = if shift < 0 { (wide >> bits).max(wide.min(1)) } else { wide << bits };
+    u16::try_from(wide).unwrap_or(u16::MAX)
+}
+
 fn shift_blocks(options: &mut [u8], delta: u32) {
     let copy = options.to_vec();
     for option in Options::of(&copy) {
-        let OptionField::Sack(blocks) = option.unwrap() else { continue };
+        let Ok(OptionField::Sack(blocks)) = option else { continue };
         let at = blocks.as_ptr() as usize - copy.as_ptr() as usize;
         for edge in options[at..at + blocks.len()].chunks_exact_mut(4) {
             let number = u32::from_be_bytes(edge.try_into().unwrap()).wrapping_add(delta);
@@ -150,7 +155,6 @@ impl Pop {
             connect: Connect::new(limits, 1),
             around,
             routes: Vec::new(),
-            hint: None,
             mss_max: 1380,
             is_peer: true,
             dropped: Vec::new(),
@@ -190,7 +194,6 @@ impl Pop {
                 syn: arrived,
                 tag: 1,
                 routes: &self.routes,
-                hint: self.hint,
                 mss_max: self.mss_max,
                 keepalive_secs: 15,
             };

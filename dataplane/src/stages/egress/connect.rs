@@ -217,7 +217,6 @@ impl Splicer {
             syn: &syn,
             tag: tag(client, Way { exit: asked.exit, relay: asked.relay }),
             routes: routes.get(..count).unwrap_or_default(),
-            hint: None,
             mss_max: inner_mss(site, syn.leg.theirs),
             keepalive_secs: KEEPALIVE_SECS,
         };
