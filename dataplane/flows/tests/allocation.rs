@@ -7,41 +7,15 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../tests/allocation/counting.rs"]
+mod counting;
+
 use std::net::Ipv4Addr;
 
 use flows::{Config, Flows, Instant, Limits, Outline, Query, Realm, Timeouts, Verdict};
 use wire::{ipv4, udp};
 
-/// The system's allocator, which counts what this thread asks of it.
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(
-    unsafe_code,
-    reason = "an allocator cannot be had without; it passes every call on as it came"
-)]
-// SAFETY: every method hands its arguments, for which the caller vouches, to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as the caller vouches.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as the caller vouches.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::CALLS;
 
 const LEN: usize = 40;
 
