@@ -193,10 +193,7 @@ impl Flows {
             let entry = crate::table::entry_of(flow.0, to.other());
             let until = now.after(self.spans.fragments);
             let identification = self.next_identification();
-            let kept = (entry, identification);
-            if !self.fragments.remember(query.datagram, kept, (now, until)) {
-                return Verdict::Refused(Refusal::FragmentsFull);
-            }
+            self.fragments.remember(query.datagram, (entry, identification), until);
             if to == End::Far && !query.v6 {
                 number(octets, identification);
             }
