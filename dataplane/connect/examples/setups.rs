@@ -21,8 +21,8 @@ use connect::head::{CONNECTED, Request, parse_answer, parse_request};
 use connect::limits::Limits;
 use connect::time::Instant;
 use connect::{
-    Accepting, Arrived, Connect, Decision, Ended, Leg, NO_CLIENT, NextHop, Opening, Segment, Splice,
-    Verdict, World,
+    Accepting, Arrived, Connect, Decision, Ended, Leg, NO_CLIENT, NextHop, Opening, Segment,
+    Splice, Verdict, World,
 };
 use wire::checksum::Sum;
 use wire::tcp::{self, Fields, Flags};

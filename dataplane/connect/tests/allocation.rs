@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use connect::head::Request;
 use connect::time::Instant;
 use connect::{
-    Accepting, Arrived, Connect, Decision, Ended, Leg, NO_CLIENT, Opening, Segment, Splice, Verdict,
-    World,
+    Accepting, Arrived, Connect, Decision, Ended, Leg, NO_CLIENT, Opening, Segment, Splice,
+    Verdict, World,
 };
 use network::frame::Frame;
 use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, OK, OPTIONS};

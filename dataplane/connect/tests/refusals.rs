@@ -300,13 +300,8 @@ fn what_does_not_open_a_connection_is_refused_by_name() {
     ] {
         let frame = Frame::new(ends, (flags, 1000), (CLIENT_ISN, 0), OPTIONS, &[]);
         let arrived = Arrived::of(3, frame.source, frame.destination, &frame.segment).unwrap();
-        let opening = Opening {
-            syn: &arrived,
-            tag: 0,
-            routes: &routes,
-            mss_max: 1380,
-            keepalive_secs: 15,
-        };
+        let opening =
+            Opening { syn: &arrived, tag: 0, routes: &routes, mss_max: 1380, keepalive_secs: 15 };
         let pop = &mut hand.pop;
         assert_eq!(pop.connect.open(&opening, &mut pop.around, Instant(1)), Err(refusal));
     }

@@ -67,12 +67,7 @@ impl Fragments {
 
     /// Remembers a datagram. Of too many the oldest is forgotten: its pieces have most likely come, and who sends first pieces alone
     /// takes nobody else's place for long.
-    pub(crate) fn remember(
-        &mut self,
-        name: u64,
-        (entry, identification): (u32, u16),
-        until: Tick,
-    ) {
+    pub(crate) fn remember(&mut self, name: u64, (entry, identification): (u32, u16), until: Tick) {
         let place = self.place(name);
         let Some(set) = self.0.get_mut(place) else { return };
         let own = set.0.iter().position(|datagram| datagram.name == kept(name));

@@ -6,9 +6,7 @@ use crate::world::{
     ACK, EGRESS, FIN_ACK, INNER, Numbers, RST, Random, SERVER, SYN, World, assert_intact, ends,
     ends_of, error, error_v6, numbers, segment, segment_with, tcp_of,
 };
-use flows::{
-    End, Entry, FlowId, Lease, Opened, Path, Realm, Refusal, Splice, State, Verdict,
-};
+use flows::{End, Entry, FlowId, Lease, Opened, Path, Realm, Refusal, Splice, State, Verdict};
 use wire::tcp::{Flags, OptionField};
 
 const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);

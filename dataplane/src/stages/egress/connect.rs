@@ -12,8 +12,8 @@ use connect::head::{Host, Request, Status, Target};
 use connect::limits::Limits;
 use connect::targets::Targets;
 use connect::{
-    Accepting, Arrived, Connect, Decision, Ended, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening, Segment,
-    Splice, Verdict, World,
+    Accepting, Arrived, Connect, Decision, Ended, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening,
+    Segment, Splice, Verdict, World,
 };
 use flows::{FlowId, Flows, Lease, Path, Realm};
 use rand_chacha::rand_core::Rng;

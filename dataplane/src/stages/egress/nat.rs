@@ -400,9 +400,7 @@ impl Translator {
                 Ok(())
             }
             Verdict::Refused(refusal) => self.refuse(frame, refusal, outside),
-            Verdict::Watched { .. } | Verdict::Unknown => {
-                Err(drop(DropReason::EgressNatState))
-            }
+            Verdict::Watched { .. } | Verdict::Unknown => Err(drop(DropReason::EgressNatState)),
         }
     }
 
