@@ -3,7 +3,7 @@
 use wire::checksum::{Delta, Sum};
 use wire::icmp;
 
-use crate::line::{Cold, End, Line, NONE, State, USED, V6, WIRE, addresses_at};
+use crate::line::{Cold, End, Line, NONE, State, USED, V6, addresses_at};
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
 use crate::table::{Flows, split};
@@ -90,12 +90,11 @@ impl Flows {
     fn query_of(&self, slot: u32, end: End, hash: u64) -> Option<Query> {
         let line = self.lines.get(slot as usize)?;
         let cold = self.cold.get(slot as usize)?;
-        let outside = end == End::Far || line.has(WIRE);
         Some(Query {
             addresses: addresses_at(line, cold, end),
             hash,
             datagram: 0,
-            realm: if outside { NONE } else { line.client },
+            realm: line.realm_at(end),
             likely: NONE,
             ports: line.ports_at(end),
             at: 0,

@@ -168,6 +168,12 @@ impl Line {
         self.flags & flag != 0
     }
 
+    /// Where packets that come in at a side come from, as queries have it.
+    #[inline]
+    pub(crate) const fn realm_at(&self, end: End) -> u32 {
+        if matches!(end, End::Far) || self.has(WIRE) { NONE } else { self.client }
+    }
+
     /// Source and destination port of packets that come in at a side.
     #[inline]
     pub(crate) const fn ports_at(&self, end: End) -> [u16; 2] {

@@ -152,8 +152,9 @@ pub(crate) const fn known_ports(protocol: u8, realm: u32, ports: [u16; 2]) -> [u
     }
 }
 
+/// Source and destination of a packet, and whether it is one of IPv6.
 #[inline]
-fn read_addresses(octets: &[u8]) -> Option<([[u32; 4]; 2], bool)> {
+pub(crate) fn read_addresses(octets: &[u8]) -> Option<([[u32; 4]; 2], bool)> {
     let word = |octets: [u8; 4]| [u32::from_ne_bytes(octets), 0, 0, 0];
     if octets.first()? >> 4 == 4 {
         let (_, octets) = octets.split_at_checked(12)?;
