@@ -224,7 +224,7 @@ fn an_exit_has_the_network_at_both_sides() {
     let lease = lease(&mut world, 1, false);
     let port = lease.port;
     let entry = entry(lease, Realm::Network, near, (SERVER.into(), 443));
-    world.flows.splice(entry, &shifting([0; 2], [0; 2]), world.now).unwrap();
+    let flow = world.flows.splice(entry, &shifting([0; 2], [0; 2]), world.now).unwrap();
     let mut packet = segment(ends(NEXT_HOP, 3333, OWN, 443), numbers(ACK, 1000, 7000), b"");
     let to = |to| Verdict::Carried { flow, to, hairpin: false };
     assert_eq!(world.back(&mut packet), to(End::Far));
