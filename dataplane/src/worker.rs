@@ -176,9 +176,10 @@ impl<I: Io> Worker<I> {
             if let Some(setup) = setup {
                 self.state.sessions.set(*local, setup, now);
             } else {
-                self.state.sessions.remove(*local);
-                if let Some(translator) = &mut self.state.translator {
-                    translator.forget(*local, now);
+                let State { site, routes, counters, translator, sessions, .. } = &mut self.state;
+                sessions.remove(*local);
+                if let Some(translator) = translator {
+                    translator.forget(*local, Outside { site, routes, counters, now });
                 }
                 self.lose(Waiting::Peer(*local), DropReason::SealNoPeer);
             }

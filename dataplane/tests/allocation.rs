@@ -4,8 +4,9 @@
 //! That the library reads no clock and makes no system call on the way needs no test: it has no I/O but the
 //! queues that it is given, and the time is an argument (clippy refuses the rest).
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "allocation/counting.rs"]
+mod counting;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,40 +20,7 @@ use dataplane::testing::site::{self, EVERY_CLIENTS, Nat, OUTSIDE_V4, Plan};
 use dataplane::testing::transit;
 use shm::message::{Item, NextHop};
 
-/// The system's allocator, which counts what this thread asks of it.
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(
-    unsafe_code,
-    reason = "an allocator cannot be had without; it passes every call on as it came"
-)]
-// SAFETY: every method hands its arguments, for which the caller vouches, to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as the caller vouches.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as the caller vouches.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, len: usize) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as the caller vouches.
-        unsafe { System.realloc(pointer, layout, len) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::CALLS;
 
 const WARM_UP: usize = 3;
 const ROUNDS: usize = 40;

@@ -124,10 +124,18 @@ impl Connect {
         verdict.unwrap_or(Verdict::Unknown)
     }
 
-    /// Ends the set-up that a leg belongs to, with resets to both ends.
-    pub fn remove(&mut self, leg: &Leg, world: &mut impl World, now: Instant) {
-        if let Some((slot, _)) = self.shared.find(leg) {
-            self.work(slot, world, now, |work| work.abort(Why::Removed));
+    /// Ends the set-ups of a client that is no more, with resets to both ends; those that only linger say nothing to it.
+    pub fn forget(&mut self, client: u32, world: &mut impl World, now: Instant) {
+        let mut left = self.shared.count_of(client);
+        for slot in 0..self.shared.limits.setups {
+            if left == 0 {
+                return;
+            }
+            let setup = self.setups.get(slot as usize).and_then(Option::as_ref);
+            if setup.is_some_and(|setup| setup.is_counted && setup.near.leg.client == client) {
+                self.work(slot, world, now, |work| work.abort(Why::ClientGone));
+                left -= 1;
+            }
         }
     }
 
@@ -147,8 +155,14 @@ impl Connect {
         if self.shared.is_holder_full(&setup) {
             return Err(Refusal::HolderFull);
         }
-        if self.shared.free.is_empty() {
-            self.drop_lingering();
+        // Its flow is over, as nobody would have asked otherwise. What lingers of it would take the segments of this one.
+        if let Some((former, _)) = self.shared.find(&setup.near.leg) {
+            self.free(former);
+        }
+        if self.shared.free.is_empty()
+            && let Some(longest) = self.shared.lingering.pop()
+        {
+            self.free(longest);
         }
         let slot = self.shared.free.pop().ok_or(Refusal::SetupsFull)?;
         self.shared.enter(slot, &setup);
@@ -158,9 +172,8 @@ impl Connect {
         Ok(slot)
     }
 
-    /// Frees the set-up that has lingered longest.
-    fn drop_lingering(&mut self) {
-        let Some(slot) = self.shared.lingering.pop() else { return };
+    /// Frees a set-up of which nobody is told.
+    fn free(&mut self, slot: u32) {
         if let Some(mut setup) = self.setups.get_mut(slot as usize).and_then(Option::take) {
             self.shared.leave(slot, &mut setup);
         }

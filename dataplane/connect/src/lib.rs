@@ -31,7 +31,7 @@ mod timers;
 
 pub use engine::{Connect, Counts};
 pub use outcome::{
-    Accepting, Decision, Dropped, Ended, NextHop, Opening, Outcome, Refusal, Verdict, Why, World,
+    Accepting, Decision, Dropped, Ended, NextHop, Opening, Refusal, Verdict, Why, World,
 };
 pub use segment::{Arrived, Leg, NO_CLIENT, Segment};
 pub use splice::{Mode, Numbers, Rewrite, Splice};

@@ -64,9 +64,6 @@ pub struct Limits {
     pub exit_mss: u16,
     /// By how many bits its windows are shifted; a shift of 8 announces 16 MiB.
     pub exit_window_scale: u8,
-    /// Whether the two legs of a flow may be of different versions of IP. Routes and origins of the other one are not
-    /// dialled otherwise.
-    pub mixes_families: bool,
     /// Whether it promises selective acknowledgments although the origin may know none: such a connection is refused
     /// with 421 and a hint then, which only our own ingress understands.
     pub exit_promises_sack: bool,
@@ -90,7 +87,6 @@ impl Default for Limits {
             young_time: Duration::from_secs(1),
             exit_mss: 1240,
             exit_window_scale: 8,
-            mixes_families: false,
             exit_promises_sack: false,
         }
     }

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::head::{Request, Status, TcpOptions};
+use crate::head::{Request, Status};
 use crate::segment::{Arrived, Leg, Segment};
 use crate::splice::Splice;
 
@@ -117,10 +117,12 @@ pub enum Why {
     Answered(u16),
     /// No port was left.
     PortsExhausted,
+    /// The caller had no room for the flow.
+    FlowsFull,
     /// The origin is of the other version of IP than who asks.
     OtherFamily,
-    /// The caller removed it.
-    Removed,
+    /// The client is no more.
+    ClientGone,
 }
 
 /// A set-up that is over, or a young flow that no longer is.
@@ -136,15 +138,6 @@ pub struct Ended {
     pub why: Why,
     /// Whether it was told as spliced before: the caller's flow ends with it.
     pub was_spliced: bool,
-}
-
-/// What the caller learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Both legs are one flow from now on.
-    Spliced(Splice),
-    /// A set-up, or a young flow, is over.
-    Ended(Ended),
 }
 
 /// Where an exit shall connect a request to.
@@ -194,8 +187,10 @@ pub trait World {
     fn admit(&mut self, near: &Leg, tag: u64, request: &Request<'_>) -> Decision;
     /// A number that nobody can guess.
     fn random(&mut self) -> u32;
-    /// Tells what has become of a set-up.
-    fn tell(&mut self, outcome: &Outcome);
+    /// Both legs are one flow from now on. False when there is no room for it, and then the set-up fails.
+    fn splice(&mut self, splice: &Splice) -> bool;
+    /// A set-up, or a young flow, is over.
+    fn ended(&mut self, ended: &Ended);
 }
 
 /// What a client's SYN is opened with.
@@ -207,8 +202,6 @@ pub struct Opening<'a> {
     pub tag: u64,
     /// The next hops in the order in which they are tried; at most [`crate::limits::ROUTES_MAX`] are.
     pub routes: &'a [NextHop],
-    /// What is known of the destination from an earlier 421.
-    pub hint: Option<TcpOptions>,
     /// What one packet to the client carries, less headers.
     pub mss_max: u16,
     /// Seconds of silence after which the exit is to probe the origin.

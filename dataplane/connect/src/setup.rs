@@ -46,9 +46,8 @@ pub(crate) struct Setup {
     pub(crate) request_len: u32,
     /// Seconds of silence after which the origin is probed: by us at an exit, and asked for in requests.
     pub(crate) keepalive_secs: Option<u16>,
-    /// What the origin understands, known before or learnt.
+    /// What the origin understands, once that was learnt.
     pub(crate) hint: Option<TcpOptions>,
-    pub(crate) is_hint_new: bool,
     pub(crate) ports_tried: u8,
     /// Part of a head, or early payload.
     pub(crate) buffer: Option<Buffer>,
@@ -118,7 +117,6 @@ impl Setup {
             request_len: 0,
             keepalive_secs: None,
             hint: None,
-            is_hint_new: false,
             ports_tried: 0,
             buffer: None,
             holds_fin: false,

@@ -8,17 +8,17 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+#[path = "../../tests/allocation/counting.rs"]
+mod counting;
 mod network;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 
 use connect::head::Request;
 use connect::time::Instant;
 use connect::{
-    Accepting, Arrived, Connect, Decision, Leg, NO_CLIENT, Opening, Outcome, Segment, Verdict,
-    World,
+    Accepting, Arrived, Connect, Decision, Ended, Leg, NO_CLIENT, Opening, Segment, Splice,
+    Verdict, World,
 };
 use network::frame::Frame;
 use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, OK, OPTIONS};
@@ -27,34 +27,7 @@ use network::tcp::MS;
 use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, ORIGIN_IP, hop, ip, limits, to_target};
 use wire::tcp::Flags;
 
-/// The system's allocator, which counts what this thread asks of it.
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(
-    unsafe_code,
-    reason = "an allocator cannot be had without; it passes every call on as it came"
-)]
-// SAFETY: every method hands its arguments, for which the caller vouches, to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as the caller vouches.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as the caller vouches.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::CALLS;
 
 /// Counts what it is given and keeps nothing but the last dialled number.
 #[derive(Default)]
@@ -89,9 +62,12 @@ impl World for Quiet {
         9
     }
 
-    fn tell(&mut self, outcome: &Outcome) {
-        self.spliced += u32::from(matches!(outcome, Outcome::Spliced(_)));
+    fn splice(&mut self, _splice: &Splice) -> bool {
+        self.spliced += 1;
+        true
     }
+
+    fn ended(&mut self, _ended: &Ended) {}
 }
 
 struct Bench {
@@ -122,7 +98,6 @@ impl Bench {
                 syn: &arrived,
                 tag: 0,
                 routes: &routes,
-                hint: None,
                 mss_max: 1380,
                 keepalive_secs: 15,
             };

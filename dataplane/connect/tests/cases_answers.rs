@@ -178,7 +178,7 @@ fn case_09_a_bad_answer_leads_to_the_next_route() {
         net.host(CLIENT_IP).tcp(ends).send(b"hello");
         net.run(2000);
         assert_eq!(net.host(CLIENT_IP).tcp(ends).received, b"hello", "{why:?}");
-        assert_eq!(net.pop(INGRESS_IP).around.spliced[0].route, 1);
+        assert_eq!(net.pop(INGRESS_IP).around.spliced[0].far.theirs.ip(), ip(EXIT_IP));
         assert_eq!(net.pop(INGRESS_IP).whys(), []);
         net.assert_nothing_is_left();
     }

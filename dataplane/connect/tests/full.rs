@@ -14,7 +14,7 @@ mod network;
 use connect::limits::Limits;
 use connect::{Dropped, Refusal, Why};
 use network::frame::Frame;
-use network::hand::{CLIENT_ISN, FAR_ISN, Hand, OPTIONS};
+use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
 use network::pop::{CONNECT_PORT, Pop};
 use network::tcp::MS;
 use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, ORIGIN_IP, hop, ip};
@@ -91,6 +91,27 @@ fn without_a_port_a_client_is_refused_by_name_and_an_exit_answers_503() {
         hand.exit_answers(b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 503")
     );
     assert_eq!(hand.pop.whys(), [Why::PortsExhausted]);
+}
+
+#[test]
+fn without_room_for_the_flow_a_client_is_reset_and_an_exit_answers_503() {
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, false)]);
+    hand.pop.around.has_room = false;
+    hand.asked();
+    let sent = hand.far(Flags::ACK, (FAR_ISN + 1, CLIENT_FIRST), &[], OK);
+    let resets = sent.iter().filter(|frame| frame.header().flags.has(Flags::RST));
+    assert_eq!((sent.len(), resets.count()), (2, 2), "to both ends");
+    assert_eq!(hand.pop.whys(), [Why::FlowsFull]);
+    assert!(hand.is_clean() && hand.pop.around.taken.is_empty());
+    let mut hand = Hand::exit();
+    hand.pop.around.has_room = false;
+    let request = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    assert_eq!(hand.exit_answers(request), "");
+    let first = CLIENT_FIRST.wrapping_add(u32::try_from(request.len()).unwrap());
+    let sent = hand.far(Flags::SYN | Flags::ACK, (FAR_ISN, first), ANSWER_OPTIONS, &[]);
+    assert!(sent.iter().any(|frame| frame.payload().starts_with(b"HTTP/1.1 503")), "{sent:?}");
+    assert_eq!(hand.pop.whys(), [Why::FlowsFull]);
+    assert!(hand.pop.around.taken.is_empty());
 }
 
 #[test]

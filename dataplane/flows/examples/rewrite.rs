@@ -18,8 +18,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant as Clock;
 
 use flows::{
-    Config, Entry, Flows, Instant, Limits, Opened, Outline, Path, Query, Realm, Splice, Swept,
-    Timeouts, Verdict, Way,
+    Config, Entry, Flows, Instant, Limits, Opened, Outline, Path, Query, Realm, Splice, Timeouts,
+    Verdict,
 };
 use wire::checksum::Sum;
 use wire::tcp::{Fields, Flags};
@@ -142,7 +142,7 @@ fn open(flows: &mut Flows, flow: u32, kind: Kind, random: &mut Random) -> (Ipv4A
     let mut out = packet(ends, protocol, (Flags::SYN, 0, 0));
     let mut query = Query::NONE;
     flows.ask(&mut query, &out, outline(protocol), Realm::Client(client)).unwrap();
-    flows.open(&query, &out, Way::default(), (NOW, random.next())).unwrap();
+    flows.open(&query, &out, (NOW, random.next())).unwrap();
     let verdict = flows.carry(&query, &mut out, NOW);
     let Verdict::Carried { flow: id, .. } = verdict else { return ends.0 };
     let [_, (IpAddr::V4(address), port)] = flows.flow(id).unwrap().addresses(flows::End::Far)
@@ -172,12 +172,9 @@ fn splice(flows: &mut Flows, flow: u32, shift: u32, random: &mut Random) -> (Ipv
         near: Path { source: (source.into(), port), destination: server },
         far: Path { source: server, destination: (outer, outer_port) },
         lease,
-        way: Way::default(),
-        session: 0,
     };
-    let id = flows.insert(entry, NOW).unwrap();
     let sides = [Opened { acked: 1, edge: 60_001, scale: 0 }; 2];
-    flows.splice(id, &Splice { sides, shifts: [shift; 2], windows: [0; 2] }, NOW);
+    flows.splice(entry, &Splice { sides, shifts: [shift; 2], windows: [0; 2] }, NOW).unwrap();
     let IpAddr::V4(outer) = outer else { return (source, port) };
     (outer, outer_port)
 }
@@ -245,10 +242,8 @@ fn sweep(flows: &mut Flows) -> f64 {
     for _ in 0..5000 {
         now = Instant(now.0 + 1_000_000);
         flows.sweep(now, |swept| {
-            if let Swept::Live { until: deadline, .. } = swept {
-                live += 1;
-                until = deadline.0.max(until);
-            }
+            live += 1;
+            until = swept.until.0.max(until);
         });
     }
     black_box(until);

@@ -2,7 +2,7 @@
 
 use wire::{ipv4, tcp};
 
-use crate::line::{ATTENDED, End, HAIRPIN, Line, SHIFTED, SPLICED, State, session_of};
+use crate::line::{End, HAIRPIN, Line, SHIFTED, SPLICED, State, WATCHED};
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
 use crate::rewrite;
@@ -23,21 +23,10 @@ pub enum Verdict {
         /// To one of our own egress addresses: it comes in again, as from the network, at the worker that has the port.
         hairpin: bool,
     },
-    /// It is unchanged, and for the session that attends to its flow.
-    Attended {
-        /// The flow.
-        flow: FlowId,
-        /// The session's number.
-        session: u32,
-        /// The side that it came in by.
-        from: End,
-    },
-    /// It is unchanged, and a sign of life of a splice that is watched: to be carried after [`Flows::unwatch`].
+    /// It is unchanged, and of a splice that is watched: to be carried after [`Flows::unwatch`].
     Watched {
         /// The flow.
         flow: FlowId,
-        /// The side that it came in by.
-        from: End,
     },
     /// It is unchanged and of no flow: a client's is to be routed and perhaps given one; from the network, it is to no egress
     /// address, or to a port there that is not this worker's.
@@ -87,8 +76,8 @@ impl Flows {
     ) -> Verdict {
         let (slot, from) = split(entry);
         let Some(line) = self.lines.get_mut(slot as usize) else { return Verdict::Unknown };
-        if line.deadline <= now || line.has(ATTENDED) {
-            return self.carry_not(query, octets, (slot, from), now);
+        if line.deadline <= now || line.has(WATCHED) {
+            return self.carry_not(query, octets, slot, now);
         }
         if line.protocol != tcp::PROTOCOL {
             if from == End::Near {
@@ -116,23 +105,12 @@ impl Flows {
         identification
     }
 
-    /// A packet whose flow is over, or in other hands.
+    /// A packet whose flow is over, or watched.
     #[cold]
-    fn carry_not(
-        &mut self,
-        query: &Query,
-        octets: &mut [u8],
-        (slot, from): (u32, End),
-        now: Tick,
-    ) -> Verdict {
-        let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
-        let Some((line, cold)) = parts else { return Verdict::Unknown };
-        let flow = FlowId(slot);
-        if let Some(session) = session_of(line, cold) {
-            return Verdict::Attended { flow, session, from };
-        }
+    fn carry_not(&mut self, query: &Query, octets: &mut [u8], slot: u32, now: Tick) -> Verdict {
+        let Some(line) = self.lines.get(slot as usize) else { return Verdict::Unknown };
         if line.deadline > now {
-            return Verdict::Watched { flow, from };
+            return Verdict::Watched { flow: FlowId(slot) };
         }
         self.end(slot, now);
         self.stranger(query, octets, now)
@@ -215,10 +193,7 @@ impl Flows {
             let entry = crate::table::entry_of(flow.0, to.other());
             let until = now.after(self.spans.fragments);
             let identification = self.next_identification();
-            let kept = (entry, identification);
-            if !self.fragments.remember(query.datagram, kept, (now, until)) {
-                return Verdict::Refused(Refusal::FragmentsFull);
-            }
+            self.fragments.remember(query.datagram, (entry, identification), until);
             if to == End::Far && !query.v6 {
                 number(octets, identification);
             }

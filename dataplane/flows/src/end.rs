@@ -22,7 +22,7 @@ impl Spans {
 }
 
 impl Flows {
-    /// Ends a flow at once; its port rests. Sweeping does not tell of it.
+    /// Ends a flow at once; its port rests.
     pub fn remove(&mut self, id: FlowId, now: Instant) {
         if self.flow(id).is_some() {
             self.end(id.0, now.tick());

@@ -65,19 +65,18 @@ impl Fragments {
         Some((datagram.entry, datagram.identification))
     }
 
-    /// Remembers a datagram; false when all its places are in use.
-    pub(crate) fn remember(
-        &mut self,
-        name: u64,
-        (entry, identification): (u32, u16),
-        (now, until): (Tick, Tick),
-    ) -> bool {
+    /// Remembers a datagram. Of too many the oldest is forgotten: its pieces have most likely come, and who sends first pieces alone
+    /// takes nobody else's place for long.
+    pub(crate) fn remember(&mut self, name: u64, (entry, identification): (u32, u16), until: Tick) {
         let place = self.place(name);
-        let Some(set) = self.0.get_mut(place) else { return false };
+        let Some(set) = self.0.get_mut(place) else { return };
         let own = set.0.iter().position(|datagram| datagram.name == kept(name));
-        let way = own.or_else(|| set.0.iter().position(|datagram| datagram.until <= now));
-        let Some(datagram) = way.and_then(|way| set.0.get_mut(way)) else { return false };
-        *datagram = Datagram { name: kept(name), identification, entry, until };
-        true
+        let datagram = match own.and_then(|way| set.0.get_mut(way)) {
+            Some(own) => Some(own),
+            None => set.0.iter_mut().min_by_key(|datagram| datagram.until),
+        };
+        if let Some(datagram) = datagram {
+            *datagram = Datagram { name: kept(name), identification, entry, until };
+        }
     }
 }

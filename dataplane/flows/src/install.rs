@@ -3,8 +3,7 @@
 use wire::checksum::{Delta, Sum};
 use wire::icmp;
 
-use crate::line::{Cold, End, Line, NONE, State, USED, V6, WIRE, addresses_at};
-use crate::open::Way;
+use crate::line::{Cold, End, Line, NONE, State, USED, V6, addresses_at};
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
 use crate::table::{Flows, split};
@@ -20,7 +19,6 @@ pub(crate) struct Draft {
     /// Source and destination of packets that come in at the near side, then at the far side.
     pub(crate) addresses: [[[u32; 4]; 2]; 2],
     pub(crate) ports: [[u16; 2]; 2],
-    pub(crate) way: Way,
 }
 
 impl Flows {
@@ -89,15 +87,14 @@ impl Flows {
     }
 
     /// What a packet that comes in at a side of a flow would ask.
-    pub(crate) fn query_of(&self, slot: u32, end: End, hash: u64) -> Option<Query> {
+    fn query_of(&self, slot: u32, end: End, hash: u64) -> Option<Query> {
         let line = self.lines.get(slot as usize)?;
         let cold = self.cold.get(slot as usize)?;
-        let outside = end == End::Far || line.has(WIRE);
         Some(Query {
             addresses: addresses_at(line, cold, end),
             hash,
             datagram: 0,
-            realm: if outside { NONE } else { line.client },
+            realm: line.realm_at(end),
             likely: NONE,
             ports: line.ports_at(end),
             at: 0,
@@ -130,6 +127,7 @@ impl Flows {
             cold.older = older;
         }
     }
+
     /// Takes a flow out of its client's ring.
     pub(crate) fn leave_client(&mut self, slot: u32, line: &Line) {
         let Some(cold) = self.cold.get(slot as usize) else { return };
@@ -145,7 +143,7 @@ impl Flows {
 }
 
 /// Writes a line, all but its deadline.
-pub(crate) fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
+fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
     let [[near_source, near_destination], [far_source, far_destination]] = draft.addresses;
     let [[a, b], [c, d]] = draft.ports;
     *line = Line {
@@ -154,8 +152,6 @@ pub(crate) fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
         protocol: draft.protocol,
         flags: draft.flags | USED,
         state: draft.state,
-        route: draft.way.route,
-        generation: draft.way.generation,
         ..Line::UNUSED
     };
     *cold = Cold::UNUSED;
@@ -170,7 +166,7 @@ pub(crate) fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
 }
 
 /// Writes the far side of a line, and what the change between the sides makes to checksums, on the way from near to far.
-pub(crate) fn write_far(
+fn write_far(
     (line, cold): (&mut Line, &mut Cold),
     [source, destination]: [[u32; 4]; 2],
     [source_port, destination_port]: [u16; 2],

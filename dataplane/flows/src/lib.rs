@@ -1,7 +1,7 @@
 //! The flows of one worker: a table of what each does to its packets, and the rules by which they begin and end.
 //!
 //! A flow is a translation of addresses and ports with optional constant shifts of sequence numbers and windows. NAT44 opens
-//! flows by itself ([`Flows::open`]); CONNECT puts its own in ([`Flows::insert`]). Prefix translation of IPv6 has no flows
+//! flows by itself ([`Flows::open`]); CONNECT puts its own in ([`Flows::splice`]). Prefix translation of IPv6 has no flows
 //! ([`nptv6`]). Packets are taken in bursts, in steps that overlap the waiting for memory:
 //!
 //! 1. [`Flows::ask`] reads each packet's key;
@@ -43,11 +43,10 @@ pub use carry::Verdict;
 pub use clients::Holding;
 pub use config::{Config, Limits, Timeouts, Wrong};
 pub use line::{End, State};
-pub use open::Way;
 pub use query::{Outline, Query, Realm};
 pub use refusal::Refusal;
 pub use splice::{Entry, Lease, Opened, Path, Splice};
-pub use sweep::Swept;
+pub use sweep::Live;
 pub use table::{FlowId, Flows};
 pub use time::Instant;
 pub use view::Flow;

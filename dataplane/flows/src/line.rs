@@ -84,12 +84,6 @@ impl State {
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Closing | Self::Closed | Self::Reset)
     }
-
-    /// Whether its time-out is the transitory one (RFC 5382 REQ-5).
-    #[inline]
-    pub const fn is_transitory(self) -> bool {
-        self.is_setup() || self.is_over()
-    }
 }
 
 /// The flow is there.
@@ -102,8 +96,8 @@ pub(crate) const HAIRPIN: u8 = 1 << 2;
 pub(crate) const SPLICED: u8 = 1 << 3;
 /// Sequence numbers or windows are changed.
 pub(crate) const SHIFTED: u8 = 1 << 4;
-/// Its packets are not carried here: while it is set up they go to its session, afterwards to who watches it.
-pub(crate) const ATTENDED: u8 = 1 << 5;
+/// Its packets are told of, and not carried.
+pub(crate) const WATCHED: u8 = 1 << 5;
 /// Its near side is the network, too.
 pub(crate) const WIRE: u8 = 1 << 6;
 /// It belongs to a mapping that others may share; else its port, if it is from the pool, is its own.
@@ -127,8 +121,6 @@ pub(crate) struct Line {
     /// What is added to the IPv4 header's checksum on the way from near to far.
     pub(crate) header: Delta,
     pub(crate) deadline: Tick,
-    pub(crate) route: u32,
-    pub(crate) generation: u16,
     /// By how many bits windows of each side's segments are shifted to the left.
     pub(crate) shifts: [i8; 2],
     /// The octets of each side that the other has acknowledged, in the sender's numbers.
@@ -148,7 +140,6 @@ pub(crate) struct Cold {
     pub(crate) older: u32,
     pub(crate) newer: u32,
     /// What is added to the sequence numbers of each side's segments, and taken from the acknowledgments of the other's.
-    /// Of an attended flow the first is the session's number.
     pub(crate) shifts: [u32; 2],
     /// IPv4: the flow before and behind in the mapping. IPv6: the near side's destination, the far side's addresses.
     pub(crate) more: [u32; 12],
@@ -166,8 +157,6 @@ impl Line {
         upper: Delta::NONE,
         header: Delta::NONE,
         deadline: Tick(0),
-        route: 0,
-        generation: 0,
         shifts: [0; 2],
         acked: [0; 2],
         edges: [0; 2],
@@ -179,16 +168,10 @@ impl Line {
         self.flags & flag != 0
     }
 
-    /// Whether a session attends to it.
+    /// Where packets that come in at a side come from, as queries have it.
     #[inline]
-    pub(crate) const fn is_attended(&self) -> bool {
-        self.has(ATTENDED) && matches!(self.state, State::Opening)
-    }
-
-    /// Whether it is spliced, and watched.
-    #[inline]
-    pub(crate) const fn is_watched(&self) -> bool {
-        self.has(ATTENDED) && !matches!(self.state, State::Opening)
+    pub(crate) const fn realm_at(&self, end: End) -> u32 {
+        if matches!(end, End::Far) || self.has(WIRE) { NONE } else { self.client }
     }
 
     /// Source and destination port of packets that come in at a side.
@@ -197,13 +180,6 @@ impl Line {
         let [a, b, c, d] = self.ports;
         end.of([[a, b], [c, d]])
     }
-}
-
-/// The session that attends to a flow.
-#[inline]
-pub(crate) const fn session_of(line: &Line, cold: &Cold) -> Option<u32> {
-    let [session, _] = cold.shifts;
-    if line.is_attended() { Some(session) } else { None }
 }
 
 impl Cold {

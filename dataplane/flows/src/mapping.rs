@@ -4,7 +4,6 @@
 use crate::clients::NO_ADDRESS;
 use crate::install::Draft;
 use crate::line::{End, HAIRPIN, Line, MAPPED, NONE, State, V6, addresses_at};
-use crate::open::Way;
 use crate::ports::Place;
 use crate::query::{Query, words_of};
 use crate::refusal::Refusal;
@@ -74,7 +73,7 @@ impl Flows {
     pub(crate) fn install_mapped(
         &mut self,
         query: &Query,
-        (state, way): (State, Way),
+        state: State,
         (place, mapped): (Place, Option<u32>),
         now: Tick,
     ) -> Result<u32, Refusal> {
@@ -89,7 +88,6 @@ impl Flows {
             state,
             addresses: [[source, destination], [destination, egress]],
             ports: [[source_port, destination_port], [destination_port, place.port]],
-            way,
         };
         let slot = self.install(&draft, now)?;
         self.join_mapping(slot, mapped, place);

@@ -67,7 +67,7 @@ pub struct Prefixes {
 }
 
 impl Prefixes {
-    /// A translation between two prefixes of equal length; of different ones RFC 6296 3.4 lets the shorter be extended by
+    /// A translation between two prefixes of equal length; of different ones RFC 6296 3.1 lets the shorter be extended by
     /// zeros, which the caller can do.
     pub fn new(inside: (Ipv6Addr, u8), outside: (Ipv6Addr, u8)) -> Result<Self, Wrong> {
         if inside.1 > LEN_MAX || outside.1 > LEN_MAX {

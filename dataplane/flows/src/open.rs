@@ -9,15 +9,6 @@ use crate::refusal::Refusal;
 use crate::table::{FlowId, Flows, split};
 use crate::time::{Instant, Tick};
 
-/// What the caller has decided about a new flow, and wants kept with it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Way {
-    /// The exit, or whatever names it.
-    pub route: u32,
-    /// Of the routes by which it was chosen.
-    pub generation: u16,
-}
-
 /// Flows of a client that are looked at when it needs room: the oldest ones.
 const LOOKED_AT: usize = 32;
 
@@ -25,16 +16,12 @@ impl Flows {
     /// Opens a flow for a client's packet that has none, and finds its mapping or makes it; the packet is carried by
     /// [`Flows::carry`] as any other. `random` is a word that nobody can guess (RFC 6056).
     ///
-    /// UDP and ICMP keep the way of their mapping, if there is one: who has learned the mapping's address shall be able to
-    /// use it (RFC 4787 REQ-1). The flow says which way it has got.
-    ///
     /// Errors: `NoFlow`, `Icmp`, `Protocol`, `Family`, `NoMapping` for what is not a client's, `Client`, `ClientFlows`,
     /// `ClientSetups`, `ClientPorts`, `TableFull`, `PortsExhausted`, `NoAddress`.
     pub fn open(
         &mut self,
         query: &Query,
         octets: &[u8],
-        way: Way,
         (now, random): (Instant, u64),
     ) -> Result<FlowId, Refusal> {
         let now = now.tick();
@@ -44,31 +31,15 @@ impl Flows {
         }
         self.make_room(query.realm, state.is_setup(), now)?;
         let mapped = self.mapped(query.realm, query);
-        let (place, way) = match mapped
-            .and_then(|head| self.place_of(head).map(|place| (head, place)))
-        {
-            Some((head, place)) => (place, self.way_of(head, query.protocol, way)),
-            None => (self.take_port(query.realm, (query.protocol, query.v6), random, now)?, way),
+        let place = match mapped.and_then(|head| self.place_of(head)) {
+            Some(place) => place,
+            None => self.take_port(query.realm, (query.protocol, query.v6), random, now)?,
         };
-        let slot = self.install_mapped(query, (state, way), (place, mapped), now);
+        let slot = self.install_mapped(query, state, (place, mapped), now);
         if slot.is_err() && mapped.is_none() {
             self.give_port(query.realm, place, now);
         }
         slot.map(FlowId)
-    }
-
-    /// The flow whose mapping a client's packet would share: its way is the one to take, and its address is known outside.
-    pub fn mapping_of(&self, query: &Query) -> Option<FlowId> {
-        let is_mapped = query.kind == Kind::Segment && query.realm != NONE && !query.v6;
-        is_mapped.then(|| self.mapped(query.realm, query)).flatten().map(FlowId)
-    }
-
-    fn way_of(&self, head: u32, protocol: u8, way: Way) -> Way {
-        let line = self.lines.get(head as usize);
-        match line.filter(|_| protocol != tcp::PROTOCOL) {
-            Some(line) => Way { route: line.route, generation: line.generation },
-            None => way,
-        }
     }
 
     /// Makes sure that the client may have one more flow and that there is a line for it. A client that has all it may have,

@@ -152,8 +152,9 @@ pub(crate) const fn known_ports(protocol: u8, realm: u32, ports: [u16; 2]) -> [u
     }
 }
 
+/// Source and destination of a packet, and whether it is one of IPv6.
 #[inline]
-fn read_addresses(octets: &[u8]) -> Option<([[u32; 4]; 2], bool)> {
+pub(crate) fn read_addresses(octets: &[u8]) -> Option<([[u32; 4]; 2], bool)> {
     let word = |octets: [u8; 4]| [u32::from_ne_bytes(octets), 0, 0, 0];
     if octets.first()? >> 4 == 4 {
         let (_, octets) = octets.split_at_checked(12)?;
@@ -289,25 +290,5 @@ impl Query {
         let about = (self.realm, self.protocol, self.v6);
         self.hash = hash(words, &self.addresses, self.ports, about);
         Ok(())
-    }
-
-    /// Where the packet comes from.
-    pub const fn realm(&self) -> Realm {
-        if self.realm == NONE { Realm::Network } else { Realm::Client(self.realm) }
-    }
-
-    /// Whether it is an ICMP error about a packet of a flow.
-    pub const fn is_error(&self) -> bool {
-        matches!(self.kind, Kind::Error)
-    }
-
-    /// Where it comes from, of an error the flow that it is about.
-    pub fn source(&self) -> IpAddr {
-        address_of(self.addresses[0], self.v6)
-    }
-
-    /// Where it goes, of an error the flow that it is about.
-    pub fn destination(&self) -> IpAddr {
-        address_of(self.addresses[1], self.v6)
     }
 }

@@ -41,6 +41,4 @@ pub enum Refusal {
     ErrorChecksum,
     /// A later fragment of which the first was not seen (yet).
     FragmentEarly,
-    /// Too many datagrams are in pieces.
-    FragmentsFull,
 }

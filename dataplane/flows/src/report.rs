@@ -6,9 +6,9 @@ use wire::{icmp, ipv4, tcp, udp};
 
 use crate::carry::Verdict;
 use crate::install::sum_of;
-use crate::line::{Cold, End, HAIRPIN, Line, SHIFTED, SPLICED, addresses_at, session_of};
+use crate::line::{Cold, End, HAIRPIN, Line, SHIFTED, SPLICED, addresses_at};
 use crate::query::quote::{QUOTE_AT, Quoted, quoted};
-use crate::query::{Query, v6_of};
+use crate::query::{Query, read_addresses, v6_of};
 use crate::refusal::Refusal;
 use crate::rewrite::{addresses_v6, put};
 use crate::table::{FlowId, Flows, split};
@@ -24,9 +24,6 @@ impl Flows {
         let Some((line, cold)) = parts.filter(|(line, _)| line.deadline > now) else {
             return unmatched;
         };
-        if let Some(session) = session_of(line, cold) {
-            return Verdict::Attended { flow: FlowId(slot), session, from };
-        }
         let report = Report { line, cold, from, v6: query.v6 };
         match report.translate(octets, query) {
             Ok(()) => {
@@ -140,7 +137,7 @@ impl Report<'_> {
     /// Addresses the error itself. Its source is kept if it is some router; of a client's side it becomes the address that the
     /// client has outside (RFC 5508 REQ-5), and who stands for another at the other side stands for it here, too.
     fn address(&self, octets: &mut [u8], query: &Query) -> Option<()> {
-        let [reporter, _] = read_addresses(octets, self.v6)?;
+        let ([reporter, _], _) = read_addresses(octets)?;
         let [peer, _] = addresses_at(self.line, self.cold, self.from);
         let [to, own] = addresses_at(self.line, self.cold, self.from.other());
         let stands_for_another = self.from == End::Near || reporter == peer;
@@ -158,7 +155,7 @@ impl Report<'_> {
 }
 
 /// Writes the checksum of an ICMP message, of ICMPv6 with its pseudo header.
-pub(crate) fn seal(message: &mut [u8], addresses: Option<[[u32; 4]; 2]>) -> Option<()> {
+fn seal(message: &mut [u8], addresses: Option<[[u32; 4]; 2]>) -> Option<()> {
     put(message, [(2, 0)]);
     let mut sum = Sum::of(message);
     if let Some(addresses) = addresses {
@@ -168,18 +165,6 @@ pub(crate) fn seal(message: &mut [u8], addresses: Option<[[u32; 4]; 2]>) -> Opti
     }
     put(message, [(2, sum.finish())]);
     Some(())
-}
-
-fn read_addresses(octets: &[u8], v6: bool) -> Option<[[u32; 4]; 2]> {
-    let word = |at: usize| {
-        let octets = octets.get(at..at + 4).and_then(|octets| octets.first_chunk());
-        octets.copied().map(u32::from_ne_bytes)
-    };
-    if v6 {
-        let four = |at| Some([word(at)?, word(at + 4)?, word(at + 8)?, word(at + 12)?]);
-        return Some([four(8)?, four(24)?]);
-    }
-    Some([[word(12)?, 0, 0, 0], [word(16)?, 0, 0, 0]])
 }
 
 /// Replaces a word, and says what that makes to a checksum.

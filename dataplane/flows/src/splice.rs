@@ -3,9 +3,8 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::install::{Draft, write_far};
-use crate::line::{ATTENDED, End, HAIRPIN, NONE, SHIFTED, SPLICED, State, V6, WIRE};
-use crate::open::Way;
+use crate::install::Draft;
+use crate::line::{Cold, HAIRPIN, Line, SHIFTED, SPLICED, State, V6, WATCHED, WIRE};
 use crate::ports::{LEASED, Place};
 use crate::query::{Query, Realm, hash, words_of};
 use crate::refusal::Refusal;
@@ -34,7 +33,7 @@ pub struct Path {
     pub destination: (IpAddr, u16),
 }
 
-/// A flow to be put in, attended by a session: its packets are not rewritten until [`Flows::splice`].
+/// A flow to be put in.
 #[derive(Debug)]
 pub struct Entry {
     /// Whose flow it is: it counts against that client.
@@ -43,14 +42,10 @@ pub struct Entry {
     pub realm: Realm,
     /// What comes in at the near side.
     pub near: Path,
-    /// What comes in at the far side, once the next hop is known; the destination is the lease's.
+    /// What comes in at the far side; the destination is the lease's.
     pub far: Path,
     /// The port at the far side.
     pub lease: Lease,
-    /// What is kept with it.
-    pub way: Way,
-    /// The session's number.
-    pub session: u32,
 }
 
 /// One side of a connection when its set-up is over, in the side's own numbers.
@@ -64,7 +59,7 @@ pub struct Opened {
     pub scale: u8,
 }
 
-/// What a flow does from the end of its set-up on; zero shifts cost nothing.
+/// Where a flow's numbers stand, and what it does to them; zero shifts cost nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Splice {
     /// Both sides' numbers, near and far.
@@ -100,27 +95,25 @@ impl Flows {
         self.give_port(client, place, now.tick());
     }
 
-    /// Puts a flow of a session in. With a refusal the lease comes back.
+    /// Puts an established flow in. With a refusal the lease comes back.
     ///
-    /// Errors: `Client`, `ClientFlows`, `ClientSetups`, `TableFull`, `Conflict`; `Family` for sides of different ones.
-    pub fn insert(&mut self, entry: Entry, now: Instant) -> Result<FlowId, (Refusal, Lease)> {
+    /// Errors: `Client`, `ClientFlows`, `TableFull`, `Conflict`; `Family` for sides of different ones.
+    pub fn splice(
+        &mut self,
+        entry: Entry,
+        splice: &Splice,
+        now: Instant,
+    ) -> Result<FlowId, (Refusal, Lease)> {
         let now = now.tick();
-        let family = |path: &Path| (path.source.0.is_ipv6(), path.destination.0.is_ipv6());
-        let v6 = entry.lease.address.is_ipv6();
-        if family(&entry.near) != (v6, v6) || family(&entry.far) != (v6, v6) {
-            return Err((Refusal::Family, entry.lease));
-        }
-        if entry.far.destination != (entry.lease.address, entry.lease.port) {
-            return Err((Refusal::Conflict, entry.lease));
-        }
-        let installed = self
-            .make_room(entry.client, true, now)
-            .and_then(|()| self.install(&draft(&entry, v6, self.is_hairpin(&entry)), now));
+        let flags = flag(self.is_hairpin(&entry), HAIRPIN) | flag(splice.is_shifted(), SHIFTED);
+        let installed = check(&entry)
+            .and_then(|()| self.make_room(entry.client, false, now))
+            .and_then(|()| self.install(&draft(&entry, flags), now));
         match installed {
             Ok(slot) => {
                 self.ports.own(entry.lease.place, slot);
-                if let Some(cold) = self.cold.get_mut(slot as usize) {
-                    cold.shifts = [entry.session, 0];
+                if let Some(parts) = self.parts_mut(slot) {
+                    splice.write(parts);
                 }
                 Ok(FlowId(slot))
             }
@@ -131,59 +124,6 @@ impl Flows {
     fn is_hairpin(&self, entry: &Entry) -> bool {
         let (remote, _) = entry.far.source;
         self.ports.number(words_of(remote), remote.is_ipv6()).is_some()
-    }
-
-    /// Ends a session's attendance: from now on the flow's packets are rewritten. A session that has still to drop or answer
-    /// some segments itself (a young flow) calls this when it is done with that.
-    pub fn splice(&mut self, id: FlowId, splice: &Splice, now: Instant) {
-        let slot = id.0 as usize;
-        let Some((line, cold)) = self.lines.get_mut(slot).zip(self.cold.get_mut(slot)) else {
-            return;
-        };
-        if !line.is_attended() {
-            return;
-        }
-        let [near, far] = splice.sides;
-        line.acked = [near.acked, far.acked];
-        line.edges = [near.edge, far.edge];
-        line.scales = near.scale & 0xf | (far.scale & 0xf) << 4;
-        line.shifts = splice.windows;
-        cold.shifts = splice.shifts;
-        line.flags &= !ATTENDED;
-        let is_shifted = splice.shifts != [0; 2] || splice.windows != [0; 2];
-        if is_shifted {
-            let [near, far] = splice.shifts.map(of_number);
-            line.upper = line.upper.plus(near).plus(far.reversed());
-        }
-        line.state = State::Established;
-        line.deadline = now.tick().after(self.spans.established);
-        if let Some(row) = self.clients.of_mut(line.client) {
-            row.setups = row.setups.saturating_sub(1);
-        }
-        if is_shifted {
-            self.mark_shifted(id.0);
-        }
-    }
-
-    /// From now on packets need both lines, which their entries say.
-    fn mark_shifted(&mut self, slot: u32) {
-        let ends = [End::Near, End::Far];
-        let former = ends.map(|end| self.own_entry(slot, end));
-        if let Some(line) = self.lines.get_mut(slot as usize) {
-            line.flags |= SHIFTED;
-        }
-        for (end, former) in ends.into_iter().zip(former) {
-            let hash = self.key_hash(slot, end);
-            self.ends.replace(hash, former, self.own_entry(slot, end));
-        }
-    }
-
-    /// Keeps an attended flow for another `deadline`: the session's own timers decide how long a set-up may take.
-    pub fn attend_until(&mut self, id: FlowId, deadline: Instant) {
-        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_attended());
-        if let Some(line) = line {
-            line.deadline = deadline.tick();
-        }
     }
 
     /// How long the near side of a splice has been quiet. An exit that is asked to keep the origin's connection alive
@@ -204,90 +144,70 @@ impl Flows {
         self.find_flow(&Query { addresses, hash, realm, ports, protocol, v6, ..Query::NONE })
     }
 
-    /// Watches an established splice for signs of life: until [`Flows::unwatch`] its packets are not carried, and told of.
+    /// Watches a splice: until [`Flows::unwatch`] its packets are not carried, and told of.
     pub fn watch(&mut self, id: FlowId) {
         let line = self.lines.get_mut(id.0 as usize);
-        if let Some(line) = line.filter(|line| line.has(SPLICED) && !line.has(ATTENDED)) {
-            line.flags |= ATTENDED;
+        if let Some(line) = line.filter(|line| line.has(SPLICED)) {
+            line.flags |= WATCHED;
         }
     }
 
     /// Ends the watch: packets are carried again. Says whether there was one.
     pub fn unwatch(&mut self, id: FlowId) -> bool {
-        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.is_watched());
-        line.map(|line| line.flags &= !ATTENDED).is_some()
-    }
-
-    /// Gives an attended flow another far side: the next of several next hops, or another port. The former port rests. With a
-    /// refusal the lease comes back, and the flow is as it was.
-    ///
-    /// Errors: `Conflict`, also for a flow that is not attended; `Family`.
-    pub fn redirect(
-        &mut self,
-        id: FlowId,
-        remote: (IpAddr, u16),
-        lease: Lease,
-        now: Instant,
-    ) -> Result<(), (Refusal, Lease)> {
-        let slot = id.0;
-        let Some(line) = self.lines.get(slot as usize).filter(|line| line.is_attended()) else {
-            return Err((Refusal::Conflict, lease));
-        };
-        let v6 = line.has(V6);
-        if remote.0.is_ipv6() != v6 || lease.address.is_ipv6() != v6 {
-            return Err((Refusal::Family, lease));
-        }
-        let addresses = [words_of(remote.0), words_of(lease.address)];
-        let ports = [remote.1, lease.port];
-        let hash = hash(&self.words, &addresses, ports, (NONE, line.protocol, v6));
-        let wanted = self.query_of(slot, End::Far, hash);
-        let wanted = wanted.map(|query| Query { addresses, ports, ..query });
-        if wanted.is_none_or(|query| self.entry(&query).is_some()) {
-            return Err((Refusal::Conflict, lease));
-        }
-        self.move_far(slot, (addresses, ports), hash, now);
-        self.ports.own(lease.place, slot);
-        Ok(())
-    }
-
-    fn move_far(
-        &mut self,
-        slot: u32,
-        (addresses, ports): ([[u32; 4]; 2], [u16; 2]),
-        hash: u64,
-        now: Instant,
-    ) {
-        let former = self.key_hash(slot, End::Far);
-        self.ends.remove(former, self.own_entry(slot, End::Far));
-        let client = self.lines.get(slot as usize).map_or(NONE, |line| line.client);
-        if let Some(place) =
-            self.place_of(slot).filter(|place| self.ports.owner(*place) == Some(slot))
-        {
-            self.give_port(client, place, now.tick());
-        }
-        if let Some((line, cold)) = self.parts_mut(slot) {
-            write_far((line, cold), addresses, ports);
-        }
-        // The former entry has left room for this one.
-        let _: Result<(), _> = self.ends.insert(hash, self.own_entry(slot, End::Far));
+        let line = self.lines.get_mut(id.0 as usize).filter(|line| line.has(WATCHED));
+        line.map(|line| line.flags &= !WATCHED).is_some()
     }
 }
 
-fn draft(entry: &Entry, v6: bool, hairpin: bool) -> Draft {
-    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+impl Splice {
+    fn is_shifted(&self) -> bool {
+        self.shifts != [0; 2] || self.windows != [0; 2]
+    }
+
+    /// Writes it into a flow's lines, of which the rest stands there.
+    fn write(&self, (line, cold): (&mut Line, &mut Cold)) {
+        let [near, far] = self.sides;
+        line.acked = [near.acked, far.acked];
+        line.edges = [near.edge, far.edge];
+        line.scales = near.scale & 0xf | (far.scale & 0xf) << 4;
+        line.shifts = self.windows;
+        cold.shifts = self.shifts;
+        if self.is_shifted() {
+            let [near, far] = self.shifts.map(of_number);
+            line.upper = line.upper.plus(near).plus(far.reversed());
+        }
+    }
+}
+
+const fn flag(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
+}
+
+/// Whether both sides are of the lease's family, and the far one is the lease's.
+fn check(entry: &Entry) -> Result<(), Refusal> {
+    let Entry { near, far, lease, .. } = entry;
+    let mut ends = [near.source, near.destination, far.source, far.destination].into_iter();
+    if !ends.all(|(address, _)| address.is_ipv6() == lease.address.is_ipv6()) {
+        return Err(Refusal::Family);
+    }
+    if far.destination != (lease.address, lease.port) {
+        return Err(Refusal::Conflict);
+    }
+    Ok(())
+}
+
+fn draft(entry: &Entry, flags: u8) -> Draft {
     let addresses = |path: &Path| [words_of(path.source.0), words_of(path.destination.0)];
     let ports = |path: &Path| [path.source.1, path.destination.1];
     Draft {
         client: entry.client,
         protocol: wire::tcp::PROTOCOL,
         flags: SPLICED
-            | ATTENDED
-            | flag(v6, V6)
-            | flag(hairpin, HAIRPIN)
-            | flag(entry.realm == Realm::Network, WIRE),
-        state: State::Opening,
+            | flag(entry.lease.address.is_ipv6(), V6)
+            | flag(entry.realm == Realm::Network, WIRE)
+            | flags,
+        state: State::Established,
         addresses: [addresses(&entry.near), addresses(&entry.far)],
         ports: [ports(&entry.near), ports(&entry.far)],
-        way: entry.way,
     }
 }

@@ -6,7 +6,7 @@ use wire::tcp;
 use crate::carry::Verdict;
 use crate::install::Draft;
 use crate::line::{End, MAPPED, NONE, State};
-use crate::open::{Way, is_opening};
+use crate::open::is_opening;
 use crate::ports::Place;
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
@@ -93,7 +93,6 @@ impl Flows {
             state: State::Incoming,
             addresses: [[[near_source, 0, 0, 0], remote], [remote, egress]],
             ports: [[near_port, remote_port], [remote_port, port]],
-            way: Way { route: line.route, generation: line.generation },
         };
         let slot = self.install(&draft, now)?;
         self.join_mapping(slot, Some(head), place);

@@ -2,7 +2,7 @@
 //! once; the sweep only takes back what they hold.
 
 use crate::clients::NO_ADDRESS;
-use crate::line::{NONE, USED, session_of};
+use crate::line::{NONE, USED};
 use crate::table::{FlowId, Flows};
 use crate::time::Instant;
 
@@ -12,35 +12,21 @@ const ROUND_NS: u64 = 4_000_000_000;
 /// Lines that one turn looks at: one takes a nanosecond or two, as they lie one behind the other.
 const LINES_PER_TURN: u64 = 256;
 
-/// What the sweep came by.
+/// A flow that the sweep came by and that lives: its client's id is held here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Swept {
-    /// A client's flow that lives at least until then: its id is held here.
-    Live {
-        /// Its number.
-        flow: FlowId,
-        /// Whose it is.
-        client: u32,
-        /// When it ends if nothing more is heard of it.
-        until: Instant,
-    },
-    /// A flow has ended; this is the last that is heard of it.
-    Ended {
-        /// Its number, from now on nobody's.
-        flow: FlowId,
-        /// Whose it was.
-        client: u32,
-        /// What was kept with it.
-        route: u32,
-        /// The session that attended to it.
-        session: Option<u32>,
-    },
+pub struct Live {
+    /// Its number.
+    pub flow: FlowId,
+    /// Whose it is.
+    pub client: u32,
+    /// When it ends if nothing more is heard of it.
+    pub until: Instant,
 }
 
 impl Flows {
     /// Looks at the lines that are due since the last call, some hundreds at most, and ends the flows whose time is over.
-    /// Called once a turn.
-    pub fn sweep(&mut self, now: Instant, mut tell: impl FnMut(Swept)) {
+    /// Called once a turn; the others it tells of.
+    pub fn sweep(&mut self, now: Instant, mut tell: impl FnMut(Live)) {
         let before = self.swept_at.unwrap_or(now);
         let since = now.0.saturating_sub(before.0).min(ROUND_NS);
         let lines = u64::from(self.fresh).max(1);
@@ -53,35 +39,18 @@ impl Flows {
         }
     }
 
-    /// Ends flows of a client that is no more, so many at most; says whether none is left. Its number can then be another's.
-    pub fn forget(
-        &mut self,
-        client: u32,
-        at_most: usize,
-        now: Instant,
-        mut tell: impl FnMut(Swept),
-    ) -> bool {
-        for _ in 0..at_most {
-            let Some(row) = self.clients.of(client).filter(|row| row.newest != NONE) else { break };
-            self.end_and_tell(row.newest, now, &mut tell);
+    /// Ends the flows of a client that is no more: its number can be another's.
+    pub fn forget(&mut self, client: u32, now: Instant) {
+        while let Some(row) = self.clients.of(client).filter(|row| row.newest != NONE) {
+            self.end(row.newest, now.tick());
         }
-        let Some(row) = self.clients.of_mut(client) else { return true };
-        if row.newest == NONE {
+        if let Some(row) = self.clients.of_mut(client) {
             row.addresses = [NO_ADDRESS; 2];
         }
-        row.newest == NONE
-    }
-
-    fn end_and_tell(&mut self, slot: u32, now: Instant, tell: &mut impl FnMut(Swept)) {
-        let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
-        let Some((line, cold)) = parts else { return };
-        let (client, route, session) = (line.client, line.route, session_of(line, cold));
-        self.end(slot, now.tick());
-        tell(Swept::Ended { flow: FlowId(slot), client, route, session });
     }
 
     #[inline]
-    fn sweep_one(&mut self, now: Instant, tell: &mut impl FnMut(Swept)) {
+    fn sweep_one(&mut self, now: Instant, tell: &mut impl FnMut(Live)) {
         let slot = self.swept;
         self.swept = if slot + 1 < self.fresh { slot + 1 } else { 0 };
         let Some(line) = self.lines.get(slot as usize).filter(|line| line.has(USED)) else {
@@ -89,9 +58,9 @@ impl Flows {
         };
         if line.deadline > now.tick() {
             let (client, until) = (line.client, line.deadline.instant());
-            tell(Swept::Live { flow: FlowId(slot), client, until });
+            tell(Live { flow: FlowId(slot), client, until });
             return;
         }
-        self.end_and_tell(slot, now, tell);
+        self.end(slot, now.tick());
     }
 }

@@ -8,15 +8,15 @@ use crate::config::{Config, Limits, Spans, Wrong};
 use crate::fragments::Fragments;
 use crate::hash::Words;
 use crate::index::Index;
-use crate::line::{Cold, End, Line, NONE, SHIFTED, USED, V6, WIRE, addresses_at};
+use crate::line::{Cold, End, Line, NONE, SHIFTED, USED, V6, addresses_at};
 use crate::ports::Ports;
 use crate::prefetch::prefetch;
 use crate::query::{Kind, Outline, Query, Realm, hash};
 use crate::refusal::Refusal;
 use crate::time::Instant;
 
-/// A flow's number. It is good until the flow ends: for the time of a burst, and for who is told of ends by
-/// [`Flows::sweep`].
+/// A flow's number. It is good until the flow ends, and then another's: who keeps it longer than for a burst has to know the flow
+/// by its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowId(pub(crate) u32);
 
@@ -167,11 +167,9 @@ impl Flows {
     pub(crate) fn is(&self, entry: u32, query: &Query) -> bool {
         let (slot, end) = split(entry);
         let Some(line) = self.lines.get(slot as usize) else { return false };
-        let outside = end == End::Far || line.has(WIRE);
-        let realm = if outside { NONE } else { line.client };
         let same = line.has(USED)
             && line.has(V6) == query.v6
-            && realm == query.realm
+            && line.realm_at(end) == query.realm
             && line.protocol == query.protocol
             && line.ports_at(end) == query.ports;
         same && if query.v6 {
@@ -190,10 +188,9 @@ impl Flows {
         let (slot, end) = split(entry);
         let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
         parts.is_some_and(|(line, cold)| {
-            let outside = end == End::Far || line.has(WIRE);
             line.has(USED)
                 && line.has(V6) == query.v6
-                && query.realm == if outside { NONE } else { line.client }
+                && line.realm_at(end) == query.realm
                 && line.protocol == query.protocol
                 && addresses_at(line, cold, end) == query.addresses
         })
@@ -219,10 +216,8 @@ impl Flows {
     pub(crate) fn key_hash(&self, slot: u32, end: End) -> u64 {
         let parts = self.lines.get(slot as usize).zip(self.cold.get(slot as usize));
         let Some((line, cold)) = parts else { return 0 };
-        let outside = end == End::Far || line.has(WIRE);
-        let realm = if outside { NONE } else { line.client };
         let addresses = addresses_at(line, cold, end);
-        let about = (realm, line.protocol, line.has(V6));
+        let about = (line.realm_at(end), line.protocol, line.has(V6));
         hash(&self.words, &addresses, line.ports_at(end), about)
     }
 

@@ -3,9 +3,7 @@
 use core::net::IpAddr;
 
 use crate::clients::Holding;
-use crate::line::{
-    Cold, End, HAIRPIN, Line, NONE, SPLICED, State, USED, V6, addresses_at, session_of,
-};
+use crate::line::{Cold, End, Line, State, USED, V6, WATCHED, addresses_at};
 use crate::query::{Query, address_of};
 use crate::table::{FlowId, Flows, split};
 use crate::time::Instant;
@@ -23,40 +21,14 @@ impl Flow<'_> {
         self.line.client
     }
 
-    /// What the caller keeps with it: the exit that was chosen, and the generation of routes by which it was.
-    pub const fn route(&self) -> (u32, u16) {
-        (self.line.route, self.line.generation)
-    }
-
-    /// Whether it goes to one of our own egress addresses: what leaves by the far side comes in again, as from the network
-    /// (RFC 4787 REQ-9).
-    pub const fn is_hairpin(&self) -> bool {
-        self.line.has(HAIRPIN)
-    }
-
-    /// Whether a CONNECT session has put it in.
-    pub const fn is_spliced(&self) -> bool {
-        self.line.has(SPLICED)
-    }
-
-    /// The session that attends to it, while there is one.
-    pub const fn session(&self) -> Option<u32> {
-        session_of(self.line, self.cold)
-    }
-
     /// Whether it is watched for signs of life.
     pub const fn is_watched(&self) -> bool {
-        self.line.is_watched()
+        self.line.has(WATCHED)
     }
 
     /// How far it has come.
     pub const fn state(&self) -> State {
         self.line.state
-    }
-
-    /// The upper protocol.
-    pub const fn protocol(&self) -> u8 {
-        self.line.protocol
     }
 
     /// Until when it lives if nothing more is heard of it.
@@ -76,8 +48,7 @@ impl Flow<'_> {
     /// is to be acknowledged of what it has sent. A reset of ours bears the former (RFC 9293 3.5.3).
     pub fn numbers_to(&self, end: End) -> (u32, u32) {
         let other = end.other();
-        let shift = if self.line.is_attended() { [0; 2] } else { self.cold.shifts };
-        let next = other.of(self.line.acked).wrapping_add(other.of(shift));
+        let next = other.of(self.line.acked).wrapping_add(other.of(self.cold.shifts));
         (next, end.of(self.line.acked))
     }
 }
@@ -95,13 +66,6 @@ impl Flows {
         self.entry(query).map(|entry| FlowId(split(entry).0))
     }
 
-    /// Keeps another route with a flow.
-    pub fn set_route(&mut self, id: FlowId, route: u32, generation: u16) {
-        if let Some(line) = self.lines.get_mut(id.0 as usize) {
-            (line.route, line.generation) = (route, generation);
-        }
-    }
-
     /// What a client has.
     pub fn holding(&self, client: u32) -> Holding {
         self.clients.of(client).map_or_else(Holding::default, |row| Holding {
@@ -109,23 +73,5 @@ impl Flows {
             ports: row.ports,
             setups: row.setups,
         })
-    }
-
-    /// A client's flows, the newest first.
-    pub fn of_client(&self, client: u32) -> impl Iterator<Item = FlowId> {
-        let newest = self.clients.of(client).map_or(NONE, |row| row.newest);
-        let mut next = newest;
-        core::iter::from_fn(move || {
-            let slot = next;
-            let cold = self.cold.get(slot as usize)?;
-            next = if cold.older == newest { NONE } else { cold.older };
-            Some(FlowId(slot))
-        })
-    }
-
-    /// Until when a client has live flows, if it has any: the fleet keeps its id here as long.
-    pub fn last_deadline(&self, client: u32) -> Option<Instant> {
-        let deadlines = self.of_client(client).filter_map(|id| self.flow(id));
-        deadlines.map(|flow| flow.deadline()).max()
     }
 }

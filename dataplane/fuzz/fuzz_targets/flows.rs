@@ -5,7 +5,8 @@
 use std::net::IpAddr;
 
 use flows::{
-    Config, Flows, Holding, Instant, Limits, Outline, Query, Realm, Timeouts, Verdict, Way,
+    Config, Entry, Flows, Holding, Instant, Limits, Opened, Outline, Path, Query, Realm, Splice,
+    Timeouts, Verdict,
 };
 use libfuzzer_sys::fuzz_target;
 use wire::{ipv4, ipv6};
@@ -24,6 +25,22 @@ fn table() -> Flows {
         seed: 1,
     })
     .unwrap()
+}
+
+/// A splice of the first client's whose ends count differently: each segment's numbers and options are walked.
+fn splice(flows: &mut Flows, now: Instant) {
+    let lease = flows.lease(0, false, (now, 7)).unwrap();
+    let server = ([198, 51, 100, 7].into(), 443);
+    let entry = Entry {
+        client: 0,
+        realm: Realm::Client(0),
+        near: Path { source: ([172, 16, 0, 2].into(), 4000), destination: server },
+        far: Path { source: server, destination: (lease.address, lease.port) },
+        lease,
+    };
+    let sides = [Opened { acked: 1000, edge: 60_000, scale: 7 }; 2];
+    let splice = Splice { sides, shifts: [u32::MAX - 5, 77], windows: [3, -8] };
+    flows.splice(entry, &splice, now).unwrap();
 }
 
 /// What the dataplane's parse finds.
@@ -49,9 +66,7 @@ fn carry(flows: &mut Flows, packet: &mut [u8], realm: Realm, now: Instant) {
     flows.find(std::slice::from_mut(&mut query));
     let mut verdict = flows.carry(&query, packet, now);
     let random = now.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    if verdict == Verdict::Unknown
-        && flows.open(&query, packet, Way::default(), (now, random)).is_ok()
-    {
+    if verdict == Verdict::Unknown && flows.open(&query, packet, (now, random)).is_ok() {
         verdict = flows.carry(&query, packet, now);
         assert_ne!(verdict, Verdict::Unknown);
     }
@@ -64,6 +79,7 @@ fn carry(flows: &mut Flows, packet: &mut [u8], realm: Realm, now: Instant) {
 fuzz_target!(|octets: &[u8]| {
     let mut flows = table();
     let mut now = Instant(1 << 40);
+    splice(&mut flows, now);
     let mut rest = octets;
     while let [how, secs, len, after @ ..] = rest {
         let (packet, after) = after.split_at(usize::from(*len).min(after.len()));

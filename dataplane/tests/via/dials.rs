@@ -6,8 +6,8 @@ use std::time::Duration;
 use dataplane::testing::control::Control;
 use dataplane::testing::rules::STRANGER;
 use dataplane::testing::scene::Scene;
-use dataplane::testing::site::CENTRE_V4;
-use shm::message::{Dial, DialFailure, Event};
+use dataplane::testing::site::{self, CENTRE_V4};
+use shm::message::{Dial, DialFailure, Event, Item};
 use wire::tcp::Flags;
 
 use super::{CENTRE, NEAR, Segment, answer, segments_out, stage, syn};
@@ -102,6 +102,25 @@ fn control_hears_of_connections_straight_from_here_too() {
     let told = dials(&mut scene, &mut control);
     let answers: Vec<_> = told.iter().map(|dial| dial.answer).collect();
     assert_eq!(answers, [Err(DialFailure::Refused), Err(DialFailure::TimedOut)]);
+}
+
+/// Who gets its number would be answered.
+#[test]
+fn nothing_more_is_opened_for_a_client_that_is_removed() {
+    let (mut scene, _control) = heard();
+    scene.send(0, &syn(1, STRANGER));
+    let sent = segments_out(&mut scene);
+    let [first] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(scene.server.totals().connects_opening, 1);
+    scene.change(vec![Item::PeerRemove(site::peer(0).public_key)]);
+    scene.settle();
+    let sent = segments_out(&mut scene);
+    let [reset] = &sent[..] else { panic!("{sent:?}") };
+    assert!(reset.flags.has(Flags::RST) && reset.to == first.to, "{reset:?}");
+    let totals = scene.server.totals();
+    assert_eq!((totals.connects_opening, totals.connects_failed), (0, 1));
+    scene.arrive(&answer(first, 5000, SYN_ACK, b"HTTP/1.1 200 OK\r\n\r\n"));
+    assert_eq!(scene.server.totals().connects_opened, 0);
 }
 
 #[test]

@@ -68,8 +68,7 @@ impl<W: World> Work<'_, W> {
     /// Sends a SYN from a port of its own. `is_asked` says whether the far end is asked to
     /// connect further, with the request that stands in the slot's text.
     pub(super) fn dial(&mut self, hop: NextHop, is_asked: bool) -> Result<(), Undialled> {
-        let is_alike = self.setup.near.leg.theirs.is_ipv4() == hop.address.is_ipv4();
-        if !is_alike && !self.shared.limits.mixes_families {
+        if self.setup.near.leg.theirs.is_ipv4() != hop.address.is_ipv4() {
             return Err(Undialled::Family);
         }
         let leg = self.rested_leg(hop.address).ok_or(Undialled::Ports)?;

@@ -6,7 +6,7 @@ use super::Work;
 use crate::head::{Status, write_answer};
 use crate::limits::{ANSWER_LEN_MAX, ROUTES_MAX};
 use crate::options::Offer;
-use crate::outcome::{Dropped, Ended, Outcome, Verdict, Why, World};
+use crate::outcome::{Dropped, Ended, Verdict, Why, World};
 use crate::segment::{Arrived, before};
 use crate::setup::Phase;
 
@@ -109,13 +109,13 @@ impl<W: World> Work<'_, W> {
 
     pub(super) fn tell_ended(&mut self, why: Why) {
         let setup = &*self.setup;
-        self.world.tell(&Outcome::Ended(Ended {
+        self.world.ended(&Ended {
             tag: setup.tag,
             near: setup.near.leg,
             far: setup.far.map(|far| far.leg),
             why,
             was_spliced: setup.is_spliced(),
-        }));
+        });
     }
 
     /// Ends it without a word to the near end, which has gone; the far end is reset.
@@ -160,7 +160,7 @@ pub(super) const fn status_of(why: Why) -> Status {
         Why::RequestWrong | Why::RequestTooLong => Status::BadRequest,
         Why::Forbidden | Why::HopsUsedUp | Why::Answered(403) => Status::Forbidden,
         Why::Promised | Why::Answered(421) => Status::MisdirectedRequest,
-        Why::PortsExhausted | Why::Answered(503) => Status::ServiceUnavailable,
+        Why::PortsExhausted | Why::FlowsFull | Why::Answered(503) => Status::ServiceUnavailable,
         Why::NearReset
         | Why::NearRestarted
         | Why::NearClosed
@@ -173,6 +173,6 @@ pub(super) const fn status_of(why: Why) -> Status {
         | Why::AnswerTooLong
         | Why::OtherFamily
         | Why::Answered(_)
-        | Why::Removed => Status::BadGateway,
+        | Why::ClientGone => Status::BadGateway,
     }
 }

@@ -188,9 +188,8 @@ impl<W: World> Work<'_, W> {
     fn answered(&mut self, status: u16, hint: Option<TcpOptions>) -> Verdict {
         let is_ingress = self.setup.is_ingress();
         if let (421, Some(_)) = (status, hint) {
-            let is_first = !self.setup.is_hint_new;
+            let is_first = self.setup.hint.is_none();
             self.setup.hint = hint;
-            self.setup.is_hint_new = true;
             if is_ingress && is_first {
                 self.abandon_far(true);
                 return self.dial_or_give_up();

@@ -35,7 +35,6 @@ pub(super) fn setup(
     for (place, route) in setup.routes.iter_mut().zip(opening.routes.iter().take(ROUTES_MAX)) {
         *place = Some(*route);
     }
-    setup.hint = opening.hint;
     setup.keepalive_secs = Some(opening.keepalive_secs);
     Ok(setup)
 }

@@ -50,12 +50,17 @@ impl<W: World> Work<'_, W> {
         Verdict::Dropped(Dropped::Repeated)
     }
 
-    /// A reset counts only where exactly the next octet would be (RFC 5961 3.2), or the request that was in the SYN.
-    fn reset_by_near(&mut self, arrived: &Arrived<'_>) -> Verdict {
+    /// Whether a reset is where exactly the next octet would be (RFC 5961 3.2), or the request that was in the SYN: who has no
+    /// answer yet does not know how much of it has come.
+    pub(super) fn is_reset(&self, arrived: &Arrived<'_>) -> bool {
         let near = &self.setup.near;
-        if !within(arrived.header.sequence_number, near.irs.wrapping_add(1), near.next)
-            || !near.is_held && arrived.header.sequence_number != near.next
-        {
+        let is_unknown = near.is_held && !near.is_open;
+        let first = if is_unknown { near.irs.wrapping_add(1) } else { near.next };
+        within(arrived.header.sequence_number, first, near.next)
+    }
+
+    fn reset_by_near(&mut self, arrived: &Arrived<'_>) -> Verdict {
+        if !self.is_reset(arrived) {
             return Verdict::Dropped(Dropped::ResetElsewhere);
         }
         self.near_gone(Why::NearReset);

@@ -4,7 +4,7 @@ use wire::tcp::Flags;
 
 use super::Work;
 use crate::head::{CONNECTED, Status};
-use crate::outcome::{Outcome, Verdict, Why, World};
+use crate::outcome::{Verdict, Why, World};
 use crate::segment::len;
 use crate::setup::{Far, Phase};
 
@@ -39,7 +39,9 @@ impl<W: World> Work<'_, W> {
         near.iss = far.payload_start().wrapping_sub(near.answer_len).wrapping_sub(1);
         near.acknowledged = near.iss.wrapping_add(1);
         self.setup.near.answer = self.setup.answer_near(&far);
-        self.splice(far);
+        if !self.splice(far) {
+            return;
+        }
         self.hold(early, has_fin);
         if far.is_open {
             self.setup.acknowledge_far(self.world);
@@ -51,7 +53,9 @@ impl<W: World> Work<'_, W> {
     fn answer_open(&mut self, mut far: Far, early: &[u8], has_fin: bool) {
         far.is_open = true;
         self.setup.far = Some(far);
-        self.splice(far);
+        if !self.splice(far) {
+            return;
+        }
         self.setup.acknowledge_far(self.world);
         self.send_answer();
         if !early.is_empty() || has_fin {
@@ -61,10 +65,15 @@ impl<W: World> Work<'_, W> {
         }
     }
 
-    fn splice(&mut self, far: Far) {
+    /// Whether both legs are one flow now; if there is no room for it, neither end is left waiting.
+    fn splice(&mut self, far: Far) -> bool {
+        if !self.world.splice(&self.setup.splice(&far)) {
+            self.give_up(Why::FlowsFull, Status::ServiceUnavailable, true);
+            return false;
+        }
         self.setup.phase = Phase::Answering;
         self.setup.times.enter(self.now, self.setup.near.rto);
-        self.world.tell(&Outcome::Spliced(self.setup.splice(&far)));
+        true
     }
 
     /// The answer to the near end, for the first time or again.

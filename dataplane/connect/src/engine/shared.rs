@@ -122,6 +122,11 @@ impl Shared {
         self.holders.get(&Self::holder(setup)).unwrap_or(0) >= count_max
     }
 
+    /// How many of a client's set-ups count against it.
+    pub(super) fn count_of(&self, client: u32) -> u32 {
+        self.holders.get(&Holder { client, address: None }).unwrap_or(0)
+    }
+
     pub(super) fn enter(&mut self, slot: u32, setup: &Setup) {
         let holder = Self::holder(setup);
         let count = self.holders.get(&holder).unwrap_or(0);

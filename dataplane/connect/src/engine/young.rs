@@ -17,8 +17,13 @@ impl<W: World> Work<'_, W> {
         }
         let is_answering = self.setup.phase == Phase::Answering;
         if arrived.has(Flags::RST) {
-            if is_answering && arrived.header.sequence_number != self.setup.near.next {
+            if is_answering && !self.is_reset(arrived) {
                 return Verdict::Dropped(Dropped::ResetElsewhere);
+            }
+            if is_answering && arrived.header.sequence_number != self.setup.near.next {
+                // As it stands the far end would not believe it.
+                self.near_gone(Why::NearReset);
+                return Verdict::Taken;
             }
             self.is_over = true;
             return Verdict::Pass;

@@ -97,20 +97,15 @@ impl Setup {
         let near = &self.near;
         let ahead = far.request_end().wrapping_sub(near.payload_start());
         let back = near.answer_end().wrapping_sub(far.payload_start());
-        let sack = near.answer.sack && far.answer.sack;
         let to_far = Rewrite {
             sequence: ahead,
             acknowledgment: back.wrapping_neg(),
             window_shift: shift(near.their_shift(), far.our_shift()),
-            shifts_sack: sack && back != 0,
-            mss: far.mss(),
         };
         let to_near = Rewrite {
             sequence: back,
             acknowledgment: ahead.wrapping_neg(),
             window_shift: shift(far.their_shift(), near.our_shift()),
-            shifts_sack: sack && ahead != 0,
-            mss: near.mss().min(near.mss_max),
         };
         (to_far, to_near)
     }
@@ -127,15 +122,12 @@ impl Setup {
             to_far,
             to_near,
             numbers: self.numbers(far),
-            has_timestamps: self.near.answer.stamps.is_some(),
             timestamps: self.near.answer.stamps.map(|_| (self.near.stamp, far.stamp)),
             keepalive: self
                 .keepalive_secs
                 .filter(|_| !far.is_asked)
                 .map(|secs| Duration::from_secs(secs.into())),
-            route: u8::try_from(self.route).unwrap_or_default(),
             answer_time: far.answer_time,
-            hint: self.hint.filter(|_| self.is_hint_new),
         }
     }
 

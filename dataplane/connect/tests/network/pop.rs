@@ -3,12 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use connect::head::{Request, TcpOptions};
+use connect::head::Request;
 use connect::limits::Limits;
 use connect::time::Instant;
 use connect::{
     Accepting, Arrived, Connect, Decision, Dropped, Ended, Leg, NO_CLIENT, NextHop, Opening,
-    Outcome, Refusal, Rewrite, Segment, Splice, Verdict, Why, World,
+    Refusal, Rewrite, Segment, Splice, Verdict, Why, World,
 };
 use wire::tcp::{OptionField, Options};
 
@@ -33,6 +33,8 @@ pub(crate) struct Around {
     pub(crate) admit: Admit,
     pub(crate) admitted: u32,
     flows: HashMap<Leg, (Leg, Rewrite)>,
+    /// Whether there is room for another flow.
+    pub(crate) has_room: bool,
     random: u32,
 }
 
@@ -40,7 +42,6 @@ pub(crate) struct Pop {
     pub(crate) connect: Connect,
     pub(crate) around: Around,
     pub(crate) routes: Vec<NextHop>,
-    pub(crate) hint: Option<TcpOptions>,
     pub(crate) mss_max: u16,
     pub(crate) is_peer: bool,
     pub(crate) dropped: Vec<Dropped>,
@@ -80,21 +81,21 @@ impl World for Around {
         self.random
     }
 
-    fn tell(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Spliced(splice) => {
-                self.flows.insert(splice.near, (splice.far, splice.to_far));
-                self.flows.insert(splice.far, (splice.near, splice.to_near));
-                self.spliced.push(*splice);
-            }
-            Outcome::Ended(ended) => {
-                if ended.was_spliced {
-                    self.flows.remove(&ended.near);
-                    self.flows.remove(&ended.far.unwrap());
-                }
-                self.ended.push(*ended);
-            }
+    fn splice(&mut self, splice: &Splice) -> bool {
+        if self.has_room {
+            self.flows.insert(splice.near, (splice.far, splice.to_far));
+            self.flows.insert(splice.far, (splice.near, splice.to_near));
+            self.spliced.push(*splice);
         }
+        self.has_room
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        if ended.was_spliced {
+            self.flows.remove(&ended.near);
+            self.flows.remove(&ended.far.unwrap());
+        }
+        self.ended.push(*ended);
     }
 }
 
@@ -102,25 +103,31 @@ impl World for Around {
 pub(crate) fn rewrite(frame: &Frame, onward: &Leg, rewrite: &Rewrite) -> Frame {
     let header = frame.header();
     let mut options = frame.options().to_vec();
-    if rewrite.shifts_sack {
-        shift_blocks(&mut options, rewrite.acknowledgment);
-    }
+    shift_blocks(&mut options, rewrite.acknowledgment);
     Frame::new(
         (onward.ours, onward.theirs),
-        (header.flags, rewrite.window(header.window)),
+        (header.flags, window(header.window, rewrite.window_shift)),
         (
-            rewrite.sequence(header.sequence_number),
-            rewrite.acknowledgment(header.acknowledgment_number),
+            header.sequence_number.wrapping_add(rewrite.sequence),
+            header.acknowledgment_number.wrapping_add(rewrite.acknowledgment),
         ),
         &options,
         frame.payload(),
     )
 }
 
+/// A window that is open stays open.
+fn window(window: u16, shift: i8) -> u16 {
+    let bits = shift.unsigned_abs();
+    let wide = u32::from(window);
+    let wide = if shift < 0 { (wide >> bits).max(wide.min(1)) } else { wide << bits };
+    u16::try_from(wide).unwrap_or(u16::MAX)
+}
+
 fn shift_blocks(options: &mut [u8], delta: u32) {
     let copy = options.to_vec();
     for option in Options::of(&copy) {
-        let OptionField::Sack(blocks) = option.unwrap() else { continue };
+        let Ok(OptionField::Sack(blocks)) = option else { continue };
         let at = blocks.as_ptr() as usize - copy.as_ptr() as usize;
         for edge in options[at..at + blocks.len()].chunks_exact_mut(4) {
             let number = u32::from_be_bytes(edge.try_into().unwrap()).wrapping_add(delta);
@@ -141,13 +148,13 @@ impl Pop {
             admit,
             admitted: 0,
             flows: HashMap::new(),
+            has_room: true,
             random: 0xfff0_0000,
         };
         Self {
             connect: Connect::new(limits, 1),
             around,
             routes: Vec::new(),
-            hint: None,
             mss_max: 1380,
             is_peer: true,
             dropped: Vec::new(),
@@ -163,8 +170,8 @@ impl Pop {
         match self.connect.segment(&arrived, &mut self.around, Instant(now)) {
             Verdict::Taken => {}
             Verdict::Dropped(dropped) => self.dropped.push(dropped),
-            Verdict::Pass => self.pass(frame, &arrived.leg),
-            Verdict::Unknown => self.unknown(frame, &arrived, now),
+            // What passes and has no flow any more may open another one.
+            Verdict::Pass | Verdict::Unknown => self.onward(frame, &arrived, now),
         }
     }
 
@@ -177,7 +184,7 @@ impl Pop {
         self.around.sent.push(onward);
     }
 
-    fn unknown(&mut self, frame: &Frame, arrived: &Arrived<'_>, now: Time) {
+    fn onward(&mut self, frame: &Frame, arrived: &Arrived<'_>, now: Time) {
         let is_live = self.around.flows.contains_key(&arrived.leg);
         if !arrived.is_open() || is_live {
             return self.pass(frame, &arrived.leg);
@@ -187,7 +194,6 @@ impl Pop {
                 syn: arrived,
                 tag: 1,
                 routes: &self.routes,
-                hint: self.hint,
                 mss_max: self.mss_max,
                 keepalive_secs: 15,
             };

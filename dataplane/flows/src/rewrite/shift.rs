@@ -63,13 +63,15 @@ fn acknowledgment(header: &mut [u8; HEADER_LEN], others: u32) -> Delta {
     if wraps { MORE } else { Delta::NONE }
 }
 
-/// Changes the scale of a window. What cannot be said becomes the largest that can (RFC 7323 2.3).
+/// Changes the scale of a window. What cannot be said becomes the largest that can (RFC 7323 2.3), and a window that is open stays
+/// open: its owner may never say again that it is.
 fn window(header: &mut [u8; HEADER_LEN], shift: i8) -> Delta {
     let old = u16::from_be_bytes([header[14], header[15]]);
     let bits = u32::from(shift.unsigned_abs());
     let wide = u64::from(old);
     let new = if shift > 0 { wide.checked_shl(bits) } else { wide.checked_shr(bits) };
-    let new = u16::try_from(new.unwrap_or(0)).unwrap_or(u16::MAX);
+    let new = new.unwrap_or(0).max(u64::from(old > 0));
+    let new = u16::try_from(new).unwrap_or(u16::MAX);
     put(header, [(14, new)]);
     Delta::of_word(old, new)
 }

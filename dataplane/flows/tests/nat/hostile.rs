@@ -8,7 +8,7 @@ use crate::world::{
     ACK, EGRESS, FIN_ACK, INNER, RST, Random, SERVER, SYN, SYN_ACK, World, config, datagram, echo,
     ends, ends_of, error, numbers, outline, segment,
 };
-use flows::{Config, Flows, Instant, Outline, Query, Realm, Splice, Timeouts, Verdict, Way, Wrong};
+use flows::{Config, Flows, Instant, Outline, Query, Realm, Timeouts, Verdict, Wrong};
 
 /// Packets of flows that are there, to be spoiled.
 fn samples(world: &mut World) -> Vec<Vec<u8>> {
@@ -87,7 +87,7 @@ fn no_packet_is_a_surprise() {
             world.flows.find(std::slice::from_mut(&mut query));
             if world.flows.carry(&query, &mut packet, world.now) == Verdict::Unknown {
                 let random = random.next();
-                let opened = world.flows.open(&query, &packet, Way::default(), (world.now, random));
+                let opened = world.flows.open(&query, &packet, (world.now, random));
                 refused += u64::from(opened.is_err());
             }
             world.wait(0.2);
@@ -108,11 +108,10 @@ fn no_packet_is_a_surprise() {
 fn what_is_over_is_not_changed() {
     let mut world = World::new();
     let (_, flow) = world.sent(1, &datagram(ends(INNER, 5000, SERVER, 53), b""));
-    world.flows.splice(flow, &Splice::default(), world.now);
-    assert!(!world.flows.flow(flow).unwrap().is_spliced());
+    world.flows.watch(flow);
+    assert!(!world.flows.unwatch(flow), "only splices are watched");
     world.flows.remove(flow, world.now);
     world.flows.remove(flow, world.now);
-    world.flows.set_route(flow, 7, 7);
     assert!(world.flows.flow(flow).is_none());
     assert!(world.flows.is_empty());
     world.sent(1, &datagram(ends(INNER, 5000, SERVER, 53), b""));

@@ -6,9 +6,7 @@ use crate::world::{
     ACK, EGRESS, FIN_ACK, INNER, Numbers, RST, Random, SERVER, SYN, World, assert_intact, ends,
     ends_of, error, error_v6, numbers, segment, segment_with, tcp_of,
 };
-use flows::{
-    End, Entry, FlowId, Lease, Opened, Path, Realm, Refusal, Splice, State, Swept, Verdict, Way,
-};
+use flows::{End, Entry, FlowId, Lease, Opened, Path, Realm, Refusal, Splice, State, Verdict};
 use wire::tcp::{Flags, OptionField};
 
 const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
@@ -25,57 +23,35 @@ fn lease(world: &mut World, client: u32, v6: bool) -> Lease {
 
 fn entry(lease: Lease, realm: Realm, near: Path, next_hop: (IpAddr, u16)) -> Entry {
     let far = Path { source: next_hop, destination: (lease.address, lease.port) };
-    let way = Way { route: 5, generation: 6 };
-    Entry { client: 1, realm, near, far, lease, way, session: 42 }
+    Entry { client: 1, realm, near, far, lease }
 }
 
 fn client_path() -> Path {
     Path { source: (INNER.into(), 4000), destination: (SERVER.into(), 443) }
 }
 
-fn insert(world: &mut World) -> (FlowId, u16) {
-    let lease = lease(world, 1, false);
-    let port = lease.port;
-    let entry = entry(lease, Realm::Client(1), client_path(), (NEXT_HOP.into(), 8080));
-    (world.flows.insert(entry, world.now).unwrap(), port)
-}
-
 fn opened() -> [Opened; 2] {
     [Opened { acked: 1000, edge: 50_000, scale: 2 }, Opened { acked: 7000, edge: 90_000, scale: 3 }]
 }
 
-#[test]
-fn packets_of_a_set_up_go_to_its_session() {
-    let mut world = World::new();
-    let (flow, port) = insert(&mut world);
-    let out = ends(INNER, 4000, SERVER, 443);
-    let packet = segment(out, numbers(SYN, 1, 0), b"");
-    let mut same = packet.clone();
-    let attended = |from| Verdict::Attended { flow, session: 42, from };
-    assert_eq!(world.out(1, &mut same), attended(End::Near));
-    assert_eq!(same, packet);
-    let back = ends(NEXT_HOP, 8080, EGRESS, port);
-    let mut packet = segment(back, numbers(ACK, 1, 0), b"");
-    assert_eq!(world.back(&mut packet), attended(End::Far));
-    let mut report = error(
-        SERVER,
-        EGRESS,
-        &segment(ends(EGRESS, port, NEXT_HOP, 8080), numbers(SYN, 1, 0), b""),
-        28,
-    );
-    assert_eq!(world.back(&mut report), attended(End::Far));
-    let view = world.flows.flow(flow).unwrap();
-    assert_eq!((view.session(), view.route(), view.client()), (Some(42), (5, 6), 1));
-    assert_eq!(world.flows.holding(1), flows::Holding { flows: 1, ports: 1, setups: 1 });
+/// A splice that does so to numbers and windows.
+fn shifting(shifts: [u32; 2], windows: [i8; 2]) -> Splice {
+    Splice { sides: opened(), shifts, windows }
+}
+
+/// Puts a client's flow in, and says which port it has.
+fn splice(world: &mut World, splice: &Splice) -> (FlowId, u16) {
+    let lease = lease(world, 1, false);
+    let port = lease.port;
+    let entry = entry(lease, Realm::Client(1), client_path(), (NEXT_HOP.into(), 8080));
+    (world.flows.splice(entry, splice, world.now).unwrap(), port)
 }
 
 #[test]
 fn an_aligned_splice_replaces_both_ends_and_no_number() {
     let mut world = World::new();
-    let (flow, port) = insert(&mut world);
-    let splice = Splice { sides: opened(), ..Splice::default() };
-    world.flows.splice(flow, &splice, world.now);
-    assert_eq!(world.flows.holding(1).setups, 0);
+    let (_, port) = splice(&mut world, &shifting([0; 2], [0; 2]));
+    assert_eq!(world.flows.holding(1), flows::Holding { flows: 1, ports: 1, setups: 0 });
     let (out, _) =
         world.sent(1, &segment(ends(INNER, 4000, SERVER, 443), numbers(ACK, 1000, 7000), b"data"));
     assert_eq!(ends_of(&out), ends(EGRESS, port, NEXT_HOP, 8080));
@@ -141,7 +117,7 @@ fn check(came: &[u8], left: &[u8], (own, others, windows): (u32, u32, i8)) {
     let window = if windows >= 0 {
         (u32::from(came_tcp.window) << windows).min(65_535)
     } else {
-        u32::from(came_tcp.window) >> -windows
+        (u32::from(came_tcp.window) >> -windows).max(u32::from(came_tcp.window > 0))
     };
     assert_eq!(u32::from(left_tcp.window), window);
     let shifted: Vec<u32> = blocks(came).iter().map(|edge| edge.wrapping_sub(others)).collect();
@@ -155,11 +131,8 @@ fn shifts_keep_checksums_right_over_all_wraps() {
         let mut world = World::new();
         world.random = Random(seed);
         let mut random = Random(seed * 7919);
-        let (flow, port) = insert(&mut world);
         let shifts = [number(&mut random), number(&mut random)];
-        let windows = [3, -2];
-        let splice = Splice { sides: opened(), shifts, windows };
-        world.flows.splice(flow, &splice, world.now);
+        let (flow, port) = splice(&mut world, &shifting(shifts, [3, -2]));
         for turn in 0..100 {
             let (numbers, options, data) = random_segment(&mut random);
             let packet = segment_with(ends(INNER, 4000, SERVER, 443), numbers, &options, &data);
@@ -175,13 +148,24 @@ fn shifts_keep_checksums_right_over_all_wraps() {
     }
 }
 
+/// Case 14: an exit has said a scale of 8, and the origin has none.
+#[test]
+fn a_window_that_is_open_stays_open() {
+    let mut world = World::new();
+    let (_, port) = splice(&mut world, &shifting([0; 2], [8, -8]));
+    let back = ends(NEXT_HOP, 8080, EGRESS, port);
+    for (came, left) in [(0, 0), (1, 1), (255, 1), (256, 1), (1000, 3), (65_535, 255)] {
+        let numbers = Numbers { window: came, ..numbers(ACK, 7000, 1000) };
+        let (back, _) = world.taken(&segment(back, numbers, b""));
+        assert_eq!(tcp_of(&back).window, left, "{came}");
+    }
+}
+
 #[test]
 fn a_broken_list_of_options_does_no_harm() {
     for options in [[5, 0, 0, 0], [5, 1, 0, 0], [5, 40, 0, 0], [1, 1, 1, 5], [8, 3, 5, 2]] {
         let mut world = World::new();
-        let (flow, _) = insert(&mut world);
-        let splice = Splice { sides: opened(), shifts: [1, 2], windows: [0; 2] };
-        world.flows.splice(flow, &splice, world.now);
+        splice(&mut world, &shifting([1, 2], [0; 2]));
         let out = ends(INNER, 4000, SERVER, 443);
         let (left, _) = world.sent(1, &segment_with(out, numbers(ACK, 1000, 7002), &options, b""));
         assert_eq!(left[40..44], options);
@@ -192,9 +176,7 @@ fn a_broken_list_of_options_does_no_harm() {
 #[test]
 fn a_shifted_connection_closes_as_any_other() {
     let mut world = World::new();
-    let (flow, port) = insert(&mut world);
-    let splice = Splice { sides: opened(), shifts: [500, 0], windows: [0; 2] };
-    world.flows.splice(flow, &splice, world.now);
+    let (flow, port) = splice(&mut world, &shifting([500, 0], [0; 2]));
     let out = ends(INNER, 4000, SERVER, 443);
     let back = ends(NEXT_HOP, 8080, EGRESS, port);
     world.sent(1, &segment(out, numbers(FIN_ACK, 1000, 7000), b"ab"));
@@ -221,9 +203,7 @@ fn a_shifted_connection_closes_as_any_other() {
 #[test]
 fn an_error_about_a_shifted_segment_is_about_the_one_that_was_sent() {
     let mut world = World::new();
-    let (flow, _) = insert(&mut world);
-    let splice = Splice { sides: opened(), shifts: [u32::MAX, 77], windows: [0; 2] };
-    world.flows.splice(flow, &splice, world.now);
+    splice(&mut world, &shifting([u32::MAX, 77], [0; 2]));
     for quoted in [28, 40, 60] {
         let packet = segment(ends(INNER, 4000, SERVER, 443), numbers(ACK, 1000, 7000), b"data");
         let (out, _) = world.sent(1, &packet);
@@ -244,8 +224,7 @@ fn an_exit_has_the_network_at_both_sides() {
     let lease = lease(&mut world, 1, false);
     let port = lease.port;
     let entry = entry(lease, Realm::Network, near, (SERVER.into(), 443));
-    let flow = world.flows.insert(entry, world.now).unwrap();
-    world.flows.splice(flow, &Splice { sides: opened(), ..Splice::default() }, world.now);
+    let flow = world.flows.splice(entry, &shifting([0; 2], [0; 2]), world.now).unwrap();
     let mut packet = segment(ends(NEXT_HOP, 3333, OWN, 443), numbers(ACK, 1000, 7000), b"");
     let to = |to| Verdict::Carried { flow, to, hairpin: false };
     assert_eq!(world.back(&mut packet), to(End::Far));
@@ -268,9 +247,7 @@ fn a_splice_of_ipv6_goes_both_ways_and_so_do_errors() {
     let (egress, port) = (v6("2001:db8:e::1"), lease.port);
     assert_eq!(lease.address, egress);
     let entry = entry(lease, Realm::Client(1), near, (hop.into(), 8080));
-    let flow = world.flows.insert(entry, world.now).unwrap();
-    let splice = Splice { sides: opened(), shifts: [9, u32::MAX - 4], windows: [0; 2] };
-    world.flows.splice(flow, &splice, world.now);
+    world.flows.splice(entry, &shifting([9, u32::MAX - 4], [0; 2]), world.now).unwrap();
     let packet = segment(ends(client, 4000, server, 443), numbers(ACK, 1000, 7000), b"data");
     let (out, _) = world.sent(1, &packet);
     assert_eq!(ends_of(&out), ends(egress, port, hop, 8080));
@@ -293,58 +270,20 @@ fn an_ipv6_packet_without_a_splice_is_not_translated() {
 }
 
 #[test]
-fn a_set_up_moves_to_another_next_hop_and_its_port_rests() {
-    let mut world = World::new();
-    let (flow, former) = insert(&mut world);
-    let next = lease(&mut world, 1, false);
-    let (port, second) = (next.port, (Ipv4Addr::new(10, 9, 9, 10).into(), 3128));
-    assert_eq!(world.flows.holding(1).ports, 2);
-    world.flows.redirect(flow, second, next, world.now).unwrap();
-    assert_eq!(world.flows.holding(1).ports, 1);
-    let mut packet = segment(ends(NEXT_HOP, 8080, EGRESS, former), numbers(ACK, 1, 0), b"");
-    assert_eq!(world.back(&mut packet), Verdict::Refused(Refusal::NoMapping));
-    world.flows.splice(flow, &Splice { sides: opened(), ..Splice::default() }, world.now);
-    let packet = segment(ends(INNER, 4000, SERVER, 443), numbers(ACK, 1000, 7000), b"");
-    let (out, _) = world.sent(1, &packet);
-    assert_eq!(ends_of(&out), ((EGRESS.into(), port), second));
-    world.taken(&segment((second, (EGRESS.into(), port)), numbers(ACK, 7000, 1000), b""));
-    world.flows.remove(flow, world.now);
-    assert_eq!(world.flows.holding(1), flows::Holding::default());
-    assert!(world.flows.is_empty());
-}
-
-#[test]
 fn what_cannot_be_put_in_gives_its_lease_back() {
     let mut world = World::new();
-    insert(&mut world);
+    let aligned = shifting([0; 2], [0; 2]);
+    splice(&mut world, &aligned);
     let again = lease(&mut world, 1, false);
     let entry_again = entry(again, Realm::Client(1), client_path(), (NEXT_HOP.into(), 8080));
-    let (refusal, lease) = world.flows.insert(entry_again, world.now).unwrap_err();
+    let (refusal, lease) = world.flows.splice(entry_again, &aligned, world.now).unwrap_err();
     assert_eq!(refusal, Refusal::Conflict, "the same from the client");
     let mixed = entry(lease, Realm::Client(1), client_path(), (v6("2001:db8::1").into(), 8080));
-    let (refusal, lease) = world.flows.insert(mixed, world.now).unwrap_err();
+    let (refusal, lease) = world.flows.splice(mixed, &aligned, world.now).unwrap_err();
     assert_eq!(refusal, Refusal::Family);
     world.flows.release(lease, world.now);
-    assert_eq!(world.flows.holding(1), flows::Holding { flows: 1, ports: 1, setups: 1 });
+    assert_eq!(world.flows.holding(1), flows::Holding { flows: 1, ports: 1, setups: 0 });
     assert_eq!(world.flows.len(), 1);
-}
-
-#[test]
-fn a_set_up_lives_as_long_as_its_session_says_and_its_end_is_told() {
-    let mut world = World::new();
-    let (flow, _) = insert(&mut world);
-    let deadline = flows::Instant(world.now.0 + 20_000_000_000);
-    world.flows.attend_until(flow, deadline);
-    let mut told = Vec::new();
-    for _ in 0..300 {
-        world.wait(0.1);
-        world.flows.sweep(world.now, |swept| told.push(swept));
-    }
-    let is_live = |swept: &Swept| matches!(swept, Swept::Live { client: 1, .. });
-    assert!(told.iter().filter(|swept| is_live(swept)).count() >= 4);
-    let ended = Swept::Ended { flow, client: 1, route: 5, session: Some(42) };
-    assert_eq!(told.iter().filter(|swept| !is_live(swept)).collect::<Vec<_>>(), [&ended]);
-    assert_eq!(world.flows.holding(1), flows::Holding::default());
 }
 
 /// What has ended and was not swept yet is in nobody's way.
@@ -354,21 +293,18 @@ fn a_flow_that_is_over_gives_way_to_a_splice() {
     let packet = segment(ends(INNER, 4000, SERVER, 443), numbers(SYN, 1, 0), b"");
     world.sent(1, &packet);
     world.wait(241.0);
-    let (flow, _) = insert(&mut world);
+    let (flow, _) = splice(&mut world, &shifting([0; 2], [0; 2]));
     assert_eq!(world.flows.len(), 1);
-    let verdict = world.out(1, &mut packet.clone());
-    assert_eq!(verdict, Verdict::Attended { flow, session: 42, from: End::Near });
-    assert_eq!(world.flows.of_client(1).collect::<Vec<_>>(), [flow]);
+    let packet = segment(ends(INNER, 4000, SERVER, 443), numbers(ACK, 1000, 7000), b"");
+    assert_eq!(world.sent(1, &packet).1, flow);
 }
 
 /// Case 26: what an exit needs to keep the origin's connection alive.
 #[test]
 fn a_quiet_splice_can_be_watched_for_signs_of_life() {
     let mut world = World::new();
-    let (flow, port) = insert(&mut world);
-    assert!(!world.flows.unwatch(flow), "a session is no watch");
-    let splice = Splice { sides: opened(), shifts: [5, 6], windows: [0; 2] };
-    world.flows.splice(flow, &splice, world.now);
+    let (flow, port) = splice(&mut world, &shifting([5, 6], [0; 2]));
+    assert!(!world.flows.unwatch(flow), "not before it is watched");
     world.sent(1, &segment(ends(INNER, 4000, SERVER, 443), numbers(ACK, 1000, 7006), b""));
     world.wait(15.0);
     let idle = world.flows.idle(flow, world.now).unwrap().as_millis();
@@ -378,10 +314,8 @@ fn a_quiet_splice_can_be_watched_for_signs_of_life() {
     assert_eq!(world.flows.flow(flow).unwrap().numbers_to(End::Far), (1005, 7000));
     let packet = segment(ends(NEXT_HOP, 8080, EGRESS, port), numbers(ACK, 7000, 1005), b"");
     let mut same = packet.clone();
-    let watched = Verdict::Watched { flow, from: End::Far };
-    assert_eq!((world.back(&mut same), &same), (watched, &packet));
+    assert_eq!((world.back(&mut same), &same), (Verdict::Watched { flow }, &packet));
     assert!(world.flows.flow(flow).unwrap().is_watched());
-    world.flows.splice(flow, &Splice::default(), world.now);
     assert!(world.flows.unwatch(flow));
     let (back, _) = world.taken(&packet);
     assert_eq!(tcp_of(&back).sequence_number, 7006, "as it was before");
@@ -409,16 +343,8 @@ fn nothing_is_left_of_flows_that_have_ended() {
         let near = Path { source: (of(1), 4000), destination: (of(2), 443) };
         let first = lease(&mut world, 1, is_v6);
         let entry = entry(first, Realm::Client(1), near, (of(3), 8080));
-        let flow = world.flows.insert(entry, world.now).unwrap();
-        if round % 3 == 0 {
-            let next = lease(&mut world, 1, is_v6);
-            world.flows.redirect(flow, (of(4), 8080), next, world.now).unwrap();
-        }
-        if round % 5 != 0 {
-            let shifts = [round % 7, 0];
-            let splice = Splice { sides: opened(), shifts, windows: [0; 2] };
-            world.flows.splice(flow, &splice, world.now);
-        }
+        let splice = shifting([round % 7, 0], [0; 2]);
+        let flow = world.flows.splice(entry, &splice, world.now).unwrap();
         world.flows.remove(flow, world.now);
         assert!(world.flows.is_empty());
         assert_eq!(world.flows.holding(1), flows::Holding::default());

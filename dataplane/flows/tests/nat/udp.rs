@@ -1,7 +1,7 @@
 //! UDP through the translator, requirement by requirement (RFC 4787).
 
 use crate::world::{EGRESS, INNER, OTHER, SERVER, World, datagram, ends, ends_of};
-use flows::{Limits, Realm, Refusal, Verdict, Way};
+use flows::{Limits, Refusal, Verdict};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -150,32 +150,6 @@ fn a_port_rests_before_it_is_used_again() {
     assert_eq!(world.refused(1, &packet(5)), Refusal::PortsExhausted);
 }
 
-#[test]
-fn a_mapping_keeps_the_way_that_was_chosen_first() {
-    let mut world = World::new();
-    let mut send = |to, route| {
-        let mut packet = datagram(ends(INNER, 5000, to, 53), b"");
-        let way = Way { route, generation: 7 };
-        let Verdict::Carried { flow, .. } = world.out_by(1, &mut packet, way) else { panic!() };
-        world.flows.flow(flow).unwrap().route()
-    };
-    assert_eq!(send(SERVER, 5), (5, 7));
-    assert_eq!(send(OTHER, 6), (5, 7));
-}
-
-#[test]
-fn a_mapping_is_known_before_a_flow_of_it_is_opened() {
-    let mut world = World::new();
-    let (_, flow) = world.sent(1, &datagram(ends(INNER, 5000, SERVER, 53), b""));
-    let ask = |world: &World, port| {
-        let packet = datagram(ends(INNER, port, OTHER, 53), b"");
-        let query = world.ask(&packet, Realm::Client(1)).unwrap();
-        world.flows.mapping_of(&query)
-    };
-    assert_eq!(ask(&world, 5000), Some(flow));
-    assert_eq!(ask(&world, 5001), None);
-}
-
 /// RFC 768: none stays none.
 #[test]
 fn a_datagram_without_checksum_stays_without() {
@@ -248,11 +222,9 @@ fn a_client_that_is_forgotten_leaves_its_number_to_another() {
     let packet = |port| datagram(ends(INNER, port, SERVER, 53), b"");
     let outer: Vec<u16> = (1..6).map(|port| ends_of(&world.sent(1, &packet(port)).0).0.1).collect();
     let (kept, _) = world.sent(2, &packet(1));
-    let mut ended = 0;
-    assert!(!world.flows.forget(1, 3, world.now, |_| ended += 1));
-    assert!(world.flows.forget(1, 3, world.now, |_| ended += 1));
-    assert!(world.flows.forget(99, 3, world.now, |_| ended += 1));
-    assert_eq!((ended, world.flows.holding(1)), (5, flows::Holding::default()));
+    world.flows.forget(1, world.now);
+    world.flows.forget(99, world.now);
+    assert_eq!(world.flows.holding(1), flows::Holding::default());
     for port in outer {
         let answer = datagram(ends(SERVER, 53, EGRESS, port), b"");
         assert_eq!(world.refused_back(&answer), Refusal::NoMapping);

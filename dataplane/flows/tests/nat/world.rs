@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use flows::{Config, FlowId, Flows, Instant, Limits, Outline, Query, Realm, Refusal, Verdict, Way};
+use flows::{Config, FlowId, Flows, Instant, Limits, Outline, Query, Realm, Refusal, Verdict};
 use wire::checksum::Sum;
 use wire::tcp::{Fields, Flags};
 use wire::{icmp, ipv4, ipv6, tcp, udp};
@@ -86,10 +86,6 @@ impl World {
 
     /// Carries a packet that came from a client, with a flow of its own if need be.
     pub(crate) fn out(&mut self, client: u32, packet: &mut [u8]) -> Verdict {
-        self.out_by(client, packet, Way::default())
-    }
-
-    pub(crate) fn out_by(&mut self, client: u32, packet: &mut [u8], way: Way) -> Verdict {
         let mut query = match self.ask(packet, Realm::Client(client)) {
             Ok(query) => query,
             Err(refusal) => return Verdict::Refused(refusal),
@@ -100,7 +96,7 @@ impl World {
             return verdict;
         }
         let random = self.random.next();
-        match self.flows.open(&query, packet, way, (self.now, random)) {
+        match self.flows.open(&query, packet, (self.now, random)) {
             Ok(_) => self.flows.carry(&query, packet, self.now),
             Err(refusal) => Verdict::Refused(refusal),
         }

@@ -12,7 +12,7 @@ use connect::head::{Host, Request, Status, Target};
 use connect::limits::Limits;
 use connect::targets::Targets;
 use connect::{
-    Accepting, Arrived, Connect, Decision, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening, Outcome,
+    Accepting, Arrived, Connect, Decision, Ended, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening,
     Segment, Splice, Verdict, World,
 };
 use flows::{FlowId, Flows, Lease, Path, Realm};
@@ -127,6 +127,13 @@ impl Splicer {
         !self.outbox.is_empty()
     }
 
+    /// A client is no more: nothing is opened for it, and who gets its number hears of none of it.
+    pub fn forget(&mut self, client: u32, around: Around<'_>) {
+        let now = connect::time::Instant(around.now.0);
+        let (connect, mut world) = self.split(around);
+        connect.forget(client, &mut world, now);
+    }
+
     /// Copies the next packet of our own, and gives its note and length.
     pub fn take_packet(&mut self, into: &mut [u8; OUTBOX_PACKET_LEN]) -> Option<(Note, usize)> {
         let packet = self.outbox.pop()?;
@@ -217,7 +224,6 @@ impl Splicer {
             syn: &syn,
             tag: tag(client, Way { exit: asked.exit, relay: asked.relay }),
             routes: routes.get(..count).unwrap_or_default(),
-            hint: None,
             mss_max: inner_mss(site, syn.leg.theirs),
             keepalive_secs: KEEPALIVE_SECS,
         };
@@ -400,26 +406,26 @@ impl World for Surroundings<'_> {
         self.around.random.next_u32()
     }
 
-    fn tell(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Spliced(splice) => {
-                self.splice(splice);
-                if let Some(dial) = dial(&splice.near, splice.tag) {
-                    self.dials.opened(dial, splice.answer_time, self.around.told());
-                }
-                self.around.counters.connects_opened.add(1);
-                self.around.counters.connects_borne.add(u64::from(splice.mode == Mode::Borne));
+    fn splice(&mut self, splice: &Splice) -> bool {
+        if !self.enter(splice) {
+            return false;
+        }
+        if let Some(dial) = dial(&splice.near, splice.tag) {
+            self.dials.opened(dial, splice.answer_time, self.around.told());
+        }
+        self.around.counters.connects_opened.add(1);
+        self.around.counters.connects_borne.add(u64::from(splice.mode == Mode::Borne));
+        true
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        if !ended.was_spliced {
+            self.around.counters.connects_failed.add(1);
+            if let Some(dial) = dial(&ended.near, ended.tag) {
+                self.dials.failed(dial, ended.why, self.around.told());
             }
-            Outcome::Ended(ended) => {
-                if !ended.was_spliced {
-                    self.around.counters.connects_failed.add(1);
-                    if let Some(dial) = dial(&ended.near, ended.tag) {
-                        self.dials.failed(dial, ended.why, self.around.told());
-                    }
-                } else if let Some(flow) = self.flow_of(&ended.near) {
-                    self.around.flows.remove(flow, self.around.time());
-                }
-            }
+        } else if let Some(flow) = self.flow_of(&ended.near) {
+            self.around.flows.remove(flow, self.around.time());
         }
     }
 }
@@ -456,9 +462,9 @@ impl Surroundings<'_> {
         self.around.flows.find_near(realm(near), &path(near))
     }
 
-    /// Both legs are one flow from now on.
-    fn splice(&mut self, splice: &Splice) {
-        let Some(lease) = self.leases.remove(&splice.far.ours) else { return };
+    /// Makes both legs one flow, if there is room; if not, the port is still the set-up's.
+    fn enter(&mut self, splice: &Splice) -> bool {
+        let Some(lease) = self.leases.remove(&splice.far.ours) else { return false };
         let (client, _) = of_tag(splice.tag);
         let entry = flows::Entry {
             client,
@@ -466,8 +472,6 @@ impl Surroundings<'_> {
             near: path(&splice.near),
             far: path(&splice.far),
             lease,
-            way: flows::Way::default(),
-            session: 0,
         };
         let now = self.around.time();
         let side = |numbers: connect::Numbers| flows::Opened {
@@ -480,15 +484,17 @@ impl Surroundings<'_> {
             shifts: [splice.to_far.sequence, splice.to_near.sequence],
             windows: [splice.to_far.window_shift, splice.to_near.window_shift],
         };
-        match self.around.flows.insert(entry, now) {
+        match self.around.flows.splice(entry, &change, now) {
             Ok(flow) => {
-                self.around.flows.splice(flow, &change, now);
                 // What is sent twice of heads is caught for a while.
                 self.around.flows.watch(flow);
                 self.keepalives.begin(flow, splice, now);
+                true
             }
-            // The set-up ends by its timers: nobody carries its segments.
-            Err((_, lease)) => self.around.flows.release(lease, now),
+            Err((_, lease)) => {
+                self.leases.insert(splice.far.ours, lease);
+                false
+            }
         }
     }
 }

@@ -194,7 +194,8 @@ const fn failure(why: Why) -> Option<DialFailure> {
         | Why::FarOptions
         | Why::Promised
         | Why::PortsExhausted
+        | Why::FlowsFull
         | Why::OtherFamily
-        | Why::Removed => None,
+        | Why::ClientGone => None,
     }
 }

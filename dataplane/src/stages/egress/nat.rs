@@ -10,7 +10,7 @@ mod prefixes;
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use flows::{Flows, Outline, Query, Realm, Refusal, Swept, Verdict};
+use flows::{Flows, Live, Outline, Query, Realm, Refusal, Verdict};
 use rand_chacha::rand_core::Rng;
 use wire::{ipv4, tcp, udp};
 use wireguard::time::Instant;
@@ -113,10 +113,12 @@ impl Translator {
     pub fn advance(&mut self, outside: Outside<'_>, live: impl Fn(u32, Instant)) {
         let Outside { counters, now, .. } = outside;
         let Self { flows, splicer, machine, .. } = self;
-        flows.sweep(outside.time(), |swept| match swept {
-            Swept::Live { flow, client, .. } if client > *machine => splicer.swept(flow),
-            Swept::Live { client, until, .. } => live(client, Instant(until.0)),
-            Swept::Ended { .. } => {}
+        flows.sweep(outside.time(), |Live { flow, client, until }| {
+            if client > *machine {
+                splicer.swept(flow);
+            } else {
+                live(client, Instant(until.0));
+            }
         });
         if self.splicer.has_swept() {
             let (splicer, around) = self.aside(outside);
@@ -138,8 +140,10 @@ impl Translator {
 
     /// A client is no more: who gets its number next shall not get its answers.
     #[cold]
-    pub fn forget(&mut self, client: u32, now: Instant) {
-        self.flows.forget(client, usize::MAX, flows::Instant(now.0), |_| {});
+    pub fn forget(&mut self, client: u32, outside: Outside<'_>) {
+        self.flows.forget(client, outside.time());
+        let (splicer, around) = self.aside(outside);
+        splicer.forget(client, around);
     }
 
     /// Whether there are packets of our own.
@@ -255,7 +259,7 @@ impl Translator {
         let flow = match verdict {
             Verdict::Carried { flow, .. } => self.flows.flow(flow),
             Verdict::Refused(refusal) => return Err(named(refusal)),
-            Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => None,
+            Verdict::Watched { .. } | Verdict::Unknown => None,
         };
         let client = flow.ok_or(drop(DropReason::EgressNatUnknown))?.client();
         let destination = frame.note.ip.destination_in(frame.data());
@@ -314,7 +318,7 @@ impl Translator {
         from: From,
         outside: Outside<'_>,
     ) -> Result<Option<Verdict>, Fate> {
-        let watched = if let Verdict::Watched { flow, .. } = verdict { Some(flow) } else { None };
+        let watched = if let Verdict::Watched { flow } = verdict { Some(flow) } else { None };
         if self.splicer.is_idle() && watched.is_none() {
             return Ok(None);
         }
@@ -398,9 +402,7 @@ impl Translator {
                 Ok(())
             }
             Verdict::Refused(refusal) => self.refuse(frame, refusal, outside),
-            Verdict::Attended { .. } | Verdict::Watched { .. } | Verdict::Unknown => {
-                Err(drop(DropReason::EgressNatState))
-            }
+            Verdict::Watched { .. } | Verdict::Unknown => Err(drop(DropReason::EgressNatState)),
         }
     }
 
@@ -437,8 +439,7 @@ impl Translator {
         }
         let random = self.random.next_u64();
         let now = outside.time();
-        let way = flows::Way::default();
-        let flow = match self.flows.open(query, frame.data(), way, (now, random)) {
+        let flow = match self.flows.open(query, frame.data(), (now, random)) {
             Ok(flow) => flow,
             Err(refusal) => return Ok(Verdict::Refused(refusal)),
         };
@@ -513,7 +514,6 @@ const fn is_aside(verdict: Verdict) -> bool {
     matches!(
         verdict,
         Verdict::Unknown
-            | Verdict::Attended { .. }
             | Verdict::Watched { .. }
             | Verdict::Refused(Refusal::NoMapping | Refusal::Filtered)
     )

@@ -58,8 +58,7 @@ const fn owed(refusal: Refusal) -> Option<Answer> {
         | Refusal::ErrorUnmatched
         | Refusal::ErrorImplausible
         | Refusal::ErrorChecksum
-        | Refusal::FragmentEarly
-        | Refusal::FragmentsFull => None,
+        | Refusal::FragmentEarly => None,
     }
 }
 

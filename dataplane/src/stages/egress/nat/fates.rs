@@ -54,6 +54,6 @@ pub(super) const fn named(refusal: Refusal) -> Fate {
         Refusal::ErrorUnmatched | Refusal::ErrorImplausible | Refusal::ErrorChecksum => {
             DropReason::EgressNatError
         }
-        Refusal::FragmentEarly | Refusal::FragmentsFull => DropReason::EgressNatFragment,
+        Refusal::FragmentEarly => DropReason::EgressNatFragment,
     })
 }
