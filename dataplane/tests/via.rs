@@ -12,6 +12,9 @@ mod pair;
 #[cfg(test)]
 #[path = "via/paths.rs"]
 mod paths;
+#[cfg(test)]
+#[path = "via/room.rs"]
+mod room;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -40,7 +43,12 @@ fn plan() -> Plan {
 /// A server with one client.
 #[cfg(test)]
 fn stage() -> Scene {
-    let mut scene = Scene::new(&plan(), Options::default());
+    stage_of(&plan())
+}
+
+#[cfg(test)]
+fn stage_of(plan: &Plan) -> Scene {
+    let mut scene = Scene::new(plan, Options::default());
     let machine = Machine { address: CENTRE_V4.into(), port: 443, weight: 1 };
     let centre = Centre { number: CENTRE, is_here: false, relay: 0, machines: vec![machine] };
     let to = |address: Ipv4Addr, next_hop| Item::Route {
