@@ -7,7 +7,7 @@ use dataplane::testing::control::Control;
 use dataplane::testing::rules::STRANGER;
 use dataplane::testing::scene::Scene;
 use dataplane::testing::site::CENTRE_V4;
-use shm::message::{Dial, DialFailure, Event};
+use shm::message::{Centre, Dial, DialFailure, Event, Item};
 use wire::tcp::Flags;
 
 use super::{CENTRE, NEAR, Segment, answer, segments_out, stage, syn};
@@ -102,6 +102,35 @@ fn control_hears_of_connections_straight_from_here_too() {
     let told = dials(&mut scene, &mut control);
     let answers: Vec<_> = told.iter().map(|dial| dial.answer).collect();
     assert_eq!(answers, [Err(DialFailure::Refused), Err(DialFailure::TimedOut)]);
+}
+
+/// What a route names is the same on all servers, also at the data centre that it names.
+#[test]
+fn what_goes_by_this_data_centre_goes_straight_out() {
+    let mut scene = stage();
+    let here = Centre { number: CENTRE, is_here: true, relay: 0, machines: Vec::new() };
+    scene.change(vec![Item::Centre(Box::new(here))]);
+    scene.strays();
+    scene.send(0, &syn(1, STRANGER));
+    let ends: Vec<_> = segments_out(&mut scene).iter().map(|segment| segment.to).collect();
+    assert_eq!(ends, [(STRANGER.into(), 80)]);
+}
+
+/// One client asks for many that are not there; how soon others answer is heard all the same.
+#[test]
+fn destinations_that_do_not_answer_hide_no_others() {
+    let (mut scene, mut control) = heard();
+    for port in 1..=80 {
+        scene.send(0, &syn(port, NEAR));
+    }
+    scene.wait(Duration::from_secs(1));
+    scene.settle();
+    dial(&mut scene, (100, NEAR), 40, (SYN_ACK, ""));
+    // A worker looks at some in a turn.
+    (0..20).for_each(|_| scene.settle());
+    let told = dials(&mut scene, &mut control);
+    let answers: Vec<_> = told.iter().map(|dial| dial.answer).collect();
+    assert_eq!(answers, [Ok(Duration::from_millis(40))]);
 }
 
 #[test]
