@@ -9,7 +9,6 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use control::argo::rows::{EXITS_MAX, Group, Seed};
-use control::argo::table::named;
 use control::argo::testing::Random;
 use control::argo::{Centre, Subject, Table};
 use ipnet::{IpNet, Ipv4Net};
@@ -35,7 +34,7 @@ fn main() -> Result<(), Failure> {
     let subject = || Subject {
         here: 1,
         centres: (1..=CENTRES).map(|number| Centre { number, headroom: None, relay: 0 }).collect(),
-        groups: vec![Group::new(5, named(&EXITS))],
+        groups: vec![Group::new(5, EXITS.into())],
         seeds: seeds.clone(),
     };
     let first = subject();

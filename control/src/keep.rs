@@ -230,7 +230,7 @@ impl Keep {
             for id in touched.next_hops() {
                 match book.next_hop(*id) {
                     Some(hop) => {
-                        code::write_next_hop(hop, book, &mut octets);
+                        code::write_next_hop(hop, &mut octets);
                         next_hops.insert(id, octets.as_slice())?;
                     }
                     None => drop(next_hops.remove(id)?),

@@ -288,6 +288,14 @@ impl HopNamed {
         exits.map(|exits| Self::of_exits(Arc::clone(list), exits, origin))
     }
 
+    /// Whether its name is a list of as many exits: these may have had other names when it was made.
+    pub fn has_list_name(&self) -> bool {
+        let parts = || self.name.split(',');
+        self.exits.len() > 1
+            && parts().count() == self.exits.len()
+            && parts().all(|part| part.len() <= centre::CENTRE_NAME_LEN_MAX)
+    }
+
     /// Whether its name is the list of its exits.
     pub fn is_list(&self) -> bool {
         !self.exits.is_empty() && self.name.split(',').eq(self.exits.iter().map(|exit| &**exit))

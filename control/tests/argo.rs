@@ -45,7 +45,7 @@ fn dials(exit: u16, ms: Result<u64, DialFailure>, count: usize) -> Vec<Event> {
     let to: IpAddr = [203, 0, 113, 5].into();
     let dial = Dial { to, exit, relay: 0, answer: ms.map(Duration::from_millis) };
     let all = vec![dial; count];
-    all.chunks(4).map(|some| Event::Dials(run(some).0)).collect()
+    all.chunks(4).map(|some| Event::Dials(run(some))).collect()
 }
 
 fn probed(centre: u16, ms: Option<u64>) -> Event {
@@ -57,7 +57,7 @@ fn probed(centre: u16, ms: Option<u64>) -> Event {
 fn measured(dataplane: &FakeDataplane) {
     let path = Path { to: 9, rtt: Some(Duration::from_millis(30)), lost: 2 };
     let told = [probed(7, Some(20)), probed(9, Some(45))].into_iter();
-    let told = told.chain([Event::Paths { from: 7, paths: run(&[path]).0 }]);
+    let told = told.chain([Event::Paths { from: 7, paths: run(&[path]) }]);
     let told = told.chain(dials(0, Ok(12), 20)).chain(dials(7, Ok(34), 20));
     for event in told {
         dataplane.tell(event);

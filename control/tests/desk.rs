@@ -7,8 +7,8 @@ use control::desk::{Desk, Notice};
 use control::keep::Keep;
 use control::model::fleet::{Member, MemberState};
 use control::model::{
-    Book, Cause, Change, Declaration, Fleet, Hop, HopNamed, Limits, Origin, Peer, Place as Line,
-    PublicKey, RouteTo, Thing,
+    Book, Cause, Centre, Change, Declaration, Fleet, Hop, HopNamed, Limits, Machine, Origin, Peer,
+    Place as Line, PublicKey, RouteTo, Thing,
 };
 use control::testing::{FakeDataplane, place_beneath};
 use shm::Place;
@@ -216,6 +216,36 @@ async fn what_a_dataplane_does_not_take_of_the_book_is_left_out_and_the_rest_is_
     desk.change(Origin::Cli, gone.to_vec()).await.unwrap();
     assert_eq!(desk.status().trouble, None);
     assert!(dataplane.tables().agree_with(&desk.book()));
+}
+
+#[tokio::test]
+async fn a_way_that_a_dataplane_does_not_serve_takes_no_other_along() {
+    let scene = Scene::new();
+    let desk = scene.desk();
+    let machine = Machine { address: [192, 0, 2, 7].into(), port: 443, weight: 1 };
+    let centre = Centre {
+        number: 7,
+        name: "fra".into(),
+        machines: [machine].into(),
+        headroom: None,
+        hop: 0,
+        relay: 0,
+        origin: Origin::Cli,
+    };
+    let by_machines = HopNamed::of_exits("served", Box::new(["fra".into()]), Origin::Cli);
+    let changes = vec![
+        Change::PutCentre(centre),
+        Change::AddNextHop(next_hop("far", via(2))),
+        Change::AddNextHop(by_machines),
+        route("203.0.113.0/24", "far"),
+        route("198.51.100.0/24", "served"),
+    ];
+    assert!(desk.change(Origin::Cli, changes).await.unwrap().pending);
+    let dataplane = FakeDataplane::start(&scene.place).unwrap();
+    assert!(dataplane.wait_for(|tables| tables.snapshots == 1));
+    let served: Vec<_> = dataplane.tables().routes.keys().map(ToString::to_string).collect();
+    assert_eq!(served, ["198.51.100.0/24"]);
+    wait_until(|| desk.status().left_out == 1).await;
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ mod survey;
 mod tables;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -209,10 +209,13 @@ impl Keeper {
         assert!(self.installation.is_none(), "one transaction after the other");
         let unix = self.wall.unix(now);
         let plan = self.plan(transaction, (now, unix))?;
-        let routes_change = !plan.changes.is_empty() || plan.centres != self.tables.centres;
+        let centres_change = plan.centres.is_some();
+        let routes_change = centres_change || !plan.changes.is_empty();
         let Entered { set, gone, fleet, rules } =
             self.tables.enter(plan, &self.directory.registry)?;
-        self.follow_centres(now);
+        if centres_change {
+            self.follow_centres(now);
+        }
         let routes = routes_change.then(|| {
             let routes = self.tables.rib.publish();
             let former = std::mem::replace(&mut self.routes, Arc::clone(&routes));
@@ -234,7 +237,14 @@ impl Keeper {
     }
 
     fn follow_centres(&mut self, now: Instant) {
-        self.paths.follow(&self.tables.centres, self.site.connect.as_ref(), now);
+        let (site, has_key) = (&self.site, self.fleet.keys.centres.is_some());
+        // One that cannot be asked is not silent.
+        let is_asked = |machine: SocketAddr| {
+            let connect = site.connect.as_ref().filter(|_| has_key);
+            let is_ours = connect.is_some_and(|connect| connect.lets_in(machine.ip().into()));
+            is_ours && site.path_to(machine).is_some()
+        };
+        self.paths.follow(&self.tables.centres, is_asked, now);
     }
 
     /// Takes rules out of force whose time is over; true when that changes anything.

@@ -103,7 +103,7 @@ pub const DIALS_WAITING_MAX: usize = 4_096;
 /// Events with them that the keeper tells in a turn.
 pub const DIALS_TOLD_PER_TURN: usize = 64;
 /// Connections straight from here that a worker looks at until they are answered: within round trips of 100 ms, more than
-/// six hundred a second, which are as good as all.
+/// six hundred a second. One that is not answered has its place for a second, when others want it.
 pub const DIALS_WATCHED: usize = 64;
 /// How many of them it looks at in one turn.
 pub const DIALS_PER_TURN: usize = 8;

@@ -36,7 +36,7 @@ const NEAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// A server with room for some flows.
 #[cfg(test)]
 fn plan() -> Plan {
-    let nat = Nat { flows: 64, flows_per_client: 64, setups: 16 };
+    let nat = Nat { flows: 512, flows_per_client: 512, setups: 16 };
     Plan { nat: Some(nat), ..Plan::new(1) }
 }
 

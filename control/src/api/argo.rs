@@ -1,7 +1,7 @@
 //! What the command line asks of routes with several exits, and of the data centres behind them.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::answer::Failure;
 use super::message::{Answer, ArgoRequest, ArgoShown, CentreShown, ExitShown};
@@ -9,6 +9,7 @@ use super::{Api, Lines, read};
 use crate::argo::explain::{CentreSeen, Exit, Explained};
 use crate::argo::paths::Path;
 use crate::argo::steward::ROUND_S;
+use crate::argo::ticks::{self, unix_now};
 use crate::argo::ways::Reach;
 use crate::model::{Book, Cause, Decision, Refused};
 
@@ -105,10 +106,10 @@ fn centre(book: &Book, seen: &CentreSeen, all: u64) -> CentreShown {
     let (state, rtt, lost) = match seen.path {
         Path::Unknown => ("unknown", None, None),
         Path::Down => ("down", None, None),
-        Path::Up { rtt, lost } => ("up", Some(crate::argo::ticks::duration(rtt)), Some(lost)),
+        Path::Up { rtt, lost } => ("up", Some(ticks::duration(rtt)), Some(lost)),
     };
     let (relay, way) = match seen.reach {
-        Reach::By { cost, relay } => (relay, Some(crate::argo::ticks::duration(cost))),
+        Reach::By { cost, relay } => (relay, Some(ticks::duration(cost))),
         Reach::Unknown | Reach::Down => (0, None),
     };
     CentreShown {
@@ -132,9 +133,4 @@ fn centre(book: &Book, seen: &CentreSeen, all: u64) -> CentreShown {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn unix_now() -> u32 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }

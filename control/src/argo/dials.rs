@@ -16,7 +16,7 @@ pub const COUNT_MIN: u16 = 20;
 /// Answered dials that are counted at most: so many halvings and they are forgotten.
 const COUNT_MAX: u16 = 640;
 
-/// Prefix and exit of which dials are remembered, at the same time: 25 MiB.
+/// Prefix and exit of which dials are remembered, at the same time: 20 MiB.
 pub const WINDOWS_MAX: usize = 1 << 18;
 
 /// Prefix and exit that are out of use at the same time.
@@ -80,6 +80,8 @@ struct Window {
     failed_in_row: u8,
     heard: u32,
 }
+
+const _: () = assert!(size_of::<Window>() * WINDOWS_MAX == 20 << 20);
 
 impl Window {
     fn new(key: Key) -> Self {

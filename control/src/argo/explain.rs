@@ -118,13 +118,11 @@ impl Table {
     /// How a row stands.
     pub fn explain(&self, row: u32, now: u32) -> Option<Explained> {
         let (group, standing) = (self.group_of(row)?, *self.rows.standing.get(at(row))?);
-        let place = usize::from(*self.rows.groups.get(at(row))?);
-        let fares = self.fares(now);
-        let fares = fares.get(place)?;
-        let scores = self.scores(row, fares)?;
+        let fares = self.fares_of(group, now);
+        let scores = self.scores(row, &fares)?;
         let lanes = (0..).zip(group.named.iter());
         let exits = lanes.map(|(lane, exit)| {
-            let why = self.why(group, (row, lane), (&scores, fares), now);
+            let why = self.why(group, (row, lane), (&scores, &fares), now);
             self.exit_seen((row, lane), *exit, (scores.of(lane), why), now)
         });
         Some(Explained {

@@ -119,12 +119,14 @@ impl Trials {
         self.paused.insert((row, lane), until);
     }
 
-    /// The rows have other places now; trials end.
+    /// The rows have other places now; trials go on there.
     pub fn follow(&mut self, moved: &[u32]) {
         let old = std::mem::take(self);
+        let now_at = |row: u32| moved.get(at(row)).copied().filter(|row| *row != NONE);
+        let trials = old.now.into_iter();
+        self.now = trials.filter_map(|(row, trial)| Some((now_at(row)?, trial))).collect();
         for (until, (row, lane)) in old.tried {
-            let row = moved.get(at(row)).copied().filter(|row| *row != NONE);
-            if let Some(row) = row {
+            if let Some(row) = now_at(row) {
                 self.tried.push_back((until, (row, lane)));
                 self.paused.insert((row, lane), until);
             }

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use shm::message::Event;
 
 use super::Table;
-use super::steward::{ROUND_S, unix_now};
+use super::steward::ROUND_S;
+use super::ticks::unix_now;
 
 /// Events that wait; more are counted and forgotten. They are taken in four times a second.
 const EVENTS_MAX: usize = 1 << 15;

@@ -1,12 +1,13 @@
 //! The steward: has the clock, takes in what was measured, and makes what the table chooses changes of the book.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use shm::message::Event;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::rows::{Group, Seed};
+use super::ticks::unix_now;
 use super::{Centre, Changes, Led, Subject, Table};
 use crate::desk::Desk;
 use crate::model::{Book, Change, Origin};
@@ -175,10 +176,4 @@ pub fn subject(book: &Book) -> Subject {
         seeds: seeds.collect(),
         groups,
     }
-}
-
-/// Seconds of Unix time.
-pub(super) fn unix_now() -> u32 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }

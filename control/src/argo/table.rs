@@ -1,7 +1,6 @@
 //! The Argo table: for each prefix the exit that its new flows take, from what was measured.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -144,10 +143,11 @@ impl Table {
             let most = centre.headroom.map(|flows| u64::from(flows) * u64::from(self.round_s));
             self.loads.bound(centre.number, most);
         }
-        let told = seeds.iter().zip(&self.rows.standing).enumerate();
-        let other = told.filter(|(_, (seed, standing))| seed.choice != standing.choice);
-        let other: Vec<u32> = other.filter_map(|(row, _)| u32::try_from(row).ok()).collect();
-        other.into_iter().filter_map(|row| self.led(row)).collect()
+        let told = (0..).zip(seeds.iter().zip(&self.rows.standing));
+        let other = told.filter(|(row, (seed, standing))| {
+            seed.choice != self.trials.of(*row).unwrap_or(standing.choice)
+        });
+        other.filter_map(|(row, _)| self.led(row)).collect()
     }
 
     /// The place at which a group was, which are sorted by their next hops.
@@ -286,7 +286,7 @@ impl Table {
         self.groups.iter().map(|group| self.fares_of(group, now)).collect()
     }
 
-    fn fares_of(&self, group: &Group, now: u32) -> Fares {
+    pub(super) fn fares_of(&self, group: &Group, now: u32) -> Fares {
         let mut fares =
             Fares { cost: [NO_COST; EXITS_MAX], down: 0, open: 0, full: 0, default: group.default };
         for ((lane, exit), cost) in (0..).zip(group.named.iter()).zip(&mut fares.cost) {
@@ -424,9 +424,4 @@ impl Around {
         self.0.push((row, group, known));
         Some(known)
     }
-}
-
-/// The names of exits as a list that groups share.
-pub fn named(exits: &[u16]) -> Arc<[u16]> {
-    exits.into()
 }

@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use shm::message::{Dial, DialFailure, Path};
 
 use super::rows::{Group, Seed};
-use super::table::{Centre, Subject, named};
+use super::table::{Centre, Subject};
 use super::testing::Random;
 use super::{Changes, Led, Table};
 
@@ -38,7 +38,7 @@ fn centre(number: u16) -> Centre {
 
 /// So many prefixes with these exits, all led to the first.
 fn subject(exits: &[u16], prefixes: u32) -> Subject {
-    let group = Group::new(5, named(exits));
+    let group = Group::new(5, exits.into());
     let choice = group.default;
     Subject {
         here: 1,

@@ -1,6 +1,6 @@
 //! The unit of all times of the Argo table: a sixteenth of a millisecond, of which four seconds fit 16 bits.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A millisecond.
 pub const MS: u32 = 16;
@@ -15,6 +15,12 @@ pub const LOST_SYN: u32 = 1000 * MS;
 pub fn of(time: Duration) -> u16 {
     let ticks = time.as_micros().saturating_mul(u128::from(MS)) / 1000;
     u16::try_from(ticks).unwrap_or(LONGEST).min(LONGEST)
+}
+
+/// Seconds of Unix time, in which the table is told when things happen.
+pub(crate) fn unix_now() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Ticks as a time.

@@ -73,15 +73,14 @@ impl Ways {
     /// Chooses a relay for each centre, at the end of a round or, when `is_round` is not set, only where a way has
     /// failed; gives the centres whose relay is another one now.
     pub fn choose(&mut self, paths: &Paths, now: u32, is_round: bool) -> Vec<(u16, u16)> {
-        self.standing.retain(|centre, _| !paths.is_here(*centre));
         let mut centres: Vec<u16> = paths.others().collect();
         centres.sort_unstable();
+        self.standing.retain(|centre, _| centres.binary_search(centre).is_ok());
         let mut changes = Vec::new();
         for centre in &centres {
-            let best = best_relay(paths, *centre, &centres, now);
             let standing = self.standing.entry(*centre).or_default();
             let before = standing.choice;
-            if let Some(choice) = chosen(paths, *centre, (best, is_round), standing, now) {
+            if let Some(choice) = chosen((paths, &centres), *centre, is_round, standing, now) {
                 standing.take(choice, now);
             }
             if standing.choice != before {
@@ -94,18 +93,20 @@ impl Ways {
 
 /// What is to be chosen instead, if anything.
 fn chosen(
-    paths: &Paths,
+    (paths, centres): (&Paths, &[u16]),
     centre: u16,
-    (best, is_round): (Option<(u32, u16)>, bool),
+    is_round: bool,
     standing: &mut Standing<u16>,
     now: u32,
 ) -> Option<u16> {
     let straight = paths.from_here(centre, now);
+    // All others are looked at for it, so only where it matters.
+    let best = || best_relay(paths, centre, centres, now);
     let Some(current) = cost_by(paths, (centre, standing.choice), now) else {
         // What is not known is no reason for a detour.
-        let choice = match (straight, best) {
-            (Path::Down, Some((_, relay))) => relay,
-            _ => 0,
+        let choice = match straight {
+            Path::Down => best().map_or(0, |(_, relay)| relay),
+            Path::Unknown | Path::Up { .. } => 0,
         };
         return (choice != standing.choice).then_some(choice);
     };
@@ -113,7 +114,7 @@ fn chosen(
         return None;
     }
     let straight = straight.cost();
-    let relayed = best.filter(|(cost, _)| straight.is_none_or(|s| is_worth_leaving(s, *cost)));
+    let relayed = best().filter(|(cost, _)| straight.is_none_or(|s| is_worth_leaving(s, *cost)));
     let other = relayed.into_iter().chain(straight.map(|cost| (cost, 0))).min();
     let other = other.filter(|(cost, way)| *way != standing.choice && is_better(current, *cost));
     standing.press(other.map(|(_, way)| way), now).then_some(standing.challenger)

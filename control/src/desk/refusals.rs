@@ -60,8 +60,12 @@ impl Owner {
             }
             (Thing::NextHop(id), Some(Obstacle::NoEgress)) => {
                 let Some(one) = book.next_hop(id) else { return Vec::new() };
-                let kind = std::mem::discriminant(&one.hop);
-                let alike = book.next_hops().filter(|hop| std::mem::discriminant(&hop.hop) == kind);
+                // To a machine by itself there may be no way where there is one by its centre.
+                let kind = |hop: &Hop| {
+                    let is_alone = matches!(hop, Hop::Via { remote: Some(_), .. });
+                    (std::mem::discriminant(hop), is_alone)
+                };
+                let alike = book.next_hops().filter(|hop| kind(&hop.hop) == kind(&one.hop));
                 alike.map(|hop| Thing::NextHop(hop.id)).collect()
             }
             (Thing::Centre(_), Some(Obstacle::NoEgress)) => {

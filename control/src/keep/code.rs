@@ -13,7 +13,9 @@ use ipnet::IpNet;
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
 
-use crate::model::{Book, Hop, HopNamed, NextHop, Origin, Peer, Place, PublicKey, Route, RouteTo};
+use crate::model::{
+    DIRECT, Hop, HopNamed, NextHop, Origin, Peer, Place, PublicKey, Route, RouteTo,
+};
 
 pub(super) use centres::{read_centre, write_centre};
 pub(super) use fleet::{read_fleet, write_fleet};
@@ -81,15 +83,16 @@ pub(super) fn read_peer(key: &[u8], octets: &[u8]) -> Option<Peer> {
     })
 }
 
-/// Exits are written by their names.
-pub(super) fn write_next_hop(hop: &NextHop, book: &Book, to: &mut Vec<u8>) {
+/// Exits are written by their numbers: names change without the next hop.
+pub(super) fn write_next_hop(hop: &NextHop, to: &mut Vec<u8>) {
     to.clear();
     to.push(VERSION);
     write_origin(hop.origin, to);
     write_text(&hop.name, to);
     if !hop.exits.is_empty() {
         to.push(7);
-        hop.exits.iter().for_each(|exit| write_text(&book.exit_name(*exit), to));
+        let named = |exit: u16| if exit == 0 { DIRECT.to_owned() } else { exit.to_string() };
+        hop.exits.iter().for_each(|exit| write_text(&named(*exit), to));
         return;
     }
     match hop.hop {
@@ -314,7 +317,7 @@ mod tests {
             let exits = Arc::default();
             let entry = NextHop { name: "out".into(), id: 5, hop, exits, origin: Origin::Uapi };
             let mut octets = Vec::new();
-            write_next_hop(&entry, &Book::default(), &mut octets);
+            write_next_hop(&entry, &mut octets);
             let read = read_next_hop(&octets).unwrap();
             assert_eq!((&*read.name, read.hop, read.origin), ("out", hop, Origin::Uapi));
             assert!(read_next_hop(&octets[..octets.len() - 1]).is_none());

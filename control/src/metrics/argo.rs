@@ -1,8 +1,6 @@
 //! Data centres and what is led to them, as metrics. Labels are the names of centres; those of prefixes would be a
 //! million.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use super::text::{Kind, Text};
 use crate::argo::explain::CentreSeen;
 use crate::argo::paths::Path;
@@ -15,8 +13,7 @@ pub(super) fn write(text: &mut Text, desk: &Desk) {
     if book.centres().next().is_none() {
         return;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+    let now = ticks::unix_now();
     let (seen, moved) = desk.argo().read(|table| (table.centres_seen(now), table.moved()));
     centres(text, &book, &seen);
     text.family("millrace_argo_prefixes", Kind::Gauge, "Prefixes with a choice, by their exit.");
@@ -44,7 +41,8 @@ pub(super) fn write(text: &mut Text, desk: &Desk) {
 
 /// How each centre but this one stands.
 fn centres(text: &mut Text, book: &Book, seen: &[CentreSeen]) {
-    let others = || seen.iter().filter(|seen| seen.number != 0);
+    let here = book.here().map_or(0, |here| here.number);
+    let others = || seen.iter().filter(|seen| seen.number != 0 && seen.number != here);
     let name = |seen: &CentreSeen| book.exit_name(seen.number);
     text.family("millrace_argo_centre_up", Kind::Gauge, "Whether probes to a centre are answered.");
     for seen in others() {
@@ -58,8 +56,7 @@ fn centres(text: &mut Text, book: &Book, seen: &[CentreSeen]) {
     );
     for seen in others() {
         if let Some(rtt) = seen.path.rtt() {
-            let rtt: Duration = ticks::duration(rtt);
-            text.microseconds(&[("centre", &name(seen))], rtt);
+            text.microseconds(&[("centre", &name(seen))], ticks::duration(rtt));
         }
     }
     text.family(

@@ -1,4 +1,4 @@
-//! Data centres as control has told them: kept for what leads there, which nothing does yet.
+//! Data centres as control has told them: what leads there, and who is probed, follows from them.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,11 @@ impl Wanted {
         self.0.insert(number, None).map_or(was_there, |centre| centre.is_some())
     }
 
-    /// The centres in the end; `anew` when what is not named goes.
-    pub(super) fn after(self, before: &Centres, anew: bool) -> Result<Centres, Obstacle> {
+    /// The centres in the end, if they are others than before; `anew` when what is not named goes.
+    pub(super) fn after(self, before: &Centres, anew: bool) -> Result<Option<Centres>, Obstacle> {
+        if self.0.is_empty() && !anew {
+            return Ok(None);
+        }
         let mut centres = if anew { Centres::new() } else { before.clone() };
         for (number, centre) in self.0 {
             match centre {
@@ -44,7 +47,10 @@ impl Wanted {
                 None => drop(centres.remove(&number)),
             }
         }
-        if centres.len() > CENTRES_MAX { Err(Obstacle::TooManyCentres) } else { Ok(centres) }
+        if centres.len() > CENTRES_MAX {
+            return Err(Obstacle::TooManyCentres);
+        }
+        Ok(Some(centres).filter(|centres| centres != before))
     }
 }
 
@@ -60,7 +66,7 @@ mod tests {
     fn after(before: &Centres, anew: bool, ask: impl FnOnce(&mut Wanted)) -> Vec<(u16, usize)> {
         let mut wanted = Wanted::default();
         ask(&mut wanted);
-        let centres = wanted.after(before, anew).unwrap();
+        let centres = wanted.after(before, anew).unwrap().unwrap_or_else(|| before.clone());
         centres.values().map(|centre| (centre.number, centre.machines.len())).collect()
     }
 
@@ -75,6 +81,18 @@ mod tests {
         assert_eq!(changed, [(7, 11)]);
         assert_eq!(after(&before, true, |wanted| wanted.put(centre(5, 2))), [(5, 2)]);
         assert_eq!(after(&before, false, |_| {}), [(7, 1), (9, 1)]);
+        assert_eq!(after(&before, true, |_| {}), []);
+    }
+
+    #[test]
+    fn what_says_the_same_changes_nothing() {
+        let before = Centres::from([(7, centre(7, 1))]);
+        for anew in [false, true] {
+            let mut wanted = Wanted::default();
+            wanted.put(centre(7, 1));
+            assert_eq!(wanted.after(&before, anew), Ok(None));
+        }
+        assert_eq!(Wanted::default().after(&before, false), Ok(None));
     }
 
     #[test]

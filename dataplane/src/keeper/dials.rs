@@ -1,5 +1,6 @@
 //! How clients' connections came about is passed on from workers to control, several to an event.
 
+use arrayvec::ArrayVec;
 use shm::events::Teller;
 use shm::memory::Memory;
 use shm::message::{DIALS_PER_EVENT, Dial, Event, run};
@@ -14,12 +15,12 @@ impl Keeper {
             if events.room() <= SEEN_ROOM {
                 return done;
             }
-            let dials: Vec<Dial> = self.next_dials().take(DIALS_PER_EVENT).collect();
+            let dials: ArrayVec<Dial, DIALS_PER_EVENT> =
+                self.next_dials().take(DIALS_PER_EVENT).collect();
             if dials.is_empty() {
                 return done;
             }
-            let (dials, _) = run(&dials);
-            events.tell(&Event::Dials(dials));
+            events.tell(&Event::Dials(run(&dials)));
         }
         DIALS_TOLD_PER_TURN
     }

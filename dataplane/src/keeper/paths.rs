@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use shm::events::Teller;
 use shm::memory::Memory;
-use shm::message::{Event, Path};
+use shm::message::{Event, PATHS_PER_EVENT, Path};
 use wireguard::time::Instant;
 
 use super::Keeper;
 use super::centres::Centres;
 use crate::exchange::{Exchange, Order};
 use crate::limits::{CENTRE_PROBE_INTERVAL, DETECTION_ROOM, MEASURED_MAX};
-use crate::site::ConnectPort;
 use crate::stages::egress::meter::{Answer, Ask, Rows};
 
 /// The other data centres as probes find them.
@@ -30,12 +29,14 @@ pub(super) struct Paths {
 /// One of them.
 #[derive(Debug)]
 struct Tracked {
-    /// Those that are ours and take connections.
+    /// Those that are asked.
     machines: Vec<SocketAddr>,
     next: usize,
     due: Instant,
     /// The question that waits for its answer.
     asked: Option<Ask>,
+    /// With which of its rows the next answer begins.
+    row: usize,
     rtt: Option<Duration>,
     /// Questions of which the last ones are known, newest first: whether each was lost.
     lost: u128,
@@ -56,21 +57,18 @@ impl Paths {
         Arc::clone(&self.rows)
     }
 
-    /// These are the data centres from now on; only machines that are ours are asked.
+    /// These are the data centres from now on; only machines of which `is_asked` says so are asked.
     pub(super) fn follow(
         &mut self,
         centres: &Centres,
-        connect: Option<&ConnectPort>,
+        is_asked: impl Fn(SocketAddr) -> bool,
         now: Instant,
     ) {
         let mut before = std::mem::take(&mut self.tracked);
-        let ours = |address: &SocketAddr| {
-            connect.is_some_and(|connect| connect.lets_in(address.ip().into()))
-        };
         for centre in centres.values().filter(|centre| !centre.is_here) {
             let machines = centre.machines.iter().filter(|machine| machine.weight > 0);
             let machines = machines.map(|machine| SocketAddr::new(machine.address, machine.port));
-            let machines: Vec<_> = machines.filter(ours).collect();
+            let machines: Vec<_> = machines.filter(|machine| is_asked(*machine)).collect();
             if machines.is_empty() {
                 continue;
             }
@@ -96,6 +94,7 @@ impl Paths {
             return Some(probed(&asked, None));
         }
         tracked.note(Some(answer.round_trip));
+        tracked.turn_over(asked.row, answer);
         Some(probed(&asked, Some(answer.round_trip)))
     }
 
@@ -127,17 +126,24 @@ impl Tracked {
     fn new(number: u16, now: Instant) -> Self {
         let apart = CENTRE_PROBE_INTERVAL * u32::from(number % 64) / 64;
         let due = now + apart;
-        Self { machines: Vec::new(), next: 0, due, asked: None, rtt: None, lost: 0, count: 0 }
+        let (machines, asked, rtt) = (Vec::new(), None, None);
+        Self { machines, next: 0, due, asked, row: 0, rtt, lost: 0, count: 0 }
     }
 
     fn ask(&mut self, (centre, sequence): (u16, u32), exchange: &Exchange, now: Instant) {
         self.due = (self.due + CENTRE_PROBE_INTERVAL).max(now);
         self.next = (self.next + 1) % self.machines.len().max(1);
         let Some(machine) = self.machines.get(self.next).copied() else { return };
-        let ask = Ask { centre, machine, sequence };
+        let ask = Ask { centre, machine, sequence, row: self.row };
         // A question that no worker had room for says nothing.
         let worker = usize::from(centre) % exchange.workers().max(1);
         self.asked = exchange.mention(worker, Order::Measure(ask)).then_some(ask);
+    }
+
+    /// The next answer goes on behind this one, or begins again behind the last row.
+    fn turn_over(&mut self, row: usize, answer: &Answer) {
+        let is_full = answer.paths.iter().all(Option::is_some);
+        self.row = if is_full { row + PATHS_PER_EVENT } else { 0 };
     }
 
     /// How a question went.

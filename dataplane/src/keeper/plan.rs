@@ -57,7 +57,8 @@ pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
     pub(super) routes: Vec<(IpNet, Option<u32>)>,
     pub(super) hops: Vec<(u32, Option<Hop>)>,
-    pub(super) centres: Centres,
+    /// The data centres, if they are others than before.
+    pub(super) centres: Option<Centres>,
     pub(super) fleet: Option<(Option<Box<Fleet>>, Membership)>,
     pub(super) rules: Option<(Book, Arc<Rules>)>,
     pub(super) count: u64,

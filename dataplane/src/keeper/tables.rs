@@ -171,7 +171,7 @@ impl Tables {
         for (id, _) in hops.iter().filter(|(_, hop)| hop.is_none()) {
             self.hops.remove(id);
         }
-        if self.centres != centres {
+        if let Some(centres) = centres {
             self.rib.set_centres(known(&centres));
             self.centres = centres;
         }

@@ -162,12 +162,12 @@ fn provoke(obstacle: Obstacle) -> (Vec<Item>, u64) {
     }
 }
 
-/// Tunnels and rules of a tenant that meet an obstacle.
 fn centre(number: u16) -> Item {
     let machine = Machine { address: [192, 0, 2, 7].into(), port: 443, weight: 100 };
     Item::Centre(Box::new(Centre { number, is_here: false, relay: 0, machines: vec![machine] }))
 }
 
+/// Tunnels and rules of a tenant that meet an obstacle.
 fn transit(obstacle: Obstacle) -> (Vec<Item>, u64) {
     let mut items = vec![tenant(9, "203.0.113.0/24".parse().unwrap())];
     let ways = |count: u32| {

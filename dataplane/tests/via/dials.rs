@@ -7,7 +7,7 @@ use dataplane::testing::control::Control;
 use dataplane::testing::rules::STRANGER;
 use dataplane::testing::scene::Scene;
 use dataplane::testing::site::{self, CENTRE_V4};
-use shm::message::{Dial, DialFailure, Event, Item};
+use shm::message::{Centre, Dial, DialFailure, Event, Item};
 use wire::tcp::Flags;
 
 use super::{CENTRE, NEAR, Segment, answer, segments_out, stage, syn};
@@ -121,6 +121,35 @@ fn nothing_more_is_opened_for_a_client_that_is_removed() {
     assert_eq!((totals.connects_opening, totals.connects_failed), (0, 1));
     scene.arrive(&answer(first, 5000, SYN_ACK, b"HTTP/1.1 200 OK\r\n\r\n"));
     assert_eq!(scene.server.totals().connects_opened, 0);
+}
+
+/// What a route names is the same on all servers, also at the data centre that it names.
+#[test]
+fn what_goes_by_this_data_centre_goes_straight_out() {
+    let mut scene = stage();
+    let here = Centre { number: CENTRE, is_here: true, relay: 0, machines: Vec::new() };
+    scene.change(vec![Item::Centre(Box::new(here))]);
+    scene.strays();
+    scene.send(0, &syn(1, STRANGER));
+    let ends: Vec<_> = segments_out(&mut scene).iter().map(|segment| segment.to).collect();
+    assert_eq!(ends, [(STRANGER.into(), 80)]);
+}
+
+/// One client asks for many that are not there; how soon others answer is heard all the same.
+#[test]
+fn destinations_that_do_not_answer_hide_no_others() {
+    let (mut scene, mut control) = heard();
+    for port in 1..=80 {
+        scene.send(0, &syn(port, NEAR));
+    }
+    scene.wait(Duration::from_secs(1));
+    scene.settle();
+    dial(&mut scene, (100, NEAR), 40, (SYN_ACK, ""));
+    // A worker looks at some in a turn.
+    (0..20).for_each(|_| scene.settle());
+    let told = dials(&mut scene, &mut control);
+    let answers: Vec<_> = told.iter().map(|dial| dial.answer).collect();
+    assert_eq!(answers, [Ok(Duration::from_millis(40))]);
 }
 
 #[test]

@@ -46,22 +46,27 @@ impl Pair {
     }
 }
 
-/// A server at the other address, which knows its gateway.
+/// The server at the other address.
 fn there() -> Scene {
     let text = Plan::text(&plan());
     let text = text.replace(&format!("[\"{CENTRE_V4}/32\"]"), &format!("[\"{SERVER_V4}/32\"]"));
     let text = text.replace(&format!("{SERVER_V4}/24"), &format!("{CENTRE_V4}/24"));
     let text = text.replace("192.0.2.77", "203.0.113.77").replace("192.0.2.254", "203.0.113.254");
+    scene(&text, GATEWAY, CENTRE_V4)
+}
+
+/// A server at an address, which knows its gateway.
+pub(crate) fn scene(text: &str, gateway: Ipv4Addr, address: Ipv4Addr) -> Scene {
     let options = Options { seed: 2, ..Options::default() };
     let mut scene = Scene {
-        server: Server::with(&text, options),
+        server: Server::with(text, options),
         clients: Vec::new(),
         now: options.now,
         neighbours: true,
         seen: Vec::new(),
         strays: Vec::new(),
     };
-    scene.put(WIRE, &packets::arp_request((site::GATEWAY, GATEWAY), CENTRE_V4));
+    scene.put(WIRE, &packets::arp_request((site::GATEWAY, gateway), address));
     scene.settle();
     scene.strays.clear();
     scene

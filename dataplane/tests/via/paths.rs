@@ -1,15 +1,17 @@
 //! How far data centres are from each other, and what control hears of it.
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
 use dataplane::testing::control::Control;
 use dataplane::testing::scene::Scene;
-use dataplane::testing::site::{CENTRE_V4, CONNECT_PORT, SERVER_V4};
+use dataplane::testing::site::{CENTRE_V4, CONNECT_PORT, GATEWAY_V4, GATEWAY_V6, Plan, SERVER_V4};
 use shm::message::{Centre, Event, Item, Machine, Path};
 
-use super::CENTRE;
-use super::pair::Pair;
+use super::pair::{Pair, scene};
+use super::{CENTRE, plan};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The number of the data centre that asks, and of one that is not there.
@@ -149,4 +151,56 @@ fn a_data_centre_tells_how_it_sees_others() {
     let (from, Some(Path { to, rtt, lost })) = told.pop().unwrap() else { panic!("no path") };
     assert_eq!((from, to, rtt), (CENTRE, NOBODY, None));
     assert!(lost >= 3, "{lost}");
+}
+
+/// More rows than an answer holds, and others that ask in between: here each question comes twice, and one answer is lost.
+#[test]
+fn a_data_centre_tells_each_that_asks_how_it_sees_all_others() {
+    let (mut pair, mut control) = known();
+    let _its_control = attach(&mut pair.there);
+    let others = (20..40).map(|number| centre(number, false, SERVER_V4));
+    pair.there.change([centre(CENTRE, true, CENTRE_V4)].into_iter().chain(others).collect());
+    let mut told = BTreeSet::new();
+    for _ in 0..120 {
+        pair.wait(Duration::from_millis(100));
+        for packet in pair.sent(true) {
+            pair.there.arrive(&packet);
+            pair.there.arrive(&packet);
+        }
+        let sent = pair.sent(false);
+        let answers = sent.iter().filter(|packet| packet.get(29) == Some(&2));
+        for packet in answers.step_by(2) {
+            pair.here.arrive(packet);
+        }
+        pair.here.settle();
+        for event in control.hear() {
+            if let Event::Paths { paths, .. } = event {
+                told.extend(paths.iter().flatten().map(|path| path.to));
+            }
+        }
+    }
+    assert_eq!(told, (20..40).collect());
+}
+
+#[test]
+fn who_cannot_be_asked_is_not_down() {
+    let whole = Plan::text(&plan());
+    let keyless: Vec<&str> = whole.lines().filter(|line| !line.starts_with("key = ")).collect();
+    let far = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 7);
+    let lets_in = |to: &str| whole.replace("from = [", &format!("from = [\"{to}\", "));
+    let pathless = lets_in(&format!("{far}/128")).replace(&format!(", \"{GATEWAY_V6}\""), "");
+    assert_ne!(pathless, lets_in(&format!("{far}/128")));
+    let without_key = (keyless.join("\n"), IpAddr::from(CENTRE_V4));
+    for (text, address) in [without_key, (pathless, far.into())] {
+        let mut scene = scene(&text, GATEWAY_V4, SERVER_V4);
+        let mut control = attach(&mut scene);
+        let machine = Machine { address, port: CONNECT_PORT, weight: 1 };
+        let (number, machines) = (CENTRE, vec![machine]);
+        let centre = Centre { number, is_here: false, relay: 0, machines };
+        scene.change(vec![Item::Centre(Box::new(centre))]);
+        scene.wait(SECOND * 5);
+        let told = control.hear();
+        assert!(!told.iter().any(|event| matches!(event, Event::Probed { .. })), "{told:?}");
+        assert!(scene.strays().is_empty());
+    }
 }

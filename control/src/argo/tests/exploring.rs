@@ -110,3 +110,15 @@ fn a_trial_ends_with_its_centre() {
     }
     assert_eq!(world.table.leave_failed(world.now).led, [led(0, 0)]);
 }
+
+#[test]
+fn a_trial_goes_on_when_the_book_changes() {
+    let mut world = World::new(&[0, 7], 1);
+    assert!((0..10).any(|_| !world.round(10, |_| Some(120)).is_empty()));
+    assert_eq!(world.led, [7]);
+    // The book leads it where it was told; another prefix is new.
+    let mut more = subject(&[0, 7], 2);
+    more.seeds[0].choice = 1;
+    assert_eq!(world.table.follow(more), []);
+    assert_eq!(world.round(20, |_| Some(90)), [led(0, 0)], "enough was learned");
+}

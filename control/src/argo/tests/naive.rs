@@ -65,7 +65,7 @@ fn costs_are_those_of_a_naive_table() {
         table.follow(Subject {
             here: 1,
             centres: EXITS.into_iter().skip(1).chain([1]).map(centre).collect(),
-            groups: vec![Group::new(5, named(&EXITS))],
+            groups: vec![Group::new(5, EXITS.into())],
             seeds: seeds.collect(),
         });
         let mut naive = Naive::default();

@@ -40,7 +40,48 @@ pub(in super::super) fn read_centre(number: u16, octets: &[u8]) -> Option<Centre
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Origin, Place};
+    use crate::keep::Keep;
+    use crate::model::{Change, HopNamed, Limits, Origin, Place};
+
+    #[test]
+    fn next_hops_find_exits_again_that_have_other_names_by_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let keep = Keep::open(directory.path()).unwrap();
+        let mut book = keep.book().unwrap();
+        let centre = |number, name: &str| {
+            let machine = Machine { address: [192, 0, 2, 7].into(), port: 443, weight: 1 };
+            let (name, machines, origin) = (name.into(), [machine].into(), Origin::Cli);
+            Change::PutCentre(Centre {
+                number,
+                name,
+                machines,
+                headroom: None,
+                hop: 0,
+                relay: 0,
+                origin,
+            })
+        };
+        let names = ["x", "y", "z"].map(|last| "a".repeat(30) + last);
+        let choice = HopNamed::of_list(&names.join(",").into(), Origin::Cli).unwrap();
+        let [name, ..] = names.each_ref().map(|name| name.as_str());
+        let only = HopNamed::of_exits("only", Box::new([name.into()]), Origin::Cli);
+        let mixed =
+            HopNamed::of_exits("mixed", Box::new(["direct".into(), name.into()]), Origin::Cli);
+        let named = (1..).zip(&names).map(|(number, name)| centre(number, name));
+        let hops = [choice, only, mixed].map(Change::AddNextHop);
+        let renamed = vec![Change::RemoveCentre(name.into()), centre(1, "fra")];
+        for changes in [named.chain(hops).collect(), renamed] {
+            let touched = book.apply(Origin::Cli, &changes, &Limits::default()).unwrap();
+            keep.write(&book, &touched, &[]).unwrap();
+        }
+        drop(keep);
+        let again = Keep::open(directory.path()).unwrap().book().unwrap();
+        for hop in book.next_hops() {
+            let found = again.next_hop_named(&hop.name).map(|hop| &hop.exits);
+            assert_eq!(found, Some(&hop.exits), "{}", hop.name);
+        }
+        assert_eq!(again.counts().next_hops, 5);
+    }
 
     #[test]
     fn centres_come_back_and_no_shorter_ones_with_half_a_machine() {

@@ -73,7 +73,8 @@ impl Applying<'_> {
 
     pub(super) fn check_hop(&self, wanted: &HopNamed) -> Result<(), Refused> {
         let wrong = |cause, field, what: String| Err(self.wrong(cause, wanted.origin, field, what));
-        if let Some(what) = wrong_name(&wanted.name).filter(|_| !wanted.is_list()) {
+        let is_list = wanted.has_list_name();
+        if let Some(what) = wanted.name.split(|c| is_list && c == ',').find_map(wrong_name) {
             return wrong(Cause::Invalid, "name", what);
         }
         match wanted.hop {

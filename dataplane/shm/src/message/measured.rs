@@ -111,10 +111,9 @@ pub struct Path {
 /// Up to `N` of one kind, front-packed.
 pub type Run<T, const N: usize> = [Option<T>; N];
 
-/// As many as find room, from the front; gives how many that were.
-pub fn run<T: Copy, const N: usize>(all: &[T]) -> (Run<T, N>, usize) {
-    let run = std::array::from_fn(|at| all.get(at).copied());
-    (run, all.len().min(N))
+/// As many as find room, from the front.
+pub fn run<T: Copy, const N: usize>(all: &[T]) -> Run<T, N> {
+    std::array::from_fn(|at| all.get(at).copied())
 }
 
 fn micros(time: Duration) -> u32 {

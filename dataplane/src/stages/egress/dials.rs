@@ -93,12 +93,24 @@ impl Dials {
 
     /// A client's SYN has left straight from here. Of more than there are places for, some are not looked at.
     pub fn watch(&mut self, flow: FlowId, flows: &Flows, begun: Instant) {
-        if self.watched.is_full() {
+        if self.watched.is_full() && !self.gives_place(begun) {
             return;
         }
         if let Some(ends) = opening(flow, flows) {
             self.watched.push(Watched { flow, ends, begun });
         }
+    }
+
+    /// Whether one has gone that is silent for so long that it tells no time any more: or whoever asks for many that are not
+    /// there would hide how soon others answer.
+    fn gives_place(&mut self, now: Instant) -> bool {
+        let place = self.next % DIALS_WATCHED;
+        let next = self.watched.get(place);
+        let is_silent = next.is_some_and(|next| now.since(next.begun) >= SYN_RESENT_TIME);
+        if is_silent {
+            self.watched.swap_remove(place);
+        }
+        is_silent
     }
 
     /// Looks at some of those that are not answered yet.

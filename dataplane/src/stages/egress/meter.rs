@@ -33,8 +33,6 @@ pub struct Meter {
     seal: Option<Seal>,
     exchange: Arc<Exchange>,
     rows: Arc<Rows>,
-    /// Which of the rows the next answer begins with.
-    next: usize,
 }
 
 /// A machine of another data centre is to be asked.
@@ -46,6 +44,8 @@ pub struct Ask {
     pub machine: SocketAddr,
     /// Which of the questions.
     pub sequence: u32,
+    /// With which of its rows the answer shall begin. Who asks says it, for there are others that ask: so each hears of all.
+    pub row: usize,
 }
 
 /// What one has answered.
@@ -97,7 +97,8 @@ struct Payload {
     count: u8,
     reserved: u8,
     sequence: U32,
-    also_reserved: U32,
+    row: U16,
+    also_reserved: U16,
     /// The question's time, by the clock of who asked.
     sent_us: U64,
     paths: [PathField; PATHS_PER_EVENT],
@@ -118,7 +119,7 @@ const TOS: u8 = 48 << 2;
 impl Meter {
     /// With the data centres' key; without one nobody is asked and nobody answered. `rows` are what the keeper has measured.
     pub fn new(key: Option<[u8; 16]>, exchange: Arc<Exchange>, rows: Arc<Rows>) -> Self {
-        Self { seal: key.map(|key| Seal(Sip::new(key))), exchange, rows, next: 0 }
+        Self { seal: key.map(|key| Seal(Sip::new(key))), exchange, rows }
     }
 
     /// Writes a question into `out`; its note and octets. None when there is no way to the machine.
@@ -135,6 +136,7 @@ impl Meter {
         let local = Address::from(face.source_for(remote)?);
         let mut payload = Payload::new(REQUEST, (here.unwrap_or(0), ask.centre));
         payload.sequence = ask.sequence.into();
+        payload.row = u16::try_from(ask.row).unwrap_or(0).into();
         payload.sent_us = microseconds(now).into();
         payload.seal(seal, (local, remote));
         let ports = udp::Ports { source: connect.port, destination: ask.machine.port() };
@@ -145,7 +147,7 @@ impl Meter {
 
     /// A datagram to our CONNECT port: a question goes back as its answer, an answer is told to the keeper.
     pub fn judge(
-        &mut self,
+        &self,
         frame: &mut Frame<'_>,
         (site, here): (&Site, Option<u16>),
         now: Instant,
@@ -160,7 +162,7 @@ impl Meter {
             self.exchange.measured(payload.answer(now).ok_or(stranger)?);
             return Err(Fate::Consumed);
         }
-        let paths = self.rows.some(&mut self.next);
+        let paths = self.rows.some(payload.row.get().into());
         payload = payload.answered(&paths);
         let back = (ends.1, ends.0);
         let ports = udp::Ports { source: ports.destination, destination: ports.source };
@@ -204,6 +206,7 @@ impl Payload {
             count: 0,
             reserved: 0,
             sequence: 0.into(),
+            row: 0.into(),
             also_reserved: 0.into(),
             sent_us: 0.into(),
             paths: [PathField::default(); PATHS_PER_EVENT],

@@ -429,9 +429,12 @@ impl Translator {
             if asks_for_connections(frame, outside.routes) {
                 return Err(drop(DropReason::EgressConnectSource));
             }
-            if let NextHop::Via(centre) = frame.note.next_hop {
+            let centres = outside.routes.centres();
+            // What is led to this data centre is where it is to leave.
+            if let NextHop::Via(centre) = frame.note.next_hop
+                && centres.here() != Some(centre)
+            {
                 let is_v4 = frame.note.ip.destination.is_v4();
-                let centres = outside.routes.centres();
                 let asked = centres.asked(centre, number.unwrap_or(u32::MAX), is_v4);
                 let (splicer, around) = self.aside(outside);
                 return Err(splicer.open(frame, (client, asked), around));

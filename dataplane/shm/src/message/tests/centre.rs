@@ -38,14 +38,14 @@ pub(super) fn measured() -> impl Strategy<Value = Event> {
     let rtt = prop::option::of(any::<u64>().prop_map(Duration::from_micros));
     prop_oneof![
         prop::collection::vec(dial(), 1..=DIALS_PER_EVENT)
-            .prop_map(|dials| Event::Dials(run(&dials).0)),
+            .prop_map(|dials| Event::Dials(run(&dials))),
         (any::<u16>(), any::<IpAddr>(), rtt).prop_map(|(centre, machine, answer)| Event::Probed {
             centre,
             machine,
             answer
         }),
         (any::<u16>(), prop::collection::vec(path, 1..=PATHS_PER_EVENT))
-            .prop_map(|(from, paths)| Event::Paths { from, paths: run(&paths).0 }),
+            .prop_map(|(from, paths)| Event::Paths { from, paths: run(&paths) }),
     ]
 }
 
@@ -97,7 +97,7 @@ fn each_fault_of_what_is_measured_has_its_name() {
         Event::decode(&words)
     };
     let (to, answer) = ([192, 0, 2, 1].into(), Ok(Duration::from_micros(900)));
-    let dials = Event::Dials(run(&[Dial { to, exit: 7, relay: 0, answer }; 2]).0);
+    let dials = Event::Dials(run(&[Dial { to, exit: 7, relay: 0, answer }; 2]));
     assert_eq!(with(dials, 2, 0), Err(Malformed::AddressCount(0)));
     assert_eq!(with(dials, 2, 5), Err(Malformed::AddressCount(5)));
     assert_eq!(with(dials, 2, 3), Err(Malformed::Family(0)), "a dial to nobody");
@@ -111,7 +111,7 @@ fn each_fault_of_what_is_measured_has_its_name() {
     assert_eq!(with(probed, 111, 1), Err(Malformed::Reserved));
     let lost = Event::Probed { centre: 7, machine: to, answer: None };
     assert_eq!(with(lost, 8, 1), Err(Malformed::Reserved), "a time of no answer");
-    let paths = Event::Paths { from: 7, paths: run(&[Path { to: 9, rtt: None, lost: 100 }]).0 };
+    let paths = Event::Paths { from: 7, paths: run(&[Path { to: 9, rtt: None, lost: 100 }]) };
     assert_eq!(with(paths, 4, 0), Err(Malformed::AddressCount(0)));
     assert_eq!(with(paths, 4, 14), Err(Malformed::AddressCount(14)));
     assert_eq!(with(paths, 11, 1), Err(Malformed::Reserved));

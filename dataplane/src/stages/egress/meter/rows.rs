@@ -35,13 +35,10 @@ impl Rows {
         }
     }
 
-    /// As many as a message takes, from the `next` one on; the next time the others.
-    pub fn some(&self, next: &mut usize) -> ArrayVec<Path, PATHS_PER_EVENT> {
+    /// As many as a message takes, from one of them on.
+    pub fn some(&self, from: usize) -> ArrayVec<Path, PATHS_PER_EVENT> {
         let path = |number: usize| path_of(self.0.get(number)?.load(Ordering::Relaxed));
-        let paths: ArrayVec<Path, PATHS_PER_EVENT> =
-            (*next..self.0.len()).map_while(path).take(PATHS_PER_EVENT).collect();
-        *next = if paths.is_full() { *next + PATHS_PER_EVENT } else { 0 };
-        paths
+        (from..self.0.len()).map_while(path).take(PATHS_PER_EVENT).collect()
     }
 }
 
@@ -57,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_is_told_in_its_turn_and_again() {
+    fn every_row_is_told_in_its_turn_and_none_that_is_no_more() {
         let rows = Rows::default();
         let all: Vec<Path> = (1..=30_u8)
             .map(|number| Path {
@@ -67,12 +64,13 @@ mod tests {
             })
             .collect();
         rows.set(all.iter().copied());
-        let mut next = 0;
-        let told: Vec<Path> = (0..3).flat_map(|_| rows.some(&mut next)).collect();
+        let told: Vec<Path> = (0..3).flat_map(|part| rows.some(part * PATHS_PER_EVENT)).collect();
         assert_eq!(told, all);
-        assert_eq!(rows.some(&mut next)[..], all[..PATHS_PER_EVENT]);
+        assert_eq!(rows.some(0)[..], all[..PATHS_PER_EVENT]);
+        assert!(
+            [all.len(), CENTRES_MAX, usize::MAX].iter().all(|from| rows.some(*from).is_empty())
+        );
         rows.set(std::iter::empty());
-        next = 0;
-        assert!(rows.some(&mut next).is_empty());
+        assert!(rows.some(0).is_empty());
     }
 }
