@@ -3,11 +3,12 @@
 mod aead;
 mod allocator;
 mod control;
+mod dos;
 mod gre;
 mod handshakes;
-mod dos;
 mod machine;
 mod nat;
+mod report;
 mod routes;
 mod rules;
 mod sample;
@@ -16,6 +17,7 @@ mod signatures;
 mod sketch;
 mod steer;
 mod syn;
+mod turns;
 
 use std::fmt::Display;
 use std::io::Write as _;

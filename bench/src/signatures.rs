@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::per_packet;
 use crate::{Failure, allocator, pin};
 use programs::{Kind, PACKET_LEN};
@@ -42,7 +42,7 @@ const SEED: u64 = 0x5167_5167;
 
 /// A set and what packets cost before it, cycles per packet in each block.
 #[derive(Debug, Serialize)]
-struct Measured {
+pub(crate) struct Measured {
     kind: Kind,
     count: usize,
     /// Why there is no such set; the figures are empty then.
@@ -82,7 +82,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
         }
     }
     let after = Weather::observe();
-    Ok(Report::new(plan, machine, (before, after), measured))
+    Ok(Report::new(plan, Conditions::new(machine, (before, after)), measured))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]

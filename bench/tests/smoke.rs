@@ -168,6 +168,24 @@ fn puts_tenants_packets_into_gre_and_takes_them_out() {
 }
 
 #[test]
+fn translates_each_way_stage_by_stage() {
+    let output = bench(&["nat", "--quick", "--blocks", "3"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("## 1000 flows, bursts of 64, 64 octets"), "{said}");
+    assert!(said.contains("| NAT44 out | ") && said.contains("| NAT44 back | "), "{said}");
+    assert!(said.contains("| nat::undress | ") && said.contains("| nat::dress | "), "{said}");
+}
+
+#[test]
+fn refuses_more_flows_than_there_are_ports_for() {
+    let output = bench(&["nat", "--flows", "4000001"]).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--flows takes 1 to 4000000"));
+}
+
+#[test]
 fn refuses_packets_that_no_tunnel_holds() {
     let output = bench(&["transit", "--sizes", "1477"]).unwrap();
     assert!(!output.status.success());

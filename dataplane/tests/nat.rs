@@ -110,7 +110,7 @@ fn connections_and_echoes_go_both_ways() {
             let sent = world.sends_one(client, &syn);
             let (_, syn, _) = world::tcp(&sent);
             let ports = (80, syn.source_port);
-            let both = Flags(Flags::SYN.0 | Flags::ACK.0);
+            let both = Flags::SYN | Flags::ACK;
             world.arrives(client + 1, &segment(back(), ports, both, (9, 8), &[]));
             let got = world.got(client);
             let (outline, synack, _) = world::tcp(&got[0]);
@@ -218,7 +218,7 @@ fn segments_are_made_to_fit_the_tunnel_both_ways() {
     let sent = world.sends_one(0, &segment(out(), (ASKS, 80), Flags::SYN, (7, 0), &option));
     assert_eq!(mss(&sent), Some(1380));
     let ports = (80, world::tcp(&sent).1.source_port);
-    let both = Flags(Flags::SYN.0 | Flags::ACK.0);
+    let both = Flags::SYN | Flags::ACK;
     world.arrives(0, &segment(back(), ports, both, (9, 8), &option));
     assert_eq!(mss(&world.got(0)[0]), Some(1380));
     let small = [2, 4, 0x02, 0x18];

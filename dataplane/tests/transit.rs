@@ -317,11 +317,9 @@ fn a_router_on_the_way_of_a_tunnel_that_takes_less_is_believed_and_its_word_pass
     let frames = answers(&mut scene, &of_len(1400, false));
     let (outline, outer) = packets::packet_in(&frames[0]).unwrap();
     let outer = outer[..outline.len].to_vec();
-    let mut message = vec![0; icmp::HEADER_LEN + icmp::v4::QUOTE_LEN_MAX];
     let error = icmp::v4::Error::FragmentationNeeded { mtu: 1300 };
-    let len = icmp::v4::emit_error(&mut message, error, &outer[..100]).unwrap();
     let on_the_way = Ipv4Addr::new(198, 51, 100, 99);
-    let report = Ip::new(on_the_way, site::SERVER_V4).packet(icmp::v4::PROTOCOL, &message[..len]);
+    let report = Ip::new(on_the_way, site::SERVER_V4).error_about(error, &outer[..100]);
     let frames = answers(&mut scene, &report);
     let (outline, packet) = packets::packet_in(&frames[0]).unwrap();
     assert_eq!(outline.destination, IpAddr::from(STRANGER));
@@ -450,10 +448,8 @@ fn forged_reports_do_not_silence_what_senders_are_owed() {
     // Protocol 47 in a quote is all that a stranger needs to know.
     let mut quote = Ip::new(site::SERVER_V4, STRANGER).packet(gre::PROTOCOL, &[0, 0, 8, 0]);
     quote.resize(64, 0);
-    let mut message = vec![0; icmp::HEADER_LEN + icmp::v4::QUOTE_LEN_MAX];
     let error = icmp::v4::Error::FragmentationNeeded { mtu: 1300 };
-    let len = icmp::v4::emit_error(&mut message, error, &quote).unwrap();
-    let forged = Ip::new(STRANGER, site::SERVER_V4).packet(icmp::v4::PROTOCOL, &message[..len]);
+    let forged = Ip::new(STRANGER, site::SERVER_V4).error_about(error, &quote);
     for _ in 0..2 * ICMP_ERRORS_BURST {
         let _for_the_kernel = answers(&mut scene, &forged);
     }

@@ -50,9 +50,10 @@ use lab::traffic::ping;
 use lab::until;
 use lab::{alone, bound};
 use site::{
-    CLIENTS, INNER_V6, INTERNET, INTERNET_V6, KNOWN_V6, NAT, OUTSIDE_V6, POP_NAT, STUN, Site,
-    fetch, is_whole, lost, served,
+    CLIENTS, Client, INNER_V6, INTERNET, INTERNET_V6, KNOWN_V6, NAT, OUTSIDE_V6, POP_NAT, STUN,
+    Site, fetch, is_whole, lost, served,
 };
+use through::{Through, Way};
 
 #[test]
 fn clients_with_the_same_address_load_and_store_side_by_side() {
@@ -64,24 +65,12 @@ fn clients_with_the_same_address_load_and_store_side_by_side() {
     for client in &clients {
         ping(client.place, INTERNET, 5);
     }
-    let loads: Vec<_> = clients
-        .iter()
-        .flat_map(|client| (0..4).map(move |load| client.place.command_line(&fetch(load))))
-        .map(|mut command| command.spawn().unwrap())
-        .collect();
-    for mut load in loads {
-        assert!(load.wait().unwrap().success(), "a load has failed");
-    }
+    load_side_by_side(&clients.iter().collect::<Vec<_>>());
     for client in &clients {
-        assert!((0..4).all(|load| is_whole(client.place, load)), "not what was served");
-        client.place.run(&format!(
-            "curl -sS --max-time 20 -T /run/lab/got0 http://{INTERNET}/taken/{}",
-            client.number
-        ));
-        assert!(site.is_taken(client.number), "not what was stored");
+        store(&site, client);
     }
     let lines = served(&site);
-    assert_eq!(lines.len(), CLIENTS * 5);
+    assert_eq!(lines.len(), CLIENTS * (LOADS + 1));
     assert!(lines.iter().all(|line| line.starts_with(NAT)), "{lines:?}");
     drop(clients);
     assert_eq!(lost(&server, "egress_nat_unknown"), 0);
@@ -89,64 +78,58 @@ fn clients_with_the_same_address_load_and_store_side_by_side() {
 }
 
 #[test]
-fn connections_go_through_proxies_that_nobody_here_wrote() {
+fn connections_go_through_proxies_that_nobody_here_wrote_and_through_another_data_centre() {
     let _machine = alone();
-    for name in ["tinyproxy", "squid"] {
+    for way in [Way::Tinyproxy, Way::Squid, Way::Borne, Way::Plain] {
         let site = Site::new();
         let _web = site.web();
-        let (_proxy, port) = site.proxy(name);
-        let server = site.serve_via(port);
+        let through = Through::start(&site, way);
         let client = site.client(0);
-        client.place.run(&fetch(0));
-        assert!(is_whole(client.place, 0), "{name}");
-        let loads: Vec<_> =
-            (0..4).map(|load| client.place.command_line(&fetch(load)).spawn().unwrap()).collect();
-        for mut load in loads {
-            assert!(load.wait().unwrap().success(), "{name}: a load has failed");
-        }
-        assert!((0..4).all(|load| is_whole(client.place, load)), "{name}");
-        client
-            .place
-            .run(&format!("curl -sS --max-time 20 -T /run/lab/got0 http://{INTERNET}/taken/0"));
-        assert!(site.is_taken(0), "{name}");
+        load_side_by_side(&[&client]);
+        store(&site, &client);
         let lines = served(&site);
-        assert_eq!(lines.len(), 6, "{name}");
-        assert!(!lines.iter().any(|line| line.starts_with(NAT)), "{name}: {lines:?}");
+        assert_eq!(lines.len(), LOADS + 1, "{way:?}");
+        let is_pop = matches!(way, Way::Borne | Way::Plain);
+        let is_right =
+            |line: &String| line.starts_with(POP_NAT) == is_pop && !line.starts_with(NAT);
+        assert!(lines.iter().all(is_right), "{way:?}: {lines:?}");
         drop(client);
-        let counters = server.stop();
-        assert_eq!((counters["connects_opened"], counters["connects_failed"]), (6, 0), "{name}");
+        let opened = LOADS as u64 + 1;
+        let borne = if way == Way::Borne { opened } else { 0 };
+        for counters in through.end(opened) {
+            assert_eq!(counters["connects_borne"], borne, "{way:?}: the request in the SYN");
+        }
     }
 }
 
-#[test]
-fn connections_go_through_another_data_centre_with_the_request_in_the_syn_and_without() {
-    let _machine = alone();
-    for is_ours in [true, false] {
-        let site = Site::new();
-        let _web = site.web();
-        let pop = site.serve_pop();
-        let server = site.serve_via_pop(is_ours);
-        let client = site.client(0);
-        let loads: Vec<_> =
-            (0..4).map(|load| client.place.command_line(&fetch(load)).spawn().unwrap()).collect();
-        for mut load in loads {
-            assert!(load.wait().unwrap().success(), "ours: {is_ours}: a load has failed");
-        }
-        assert!((0..4).all(|load| is_whole(client.place, load)), "ours: {is_ours}");
-        client
-            .place
-            .run(&format!("curl -sS --max-time 20 -T /run/lab/got0 http://{INTERNET}/taken/0"));
-        assert!(site.is_taken(0), "ours: {is_ours}");
-        let lines = served(&site);
-        assert_eq!(lines.len(), 5, "ours: {is_ours}");
-        assert!(lines.iter().all(|line| line.starts_with(POP_NAT)), "ours: {is_ours}: {lines:?}");
-        drop(client);
-        for counters in [server.stop(), pop.stop()] {
-            let opened = (counters["connects_opened"], counters["connects_failed"]);
-            assert_eq!(opened, (5, 0), "ours: {is_ours}");
-            assert_eq!(counters["connects_borne"], if is_ours { 5 } else { 0 });
-        }
+/// Loads of each client at the same time.
+const LOADS: usize = 4;
+
+/// Lets clients load what is served, all at once.
+#[cfg(test)]
+fn load_side_by_side(clients: &[&Client<'_>]) {
+    let loads: Vec<_> = clients
+        .iter()
+        .flat_map(|client| (0..LOADS).map(|load| client.place.command_line(&fetch(load))))
+        .map(|mut command| command.spawn().unwrap())
+        .collect();
+    for mut load in loads {
+        assert!(load.wait().unwrap().success(), "a load has failed");
     }
+    for client in clients {
+        let wholes = (0..LOADS).map(|load| is_whole(client.place, load));
+        assert_eq!(wholes.filter(|is_whole| *is_whole).count(), LOADS, "what was served");
+    }
+}
+
+/// Lets a client store what it has loaded.
+#[cfg(test)]
+fn store(site: &Site, client: &Client<'_>) {
+    client.place.run(&format!(
+        "curl -sS --max-time 20 -T /run/lab/got0 http://{INTERNET}/taken/{}",
+        client.number
+    ));
+    assert!(site.is_taken(client.number), "not what was stored");
 }
 
 /// What STUN's client calls us (RFC 3489 10.1).

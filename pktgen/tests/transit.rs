@@ -32,8 +32,9 @@ mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ftp::{Ftp, active, content, curl, http, lay_out, path};
+use ftp::{active, content, curl, http};
 use lab::dataplane::Dataplane;
+use lab::files::{lay_out, path, vsftpd};
 use lab::namespace::Namespace;
 use lab::{alone, until};
 use numbers::{Number, all, found, send};
@@ -105,7 +106,7 @@ fn the_rule_of_the_example_lets_ports_20_and_21_through_and_nothing_else() {
     let tunnel = Tunnel { router: 1, key: Some(7), checksum: true, ..Tunnel::default() };
     each(&[tunnel], FTP_ALONE, Site::serve, |&Stage { site, server, place, .. }| {
         let capture = Capture::start(place, "eth0", "ip proto 47");
-        lay_out(place);
+        lay_out(place, &[("served", &content(1))]);
         carries_active_ftp(site, place);
         let before = lost(server, "tenant_policy");
         assert!(before > 0, "passive FTP needs other ports");
@@ -141,7 +142,7 @@ fn the_rule_of_the_example_lets_ports_20_and_21_through_and_nothing_else() {
 /// A file each way over active FTP, which needs ports 20 and 21 and no others; over passive FTP nothing comes.
 #[cfg(test)]
 fn carries_active_ftp(site: &Site, tenant: &Namespace) {
-    let (host, server) = (SHOP.hosts[0], Ftp::start(tenant));
+    let (host, _server) = (SHOP.hosts[0], vsftpd(tenant));
     assert!(curl(&site.internet, 20, &format!("{} ftp://{host}/served", active())));
     assert!(std::fs::read(path(&site.internet, "got")).unwrap() == content(1), "what was fetched");
     std::fs::write(path(&site.internet, "own"), content(2)).unwrap();
@@ -149,7 +150,6 @@ fn carries_active_ftp(site: &Site, tenant: &Namespace) {
     assert!(curl(&site.internet, 20, &words));
     assert!(std::fs::read(path(tenant, "files/taken/own")).unwrap() == content(2), "what was sent");
     assert!(!curl(&site.internet, 3, &format!("--ftp-pasv ftp://{host}/served")), "passive FTP");
-    server.stop();
 }
 
 /// Datagrams of each flow.

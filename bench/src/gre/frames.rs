@@ -2,19 +2,16 @@
 
 use std::net::Ipv4Addr;
 
-use dataplane::port::Batch;
 use dataplane::testing::packets::{self, Ip};
-use dpdk::{Mbuf, Pool};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use wire::tcp::{self, Flags};
 use wire::{gre, ipv4, udp};
 
 use super::servers::{KIND, ROUTERS, TENANT};
-use crate::Failure;
 use crate::rules::packets::Packet;
 use crate::rules::rulesets::TCP;
-use crate::service::client::{self, GATEWAY_LINK, PORT_LINK, SERVER};
+use crate::service::client::{GATEWAY_LINK, PORT_LINK, SERVER};
 
 /// Which packets come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,26 +31,6 @@ pub(super) const FRAMES: usize = 1024;
 pub(super) fn made(inside: Inside, len: usize, random: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
     let mut frame = || packets::frame(PORT_LINK, GATEWAY_LINK, None, &packet(inside, len, random));
     std::iter::repeat_with(&mut frame).take(FRAMES).collect()
-}
-
-/// A burst of the frames that come next.
-pub(super) fn burst<'a>(
-    pool: &Pool,
-    count: usize,
-    mut next: impl Iterator<Item = &'a Vec<u8>>,
-) -> Result<Batch<Mbuf>, Failure> {
-    let mut frames = Batch::new();
-    if pool.allocate_bulk(&mut frames, count) != count {
-        return Err("the pool is empty".into());
-    }
-    for frame in &mut frames {
-        let octets = next.next().ok_or("no frame was made")?;
-        client::write(frame, |room| {
-            room.get_mut(..octets.len())?.copy_from_slice(octets);
-            Some(octets.len())
-        })?;
-    }
-    Ok(frames)
 }
 
 fn packet(inside: Inside, len: usize, random: &mut ChaCha8Rng) -> Vec<u8> {

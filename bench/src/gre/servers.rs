@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::keeper::Keeper;
-use dpdk::{Eal, Pool};
 use ipnet::Ipv4Net;
 use shm::limits::RULESET_TEXT_PER_ITEM_MAX;
 use shm::message::{DontFragment, Item, Mode, NextHop, Scope, SynGuard, Tenant, Tunnel};
@@ -13,8 +12,7 @@ use wireguard::secret::Secret;
 use crate::Failure;
 use crate::rules::rulesets::{Five, Kind, net};
 use crate::service::client::SERVER;
-use crate::service::server::{self, Keys, Server};
-use crate::service::stages::Stages;
+use crate::service::server;
 
 /// The tenant, whose prefix is the one of `rules` with this number.
 pub(super) const TENANT: u32 = 0;
@@ -31,26 +29,8 @@ pub(super) const ROUTERS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(198, 51, 100, 4),
 ];
 
-/// A whole worker, and the state of another one that is walked from outside.
-pub(super) struct Landing {
-    pub(super) server: Server,
-    pub(super) stages: Stages,
-}
-
-impl Landing {
-    /// With so many rules; with none everything is accepted.
-    pub(super) fn start(
-        eal: &Eal,
-        pool: &Pool,
-        (name, rules): (&str, u32),
-    ) -> Result<Self, Failure> {
-        let server = Server::start(eal, pool, &mut keeper(rules)?, name)?;
-        let stages = Stages::new(&server, &mut keeper(rules)?, &mut Keys::draw(0), 0)?;
-        Ok(Self { server, stages })
-    }
-}
-
-fn keeper(rules: u32) -> Result<Keeper, Failure> {
+/// The tables of a server whose tenant has so many rules; with none everything is accepted.
+pub(super) fn keeper(rules: u32) -> Result<Keeper, Failure> {
     let mut items = vec![tenant()?];
     items.extend((1..).zip(ROUTERS).map(|(id, router)| tunnel(id, router)));
     if rules > 0 {

@@ -2,26 +2,23 @@
 
 use std::collections::HashMap;
 
-use arrayvec::ArrayVec;
-use dataplane::fate::Fate;
-use dataplane::frame::Entry;
 use dataplane::port::Batch;
-use dpdk::clock::cycles;
-use dpdk::{Eal, Mbuf, Pool, mbuf};
+use dpdk::{Mbuf, Pool};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 use wire::{ethernet, gre, ipv4};
 
 use super::frames::{self, Inside};
-use super::servers::Landing;
-use crate::service::stages::Laps;
-use crate::{Failure, allocator};
+use super::servers;
+use crate::Failure;
+use crate::service::server::End;
+use crate::turns::{self, Landing, Setting, Whose};
 
 /// One way of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// From the wire's ring to the kernel's ring, nothing else: the reference.
     Forward,
     /// To a tenant without rules, into GRE.
@@ -34,12 +31,12 @@ pub(super) enum Way {
     TransitAny,
 }
 
-impl Way {
-    /// In the order in which blocks are interleaved.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Forward, Self::Encap, Self::Decap, Self::TransitLast, Self::TransitAny];
+impl turns::Way for Way {
+    const ALL: &'static [Self] =
+        &[Self::Forward, Self::Encap, Self::Decap, Self::TransitLast, Self::TransitAny];
+    const FORWARD: Self = Self::Forward;
 
-    pub(super) const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Forward => "io-forward",
             Self::Encap => "GRE encap, no rules",
@@ -49,30 +46,10 @@ impl Way {
         }
     }
 
-    /// Octets of what comes out, with so many inside.
-    const fn frame_len(self, len: usize) -> usize {
-        let gre = match self {
-            Self::Encap | Self::TransitLast | Self::TransitAny => {
-                ipv4::HEADER_LEN + gre::HEADER_LEN
-            }
-            Self::Forward | Self::Decap => 0,
-        };
-        ethernet::HEADER_LEN + gre + len
+    fn ends(self) -> (End, End) {
+        (End::Wire, End::Wire)
     }
 }
-
-/// Octets of the inner packets, and packets of a burst.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub(super) len: usize,
-    pub(super) burst: usize,
-}
-
-/// Bursts that are made ahead of a round: enough that a turn finds its code where the last one left it, and
-/// few enough that packets stay in the core's own cache.
-pub(super) const BURSTS: usize = 4;
-
-type Round = ArrayVec<Batch<Mbuf>, BURSTS>;
 
 /// Frames, and how many of them have gone.
 type Made = (Vec<Vec<u8>>, usize);
@@ -82,136 +59,63 @@ pub(super) struct Rig {
     open: Landing,
     ruled: Landing,
     rules: u32,
+    /// Octets of the inner packets.
+    pub(super) len: usize,
     pool: Pool,
     random: ChaCha8Rng,
     /// The frames of each kind with so many octets inside, and how many of them have gone.
     made: HashMap<(Inside, usize), Made>,
-    /// Calls of the allocator while time was taken.
-    allocations: u64,
 }
 
 impl Rig {
-    pub(super) fn new(eal: &Eal, pool: &Pool, rules: u32) -> Result<Self, Failure> {
+    pub(super) fn new(setting: &Setting, rules: u32) -> Result<Self, Failure> {
         Ok(Self {
-            open: Landing::start(eal, pool, ("open", 0))?,
-            ruled: Landing::start(eal, pool, ("ruled", rules))?,
+            open: Landing::start(setting, "open", || servers::keeper(0))?,
+            ruled: Landing::start(setting, "ruled", || servers::keeper(rules))?,
             rules,
-            pool: pool.clone(),
+            len: 0,
+            pool: setting.pool.clone(),
             random: ChaCha8Rng::seed_from_u64(5),
             made: HashMap::new(),
-            allocations: 0,
         })
     }
 
-    /// Cycles of whole turns with a round of bursts.
-    pub(super) fn round(&mut self, way: Way, shape: Shape) -> Result<u64, Failure> {
-        let mut bursts = self.bursts(way, shape)?;
-        let mut taken = 0;
-        for packets in &mut bursts {
-            taken +=
-                if way == Way::Forward { self.forward(packets)? } else { self.turn(way, packets) };
-            let wanted = way.frame_len(shape.len);
-            let right = packets.iter().filter(|packet| packet.frame().len() == wanted).count();
-            if right != shape.burst {
-                let (all, name) = (shape.burst, way.name());
-                let totals = self.landing(way).server.totals();
-                return Err(
-                    format!("{name}: {right} of {all} packets came through\n{totals}").into()
-                );
-            }
-        }
-        bursts.iter_mut().for_each(mbuf::free_bulk);
-        Ok(taken)
+    /// Figures of a run that allocated, lost or dropped something are of no use.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.open.check()?;
+        self.ruled.check()
     }
+}
 
-    /// The laps of walks through the stages with a round of bursts.
-    pub(super) fn laps(&mut self, way: Way, shape: Shape) -> Result<Laps, Failure> {
-        let mut bursts = self.bursts(way, shape)?;
-        let mut laps = Laps::default();
-        for packets in &mut bursts {
-            let before = allocator::calls();
-            let stages = &mut self.landing(way).stages;
-            let walked = stages.walk(packets, Entry::Wire(0), Fate::Transmit(0))?;
-            self.allocations += allocator::calls() - before;
-            laps.iter_mut().zip(walked).for_each(|(sum, lap)| *sum += lap);
-        }
-        bursts.iter_mut().for_each(mbuf::free_bulk);
-        Ok(laps)
-    }
+impl turns::Rig for Rig {
+    type Way = Way;
 
-    fn bursts(&mut self, way: Way, shape: Shape) -> Result<Round, Failure> {
+    fn burst(&mut self, way: Way, _: Whose, count: usize) -> Result<Batch<Mbuf>, Failure> {
         let inside = match way {
             Way::Forward | Way::Encap | Way::TransitLast => Inside::Last(self.rules),
             Way::TransitAny => Inside::Any(self.rules),
             Way::Decap => Inside::Reply,
         };
-        let (random, pool) = (&mut self.random, &self.pool);
-        let new = || (frames::made(inside, shape.len, random), 0);
-        let (frames, gone) = self.made.entry((inside, shape.len)).or_insert_with(new);
-        let make = || {
-            let next = frames.iter().cycle().skip(*gone % frames::FRAMES);
-            *gone += shape.burst;
-            frames::burst(pool, shape.burst, next)
-        };
-        std::iter::repeat_with(make).take(BURSTS).collect()
+        let (random, pool, len) = (&mut self.random, &self.pool, self.len);
+        let new = || (frames::made(inside, len, random), 0);
+        let (frames, gone) = self.made.entry((inside, len)).or_insert_with(new);
+        let next = frames.iter().cycle().skip(*gone % frames::FRAMES);
+        *gone += count;
+        next.take(count).map(|frame| turns::filled(pool, frame)).collect()
     }
 
-    const fn landing(&mut self, way: Way) -> &mut Landing {
+    fn frame_len(&self, way: Way) -> usize {
+        let gre = match way {
+            Way::Encap | Way::TransitLast | Way::TransitAny => ipv4::HEADER_LEN + gre::HEADER_LEN,
+            Way::Forward | Way::Decap => 0,
+        };
+        ethernet::HEADER_LEN + gre + self.len
+    }
+
+    fn landing(&mut self, way: Way) -> &mut Landing {
         match way {
             Way::Forward | Way::Encap | Way::Decap => &mut self.open,
             Way::TransitLast | Way::TransitAny => &mut self.ruled,
         }
     }
-
-    fn forward(&mut self, packets: &mut Batch<Mbuf>) -> Result<u64, Failure> {
-        let server = &mut self.open.server;
-        server.wire.transmit(packets);
-        let wire = server.worker.queues_mut().wires.first_mut().ok_or("the worker has no wire")?;
-        let ends = wire.queue.as_mut().zip(wire.kernel.as_mut());
-        let (from, to) = ends.ok_or("the worker has no queues")?;
-        let taken = timed(&mut self.allocations, || {
-            from.receive(packets);
-            to.transmit(packets);
-        });
-        server.kernel.receive(packets);
-        Ok(taken)
-    }
-
-    fn turn(&mut self, way: Way, packets: &mut Batch<Mbuf>) -> u64 {
-        let mut allocations = 0;
-        let server = &mut self.landing(way).server;
-        server.wire.transmit(packets);
-        let taken = timed(&mut allocations, || server.turn());
-        server.wire.receive(packets);
-        self.allocations += allocations;
-        taken
-    }
-
-    /// Figures of a run that allocated, lost or dropped something are of no use.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        let calls = self.allocations;
-        if calls > 0 {
-            return Err(
-                format!("the allocator was called {calls} times while time was taken").into()
-            );
-        }
-        for landing in [&self.open, &self.ruled] {
-            let totals = landing.server.totals();
-            if totals.dropped_all() > 0 || totals.unaccounted() != 0 {
-                return Err(format!("packets were lost:\n{totals}").into());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Cycles of `work`, whose calls of the allocator are added to `allocations`.
-#[inline]
-fn timed(allocations: &mut u64, work: impl FnOnce()) -> u64 {
-    let before = allocator::calls();
-    let start = cycles();
-    work();
-    let taken = cycles() - start;
-    *allocations += allocator::calls() - before;
-    taken
 }

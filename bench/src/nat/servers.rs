@@ -9,7 +9,7 @@ use dataplane::keeper::Keeper;
 use dataplane::port::Batch;
 use dataplane::site::ROUTER;
 use dataplane::testing::packets::{self, Ip};
-use dpdk::{Eal, Mbuf, Pool, mbuf};
+use dpdk::{Pool, mbuf};
 use ipnet::Ipv4Net;
 use shm::message::{Item, NextHop, Scope};
 use shm::transaction::Transaction;
@@ -17,9 +17,9 @@ use wire::{ethernet, ipv4, udp};
 use wireguard::secret::Secret;
 
 use crate::Failure;
-use crate::service::client::{self, GATEWAY_LINK, KERNEL_LINK, LOCAL, PORT_LINK};
-use crate::service::server::{self, Keys, Server};
-use crate::service::stages::Stages;
+use crate::service::client::{GATEWAY_LINK, KERNEL_LINK, LOCAL, PORT_LINK};
+use crate::service::server::{self, End};
+use crate::turns::{Landing, Setting, Whose, filled};
 
 /// The address by which the Internet knows the machine.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
@@ -47,39 +47,26 @@ impl Flow {
 /// Which port stands outside for each of [`PORTS`].
 type Mapped = Vec<u16>;
 
-/// A whole worker, and the state of another one that is walked from outside, both with flows.
-pub(super) struct Landing {
-    pub(super) server: Server,
-    pub(super) stages: Stages,
+/// A whole worker, and what is walked from outside, both with flows.
+pub(super) struct Translator {
+    pub(super) landing: Landing,
     of_server: Mapped,
     of_stages: Mapped,
-    flows: u32,
-    size: usize,
+    pub(super) flows: u32,
+    /// Octets of the packets.
+    pub(super) size: usize,
 }
 
-/// Whose flows a packet is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
-    Server,
-    Stages,
-}
-
-impl Landing {
+impl Translator {
     /// With so many flows, and packets of this many octets.
-    pub(super) fn start(
-        eal: &Eal,
-        pool: &Pool,
-        (flows, size): (u32, usize),
-    ) -> Result<Self, Failure> {
-        let name = flows.to_string();
-        let server = Server::start(eal, pool, &mut keeper(flows)?, &name)?;
-        let stages = Stages::new(&server, &mut keeper(flows)?, &mut Keys::draw(0), 0)?;
+    pub(super) fn start(setting: &Setting, (flows, size): (u32, usize)) -> Result<Self, Failure> {
+        let landing = Landing::start(setting, &flows.to_string(), || keeper(flows))?;
         let (of_server, of_stages) = (Mapped::new(), Mapped::new());
-        let mut landing = Self { server, stages, of_server, of_stages, flows, size };
+        let mut translator = Self { landing, of_server, of_stages, flows, size };
         for number in 0..flows {
-            landing.open(pool, number)?;
+            translator.open(&setting.pool, number)?;
         }
-        Ok(landing)
+        Ok(translator)
     }
 
     /// Sends the first packet of a flow, to either.
@@ -89,12 +76,10 @@ impl Landing {
             packets.push(filled(pool, &self.outward(number))?);
             match whose {
                 Whose::Server => {
-                    self.server.local.transmit(&mut packets);
-                    self.server.turn();
-                    self.server.wire.receive(&mut packets);
+                    self.landing.server.carry(&mut packets, (End::Local, End::Wire));
                 }
                 Whose::Stages => {
-                    self.stages.walk(&mut packets, Entry::Local, Fate::Transmit(0))?;
+                    self.landing.stages.walk(&mut packets, Entry::Local, Fate::Transmit(0))?;
                 }
             }
             let sent = packets.first().ok_or("a flow was not opened")?;
@@ -130,24 +115,6 @@ impl Landing {
     fn payload(&self) -> Vec<u8> {
         vec![0; self.size - ipv4::HEADER_LEN - udp::HEADER_LEN]
     }
-
-    pub(super) const fn flows(&self) -> u32 {
-        self.flows
-    }
-
-    pub(super) const fn size(&self) -> usize {
-        self.size
-    }
-}
-
-/// A packet buffer with these octets.
-pub(super) fn filled(pool: &Pool, octets: &[u8]) -> Result<Mbuf, Failure> {
-    let mut packet = pool.allocate().ok_or("the pool is empty")?;
-    client::write(&mut packet, |room| {
-        room.get_mut(..octets.len())?.copy_from_slice(octets);
-        Some(octets.len())
-    })?;
-    Ok(packet)
 }
 
 fn keeper(flows: u32) -> Result<Keeper, Failure> {

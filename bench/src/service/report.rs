@@ -7,25 +7,15 @@ use serde::Serialize;
 use super::Plan;
 use super::stages::{LAPS, Laps, OPEN_STAGE, SEAL_STAGE, without_aead};
 use super::ways::{FRAME_OVERHEAD, Shape, Way};
-use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{Interval, compared, median, p10, per_packet};
-
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
+use crate::turns::Timing;
 
 /// A whole run.
-#[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    schema: u32,
-    plan: Plan,
-    #[serde(flatten)]
-    conditions: Conditions,
-    measured: Vec<Measured>,
-}
+pub(crate) type Report = crate::report::Report<Plan, Measured>;
 
 /// One size of packet and burst. All figures are cycles per packet, one for each block.
 #[derive(Debug, Serialize)]
-pub(super) struct Measured {
+pub(crate) struct Measured {
     len: usize,
     burst: usize,
     ways: Vec<Blocks>,
@@ -102,16 +92,6 @@ impl Measured {
 }
 
 impl Report {
-    pub(super) fn new(
-        plan: Plan,
-        machine: Machine,
-        weather: (Weather, Weather),
-        measured: Vec<Measured>,
-    ) -> Self {
-        let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, measured }
-    }
-
     fn write_ways(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
         writeln!(f, "| way | cycles | median | ns | of io-forward | above the bare AEAD, ns |")?;
         writeln!(f, "|---|---|---|---|---|---|")?;
@@ -204,7 +184,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "# Service time\n\n{}", self.conditions)?;
-        let Plan { blocks, block_us, .. } = self.plan;
+        let Timing { blocks, block_us, .. } = self.plan.timing;
         writeln!(
             f,
             "- {blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet"

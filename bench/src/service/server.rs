@@ -29,6 +29,7 @@ use super::client::{
     self, Client, Clients, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, MESSAGE_AT, PORT_LINK, SERVER,
 };
 use crate::Failure;
+use crate::turns::{check_calls, timed};
 
 /// How many clients have a session with the worker.
 pub(super) const CLIENTS: u32 = 16;
@@ -129,7 +130,7 @@ fn peer(number: u32, secret: &Secret) -> Peer {
 /// The worker and what surrounds it.
 pub(crate) struct Server {
     pub(crate) worker: Worker<Dpdk>,
-    pub(super) pool: Pool,
+    pub(crate) pool: Pool,
     /// The far ends of the worker's rings.
     pub(crate) wire: Queue,
     pub(crate) kernel: Queue,
@@ -137,6 +138,16 @@ pub(crate) struct Server {
     pub(super) now: Instant,
     handshaker: Handshaker,
     counters: Vec<Arc<dataplane::counters::Counters>>,
+    /// Calls of the allocator while time was taken.
+    pub(super) allocations: u64,
+}
+
+/// A far end of the worker's rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Wire,
+    Kernel,
+    Local,
 }
 
 impl Server {
@@ -167,6 +178,7 @@ impl Server {
             now: START,
             handshaker: keeper.handshaker(0),
             counters: keeper.counters().to_vec(),
+            allocations: 0,
         };
         let mut packets = Batch::<Mbuf>::new();
         packets.push(server.greeting()?);
@@ -188,6 +200,54 @@ impl Server {
     pub(crate) fn turn(&mut self) {
         self.now = self.now + TURN;
         self.worker.turn(self.now);
+    }
+
+    const fn end(&mut self, end: End) -> &mut Queue {
+        match end {
+            End::Wire => &mut self.wire,
+            End::Kernel => &mut self.kernel,
+            End::Local => &mut self.local,
+        }
+    }
+
+    /// Cycles of a turn to which these packets come by one end. They are what has left by the other end, then.
+    pub(crate) fn carry(&mut self, packets: &mut Batch<Mbuf>, (from, to): (End, End)) -> u64 {
+        self.end(from).transmit(packets);
+        let taken = self.timed_turn();
+        self.end(to).receive(packets);
+        taken
+    }
+
+    /// Cycles of a turn.
+    pub(super) fn timed_turn(&mut self) -> u64 {
+        let mut allocations = 0;
+        let taken = timed(&mut allocations, || self.turn());
+        self.allocations += allocations;
+        taken
+    }
+
+    /// Cycles of plain forwarding, from the wire's ring to the kernel's: the reference.
+    pub(crate) fn forward(&mut self, packets: &mut Batch<Mbuf>) -> Result<u64, Failure> {
+        self.wire.transmit(packets);
+        let wire = self.worker.queues_mut().wires.first_mut().ok_or("the worker has no wire")?;
+        let ends = wire.queue.as_mut().zip(wire.kernel.as_mut());
+        let (from, to) = ends.ok_or("the worker has no queues")?;
+        let taken = timed(&mut self.allocations, || {
+            from.receive(packets);
+            to.transmit(packets);
+        });
+        self.kernel.receive(packets);
+        Ok(taken)
+    }
+
+    /// Figures of a run that allocated, lost or dropped something are of no use.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        check_calls(self.allocations)?;
+        let totals = self.totals();
+        if totals.dropped_all() > 0 || totals.unaccounted() != 0 {
+            return Err(format!("packets were lost:\n{totals}").into());
+        }
+        Ok(())
     }
 
     /// Every client's handshake, through the worker's ring and the handshake thread's work.

@@ -21,13 +21,14 @@ use dataplane::stages::parse::{self, Home};
 use dataplane::stages::route::{self, Router};
 use dataplane::stages::steer::{Forwarding, Steering};
 use dataplane::stages::{dos, egress, link, steer, tenant, wireguard};
-use dpdk::Mbuf;
 use dpdk::clock::cycles;
+use dpdk::{Mbuf, mbuf};
 use rand_chacha::rand_core::Rng;
 
 use super::client::{self, Client, Clients, SERVER};
 use super::server::{Keys, START, Server};
-use crate::Failure;
+use crate::turns::{Round, check_calls};
+use crate::{Failure, allocator};
 
 /// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
 pub(crate) const LAPS: [&str; 20] = [
@@ -95,6 +96,8 @@ pub(crate) struct Stages {
     notes: Box<[Note]>,
     now: Instant,
     look: u64,
+    /// Calls of the allocator while time was taken.
+    allocations: u64,
 }
 
 impl Stages {
@@ -132,7 +135,8 @@ impl Stages {
             })
             .collect::<Result<_, Failure>>()?;
         let look = (0..1000).map(|_| cycles().abs_diff(cycles())).min().unwrap_or(0);
-        Ok(Self { state, clients: Clients::new(clients), notes, now, look })
+        let clients = Clients::new(clients);
+        Ok(Self { state, clients, notes, now, look, allocations: 0 })
     }
 
     /// Walks the packets from `entry` to their fates, which shall all be `wanted`; gives the laps.
@@ -155,6 +159,29 @@ impl Stages {
             }
             None => Ok(laps),
         }
+    }
+
+    /// The same with a round of bursts, which are freed; gives the laps of all of them together.
+    pub(crate) fn round(
+        &mut self,
+        mut bursts: Round,
+        entry: Entry,
+        wanted: Fate,
+    ) -> Result<Laps, Failure> {
+        let mut laps = Laps::default();
+        for packets in &mut bursts {
+            let before = allocator::calls();
+            let walked = self.walk(packets, entry, wanted)?;
+            self.allocations += allocator::calls() - before;
+            laps.iter_mut().zip(walked).for_each(|(sum, lap)| *sum += lap);
+        }
+        bursts.iter_mut().for_each(mbuf::free_bulk);
+        Ok(laps)
+    }
+
+    /// Figures of a run that allocated are of no use.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        check_calls(self.allocations)
     }
 }
 

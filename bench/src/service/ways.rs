@@ -5,15 +5,15 @@ use dataplane::fate::Fate;
 use dataplane::frame::Entry;
 use dataplane::limits::BURST_LEN_MAX;
 use dataplane::port::Batch;
-use dpdk::clock::cycles;
 use dpdk::{Mbuf, Pool, mbuf};
 use wireguard::aead::{self, Job, TAG_LEN};
 
 use super::boringtun::Boringtun;
 use super::client::{self, Checksum, Clients, TEXT_AT};
-use super::server::Server;
+use super::server::{End, Server};
 use super::stages::{Laps, Stages};
-use crate::{Failure, allocator};
+use crate::Failure;
+use crate::turns::{BURSTS, round, timed};
 
 /// One way of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +99,7 @@ pub(super) struct Rig {
     pub(super) clients: Clients,
     pub(super) stages: Stages,
     pub(super) boringtun: Boringtun,
-    /// Calls of the allocator while time was taken.
-    pub(super) allocations: u64,
 }
-
-/// Bursts that are made ahead of a round: enough that a turn finds its code where the last one left it, and
-/// few enough that packets stay in the core's own cache.
-const BURSTS: usize = 4;
 
 impl Rig {
     /// A round of bursts of this way; gives the cycles that they took and how many there were.
@@ -128,11 +122,11 @@ impl Rig {
         let mut taken = 0;
         for packets in &mut bursts {
             taken += match way {
-                Way::Forward => self.forward(packets)?,
-                Way::Idle => timed(&mut self.allocations, || self.server.turn()),
-                Way::Pass => self.pass(packets),
-                Way::Open | Way::OpenChecked => self.open(packets),
-                Way::Seal => self.seal(packets),
+                Way::Forward => self.server.forward(packets)?,
+                Way::Idle => self.server.timed_turn(),
+                Way::Pass => self.server.carry(packets, (End::Kernel, End::Wire)),
+                Way::Open | Way::OpenChecked => self.server.carry(packets, (End::Wire, End::Local)),
+                Way::Seal => self.server.carry(packets, (End::Local, End::Wire)),
                 Way::AeadOpen => self.aead(packets, shape, aead::open)?,
                 Way::AeadSeal => self.aead(packets, shape, aead::seal)?,
                 // Those made no frames.
@@ -146,40 +140,6 @@ impl Rig {
         }
         bursts.iter_mut().for_each(mbuf::free_bulk);
         Ok((taken, BURSTS as u64))
-    }
-
-    fn forward(&mut self, packets: &mut Batch<Mbuf>) -> Result<u64, Failure> {
-        self.server.wire.transmit(packets);
-        let queues = self.server.worker.queues_mut();
-        let from = queues.wires.first_mut().and_then(|wire| wire.queue.as_mut());
-        let (from, to) = from.zip(queues.local.as_mut()).ok_or("the worker has no queues")?;
-        let taken = timed(&mut self.allocations, || {
-            from.receive(packets);
-            to.transmit(packets);
-        });
-        self.server.local.receive(packets);
-        Ok(taken)
-    }
-
-    fn pass(&mut self, packets: &mut Batch<Mbuf>) -> u64 {
-        self.server.kernel.transmit(packets);
-        let taken = timed(&mut self.allocations, || self.server.turn());
-        self.server.wire.receive(packets);
-        taken
-    }
-
-    fn open(&mut self, packets: &mut Batch<Mbuf>) -> u64 {
-        self.server.wire.transmit(packets);
-        let taken = timed(&mut self.allocations, || self.server.turn());
-        self.server.local.receive(packets);
-        taken
-    }
-
-    fn seal(&mut self, packets: &mut Batch<Mbuf>) -> u64 {
-        self.server.local.transmit(packets);
-        let taken = timed(&mut self.allocations, || self.server.turn());
-        self.server.wire.receive(packets);
-        taken
     }
 
     /// The AEAD over sealed packets, as a worker's turn would run it; that sealing seals what is sealed
@@ -197,7 +157,7 @@ impl Rig {
             let text = packet.octets_mut().get_mut(text..).unwrap_or_default();
             jobs.extend(Job::new(key, counter, text, shape.len));
         }
-        let taken = timed(&mut self.allocations, || run(&mut jobs));
+        let taken = timed(&mut self.server.allocations, || run(&mut jobs));
         if jobs.len() == shape.burst && jobs.iter().all(Job::accepted) {
             Ok(taken)
         } else {
@@ -206,52 +166,18 @@ impl Rig {
     }
 
     /// The laps of a round that is opened.
-    pub(super) fn open_laps(&mut self, shape: Shape) -> Result<(Laps, u64), Failure> {
+    pub(super) fn open_laps(&mut self, shape: Shape) -> Result<Laps, Failure> {
         let (pool, clients) = (&self.server.pool, &mut self.stages.clients);
         let bursts = round(|| sealed(pool, clients, shape, Checksum::None))?;
-        self.laps(bursts, Entry::Wire(0), Fate::Local)
+        self.stages.round(bursts, Entry::Wire(0), Fate::Local)
     }
 
     /// The laps of a round that is sealed.
-    pub(super) fn seal_laps(&mut self, shape: Shape) -> Result<(Laps, u64), Failure> {
+    pub(super) fn seal_laps(&mut self, shape: Shape) -> Result<Laps, Failure> {
         let (pool, clients) = (&self.server.pool, &mut self.stages.clients);
         let bursts = round(|| plain(pool, clients, shape))?;
-        self.laps(bursts, Entry::Local, Fate::Transmit(0))
+        self.stages.round(bursts, Entry::Local, Fate::Transmit(0))
     }
-
-    fn laps(
-        &mut self,
-        mut bursts: Round,
-        entry: Entry,
-        wanted: Fate,
-    ) -> Result<(Laps, u64), Failure> {
-        let mut laps = Laps::default();
-        for packets in &mut bursts {
-            let before = allocator::calls();
-            let walked = self.stages.walk(packets, entry, wanted)?;
-            self.allocations += allocator::calls() - before;
-            laps.iter_mut().zip(walked).for_each(|(sum, lap)| *sum += lap);
-        }
-        bursts.iter_mut().for_each(mbuf::free_bulk);
-        Ok((laps, BURSTS as u64))
-    }
-}
-
-type Round = ArrayVec<Batch<Mbuf>, BURSTS>;
-
-fn round(make: impl FnMut() -> Result<Batch<Mbuf>, Failure>) -> Result<Round, Failure> {
-    std::iter::repeat_with(make).take(BURSTS).collect()
-}
-
-/// Cycles of `work`, whose calls of the allocator are added to `allocations`.
-#[inline]
-fn timed(allocations: &mut u64, work: impl FnOnce()) -> u64 {
-    let before = allocator::calls();
-    let start = cycles();
-    work();
-    let taken = cycles() - start;
-    *allocations += allocator::calls() - before;
-    taken
 }
 
 /// Fresh sealed frames of all clients in turn.

@@ -2,37 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 use super::programs::Kind;
 use super::{Measured, Plan};
-use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::p10;
 
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
-
 /// A whole run.
-#[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    schema: u32,
-    plan: Plan,
-    #[serde(flatten)]
-    conditions: Conditions,
-    measured: Vec<Measured>,
-}
+pub(crate) type Report = crate::report::Report<Plan, Measured>;
 
 impl Report {
-    pub(super) fn new(
-        plan: Plan,
-        machine: Machine,
-        weather: (Weather, Weather),
-        measured: Vec<Measured>,
-    ) -> Self {
-        let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, measured }
-    }
-
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
     fn write_row(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
         let Measured { kind, count, refused, octets, instructions, build, .. } = measured;

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use dataplane::limits::DATA_ROOM;
 use dpdk::clock::{Clock, cycles};
 use dpdk::{Eal, Pool, lcore};
 use serde::Serialize;
 
 use super::servers::Landing;
-use super::{BUFFERS, Plan};
 use crate::Failure;
+use crate::turns::{Setting, Timing, pool};
 
 /// Rounds of a worker that are measured, and of the ping-pong.
 const SECONDS: u64 = 2;
@@ -35,21 +34,20 @@ pub(super) struct Rate {
 
 impl Cores {
     pub(super) fn measure(
-        eal: &Eal,
-        plan: &Plan,
+        Setting { eal, clock, .. }: &Setting,
+        timing: &Timing,
         second: usize,
-        clock: &Clock,
     ) -> Result<Self, Failure> {
-        let cores = [plan.core, second];
+        let cores = [timing.core, second];
         let before = round_trip(eal, cores, clock)?;
         let mut workers = Vec::new();
         for name in ["a", "b"] {
-            let pool = Pool::new(eal, &format!("pool{name}"), BUFFERS, u16::try_from(DATA_ROOM)?)?;
+            let pool = pool(eal, &format!("pool{name}"))?;
             workers.push((Landing::start(eal, &pool, name)?, pool));
         }
-        let length = if plan.quick { clock.hz() / 20 } else { clock.hz() * SECONDS };
+        let length = if timing.quick { clock.hz() / 20 } else { clock.hz() * SECONDS };
         let mut rates = Vec::new();
-        for burst in &plan.bursts {
+        for burst in &timing.bursts {
             let (burst, hz) = (*burst, clock.hz());
             let both = workers.split_off(1);
             let (alone, back) = run(eal, workers, (&cores, burst), (length, hz))?;

@@ -1,6 +1,5 @@
 //! Frames of clients, straight into packet buffers: each with another receiver index or client id, at random.
 
-use arrayvec::ArrayVec;
 use dataplane::fleet::Fleet;
 use dataplane::pipeline::State;
 use dataplane::port::Batch;
@@ -17,10 +16,7 @@ use zerocopy::IntoBytes;
 use super::servers::{LANDING, OWNER};
 use crate::Failure;
 use crate::service::client::{self, Checksum, MESSAGE_AT};
-
-/// Bursts that are made ahead of a round, few enough that packets stay in the core's own cache.
-const BURSTS: usize = 4;
-pub(super) type Round = ArrayVec<Batch<Mbuf>, BURSTS>;
+use crate::turns::{self, Round};
 
 /// Octets of the inner packets.
 const TEXT_LEN: usize = 64;
@@ -52,8 +48,7 @@ impl Frames {
         burst: usize,
         make: fn(&mut Self, &mut Mbuf) -> Result<(), Failure>,
     ) -> Result<Round, Failure> {
-        let mut bursts = Round::new();
-        while !bursts.is_full() {
+        turns::round(|| {
             let mut packets = Batch::new();
             if self.pool.allocate_bulk(&mut packets, burst) != burst {
                 return Err("the pool is empty".into());
@@ -61,9 +56,8 @@ impl Frames {
             for packet in &mut packets {
                 make(self, packet)?;
             }
-            bursts.push(packets);
-        }
-        Ok(bursts)
+            Ok(packets)
+        })
     }
 
     /// Sealed data of a session on any server but the one where it lands: one of 7 x 16 x 2^20 indices.

@@ -21,10 +21,10 @@ use wireguard::noise;
 use wireguard::secret::Secret;
 use wireguard::session::{Indices, Role};
 
-use super::frames::Round;
-use super::servers::{OWNER, START, Server, done, keeper, peer, timed};
+use super::servers::{OWNER, START, Server, done, keeper, peer};
 use crate::Failure;
 use crate::service::client::{self, Checksum, Client, Clients, SERVER};
+use crate::turns::{Round, timed};
 
 /// Workers of the server, and clients; those with odd numbers are the second worker's.
 const WORKERS: usize = 2;

@@ -10,6 +10,7 @@ use super::hand_over::HandOver;
 use super::servers::Landing;
 use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{Interval, compared, median, p10, per_packet};
+use crate::turns::Timing;
 
 /// The layout of the JSON; raised when a field changes its meaning.
 const SCHEMA: u32 = 1;
@@ -151,7 +152,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "# Steering\n\n{}", self.conditions)?;
-        let Plan { blocks, block_us, .. } = self.plan;
+        let Timing { blocks, block_us, .. } = self.plan.timing;
         writeln!(
             f,
             "- {blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet"

@@ -13,7 +13,6 @@ use dataplane::pipeline::State;
 use dataplane::port::Batch;
 use dataplane::site::Site;
 use dataplane::worker::{Queues, Wire, Worker};
-use dpdk::clock::cycles;
 use dpdk::{Eal, Mbuf, Pool, Queue, mbuf};
 use shm::message::{Fleet, Item, Member, MemberState, Peer, PublicKey, Scope};
 use shm::transaction::Transaction;
@@ -22,10 +21,11 @@ use wireguard::noise::Identity;
 use wireguard::secret::Secret;
 use wireguard::time::Instant;
 
-use super::frames::{Frames, Round};
+use super::frames::Frames;
+use crate::Failure;
 use crate::service::client::{self, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, PORT_LINK, SERVER};
 use crate::service::server::ring;
-use crate::{Failure, allocator};
+use crate::turns::{Round, timed};
 
 /// Time at the start, and what a turn takes: whole runs stay far below every timer of the protocol.
 pub(super) const START: Instant = Instant(1_000_000_000);
@@ -264,17 +264,6 @@ impl Landing {
     pub(super) fn totals(&self) -> Totals {
         Totals::of(self.counters.iter().map(Arc::as_ref))
     }
-}
-
-/// Cycles of `work`, whose calls of the allocator are added to `allocations`.
-#[inline]
-pub(super) fn timed(allocations: &mut u64, work: impl FnOnce()) -> u64 {
-    let before = allocator::calls();
-    let start = cycles();
-    work();
-    let taken = cycles() - start;
-    *allocations += allocator::calls() - before;
-    taken
 }
 
 /// Frees a round that came through whole.

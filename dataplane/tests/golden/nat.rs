@@ -109,7 +109,7 @@ fn connection() -> Case {
     stage.send(0, &segment(out(), (5000, 80), Flags::SYN, (7, 0)));
     let left = stage.left();
     let port = wire::tcp::parse(&left[20..]).unwrap().source_port;
-    let both = Flags(Flags::SYN.0 | Flags::ACK.0);
+    let both = Flags::SYN | Flags::ACK;
     stage.arrive(&segment(back(), (80, port), both, (1000, 8)));
     let about = "A connection begins; both sides hear of segments that fit the tunnel.";
     stage.under_internet("nat_connection", about)
@@ -127,18 +127,13 @@ fn echo() -> Case {
     stage.under_internet("nat_echo", "An echo and its answer, by an identifier of the server's.")
 }
 
-fn error(from: Ipv4Addr, error: icmp::v4::Error, about: &[u8]) -> Vec<u8> {
-    let mut message = vec![0; icmp::HEADER_LEN + about.len()];
-    let len = icmp::v4::emit_error(&mut message, error, about).unwrap();
-    Ip::new(from, OUTSIDE_V4).packet(icmp::v4::PROTOCOL, &message[..len])
-}
-
 fn report() -> Case {
     let mut stage = stage(64);
     stage.asks(0, 5000);
     let on_the_way = Ipv4Addr::new(198, 51, 100, 99);
     let left = stage.left();
-    stage.arrive(&error(on_the_way, icmp::v4::Error::TimeExceeded, &left));
+    stage
+        .arrive(&Ip::new(on_the_way, OUTSIDE_V4).error_about(icmp::v4::Error::TimeExceeded, &left));
     let about = "A router's error comes to the client, about what the client had sent.";
     stage.under_internet("nat_report", about)
 }
@@ -226,7 +221,7 @@ fn refused(reason: DropReason, about: &str) -> Case {
         reason => {
             assert_eq!(reason, DropReason::EgressNatError);
             let never = Ip::new(OUTSIDE_V4, STRANGER).udp(end.port() ^ 1, 53, b"a question");
-            stage.arrive(&error(STRANGER, icmp::v4::Error::HostUnreachable, &never));
+            stage.arrive(&back().error_about(icmp::v4::Error::HostUnreachable, &never));
         }
     }
     stage.end(reason.name(), about).under(reason.name())

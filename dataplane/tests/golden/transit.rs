@@ -138,12 +138,9 @@ fn report() -> Case {
     stage.arrive(&question);
     let last = stage.scene.seen.iter().rfind(|seen| seen.is_output).unwrap();
     let outer = packets::packet_in(&last.octets).unwrap().1[..128].to_vec();
-    let mut message = vec![0; wire::icmp::HEADER_LEN + outer.len()];
     let error = wire::icmp::v4::Error::FragmentationNeeded { mtu: 1300 };
-    let len = wire::icmp::v4::emit_error(&mut message, error, &outer).unwrap();
     let on_the_way = std::net::Ipv4Addr::new(198, 51, 100, 99);
-    let ip = Ip::new(on_the_way, site::SERVER_V4);
-    stage.arrive(&ip.packet(wire::icmp::v4::PROTOCOL, &message[..len]));
+    stage.arrive(&Ip::new(on_the_way, site::SERVER_V4).error_about(error, &outer));
     stage.arrive(&question);
     let about =
         "A router on the tunnel's way takes less: the sender is told what fits, and told again.";

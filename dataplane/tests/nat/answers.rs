@@ -11,7 +11,7 @@ use wire::icmp::v4::Error;
 use wire::tcp::Flags;
 
 use crate::segment;
-use crate::world::{ASKED, ASKS, World, error, error_about, out, tcp};
+use crate::world::{ASKED, ASKS, World, error, out, tcp};
 
 /// ICMP's destination unreachable, and its codes.
 const UNREACHABLE: u8 = 3;
@@ -78,9 +78,9 @@ fn a_segment_of_no_connection_is_reset_by_the_end_that_it_was_for() {
     let cases = [
         // Flags and numbers, and those of the reset (RFC 9293 3.5.2).
         (Flags::ACK, (100, 7), (Flags::RST, 7, 0)),
-        (Flags(Flags::SYN.0 | Flags::ACK.0), (100, 7), (Flags::RST, 7, 0)),
-        (Flags::FIN, (100, 0), (Flags(Flags::RST.0 | Flags::ACK.0), 0, 101)),
-        (Flags(0), (u32::MAX, 0), (Flags(Flags::RST.0 | Flags::ACK.0), 0, u32::MAX)),
+        (Flags::SYN | Flags::ACK, (100, 7), (Flags::RST, 7, 0)),
+        (Flags::FIN, (100, 0), (Flags::RST | Flags::ACK, 0, 101)),
+        (Flags(0), (u32::MAX, 0), (Flags::RST | Flags::ACK, 0, u32::MAX)),
     ];
     let mut world = World::new(2, 2);
     for (number, (flags, numbers, wanted)) in cases.into_iter().enumerate() {
@@ -109,11 +109,8 @@ fn errors_and_later_pieces_are_answered_with_nothing() {
     let mut later = other_protocol();
     transit::fragment(&mut later, 7, 800, false);
     let unknown = out().packet(wire::icmp::v4::PROTOCOL, &[40, 0, 0xd7, 0xff, 0, 0, 0, 0]);
-    let about = error_about(
-        out(),
-        Error::PortUnreachable,
-        &Ip::new(STRANGER, EVERY_CLIENTS).udp(1, 2, b""),
-    );
+    let quoted = Ip::new(STRANGER, EVERY_CLIENTS).udp(1, 2, b"");
+    let about = out().error_about(Error::PortUnreachable, &quoted);
     for packet in [later, unknown, about] {
         world.sends(0, &packet);
         assert_eq!(world.got(0), Vec::<Vec<u8>>::new());

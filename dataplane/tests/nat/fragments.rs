@@ -17,22 +17,25 @@ use crate::world::{ASKED, ASKS, World, out};
 const LEN: usize = 3000;
 const PIECE: usize = 1200;
 
-fn content() -> Vec<u8> {
-    (0..LEN).map(|place| u8::try_from(place % 251).unwrap()).collect()
+fn content(len: usize) -> Vec<u8> {
+    (0..len).map(|place| u8::try_from(place % 251).unwrap()).collect()
 }
 
 /// A datagram in three pieces.
 fn pieces(ip: Ip, (from, to): (u16, u16), identification: u16) -> Vec<Vec<u8>> {
-    let whole = ip.udp(from, to, &content());
+    cut(ip, &ip.udp(from, to, &content(LEN)), PIECE, identification)
+}
+
+/// A whole packet in pieces with so many octets in each but the last one.
+fn cut(ip: Ip, whole: &[u8], len: usize, identification: u16) -> Vec<Vec<u8>> {
     let payload = &whole[ipv4::HEADER_LEN..];
-    let count = payload.len().div_ceil(PIECE);
-    (0..count)
-        .map(|number| {
-            let at = number * PIECE;
-            let part = &payload[at..payload.len().min(at + PIECE)];
-            let mut piece = ip.packet(udp::PROTOCOL, part);
+    (0..payload.len())
+        .step_by(len)
+        .map(|at| {
+            let end = payload.len().min(at + len);
+            let mut piece = ip.packet(udp::PROTOCOL, &payload[at..end]);
             let offset = u16::try_from(at).unwrap();
-            transit::fragment(&mut piece, identification, offset, number + 1 < count);
+            transit::fragment(&mut piece, identification, offset, end < payload.len());
             piece
         })
         .collect()
@@ -40,14 +43,15 @@ fn pieces(ip: Ip, (from, to): (u16, u16), identification: u16) -> Vec<Vec<u8>> {
 
 /// The datagram that pieces are of, with its ends; its checksum is right over what both ends see.
 fn joined(pieces: &[Vec<u8>]) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
-    let mut payload = vec![0; LEN + udp::HEADER_LEN];
-    let mut ends = None;
+    let (mut payload, mut ends) = (Vec::new(), None);
     for piece in pieces {
         let ip = ipv4::parse(piece).unwrap();
         assert!(ends.is_none_or(|ends| ends == (ip.source, ip.destination)), "all alike");
         ends = Some((ip.source, ip.destination));
         let part = &piece[ip.payload_offset..];
-        payload[ip.fragment_offset()..][..part.len()].copy_from_slice(part);
+        let end = ip.fragment_offset() + part.len();
+        payload.resize(payload.len().max(end), 0);
+        payload[ip.fragment_offset()..end].copy_from_slice(part);
     }
     let (source, destination) = ends?;
     udp::verify_v4(source, destination, &payload).ok()?;
@@ -80,7 +84,7 @@ fn what_comes_back_in_pieces_finds_its_client_in_any_order_and_at_any_workers() 
             assert_eq!(got.len(), 3, "{order:?} at {workers} workers: {}", world.totals());
             let (from, to, data) = joined(&got).unwrap();
             assert_eq!((from, to), ((STRANGER, ASKED).into(), (EVERY_CLIENTS, ASKS).into()));
-            assert_eq!(data, content());
+            assert_eq!(data, content(LEN));
             assert_eq!(world.totals().held, 0);
         }
         assert_eq!(world.totals().dropped_all(), 0, "{}", world.totals());
@@ -103,7 +107,7 @@ fn what_clients_send_in_pieces_leaves_in_any_order() {
                 assert_eq!(left.len(), 3, "{order:?}: {}", world.totals());
                 let (from, to, data) = joined(&left).unwrap();
                 assert_eq!((from.ip(), to), (OUTSIDE_V4.into(), (STRANGER, ASKED).into()));
-                assert_eq!(data, content());
+                assert_eq!(data, content(LEN));
                 let hops = left.iter().map(|piece| ipv4::parse(piece).unwrap().ttl);
                 assert!(hops.eq([63; 3]), "one hop each");
                 assert_eq!(from, world.asks(client));
@@ -130,7 +134,7 @@ fn pieces_go_from_client_to_client_as_well() {
             assert_eq!(got.len(), 3, "{order:?} at {workers}: {}", world.totals());
             let (from, to, data) = joined(&got).unwrap();
             assert_eq!((from, to), (ends[1], (EVERY_CLIENTS, ASKS).into()));
-            assert_eq!(data, content());
+            assert_eq!(data, content(LEN));
         }
         world.end();
     }
@@ -188,19 +192,16 @@ fn what_is_too_long_for_a_client_and_may_be_fragmented_comes_in_pieces() {
             world.arrives(client + 1, &may_be);
             let got = world.got(client);
             assert_eq!(got.len(), 2, "{}", world.totals());
-            let mut payload = Vec::new();
             for piece in &got {
                 let ip = ipv4::parse(piece).unwrap();
                 assert!(ip.total_len() <= 1420 && ip.ttl == 63, "{ip:?}");
-                assert_eq!(ip.fragment_offset(), payload.len());
-                payload.extend(&piece[ip.payload_offset..]);
             }
-            udp::verify_v4(STRANGER, EVERY_CLIENTS, &payload).unwrap();
-            assert_eq!(payload[udp::HEADER_LEN..], [7; 1472]);
+            let (from, to, data) = joined(&got).unwrap();
+            assert_eq!((from, to), ((STRANGER, ASKED).into(), (EVERY_CLIENTS, ASKS).into()));
+            assert_eq!(data, [7; 1472]);
             // One that nobody has asked for is not taken to pieces.
             let before = world.totals().made;
-            let stray = Ip::new(STRANGER, OUTSIDE_V4).udp(ASKED, end.port() ^ 1, &[7; 1472]);
-            let mut stray = stray;
+            let mut stray = Ip::new(STRANGER, OUTSIDE_V4).udp(ASKED, end.port() ^ 1, &[7; 1472]);
             transit::fragment(&mut stray, 9, 0, false);
             world.arrives(client, &stray);
             assert_eq!(world.totals().made, before);
@@ -215,31 +216,17 @@ fn pieces_of_the_link_s_own_size_come_in_smaller_ones() {
     let mut world = World::new(2, 1);
     for (number, order) in (0_u16..).zip(ORDERS) {
         let end = world.asks(0);
-        let data: Vec<u8> = (0..4000).map(|place| u8::try_from(place % 251).unwrap()).collect();
         let ip = Ip::new(STRANGER, OUTSIDE_V4);
-        let whole = ip.udp(ASKED, end.port(), &data);
-        let parts: Vec<_> = whole[ipv4::HEADER_LEN..].chunks(1480).collect();
-        let all: Vec<_> = (0_u16..)
-            .zip(&parts)
-            .map(|(place, part)| {
-                let mut piece = ip.packet(udp::PROTOCOL, part);
-                transit::fragment(&mut piece, number, place * 1480, place < 2);
-                piece
-            })
-            .collect();
+        let all = cut(ip, &ip.udp(ASKED, end.port(), &content(4000)), 1480, number);
         for place in order {
             world.lands(usize::from(number), &all[place]);
         }
         world.scene.settle();
-        let mut payload = vec![0; data.len() + udp::HEADER_LEN];
-        for piece in world.got(0) {
-            let ip = ipv4::parse(&piece).unwrap();
-            assert!(ip.total_len() <= 1420);
-            let part = &piece[ip.payload_offset..];
-            payload[ip.fragment_offset()..][..part.len()].copy_from_slice(part);
-        }
-        udp::verify_v4(STRANGER, EVERY_CLIENTS, &payload).unwrap();
-        assert_eq!(payload[udp::HEADER_LEN..], data, "{order:?}");
+        let got = world.got(0);
+        assert!(got.iter().all(|piece| ipv4::parse(piece).unwrap().total_len() <= 1420));
+        let (_, to, data) = joined(&got).unwrap();
+        assert_eq!(to, (EVERY_CLIENTS, ASKS).into());
+        assert_eq!(data, content(4000), "{order:?}");
     }
     assert_eq!(world.totals().dropped_all(), 0, "{}", world.totals());
     world.end();

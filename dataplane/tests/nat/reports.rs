@@ -9,7 +9,7 @@ use dataplane::testing::site::{self, EVERY_CLIENTS, OUTSIDE_V4};
 use wire::icmp::v4::Error;
 use wire::{icmp, ipv4};
 
-use crate::world::{ASKED, ASKS, World, answer, error, error_about, out, question};
+use crate::world::{ASKED, ASKS, World, answer, error, out, question};
 
 /// A router on the way.
 const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
@@ -34,7 +34,7 @@ fn a_router_beyond_tells_the_client_of_what_the_client_had_sent() {
             let mut world = World::new(workers, 3);
             for client in 0..3 {
                 let sent = world.sends_one(client, &question());
-                let report = error_about(Ip::new(ROUTER, OUTSIDE_V4), what, &sent);
+                let report = Ip::new(ROUTER, OUTSIDE_V4).error_about(what, &sent);
                 world.arrives(client + 1, &report);
                 let got = world.got(client);
                 let (outline, message, quote) = error(&got[0]);
@@ -57,7 +57,7 @@ fn a_client_tells_a_stranger_of_what_the_stranger_had_sent() {
         let from = world.asks(1);
         world.arrives(0, &answer(from));
         let got = world.got(1);
-        let report = error_about(out(), Error::PortUnreachable, &got[0]);
+        let report = out().error_about(Error::PortUnreachable, &got[0]);
         let sent = world.sends_one(1, &report);
         let (outline, _, quote) = error(&sent);
         assert_eq!((outline.source, outline.destination), (OUTSIDE_V4.into(), STRANGER.into()));
@@ -73,7 +73,7 @@ fn an_error_about_nothing_that_was_sent_comes_to_nobody() {
     let (from, ..) = crate::world::udp(&sent);
     let other = Ipv4Addr::from_bits(STRANGER.to_bits() + 1);
     let never = Ip::new(OUTSIDE_V4, other).udp(from.port(), ASKED, b"a question");
-    world.arrives(0, &error_about(Ip::new(ROUTER, OUTSIDE_V4), Error::HostUnreachable, &never));
+    world.arrives(0, &Ip::new(ROUTER, OUTSIDE_V4).error_about(Error::HostUnreachable, &never));
     assert_eq!(world.dropped(DropReason::EgressNatError), 1, "RFC 5508 REQ-4");
     assert_eq!(world.got(0), Vec::<Vec<u8>>::new());
     world.end();
@@ -164,7 +164,7 @@ fn nobody_learns_by_errors_which_ports_are_in_use() {
 fn quotes_of_every_protocol_are_turned_back() {
     let mut world = World::new(2, 1);
     let echo = world.sends_one(0, &out().echo(3, b"hallo"));
-    world.arrives(1, &error_about(Ip::new(ROUTER, OUTSIDE_V4), Error::TimeExceeded, &echo));
+    world.arrives(1, &Ip::new(ROUTER, OUTSIDE_V4).error_about(Error::TimeExceeded, &echo));
     let got = world.got(0);
     let (outline, _, quote) = error(&got[0]);
     assert_eq!(outline.destination, EVERY_CLIENTS);

@@ -164,10 +164,3 @@ pub(crate) fn error(packet: &[u8]) -> (Outline, icmp::Located, Vec<u8>) {
     assert!(located.is_error_v4(), "{located:?}");
     (outline, located, message[icmp::HEADER_LEN..].to_vec())
 }
-
-/// An ICMP error about this packet.
-pub(crate) fn error_about(ip: Ip, error: icmp::v4::Error, offender: &[u8]) -> Vec<u8> {
-    let mut message = vec![0; icmp::HEADER_LEN + offender.len()];
-    let len = icmp::v4::emit_error(&mut message, error, offender).unwrap();
-    ip.packet(icmp::v4::PROTOCOL, &message[..len])
-}

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use crate::lab::alone;
+use crate::lab::files::path;
 use crate::middle::{self, Middle};
-use crate::site::{Client, INTERNET, LITTLE_LEN, Site, content, path};
+use crate::site::{Client, INTERNET, LITTLE_LEN, Site, content};
 use crate::through::{Through, Way};
 
 /// Loads and stores of a file, each on a connection of its own.

@@ -8,7 +8,7 @@ use crate::ends::{PATIENCE, connect, hear_head, is_over, say};
 use crate::lab::alone;
 use crate::lab::namespace::Namespace;
 use crate::lab::until;
-use crate::site::{INTERNET, POP, POP_NAT, POP_PORT, SERVER, Site, lost};
+use crate::site::{INTERNET, POP, POP_NAT, POP_PORT, Site, lost};
 use crate::through::settle;
 
 /// Targets that nobody is connected to: our own addresses, those that are nobody's, a port that is forbidden, and another
@@ -122,10 +122,9 @@ fn clients_are_refused_what_a_data_centre_refuses_and_do_not_speak_to_it_in_our_
         let server =
             site.serve_routes_via_pop(is_ours, &(route("11.1.0.201/32") + &route("10.9.0.0/16")));
         let client = site.client(0);
-        for target in [POP, POP_NAT, SERVER, "10.9.9.9"] {
+        for target in [POP, POP_NAT, "10.9.9.9"] {
             client.place.run(&format!("ip route replace {target}/32 dev wg0 src 172.16.0.2"));
         }
-        client.place.run(&format!("ip route replace {SERVER}/32 dev eth0"));
         for target in [format!("{POP_NAT}:80"), format!("{INTERNET}:25"), "10.9.9.9:80".to_owned()]
         {
             let to: SocketAddr = target.parse().unwrap();

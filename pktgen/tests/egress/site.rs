@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::lab::control::Control;
 use crate::lab::dataplane::{Dataplane, instance};
+use crate::lab::files::{lay_out, listens, path, vsftpd};
 use crate::lab::keys::Keys;
 use crate::lab::namespace::{Namespace, cable};
 use crate::lab::process::Process;
@@ -116,17 +117,15 @@ impl Site {
 
     /// The same, with further routes: the next hop is `via-fra`.
     pub(crate) fn serve_routes_via_pop(&self, is_ours: bool, routes: &str) -> Dataplane {
-        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
-        let routes = via(POP, POP_PORT) + routes;
-        self.start(1, (if is_ours { &connect } else { "" }, &routes))
+        let section = if is_ours { connect(POP) } else { String::new() };
+        self.start(1, (&section, &(via(POP, POP_PORT) + routes)))
     }
 
     /// The same, where next hops lead through the other data centre, `via-pop`, and through this port of a proxy,
     /// `via-proxy`, and no route to them.
     pub(crate) fn serve_ways(&self, port: u16) -> Dataplane {
-        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{POP}\"]\n");
         let ways = [("pop", 7, POP, POP_PORT), ("proxy", 8, PROXY, port)].map(way);
-        self.start(1, (&connect, &ways.concat()))
+        self.start(1, (&connect(POP), &ways.concat()))
     }
 
     /// Starts the server's control again, with what it knew.
@@ -141,8 +140,7 @@ impl Site {
 
     /// The other data centre's dataplane and control.
     pub(crate) fn serve_pop(&self) -> Dataplane {
-        let connect = format!("[connect]\nport = {POP_PORT}\nfrom = [\"{NAT}\"]\n");
-        Self::serve_pop_at((&self.pop, POP, POP_NAT), &connect)
+        Self::serve_pop_at((&self.pop, POP, POP_NAT), &connect(NAT))
     }
 
     /// The same; it also takes requests from the gateway, and none for the port of mail or for the server.
@@ -251,25 +249,14 @@ impl Site {
         let mut command = self.internet.command("nginx");
         command.args(["-c", &config]);
         let process = Process::start("nginx", command);
-        until("nginx listens", 20, || self.listens(80));
+        until("nginx listens", 20, || listens(&self.internet, 80));
         process
     }
 
     /// A server that speaks first.
     pub(crate) fn ftp(&self) -> Process {
         self.lay_out();
-        self.internet.run("mkdir -p /run/lab/empty");
-        let config = self.internet.file(
-            "vsftpd.conf",
-            "listen=YES\nbackground=NO\nanonymous_enable=YES\nno_anon_password=YES\npasv_min_port=30000\n\
-             pasv_max_port=30009\nanon_root=/run/lab/files\nsecure_chroot_dir=/run/lab/empty\none_process_model=YES\n\
-             seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nxferlog_enable=NO\n",
-        );
-        let mut command = self.internet.command("vsftpd");
-        command.arg(config);
-        let process = Process::start("vsftpd", command);
-        until("vsftpd listens", 20, || self.listens(21));
-        process
+        vsftpd(&self.internet)
     }
 
     /// A proxy of those that Debian has, at its usual port.
@@ -298,19 +285,14 @@ impl Site {
         let mut command = self.internet.command(name);
         command.args(words).arg(config);
         let process = Process::start(name, command);
-        until("the proxy listens", 30, || self.listens(port));
+        until("the proxy listens", 30, || listens(&self.internet, port));
         (process, port)
-    }
-
-    fn listens(&self, port: u16) -> bool {
-        self.internet.run(&format!("ss -Hltn sport = :{port}")).contains("LISTEN")
     }
 
     /// A folder with the files `served` and `little`, and one that takes files.
     fn lay_out(&self) {
-        self.internet.run("mkdir -p /run/lab/files/taken");
-        std::fs::write(path(&self.internet, "files/served"), content()).unwrap();
-        std::fs::write(path(&self.internet, "files/little"), &content()[..LITTLE_LEN]).unwrap();
+        let served = content();
+        lay_out(&self.internet, &[("served", &served), ("little", &served[..LITTLE_LEN])]);
     }
 
     /// Whether what a client has stored is what it had fetched.
@@ -328,6 +310,11 @@ impl Site {
         self.far.run("ip route add default via 203.0.114.1");
         FAR
     }
+}
+
+/// The section of a data centre that takes requests from this address.
+fn connect(from: &str) -> String {
+    format!("[connect]\nport = {POP_PORT}\nfrom = [\"{from}\"]\n")
 }
 
 /// What leads connections to the web server through this machine.
@@ -357,11 +344,6 @@ pub(crate) fn is_whole(place: &Namespace, load: usize) -> bool {
 /// What is served.
 pub(crate) fn content() -> Vec<u8> {
     (0..LEN).map(|place| octet(7, place)).collect()
-}
-
-/// A file under the namespace's `/run/lab`, as this program sees it.
-pub(crate) fn path(place: &Namespace, name: &str) -> String {
-    format!("/proc/{}/root/run/lab/{name}", place.pid())
 }
 
 /// The lines by which the web server tells whom it has served.

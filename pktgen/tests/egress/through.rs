@@ -1,6 +1,6 @@
 //! The ways by which a client's connections leave elsewhere, and what must be left of them in the end.
 
-use crate::lab::dataplane::Dataplane;
+use crate::lab::dataplane::{Counters, Dataplane};
 use crate::lab::process::Process;
 use crate::lab::until;
 use crate::site::Site;
@@ -41,17 +41,21 @@ impl Through {
     }
 
     /// Ends it after so many connections: none was refused or is being opened still, and no packet or flow is there for
-    /// which nobody answers. (What is closed rests for four minutes, RFC 5382 REQ-5.)
-    pub(crate) fn end(self, opened: u64) {
-        for dataplane in [Some(self.server), self.pop].into_iter().flatten() {
+    /// which nobody answers. (What is closed rests for four minutes, RFC 5382 REQ-5.) Gives what each dataplane has counted.
+    pub(crate) fn end(self, opened: u64) -> Vec<Counters> {
+        let dataplanes = [Some(self.server), self.pop].into_iter().flatten();
+        let counts = dataplanes.map(|dataplane| {
             settle(&dataplane);
             let counters = dataplane.stop();
             let count = |name: &str| counters.get(name).copied().unwrap_or(0);
             let connects = (count("connects_opened"), count("connects_failed"));
             assert_eq!(connects, (opened, 0), "{counters:?}");
             assert!(count("flows") <= opened + count("flows_opened"), "{counters:?}");
-        }
+            counters
+        });
+        let counts = counts.collect();
         drop(self.proxy);
+        counts
     }
 }
 

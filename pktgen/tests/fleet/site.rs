@@ -18,9 +18,9 @@ use serde_json::Value;
 /// Hop limits of the servers' kernels lie so far apart that an answer tells who gave it.
 const HOP_LIMIT_STEP: u8 = 16;
 
-/// Rings that ride out a machine that is busy with other things.
 /// A client's largest packet and the headers in which it is carried fit.
 const FLEET_MTU: u16 = 1560;
+/// Rings that ride out a machine that is busy with other things.
 const DEVICE: &str = "net_af_packet0,framecnt=2048";
 
 /// One server.

@@ -1,5 +1,7 @@
 //! The laboratory of the dataplane's tests on real devices, as far as the generator needs it.
 
+#[allow(dead_code, reason = "not every test serves files")]
+pub(crate) mod files;
 #[allow(dead_code, reason = "not every test runs it")]
 pub(crate) mod generator;
 

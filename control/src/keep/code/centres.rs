@@ -63,14 +63,14 @@ mod tests {
         };
         let names = ["x", "y", "z"].map(|last| "a".repeat(30) + last);
         let choice = HopNamed::of_list(&names.join(",").into(), Origin::Cli).unwrap();
-        let [name, ..] = names.each_ref().map(|name| name.as_str());
+        let [name, ..] = names.each_ref().map(String::as_str);
         let only = HopNamed::of_exits("only", Box::new([name.into()]), Origin::Cli);
         let mixed =
             HopNamed::of_exits("mixed", Box::new(["direct".into(), name.into()]), Origin::Cli);
-        let named = (1..).zip(&names).map(|(number, name)| centre(number, name));
+        let centres = (1..).zip(&names).map(|(number, name)| centre(number, name));
         let hops = [choice, only, mixed].map(Change::AddNextHop);
         let renamed = vec![Change::RemoveCentre(name.into()), centre(1, "fra")];
-        for changes in [named.chain(hops).collect(), renamed] {
+        for changes in [centres.chain(hops).collect(), renamed] {
             let touched = book.apply(Origin::Cli, &changes, &Limits::default()).unwrap();
             keep.write(&book, &touched, &[]).unwrap();
         }
