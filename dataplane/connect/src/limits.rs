@@ -48,6 +48,10 @@ pub struct Limits {
     pub rto_min: Duration,
     /// First wait where the round trip is not known (RFC 6298 2.1).
     pub rto_unknown: Duration,
+    /// Origins of which it is remembered how long they took to answer, and what they understand.
+    pub remembered: u32,
+    /// For how long it is.
+    pub remembered_time: Duration,
     /// No wait is longer.
     pub rto_max: Duration,
     /// After this the next route is tried, if there is one: clients repeat a SYN after a second.
@@ -79,6 +83,8 @@ impl Default for Limits {
             setups_per_stranger: 64,
             rto_min: Duration::from_millis(50),
             rto_unknown: Duration::from_secs(1),
+            remembered: 1 << 12,
+            remembered_time: Duration::from_secs(600),
             rto_max: Duration::from_secs(8),
             route_time: Duration::from_secs(1),
             setup_time: Duration::from_secs(20),

@@ -167,7 +167,13 @@ impl<W: World> Work<'_, W> {
     fn follow(&mut self, ruling: Ruling) -> Verdict {
         let is_dialled = match ruling {
             Ruling::Refuse(why, status) => return self.give_up(why, status, false),
-            Ruling::Dial(hop) => self.dial(hop, false),
+            Ruling::Dial(mut hop) => {
+                if hop.rtt.is_zero() {
+                    let known = self.shared.round_trips.get(&hop.address, self.now);
+                    hop.rtt = known.unwrap_or_default();
+                }
+                self.dial(hop, false)
+            }
             Ruling::Relay(hop) => self.dial(hop, true),
         };
         match is_dialled {

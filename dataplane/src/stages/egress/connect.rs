@@ -30,6 +30,7 @@ use crate::limits::{
 use crate::packet::{Address, own};
 use crate::site::{Site, global_number};
 use crate::stages::egress::dials::{Dials, Way};
+use crate::stages::egress::meter::Rows;
 use crate::stages::route::{Asked, Centres, NextHop, TRIED_MAX};
 use crate::table::Key;
 
@@ -58,6 +59,8 @@ pub struct Around<'a> {
     pub site: &'a Site,
     /// Data centres.
     pub centres: &'a Centres,
+    /// How far they are.
+    pub rows: &'a Rows,
     /// The worker's counters.
     pub counters: &'a Counters,
     /// The number of the client that is this machine itself; behind it come those for whom this is an exit.
@@ -216,8 +219,9 @@ impl Splicer {
         let site = around.site;
         let mut routes = [NOWHERE; TRIED_MAX];
         let mut count = 0;
+        let rtt = around.rows.round_trip(asked.first()).unwrap_or_default();
         for (route, address) in routes.iter_mut().zip(asked.machines.into_iter().flatten()) {
-            *route = hop(site, address, (RELAYS_MAX, asked.leaves()));
+            *route = Hop { rtt, ..hop(site, address, (RELAYS_MAX, asked.leaves())) };
             count += 1;
         }
         let opening = Opening {
@@ -449,11 +453,14 @@ fn realm(near: &Leg) -> Realm {
 impl Surroundings<'_> {
     /// To a machine of the centre at which a connection is to leave, straight. How many may follow is the request's to say.
     fn relay(&self, near: &Leg, number: u16) -> Decision {
-        let Around { site, centres, .. } = self.around;
+        let Around { site, centres, rows, .. } = self.around;
         let client = u32::from(near.theirs.port()) << 16 | u32::from(near.ours.port());
         let [first, ..] = centres.machines(number, client, near.theirs.is_ipv4());
         match first {
-            Some(address) => Decision::Relay(hop(site, address, (0, Some(number)))),
+            Some(address) => {
+                let rtt = rows.round_trip(number).unwrap_or_default();
+                Decision::Relay(Hop { rtt, ..hop(site, address, (0, Some(number))) })
+            }
             None => Decision::Refuse(Status::BadGateway),
         }
     }
