@@ -83,7 +83,8 @@ impl Connect {
         world: &mut impl World,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let setup = ingress::setup(opening, &self.shared.limits, now)?;
+        let mut setup = ingress::setup(opening, &self.shared.limits, now)?;
+        setup.hint = self.shared.hints.get(&setup.near.leg.ours, now);
         let slot = self.begin(setup)?;
         let dialled = self.work(slot, world, now, |work| {
             let dialled = work.dial_next();

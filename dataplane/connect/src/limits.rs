@@ -64,7 +64,9 @@ pub struct Limits {
     pub request_time: Duration,
     /// How long a set-up stays after the client is connected, to catch what the next hop sends again.
     pub young_time: Duration,
-    /// What an exit that does not know the origin yet says that it takes in one segment: hardly any origin takes less.
+    /// What an exit that does not know the origin yet says that it takes in one segment: as much as a packet holds that every
+    /// link of IPv6 carries (RFC 8200 5). Hardly any origin takes less, and what an ingress sends needs no cutting. From one that does
+    /// the ingress hears by 421.
     pub exit_mss: u16,
     /// By how many bits its windows are shifted; a shift of 8 announces 16 MiB.
     pub exit_window_scale: u8,
@@ -91,7 +93,7 @@ impl Default for Limits {
             syn_time: Duration::from_secs(6),
             request_time: Duration::from_secs(10),
             young_time: Duration::from_secs(1),
-            exit_mss: 1240,
+            exit_mss: MSS_DEFAULT_V6,
             exit_window_scale: 8,
             exit_promises_sack: false,
         }

@@ -46,8 +46,10 @@ pub(crate) struct Setup {
     pub(crate) request_len: u32,
     /// Seconds of silence after which the origin is probed: by us at an exit, and asked for in requests.
     pub(crate) keepalive_secs: Option<u16>,
-    /// What the origin understands, once that was learnt.
+    /// What the origin understands, once that was learnt: from this connection, or from an earlier one to it.
     pub(crate) hint: Option<TcpOptions>,
+    /// Whether a next hop was asked again for that.
+    pub(crate) is_asked_again: bool,
     pub(crate) ports_tried: u8,
     /// Part of a head, or early payload.
     pub(crate) buffer: Option<Buffer>,
@@ -117,6 +119,7 @@ impl Setup {
             request_len: 0,
             keepalive_secs: None,
             hint: None,
+            is_asked_again: false,
             ports_tried: 0,
             buffer: None,
             holds_fin: false,

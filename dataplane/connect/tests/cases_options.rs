@@ -16,7 +16,7 @@ use network::frame::Frame;
 use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
 use network::host::Service;
 use network::scene::{Way, net, noise, spoil};
-use network::tcp::Speaks;
+use network::tcp::{MS, Speaks};
 use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, ORIGIN_IP, hop, ip};
 use std::net::SocketAddr;
 use wire::tcp::{Flags, OptionField, Options};
@@ -106,6 +106,48 @@ fn case_12_an_origin_that_takes_less_than_was_promised_is_asked_again_with_its_o
         assert_eq!(net.pop(EXIT_IP).whys(), [Why::Promised]);
         net.assert_nothing_is_left();
     }
+}
+
+/// The milliseconds until a connection of the client's is open.
+fn opens_within(net: &mut Net) -> u64 {
+    let (ends, begun) = (open(net), net.now);
+    assert!(net.run_to(2000, |net| net.host(CLIENT_IP).tcp(ends).is_open()));
+    (net.now - begun) / MS
+}
+
+/// To ask again takes a handshake, a request and a dial, here 10 ms each; the next connections need not.
+#[test]
+fn case_12_what_an_origin_takes_is_remembered_for_the_next_connections() {
+    let mut net = net(Way::Plain, 5, Service::Echo);
+    net.host(ORIGIN_IP).speaks.mss = 500;
+    let times = [(); 3].map(|()| opens_within(&mut net));
+    assert_eq!(net.pop(EXIT_IP).whys(), [Why::Promised], "only once");
+    assert_eq!((times[0] - times[1], times[1]), (30, times[2]), "{times:?}");
+    net.run(600_000);
+    assert_eq!(opens_within(&mut net), times[0], "it may take more by now");
+    net.assert_nothing_is_left();
+}
+
+/// RFC 8200 5: no link of IPv6 carries less than 1280 octets, so that its origins take 1220 at least.
+#[test]
+fn case_12_an_origin_at_the_end_of_the_smallest_link_is_promised_no_more_than_it_takes() {
+    let mut net = net(Way::Plain, 5, Service::Echo);
+    net.host(ORIGIN_IP).speaks.mss = 1220;
+    echo(&mut net, 50_000, "1220");
+    assert_eq!(net.pop(EXIT_IP).whys(), []);
+}
+
+/// It would be kept from connections that do offer it.
+#[test]
+fn case_15_a_hint_does_not_deny_what_the_origin_was_not_offered() {
+    let mut hand = Hand::exit();
+    let request = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    assert_eq!(hand.exit_answers(request), "");
+    let first = CLIENT_FIRST.wrapping_add(u32::try_from(request.len()).unwrap());
+    let sent = hand.far(SYN_ACK, (FAR_ISN, first), &[2, 4, 1, 244], &[]);
+    let text = sent.iter().map(|frame| String::from_utf8_lossy(frame.payload()));
+    let text: String = text.collect();
+    assert!(text.contains("Exit-Tcp-Options: sack=1 ws=none mss=500\r\n"), "{text}");
 }
 
 #[test]

@@ -208,16 +208,18 @@ impl<W: World> Work<'_, W> {
         }
     }
 
-    /// An answer that opens no tunnel. With a hint it is asked again, once, for what the origin understands.
+    /// An answer that opens no tunnel. With a hint it is asked again, once, for what the origin understands, and so are those that
+    /// come after it from the first.
     fn answered(&mut self, status: u16, hint: Option<TcpOptions>) -> Verdict {
-        let is_ingress = self.setup.is_ingress();
-        if let (421, Some(_)) = (status, hint) {
-            let is_first = self.setup.hint.is_none();
-            self.setup.hint = hint;
-            if is_ingress && is_first {
-                self.abandon_far(true);
-                return self.dial_or_give_up();
-            }
+        let (421, Some(understood)) = (status, hint) else {
+            return self.far_failed(Why::Answered(status), true);
+        };
+        self.setup.hint = hint;
+        if self.setup.is_ingress() && !self.setup.is_asked_again {
+            self.setup.is_asked_again = true;
+            self.shared.hints.learn(self.setup.near.leg.ours, understood, self.now);
+            self.abandon_far(true);
+            return self.dial_or_give_up();
         }
         self.far_failed(Why::Answered(status), true)
     }

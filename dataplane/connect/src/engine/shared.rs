@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::Counts;
 use crate::buffers::Buffers;
+use crate::head::TcpOptions;
 use crate::limits::Limits;
 use crate::recent::Recent;
 use crate::segment::{Leg, NO_CLIENT};
@@ -81,6 +82,8 @@ pub(super) struct Shared {
     pub(super) buffers: Buffers,
     pub(super) free: Vec<u32>,
     pub(super) lingering: Lingering,
+    /// What exits have said that origins understand.
+    pub(super) hints: Recent<TcpOptions>,
     /// How long origins took to answer our SYN.
     pub(super) round_trips: Recent<Duration>,
 }
@@ -95,6 +98,7 @@ impl Shared {
             buffers: Buffers::new(limits.buffers),
             free: (0..limits.setups).rev().collect(),
             lingering: Lingering::new(count),
+            hints: Recent::new(limits.remembered, limits.remembered_time, seed),
             round_trips: Recent::new(limits.remembered, limits.remembered_time, seed),
             limits,
         }
