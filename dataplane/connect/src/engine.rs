@@ -102,7 +102,7 @@ impl Connect {
         now: Instant,
     ) -> Result<(), Refusal> {
         let setup = exit::setup(accepting, &self.shared.limits, now)?;
-        let slot = self.begin(setup)?;
+        let slot = self.begin(setup).inspect_err(|_| exit::turn_away(accepting, world))?;
         self.work(slot, world, now, |work| work.greet(accepting.syn));
         Ok(())
     }

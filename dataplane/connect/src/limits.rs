@@ -56,7 +56,8 @@ pub struct Limits {
     pub rto_max: Duration,
     /// After this the next route is tried, if there is one: clients repeat a SYN after a second.
     pub route_time: Duration,
-    /// After this the set-up is given up, before clients do.
+    /// After this an ingress gives up, before clients do. A relay does after three quarters of it and an exit after half, so
+    /// that who asked hears who was silent.
     pub setup_time: Duration,
     /// How long who opens a connection to us may take until its acknowledgment (RFC 5382 REQ-5).
     pub syn_time: Duration,

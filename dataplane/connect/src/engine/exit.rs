@@ -1,12 +1,14 @@
 //! A SYN to our own port: a request in it, or behind it.
 
+use core::time::Duration;
+
 use wire::tcp::Flags;
 
 use super::Work;
 use super::dial::Undialled;
 use super::ingress::offer;
-use crate::head::{Ask, Request, Status, Wrong, parse_request};
-use crate::limits::Limits;
+use crate::head::{Ask, Request, Status, Wrong, parse_request, write_answer};
+use crate::limits::{ANSWER_LEN_MAX, Limits};
 use crate::options::Offer;
 use crate::outcome::{Accepting, Decision, Dropped, NextHop, Refusal, Verdict, Why, World};
 use crate::segment::{Arrived, before, len};
@@ -28,6 +30,21 @@ pub(super) fn setup(
     let mut setup = Setup::new(accepting.tag, near, Times::new(now, limits.rto_unknown));
     setup.phase = Phase::Reading;
     Ok(setup)
+}
+
+/// Tells who has sent a request in the SYN that there is no room for it, so that it can ask another machine at once. Nothing is kept
+/// of that: should it get lost, the next SYN bears no request and is not answered, as no stranger's is.
+pub(super) fn turn_away(accepting: &Accepting<'_>, world: &mut impl World) {
+    let request = accepting.syn.payload;
+    if !accepting.is_ours || request.is_empty() {
+        return;
+    }
+    let mut text = [0; ANSWER_LEN_MAX];
+    let answer_len = write_answer(&mut text, Status::ServiceUnavailable, None).unwrap_or_default();
+    let mut near = Near::new(accepting.syn, Offer::default(), accepting.mss_max, Duration::ZERO);
+    near.iss = world.random();
+    near.next = near.next.wrapping_add(len(request));
+    near.send_syn_ack(world, 0, false, text.get(..answer_len).unwrap_or_default());
 }
 
 /// What a request leads to.
@@ -182,7 +199,7 @@ impl<W: World> Work<'_, W> {
                 return self.give_up(Why::PortsExhausted, Status::ServiceUnavailable, false);
             }
             Err(Undialled::Family) => {
-                return self.give_up(Why::OtherFamily, Status::BadGateway, false);
+                return self.give_up(Why::OtherFamily, Status::ServiceUnavailable, false);
             }
         }
         self.setup.times.route_begun = self.now;

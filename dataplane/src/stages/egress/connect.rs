@@ -393,7 +393,7 @@ impl World for Surroundings<'_> {
         }
         // Names are for who asks to resolve: an exit that did it would wait.
         let Target { host: Host::Address(address), port } = request.target else {
-            return Decision::Refuse(Status::BadGateway);
+            return Decision::Refuse(Status::Forbidden);
         };
         let site = self.around.site;
         let is_ours = site.owns(address.into()) || site.is_clients(address.into());
@@ -461,7 +461,7 @@ impl Surroundings<'_> {
                 let rtt = rows.round_trip(number).unwrap_or_default();
                 Decision::Relay(Hop { rtt, ..hop(site, address, (0, Some(number))) })
             }
-            None => Decision::Refuse(Status::BadGateway),
+            None => Decision::Refuse(Status::ServiceUnavailable),
         }
     }
 
