@@ -59,7 +59,8 @@ pub struct Limits {
     /// After this an ingress gives up, before clients do. A relay does after three quarters of it and an exit after half, so
     /// that who asked hears who was silent.
     pub setup_time: Duration,
-    /// How long who opens a connection to us may take until its acknowledgment (RFC 5382 REQ-5).
+    /// How long who opens a connection to us may take until its acknowledgment: as long as a NAT keeps a SYN that nobody has
+    /// asked for (RFC 5382 REQ-4).
     pub syn_time: Duration,
     /// How long a request may take to come whole.
     pub request_time: Duration,

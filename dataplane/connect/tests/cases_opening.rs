@@ -1,4 +1,4 @@
-//! Cases of issue 9 that break a splice, 1 to 5: how a connection is opened. The number stands in the name of
+//! Cases that break a splice, 1 to 5: how a connection is opened. The number stands in the name of
 //! each test.
 
 #![allow(

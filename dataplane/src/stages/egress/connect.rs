@@ -360,11 +360,10 @@ struct Surroundings<'a> {
 impl World for Surroundings<'_> {
     fn send(&mut self, segment: &Segment<'_>) {
         let Around { site, machine, worker, .. } = self.around;
-        let client = segment.leg.client;
-        let to = if client == machine {
-            NextHop::Local
-        } else {
-            NextHop::Client(global_number(client, worker.into(), site.workers))
+        let to = match segment.leg.client {
+            NO_CLIENT => NextHop::None,
+            client if client == machine => NextHop::Local,
+            client => NextHop::Client(global_number(client, worker.into(), site.workers)),
         };
         if !self.outbox.push(segment, to, site) {
             self.around.counters.segments_unsent.add(1);
