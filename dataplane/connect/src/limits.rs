@@ -88,7 +88,7 @@ impl Default for Limits {
             rto_min: Duration::from_millis(50),
             rto_unknown: Duration::from_secs(1),
             remembered: 1 << 12,
-            remembered_time: Duration::from_secs(600),
+            remembered_time: Duration::from_mins(10),
             rto_max: Duration::from_secs(8),
             route_time: Duration::from_secs(1),
             setup_time: Duration::from_secs(20),

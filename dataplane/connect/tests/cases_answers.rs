@@ -1,4 +1,4 @@
-//! Cases that break a splice, 6 to 10 and 23 to 27: what a next hop may answer, and what may come
+//! Cases that break a splice, 6 to 10, 23 to 27 and 35: what a next hop may answer, and what may come
 //! twice, late or never.
 
 #![allow(

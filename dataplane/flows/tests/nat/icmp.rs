@@ -122,7 +122,7 @@ fn an_error_of_the_client_goes_out_by_its_outer_address() {
         assert_eq!(addresses(&report), (EGRESS, SERVER));
         assert_eq!(quote_of(&report), &answer[..]);
     }
-    // RFC 7857 7.1: nor does one keep a flow alive.
+    // RFC 7857, of outbound refresh and error packets: nor does one keep a flow alive.
     world.wait(299.0);
     world.sent(3, &error(INNER, SERVER, &back, 41));
     world.wait(2.0);
