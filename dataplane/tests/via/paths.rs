@@ -92,8 +92,12 @@ fn a_lost_syn_to_a_data_centre_is_sent_again_within_the_paths_time() {
         pair.wait(Duration::from_millis(100));
         let asked = pair.sent(true);
         pair.wait(Duration::from_millis(20));
-        asked.iter().for_each(|packet| pair.there.arrive(packet));
-        pair.sent(false).iter().for_each(|packet| pair.here.arrive(packet));
+        for packet in &asked {
+            pair.there.arrive(packet);
+        }
+        for packet in pair.sent(false) {
+            pair.here.arrive(&packet);
+        }
         pair.here.settle();
         times.extend(heard(&mut control).into_iter().flatten());
     }
