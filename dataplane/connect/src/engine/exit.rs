@@ -7,8 +7,8 @@ use wire::tcp::Flags;
 use super::Work;
 use super::dial::Undialled;
 use super::ingress::offer;
-use crate::head::{Ask, Request, Status, Wrong, parse_request, write_answer};
-use crate::limits::{ANSWER_LEN_MAX, Limits};
+use crate::head::{Ask, Request, Status, Wrong, parse_request};
+use crate::limits::Limits;
 use crate::options::Offer;
 use crate::outcome::{Accepting, Decision, Dropped, NextHop, Refusal, Verdict, Why, World};
 use crate::segment::{Arrived, before, len};
@@ -39,12 +39,13 @@ pub(super) fn turn_away(accepting: &Accepting<'_>, world: &mut impl World) {
     if !accepting.is_ours || request.is_empty() {
         return;
     }
-    let mut text = [0; ANSWER_LEN_MAX];
-    let answer_len = write_answer(&mut text, Status::ServiceUnavailable, None).unwrap_or_default();
+    let mut text = [0; crate::limits::ANSWER_LEN_MAX];
+    let answer_len = crate::head::write_answer(&mut text, Status::ServiceUnavailable, None);
+    let answer = text.get(..answer_len.unwrap_or_default()).unwrap_or_default();
     let mut near = Near::new(accepting.syn, Offer::default(), accepting.mss_max, Duration::ZERO);
     near.iss = world.random();
     near.next = near.next.wrapping_add(len(request));
-    near.send_syn_ack(world, 0, false, text.get(..answer_len).unwrap_or_default());
+    near.send_syn_ack(world, 0, false, answer);
 }
 
 /// What a request leads to.
