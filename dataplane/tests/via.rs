@@ -1,6 +1,9 @@
 //! The way to the Internet through other data centres, in memory: what control hears of it, and what keeps it alive.
 
 #[cfg(test)]
+#[path = "via/cases.rs"]
+mod cases;
+#[cfg(test)]
 #[path = "via/dials.rs"]
 mod dials;
 #[cfg(test)]

@@ -158,11 +158,11 @@ impl Translator {
     }
 
     fn aside<'a>(&'a mut self, outside: Outside<'a>) -> (&'a mut Splicer, Around<'a>) {
-        let Self { flows, machine, worker, random, splicer, .. } = self;
-        let (machine, worker) = (*machine, *worker);
+        let Self { flows, machine, worker, random, splicer, meter, .. } = self;
+        let (machine, worker, rows) = (*machine, *worker, meter.rows());
         let Outside { site, routes, counters, now } = outside;
         let centres = routes.centres();
-        let around = Around { flows, random, site, centres, counters, machine, worker, now };
+        let around = Around { flows, random, site, centres, rows, counters, machine, worker, now };
         (splicer, around)
     }
 

@@ -41,6 +41,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// The centre whose machines these are.
+    pub const fn first(&self) -> u16 {
+        if self.relay == 0 { self.exit } else { self.relay }
+    }
+
     /// The centre at which they are to leave, when the machines are a relay's.
     pub fn leaves(&self) -> Option<u16> {
         (self.relay != 0).then_some(self.exit)
@@ -165,6 +170,8 @@ mod tests {
         let relay = [Some(machine(2, 1).address), None, None];
         assert_eq!(centres.asked(7, 5, true), Asked { machines: relay, exit: 7, relay: 9 });
         assert_eq!(centres.asked(9, 5, true), Asked { machines: relay, exit: 9, relay: 0 });
+        let firsts = [7, 9].map(|centre| centres.asked(centre, 5, true).first());
+        assert_eq!(firsts, [9, 9]);
         let leaves = [7, 9].map(|centre| centres.asked(centre, 5, true).leaves());
         assert_eq!(leaves, [Some(7), None]);
         assert_eq!(centres.here(), Some(1));
