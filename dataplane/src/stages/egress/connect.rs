@@ -201,17 +201,18 @@ impl Splicer {
         }
     }
 
-    /// A client's connection through a data centre: its SYN is held until the other side has answered.
+    /// A client's connection through a data centre: its SYN is held until the other side has answered. None for a segment that
+    /// opens no connection.
     pub fn open(
         &mut self,
         frame: &Frame<'_>,
         (client, asked): (u32, Asked),
         around: Around<'_>,
-    ) -> Fate {
+    ) -> Option<Fate> {
         let syn = match arrived(frame, From::Client(client)) {
             Ok(syn) if syn.is_open() => syn,
-            Ok(_) => return drop(DropReason::EgressNatState),
-            Err(fate) => return fate,
+            Ok(_) => return None,
+            Err(fate) => return Some(fate),
         };
         let site = around.site;
         let mut routes = [NOWHERE; TRIED_MAX];
@@ -229,10 +230,10 @@ impl Splicer {
         };
         let now = connect::time::Instant(around.now.0);
         let (connect, mut world) = self.split(around);
-        match connect.open(&opening, &mut world, now) {
+        Some(match connect.open(&opening, &mut world, now) {
             Ok(()) => Fate::Consumed,
             Err(refusal) => drop(names::of_refusal(refusal)),
-        }
+        })
     }
 
     /// A connection of another data centre to our CONNECT port.

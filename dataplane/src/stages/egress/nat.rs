@@ -28,7 +28,7 @@ use crate::stages::egress::meter::Meter;
 use crate::stages::egress::{gre, local};
 use crate::stages::route::{NextHop, Routes, leave, spend_hop};
 
-use answers::Answers;
+use answers::{Answer, Answers, owed};
 use fates::{named, not_on, onward};
 use pieces::Pieces;
 
@@ -380,6 +380,10 @@ impl Translator {
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
         if is_aside(verdict) {
+            if is_segment(frame) && asks_for_connections(frame, outside.routes) {
+                let why = drop(DropReason::EgressConnectSource);
+                return self.answer(frame, (Some(Answer::Forbidden), why), outside);
+            }
             verdict = self.begin(frame, query, verdict, outside)?;
         }
         if let Some(datagram) = query.datagram() {
@@ -426,9 +430,6 @@ impl Translator {
             if let Some(verdict) = self.attended(frame, (query, verdict), from, outside)? {
                 return Ok(verdict);
             }
-            if asks_for_connections(frame, outside.routes) {
-                return Err(drop(DropReason::EgressConnectSource));
-            }
             let centres = outside.routes.centres();
             // What is led to this data centre is where it is to leave.
             if let NextHop::Via(centre) = frame.note.next_hop
@@ -437,7 +438,8 @@ impl Translator {
                 let is_v4 = frame.note.ip.destination.is_v4();
                 let asked = centres.asked(centre, number.unwrap_or(u32::MAX), is_v4);
                 let (splicer, around) = self.aside(outside);
-                return Err(splicer.open(frame, (client, asked), around));
+                let opened = splicer.open(frame, (client, asked), around);
+                return opened.map_or(Ok(Verdict::Refused(Refusal::NoFlow)), Err);
             }
         }
         let random = self.random.next_u64();
@@ -461,7 +463,18 @@ impl Translator {
         refusal: Refusal,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        self.answers.turn(frame, refusal, outside).ok_or_else(|| named(refusal))?;
+        self.answer(frame, (owed(refusal), named(refusal)), outside)
+    }
+
+    /// The same of a packet that is owed this answer, or is lost for this reason.
+    #[cold]
+    fn answer(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (owed, lost): (Option<Answer>, Fate),
+        outside: Outside<'_>,
+    ) -> Result<(), Fate> {
+        owed.and_then(|owed| self.answers.turn(frame, owed, outside)).ok_or(lost)?;
         let Some(number) = frame.note.client() else {
             frame.note.next_hop = NextHop::Local;
             return local::deliver(frame, outside.site);

@@ -20,25 +20,29 @@ pub(super) struct Answers {
     protocol: Limiter,
     prohibited: Limiter,
     reset: Limiter,
+    forbidden: Limiter,
 }
 
 impl Default for Answers {
     fn default() -> Self {
         let each = Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST);
-        Self { protocol: each, prohibited: each, reset: each }
+        Self { protocol: each, prohibited: each, reset: each, forbidden: each }
     }
 }
 
 /// What is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Error(Error),
+    /// To a segment that belongs to nothing.
     Reset,
+    /// The same to one that asks for what clients may not have.
+    Forbidden,
 }
 
 /// What a refusal is answered with. Whoever finds no room for a flow hears that it is prohibited (RFC 5508 REQ-8); nothing is
 /// said about messages of ICMP and about pieces.
-const fn owed(refusal: Refusal) -> Option<Answer> {
+pub(super) const fn owed(refusal: Refusal) -> Option<Answer> {
     match refusal {
         Refusal::Protocol => Some(Answer::Error(Error::ProtocolUnreachable)),
         Refusal::NoFlow => Some(Answer::Reset),
@@ -67,11 +71,10 @@ impl Answers {
     pub(super) fn turn(
         &mut self,
         frame: &mut Frame<'_>,
-        refusal: Refusal,
+        answer: Answer,
         outside: Outside<'_>,
     ) -> Option<()> {
         let Outside { site, counters, now, .. } = outside;
-        let answer = owed(refusal)?;
         if frame.note.turned {
             return None;
         }
@@ -83,9 +86,11 @@ impl Answers {
                 may.then(|| write_v4(frame, error, site.router4, ip.source))??;
                 counters.icmp_errors.add(1);
             }
-            Answer::Reset => {
+            Answer::Reset | Answer::Forbidden => {
                 let fields = reset(&tcp::parse(payload).ok()?)?;
-                self.reset.take(now).then_some(())?;
+                let is_forbidden = answer == Answer::Forbidden;
+                let limiter = if is_forbidden { &mut self.forbidden } else { &mut self.reset };
+                limiter.take(now).then_some(())?;
                 write_reset(frame, &ip, &fields)?;
                 counters.resets.add(1);
             }
