@@ -87,8 +87,6 @@ pub const CONNECT_TIMERS_PER_TURN: usize = 64;
 pub const KEEPALIVE_SECS: u16 = 15;
 /// Flows of which a worker looks in one turn whether their origins are to be probed: as many as a turn sweeps.
 pub const KEPT_PER_TURN: usize = 256;
-/// Data centres through which a connection may go between the first and the last.
-pub const RELAYS_MAX: u8 = 1;
 /// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
 pub const OUTBOX_LEN: usize = 512;
 /// See [`OUTBOX_LEN`]: as long as a packet of any port.

@@ -30,6 +30,10 @@ mod kinds;
 mod loss;
 
 #[cfg(test)]
+#[path = "egress/relay.rs"]
+mod relay;
+
+#[cfg(test)]
 #[path = "egress/refusals.rs"]
 mod refusals;
 

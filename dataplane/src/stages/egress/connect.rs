@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use connect::head::{Host, Request, Status, Target};
-use connect::limits::Limits;
+use connect::limits::{Limits, RELAYS_MAX};
 use connect::targets::Targets;
 use connect::{
     Accepting, Arrived, Connect, Decision, Ended, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening,
@@ -25,7 +25,7 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Note};
 use crate::handshake::Random;
 use crate::limits::{
-    CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, RELAYS_MAX, SETUPS_PER_CLIENT,
+    CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, SETUPS_PER_CLIENT,
 };
 use crate::packet::{Address, own};
 use crate::site::{Site, global_number};
