@@ -26,6 +26,10 @@ mod ends;
 mod kinds;
 
 #[cfg(test)]
+#[path = "egress/floods.rs"]
+mod floods;
+
+#[cfg(test)]
 #[path = "egress/loss.rs"]
 mod loss;
 
