@@ -41,7 +41,7 @@ impl<'a> Stock<'a> {
         let place = site.place(subnet);
         // The way to the router stays when the first address goes; what is lost is sent again soon, and for long.
         place.run("sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1");
-        place.run("sysctl -qw net.ipv4.tcp_retries2=100");
+        place.run("sysctl -qw net.ipv4.tcp_retries2=250");
         // Kernels before 6.15 have no such limit, and take longer.
         place.attempt("sysctl -qw net.ipv4.tcp_rto_max_ms=1000");
         place
