@@ -1,4 +1,4 @@
-//! Clients whose segments lead nowhere hear a reset at once, and do not wait for their own timers.
+//! Whose segments lead nowhere hears a reset at once, and does not wait for his own timers: clients, and other data centres.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,7 +7,7 @@ use dataplane::limits::ICMP_ERRORS_BURST;
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::STRANGER;
 use dataplane::testing::scene::Scene;
-use dataplane::testing::site::{CENTRE_V4, EVERY_CLIENTS};
+use dataplane::testing::site::{CENTRE_V4, CONNECT_PORT, EVERY_CLIENTS, SERVER_V4};
 use shm::message::Item;
 use wire::tcp::{self, Flags};
 
@@ -73,4 +73,37 @@ fn a_client_that_asks_a_data_centre_itself_is_reset_and_silences_no_other_reset(
     assert_eq!(resets(&mut scene).len(), 1, "of another kind");
     assert!(segments_out(&mut scene).is_empty(), "the data centre hears nothing");
     assert_eq!(scene.server.totals().unaccounted(), 0);
+}
+
+/// What somebody outside sends to our CONNECT port.
+fn arrives(scene: &mut Scene, from: Ipv4Addr, flags: Flags) -> Vec<Segment> {
+    let fields = tcp::Fields {
+        source_port: 9,
+        destination_port: CONNECT_PORT,
+        sequence_number: 1000,
+        acknowledgment_number: 5000,
+        flags,
+        window: 1000,
+    };
+    scene.arrive(&Ip::new(from, SERVER_V4).tcp(&fields, &[], b"go on"));
+    segments_out(scene)
+}
+
+#[test]
+fn another_data_centre_hears_that_its_connection_is_not_known_here_and_a_stranger_nothing() {
+    let mut scene = stage();
+    let told = arrives(&mut scene, CENTRE_V4, Flags::ACK);
+    let [reset] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((reset.from, reset.to), ((SERVER_V4.into(), CONNECT_PORT), (CENTRE_V4.into(), 9)));
+    assert_eq!((reset.sequence, reset.flags, reset.len), (5000, Flags::RST, 0), "believed");
+    for (from, flags) in [(CENTRE_V4, Flags(Flags::RST.0 | Flags::ACK.0)), (STRANGER, Flags::ACK)] {
+        assert!(arrives(&mut scene, from, flags).is_empty(), "{from} {flags:?}");
+    }
+    for _ in 0..ICMP_ERRORS_BURST + 9 {
+        arrives(&mut scene, CENTRE_V4, Flags::ACK);
+    }
+    let totals = scene.server.totals();
+    assert_eq!(totals.resets, u64::from(ICMP_ERRORS_BURST), "a flood is not answered");
+    assert_eq!(totals.dropped(DropReason::EgressNatState), 1 + 10);
+    assert_eq!((totals.dropped(DropReason::EgressConnectSource), totals.unaccounted()), (1, 0));
 }

@@ -3,7 +3,8 @@
 usage: middle.py [--percent NUMBER] [--seed NUMBER] [--strict] HOSTS ONE OTHER
 
 So many frames of a hundred from or to one of HOSTS (addresses of IPv4, apart by commas) are lost, and as many come late,
-behind the next three. All others pass as they are; but --strict lets no SYN of theirs pass that bears data. Prints "ready", and at the end
+behind the next three. All others pass as they are. With --strict it is TCP alone that suffers so, and no SYN passes that
+bears data. Prints "ready", and at the end
 how many were lost, late and eaten so.
 """
 
@@ -16,6 +17,7 @@ import socket
 import time
 
 ETH_P_ALL = 3
+TCP = 6
 # Of asm-generic/socket.h; Python does not name it.
 SO_RCVBUFFORCE = 33
 # A late frame behind which nothing comes waits no longer.
@@ -43,10 +45,10 @@ def opened(interface: str) -> socket.socket:
 
 
 def bears(frame: bytes) -> bool:
-    """Whether it is a SYN with data; what answers one may have it."""
+    """Whether a segment is a SYN with data; what answers one may have it."""
     header_len = (frame[14] & 15) * 4
     segment = frame[14 + header_len : 14 + int.from_bytes(frame[16:18], "big")]
-    return frame[23] == 6 and segment[13] & 0x12 == 2 and len(segment) > (segment[12] >> 4) * 4
+    return segment[13] & 0x12 == 2 and len(segment) > (segment[12] >> 4) * 4
 
 
 class Way:
@@ -61,7 +63,7 @@ class Way:
     def takes(self, frame: bytes) -> None:
         """Sends a frame on, now or later or not at all."""
         is_theirs = frame[26:30] in self.hosts or frame[30:34] in self.hosts
-        if frame[12:14] != b"\x08\x00" or not is_theirs:
+        if frame[12:14] != b"\x08\x00" or not is_theirs or self.strict and frame[23] != TCP:
             self.to.send(frame)
             return
         if self.strict and bears(frame):

@@ -142,6 +142,10 @@ fn no_stream_out_of_a_fleet_breaks_in_many_sequences_of_changes() {
     }
 }
 
+fn has_closed_all(place: &Namespace) -> bool {
+    place.run("ss -Htn state connected exclude time-wait").is_empty()
+}
+
 /// Longer than a session lives (whitepaper 6.1), so that nothing but its flows holds a client at its server.
 const SLEEP: Duration = Duration::from_secs(200);
 /// Longer than any flow that is over, or a datagram's.
@@ -177,6 +181,8 @@ fn clients_that_slept_find_their_streams_where_they_were_and_nothing_is_left_of_
     }
     all_go_on(&travellers, "awake again");
     drop(travellers);
+    // Without a tunnel they could not say that they end.
+    until("all connections are closed", 30, || stage.places.iter().all(has_closed_all));
     drop(stocks);
     until("no flow is left", FORGOTTEN, || stage.count(&sequence, "flows") == 0);
     assert_eq!(stage.count(&sequence, "connects_opening"), 0);

@@ -236,12 +236,12 @@ impl Splicer {
         })
     }
 
-    /// A connection of another data centre to our CONNECT port.
-    pub fn accept(&mut self, frame: &Frame<'_>, around: Around<'_>) -> Fate {
+    /// A connection of another data centre to our CONNECT port. None for a segment that opens no connection.
+    pub fn accept(&mut self, frame: &Frame<'_>, around: Around<'_>) -> Option<Fate> {
         let syn = match arrived(frame, From::Network) {
             Ok(syn) if syn.is_open() => syn,
-            Ok(_) => return drop(DropReason::EgressNatState),
-            Err(fate) => return fate,
+            Ok(_) => return None,
+            Err(fate) => return Some(fate),
         };
         let tag = account(syn.leg.theirs, around.machine);
         let accepting = Accepting {
@@ -252,10 +252,10 @@ impl Splicer {
         };
         let now = connect::time::Instant(around.now.0);
         let (connect, mut world) = self.split(around);
-        match connect.accept(&accepting, &mut world, now) {
+        Some(match connect.accept(&accepting, &mut world, now) {
             Ok(()) => Fate::Consumed,
             Err(refusal) => drop(names::of_refusal(refusal)),
-        }
+        })
     }
 }
 

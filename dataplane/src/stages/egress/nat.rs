@@ -254,7 +254,10 @@ impl Translator {
         }
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
         if is_aside(verdict) && is_segment(frame) {
-            verdict = self.outside_segment(frame, query, verdict, outside)?;
+            match self.outside_segment(frame, query, verdict, outside)? {
+                Some(judged) => verdict = judged,
+                None => return self.reset_back(frame, outside),
+            }
         }
         let flow = match verdict {
             Verdict::Carried { flow, .. } => self.flows.flow(flow),
@@ -285,7 +288,8 @@ impl Translator {
         flow.is_some_and(|flow| flow.client() <= self.machine)
     }
 
-    /// A segment from the network of a connection that is being opened, or was a moment ago, or that opens one.
+    /// A segment from the network of a connection that is being opened, or was a moment ago, or that opens one. None for another
+    /// data centre's of a connection that is not known here.
     #[cold]
     fn outside_segment(
         &mut self,
@@ -293,20 +297,30 @@ impl Translator {
         query: &Query,
         verdict: Verdict,
         outside: Outside<'_>,
-    ) -> Result<Verdict, Fate> {
+    ) -> Result<Option<Verdict>, Fate> {
         if let Some(verdict) = self.attended(frame, (query, verdict), From::Network, outside)? {
-            return Ok(verdict);
+            return Ok(Some(verdict));
         }
-        let Some(connect) = &outside.site.connect else { return Ok(verdict) };
+        let Some(connect) = &outside.site.connect else { return Ok(Some(verdict)) };
         if outside.site.is_clients(frame.note.ip.destination) {
-            return Ok(verdict);
+            return Ok(Some(verdict));
         }
         let source = frame.note.ip.source_in(frame.data());
         if !source.is_some_and(|source| connect.lets_in(source)) {
             return Err(drop(DropReason::EgressConnectSource));
         }
         let (splicer, around) = self.aside(outside);
-        Err(splicer.accept(frame, around))
+        splicer.accept(frame, around).map_or(Ok(None), Err)
+    }
+
+    /// Tells another data centre that a connection of its is not known here, as after a restart: its client would wait for hours.
+    #[cold]
+    fn reset_back(&mut self, frame: &mut Frame<'_>, outside: Outside<'_>) -> Result<(), Fate> {
+        let lost = drop(DropReason::EgressNatState);
+        self.answers.turn(frame, Answer::Elsewhere, outside).ok_or(lost)?;
+        let (port, _) = outside.site.way_to(frame.note.ip.destination).ok_or(lost)?;
+        leave(frame, port);
+        Ok(())
     }
 
     /// Has a segment looked at by those who open connections. What they let pass is carried; none when they don't know it.
