@@ -172,6 +172,10 @@ pub const WALK_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a client that this server calls counts as held here: until the next try.
 pub const CALLING_TIME: Duration = Duration::from_secs(15);
 
+/// How long a client counts as held here once the sweep has come by a flow of its that lives: until it surely comes again, as it
+/// does within four seconds. Not for as long as the flow may last, which can be over a moment later.
+pub const FLOW_HELD_TIME: Duration = Duration::from_secs(30);
+
 /// How long the fleet is not asked again for a client that no server has.
 pub const ABSENCE_TIME: Duration = Duration::from_secs(1);
 

@@ -105,12 +105,13 @@ fn clients_hear_at_once_that_another_data_centre_was_started_again() {
         // The origin hears of nothing: whom it spoke to is no more.
         let (over, told) = channel::<()>();
         let origin = serve(client.internet, 7000, move |stream| {
-            hear(&stream, 1);
+            say(&stream, &hear(&stream, 1));
             // Until nobody is there to tell anything.
             told.recv().unwrap_err();
         });
         let stream = connect(client.place, format!("{INTERNET}:7000").parse().unwrap()).unwrap();
         say(&stream, b"a");
+        hear(&stream, 1);
         pop.kill();
         let pop = site.serve_pop();
         let begin = Instant::now();
