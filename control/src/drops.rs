@@ -106,7 +106,7 @@ pub const DROPS: &[Drop] = &[
     row("egress_connect_full", "no room for another connection to be opened by CONNECT, for this client or at all, or for what it says early", "raise nat.setups, or look who opens so many"),
     row("egress_connect_route", "no machine of the data centre takes CONNECT requests of this family", "name machines of the centre in control"),
     row("egress_connect_refused", "options of TCP that no splice can carry (TCP-AO, MD5), or a broken SYN", "send such connections by a direct route"),
-    row("egress_connect_source", "to the CONNECT port from somebody who may not ask, or of another data centre from a client", "scanners: normal; name other data centres in connect.from"),
+    row("egress_connect_source", "to the CONNECT port from somebody who may not ask; or to another data centre's from a client, who hears a reset unless many do", "scanners: normal; name other data centres in connect.from"),
     row("egress_too_big", "too large for the path to the client or for the kernel's interface, and no error could be sent", "lower the sender's MTU"),
     row("egress_no_nat", "to the Internet from an address that is not the Internet's, or from the address that all clients have to anywhere else", "name `[nat] addresses` for what comes from clients, and for IPv6 `untranslated` or `prefixes`"),
     row("egress_loop", "from the kernel's inner interface back to it, or out of a tunnel back into it", "remove the kernel's route for that prefix through the tap, or give the tenant's router one for addresses that it does not use"),

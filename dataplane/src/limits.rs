@@ -87,8 +87,6 @@ pub const CONNECT_TIMERS_PER_TURN: usize = 64;
 pub const KEEPALIVE_SECS: u16 = 15;
 /// Flows of which a worker looks in one turn whether their origins are to be probed: as many as a turn sweeps.
 pub const KEPT_PER_TURN: usize = 256;
-/// Data centres through which a connection may go between the first and the last.
-pub const RELAYS_MAX: u8 = 1;
 /// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
 pub const OUTBOX_LEN: usize = 512;
 /// See [`OUTBOX_LEN`]: as long as a packet of any port.
@@ -173,6 +171,10 @@ pub const WALK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long a client that this server calls counts as held here: until the next try.
 pub const CALLING_TIME: Duration = Duration::from_secs(15);
+
+/// How long a client counts as held here once the sweep has come by a flow of its that lives: until it surely comes again, as it
+/// does within four seconds. Not for as long as the flow may last, which can be over a moment later.
+pub const FLOW_HELD_TIME: Duration = Duration::from_secs(30);
 
 /// How long the fleet is not asked again for a client that no server has.
 pub const ABSENCE_TIME: Duration = Duration::from_secs(1);

@@ -16,6 +16,9 @@ mod pair;
 #[path = "via/paths.rs"]
 mod paths;
 #[cfg(test)]
+#[path = "via/refused.rs"]
+mod refused;
+#[cfg(test)]
 #[path = "via/room.rs"]
 mod room;
 

@@ -26,8 +26,16 @@ mod ends;
 mod kinds;
 
 #[cfg(test)]
+#[path = "egress/floods.rs"]
+mod floods;
+
+#[cfg(test)]
 #[path = "egress/loss.rs"]
 mod loss;
+
+#[cfg(test)]
+#[path = "egress/relay.rs"]
+mod relay;
 
 #[cfg(test)]
 #[path = "egress/refusals.rs"]

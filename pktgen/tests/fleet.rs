@@ -12,11 +12,20 @@
 mod lab;
 
 #[cfg(test)]
+#[path = "fleet/badge.rs"]
+mod badge;
+#[cfg(test)]
 #[path = "fleet/caller.rs"]
 mod caller;
 #[cfg(test)]
+#[path = "fleet/datagrams.rs"]
+mod datagrams;
+#[cfg(test)]
 #[path = "fleet/directory.rs"]
 mod directory;
+#[cfg(test)]
+#[path = "fleet/egress.rs"]
+mod egress;
 #[cfg(test)]
 #[path = "fleet/membership.rs"]
 mod membership;
@@ -24,8 +33,14 @@ mod membership;
 #[path = "fleet/movement.rs"]
 mod movement;
 #[cfg(test)]
+#[path = "fleet/outside.rs"]
+mod outside;
+#[cfg(test)]
 #[path = "fleet/router.rs"]
 mod router;
+#[cfg(test)]
+#[path = "fleet/sequence.rs"]
+mod sequence;
 #[cfg(test)]
 #[path = "fleet/site.rs"]
 mod site;
@@ -38,6 +53,9 @@ mod stream;
 #[cfg(test)]
 #[path = "fleet/swarm.rs"]
 mod swarm;
+#[cfg(test)]
+#[path = "fleet/traveller.rs"]
+mod traveller;
 #[cfg(test)]
 #[path = "fleet/watch.rs"]
 mod watch;
@@ -284,7 +302,7 @@ fn with_a_fleet_no_session_and_no_flow_breaks_while_servers_come_and_go() {
     let callers_place = Arc::new(site.place(CALLERS));
     let first = crowd(&callers_place, FIRST);
     let watch = Watch::new(&stocks);
-    let second = movement::during(&site.router, &stocks, || {
+    let second = movement::during(&site.router, &stocks.iter().collect::<Vec<_>>(), || {
         let second = grow(&site, &watch, (&callers_place, &first));
         is_carried_as_rfc_8086_says(&site, &stocks, || {
             watch.all_go_on("captured", &[&first, &second]);

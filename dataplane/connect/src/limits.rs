@@ -14,6 +14,9 @@ pub const ANSWER_LEN_MAX: usize = 192;
 pub const INTERIMS_MAX: u8 = 8;
 /// Next hops that are tried for one connection.
 pub const ROUTES_MAX: usize = 3;
+/// Data centres through which a connection may go between the first and the last. Whatever a request says, no
+/// more follow, so that it cannot go round for longer.
+pub const RELAYS_MAX: u8 = 1;
 /// Ports that are tried towards one next hop when old connections are in the way.
 pub const PORTS_MAX: u8 = 3;
 /// Segments of 1460 octets that a next hop may send before the client is connected.

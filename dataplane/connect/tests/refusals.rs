@@ -178,6 +178,17 @@ fn a_relay_passes_on_as_many_octets_as_it_takes() {
 }
 
 #[test]
+fn no_more_relays_may_follow_than_we_ask_for_whatever_a_request_says() {
+    let mut hand = Hand::exit();
+    hand.pop.around.admit = Box::new(|_| Decision::Relay(hop(RELAY_IP, true)));
+    hand.far_at = hop(RELAY_IP, true).address;
+    let request = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\nHost: 198.51.100.1:80\r\n\
+        Exit-Tcp-Keepalive-Duration: 15\r\nApplication: warp\r\nExit-Hops: 9\r\n\r\n";
+    let sent = hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, request);
+    assert!(sent[0].payload().ends_with(b"Exit-Hops: 0\r\n\r\n"), "not eight");
+}
+
+#[test]
 fn targets_that_are_ours_or_nobodys_are_forbidden() {
     let own = [(ip("198.51.100.0"), 24), (ip("2001:db8::"), 32)];
     let targets = Targets::new(&own, &[25..=25], false);

@@ -58,9 +58,21 @@ pub(crate) struct Control {
 impl Control {
     /// Starts it in the namespace of its dataplane with these sections, and waits until they are in force.
     pub(crate) fn start(namespace: &Namespace, instance: &str, declared: &str) -> Self {
+        Self::start_in(None, namespace, instance, declared)
+    }
+
+    /// The same in one of the data centres that are declared.
+    pub(crate) fn start_in(
+        centre: Option<&str>,
+        namespace: &Namespace,
+        instance: &str,
+        declared: &str,
+    ) -> Self {
         namespace.run("mkdir -p /run/lab/declared");
         declare(namespace, declared);
-        let config = namespace.file("control.toml", &CONFIG.replace("INSTANCE", instance));
+        let centre = centre.map_or_else(String::new, |name| format!("centre = \"{name}\"\n"));
+        let config = centre + &CONFIG.replace("INSTANCE", instance);
+        let config = namespace.file("control.toml", &config);
         let control = Self::again(namespace, &config);
         let peers = declared.matches("[[peer]]").count();
         until("control has told the dataplane", 30, || {

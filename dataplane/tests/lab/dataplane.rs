@@ -138,11 +138,22 @@ impl Dataplane {
 
     /// The same with the texts of a configuration and of what control declares.
     pub(crate) fn start_text(namespace: &Namespace, config: &str, declared: &str) -> Self {
+        Self::start_in(None, namespace, config, declared)
+    }
+
+    /// The same in one of the data centres that are declared.
+    pub(crate) fn start_in(
+        centre: Option<&str>,
+        namespace: &Namespace,
+        config: &str,
+        declared: &str,
+    ) -> Self {
         let mut dataplane = Self::alone(namespace, config);
         let key =
             |line: &str| Some(line.strip_prefix("private_key = ")?.trim_matches('"').to_owned());
         namespace.file("server.key", &config.lines().find_map(key).unwrap());
-        dataplane.control = Some(Control::start(namespace, &dataplane.instance, declared));
+        let control = Control::start_in(centre, namespace, &dataplane.instance, declared);
+        dataplane.control = Some(control);
         dataplane
     }
 
@@ -202,6 +213,7 @@ impl Dataplane {
         let counters = counters(&self.process.output());
         assert_eq!(counters.get("unaccounted"), Some(&0), "{counters:?}");
         assert_eq!(counters.get("held"), Some(&0), "{counters:?}");
+        assert_eq!(counters.get("buffers_missing"), Some(&0), "{counters:?}");
         counters
     }
 }

@@ -62,6 +62,11 @@ impl<'a> WireguardGo<'a> {
         self.process.mentions("Sending handshake initiation")
     }
 
+    /// Lets it sleep, as a phone in a pocket, or wakes it.
+    pub(crate) fn sleep(&self, is_asleep: bool) {
+        self.process.signal(if is_asleep { Signal::STOP } else { Signal::CONT });
+    }
+
     /// Ends it as its operator would; the interface is gone after that.
     pub(crate) fn stop(mut self) {
         self.process.stop(Signal::TERM);

@@ -7,6 +7,7 @@ use dataplane::testing::rules::STRANGER;
 use dataplane::testing::server::WIRE;
 use dataplane::testing::site::{EVERY_CLIENTS, OUTSIDE_V4};
 use shm::message::MemberState;
+use wire::tcp::{self, Flags};
 
 use crate::link::{Link, Peers, SERVERS};
 use crate::{SECOND, with_id};
@@ -64,6 +65,57 @@ fn an_id_with_a_live_flow_stays_with_its_server_and_moves_when_that_is_over() {
         assert!(link.reaches(0, heir), "nothing is left of it at its old owner");
         link.close();
     }
+}
+
+/// A segment of the client's connection to a stranger, there and back.
+fn segments(link: &mut Link, server: usize, flags: [Flags; 2], sequences: [u32; 2]) {
+    drop(link.strays(server));
+    let [there, back] = sequences;
+    let fields = |(source_port, destination_port), flags, sequence_number, acked| tcp::Fields {
+        source_port,
+        destination_port,
+        sequence_number,
+        acknowledgment_number: acked,
+        flags,
+        window: 1000,
+    };
+    let out = fields((5000, 80), flags[0], there, back);
+    link.send(0, &Ip::new(EVERY_CLIENTS, STRANGER).tcp(&out, &[], &[]));
+    let strays = link.strays(server);
+    let sent = strays.iter().find_map(|(_, frame)| {
+        let (outline, packet) = packets::packet_in(frame)?;
+        let upper = packet.get(outline.payload_offset..outline.len)?;
+        (outline.source == OUTSIDE_V4).then(|| tcp::parse(upper).ok())?
+    });
+    let sent = sent.expect("it has left");
+    let taken = u32::from(flags[0].0 & (Flags::SYN.0 | Flags::FIN.0) != 0);
+    let answer = fields((80, sent.source_port), flags[1], back, there + taken);
+    let answer = Ip::new(STRANGER, OUTSIDE_V4).tcp(&answer, &[], &[]);
+    link.servers[server].put(WIRE, &packets::from_gateway(&answer));
+    link.settle();
+}
+
+#[test]
+fn a_server_that_is_emptied_is_empty_minutes_after_its_last_connection_and_not_hours() {
+    let (mut link, owner) = emptied(1);
+    let heir = link.owner(0);
+    let both = |one: Flags, other: Flags| Flags(one.0 | other.0);
+    let (ack, fin) = (Flags::ACK, both(Flags::FIN, Flags::ACK));
+    segments(&mut link, owner, [Flags::SYN, both(Flags::SYN, Flags::ACK)], [100, 900]);
+    segments(&mut link, owner, [ack, ack], [101, 901]);
+    link.wait(SECOND * 20);
+    segments(&mut link, owner, [fin, fin], [101, 901]);
+    segments(&mut link, owner, [ack, ack], [102, 902]);
+    // What is closed rests for four minutes (RFC 5382 REQ-5), in which its client stays; more than its session needs.
+    link.wait(SECOND * 200);
+    assert_eq!(link.totals(owner).flows, 1);
+    link.clients[0].restart(link.now);
+    assert!(link.reaches(0, owner), "its flow is there still");
+    link.wait(SECOND * 250);
+    assert_eq!(link.totals(owner).flows, 0);
+    link.clients[0].restart(link.now);
+    assert!(link.reaches(0, heir), "nothing is left of it at its old owner");
+    link.close();
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! Control restarted and routes changed under downloads: what is under way goes on, what is new takes the new way.
+//! Control restarted and routes changed under downloads: what is under way goes on, what is new takes the new way. What another
+//! data centre has forgotten is over at once.
 
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::ends::{PATIENCE, connect, hear, hear_out, say, serve};
 use crate::lab::{alone, until};
@@ -88,5 +91,39 @@ fn downloads_outlive_control_and_their_routes_and_new_connections_take_the_new_w
         settle(&dataplane);
         let counters = dataplane.stop();
         assert_eq!(counters["connects_failed"], 0, "{counters:?}");
+    }
+}
+
+#[test]
+fn clients_hear_at_once_that_another_data_centre_was_started_again() {
+    let _machine = alone();
+    for is_ours in [true, false] {
+        let site = Site::new();
+        let pop = site.serve_pop();
+        let server = site.serve_via_pop(is_ours);
+        let client = site.client(0);
+        // The origin hears of nothing: whom it spoke to is no more.
+        let (over, told) = channel::<()>();
+        let origin = serve(client.internet, 7000, move |stream| {
+            say(&stream, &hear(&stream, 1));
+            // Until nobody is there to tell anything.
+            told.recv().unwrap_err();
+        });
+        let stream = connect(client.place, format!("{INTERNET}:7000").parse().unwrap()).unwrap();
+        say(&stream, b"a");
+        hear(&stream, 1);
+        pop.kill();
+        let pop = site.serve_pop();
+        let begin = Instant::now();
+        // What was not acknowledged before may have led to a reset already.
+        let heard = (&stream).write_all(b"b").and_then(|()| (&stream).read(&mut [0]));
+        let end = heard.unwrap_err().kind();
+        assert_eq!(end, ErrorKind::ConnectionReset, "ours: {is_ours}");
+        // Its kernel repeats what it said after a fifth of a second, then after two, and so on.
+        assert!(begin.elapsed() < Duration::from_secs(10), "ours: {is_ours}");
+        drop((over, client));
+        origin.join().unwrap();
+        assert!(pop.stop()["resets"] > 0, "ours: {is_ours}");
+        server.stop();
     }
 }

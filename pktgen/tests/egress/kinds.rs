@@ -67,7 +67,7 @@ fn files_come_from_who_speaks_first(client: &Client<'_>, about: &str) {
     assert!(is_whole(client.place, 0), "{about}");
 }
 
-fn what_is_said_before_closing_is_heard(client: &Client<'_>, about: &str) {
+pub(crate) fn what_is_said_before_closing_is_heard(client: &Client<'_>, about: &str) {
     let said = &content()[..SAID_LEN];
     let words = said.to_vec();
     // It may be over before the client knows that it is connected.
@@ -98,7 +98,7 @@ fn window_probes(place: &Namespace) -> u64 {
     value.parse().unwrap()
 }
 
-fn resets_reach_the_other_end(client: &Client<'_>, is_exact: bool, about: &str) {
+pub(crate) fn resets_reach_the_other_end(client: &Client<'_>, is_exact: bool, about: &str) {
     let server = serve(client.internet, PORT, |stream| {
         say(&stream, b"a");
         end_of(&stream)
@@ -136,7 +136,7 @@ fn end_of(mut stream: &TcpStream) -> Option<ErrorKind> {
     }
 }
 
-fn ends_close_one_after_the_other(client: &Client<'_>, about: &str) {
+pub(crate) fn ends_close_one_after_the_other(client: &Client<'_>, about: &str) {
     for is_client_first in [true, false] {
         let talk = move |stream: TcpStream, is_first: bool| {
             let words = &content()[..SAID_LEN];

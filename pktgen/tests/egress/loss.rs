@@ -26,7 +26,7 @@ fn connections_through_proxies_and_data_centres_bear_losses_and_reordering_in_th
             let begin = Instant::now();
             // More than a hundredth makes TCP so slow that the whole file would take minutes.
             load_and_store(&client, if percent < 10 { "served" } else { "little" }, &about);
-            load_side_by_side(&client, &about);
+            load_side_by_side(&client, SHORT, &about);
             let [lost, late] = middle.end();
             println!("{about}: {lost} lost and {late} late in {:.1?}", begin.elapsed());
             assert_eq!((lost == 0, late == 0), (percent == 0, percent == 0), "{about}");
@@ -37,7 +37,8 @@ fn connections_through_proxies_and_data_centres_bear_losses_and_reordering_in_th
     }
 }
 
-fn load_and_store(client: &Client<'_>, name: &str, about: &str) {
+/// Loads a file and stores what came.
+pub(crate) fn load_and_store(client: &Client<'_>, name: &str, about: &str) {
     let content = content();
     let len = if name == "little" { LITTLE_LEN } else { content.len() };
     let place = client.place;
@@ -48,14 +49,15 @@ fn load_and_store(client: &Client<'_>, name: &str, about: &str) {
     assert!(taken == content[..len], "{about}: stored");
 }
 
-fn load_side_by_side(client: &Client<'_>, about: &str) {
+/// Loads the small file so many times at once, on a connection each.
+pub(crate) fn load_side_by_side(client: &Client<'_>, count: usize, about: &str) {
     let place = client.place;
     place.run(&format!(
-        "curl -sS --max-time 60 --parallel --parallel-immediate --parallel-max {SHORT} -H Connection:close \
-         -o /run/lab/got#1 http://{INTERNET}/little?[1-{SHORT}]"
+        "curl -sS --max-time 60 --parallel --parallel-immediate --parallel-max {count} -H Connection:close \
+         -o /run/lab/got#1 http://{INTERNET}/little?[1-{count}]"
     ));
     let content = content();
-    for load in 1..=SHORT {
+    for load in 1..=count {
         let got = std::fs::read(path(place, &format!("got{load}"))).unwrap();
         assert!(got == content[..LITTLE_LEN], "{about}: load {load}");
     }

@@ -15,7 +15,7 @@ use crate::lab::{attach, hub, until};
 
 const DEVICE: &str = "net_af_packet0,framecnt=4096,iface=outer";
 pub(crate) const SERVER: &str = "11.1.0.1";
-const GATEWAY: &str = "11.1.0.66";
+pub(crate) const GATEWAY: &str = "11.1.0.66";
 const SERVER_V6: &str = "2001:db8:1::1";
 const GATEWAY_V6: &str = "2001:db8:1::66";
 /// Whom the Internet sees.
@@ -151,17 +151,27 @@ impl Site {
         let centre = format!(
             "[[centre]]\nname = \"ams\"\nnumber = 3\nmachines = [\"{SERVER}:{POP_PORT}\"]\n"
         );
-        Self::start_pop((&self.pop, POP, POP_NAT), (&connect, &centre))
+        Self::start_pop((&self.pop, POP, POP_NAT), (&connect, &centre), None)
     }
 
     /// Such a one in this place, at this address, seen by the Internet as that one.
     pub(crate) fn serve_pop_at(at: (&Namespace, &str, &str), connect: &str) -> Dataplane {
-        Self::start_pop(at, (connect, ""))
+        Self::start_pop(at, (connect, ""), None)
+    }
+
+    /// The same, as one of these data centres.
+    pub(crate) fn serve_centre_at(
+        at: (&Namespace, &str, &str),
+        sections: (&str, &str),
+        name: &str,
+    ) -> Dataplane {
+        Self::start_pop(at, sections, Some(name))
     }
 
     fn start_pop(
         (place, address, nat): (&Namespace, &str, &str),
         (connect, more): (&str, &str),
+        centre: Option<&str>,
     ) -> Dataplane {
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
@@ -175,7 +185,7 @@ impl Site {
         );
         let declared = "[[next_hop]]\nname = \"internet\"\nkind = \"direct\"\n\
             [[route]]\nprefix = \"0.0.0.0/0\"\nnext_hop = \"internet\"\n";
-        Dataplane::start_text(place, &config, &format!("{declared}{more}"))
+        Dataplane::start_in(centre, place, &config, &format!("{declared}{more}"))
     }
 
     pub(crate) fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {

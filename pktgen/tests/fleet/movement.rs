@@ -10,7 +10,7 @@ use super::stock::Stock;
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs `rest`, and moves these clients until it is over.
-pub(crate) fn during<T>(router: &Router, clients: &[Stock<'_>], rest: impl FnOnce() -> T) -> T {
+pub(crate) fn during<T>(router: &Router, clients: &[&Stock<'_>], rest: impl FnOnce() -> T) -> T {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _end = End(&is_over);
@@ -28,7 +28,7 @@ impl Drop for End<'_> {
     }
 }
 
-fn keep_moving(router: &Router, clients: &[Stock<'_>], is_over: &AtomicBool) {
+fn keep_moving(router: &Router, clients: &[&Stock<'_>], is_over: &AtomicBool) {
     for turn in 0.. {
         for client in clients {
             if is_over.load(Ordering::Relaxed) {

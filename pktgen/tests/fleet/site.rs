@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::directory::Directory;
 use super::membership::Membership;
+use super::outside;
 use super::router::{Router, Subnet};
 use super::stream;
 use crate::lab::control::Control;
@@ -41,7 +42,7 @@ impl Server {
         router.attach(&namespace, "outer", Subnet(number));
         // The dataplane owns the addresses: the kernel behind the same cable must keep silent.
         namespace.run("sysctl -qw net.ipv6.conf.outer.disable_ipv6=1");
-        stream::serve(&namespace, number);
+        stream::serve(&namespace, move |_| number);
         Self { number, namespace, dataplane: RefCell::default(), control: RefCell::default() }
     }
 
@@ -65,6 +66,11 @@ impl Server {
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
     }
 
+    /// One of its counters.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.dataplane.borrow().as_ref().unwrap().counter(name)
+    }
+
     /// How many ids it holds, if it counts them.
     pub(crate) fn held(&self) -> Option<u64> {
         self.fleet()["held"].as_u64()
@@ -76,11 +82,13 @@ impl Server {
         let mut text = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
              idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
+             {}\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
              [[port]]\nname = \"wan\"\ndevice = \"{DEVICE},iface=outer\"\n\
              addresses = [\"{}/24\", \"192.0.2.1/32\", \"{}/64\", \"2001:db8::1/128\"]\ngateways = {:?}\n",
             instance(),
             site.keys.secret_text(),
+            outside::sections(subnet),
             subnet.v4(1),
             subnet.v6(1),
             subnet.gateways(),
@@ -169,6 +177,11 @@ impl Site {
 
     pub(crate) fn start(&self, number: u8) {
         self.server(number).start(&self.shared);
+    }
+
+    /// Declares these sections for all controls.
+    pub(crate) fn declare(&self, file: &str, sections: &str) {
+        self.shared.directory.put(file, sections);
     }
 
     /// The members of the fleet, in the file that all controls read.

@@ -1,8 +1,10 @@
-//! A client as everybody has it, Debian's wireguard-go: it sends no id, changes its address and port, renews its
-//! session, and carries TCP streams meanwhile.
+//! A client as everybody has it, Debian's wireguard-go: it sends no id unless it has a badge, changes its address and port,
+//! renews its session, and carries TCP streams meanwhile.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::badge::Badge;
+use super::outside;
 use super::router::Subnet;
 use super::site::Site;
 use super::stream::Stream;
@@ -21,8 +23,9 @@ const HOSTS: u16 = 200;
 
 /// A client, its place, and what it carries.
 pub(crate) struct Stock<'a> {
-    place: &'a Namespace,
+    pub(crate) place: &'a Namespace,
     subnet: Subnet,
+    badge: Option<Badge<'a>>,
     wireguard: WireguardGo<'a>,
     server: (Keys, String),
     ports: AtomicU16,
@@ -38,7 +41,7 @@ impl<'a> Stock<'a> {
         let place = site.place(subnet);
         // The way to the router stays when the first address goes; what is lost is sent again soon, and for long.
         place.run("sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1");
-        place.run("sysctl -qw net.ipv4.tcp_retries2=100");
+        place.run("sysctl -qw net.ipv4.tcp_retries2=250");
         // Kernels before 6.15 have no such limit, and take longer.
         place.attempt("sysctl -qw net.ipv4.tcp_rto_max_ms=1000");
         place
@@ -52,22 +55,52 @@ impl<'a> Stock<'a> {
         (keys, server): (&Keys, &str),
     ) -> Self {
         let wireguard = WireguardGo::start(place, "wg0", own, host);
+        let mut stock = Self::begin((place, subnet), wireguard, (keys, server), None);
+        stock.streams = stock.open();
+        stock
+    }
+
+    /// The same with this id and without streams.
+    pub(crate) fn connect_as(
+        id: Option<[u8; 3]>,
+        (place, subnet): (&'a Namespace, Subnet),
+        (own, host): (&Keys, u8),
+        (keys, server): (&Keys, &str),
+    ) -> Self {
+        let wireguard = WireguardGo::start(place, "wg0", own, host);
+        let badge = id.map(|id| Badge::new(place, id, server));
+        Self::begin((place, subnet), wireguard, (keys, server), badge)
+    }
+
+    fn begin(
+        (place, subnet): (&'a Namespace, Subnet),
+        wireguard: WireguardGo<'a>,
+        (keys, server): (&Keys, &str),
+        badge: Option<Badge<'a>>,
+    ) -> Self {
         wireguard.set(&format!("listen-port {FIRST_PORT}"));
-        wireguard.peer(keys, Some(server));
-        let streams = ["10.7.0.1", "fd00:7::1"].map(|address| Stream::open(place, address)).into();
+        place.run(&format!("ip route add {} dev wg0", outside::PREFIX));
         let (ports, hosts) = (AtomicU16::new(FIRST_PORT), AtomicU16::new(0));
+        let server =
+            badge.as_ref().map_or_else(|| server.to_owned(), |badge| badge.address().to_string());
+        let server = (keys.clone(), server);
+        call(&wireguard, &server);
         let mut voice = place.command("ping");
         voice.args(["-n", "-q", "-i", "0.1", "10.7.0.1"]);
         let voice = Process::start("ping", voice);
-        let server = (keys.clone(), server.to_owned());
-        Self { place, subnet, server, wireguard, ports, hosts, _voice: voice, streams }
+        let streams = Vec::new();
+        Self { place, subnet, badge, server, wireguard, ports, hosts, _voice: voice, streams }
     }
 
     /// Forgets its session and begins another one, as a laptop that has slept for a while.
     pub(crate) fn renew(&self) {
-        let (keys, endpoint) = &self.server;
-        self.wireguard.set(&format!("peer {} remove", keys.public_text()));
-        self.wireguard.peer(keys, Some(endpoint));
+        self.wireguard.set(&format!("peer {} remove", self.server.0.public_text()));
+        call(&self.wireguard, &self.server);
+    }
+
+    /// Sleeps, and neither sends nor hears anything, or wakes.
+    pub(crate) fn sleep(&self, is_asleep: bool) {
+        self.wireguard.sleep(is_asleep);
     }
 
     /// How many initiations it has sent.
@@ -82,6 +115,10 @@ impl<'a> Stock<'a> {
 
     /// Goes on from another port, as behind a NAT that has forgotten it.
     pub(crate) fn rebind(&self) {
+        if let Some(badge) = &self.badge {
+            badge.rebind();
+            return;
+        }
         let port = self.ports.fetch_add(1, Ordering::Relaxed) + 1;
         self.wireguard.set(&format!("listen-port {port}"));
     }
@@ -116,4 +153,12 @@ impl<'a> Stock<'a> {
     pub(crate) fn is_served(&self) -> bool {
         answers(self.place, "10.7.0.1")
     }
+}
+
+/// Sends all that is inner, and all that is outside, to this server.
+fn call(wireguard: &WireguardGo<'_>, (keys, endpoint): &(Keys, String)) {
+    let (key, outside) = (keys.public_text(), outside::PREFIX);
+    wireguard.set(&format!(
+        "peer {key} endpoint {endpoint} allowed-ips 10.7.0.0/24,fd00:7::/64,{outside}"
+    ));
 }

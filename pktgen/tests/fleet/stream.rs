@@ -1,5 +1,5 @@
-//! Long-lived TCP streams through the tunnel, to a service that every server has for itself: what a server's kernel
-//! knows of a connection is known to no other, like the state of a NAT.
+//! Long-lived TCP streams through the tunnel. What ends one of them is known to nobody but whoever has its state: the kernel
+//! of a server, where every server has the service for itself, or what translates for the client.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -7,23 +7,31 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt;
+
 use crate::lab::namespace::Namespace;
 use crate::lab::traffic::octet;
 
 const PORT: u16 = 5001;
-/// How long a stream may stand still.
+/// How long a stream may take to open, and how long it may stand still: clients sleep for longer than their sessions live.
 const PATIENCE: Duration = Duration::from_mins(1);
+const STANDSTILL: Duration = Duration::from_mins(5);
 /// Octets of a round, at most: several segments.
 const CHUNK_LEN_MAX: usize = 6000;
 const PAUSE: Duration = Duration::from_millis(10);
+/// After so much silence, and so often, it asks.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+const KEEPALIVES_MAX: u32 = 127;
 
-/// Says its server's number to whoever connects, and then returns every octet.
-pub(crate) fn serve(server: &Namespace, number: u8) {
+/// Says a server's number to whoever connects, and then returns every octet. `number` says which, from the address of who
+/// connects.
+pub(crate) fn serve(place: &Namespace, number: impl Fn(IpAddr) -> u8 + Send + 'static) {
     let (listening, bound) = mpsc::channel();
-    server.thread(move || {
+    place.thread(move || {
         let listener = TcpListener::bind(("::", PORT)).unwrap();
         listening.send(()).unwrap();
-        for stream in listener.incoming().map_while(Result::ok) {
+        while let Ok((stream, from)) = listener.accept() {
+            let number = number(from.ip());
             std::thread::spawn(move || echo(stream, number));
         }
     });
@@ -51,7 +59,7 @@ struct Course {
 /// A connection on which octets go out and come back until it breaks or is no longer wanted.
 pub(crate) struct Stream {
     course: Arc<Course>,
-    /// Who has answered.
+    /// Who has answered, or for whom.
     pub(crate) server: u8,
 }
 
@@ -101,8 +109,13 @@ fn end(course: &Course) -> Option<String> {
 fn run(address: SocketAddr, course: &Course, greeted: &mpsc::Sender<u8>) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(STANDSTILL))?;
+    stream.set_write_timeout(Some(STANDSTILL))?;
+    // Who has nothing to send would not hear that nobody knows of the connection any more.
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVES_MAX)?;
     let mut number = [0];
     stream.read_exact(&mut number)?;
     // Nobody listens any more when the test has failed meanwhile.

@@ -8,7 +8,7 @@ use super::Work;
 use super::dial::Undialled;
 use super::ingress::offer;
 use crate::head::{Ask, Request, Status, Wrong, parse_request};
-use crate::limits::Limits;
+use crate::limits::{Limits, RELAYS_MAX};
 use crate::options::Offer;
 use crate::outcome::{Accepting, Decision, Dropped, NextHop, Refusal, Verdict, Why, World};
 use crate::segment::{Arrived, before, len};
@@ -257,7 +257,7 @@ fn rule(
 /// every next hop, so that requests that go round come to an end; who says nothing of it may have one relay if it is ours.
 fn relay(setup: &mut Setup, text: &mut [u8], request: &Request<'_>, hop: NextHop) -> Ruling {
     let hops = request.hops.unwrap_or_else(|| setup.near.is_ours.into());
-    let Some(hops) = hops.checked_sub(1) else {
+    let Some(hops) = hops.min(RELAYS_MAX).checked_sub(1) else {
         return Ruling::Refuse(Why::HopsUsedUp, Status::Forbidden);
     };
     let ask = Ask {

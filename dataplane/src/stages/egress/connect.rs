@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use connect::head::{Host, Request, Status, Target};
-use connect::limits::Limits;
+use connect::limits::{Limits, RELAYS_MAX};
 use connect::targets::Targets;
 use connect::{
     Accepting, Arrived, Connect, Decision, Ended, Leg, Mode, NO_CLIENT, NextHop as Hop, Opening,
@@ -25,7 +25,7 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Note};
 use crate::handshake::Random;
 use crate::limits::{
-    CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, RELAYS_MAX, SETUPS_PER_CLIENT,
+    CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, SETUPS_PER_CLIENT,
 };
 use crate::packet::{Address, own};
 use crate::site::{Site, global_number};
@@ -204,17 +204,18 @@ impl Splicer {
         }
     }
 
-    /// A client's connection through a data centre: its SYN is held until the other side has answered.
+    /// A client's connection through a data centre: its SYN is held until the other side has answered. None for a segment that
+    /// opens no connection.
     pub fn open(
         &mut self,
         frame: &Frame<'_>,
         (client, asked): (u32, Asked),
         around: Around<'_>,
-    ) -> Fate {
+    ) -> Option<Fate> {
         let syn = match arrived(frame, From::Client(client)) {
             Ok(syn) if syn.is_open() => syn,
-            Ok(_) => return drop(DropReason::EgressNatState),
-            Err(fate) => return fate,
+            Ok(_) => return None,
+            Err(fate) => return Some(fate),
         };
         let site = around.site;
         let mut routes = [NOWHERE; TRIED_MAX];
@@ -233,18 +234,18 @@ impl Splicer {
         };
         let now = connect::time::Instant(around.now.0);
         let (connect, mut world) = self.split(around);
-        match connect.open(&opening, &mut world, now) {
+        Some(match connect.open(&opening, &mut world, now) {
             Ok(()) => Fate::Consumed,
             Err(refusal) => drop(names::of_refusal(refusal)),
-        }
+        })
     }
 
-    /// A connection of another data centre to our CONNECT port.
-    pub fn accept(&mut self, frame: &Frame<'_>, around: Around<'_>) -> Fate {
+    /// A connection of another data centre to our CONNECT port. None for a segment that opens no connection.
+    pub fn accept(&mut self, frame: &Frame<'_>, around: Around<'_>) -> Option<Fate> {
         let syn = match arrived(frame, From::Network) {
             Ok(syn) if syn.is_open() => syn,
-            Ok(_) => return drop(DropReason::EgressNatState),
-            Err(fate) => return fate,
+            Ok(_) => return None,
+            Err(fate) => return Some(fate),
         };
         let tag = account(syn.leg.theirs, around.machine);
         let accepting = Accepting {
@@ -255,10 +256,10 @@ impl Splicer {
         };
         let now = connect::time::Instant(around.now.0);
         let (connect, mut world) = self.split(around);
-        match connect.accept(&accepting, &mut world, now) {
+        Some(match connect.accept(&accepting, &mut world, now) {
             Ok(()) => Fate::Consumed,
             Err(refusal) => drop(names::of_refusal(refusal)),
-        }
+        })
     }
 }
 

@@ -28,7 +28,7 @@ use crate::stages::egress::meter::Meter;
 use crate::stages::egress::{gre, local};
 use crate::stages::route::{NextHop, Routes, leave, spend_hop};
 
-use answers::Answers;
+use answers::{Answer, Answers, owed};
 use fates::{named, not_on, onward};
 use pieces::Pieces;
 
@@ -254,7 +254,10 @@ impl Translator {
         }
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
         if is_aside(verdict) && is_segment(frame) {
-            verdict = self.outside_segment(frame, query, verdict, outside)?;
+            match self.outside_segment(frame, query, verdict, outside)? {
+                Some(judged) => verdict = judged,
+                None => return self.reset_back(frame, outside),
+            }
         }
         let flow = match verdict {
             Verdict::Carried { flow, .. } => self.flows.flow(flow),
@@ -285,7 +288,8 @@ impl Translator {
         flow.is_some_and(|flow| flow.client() <= self.machine)
     }
 
-    /// A segment from the network of a connection that is being opened, or was a moment ago, or that opens one.
+    /// A segment from the network of a connection that is being opened, or was a moment ago, or that opens one. None for another
+    /// data centre's of a connection that is not known here.
     #[cold]
     fn outside_segment(
         &mut self,
@@ -293,20 +297,30 @@ impl Translator {
         query: &Query,
         verdict: Verdict,
         outside: Outside<'_>,
-    ) -> Result<Verdict, Fate> {
+    ) -> Result<Option<Verdict>, Fate> {
         if let Some(verdict) = self.attended(frame, (query, verdict), From::Network, outside)? {
-            return Ok(verdict);
+            return Ok(Some(verdict));
         }
-        let Some(connect) = &outside.site.connect else { return Ok(verdict) };
+        let Some(connect) = &outside.site.connect else { return Ok(Some(verdict)) };
         if outside.site.is_clients(frame.note.ip.destination) {
-            return Ok(verdict);
+            return Ok(Some(verdict));
         }
         let source = frame.note.ip.source_in(frame.data());
         if !source.is_some_and(|source| connect.lets_in(source)) {
             return Err(drop(DropReason::EgressConnectSource));
         }
         let (splicer, around) = self.aside(outside);
-        Err(splicer.accept(frame, around))
+        splicer.accept(frame, around).map_or(Ok(None), Err)
+    }
+
+    /// Tells another data centre that a connection of its is not known here, as after a restart: its client would wait for hours.
+    #[cold]
+    fn reset_back(&mut self, frame: &mut Frame<'_>, outside: Outside<'_>) -> Result<(), Fate> {
+        let lost = drop(DropReason::EgressNatState);
+        self.answers.turn(frame, Answer::Elsewhere, outside).ok_or(lost)?;
+        let (port, _) = outside.site.way_to(frame.note.ip.destination).ok_or(lost)?;
+        leave(frame, port);
+        Ok(())
     }
 
     /// Has a segment looked at by those who open connections. What they let pass is carried; none when they don't know it.
@@ -380,6 +394,10 @@ impl Translator {
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
         if is_aside(verdict) {
+            if is_segment(frame) && asks_for_connections(frame, outside.routes) {
+                let why = drop(DropReason::EgressConnectSource);
+                return self.answer(frame, (Some(Answer::Forbidden), why), outside);
+            }
             verdict = self.begin(frame, query, verdict, outside)?;
         }
         if let Some(datagram) = query.datagram() {
@@ -426,9 +444,6 @@ impl Translator {
             if let Some(verdict) = self.attended(frame, (query, verdict), from, outside)? {
                 return Ok(verdict);
             }
-            if asks_for_connections(frame, outside.routes) {
-                return Err(drop(DropReason::EgressConnectSource));
-            }
             let centres = outside.routes.centres();
             // What is led to this data centre is where it is to leave.
             if let NextHop::Via(centre) = frame.note.next_hop
@@ -437,7 +452,8 @@ impl Translator {
                 let is_v4 = frame.note.ip.destination.is_v4();
                 let asked = centres.asked(centre, number.unwrap_or(u32::MAX), is_v4);
                 let (splicer, around) = self.aside(outside);
-                return Err(splicer.open(frame, (client, asked), around));
+                let opened = splicer.open(frame, (client, asked), around);
+                return opened.map_or(Ok(Verdict::Refused(Refusal::NoFlow)), Err);
             }
         }
         let random = self.random.next_u64();
@@ -461,7 +477,18 @@ impl Translator {
         refusal: Refusal,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        self.answers.turn(frame, refusal, outside).ok_or_else(|| named(refusal))?;
+        self.answer(frame, (owed(refusal), named(refusal)), outside)
+    }
+
+    /// The same of a packet that is owed this answer, or is lost for this reason.
+    #[cold]
+    fn answer(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (owed, lost): (Option<Answer>, Fate),
+        outside: Outside<'_>,
+    ) -> Result<(), Fate> {
+        owed.and_then(|owed| self.answers.turn(frame, owed, outside)).ok_or(lost)?;
         let Some(number) = frame.note.client() else {
             frame.note.next_hop = NextHop::Local;
             return local::deliver(frame, outside.site);

@@ -22,7 +22,8 @@ use crate::frame::Endpoint;
 use crate::handshake::Random;
 use crate::limiter::Limiter;
 use crate::limits::{
-    OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND, OWN_PER_TURN, PREFETCH_FROM, TIMERS_PER_TURN,
+    FLOW_HELD_TIME, OWN_INITIATIONS_BURST, OWN_INITIATIONS_PER_SECOND, OWN_PER_TURN, PREFETCH_FROM,
+    TIMERS_PER_TURN,
 };
 use crate::packet::Address;
 use crate::site::keeper_thread;
@@ -133,7 +134,7 @@ impl Sessions {
             return;
         }
         if let Some(peer) = self.peers.get(local as usize).filter(|peer| peer.known) {
-            self.fleet.holdings.extend(peer.id, until, now);
+            self.fleet.holdings.extend(peer.id, until.min(now + FLOW_HELD_TIME), now);
         }
     }
 

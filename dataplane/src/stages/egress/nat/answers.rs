@@ -1,10 +1,10 @@
-//! What a client hears when its packet cannot be translated, made in place of the packet.
+//! What a client hears when its packet cannot be translated, and another data centre when it speaks of a connection that is not
+//! known here; made in place of the packet.
 
 use flows::Refusal;
 use wire::icmp::v4::Error;
 use wire::tcp::{self, Flags};
 use wire::{icmp, ipv4};
-use wireguard::time::Instant;
 
 use crate::frame::Frame;
 use crate::limiter::Limiter;
@@ -20,25 +20,32 @@ pub(super) struct Answers {
     protocol: Limiter,
     prohibited: Limiter,
     reset: Limiter,
+    forbidden: Limiter,
+    elsewhere: Limiter,
 }
 
 impl Default for Answers {
     fn default() -> Self {
         let each = Limiter::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST);
-        Self { protocol: each, prohibited: each, reset: each }
+        Self { protocol: each, prohibited: each, reset: each, forbidden: each, elsewhere: each }
     }
 }
 
 /// What is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Error(Error),
+    /// To a segment that belongs to nothing.
     Reset,
+    /// The same to one that asks for what clients may not have.
+    Forbidden,
+    /// The same to another data centre.
+    Elsewhere,
 }
 
 /// What a refusal is answered with. Whoever finds no room for a flow hears that it is prohibited (RFC 5508 REQ-8); nothing is
 /// said about messages of ICMP and about pieces.
-const fn owed(refusal: Refusal) -> Option<Answer> {
+pub(super) const fn owed(refusal: Refusal) -> Option<Answer> {
     match refusal {
         Refusal::Protocol => Some(Answer::Error(Error::ProtocolUnreachable)),
         Refusal::NoFlow => Some(Answer::Reset),
@@ -67,11 +74,10 @@ impl Answers {
     pub(super) fn turn(
         &mut self,
         frame: &mut Frame<'_>,
-        refusal: Refusal,
+        answer: Answer,
         outside: Outside<'_>,
     ) -> Option<()> {
         let Outside { site, counters, now, .. } = outside;
-        let answer = owed(refusal)?;
         if frame.note.turned {
             return None;
         }
@@ -79,13 +85,14 @@ impl Answers {
         let payload = frame.data().get(ip.payload_offset..ip.total_len())?;
         match answer {
             Answer::Error(error) => {
-                let may = icmp::v4::may_answer(&ip, payload, false) && self.take(error, now);
+                let may = icmp::v4::may_answer(&ip, payload, false);
+                let may = may && self.limiter(answer).take(now);
                 may.then(|| write_v4(frame, error, site.router4, ip.source))??;
                 counters.icmp_errors.add(1);
             }
-            Answer::Reset => {
+            Answer::Reset | Answer::Forbidden | Answer::Elsewhere => {
                 let fields = reset(&tcp::parse(payload).ok()?)?;
-                self.reset.take(now).then_some(())?;
+                self.limiter(answer).take(now).then_some(())?;
                 write_reset(frame, &ip, &fields)?;
                 counters.resets.add(1);
             }
@@ -94,10 +101,14 @@ impl Answers {
         Some(())
     }
 
-    fn take(&mut self, error: Error, now: Instant) -> bool {
-        let is_protocol = error == Error::ProtocolUnreachable;
-        let limiter = if is_protocol { &mut self.protocol } else { &mut self.prohibited };
-        limiter.take(now)
+    const fn limiter(&mut self, answer: Answer) -> &mut Limiter {
+        match answer {
+            Answer::Error(Error::ProtocolUnreachable) => &mut self.protocol,
+            Answer::Error(_) => &mut self.prohibited,
+            Answer::Reset => &mut self.reset,
+            Answer::Forbidden => &mut self.forbidden,
+            Answer::Elsewhere => &mut self.elsewhere,
+        }
     }
 }
 
