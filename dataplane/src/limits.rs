@@ -89,6 +89,13 @@ pub const KEEPALIVE_SECS: u16 = 15;
 pub const KEPT_PER_TURN: usize = 256;
 /// Data centres through which a connection may go between the first and the last.
 pub const RELAYS_MAX: u8 = 1;
+/// Mappings of clients that leave through other data centres without a connection, of one worker: a quarter of the flows that a
+/// worker has room for unless configured.
+pub const PINS_MAX: u32 = 1 << 16;
+/// How many of them a worker looks at in one turn whether they are over: at all within a second on a busy machine.
+pub const PINS_PER_TURN: usize = 32;
+/// Clients of other data centres whose packets leave by one worker at the same time.
+pub const GUESTS_MAX: u32 = 1 << 16;
 /// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
 pub const OUTBOX_LEN: usize = 512;
 /// See [`OUTBOX_LEN`]: as long as a packet of any port.
