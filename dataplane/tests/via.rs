@@ -15,6 +15,12 @@ mod paths;
 #[cfg(test)]
 #[path = "via/room.rs"]
 mod room;
+#[cfg(test)]
+#[path = "via/through.rs"]
+mod through;
+#[cfg(test)]
+#[path = "via/through/world.rs"]
+mod world;
 
 use std::net::{IpAddr, Ipv4Addr};
 
