@@ -251,6 +251,8 @@ reasons! {
     EgressViaTarget = "egress_via_target",
     /// Back from an exit, to an address and port that has nothing there, or to no client.
     EgressViaUnknown = "egress_via_unknown",
+    /// From an IPv6 address of another data centre's client that is another's here.
+    EgressViaAddress = "egress_via_address",
     /// No room for another mapping or client whose packets leave at another data centre, or for another client of one.
     EgressViaFull = "egress_via_full",
     /// Larger than what fits the path to the client, or the kernel's interface.

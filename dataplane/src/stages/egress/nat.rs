@@ -4,6 +4,7 @@
 mod answers;
 mod fates;
 mod guests;
+mod homes;
 mod meeting;
 mod pieces;
 mod prefixes;
@@ -79,7 +80,8 @@ const fn drop(reason: DropReason) -> Fate {
 #[inline]
 pub fn undress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outside: Outside<'_>) {
     if let Some(nat) = outside.site.nat.as_ref().filter(|nat| nat.has_v6()) {
-        prefixes::undress(burst, (outside.site, nat), outside.counters);
+        let has_guests = translator.as_ref().is_some_and(|translator| translator.via.is_some());
+        prefixes::undress(burst, (outside.site, nat), outside, has_guests);
     }
     if let Some(translator) = translator {
         translator.undress(burst, outside);
@@ -183,6 +185,8 @@ impl Translator {
         burst.pass(|frame| {
             if frame.note.kind == Kind::Via {
                 self.from_centre(frame, outside)
+            } else if self.is_for_home(frame, nat, outside.routes) {
+                self.home_in(frame, nat, outside)
             } else if is_reply(frame, nat) {
                 if is_measured(frame, nat) {
                     return self.measured(frame, outside);
@@ -508,6 +512,10 @@ impl Translator {
         self.ask_back(frame, nat, &mut queries, now)?;
         let query = queries.first().ok_or(drop(DropReason::EgressNatUnknown))?;
         self.back(frame, query, outside)?;
+        if frame.note.kind == Kind::Outer {
+            // It has left for who brings it there, and a hop was taken.
+            return Ok(());
+        }
         // The hop that another worker would have taken.
         spend_hop(frame).ok_or(drop(DropReason::RouteHopLimit))?;
         if frame.note.next_hop == NextHop::Local {

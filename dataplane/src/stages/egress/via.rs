@@ -5,6 +5,7 @@
 mod errors;
 mod guests;
 mod handles;
+mod homes;
 mod outer;
 mod pins;
 mod seal;
@@ -20,7 +21,8 @@ use crate::stages::egress::nat::Outside;
 pub use errors::{Errors, Owed};
 pub use guests::{Guest, Guests, worker_of as worker_of_guest};
 pub use handles::{Handles, worker_of as worker_of_handle};
-pub use outer::{End, dress, open, overhead, peek};
+pub use homes::{Homes, Refused as HomeRefused, worker_of as worker_of_home};
+pub use outer::{End, dress, inner_v6_source, open, overhead, peek};
 pub use pins::{Key as PinKey, Pin, Pins, span};
 pub use seal::Seal;
 pub use ways::Ways;
@@ -38,6 +40,8 @@ pub struct Via {
     pub ways: Ways,
     /// Whose packets leave here.
     pub guests: Guests,
+    /// Which IPv6 addresses lead to them.
+    pub homes: Homes,
     /// What is told about packets that do not go on.
     pub errors: Errors,
 }
@@ -72,6 +76,7 @@ impl Via {
             pins: Pins::new(pins, seed),
             ways: Ways::default(),
             guests: Guests::new(first_guest, guests_of(flows), seed),
+            homes: Homes::new(guests_of(flows), seed),
             errors: Errors::default(),
         }
     }
@@ -88,7 +93,8 @@ impl Via {
 
     /// Takes back what is over; tells of each mapping that lives, within seconds, whose it is and until when.
     pub fn advance(&mut self, outside: Outside<'_>, mut live: impl FnMut(u32, Instant)) {
-        let Self { pins, handles, guests, .. } = self;
+        let Self { pins, handles, guests, homes, .. } = self;
+        homes.sweep(outside.now);
         outside.counters.via_mappings.set(pins.len() as u64);
         outside.counters.guests.set(guests.len() as u64);
         pins.sweep(outside.now, |pin, is_over| {

@@ -128,12 +128,7 @@ impl Centres {
 impl Centres {
     /// The machine of a centre by which what is no connection of a client's leaves there, of those that take it: always the same
     /// one, as long as the machines stay. Of IPv4 if there is one, and straight, whatever centre connections are relayed by.
-    pub fn exit(
-        &self,
-        number: u16,
-        client: u32,
-        takes: impl Fn(IpAddr) -> bool,
-    ) -> Option<IpAddr> {
+    pub fn exit(&self, number: u16, client: u32, takes: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
         let mut best: Option<(bool, f64, IpAddr)> = None;
         let machines = self.get(number)?.machines.iter();
         for machine in machines.filter(|machine| machine.weight > 0) {

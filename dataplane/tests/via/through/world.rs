@@ -1,17 +1,20 @@
 //! Two data centres and the wire between them: clients of the one reach a stranger through the other.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use dataplane::counters::Totals;
 use dataplane::testing::client;
-use dataplane::testing::packets::{self, Ip, packet_in};
-use dataplane::testing::rules::STRANGER;
+use dataplane::testing::packets::{self, Ip, Outline, packet_in};
+use dataplane::testing::rules::{STRANGER, STRANGER_V6};
 use dataplane::testing::scene::Scene;
-use dataplane::testing::server::{Options, Place};
-use dataplane::testing::site::{CENTRE_V4, CONNECT_PORT, EVERY_CLIENTS, Nat, OUTSIDE_V4, Plan, SERVER_V4};
+use dataplane::testing::server::Place;
+use dataplane::testing::site::{
+    CENTRE_V4, CONNECT_PORT, EVERY_CLIENTS, GATEWAY_V4, GATEWAY_V6, Nat, OUTSIDE_V4, OUTSIDE_V6,
+    Plan, SERVER_V4, SERVER_V6,
+};
 use shm::message::{Centre, Item, Machine, NextHop};
-use wire::{exit, udp};
+use wire::{exit, icmp, udp};
 
 use crate::pair;
 use crate::{CENTRE, NEAR};
@@ -21,6 +24,10 @@ pub(crate) const ASKS: u16 = 5000;
 pub(crate) const ASKED: u16 = 53;
 /// By which the Internet knows those whose packets leave at the other data centre.
 pub(crate) const EXIT_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
+/// The same of IPv6, the first 48 bits.
+pub(crate) const EXIT_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x7d, 0, 0, 0, 0, 0);
+/// Its machine's address of IPv6.
+pub(crate) const CENTRE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 1);
 /// Another machine of it, which is not there.
 pub(crate) const OTHER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 8);
 /// Octets around a packet on the wire between them.
@@ -46,9 +53,11 @@ impl World {
 
     pub(crate) fn with((workers, clients): (usize, usize), nat: Nat, machines: &[Machine]) -> Self {
         let plan = Plan { workers, nat: Some(nat), nat_v6: true, ..Plan::new(clients) };
-        let mut here = Scene::new(&plan, Options::default());
+        let from = format!("[\"{CENTRE_V4}/32\", \"{OTHER_V4}/32\", \"{CENTRE_V6}/128\"]");
+        let text = plan.text().replace(&format!("[\"{CENTRE_V4}/32\"]"), &from);
+        let mut here = pair::scene(&text, GATEWAY_V4, SERVER_V4);
         here.change(routes(machines));
-        let there = there(&plan);
+        let there = there(&Plan { peers: plan.peers[..1].to_vec(), ..plan });
         for client in 0..clients {
             here.join(client % 2 == 1, client::Options::default());
             here.send(client, &[]);
@@ -75,12 +84,13 @@ impl World {
                 return left;
             }
             for packet in over {
-                assert_eq!(to(&packet), IpAddr::from(CENTRE_V4), "nothing goes straight out");
+                let centre = [IpAddr::from(CENTRE_V4), CENTRE_V6.into()];
+                assert!(centre.contains(&to(&packet)), "nothing goes straight out");
                 self.crossed.push(packet.clone());
                 self.put(false, &packet);
             }
             for packet in back {
-                if to(&packet) == IpAddr::from(OUTSIDE_V4) {
+                if [IpAddr::from(OUTSIDE_V4), SERVER_V6.into()].contains(&to(&packet)) {
                     self.crossed.push(packet.clone());
                     self.put(true, &packet);
                 } else {
@@ -97,6 +107,25 @@ impl World {
         let scene = if is_here { &mut self.here } else { &mut self.there };
         scene.put(Place::Wire { port: 0, worker }, &packets::from_gateway(packet));
         scene.settle();
+    }
+
+    /// What has left here, wherever it goes.
+    pub(crate) fn left_here(&mut self) -> Vec<Vec<u8>> {
+        packets_of(&mut self.here)
+    }
+
+    /// What has left there, wherever it goes.
+    pub(crate) fn left_there(&mut self) -> Vec<Vec<u8>> {
+        packets_of(&mut self.there)
+    }
+
+    /// Leads everything through the other data centre.
+    pub(crate) fn lead_all(&mut self) {
+        let prefix = "0.0.0.0/0".parse().unwrap();
+        self.here.change(vec![
+            Item::Route { prefix, next_hop: 3 },
+            Item::RouteRemove(IpAddr::from(NEAR).into()),
+        ]);
     }
 
     /// What leaves there when a client sends this.
@@ -147,6 +176,14 @@ impl World {
         self.there.wait(time);
     }
 
+    /// Says nothing for longer than mappings live, and then looks what has become of them.
+    pub(crate) fn silence(&mut self) {
+        for scene in [&mut self.here, &mut self.there] {
+            scene.now = scene.now + Duration::from_mins(6);
+            scene.wait(Duration::from_secs(1));
+        }
+    }
+
     /// Leads what goes to the stranger elsewhere.
     pub(crate) fn lead(&mut self, hop: NextHop) {
         self.here.change(vec![Item::NextHop { id: 3, hop }]);
@@ -163,22 +200,28 @@ impl World {
     }
 }
 
-pub(crate) fn machine(address: Ipv4Addr) -> Machine {
+pub(crate) fn machine(address: impl Into<IpAddr>) -> Machine {
     Machine { address: address.into(), port: CONNECT_PORT, weight: 1 }
+}
+
+/// The other data centre.
+pub(crate) fn centre(machines: &[Machine]) -> Item {
+    let machines = machines.to_vec();
+    Item::Centre(Box::new(Centre { number: CENTRE, is_here: false, relay: 0, machines }))
 }
 
 /// Through the other data centre to the stranger, and straight to somebody near.
 fn routes(machines: &[Machine]) -> Vec<Item> {
-    let centre = Centre { number: CENTRE, is_here: false, relay: 0, machines: machines.to_vec() };
     let to = |address: Ipv4Addr, next_hop| Item::Route {
         prefix: IpAddr::from(address).into(),
         next_hop,
     };
     vec![
-        Item::Centre(Box::new(centre)),
+        centre(machines),
         Item::NextHop { id: 3, hop: NextHop::Via { centre: CENTRE.into(), remote: None } },
         Item::NextHop { id: 4, hop: NextHop::Direct },
         to(STRANGER, 3),
+        Item::Route { prefix: IpAddr::from(STRANGER_V6).into(), next_hop: 3 },
         Item::Route { prefix: "203.0.113.0/24".parse().unwrap(), next_hop: 3 },
         to(NEAR, 4),
     ]
@@ -186,9 +229,16 @@ fn routes(machines: &[Machine]) -> Vec<Item> {
 
 /// The server of the other data centre, whose routes lead everything on by a third one: what has come through it leaves there.
 fn there(plan: &Plan) -> Scene {
-    let text = plan.text().replace(&format!("[\"{CENTRE_V4}/32\"]"), &format!("[\"{OUTSIDE_V4}/32\"]"));
+    let from = format!("[\"{OUTSIDE_V4}/32\", \"{SERVER_V6}/128\"]");
+    let text = plan.text().replace(&format!("[\"{CENTRE_V4}/32\"]"), &from);
+    let text = text.replace(&format!("{SERVER_V6}/64"), &format!("{CENTRE_V6}/64"));
+    let text = text.replace(&OUTSIDE_V6.to_string(), &EXIT_V6.to_string());
+    let text = text.replace(&GATEWAY_V6.to_string(), "2001:db8:7::fe");
     let text = text.replace(&format!("{SERVER_V4}/24"), &format!("{CENTRE_V4}/24"));
-    let text = text.replace(&format!("addresses = [\"{OUTSIDE_V4}\"]"), &format!("addresses = [\"{EXIT_V4}\"]"));
+    let text = text.replace(
+        &format!("addresses = [\"{OUTSIDE_V4}\"]"),
+        &format!("addresses = [\"{EXIT_V4}\"]"),
+    );
     let text = text.replace("192.0.2.254", "203.0.113.254");
     let mut scene = pair::scene(&text, pair::GATEWAY, CENTRE_V4);
     let machines = vec![machine(Ipv4Addr::new(192, 0, 2, 200))];
@@ -201,11 +251,12 @@ fn there(plan: &Plan) -> Scene {
     scene
 }
 
-/// The packets that a server has sent since the last look.
+/// The packets that a server has sent by its port since the last look.
 fn packets_of(scene: &mut Scene) -> Vec<Vec<u8>> {
-    let strays = scene.strays().into_iter();
-    let wire = strays.filter(|(place, _)| matches!(place, Place::Wire { .. }));
-    wire.filter_map(|(_, frame)| Some(packet_in(&frame)?.1.to_vec())).collect()
+    let (wire, other): (Vec<_>, Vec<_>) =
+        scene.strays().into_iter().partition(|(place, _)| matches!(place, Place::Wire { .. }));
+    scene.strays = other;
+    wire.iter().filter_map(|(_, frame)| Some(packet_in(frame)?.1.to_vec())).collect()
 }
 
 /// Where a packet goes.
@@ -241,6 +292,16 @@ pub(crate) fn answer(to: SocketAddr) -> Vec<u8> {
 pub(crate) fn told() -> Vec<u8> {
     let ip = Ip { hop_limit: 62, ..Ip::new(STRANGER, EVERY_CLIENTS) };
     ip.udp(ASKED, ASKS, b"an answer")
+}
+
+/// Who sends an ICMP error to whom, the message, and what it quotes; checksums are right.
+pub(crate) fn error(packet: &[u8]) -> (Outline, icmp::Located, Vec<u8>) {
+    let outline = packets::outline(packet).unwrap();
+    assert_eq!(outline.protocol, icmp::v4::PROTOCOL);
+    let message = &packet[outline.payload_offset..outline.len];
+    let located = icmp::v4::parse(message).unwrap();
+    assert!(located.is_error_v4(), "{located:?}");
+    (outline, located, message[icmp::HEADER_LEN..].to_vec())
 }
 
 /// Ends and payload of a datagram whose checksums are right.

@@ -46,6 +46,9 @@ impl Translator {
             return self.owe_guest(frame, (&guest, Owed::TooBig(mtu)), outside);
         }
         let client = self.account(guest)?;
+        if !frame.note.ip.destination.is_v4() {
+            return self.home_out(frame, (client, tos, port), outside);
+        }
         let mut queries = Queries::new();
         if let Err(refusal) = self.ask(frame, Realm::Client(client), &mut queries) {
             return self.refuse_guest(frame, (&guest, refusal), outside);
@@ -123,8 +126,8 @@ impl Translator {
     /// A guest's number among the clients.
     fn account(&mut self, guest: Guest) -> Result<u32, Fate> {
         let Self { via, flows, .. } = self;
-        let guests = &mut via.as_mut().ok_or(FULL)?.guests;
-        let is_idle = |number| flows.holding(number).flows == 0;
+        let via::Via { guests, homes, .. } = via.as_mut().ok_or(FULL)?;
+        let is_idle = |number| flows.holding(number).flows == 0 && !homes.is_any(number);
         let (number, gone) = guests.make(guest, is_idle).ok_or(FULL)?;
         if let Some(gone) = gone {
             // The next one begins without the former's addresses.

@@ -9,7 +9,9 @@ use crate::fate::{DropReason, Fate, MACHINE, Waiting};
 use crate::frame::{Entry, Frame, Kind};
 use crate::packet::Address;
 use crate::site::{Face, Nat, Site, global_number, local_number};
-use crate::stages::egress::via::{self, End, Owed, Pin, PinKey, worker_of_guest, worker_of_handle};
+use crate::stages::egress::via::{
+    self, End, Owed, Pin, PinKey, worker_of_guest, worker_of_handle, worker_of_home,
+};
 use crate::stages::egress::{gre, local};
 use crate::stages::route::NextHop;
 
@@ -22,8 +24,7 @@ impl Translator {
     pub(super) const fn may_go_through(&self, verdict: Verdict) -> bool {
         let is_strange = matches!(
             verdict,
-            Verdict::Unknown
-                | Verdict::Refused(Refusal::FragmentEarly | Refusal::ErrorUnmatched)
+            Verdict::Unknown | Verdict::Refused(Refusal::FragmentEarly | Refusal::ErrorUnmatched)
         );
         is_strange && self.via.is_some()
     }
@@ -158,6 +159,9 @@ impl Translator {
         let header = via::peek(frame)?;
         let worker = if header.back {
             worker_of_handle(header.handle, site.workers)
+        } else if let Some(source) = via::inner_v6_source(frame) {
+            // A reply to it has nothing but this address to find its worker by.
+            worker_of_home(source, site.workers)
         } else {
             worker_of_guest(remote, header.handle, site.workers)
         };
@@ -217,7 +221,8 @@ impl Translator {
     ) -> Result<(), Fate> {
         let site = outside.site;
         let is_long = frame.len() > site.inner_mtu;
-        let is_cut = is_long && ipv4::parse_unverified(frame.data()).is_ok_and(|ip| !ip.dont_fragment());
+        let is_cut =
+            is_long && ipv4::parse_unverified(frame.data()).is_ok_and(|ip| !ip.dont_fragment());
         if is_long && !is_cut || frame.note.ip.hop_limit <= 1 {
             return self.owe_back(frame, handle, outside);
         }

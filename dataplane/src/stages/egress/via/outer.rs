@@ -40,6 +40,15 @@ pub fn peek(frame: &Frame<'_>) -> Result<Header, Fate> {
     exit::parse(payload).map(|(header, _)| header).map_err(|_| HEADER)
 }
 
+/// The source of the packet in such a datagram, if that is one of IPv6. It is not proven either.
+pub fn inner_v6_source(frame: &Frame<'_>) -> Option<Address> {
+    let at = usize::from(frame.note.ip.payload_offset) + exit::HEADER_LEN;
+    let packet = frame.data().get(at..)?;
+    let source =
+        packet.get(8..24).filter(|_| packet.first().is_some_and(|octet| octet >> 4 == 6))?;
+    Some(u128::from_be_bytes(source.try_into().ok()?).into())
+}
+
 /// Moves the frame's start from the outer IP header to the packet, which was sent by a data centre of ours and is whole. Gives
 /// the outer type of service, of which the packet bears nothing yet.
 #[inline]

@@ -71,7 +71,8 @@ pub fn span(protocol: u8, segment: &[u8]) -> Duration {
         udp::PROTOCOL => Duration::from_mins(5),
         tcp::PROTOCOL => {
             let flags = Flags(segment.get(13).copied().unwrap_or_default());
-            let is_lasting = !(flags.has(Flags::SYN) || flags.has(Flags::FIN) || flags.has(Flags::RST));
+            let is_lasting =
+                !(flags.has(Flags::SYN) || flags.has(Flags::FIN) || flags.has(Flags::RST));
             if is_lasting { Duration::from_mins(124) } else { Duration::from_mins(4) }
         }
         _ => Duration::from_mins(1),
