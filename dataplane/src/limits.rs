@@ -93,7 +93,7 @@ pub const RELAYS_MAX: u8 = 1;
 /// worker has room for unless configured.
 pub const PINS_MAX: u32 = 1 << 16;
 /// How many of them a worker looks at in one turn whether they are over: at all within a second on a busy machine.
-pub const PINS_PER_TURN: usize = 32;
+pub const PINS_PER_TURN: u32 = 32;
 /// IPv6 addresses of one such client of another data centre: it has one, or uses some at a time for privacy.
 pub const HOMES_PER_GUEST: u32 = 64;
 /// How long such an address leads back to who has sent something from it: as long as mappings of UDP (RFC 4787 REQ-5).

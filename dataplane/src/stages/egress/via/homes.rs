@@ -29,6 +29,8 @@ struct Home {
 pub struct Homes {
     rows: Box<[Option<Home>]>,
     free: Vec<u32>,
+    /// Rows from here on were never used.
+    fresh: u32,
     swept: u32,
     by_address: Table<Key, u32>,
     counts: Table<u32, u32>,
@@ -55,6 +57,7 @@ impl Homes {
         Self {
             rows: vec![None; count as usize].into_boxed_slice(),
             free: (0..count).rev().collect(),
+            fresh: 0,
             swept: 0,
             by_address: Table::new(count as usize, seed),
             counts: Table::new(count as usize, seed),
@@ -92,6 +95,7 @@ impl Homes {
             return Err(Refused::Full);
         }
         let row = self.free.pop().ok_or(Refused::Full)?;
+        self.fresh = self.fresh.max(row + 1);
         if let Some(place) = self.rows.get_mut(row as usize) {
             *place = Some(home);
         }
@@ -115,9 +119,9 @@ impl Homes {
 
     /// Looks at the next ones, and ends those that are over.
     pub fn sweep(&mut self, now: Instant) {
-        for _ in 0..PINS_PER_TURN.min(self.by_address.len()) {
+        for _ in 0..PINS_PER_TURN.min(self.fresh) {
             let row = self.swept;
-            self.swept = if (row as usize) + 1 < self.rows.len() { row + 1 } else { 0 };
+            self.swept = if row + 1 < self.fresh { row + 1 } else { 0 };
             let home = self.rows.get(row as usize).copied().flatten();
             if home.is_some_and(|home| home.until <= now) {
                 self.end(row);

@@ -57,6 +57,8 @@ pub struct Pin {
 pub struct Pins {
     rows: Box<[Option<Pin>]>,
     free: Vec<u32>,
+    /// Rows from here on were never used.
+    fresh: u32,
     swept: u32,
     by_key: Table<Key, u32>,
 }
@@ -85,6 +87,7 @@ impl Pins {
         Self {
             rows: vec![None; count as usize].into_boxed_slice(),
             free: (0..count).rev().collect(),
+            fresh: 0,
             swept: 0,
             by_key: Table::new(count as usize, seed),
         }
@@ -121,6 +124,7 @@ impl Pins {
             Some(row) => row,
             None => self.free.pop().ok_or(Full)?,
         };
+        self.fresh = self.fresh.max(row + 1);
         if let Some(place) = self.rows.get_mut(row as usize) {
             *place = Some(pin);
         }
@@ -131,9 +135,9 @@ impl Pins {
 
     /// Looks at the next ones, and tells of each whether it is over, and so has ended.
     pub fn sweep(&mut self, now: Instant, mut tell: impl FnMut(&Pin, bool)) {
-        for _ in 0..PINS_PER_TURN.min(self.by_key.len()) {
+        for _ in 0..PINS_PER_TURN.min(self.fresh) {
             let number = self.swept;
-            self.swept = if (number as usize) + 1 < self.rows.len() { number + 1 } else { 0 };
+            self.swept = if number + 1 < self.fresh { number + 1 } else { 0 };
             let Some(place) = self.rows.get_mut(number as usize) else { continue };
             match place {
                 Some(pin) if pin.until <= now => {
