@@ -184,7 +184,7 @@ impl Translator {
         let mut queries = Queries::new();
         burst.pass(|frame| {
             if frame.note.kind == Kind::Via {
-                self.from_centre(frame, outside)
+                self.undress_via(frame, outside)
             } else if self.is_for_home(frame, nat, outside.routes) {
                 self.home_in(frame, nat, outside)
             } else if is_reply(frame, nat) {

@@ -147,7 +147,7 @@ impl Translator {
     }
 
     /// A datagram of another data centre's: a packet of a client of its, or one that comes back to a client of ours.
-    pub(super) fn from_centre(
+    pub(super) fn undress_via(
         &mut self,
         frame: &mut Frame<'_>,
         outside: Outside<'_>,
@@ -209,11 +209,11 @@ impl Translator {
         }
         gre::mark_congestion(frame, tos)?;
         counters.via_in.add(1);
-        self.to_client(frame, (client, handle), outside)
+        self.deliver(frame, (client, handle), outside)
     }
 
     /// A packet goes to a client, whole or in pieces, or what its sender is owed goes back to its exit.
-    fn to_client(
+    fn deliver(
         &mut self,
         frame: &mut Frame<'_>,
         (client, handle): (u32, u32),

@@ -92,13 +92,12 @@ impl Guests {
             return Some((number, None));
         }
         let mut gone = None;
-        let row = match self.free.pop() {
-            Some(row) => row,
-            None => {
-                let row = self.take_back(is_idle)?;
-                gone = Some(self.first + row);
-                row
-            }
+        let row = if let Some(row) = self.free.pop() {
+            row
+        } else {
+            let row = self.take_back(is_idle)?;
+            gone = Some(self.first + row);
+            row
         };
         let key = Key { ingress: guest.ingress, handle: guest.handle };
         self.by_key.insert(key, row).ok()?;

@@ -28,8 +28,8 @@ impl Seal {
         let head = u64::from(key) | (packet.len() as u64) << 32;
         let [s0, s1] = halves(source);
         let [d0, d1] = halves(destination);
-        let [a, b, c, d, e, f] = beginning(packet);
-        let hash = self.0.hash_words([head, s0, s1, d0, d1, a, b, c, d, e, f]);
+        let [one, two, three, four, five, six] = beginning(packet);
+        let hash = self.0.hash_words([head, s0, s1, d0, d1, one, two, three, four, five, six]);
         #[expect(clippy::cast_possible_truncation, reason = "half of the hash is what travels")]
         let proof = hash as u32;
         proof
