@@ -55,6 +55,10 @@ impl Translator {
         (nat, port): (&Nat, u8),
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
+        if frame.len() > outside.site.inner_mtu {
+            // Who has sent it is a client himself, and keeps to what fits clients.
+            return Err(drop(DropReason::EgressTooBig));
+        }
         let address = inner(frame.note.ip.destination, nat);
         frame.note.endpoint.port = port;
         frame.note.kind = Kind::Reply;
