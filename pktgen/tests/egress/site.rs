@@ -181,7 +181,7 @@ impl Site {
         let way = way(("fra", 7, POP, POP_PORT));
         let route =
             |prefix: &str| format!("[[route]]\nprefix = \"{prefix}\"\nnext_hop = \"via-fra\"\n");
-        let routes = [POP_NAT, INTERNET_V6].map(route).concat();
+        let routes = route(&format!("{POP_NAT}/32")) + &route(&format!("{INTERNET_V6}/128"));
         let server = self.start(workers, (&section([POP, POP_NAT]), &(way + &routes)));
         [server, pop]
     }
