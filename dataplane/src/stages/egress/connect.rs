@@ -5,7 +5,7 @@ mod keepalive;
 mod outbox;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use connect::head::{Host, Request, Status, Target};
@@ -186,6 +186,14 @@ impl Splicer {
         &mut self.dials
     }
 
+    /// Whether an exit makes connections to this address and port, if it is not ours.
+    pub fn may_reach(&self, address: IpAddr, port: Option<u16>) -> bool {
+        match port {
+            Some(port) => self.targets.judge(address, port).is_ok(),
+            None => self.targets.judge_address(address).is_ok(),
+        }
+    }
+
     /// Judges a segment of a set-up; `Err` when it ends here.
     pub fn segment(
         &mut self,
@@ -298,7 +306,7 @@ fn hop(site: &Site, address: SocketAddr, (hops, leaves): (u8, Option<u16>)) -> H
 }
 
 const NOWHERE: Hop = Hop {
-    address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
+    address: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
     rtt: Duration::ZERO,
     takes_syn_payload: false,
     mss_max: 0,

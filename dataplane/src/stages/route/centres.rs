@@ -1,7 +1,7 @@
 //! Data centres by which packets may go out: which of a centre's machines a client's connections take.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::table::mix;
 
@@ -127,6 +127,24 @@ impl Centres {
             }
         }
         tried
+    }
+}
+
+impl Centres {
+    /// The machine of a centre by which what is no connection of a client's leaves there, of those that take it: always the same
+    /// one, as long as the machines stay. Of IPv4 if there is one, and straight, whatever centre connections are relayed by.
+    pub fn exit(&self, number: u16, client: u32, takes: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        let mut best: Option<(bool, f64, IpAddr)> = None;
+        let machines = self.get(number)?.machines.iter();
+        for machine in machines.filter(|machine| machine.weight > 0) {
+            let address = machine.address.ip();
+            let entry = (address.is_ipv4(), machine.score(client), address);
+            let is_better = best.is_none_or(|best| (entry.0, entry.1) > (best.0, best.1));
+            if is_better && takes(address) {
+                best = Some(entry);
+            }
+        }
+        best.map(|(.., address)| address)
     }
 }
 
