@@ -11,6 +11,7 @@ use crate::stages::egress::gre;
 use crate::stages::egress::via::{self, End, Guest, Owed};
 use crate::stages::route::{leave, spend_hop};
 
+use super::answers::owed;
 use super::fates::named;
 use super::{Outside, Queries, Translator, drop};
 
@@ -193,7 +194,8 @@ impl Translator {
         (guest, refusal): (&Guest, Refusal),
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        self.answers.turn(frame, refusal, outside).ok_or_else(|| named(refusal))?;
+        let answered = owed(refusal).and_then(|owed| self.answers.turn(frame, owed, outside));
+        answered.ok_or_else(|| named(refusal))?;
         self.send_back(frame, guest, outside)
     }
 }
