@@ -404,7 +404,11 @@ impl Keeper {
         let key = self.site.connect.as_ref().and_then(|_| self.fleet.keys.centres);
         let meter = Meter::new(key, Arc::clone(&self.exchange), self.paths.rows());
         let aside = (splicer, meter);
-        flows.ok().map(|flows| Translator::new(flows, aside, (machine, worker), random))
+        flows.ok().map(|mut flows| {
+            let terminated: Vec<_> = nat.terminated().iter().copied().map(IpAddr::from).collect();
+            flows.reserve(&terminated);
+            Translator::new(flows, aside, (machine, worker), random)
+        })
     }
 
     fn tenancy(&self, worker: usize) -> Tenancy {

@@ -15,6 +15,9 @@ mod paths;
 #[cfg(test)]
 #[path = "via/room.rs"]
 mod room;
+#[cfg(test)]
+#[path = "via/terminate.rs"]
+mod terminate;
 
 use std::net::{IpAddr, Ipv4Addr};
 

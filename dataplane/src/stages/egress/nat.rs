@@ -298,7 +298,8 @@ impl Translator {
             return Ok(verdict);
         }
         let Some(connect) = &outside.site.connect else { return Ok(verdict) };
-        if outside.site.is_clients(frame.note.ip.destination) {
+        let (site, destination) = (outside.site, frame.note.ip.destination);
+        if site.is_clients(destination) || site.terminates_at(destination) {
             return Ok(verdict);
         }
         let source = frame.note.ip.source_in(frame.data());

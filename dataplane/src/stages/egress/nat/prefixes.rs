@@ -10,7 +10,7 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
 use crate::site::{Nat, Site};
 use crate::stages::egress::gre;
-use crate::stages::route::leave;
+use crate::stages::route::{NextHop, leave};
 
 use super::is_outward;
 
@@ -50,7 +50,9 @@ fn back(
 /// Leaves by a prefix of the server's.
 pub(super) fn dress(burst: &mut Burst<'_>, (site, nat): (&Site, &Nat), counters: &Counters) {
     burst.pass(|frame| {
-        if !is_outward(frame) || frame.note.ip.destination.is_v4() {
+        // What leaves elsewhere is a connection's, and no prefix is changed here.
+        let is_elsewhere = matches!(frame.note.next_hop, NextHop::Via(_));
+        if !is_outward(frame) || is_elsewhere || frame.note.ip.destination.is_v4() {
             return Ok(());
         }
         outward(frame, nat)?;
