@@ -41,6 +41,14 @@ mod policy;
 #[path = "egress/changes.rs"]
 mod changes;
 
+#[cfg(test)]
+#[path = "egress/terminating.rs"]
+mod terminating;
+
+#[cfg(test)]
+#[path = "egress/terminate.rs"]
+mod terminate;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;

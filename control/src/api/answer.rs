@@ -100,7 +100,11 @@ impl Api {
             Request::TunnelList => self.tunnel_list(lines).await,
             Request::Argo { command } => self.argo(command, lines).await,
             Request::Status => {
-                lines.put(&Answer::Status(Box::new(self.status()))).await?;
+                let mut shown = self.status();
+                if let Some(watch) = self.terminate.clone() {
+                    shown.terminated = Some(blocking(move || Ok(watch.line())).await?);
+                }
+                lines.put(&Answer::Status(Box::new(shown))).await?;
                 Ok(false)
             }
             Request::Counters => self.show_counters(lines).await,
