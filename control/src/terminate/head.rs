@@ -34,12 +34,7 @@ impl From<io::Error> for NoHead {
 }
 
 impl Inbox {
-    /// What came behind the head.
-    pub(super) fn rest(&self) -> &[u8] {
-        &self.octets
-    }
-
-    /// All that has come.
+    /// What has come and was not consumed.
     pub(super) fn octets(&self) -> &[u8] {
         &self.octets
     }

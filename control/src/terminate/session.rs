@@ -86,9 +86,9 @@ pub(super) async fn serve(
     match open(&mut near, next_hop, times).await {
         Ok((mut far, inbox)) => {
             counts.add(Count::Opened, 1);
-            let ended = match begin(&mut near, inbox.rest()).await {
+            let ended = match begin(&mut near, inbox.octets()).await {
                 Ok(()) => {
-                    counts.add(Count::OctetsIn, inbox.rest().len() as u64);
+                    counts.add(Count::OctetsIn, inbox.octets().len() as u64);
                     drop(inbox);
                     carry(&mut near, &mut far, (counts, times.idle)).await
                 }

@@ -34,6 +34,7 @@ pub(crate) struct Stage {
 }
 
 /// What differs between tests.
+#[derive(Clone, Copy)]
 pub(crate) struct Plan {
     /// Whether the next hop speaks TLS, and as whom it is expected.
     pub(crate) tls: Option<&'static str>,
@@ -157,7 +158,7 @@ impl Drop for Stage {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("in time")
+    tokio::time::timeout(PATIENCE, future).await.unwrap()
 }
 
 /// A head, and not an octet behind it.

@@ -1,5 +1,7 @@
 //! The rules of `[terminate]`: a port of its own, at whose other end is this machine's kernel.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use toml::Spanned;
 
@@ -92,10 +94,8 @@ fn unfit<'a>(
     } else if let Some(other) = others.into_iter().find(overlaps) {
         Some(format!("{net} overlaps {other}; take a network that nothing else uses"))
     } else {
-        let nat = config.nat.iter().flat_map(|nat| &nat.addresses);
-        let seen = nat
-            .into_iter()
-            .find(|address| net.contains(&IpNet::from(std::net::IpAddr::from(**address))));
+        let seen = config.nat.iter().flat_map(|nat| &nat.addresses);
+        let seen = seen.copied().map(IpAddr::from).find(|address| net.contains(address));
         seen.map(|address| format!("{net} holds {address}, by which the Internet knows clients"))
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::lab::control::program;
+use crate::lab::files::{listens, path};
 use crate::lab::process::Process;
 use crate::lab::{alone, until};
 use crate::site::{
@@ -37,7 +39,7 @@ impl Site {
         let mut command = self.internet.command("squid");
         command.args(["-N", "-f"]).arg(config);
         let process = Process::start("squid", command);
-        until("the proxy listens", 30, || crate::lab::files::listens(&self.internet, TLS_PORT));
+        until("the proxy listens", 30, || listens(&self.internet, TLS_PORT));
         process
     }
 }
@@ -46,7 +48,7 @@ fn little(client: &Client<'_>, about: &str) {
     client
         .place
         .run(&format!("curl -sS --max-time 20 -o /run/lab/little http://{INTERNET}/little"));
-    let got = std::fs::read(crate::lab::files::path(client.place, "little")).unwrap();
+    let got = std::fs::read(path(client.place, "little")).unwrap();
     assert!(got == content()[..LITTLE_LEN], "{about}");
 }
 
@@ -63,11 +65,8 @@ fn connections_to_a_proxy_that_speaks_tls_are_terminated_and_the_rest_is_as_ever
     let (server, mut service) = site.serve_terminating(&prefixes, (&at, &tls));
     // Both have one inner address.
     let clients: Vec<_> = (0..CLIENTS).map(|number| site.client(number)).collect();
-    let loads: Vec<_> =
-        clients.iter().map(|client| (client, client.place.command_line(&fetch(0)))).collect();
-    for (client, mut load) in
-        loads.into_iter().map(|(client, mut load)| (client, load.spawn().unwrap()))
-    {
+    let load = |client: &Client<'_>| client.place.command_line(&fetch(0)).spawn().unwrap();
+    for (client, mut load) in clients.iter().zip(clients.iter().map(load).collect::<Vec<_>>()) {
         assert!(load.wait().unwrap().success() && is_whole(client.place, 0));
     }
     let [client, odd] = &clients[..] else { unreachable!("two") };
@@ -121,10 +120,10 @@ fn the_service_says_what_it_lacks() {
              [[next_hop]]\nname = \"partner\"\nport = 3001\naddress = \"192.0.2.7:443\"\n"
         )
     };
-    let program = crate::lab::control::program("millrace-terminate");
+    let service = program("millrace-terminate");
     let said = |config: &str| {
-        let path = place.file("terminate.toml", config);
-        let (went, said) = place.attempt(&format!("{program} --config {path}"));
+        let file = place.file("terminate.toml", config);
+        let (went, said) = place.attempt(&format!("{service} --config {file}"));
         assert!(!went);
         said
     };
@@ -132,8 +131,8 @@ fn the_service_says_what_it_lacks() {
     let remedy = "ip addr add 100.64.77.2/PREFIX dev lo";
     assert!(said(&config("lo")).contains(remedy));
     let many = format!("connections = 400000\n{}", config("lo"));
-    let path = place.file("terminate.toml", &many);
+    let file = place.file("terminate.toml", &many);
     let (went, words) =
-        place.attempt(&format!("prlimit --nofile=1000:1000 {program} --config {path}"));
+        place.attempt(&format!("prlimit --nofile=1000:1000 {service} --config {file}"));
     assert!(!went && words.contains("raise LimitNOFILE"), "{words}");
 }

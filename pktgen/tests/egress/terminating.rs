@@ -1,5 +1,7 @@
 //! Connections that the server's own kernel terminates: its service, and the interface between it and the dataplane.
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::lab::control::{CONFIG, program};
 use crate::lab::dataplane::Dataplane;
 use crate::lab::process::Process;
@@ -22,9 +24,9 @@ impl Site {
         prefixes: &[&str],
         (address, tls): (&str, &str),
     ) -> (Dataplane, Process) {
-        let machines = KERNELS.map(|address| match address.contains(':') {
-            true => format!("[{address}]:{PORT}"),
-            false => format!("{address}:{PORT}"),
+        let machines = KERNELS.map(|address| {
+            let address: IpAddr = address.parse().unwrap();
+            SocketAddr::new(address, PORT).to_string()
         });
         let mut routes = format!(
             "[[centre]]\nname = \"partner\"\nnumber = 9\nmachines = {machines:?}\n\
