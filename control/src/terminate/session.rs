@@ -86,17 +86,7 @@ pub(super) async fn serve(
     match open(&mut near, next_hop, times).await {
         Ok((mut far, inbox)) => {
             counts.add(Count::Opened, 1);
-            let ended = match begin(&mut near, inbox.octets()).await {
-                Ok(()) => {
-                    counts.add(Count::OctetsIn, inbox.octets().len() as u64);
-                    drop(inbox);
-                    carry(&mut near, &mut far, (counts, times.idle)).await
-                }
-                Err(_) => {
-                    reset(far.socket());
-                    Count::Reset
-                }
-            };
+            let ended = carried(&mut near, (&mut far, inbox), (counts, times.idle)).await;
             counts.add(ended, 1);
         }
         Err(no) => {
@@ -104,6 +94,21 @@ pub(super) async fn serve(
             refuse(near, no).await;
         }
     }
+}
+
+/// An open connection to its end.
+async fn carried(
+    near: &mut TcpStream,
+    (far, inbox): (&mut Far, Inbox),
+    (counts, idle): (&Counts, Duration),
+) -> Count {
+    if begin(near, inbox.octets()).await.is_err() {
+        reset(far.socket());
+        return Count::Reset;
+    }
+    counts.add(Count::OctetsIn, inbox.octets().len() as u64);
+    drop(inbox);
+    carry(near, far, (counts, idle)).await
 }
 
 /// Tells who asked that it is connected, and what the other end has said so far.

@@ -167,7 +167,6 @@ fn is_connect(frame: &Frame<'_>, site: &Site) -> bool {
 }
 
 /// The kernel that terminates clients' connections speaks to them, and to nobody else.
-#[cold]
 fn from_terminating(
     frame: &mut Frame<'_>,
     site: &Site,
