@@ -29,6 +29,7 @@ use crate::desk::Desk;
 use crate::dos::journal::Journal;
 use crate::model::{Cause, Refused};
 use crate::source::Follower;
+use crate::terminate::watch::Watch;
 use message::{Answer, Request};
 
 /// Connections at a time; more wait.
@@ -53,6 +54,8 @@ pub struct Api {
     pub counters: Counters,
     /// What has become of rules.
     pub journal: Arc<Journal>,
+    /// Where connections that are terminated are counted, if there are any.
+    pub terminate: Option<Watch>,
 }
 
 /// Opens the socket. What a dead control has left in its place goes; a live one is not disturbed.

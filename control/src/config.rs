@@ -11,6 +11,7 @@ use shm::Place;
 use toml::Spanned;
 
 use crate::register;
+use crate::terminate::watch::Watch;
 
 /// The configuration, checked.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// Registration over HTTP, if it is served.
     pub register: Option<register::Config>,
+    /// Where `millrace-terminate` tells what has become of connections, if there is one.
+    pub terminate: Option<Watch>,
 }
 
 /// The `[wireguard]` section.
@@ -74,6 +77,13 @@ struct File {
     wireguard: Option<Spanned<Wireguard>>,
     metrics: Option<Metrics>,
     register: Option<Spanned<register::Config>>,
+    terminate: Option<Terminate>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Terminate {
+    socket: PathBuf,
 }
 
 fn main() -> Spanned<String> {
@@ -124,6 +134,7 @@ impl Config {
             wireguard: file.wireguard.map(|section| source.wireguard(section)).transpose()?,
             metrics: file.metrics,
             register: file.register.map(|section| source.register(section)).transpose()?,
+            terminate: file.terminate.map(|section| Watch::new(beside(section.socket))),
             instance: name.clone(),
         })
     }

@@ -15,6 +15,7 @@
 //! - [`uapi`]: `WireGuard`'s own tools, `wg show`, `wg set` and the like, on the book;
 //! - [`register`]: clients that make their own peers, over HTTP;
 //! - [`metrics`]: how everything stands, as `OpenMetrics`;
+//! - [`terminate`]: connections that the dataplane cannot splice, in a process of their own;
 //! - [`http`]: connections of strangers, bounded;
 //! - [`testing`]: a dataplane of its own thread that tests can see into.
 #![forbid(unsafe_code)]
@@ -36,6 +37,7 @@ pub mod model;
 pub mod register;
 pub mod signature;
 pub mod source;
+pub mod terminate;
 pub mod testing;
 pub mod transit;
 pub mod uapi;

@@ -101,8 +101,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let follower = source.as_ref().map(|(_, follower)| follower.clone());
     serve_http(&config, &desk).await?;
     let counters = Counters::new(config.place.clone());
-    let api =
-        Arc::new(Api { instance: config.instance, desk: desk.clone(), source, counters, journal });
+    let api = Arc::new(Api {
+        instance: config.instance,
+        desk: desk.clone(),
+        source,
+        counters,
+        journal,
+        terminate: config.terminate,
+    });
     tokio::spawn(api.serve(listener));
     let mut tools = JoinSet::new();
     if let Some(listener) = wireguard {
@@ -154,7 +160,8 @@ async fn serve_http(config: &Config, desk: &Desk) -> Result<(), Failure> {
     }
     if let Some(section) = &config.metrics {
         let place = config.place.clone();
-        let service = metrics::open(desk.clone(), place, registration, section).await?;
+        let watch = config.terminate.clone();
+        let service = metrics::open(desk.clone(), place, (registration, watch), section).await?;
         log::info!("metrics are at http://{}/metrics", service.address());
         tokio::spawn(service.serve());
     }

@@ -8,6 +8,7 @@ mod dos;
 mod fleet;
 mod page;
 mod tenant;
+mod terminate;
 mod text;
 
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use crate::counters::Counters;
 use crate::desk::{Desk, Notice};
 use crate::http::{Error, Server};
 use crate::register;
+use crate::terminate::watch::Watch;
 use text::{Kind, Text};
 
 /// What the answer says that it is (`OpenMetrics` 1.0, "Protocol Negotiation").
@@ -48,6 +50,7 @@ struct Sources {
     desk: Desk,
     counters: Counters,
     registration: Option<Arc<register::Counters>>,
+    watch: Option<Watch>,
     events: Events,
 }
 
@@ -60,18 +63,19 @@ pub struct Service {
 }
 
 /// Listens, and counts events from now on. `place` is where the dataplane's counters are; `registration` what
-/// [`register::Service::counters`] gives.
+/// [`register::Service::counters`] gives, `watch` where the service for connections that are terminated is.
 pub async fn open(
     desk: Desk,
     place: Place,
-    registration: Option<Arc<register::Counters>>,
+    (registration, watch): (Option<Arc<register::Counters>>, Option<Watch>),
     config: &Metrics,
 ) -> Result<Service, Error> {
     let server = Server::bind(config.listen, None).await?;
     let address = server.address().map_err(|error| Error(format!("[metrics] listen: {error}")))?;
     let notices = desk.subscribe();
     let counters = Counters::new(place);
-    let sources = Arc::new(Sources { desk, counters, registration, events: Events::default() });
+    let events = Events::default();
+    let sources = Arc::new(Sources { desk, counters, registration, watch, events });
     tokio::spawn(count(notices, Arc::clone(&sources)));
     let router = Router::new().route("/metrics", get(metrics)).with_state(sources);
     Ok(Service { server, address, router })
@@ -127,6 +131,9 @@ impl Sources {
         argo::write(&mut text, &self.desk);
         self.events(&mut text);
         self.registration(&mut text);
+        if let Some(watch) = &self.watch {
+            terminate::write(&mut text, watch);
+        }
         // A dataplane that is not there, or is about to be, has no counters to show.
         if let Ok(table) = self.counters.read() {
             page::write(&mut text, &table);

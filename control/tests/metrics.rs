@@ -5,6 +5,8 @@
 mod curl;
 mod openmetrics;
 
+use std::io::Write as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +20,8 @@ use control::model::{
     Book, Centre, Change, Fleet, HopNamed, Machine, Origin, Peer, PublicKey, RouteTo,
 };
 use control::register;
+use control::terminate::counts::{Count, Counts, Refusal};
+use control::terminate::watch::Watch;
 use control::testing::{FakeDataplane, place_beneath};
 use curl::Curl;
 use openmetrics::{Exposition, parse};
@@ -40,8 +44,16 @@ impl Edge {
         place: Place,
         registration: Option<Arc<register::Counters>>,
     ) -> Self {
+        Self::of(desk, place, (registration, None)).await
+    }
+
+    async fn of(
+        desk: Desk,
+        place: Place,
+        beside: (Option<Arc<register::Counters>>, Option<Watch>),
+    ) -> Self {
         let config = Metrics { listen: "127.0.0.1:0".parse().unwrap() };
-        let service = metrics::open(desk, place, registration, &config).await.unwrap();
+        let service = metrics::open(desk, place, beside, &config).await.unwrap();
         let curl = Curl::new(format!("http://{}", service.address()));
         Self { curl, serving: tokio::spawn(service.serve()) }
     }
@@ -95,6 +107,44 @@ async fn without_a_dataplane_they_say_so_and_count_what_control_has() {
     assert!(!read.has("millrace_heartbeat_age_seconds") && !read.has("millrace_drops_total"));
     assert_eq!(edge.curl.send(&[], "/").await.status, 404);
     assert_eq!(edge.curl.send(&["-X", "POST"], "/metrics").await.status, 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_terminated_are_counted_by_next_hop_while_somebody_answers() {
+    let root = tempfile::tempdir().unwrap();
+    let socket = root.path().join("terminate.sock");
+    let desk = Desk::detached(Book::default());
+    let beside = (None, Some(Watch::new(socket.clone())));
+    let edge = Edge::of(desk, nowhere(root.path()), beside).await;
+    let read = edge.read().await;
+    assert_eq!(read.value("millrace_terminate_up", &[]), Some(0.0));
+    assert!(!read.has("millrace_terminate_open"));
+    let counts = Counts::default();
+    counts.add(Count::Opened, 7);
+    counts.add(Count::Reset, 2);
+    counts.add(Count::OctetsIn, 1000);
+    counts.add(Count::Refused(Refusal::Tls), 3);
+    let listener = UnixListener::bind(&socket).unwrap();
+    let service = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut text = String::new();
+        counts.read().write("partner", &mut text);
+        stream.write_all(text.as_bytes()).unwrap();
+    });
+    let read = edge.read().await;
+    service.join().unwrap();
+    let partner = ("next_hop", "partner");
+    for (name, labels, value) in [
+        ("millrace_terminate_up", vec![], 1.0),
+        ("millrace_terminate_open", vec![partner], 5.0),
+        ("millrace_terminate_opened_total", vec![partner], 7.0),
+        ("millrace_terminate_ended_total", vec![partner, ("how", "reset")], 2.0),
+        ("millrace_terminate_octets_total", vec![partner, ("way", "in")], 1000.0),
+        ("millrace_terminate_refused_total", vec![partner, ("why", "tls")], 3.0),
+        ("millrace_terminate_refused_total", vec![partner, ("why", "silent")], 0.0),
+    ] {
+        assert_eq!(read.value(name, &labels), Some(value), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

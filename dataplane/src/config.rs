@@ -4,6 +4,7 @@ mod check;
 mod file;
 mod key;
 mod nat;
+mod terminate;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -91,6 +92,8 @@ pub struct PortConfig {
     pub mtu: u16,
     /// Name of the kernel's interface for what the dataplane does not serve.
     pub kernel: Option<String>,
+    /// Whether only our own kernel is on it, which terminates clients' connections.
+    pub terminates: bool,
 }
 
 /// The kernel's interface for inner packets.

@@ -163,6 +163,8 @@ counters! {
     guests,
     /// Connections opened by CONNECT and spliced.
     connects_opened,
+    /// Those of them that this machine's kernel terminates.
+    connects_terminated,
     /// Those of them whose request came or went in the SYN.
     connects_borne,
     /// Connections that CONNECT could not open.

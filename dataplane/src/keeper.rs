@@ -415,7 +415,11 @@ impl Keeper {
         };
         let via = key.map(|key| Via::new(key, &share));
         let aside = (splicer, meter, via);
-        flows.ok().map(|flows| Translator::new(flows, aside, (machine, worker), random))
+        flows.ok().map(|mut flows| {
+            let terminated: Vec<_> = nat.terminated().iter().copied().map(IpAddr::from).collect();
+            flows.reserve(&terminated);
+            Translator::new(flows, aside, (machine, worker), random)
+        })
     }
 
     fn tenancy(&self, worker: usize) -> Tenancy {

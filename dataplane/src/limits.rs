@@ -161,6 +161,9 @@ pub const WORKERS_MAX: usize = 16;
 
 /// Ports of one server.
 pub const PORTS_MAX: usize = 16;
+/// Addresses from which connections come to the kernel that terminates them: each has 64,512 ports, for which every worker
+/// has 14 octets each in three protocols.
+pub const TERMINATE_ADDRESSES_MAX: usize = 16;
 
 /// Session slots per peer: previous, current, next, and the initiation under way.
 pub const SLOTS_PER_PEER: usize = 4;

@@ -34,6 +34,8 @@ pub struct Face {
     pub addresses: Vec<IpNet>,
     /// Whether the kernel has a face of it.
     pub kernel: bool,
+    /// Whether only our own kernel is there, which terminates clients' connections.
+    pub terminates: bool,
     /// `addresses` as they are compared.
     own: Vec<Address>,
     /// Clients' addresses on this link, for which the server answers.
@@ -77,6 +79,7 @@ impl Face {
             mtu,
             addresses: addresses.to_vec(),
             kernel,
+            terminates: false,
             own: addresses.iter().map(|net| net.addr().into()).collect(),
             clients: Vec::new(),
             broadcasts: broadcasts(addresses),
@@ -108,6 +111,14 @@ impl Face {
         let family =
             || self.addresses.iter().filter(|net| net.addr().is_ipv4() == address.is_ipv4());
         family().find(|net| net.contains(&address)).or_else(|| family().next()).map(IpNet::addr)
+    }
+
+    /// One of our addresses by which the kernel at the other end knows a client, for a connection to this address of its.
+    pub fn end_at(&self, kernels: Address, random: u64) -> Option<IpAddr> {
+        let family = || self.addresses.iter().filter(|net| net.addr().is_ipv4() == kernels.is_v4());
+        let count = family().count() as u64;
+        let chosen = usize::try_from(random.checked_rem(count)?).ok()?;
+        family().nth(chosen).map(IpNet::addr)
     }
 
     /// Whether the station of an address on this link is this server: one of its own, or one of its clients.
@@ -171,7 +182,7 @@ pub struct Site {
 impl Site {
     /// The server that a configuration describes, with the link addresses that its devices have.
     pub fn new(config: &Config, links: &[LinkAddress], kernel: Option<LinkAddress>) -> Self {
-        let nat = config.nat.as_ref().map(|nat| Nat::new(nat, config.workers.len()));
+        let nat = config.nat.as_ref().map(|nat| Nat::new(nat, config));
         let clients = nat.iter().flat_map(Nat::addresses).copied();
         let mut faces: Vec<Face> = config
             .ports
@@ -179,7 +190,11 @@ impl Site {
             .zip(links)
             .map(|(port, link)| {
                 let network = (port.addresses.as_slice(), port.gateways.as_slice());
-                Face::new(*link, port.vlan, port.mtu.into(), network, port.kernel.is_some())
+                // The kernel has the device's own address.
+                let link = if port.terminates { ROUTER } else { *link };
+                let face =
+                    Face::new(link, port.vlan, port.mtu.into(), network, port.kernel.is_some());
+                Face { terminates: port.terminates, ..face }
             })
             .collect();
         for face in &mut faces {
@@ -224,6 +239,12 @@ impl Site {
     #[inline]
     pub fn is_clients(&self, address: Address) -> bool {
         self.nat.as_ref().is_some_and(|nat| nat.holds(address))
+    }
+
+    /// Whether this machine's kernel, which terminates their connections, knows clients by this address.
+    #[inline]
+    pub fn terminates_at(&self, address: Address) -> bool {
+        self.nat.as_ref().is_some_and(|nat| nat.terminates_at(address))
     }
 
     /// Whether an outer address is ours, on whichever port it stands.

@@ -39,6 +39,9 @@ mod v6;
 #[cfg(test)]
 #[path = "via/through/world.rs"]
 mod world;
+#[cfg(test)]
+#[path = "via/terminate.rs"]
+mod terminate;
 
 use std::net::{IpAddr, Ipv4Addr};
 

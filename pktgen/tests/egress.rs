@@ -53,6 +53,14 @@ mod changes;
 #[path = "egress/datagrams.rs"]
 mod datagrams;
 
+#[cfg(test)]
+#[path = "egress/terminating.rs"]
+mod terminating;
+
+#[cfg(test)]
+#[path = "egress/terminate.rs"]
+mod terminate;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -90,6 +90,7 @@ pub(crate) fn config(private_key: Secret, clients: usize) -> Result<Config, Fail
         vlan: None,
         mtu: 1500,
         kernel: Some("kernel".to_owned()),
+        terminates: false,
     };
     let local = LocalConfig {
         interface: "local".to_owned(),

@@ -96,6 +96,7 @@ fn config(server: u8, workers: usize, peers_max: u32) -> Result<Config, Failure>
         vlan: None,
         mtu: 1500,
         kernel: Some("kernel".to_owned()),
+        terminates: false,
     };
     let local = LocalConfig {
         interface: "local".to_owned(),

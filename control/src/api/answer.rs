@@ -99,10 +99,7 @@ impl Api {
             Request::Rules { command } => self.rules(command, lines).await,
             Request::TunnelList => self.tunnel_list(lines).await,
             Request::Argo { command } => self.argo(command, lines).await,
-            Request::Status => {
-                lines.put(&Answer::Status(Box::new(self.status()))).await?;
-                Ok(false)
-            }
+            Request::Status => self.show_status(lines).await,
             Request::Counters => self.show_counters(lines).await,
             Request::Check { directory } => self.difference(directory.into(), 0, lines).await,
             Request::Diff { directory } => {
@@ -168,6 +165,15 @@ impl Api {
                 lines.put(&Answer::Route(shown)).await?;
             }
         }
+    }
+
+    async fn show_status(&self, lines: &mut Lines) -> Result<bool, Failure> {
+        let mut shown = self.status();
+        if let Some(watch) = self.terminate.clone() {
+            shown.terminated = Some(blocking(move || Ok(watch.line())).await?);
+        }
+        lines.put(&Answer::Status(Box::new(shown))).await?;
+        Ok(false)
     }
 
     fn status(&self) -> StatusShown {

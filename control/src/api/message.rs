@@ -281,6 +281,8 @@ pub struct StatusShown {
     pub applied: u64,
     pub refused: u64,
     pub events_lost: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminated: Option<String>,
 }
 
 impl StatusShown {

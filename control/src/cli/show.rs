@@ -161,6 +161,9 @@ fn status(shown: &StatusShown, output: &mut Output) -> io::Result<()> {
     say("peers", of(shown.peers, shown.peers_declared))?;
     say("routes", of(shown.routes, shown.routes_declared))?;
     say("next hops", of(shown.next_hops, shown.next_hops_declared))?;
+    if let Some(terminated) = &shown.terminated {
+        say("terminated", terminated.clone())?;
+    }
     let StatusShown { applied, refused, events_lost, .. } = shown;
     say("transactions", format!("{applied} applied, {refused} refused, {events_lost} events lost"))
 }

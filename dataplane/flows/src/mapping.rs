@@ -50,18 +50,30 @@ impl Flows {
         now: Tick,
     ) -> Result<Place, Refusal> {
         let row = self.clients.of_mut(client).ok_or(Refusal::Client)?;
-        if row.ports >= self.limits.ports {
-            return Err(Refusal::ClientPorts);
-        }
         let [v4_address, v6_address] = &mut row.addresses;
         let address = if v6 { v6_address } else { v4_address };
         if *address == NO_ADDRESS {
             *address = self.ports.choose(v6, protocol, random).ok_or(Refusal::NoAddress)?;
         }
+        let address = *address;
         // The address has taken some of the random word.
         let random = random.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let place = self.ports.take((*address, protocol), random, now);
-        let place = place.ok_or(Refusal::PortsExhausted)?;
+        self.take_port_at(client, (address, protocol), random, now)
+    }
+
+    /// Takes a port at this address.
+    pub(crate) fn take_port_at(
+        &mut self,
+        client: u32,
+        at: (u16, u8),
+        random: u64,
+        now: Tick,
+    ) -> Result<Place, Refusal> {
+        let row = self.clients.of_mut(client).ok_or(Refusal::Client)?;
+        if row.ports >= self.limits.ports {
+            return Err(Refusal::ClientPorts);
+        }
+        let place = self.ports.take(at, random, now).ok_or(Refusal::PortsExhausted)?;
         row.ports += 1;
         Ok(place)
     }

@@ -38,13 +38,15 @@ struct Space {
 
 struct Pool {
     address: IpAddr,
+    /// Whether its ports are only taken by who names it.
+    is_reserved: bool,
     spaces: [Space; SPACES],
 }
 
 /// All addresses.
 pub(crate) struct Ports {
-    pools: Box<[Pool]>,
-    first: u16,
+    pools: Vec<Pool>,
+    ports: RangeInclusive<u16>,
 }
 
 /// The space of a protocol; ICMP's for all others.
@@ -88,13 +90,22 @@ impl Space {
     }
 }
 
+impl Pool {
+    fn new((address, is_reserved): (IpAddr, bool), ports: &RangeInclusive<u16>) -> Self {
+        let spaces = core::array::from_fn(|_| Space::new(ports));
+        Self { address, is_reserved, spaces }
+    }
+}
+
 impl Ports {
     pub(crate) fn new(addresses: &[IpAddr], ports: &RangeInclusive<u16>) -> Self {
-        let pool = |address: &IpAddr| Pool {
-            address: *address,
-            spaces: core::array::from_fn(|_| Space::new(ports)),
-        };
-        Self { pools: addresses.iter().map(pool).collect(), first: *ports.start() }
+        let pools = addresses.iter().map(|address| Pool::new((*address, false), ports)).collect();
+        Self { pools, ports: ports.clone() }
+    }
+
+    /// One more address, which no client is given.
+    pub(crate) fn reserve(&mut self, address: IpAddr) {
+        self.pools.push(Pool::new((address, true), &self.ports));
     }
 
     pub(crate) fn octets(&self) -> usize {
@@ -116,7 +127,7 @@ impl Ports {
 
     /// Which address a new client gets: of two at random the one with more free ports.
     pub(crate) fn choose(&self, v6: bool, protocol: u8, random: u64) -> Option<u16> {
-        let family = |pool: &&Pool| pool.address.is_ipv6() == v6;
+        let family = |pool: &&Pool| pool.address.is_ipv6() == v6 && !pool.is_reserved;
         let count = self.pools.iter().filter(family).count() as u64;
         if count == 0 {
             return None;
@@ -156,7 +167,7 @@ impl Ports {
 
     /// Writes down which flow is the first of the mapping that has the port.
     pub(crate) fn own(&mut self, place: Place, flow: u32) {
-        let offset = usize::from(place.port.wrapping_sub(self.first));
+        let offset = usize::from(place.port.wrapping_sub(*self.ports.start()));
         let owner = self.space(place.address, place.protocol);
         if let Some(owner) = owner.and_then(|space| space.owners.get_mut(offset)) {
             *owner = flow;
@@ -165,7 +176,7 @@ impl Ports {
 
     /// The first flow of the mapping that has a port, or [`LEASED`].
     pub(crate) fn owner(&self, place: Place) -> Option<u32> {
-        let offset = usize::from(place.port.wrapping_sub(self.first));
+        let offset = usize::from(place.port.wrapping_sub(*self.ports.start()));
         let space =
             self.pools.get(usize::from(place.address))?.spaces.get(space_of(place.protocol))?;
         space.owners.get(offset).copied().filter(|flow| *flow != NONE)
@@ -173,7 +184,7 @@ impl Ports {
 
     /// Whether a port is this worker's.
     pub(crate) fn has(&self, place: Place) -> bool {
-        let offset = usize::from(place.port.wrapping_sub(self.first));
+        let offset = usize::from(place.port.wrapping_sub(*self.ports.start()));
         let pool = self.pools.get(usize::from(place.address));
         let space = pool.and_then(|pool| pool.spaces.get(space_of(place.protocol)));
         space.is_some_and(|space| offset < space.owners.len())

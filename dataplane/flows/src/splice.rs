@@ -83,9 +83,28 @@ impl Flows {
     ) -> Result<Lease, Refusal> {
         let about = (wire::tcp::PROTOCOL, v6);
         let place = self.take_port(client, about, random, now.tick())?;
-        self.ports.own(place, LEASED);
         let address = self.ports.address(place.address).ok_or(Refusal::NoAddress)?;
-        Ok(Lease { place, client, address, port: place.port })
+        Ok(self.leased(client, place, address))
+    }
+
+    /// The same at an address that was reserved for this.
+    ///
+    /// Errors: `Client`, `ClientPorts`, `NoAddress`, `PortsExhausted`.
+    pub fn lease_at(
+        &mut self,
+        client: u32,
+        address: IpAddr,
+        (now, random): (Instant, u64),
+    ) -> Result<Lease, Refusal> {
+        let number = self.ports.number(words_of(address), address.is_ipv6());
+        let at = (number.ok_or(Refusal::NoAddress)?, wire::tcp::PROTOCOL);
+        let place = self.take_port_at(client, at, random, now.tick())?;
+        Ok(self.leased(client, place, address))
+    }
+
+    fn leased(&mut self, client: u32, place: Place, address: IpAddr) -> Lease {
+        self.ports.own(place, LEASED);
+        Lease { place, client, address, port: place.port }
     }
 
     /// Gives a port back that got no flow; it rests, as it may have been used.

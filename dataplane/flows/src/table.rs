@@ -1,6 +1,7 @@
 //! The table: lines of flows, the indices that lead to them, and the look-up of a burst.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
 use crate::clients::Clients;
@@ -102,6 +103,13 @@ impl Flows {
             swept: 0,
             swept_at: None,
         })
+    }
+
+    /// Adds egress addresses that no client is given: ports at them are had by [`Flows::lease_at`].
+    pub fn reserve(&mut self, addresses: &[IpAddr]) {
+        for address in addresses {
+            self.ports.reserve(*address);
+        }
     }
 
     /// Flows in the table, also those that are over and not swept yet.

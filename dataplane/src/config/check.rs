@@ -81,6 +81,9 @@ pub(super) fn checked(text: &str, path: &Path) -> Result<Config, Error> {
     config.connect = connect.map(|connect| source.connect(connect, &config)).transpose()?;
     source.no_peers(&file)?;
     source.ports_differ(&file)?;
+    if let Some(terminate) = &file.terminate {
+        config.ports.push(source.terminate(terminate, &config)?);
+    }
     Ok(config)
 }
 
@@ -214,6 +217,7 @@ impl Source<'_> {
             vlan: self.vlan(port.vlan.as_ref())?,
             mtu: self.mtu(port.mtu.as_ref())?,
             kernel: port.kernel.as_ref().map(|name| self.interface(name)).transpose()?,
+            terminates: false,
         })
     }
 
@@ -285,7 +289,7 @@ impl Source<'_> {
         Err(self.error(&mtu.span(), format!("mtu {value} is outside {min} to {max}")))
     }
 
-    fn interface(&self, name: &Spanned<String>) -> Result<String, Error> {
+    pub(super) fn interface(&self, name: &Spanned<String>) -> Result<String, Error> {
         let text = name.get_ref();
         let fits = (1..=INTERFACE_NAME_LEN_MAX).contains(&text.len())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));

@@ -34,6 +34,14 @@ pub(super) struct File {
     pub(super) fleet: Option<Spanned<Fleet>>,
     pub(super) nat: Option<Spanned<Nat>>,
     pub(super) connect: Option<Spanned<ConnectSection>>,
+    pub(super) terminate: Option<Spanned<Terminate>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Terminate {
+    pub(super) interface: Spanned<String>,
+    pub(super) addresses: Spanned<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]

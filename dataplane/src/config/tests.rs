@@ -175,6 +175,40 @@ fn translation_needs_addresses_of_its_own() {
 }
 
 #[test]
+fn terminating_needs_an_interface_and_a_network_of_its_own() {
+    let head = "[local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1/24\"]\n\
+                [nat]\naddresses = [\"192.0.2.77\"]\n[terminate]\n";
+    let section = |interface: &str, addresses: &str| {
+        format!("{head}interface = \"{interface}\"\naddresses = [{addresses}]\n")
+    };
+    let text = format!("{HEAD}mtu = 1400\n");
+    let config = parse(&(text + &section("term0", "\"100.64.77.1/24\", \"fd64::1/64\""))).unwrap();
+    let [wan, port] = &config.ports[..] else { panic!("{:?}", config.ports) };
+    assert_eq!((wan.terminates, port.terminates), (false, true));
+    assert_eq!((port.device.as_str(), port.mtu), ("net_tap99,iface=term0", 1400));
+    for (interface, addresses, expected) in [
+        ("inner0", "\"100.64.77.1/24\"", "test.toml:15: interface inner0 is another section's"),
+        ("a/b", "\"100.64.77.1/24\"", "test.toml:15: \"a/b\" is no interface name"),
+        ("t", "", "test.toml:16: terminate.addresses names 0 addresses; it needs 1 to 16"),
+        ("t", "\"100.64.77.1\"", "test.toml:16: 100.64.77.1/32 has no room for the kernel"),
+        ("t", "\"100.64.77.0/24\"", "test.toml:16: 100.64.77.0/24 is no host's address"),
+        ("t", "\"100.64.77.255/24\"", "test.toml:16: 100.64.77.255/24 is no host's address"),
+        ("t", "\"192.0.2.9/24\"", "test.toml:16: 192.0.2.9/24 overlaps 192.0.2.1/24"),
+        ("t", "\"10.7.0.9/16\"", "test.toml:16: 10.7.0.9/16 overlaps 10.7.0.1/24"),
+        ("t", "\"192.0.2.78/30\"", "test.toml:16: 192.0.2.78/30 overlaps 192.0.2.1/24"),
+        ("t", "\"100.64.77.1/24\", \"100.64.77.1/16\"", "test.toml:16: 100.64.77.1 is named twice"),
+    ] {
+        let error = refused(&section(interface, addresses));
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let seen = section("t", "\"203.0.113.1/24\"").replace("192.0.2.77", "203.0.113.77");
+    let error = refused(&seen);
+    assert!(error.contains("203.0.113.1/24 holds 203.0.113.77, by which the Internet"), "{error}");
+    let error = refused("[terminate]\ninterface = \"t\"\naddresses = [\"100.64.77.1/24\"]\n");
+    assert!(error.contains("[terminate] without addresses in [nat]"), "{error}");
+}
+
+#[test]
 fn names_the_line_of_a_bad_key() {
     let error = refused_head("yAnz5", "!");
     assert!(error.starts_with("test.toml:2: private_key is not base64"), "{error}");

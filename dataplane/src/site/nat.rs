@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use flows::nptv6::Prefixes;
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::config::{ConnectConfig, NatConfig};
+use crate::config::{Config, ConnectConfig, NatConfig};
 use crate::packet::Address;
 
 use super::OnLink;
@@ -22,13 +22,21 @@ pub struct Nat {
     pairs: Vec<Pair>,
     outside: Vec<IpNet>,
     client_address: Option<Address>,
+    terminated: Vec<Address>,
     workers: u16,
     ports_per_worker: u16,
 }
 
 impl Nat {
-    /// For a server of so many workers.
-    pub fn new(config: &NatConfig, workers: usize) -> Self {
+    /// For a server with these workers and ports.
+    pub fn new(nat: &NatConfig, config: &Config) -> Self {
+        let terminating = config.ports.iter().filter(|port| port.terminates);
+        let terminated = terminating.flat_map(|port| &port.addresses);
+        let terminated = terminated.map(|net| Address::from(net.addr())).collect();
+        Self { terminated, ..Self::of_workers(nat, config.workers.len()) }
+    }
+
+    fn of_workers(config: &NatConfig, workers: usize) -> Self {
         let mut addresses: Vec<Address> =
             config.addresses.iter().copied().map(Address::from).collect();
         addresses.sort_unstable_by_key(|address| address.bits());
@@ -45,6 +53,7 @@ impl Nat {
             pairs: pairs.collect(),
             outside: outside(config),
             client_address,
+            terminated: Vec::new(),
             workers,
             ports_per_worker,
         }
@@ -53,6 +62,17 @@ impl Nat {
     /// The addresses, in order.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The addresses by which this machine's kernel knows clients whose connections it terminates.
+    pub fn terminated(&self) -> &[Address] {
+        &self.terminated
+    }
+
+    /// Whether the kernel knows a client by this address.
+    #[inline]
+    pub fn terminates_at(&self, address: Address) -> bool {
+        self.terminated.contains(&address)
     }
 
     /// Whether the Internet knows a client by this address.
@@ -187,7 +207,7 @@ mod tests {
                 prefixes: Vec::new(),
                 setups: 1,
             };
-            let nat = Nat::new(&config, workers);
+            let nat = Nat::of_workers(&config, workers);
             let mut count = 0;
             for worker in 0..u8::try_from(workers).unwrap() {
                 let ports = nat.ports(worker);

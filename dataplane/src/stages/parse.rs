@@ -106,6 +106,9 @@ fn outer(
         frame.note.kind = Kind::Discovery;
         return Ok(());
     }
+    if face.terminates {
+        return from_terminating(frame, site, (source, port));
+    }
     let ours = site.owns(ip.destination);
     let mut tenant = 0;
     if !ours && !is_group(ip.destination, face) && !is_kernels(ip.destination, face) {
@@ -187,6 +190,22 @@ fn is_via(frame: &Frame<'_>, site: &Site, source: Address) -> bool {
         && ports()
             .is_some_and(|[.., high, low]| u16::from_be_bytes([*high, *low]) == wire::fleet::PORT)
         && site.connect.as_ref().is_some_and(|connect| connect.lets_in(source))
+}
+
+/// The kernel that terminates clients' connections speaks to them, and to nobody else.
+fn from_terminating(
+    frame: &mut Frame<'_>,
+    site: &Site,
+    (source, port): (Address, u8),
+) -> Result<(), Fate> {
+    if !site.terminates_at(frame.note.ip.destination) {
+        return Err(drop(DropReason::ParseForeignAddress));
+    }
+    if is_no_source(source) || site.owns(source) || site.is_clients(source) {
+        return Err(drop(DropReason::ParseIpSource));
+    }
+    whole(frame, (source, port), Kind::Reply);
+    Ok(())
 }
 
 /// What is neither ours nor a tenant's may be for a client that the Internet knows by this address.

@@ -205,7 +205,15 @@ fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     }
     let of_tenant = frame.note.tenant != OWN || frame.note.tunnel != 0;
     let as_it_is = of_tenant || is_known_outside(frame, router.site).map_err(Refused::Fate)?;
+    if !as_it_is && is_elsewhere(frame) {
+        // Where it goes is found with its flow: no port need lead to where it wants to go.
+        return if is_forwarding(frame.note.entry) { take_hop(frame) } else { Ok(()) };
+    }
     let (port, face) = router.site.way_to(frame.note.ip.destination).ok_or(NO_WAY)?;
+    if face.terminates {
+        // Only connections that are terminated go there, and who opens them has asked for another address.
+        return Err(Refused::Because(Why::Rejected));
+    }
     let mtu = u16::try_from(face.mtu).unwrap_or(u16::MAX);
     if is_forwarding(frame.note.entry) {
         take_hop(frame)?;
@@ -232,7 +240,7 @@ fn is_known_outside(frame: &Frame<'_>, site: &Site) -> Result<bool, Fate> {
         // It has come from there, to a client that is not.
         return Err(Fate::Drop(DropReason::EgressNatUnknown));
     }
-    if frame.note.next_hop != NextHop::Direct {
+    if is_elsewhere(frame) {
         // It leaves at another data centre, as clients' IPv4 does.
         return if nat.addresses().is_empty() { Err(none) } else { Ok(false) };
     }
@@ -241,6 +249,12 @@ fn is_known_outside(frame: &Frame<'_>, site: &Site) -> Result<bool, Fate> {
         return Ok(true);
     }
     nat.outward(source).map(|_| false).ok_or(none)
+}
+
+/// Whether a packet over IPv6 leaves by another data centre.
+#[inline]
+fn is_elsewhere(frame: &Frame<'_>) -> bool {
+    matches!(frame.note.next_hop, NextHop::Via(_)) && !frame.note.ip.destination.is_v4()
 }
 
 const NO_WAY: Refused = Refused::Fate(Fate::Drop(DropReason::LinkNoRoute));
@@ -279,11 +293,11 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
         NextHop::Local | NextHop::Tunnel(_) => Ok(()),
         NextHop::Client(number) => hand_over(frame, number, router),
         NextHop::Direct | NextHop::Via(_) => match router.site.way_to(frame.note.ip.destination) {
-            Some((port, _)) => {
+            Some((port, face)) if !face.terminates => {
                 leave(frame, port);
                 Ok(())
             }
-            None => Err(Fate::Drop(DropReason::RouteNone)),
+            Some(_) | None => Err(Fate::Drop(DropReason::RouteNone)),
         },
     }
 }

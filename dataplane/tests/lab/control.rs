@@ -24,7 +24,7 @@ pub(crate) fn cargo() -> Command {
 
 /// Control's programs beside the program under test. Another package's programs are not built with the tests, so this
 /// is done here, once.
-fn program(name: &str) -> String {
+pub(crate) fn program(name: &str) -> String {
     static BUILT: OnceLock<()> = OnceLock::new();
     let tested = Path::new(super::program_path());
     BUILT.get_or_init(|| {
@@ -40,7 +40,7 @@ fn program(name: &str) -> String {
 }
 
 /// The configuration of control in a laboratory.
-const CONFIG: &str = "instance = \"INSTANCE\"\ndirectory = \"declared\"\nstate = \"state\"\nsocket = \"control.sock\"\n\
+pub(crate) const CONFIG: &str = "instance = \"INSTANCE\"\ndirectory = \"declared\"\nstate = \"state\"\nsocket = \"control.sock\"\n\
     [wireguard]\ninterface = \"millrace0\"\nprivate_key_file = \"server.key\"\n";
 
 /// Declares these sections, in one step.

@@ -17,7 +17,7 @@ const SAID_LEN: usize = 200_000;
 #[test]
 fn every_kind_of_connection_goes_through_proxies_and_data_centres() {
     let _machine = alone();
-    for way in [Way::Tinyproxy, Way::Squid, Way::Borne, Way::Plain] {
+    for way in [Way::Tinyproxy, Way::Squid, Way::Borne, Way::Plain, Way::Terminated] {
         let site = Site::new();
         let (_web, _ftp) = (site.web(), site.ftp());
         let through = Through::start(&site, way);
@@ -31,7 +31,7 @@ fn every_kind_of_connection_goes_through_proxies_and_data_centres() {
         what_is_said_before_closing_is_heard(&client, &about);
         a_closed_window_opens_again(&client, &about);
         // Proxies end a connection with the first end of it, as they see fit.
-        let is_pop = matches!(way, Way::Borne | Way::Plain);
+        let is_pop = matches!(way, Way::Borne | Way::Plain | Way::Terminated);
         resets_reach_the_other_end(&client, is_pop, &about);
         if is_pop {
             ends_close_one_after_the_other(&client, &about);

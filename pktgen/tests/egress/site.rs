@@ -218,6 +218,16 @@ impl Site {
     }
 
     pub(crate) fn start(&self, workers: usize, (section, more): (&str, &str)) -> Dataplane {
+        self.start_with_port(workers, (section, ""), more)
+    }
+
+    /// The same with something more to be said of the port.
+    pub(crate) fn start_with_port(
+        &self,
+        workers: usize,
+        (section, of_port): (&str, &str),
+        more: &str,
+    ) -> Dataplane {
         let workers: Vec<_> = (0..workers).collect();
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = {workers:?}\nhandshake_threads = 1\n\
@@ -227,7 +237,7 @@ impl Site {
              prefixes = [{{ inside = \"{INNER_V6}/48\", outside = \"{OUTSIDE_V6}:/48\" }}]\n\
              {section}\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
-             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{SERVER}/24\", \"{SERVER_V6}/64\"]\ngateways = [\"{GATEWAY}\", \"{GATEWAY_V6}\"]\n",
+             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{SERVER}/24\", \"{SERVER_V6}/64\"]\ngateways = [\"{GATEWAY}\", \"{GATEWAY_V6}\"]\n{of_port}",
             instance(),
             self.keys.secret_text()
         );
@@ -352,7 +362,7 @@ impl Site {
 }
 
 /// The section of a data centre that takes requests from this address.
-fn connect(from: &str) -> String {
+pub(crate) fn connect(from: &str) -> String {
     format!("[connect]\nport = {POP_PORT}\nfrom = [\"{from}\"]\n")
 }
 

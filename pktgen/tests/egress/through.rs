@@ -3,7 +3,7 @@
 use crate::lab::dataplane::{Counters, Dataplane};
 use crate::lab::process::Process;
 use crate::lab::until;
-use crate::site::Site;
+use crate::site::{INTERNET, POP, POP_NAT, POP_PORT, SERVER, Site, connect};
 
 /// Who connects for the client, and how it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +16,16 @@ pub(crate) enum Way {
     Borne,
     /// Another data centre, as any proxy is asked.
     Plain,
+    /// The same, asked by the server's own kernel, which terminates connections.
+    Terminated,
 }
 
 /// A way that is open.
 pub(crate) struct Through {
     pub(crate) server: Dataplane,
     pop: Option<Dataplane>,
-    proxy: Option<Process>,
+    /// Who else is needed.
+    beside: Option<Process>,
 }
 
 impl Through {
@@ -33,11 +36,18 @@ impl Through {
             Way::Borne | Way::Plain => {
                 let pop = Some(site.serve_pop());
                 let server = site.serve_via_pop(way == Way::Borne);
-                return Self { server, pop, proxy: None };
+                return Self { server, pop, beside: None };
+            }
+            Way::Terminated => {
+                let pop = Some(Site::serve_pop_at((&site.pop, POP, POP_NAT), &connect(SERVER)));
+                let at = format!("{POP}:{POP_PORT}");
+                let prefix = format!("{INTERNET}/32");
+                let (server, service) = site.serve_terminating(&[&prefix], (&at, ""));
+                return Self { server, pop, beside: Some(service) };
             }
         };
         let (proxy, port) = site.proxy(name);
-        Self { server: site.serve_via(port), pop: None, proxy: Some(proxy) }
+        Self { server: site.serve_via(port), pop: None, beside: Some(proxy) }
     }
 
     /// Ends it after so many connections: none was refused or is being opened still, and no packet or flow is there for
@@ -54,7 +64,7 @@ impl Through {
             counters
         });
         let counts = counts.collect();
-        drop(self.proxy);
+        drop(self.beside);
         counts
     }
 }

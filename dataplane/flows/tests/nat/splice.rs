@@ -48,6 +48,26 @@ pub(crate) fn splice(world: &mut World, splice: &Splice) -> (FlowId, u16) {
 }
 
 #[test]
+fn a_reserved_address_is_nobodys_until_it_is_named() {
+    let mut world = World::new();
+    let reserved = [IpAddr::from([100, 64, 77, 1]), v6("fd64::1").into()];
+    world.flows.reserve(&reserved);
+    for client in 0..50 {
+        assert_eq!(lease(&mut world, client, false).address, IpAddr::from(EGRESS));
+    }
+    let about = (world.now, world.random.next());
+    for address in reserved {
+        let lease = world.flows.lease_at(1, address, about).unwrap();
+        assert_eq!(lease.address, address);
+        let held = world.flows.holding(1).ports;
+        world.flows.release(lease, world.now);
+        assert_eq!(world.flows.holding(1).ports, held - 1);
+    }
+    let elsewhere = world.flows.lease_at(1, [100, 64, 77, 3].into(), about);
+    assert_eq!(elsewhere, Err(Refusal::NoAddress));
+}
+
+#[test]
 fn an_aligned_splice_replaces_both_ends_and_no_number() {
     let mut world = World::new();
     let (_, port) = splice(&mut world, &shifting([0; 2], [0; 2]));

@@ -28,7 +28,7 @@ use crate::limits::{
     CONNECT_TIMERS_PER_TURN, KEEPALIVE_SECS, OUTBOX_PACKET_LEN, SETUPS_PER_CLIENT,
 };
 use crate::packet::{Address, own};
-use crate::site::{Site, global_number};
+use crate::site::{Face, Site, global_number};
 use crate::stages::egress::dials::{Dials, Way};
 use crate::stages::egress::meter::Rows;
 use crate::stages::route::{Asked, Centres, NextHop, TRIED_MAX};
@@ -314,6 +314,11 @@ const NOWHERE: Hop = Hop {
     site: None,
 };
 
+/// The port to our own kernel, if it is the one that is dialled.
+fn terminating(site: &Site, remote: SocketAddr) -> Option<&Face> {
+    site.way_to(remote.ip().into()).map(|(_, face)| face).filter(|face| face.terminates)
+}
+
 /// Octets of payload that one packet to a client carries.
 fn inner_mss(site: &Site, like: SocketAddr) -> u16 {
     mss(site.inner_mtu, like)
@@ -381,8 +386,7 @@ impl World for Surroundings<'_> {
 
     fn take_port(&mut self, tag: u64, remote: SocketAddr) -> Option<SocketAddr> {
         let (client, _) = of_tag(tag);
-        let (now, random) = (self.around.time(), self.around.random.next_u64());
-        let lease = self.around.flows.lease(client, remote.is_ipv6(), (now, random)).ok()?;
+        let lease = self.lease(client, remote)?;
         let local = SocketAddr::new(lease.address, lease.port);
         self.leases.insert(local, lease);
         Some(local)
@@ -426,6 +430,8 @@ impl World for Surroundings<'_> {
             self.dials.opened(dial, splice.answer_time, self.around.told());
         }
         self.around.counters.connects_opened.add(1);
+        let is_terminated = terminating(self.around.site, splice.far.theirs).is_some();
+        self.around.counters.connects_terminated.add(is_terminated.into());
         self.around.counters.connects_borne.add(u64::from(splice.mode == Mode::Borne));
         true
     }
@@ -470,6 +476,20 @@ impl Surroundings<'_> {
                 Decision::Relay(Hop { rtt, ..hop(site, address, (0, Some(number))) })
             }
             None => Decision::Refuse(Status::ServiceUnavailable),
+        }
+    }
+
+    /// A port towards `remote`: one by which our kernel shall know the client, or one that the Internet may see.
+    fn lease(&mut self, client: u32, remote: SocketAddr) -> Option<Lease> {
+        let now = self.around.time();
+        let Around { site, flows, random, .. } = &mut self.around;
+        let words = [random.next_u64(), random.next_u64()];
+        match terminating(site, remote) {
+            Some(face) => {
+                let address = face.end_at(remote.ip().into(), words[1])?;
+                flows.lease_at(client, address, (now, words[0])).ok()
+            }
+            None => flows.lease(client, remote.is_ipv6(), (now, words[0])).ok(),
         }
     }
 

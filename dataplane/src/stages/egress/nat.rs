@@ -330,7 +330,8 @@ impl Translator {
             return Ok(Some(verdict));
         }
         let Some(connect) = &outside.site.connect else { return Ok(Some(verdict)) };
-        if outside.site.is_clients(frame.note.ip.destination) {
+        let (site, destination) = (outside.site, frame.note.ip.destination);
+        if site.is_clients(destination) || site.terminates_at(destination) {
             return Ok(Some(verdict));
         }
         let source = frame.note.ip.source_in(frame.data());

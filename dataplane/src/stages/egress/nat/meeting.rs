@@ -20,6 +20,7 @@ impl Translator {
         now: Instant,
     ) -> Result<Option<u8>, Fate> {
         match query.datagram() {
+            None if nat.terminates_at(frame.note.ip.destination) => Ok(nat.worker(query.port())),
             // To the CONNECT port: all segments of a connection come to one worker.
             None if !nat.holds(frame.note.ip.destination) => {
                 Ok(u8::try_from(flow_hash(frame.data(), &frame.note.ip) % nat.workers()).ok())
