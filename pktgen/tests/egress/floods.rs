@@ -13,7 +13,7 @@ use crate::lab::dataplane::Dataplane;
 use crate::lab::namespace::Namespace;
 use crate::lab::{alone, attach, until};
 use crate::site::{Client, NAT, POP, POP_NAT, POP_PORT, Site, lost};
-use crate::through::settle;
+use crate::through::{end, settle};
 use crate::{load_side_by_side, served};
 
 /// Where nobody ever answers.
@@ -172,6 +172,6 @@ fn nothing_is_left_of_floods_when_they_are_over() {
     let after = both.each_ref().map(|dataplane| dataplane.counter("buffers_in_use"));
     assert_eq!(after, buffers, "what the devices' rings hold, and no more");
     for dataplane in both {
-        dataplane.stop();
+        end(dataplane);
     }
 }

@@ -17,7 +17,7 @@ use crate::loss::{load_and_store, load_side_by_side};
 use crate::middle::{Middle, part_from};
 use crate::served;
 use crate::site::{Client, GATEWAY, INTERNET, NAT, POP, POP_NAT, POP_PORT, SERVER, Site};
-use crate::through::settle;
+use crate::through::{end, settle};
 
 /// The one between the others, and whom the Internet sees of it.
 const RELAY: &str = "11.1.0.3";
@@ -86,10 +86,7 @@ impl Chain {
 
     /// Ends all three: nothing is being opened still; gives what each has counted.
     fn end(self) -> [Counters; 3] {
-        [self.server, self.relay, self.exit].map(|dataplane| {
-            settle(&dataplane);
-            dataplane.stop()
-        })
+        [self.server, self.relay, self.exit].map(end)
     }
 }
 
