@@ -149,6 +149,18 @@ counters! {
     flows_opened,
     /// Flows through NAT (a gauge).
     flows,
+    /// Packets of clients that went to another data centre, to leave there.
+    via_out,
+    /// What came back to clients from there.
+    via_in,
+    /// Addresses and ports of clients that leave at another data centre (a gauge).
+    via_mappings,
+    /// Packets of other data centres' clients that left here.
+    guests_out,
+    /// Replies that went back to their data centres.
+    guests_in,
+    /// Clients of other data centres that have something here, or had (a gauge).
+    guests,
     /// Connections opened by CONNECT and spliced.
     connects_opened,
     /// Those of them whose request came or went in the SYN.

@@ -21,6 +21,8 @@ pub enum Fate {
     Hold(Waiting),
     /// Too long for its tunnel: it goes on in pieces that fit.
     Split(Split),
+    /// Too long for its way on: it comes in again, by its own entry, in pieces of at most so many octets.
+    Cut(usize),
     /// Too long for the client with this number on the server, or for this machine ([`MACHINE`]): it goes there in pieces that fit.
     Pieces(u32),
     /// Its purpose is fulfilled (a keepalive, an answered or learned neighbour message).
@@ -241,6 +243,18 @@ reasons! {
     EgressConnectRefused = "egress_connect_refused",
     /// To the CONNECT port from somebody who may not ask.
     EgressConnectSource = "egress_connect_source",
+    /// In GRE in UDP for an exit, or back from one, but not from a data centre of ours, or without its proof.
+    EgressViaSource = "egress_via_source",
+    /// From a data centre of ours in GRE in UDP, with a header that means nothing or a broken packet.
+    EgressViaHeader = "egress_via_header",
+    /// For an address or a port to which an exit sends nothing.
+    EgressViaTarget = "egress_via_target",
+    /// Back from an exit, to an address and port that has nothing there, or to no client.
+    EgressViaUnknown = "egress_via_unknown",
+    /// From an IPv6 address of another data centre's client that is another's here.
+    EgressViaAddress = "egress_via_address",
+    /// No room for another mapping or client whose packets leave at another data centre, or for another client of one.
+    EgressViaFull = "egress_via_full",
     /// Larger than what fits the path to the client, or the kernel's interface.
     EgressTooBig = "egress_too_big",
     /// To the Internet from an address that is not the Internet's, and not translated.

@@ -2,7 +2,7 @@
 //! who owned it before, and who holds it because a session of it lives there.
 
 mod holdings;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod logarithm;
 mod shared;
 pub(crate) mod sip;

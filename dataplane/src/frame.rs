@@ -100,6 +100,8 @@ pub enum Kind {
     Transit,
     /// To an address by which the Internet knows clients, or to the CONNECT port: from its IP header.
     Reply,
+    /// In GRE in UDP for an exit, or back from one: from its IP header.
+    Via,
     /// GRE to one of our addresses, or an ICMP error about GRE of ours: from its IP header.
     Tunnelled,
     /// An inner IP packet.

@@ -54,6 +54,7 @@ use crate::stages::egress::dials::Dials;
 use crate::stages::egress::meter::Meter;
 use crate::stages::egress::nat::Translator;
 use crate::stages::egress::path_mtus::PathMtus;
+use crate::stages::egress::via::{self, Share, Via};
 use crate::stages::route::{Limits, Routes, Unbuildable};
 use crate::stages::steer::{Owner, Prompts};
 use crate::stages::tenant::Tenancy;
@@ -384,9 +385,12 @@ impl Keeper {
         let worker = u8::try_from(worker).unwrap_or(u8::MAX);
         let addresses: Vec<IpAddr> = nat.addresses().iter().copied().map(IpAddr::from).collect();
         let limit = config.flows_per_client;
+        let first_guest = machine + 1 + EXIT_ACCOUNTS;
+        let is_exit = self.site.connect.is_some();
+        let key = self.fleet.keys.exits.filter(|_| is_exit);
         let flows = Flows::new(&flows::Config {
             flows: config.flows,
-            clients: machine + 1 + EXIT_ACCOUNTS,
+            clients: first_guest + if key.is_some() { via::guests_of(config.flows) } else { 0 },
             fragments: u32::try_from(NAT_PIECES).unwrap_or(u32::MAX),
             limits: flows::Limits { flows: limit, ports: limit, setups: limit / 4 + 1 },
             timeouts: flows::Timeouts::default(),
@@ -399,11 +403,18 @@ impl Keeper {
         let dials = Dials::new(Arc::clone(&self.exchange), worker.into());
         let seed = self.random.next_u64();
         // Only an exit has origins to keep alive.
-        let kept = if self.site.connect.is_some() { config.flows } else { 0 };
+        let kept = if is_exit { config.flows } else { 0 };
         let splicer = Splicer::new((config.setups, kept), self.targets.clone(), dials, seed);
-        let key = self.site.connect.as_ref().and_then(|_| self.fleet.keys.centres);
-        let meter = Meter::new(key, Arc::clone(&self.exchange), self.paths.rows());
-        let aside = (splicer, meter);
+        let meter_key = self.fleet.keys.centres.filter(|_| is_exit);
+        let meter = Meter::new(meter_key, Arc::clone(&self.exchange), self.paths.rows());
+        let share = Share {
+            worker: (worker, self.site.workers),
+            flows: (config.flows, limit),
+            first_guest,
+            seed: apart(self.start.seed, APART_NAT).next_u64() ^ 1,
+        };
+        let via = key.map(|key| Via::new(key, &share));
+        let aside = (splicer, meter, via);
         flows.ok().map(|flows| Translator::new(flows, aside, (machine, worker), random))
     }
 

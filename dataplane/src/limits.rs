@@ -87,6 +87,17 @@ pub const CONNECT_TIMERS_PER_TURN: usize = 64;
 pub const KEEPALIVE_SECS: u16 = 15;
 /// Flows of which a worker looks in one turn whether their origins are to be probed: as many as a turn sweeps.
 pub const KEPT_PER_TURN: usize = 256;
+/// Mappings of clients that leave through other data centres without a connection, of one worker: a quarter of the flows that a
+/// worker has room for unless configured.
+pub const PINS_MAX: u32 = 1 << 16;
+/// How many of them a worker looks at in one turn whether they are over: at all within a second on a busy machine.
+pub const PINS_PER_TURN: u32 = 32;
+/// IPv6 addresses of one such client of another data centre: it has one, or uses some at a time for privacy.
+pub const HOMES_PER_GUEST: u32 = 64;
+/// How long such an address leads back to who has sent something from it: as long as mappings of UDP (RFC 4787 REQ-5).
+pub const HOME_TIME: Duration = Duration::from_mins(5);
+/// Clients of other data centres whose packets leave by one worker at the same time.
+pub const GUESTS_MAX: u32 = 1 << 16;
 /// Packets of its own that a worker makes for connections in one turn, and the octets of the longest of them.
 pub const OUTBOX_LEN: usize = 512;
 /// See [`OUTBOX_LEN`]: as long as a packet of any port.

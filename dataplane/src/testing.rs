@@ -16,6 +16,7 @@ pub mod scene;
 pub mod server;
 pub mod site;
 pub mod transit;
+pub mod via;
 
 use std::time::Duration;
 

@@ -16,11 +16,15 @@ use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::{PROTECTED, STRANGER};
 use dataplane::testing::scene::Scene;
 use dataplane::testing::server::{LOCAL, Options, Place, WIRE};
-use dataplane::testing::site::{self, EVERY_CLIENTS, Nat, OUTSIDE_V4, Plan};
+use dataplane::testing::site::{self, CENTRE_V4, EVERY_CLIENTS, Nat, OUTSIDE_V4, Plan};
 use dataplane::testing::transit;
-use shm::message::{Item, NextHop};
+use dataplane::testing::via;
+use shm::message::{Centre, Item, Machine, NextHop};
 
 use counting::CALLS;
+
+/// Whom clients reach through another data centre.
+const FAR: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 51, 100, 2);
 
 const WARM_UP: usize = 3;
 const ROUNDS: usize = 40;
@@ -46,6 +50,11 @@ fn count(
     let mut items = transit::tenant(transit::tunnel(1), RULES);
     items.push(Item::NextHop { id: 3, hop: NextHop::Direct });
     items.push(Item::Route { prefix: IpAddr::from(STRANGER).into(), next_hop: 3 });
+    let machines = vec![Machine { address: CENTRE_V4.into(), port: 443, weight: 1 }];
+    let centre = Centre { number: 7, is_here: false, relay: 0, machines };
+    items.push(Item::Centre(Box::new(centre)));
+    items.push(Item::NextHop { id: 4, hop: NextHop::Via { centre: 7, remote: None } });
+    items.push(Item::Route { prefix: IpAddr::from(FAR).into(), next_hop: 4 });
     scene.change(items);
     for number in 0..2 {
         scene.join(number == 1, client::Options::default());
@@ -144,6 +153,37 @@ fn inward(scene: &mut Scene, number: usize) -> Vec<u8> {
     let (from, ..) = sent.iter().find_map(|(_, frame)| packets::datagram_in(frame)).unwrap();
     let packet = Ip::new(STRANGER, OUTSIDE_V4).udp(53, from.port(), &vec![0; number % 1200]);
     packets::from_gateway(&packet)
+}
+
+/// A client's packet through another data centre, of one port or each of its own.
+#[cfg(test)]
+fn through(is_new: bool) -> impl Fn(&mut Scene, usize) -> Vec<u8> {
+    move |scene, number| {
+        let port = if is_new { u16::try_from(1 + number % 2000).unwrap() } else { 1 };
+        let packet = Ip::new(EVERY_CLIENTS, FAR).udp(port, 53, &vec![0; number % 1200]);
+        scene.withhold(0, &packet).pop().unwrap()
+    }
+}
+
+/// A packet of another data centre's client, of one or each of another one.
+#[cfg(test)]
+fn guests(is_new: bool) -> impl Fn(&mut Scene, usize) -> Vec<u8> {
+    move |_, number| {
+        let handle = if is_new { u32::try_from(number).unwrap() } else { 1 };
+        let packet = Ip::new(EVERY_CLIENTS, STRANGER).udp(1, 53, &vec![0; number % 1200]);
+        let ends = (CENTRE_V4.into(), site::SERVER_V4.into());
+        packets::from_gateway(&via::sealed(ends, (false, handle), &packet))
+    }
+}
+
+#[test]
+fn the_way_through_another_data_centre_allocates_nothing() {
+    for workers in [1, 2] {
+        for is_new in [false, true] {
+            allocates_never("through another data centre", workers, WIRE, through(is_new));
+            allocates_never("for another data centre's client", workers, WIRE, guests(is_new));
+        }
+    }
 }
 
 #[test]

@@ -58,11 +58,11 @@ fn plan(reason: DropReason) -> (Plan, Options) {
     if reason == DropReason::EgressNoLocal {
         options.local = false;
     }
-    let of_egress = ["egress_nat_", "egress_connect_"];
+    let of_egress = ["egress_nat_", "egress_connect_", "egress_via_"];
     if of_egress.iter().any(|start| reason.name().starts_with(start)) {
         plan.nat = Some(egress::nat(reason));
     }
-    plan.nat_v6 = reason == DropReason::EgressNatPrefix;
+    plan.nat_v6 = matches!(reason, DropReason::EgressNatPrefix | DropReason::EgressViaAddress);
     if reason == DropReason::EgressNatPorts {
         // Each has a sixteenth of the ports.
         plan.workers = 16;
@@ -189,7 +189,13 @@ fn provoke(reason: DropReason, scene: &mut Scene) -> Option<Totals> {
         | Why::EgressConnectFull
         | Why::EgressConnectRoute
         | Why::EgressConnectRefused
-        | Why::EgressConnectSource => egress::provoke(reason, scene),
+        | Why::EgressConnectSource
+        | Why::EgressViaSource
+        | Why::EgressViaHeader
+        | Why::EgressViaTarget
+        | Why::EgressViaUnknown
+        | Why::EgressViaAddress
+        | Why::EgressViaFull => egress::provoke(reason, scene),
         // A session may send 2^64 - 2^13 messages, so this one is shown at the stage (`stages/wireguard/tests.rs`).
         Why::SealExhausted => return None,
     };

@@ -1,6 +1,9 @@
 //! The way to the Internet through other data centres, in memory: what control hears of it, and what keeps it alive.
 
 #[cfg(test)]
+#[path = "via/cases.rs"]
+mod cases;
+#[cfg(test)]
 #[path = "via/dials.rs"]
 mod dials;
 #[cfg(test)]
@@ -18,6 +21,24 @@ mod refused;
 #[cfg(test)]
 #[path = "via/room.rs"]
 mod room;
+#[cfg(test)]
+#[path = "via/through.rs"]
+mod through;
+#[cfg(test)]
+#[path = "via/through/pieces.rs"]
+mod pieces;
+#[cfg(test)]
+#[path = "via/through/reports.rs"]
+mod reports;
+#[cfg(test)]
+#[path = "via/through/strangers.rs"]
+mod strangers;
+#[cfg(test)]
+#[path = "via/through/v6.rs"]
+mod v6;
+#[cfg(test)]
+#[path = "via/through/world.rs"]
+mod world;
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -49,6 +49,10 @@ mod policy;
 #[path = "egress/changes.rs"]
 mod changes;
 
+#[cfg(test)]
+#[path = "egress/datagrams.rs"]
+mod datagrams;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -147,6 +151,14 @@ fn stun_finds_independent_mappings_address_dependent_filters_and_hairpins() {
     let site = Site::new();
     let server = site.serve(2);
     let client = site.client(0);
+    is_called_a_good_translator(&site, &client);
+    drop(client);
+    server.stop();
+}
+
+/// Has a stock client of STUN look at us.
+#[cfg(test)]
+fn is_called_a_good_translator(site: &Site, client: &Client<'_>) {
     let mut stund = site.internet.command("stund");
     stund.args(["-h", STUN[0], "-a", STUN[1]]);
     let _stund = Process::start("stund", stund);
@@ -159,8 +171,6 @@ fn stun_finds_independent_mappings_address_dependent_filters_and_hairpins() {
     assert!(said.contains("Independent Mapping"), "{said}");
     assert!(said.contains("will hairpin"), "{said}");
     assert!(said.contains("Address Dependent Filter"), "{said}");
-    drop(client);
-    server.stop();
 }
 
 #[test]
@@ -201,20 +211,33 @@ fn names_are_found_and_files_fetched_from_servers_that_speak_first() {
     let site = Site::new();
     let server = site.serve(1);
     let client = site.client(1);
-    let mut dnsmasq = site.internet.command("dnsmasq");
-    let listen = format!("--listen-address={INTERNET}");
-    dnsmasq.args(["-k", "-C", "/dev/null", "-h", "-R", &listen, "--bind-interfaces"]);
-    dnsmasq.args(["--address=/edge.example/203.0.113.77", "--pid-file=", "--user=root"]);
-    let _dnsmasq = Process::start("dnsmasq", dnsmasq);
-    for way in ["+notcp", "+tcp"] {
-        let ask = format!("dig @{INTERNET} edge.example +short +tries=1 +time=5 {way}");
-        until("a name is found", 20, || client.place.attempt(&ask).1.trim() == "203.0.113.77");
-    }
+    let _dnsmasq = names(&site);
+    finds_names(&client);
     let _ftp = site.ftp();
     client.place.run(&format!("curl -sS --max-time 20 -o /run/lab/got0 ftp://{INTERNET}/served"));
     assert!(is_whole(client.place, 0));
     drop(client);
     server.stop();
+}
+
+/// A server of names.
+#[cfg(test)]
+fn names(site: &Site) -> Process {
+    let mut dnsmasq = site.internet.command("dnsmasq");
+    let listen = format!("--listen-address={INTERNET}");
+    dnsmasq.args(["-k", "-C", "/dev/null", "-h", "-R", &listen, "--bind-interfaces"]);
+    dnsmasq.args(["--address=/edge.example/203.0.113.77", "--pid-file=", "--user=root"]);
+    dnsmasq.args(["--log-queries", "--log-facility=-"]);
+    Process::start("dnsmasq", dnsmasq)
+}
+
+/// Has a client ask it for a name.
+#[cfg(test)]
+fn finds_names(client: &Client<'_>) {
+    for way in ["+notcp", "+tcp"] {
+        let ask = format!("dig @{INTERNET} edge.example +short +tries=1 +time=5 {way}");
+        until("a name is found", 20, || client.place.attempt(&ask).1.trim() == "203.0.113.77");
+    }
 }
 
 #[test]

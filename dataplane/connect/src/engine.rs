@@ -83,7 +83,8 @@ impl Connect {
         world: &mut impl World,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let setup = ingress::setup(opening, &self.shared.limits, now)?;
+        let mut setup = ingress::setup(opening, &self.shared.limits, now)?;
+        setup.hint = self.shared.hints.get(&setup.near.leg.ours, now);
         let slot = self.begin(setup)?;
         let dialled = self.work(slot, world, now, |work| {
             let dialled = work.dial_next();
@@ -101,7 +102,7 @@ impl Connect {
         now: Instant,
     ) -> Result<(), Refusal> {
         let setup = exit::setup(accepting, &self.shared.limits, now)?;
-        let slot = self.begin(setup)?;
+        let slot = self.begin(setup).inspect_err(|_| exit::turn_away(accepting, world))?;
         self.work(slot, world, now, |work| work.greet(accepting.syn));
         Ok(())
     }

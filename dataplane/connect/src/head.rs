@@ -27,7 +27,7 @@ pub(crate) const TCP_OPTIONS: &str = "Exit-Tcp-Options";
 pub enum Status {
     /// The request is not one that we can read (400).
     BadRequest,
-    /// The target is not for who asks, or hops are used up (403).
+    /// The target is not for who asks, or is a name, or hops are used up (403).
     Forbidden,
     /// Another method than CONNECT (405).
     MethodNotAllowed,
@@ -35,11 +35,11 @@ pub enum Status {
     RequestTimeout,
     /// What was agreed in the SYN does not fit the origin; the answer has a hint (421).
     MisdirectedRequest,
-    /// The origin refused, or what it said is not TCP (502).
+    /// The origin itself refused, or what it said cannot be spliced (502). Whoever asked has no better way to it.
     BadGateway,
-    /// Too many set-ups, no port left (503).
+    /// It is not the origin's doing: no room or port here, no way on from here (503). Another way may be better.
     ServiceUnavailable,
-    /// The origin does not answer (504).
+    /// The origin, or who was to lead there, does not answer (504).
     GatewayTimeout,
 }
 

@@ -25,6 +25,7 @@ pub mod time;
 mod buffers;
 mod engine;
 mod options;
+mod recent;
 mod setup;
 mod table;
 mod timers;

@@ -51,19 +51,27 @@ pub struct Limits {
     pub rto_min: Duration,
     /// First wait where the round trip is not known (RFC 6298 2.1).
     pub rto_unknown: Duration,
+    /// Origins of which it is remembered how long they took to answer, and what they understand.
+    pub remembered: u32,
+    /// For how long it is.
+    pub remembered_time: Duration,
     /// No wait is longer.
     pub rto_max: Duration,
     /// After this the next route is tried, if there is one: clients repeat a SYN after a second.
     pub route_time: Duration,
-    /// After this the set-up is given up, before clients do.
+    /// After this an ingress gives up, before clients do. A relay does after three quarters of it and an exit after half, so
+    /// that who asked hears who was silent.
     pub setup_time: Duration,
-    /// How long who opens a connection to us may take until its acknowledgment (RFC 5382 REQ-5).
+    /// How long who opens a connection to us may take until its acknowledgment: as long as a NAT keeps a SYN that nobody has
+    /// asked for (RFC 5382 REQ-4).
     pub syn_time: Duration,
     /// How long a request may take to come whole.
     pub request_time: Duration,
     /// How long a set-up stays after the client is connected, to catch what the next hop sends again.
     pub young_time: Duration,
-    /// What an exit that does not know the origin yet says that it takes in one segment: hardly any origin takes less.
+    /// What an exit that does not know the origin yet says that it takes in one segment: as much as a packet holds that every
+    /// link of IPv6 carries (RFC 8200 5). Hardly any origin takes less, and what an ingress sends needs no cutting. From one that does
+    /// the ingress hears by 421.
     pub exit_mss: u16,
     /// By how many bits its windows are shifted; a shift of 8 announces 16 MiB.
     pub exit_window_scale: u8,
@@ -82,13 +90,15 @@ impl Default for Limits {
             setups_per_stranger: 64,
             rto_min: Duration::from_millis(50),
             rto_unknown: Duration::from_secs(1),
+            remembered: 1 << 12,
+            remembered_time: Duration::from_mins(10),
             rto_max: Duration::from_secs(8),
             route_time: Duration::from_secs(1),
             setup_time: Duration::from_secs(20),
             syn_time: Duration::from_secs(6),
             request_time: Duration::from_secs(10),
             young_time: Duration::from_secs(1),
-            exit_mss: 1240,
+            exit_mss: MSS_DEFAULT_V6,
             exit_window_scale: 8,
             exit_promises_sack: false,
         }

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use crate::buffers::Buffer;
 use crate::head::TcpOptions;
-use crate::limits::{MSS_DEFAULT_V4, MSS_DEFAULT_V6, ROUTES_MAX};
+use crate::limits::{Limits, MSS_DEFAULT_V4, MSS_DEFAULT_V6, ROUTES_MAX};
 use crate::outcome::NextHop;
 use crate::time::Instant;
 
@@ -46,8 +46,10 @@ pub(crate) struct Setup {
     pub(crate) request_len: u32,
     /// Seconds of silence after which the origin is probed: by us at an exit, and asked for in requests.
     pub(crate) keepalive_secs: Option<u16>,
-    /// What the origin understands, once that was learnt.
+    /// What the origin understands, once that was learnt: from this connection, or from an earlier one to it.
     pub(crate) hint: Option<TcpOptions>,
+    /// Whether a next hop was asked again for that.
+    pub(crate) is_asked_again: bool,
     pub(crate) ports_tried: u8,
     /// Part of a head, or early payload.
     pub(crate) buffer: Option<Buffer>,
@@ -117,6 +119,7 @@ impl Setup {
             request_len: 0,
             keepalive_secs: None,
             hint: None,
+            is_asked_again: false,
             ports_tried: 0,
             buffer: None,
             holds_fin: false,
@@ -129,6 +132,15 @@ impl Setup {
     /// Whether a client's SYN is held, so that nothing but the far end's words goes to it.
     pub(crate) const fn is_ingress(&self) -> bool {
         self.near.is_held && self.near.request_len == 0
+    }
+
+    /// How long it may take until the far end has connected.
+    pub(crate) fn time_max(&self, limits: &Limits) -> Duration {
+        match self.far {
+            _ if self.is_ingress() => limits.setup_time,
+            Some(far) if far.is_asked => limits.setup_time * 3 / 4,
+            Some(_) | None => limits.setup_time / 2,
+        }
     }
 
     /// Whether both legs are one flow already.

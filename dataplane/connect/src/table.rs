@@ -1,7 +1,7 @@
 //! A hash table of fixed capacity, as set-ups are found by their legs and counted by who asked for them: open addressing,
 //! linear probing, keyed hash. It allocates once, at its making.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::segment::Leg;
 
@@ -46,6 +46,15 @@ impl Key for Leg {
         let near = mix(ours ^ seed, theirs ^ SPREAD ^ seed.rotate_left(32));
         let far = mix(ours_high ^ seed.rotate_left(16), theirs_high ^ SPREAD);
         mix(near ^ far.rotate_left(7), (u64::from(self.client) << 32 | ports) ^ seed)
+    }
+}
+
+impl Key for SocketAddr {
+    #[inline]
+    fn hash(&self, seed: u64) -> u64 {
+        let (low, high) = words(self.ip());
+        let port = u64::from(self.port());
+        mix(low ^ seed, port ^ SPREAD) ^ mix(high ^ seed.rotate_left(32), SPREAD)
     }
 }
 

@@ -36,8 +36,20 @@ impl Targets {
 
     /// Whether an exit may connect there. An address of IPv4 in one of IPv6 is judged as what it is.
     pub fn judge(&self, address: IpAddr, port: u16) -> Result<(), Forbidden> {
+        if port == 0 {
+            return Err(Forbidden::Special);
+        }
+        self.judge_address(address)?;
+        if self.ports.iter().any(|ports| ports.contains(&port)) {
+            return Err(Forbidden::Port);
+        }
+        Ok(())
+    }
+
+    /// The same of what has no port.
+    pub fn judge_address(&self, address: IpAddr) -> Result<(), Forbidden> {
         let address = address.to_canonical();
-        if is_special(address) || port == 0 {
+        if is_special(address) {
             return Err(Forbidden::Special);
         }
         if !self.allows_private && is_private(address) {
@@ -45,9 +57,6 @@ impl Targets {
         }
         if self.forbidden.iter().any(|prefix| holds(*prefix, address)) {
             return Err(Forbidden::Prefix);
-        }
-        if self.ports.iter().any(|ports| ports.contains(&port)) {
-            return Err(Forbidden::Port);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Cases of issue 9 that break a splice, 6 to 10 and 23 to 27: what a next hop may answer, and what may come
+//! Cases that break a splice, 6 to 10, 23 to 27 and 35: what a next hop may answer, and what may come
 //! twice, late or never.
 
 #![allow(
@@ -223,11 +223,19 @@ fn case_23_a_new_connection_of_a_client_that_lost_its_old_one_works_at_last() {
     net.host(CLIENT_IP).open_from(ends.0, ends.1, now);
     net.run(100);
     // The live flow is asked: the far end challenges, the client resets it.
-    assert!(
-        net.host(CLIENT_IP).tcp(ends).impossible > 0 || net.host(CLIENT_IP).tcp(ends).is_open()
-    );
-    let challenge = net.between(ORIGIN_IP, EXIT_IP).pop().unwrap();
-    assert_eq!(challenge.frame.header().flags, Flags::ACK);
+    assert_eq!(net.host(CLIENT_IP).tcp(ends).impossible, 1);
+    let challenge = net.between(INGRESS_IP, CLIENT_IP).pop().unwrap().frame.header();
+    assert_eq!(challenge.flags, Flags::ACK);
+    let numbers = (challenge.acknowledgment_number, 0);
+    net.inject(CLIENT_IP, Frame::new(ends, (Flags::RST, 0), numbers, &[], &[]));
+    net.run(100);
+    assert_eq!(net.host(ORIGIN_IP).accepted(80).state, State::Reset);
+    // A flow that was reset makes way for the next SYN.
+    net.pop(INGRESS_IP).forget_flows();
+    net.pop(EXIT_IP).forget_flows();
+    assert!(net.run_to(3000, |net| net.host(CLIENT_IP).tcp(ends).is_open()));
+    net.host(CLIENT_IP).tcp(ends).send(b"again");
+    assert!(net.run_to(1000, |net| net.host(CLIENT_IP).tcp(ends).received == b"again"));
 }
 
 #[test]
@@ -256,6 +264,21 @@ fn case_25_a_keepalive_of_the_client_is_answered_by_the_origin() {
         assert_eq!(answer.frame.header().acknowledgment_number, numbers.0.wrapping_add(1));
         assert_eq!(net.host(CLIENT_IP).tcp(ends).impossible, 0);
     }
+}
+
+/// It would have to be terminated to be spoken to; between data centres, what is below IP encrypts.
+#[test]
+fn case_35_a_next_hop_that_speaks_tls_is_left_for_the_next_route() {
+    let mut net = net(Way::Borne, 5, Service::Echo);
+    // RFC 8446 B.1 and B.2: an alert of unexpected_message, to a head that is no ClientHello.
+    let alert = vec![21, 3, 3, 0, 2, 2, 10];
+    let tls = Host::new("203.0.113.9", Speaks::default(), 99);
+    let tls = tls.serving(CONNECT_PORT, Service::Answers(alert));
+    net.nodes.insert(ip("203.0.113.9"), Node::Host(tls));
+    net.pop(INGRESS_IP).routes.insert(0, hop("203.0.113.9", false));
+    let ends = open(&mut net);
+    assert!(net.run_to(200, |net| net.host(CLIENT_IP).tcp(ends).is_open()), "at once");
+    net.assert_nothing_is_left();
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Cases of issue 9 that break a splice, 20 to 22, 26, 28 and 45: how connections live and end.
+//! Cases that break a splice, 20 to 22, 26, 28 and 45: how connections live and end.
 
 #![allow(
     clippy::unwrap_used,

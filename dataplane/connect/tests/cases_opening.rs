@@ -1,4 +1,4 @@
-//! Cases of issue 9 that break a splice, 1 to 5: how a connection is opened. The number stands in the name of
+//! Cases that break a splice, 1 to 5: how a connection is opened. The number stands in the name of
 //! each test.
 
 #![allow(
@@ -18,6 +18,7 @@ use network::host::Service;
 use network::scene::{WAYS, Way, net, noise};
 use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, ORIGIN_IP, Seen, hop, ip};
 use std::net::SocketAddr;
+use std::time::Duration;
 use wire::tcp::Flags;
 
 const SYN_ACK: Flags = Flags(0x12);
@@ -113,6 +114,54 @@ fn case_02_the_second_syn_has_the_same_numbers_and_bears_nothing() {
     hand.wait(60);
     hand.far(SYN_ACK, (FAR_ISN, CLIENT_FIRST), OPTIONS, OK);
     assert_eq!(hand.pop.around.spliced[0].mode, connect::Mode::Borne);
+}
+
+/// The second SYN bears no request, so an answer that acknowledges one is to the first.
+#[test]
+fn case_02_the_time_of_an_answer_to_a_request_in_the_syn_is_known_although_a_second_syn_went() {
+    let mut hand = Hand::ingress(&[hop(EXIT_IP, true)]);
+    hand.syn();
+    assert_eq!(hand.wait(60).len(), 1);
+    hand.far(SYN_ACK, (FAR_ISN, CLIENT_FIRST), OPTIONS, OK);
+    let time = hand.pop.around.spliced[0].answer_time;
+    assert_eq!(time, Some(Duration::from_millis(60)));
+}
+
+const REQUEST: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+
+/// The milliseconds until an exit that is asked for the origin sends its second SYN there; it is answered then.
+fn second_syn(hand: &mut Hand, isn: u32) -> usize {
+    let sent = hand.near(Flags::SYN, (isn, 0), OPTIONS, REQUEST);
+    let first = sent
+        .iter()
+        .find(|frame| (frame.destination, frame.header().flags) == (ip(ORIGIN_IP), Flags::SYN))
+        .unwrap();
+    let ack = first.header().sequence_number.wrapping_add(1);
+    let waited = (1..2000).find(|_| !hand.wait(1).is_empty()).unwrap();
+    hand.far(SYN_ACK, (FAR_ISN, ack), OPTIONS, &[]);
+    waited
+}
+
+/// An exit asks an origin that answers after so many milliseconds.
+fn dial(hand: &mut Hand, isn: u32, ms: u64) {
+    let sent = hand.near(Flags::SYN, (isn, 0), OPTIONS, REQUEST);
+    let ack = sent.last().unwrap().header().sequence_number.wrapping_add(1);
+    assert!(hand.wait(ms).is_empty());
+    hand.far(SYN_ACK, (FAR_ISN, ack), OPTIONS, &[]);
+}
+
+#[test]
+fn case_02_an_origin_that_has_answered_before_is_asked_again_within_the_time_that_it_took() {
+    let mut hand = Hand::exit();
+    assert!((1000..1010).contains(&second_syn(&mut hand, 1)), "RFC 6298 2.1");
+    // Which SYN was answered then, nobody knows.
+    dial(&mut hand, 2, 40);
+    let waited = second_syn(&mut hand, 3);
+    assert!((120..130).contains(&waited), "{waited} ms");
+    assert!((1000..1010).contains(&second_syn(&mut hand, 4)), "it has become slow");
+    dial(&mut hand, 5, 40);
+    hand.wait(600_000);
+    assert!((1000..1010).contains(&second_syn(&mut hand, 6)), "it is long ago");
 }
 
 #[test]

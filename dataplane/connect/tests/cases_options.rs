@@ -1,4 +1,4 @@
-//! Cases of issue 9 that break a splice, 11 to 18, 29, 31 to 33 and 36: what the two ends agree on, and who is in the way.
+//! Cases that break a splice, 11 to 16, 29, 31 to 33, 36 and 43: what the two ends agree on, and who is in the way.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use network::frame::Frame;
 use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
 use network::host::Service;
 use network::scene::{Way, net, noise, spoil};
-use network::tcp::Speaks;
+use network::tcp::{MS, Speaks};
 use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, ORIGIN_IP, hop, ip};
 use std::net::SocketAddr;
 use wire::tcp::{Flags, OptionField, Options};
@@ -106,6 +106,48 @@ fn case_12_an_origin_that_takes_less_than_was_promised_is_asked_again_with_its_o
         assert_eq!(net.pop(EXIT_IP).whys(), [Why::Promised]);
         net.assert_nothing_is_left();
     }
+}
+
+/// The milliseconds until a connection of the client's is open.
+fn opens_within(net: &mut Net) -> u64 {
+    let (ends, begun) = (open(net), net.now);
+    assert!(net.run_to(2000, |net| net.host(CLIENT_IP).tcp(ends).is_open()));
+    (net.now - begun) / MS
+}
+
+/// To ask again takes a handshake, a request and a dial, here 10 ms each; the next connections need not.
+#[test]
+fn case_12_what_an_origin_takes_is_remembered_for_the_next_connections() {
+    let mut net = net(Way::Plain, 5, Service::Echo);
+    net.host(ORIGIN_IP).speaks.mss = 500;
+    let times = [(); 3].map(|()| opens_within(&mut net));
+    assert_eq!(net.pop(EXIT_IP).whys(), [Why::Promised], "only once");
+    assert_eq!((times[0] - times[1], times[1]), (30, times[2]), "{times:?}");
+    net.run(600_000);
+    assert_eq!(opens_within(&mut net), times[0], "it may take more by now");
+    net.assert_nothing_is_left();
+}
+
+/// RFC 8200 5: no link of IPv6 carries less than 1280 octets, so that its origins take 1220 at least.
+#[test]
+fn case_12_an_origin_at_the_end_of_the_smallest_link_is_promised_no_more_than_it_takes() {
+    let mut net = net(Way::Plain, 5, Service::Echo);
+    net.host(ORIGIN_IP).speaks.mss = 1220;
+    echo(&mut net, 50_000, "1220");
+    assert_eq!(net.pop(EXIT_IP).whys(), []);
+}
+
+/// It would be kept from connections that do offer it.
+#[test]
+fn case_15_a_hint_does_not_deny_what_the_origin_was_not_offered() {
+    let mut hand = Hand::exit();
+    let request = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    assert_eq!(hand.exit_answers(request), "");
+    let first = CLIENT_FIRST.wrapping_add(u32::try_from(request.len()).unwrap());
+    let sent = hand.far(SYN_ACK, (FAR_ISN, first), &[2, 4, 1, 244], &[]);
+    let text = sent.iter().map(|frame| String::from_utf8_lossy(frame.payload()));
+    let text: String = text.collect();
+    assert!(text.contains("Exit-Tcp-Options: sack=1 ws=none mss=500\r\n"), "{text}");
 }
 
 #[test]
@@ -248,51 +290,6 @@ fn case_43_the_answer_echoes_the_last_syn_so_that_no_wait_is_taken_for_the_paths
     // The answer is lost.
     let again = hand.near(Flags::SYN, (CLIENT_ISN, 0), &later(9), &[]);
     assert_eq!(echo(&again[0]), Some(0x9e8), "of the fourth SYN");
-}
-
-#[test]
-fn case_17_a_port_is_given_back_to_rest_and_not_taken_again_by_itself() {
-    let mut hand = plain();
-    hand.syn();
-    let first = hand.pop.around.taken[0];
-    hand.wait(21_000);
-    assert!(hand.pop.around.taken.is_empty());
-    assert_eq!(hand.pop.around.ports.back(), Some(&first), "behind all others");
-}
-
-#[test]
-fn case_18_a_challenge_of_an_old_connection_is_reset_and_another_port_taken_at_once() {
-    let mut hand = plain();
-    let syn = hand.syn();
-    let first = hand.pop.around.taken[0];
-    let sent = hand.far(Flags::ACK, (0x5555_0000, 0x6666_0000), &[], &[]);
-    assert_eq!(sent[0].header().flags, Flags::RST);
-    assert_eq!(sent[0].header().sequence_number, 0x6666_0000, "as it acknowledges");
-    assert_eq!(sent[1].header().flags, Flags::SYN);
-    assert_ne!(sent[1].header().source_port, first, "another port, at once");
-    assert_eq!(sent[1].header().sequence_number, syn.header().sequence_number);
-    // Not for ever.
-    hand.far(Flags::ACK, (0x5555_0000, 0x6666_0000), &[], &[]);
-    let sent = hand.far(Flags::ACK, (0x5555_0000, 0x6666_0000), &[], &[]);
-    assert_eq!(sent.len(), 2, "a reset there, and one to the client");
-    assert_eq!(hand.pop.whys(), [Why::FarChallenges]);
-    assert!(hand.is_clean() && hand.pop.around.taken.is_empty());
-}
-
-#[test]
-fn case_18_a_live_connection_at_the_exit_does_not_stop_a_new_one() {
-    let mut net = net(Way::Proxy, 5, Service::Echo);
-    let first = open(&mut net);
-    net.run(1500);
-    // The ingress forgets its flow, and takes the same port again for the next.
-    net.pop(INGRESS_IP).around.ports.push_front(20_000);
-    let second = open(&mut net);
-    net.host(CLIENT_IP).tcp(second).send(b"hello");
-    net.run(500);
-    assert_eq!(net.host(CLIENT_IP).tcp(second).received, b"hello");
-    assert!(net.host(CLIENT_IP).tcp(first).received.is_empty());
-    let challenges = net.between(EXIT_IP, INGRESS_IP);
-    assert!(challenges.iter().any(|seen| seen.frame.to().port() == 20_000), "it was in the way");
 }
 
 #[test]

@@ -15,9 +15,11 @@ use connect::limits::Limits;
 use connect::{Dropped, Refusal, Why};
 use network::frame::Frame;
 use network::hand::{ANSWER_OPTIONS, CLIENT_ISN, FAR_ISN, Hand, OK, OPTIONS};
+use network::host::Service;
 use network::pop::{CONNECT_PORT, Pop};
+use network::scene::{Way, net};
 use network::tcp::MS;
-use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, ORIGIN_IP, hop, ip};
+use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, ORIGIN_IP, RELAY_IP, hop, ip};
 use wire::tcp::Flags;
 
 const CLIENT_FIRST: u32 = CLIENT_ISN.wrapping_add(1);
@@ -112,6 +114,39 @@ fn without_room_for_the_flow_a_client_is_reset_and_an_exit_answers_503() {
     assert!(sent.iter().any(|frame| frame.payload().starts_with(b"HTTP/1.1 503")), "{sent:?}");
     assert_eq!(hand.pop.whys(), [Why::FlowsFull]);
     assert!(hand.pop.around.taken.is_empty());
+}
+
+#[test]
+fn without_a_place_an_exit_answers_503_to_a_request_in_the_syn_and_keeps_nothing() {
+    let request = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\n\r\n";
+    let limits = Limits { setups: 0, ..network::limits() };
+    let mut hand = Hand::exit();
+    hand.pop.connect = connect::Connect::new(limits, 1);
+    let sent = hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, request);
+    let header = sent[0].header();
+    let first = CLIENT_FIRST.wrapping_add(u32::try_from(request.len()).unwrap());
+    assert_eq!((header.flags, header.acknowledgment_number), (Flags(0x12), first));
+    assert!(sent[0].payload().starts_with(b"HTTP/1.1 503 "));
+    assert!(hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, &[]).is_empty());
+    hand.pop.is_peer = false;
+    assert!(hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, request).is_empty());
+    assert_eq!(hand.pop.refused, [Refusal::SetupsFull; 3]);
+    assert!(hand.is_clean());
+}
+
+/// It does not wait for it to be silent.
+#[test]
+fn an_ingress_takes_the_next_route_at_once_when_an_exit_is_full() {
+    let mut net = net(Way::Borne, 5, Service::Echo);
+    let limits = Limits { setups: 0, ..network::limits() };
+    let admit = Box::new(network::to_target);
+    let full = Pop::new(ip(RELAY_IP), limits, admit);
+    net.nodes.insert(ip(RELAY_IP), network::Node::Pop(full.into()));
+    net.pop(INGRESS_IP).routes.insert(0, hop(RELAY_IP, true));
+    let now = net.now;
+    let ends = net.host(CLIENT_IP).open((ip(ORIGIN_IP), 80).into(), now);
+    assert!(net.run_to(100, |net| net.host(CLIENT_IP).tcp(ends).is_open()));
+    net.assert_nothing_is_left();
 }
 
 #[test]

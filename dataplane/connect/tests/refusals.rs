@@ -12,10 +12,8 @@
 mod network;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use connect::head::{Host as Named, Status};
-use connect::limits::Limits;
 use connect::targets::{Forbidden, Targets};
 use connect::{Decision, Dropped, Refusal, Why};
 use network::frame::Frame;
@@ -24,12 +22,21 @@ use network::host::Service;
 use network::pop::Pop;
 use network::scene::{Way, net};
 use network::tcp::{MS, State};
-use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, Node, ORIGIN_IP, RELAY_IP, hop, ip};
+use network::{CLIENT_IP, EXIT_IP, INGRESS_IP, Net, ORIGIN_IP, RELAY_IP, hop, ip};
 use wire::tcp::Flags;
 
 const SYN_ACK: Flags = Flags(0x12);
 const CLIENT_FIRST: u32 = CLIENT_ISN.wrapping_add(1);
 const FAR_FIRST: u32 = FAR_ISN + 1 + 19;
+
+/// A request that may have one relay; as long as the one that follows from it.
+const RELAYED: &[u8] = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\nHost: 198.51.100.1:80\r\n\
+    Exit-Tcp-Keepalive-Duration: 15\r\nApplication: warp\r\nExit-Hops: 1\r\n\r\n";
+
+/// The number behind it.
+fn request_end() -> u32 {
+    CLIENT_FIRST.wrapping_add(u32::try_from(RELAYED.len()).unwrap())
+}
 
 fn open(net: &mut Net) -> (SocketAddr, SocketAddr) {
     let now = net.now;
@@ -91,19 +98,42 @@ fn an_origin_that_refuses_or_is_silent_is_told_to_who_asked() {
             let origin = net.host(ORIGIN_IP);
             origin.services.clear();
             origin.refuses = refuses;
-            // The client waits longer than an exit does.
-            let exit = Limits { setup_time: Duration::from_secs(5), ..network::limits() };
-            net.nodes.insert(
-                ip(EXIT_IP),
-                Node::Pop(Pop::new(ip(EXIT_IP), exit, Box::new(network::to_target)).into()),
-            );
             let ends = open(&mut net);
-            net.run(8000);
+            net.run(11_000);
             assert_eq!(net.pop(EXIT_IP).whys(), [whys], "{way:?}");
             assert_eq!(net.pop(INGRESS_IP).whys(), [Why::Answered(why)], "{way:?}");
             assert_eq!(net.host(CLIENT_IP).tcp(ends).state, State::Reset, "{way:?}");
             net.assert_nothing_is_left();
         }
+    }
+}
+
+/// The origin has said nothing: another way to it may be better.
+#[test]
+fn a_relay_says_502_only_in_the_name_of_an_origin() {
+    type Happens = fn(&mut Hand);
+    let refuses: Happens = |hand| drop(hand.far(Flags(0x14), (0, request_end()), &[], &[]));
+    let babbles: Happens = |hand| {
+        hand.far(SYN_ACK, (FAR_ISN, request_end()), ANSWER_OPTIONS, b"220 mail\r\n");
+    };
+    let answers: Happens = |hand| {
+        hand.far(SYN_ACK, (FAR_ISN, request_end()), ANSWER_OPTIONS, b"HTTP/1.1 502 No\r\n\r\n");
+    };
+    let misses: Happens = |hand| {
+        hand.far(SYN_ACK, (FAR_ISN, request_end()), ANSWER_OPTIONS, b"HTTP/1.1 400 No\r\n\r\n");
+    };
+    let is_silent: Happens = |hand| drop(hand.wait(15_100));
+    let all = [(refuses, 503), (babbles, 503), (answers, 502), (misses, 503), (is_silent, 504)];
+    for (happens, status) in all {
+        let mut hand = Hand::exit();
+        hand.pop.around.admit = Box::new(|_| Decision::Relay(hop(RELAY_IP, true)));
+        hand.far_at = hop(RELAY_IP, true).address;
+        hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, RELAYED);
+        happens(&mut hand);
+        let sent = hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, &[]);
+        let text = sent.iter().map(|frame| String::from_utf8_lossy(frame.payload()));
+        let text: String = text.collect();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text:?}, not {status}");
     }
 }
 
@@ -134,8 +164,7 @@ fn a_relay_passes_on_as_many_octets_as_it_takes() {
         Decision::Relay(hop(RELAY_IP, true))
     });
     hand.far_at = hop(RELAY_IP, true).address;
-    let request = b"CONNECT 198.51.100.1:80 HTTP/1.1\r\nHost: 198.51.100.1:80\r\n\
-        Exit-Tcp-Keepalive-Duration: 15\r\nApplication: warp\r\nExit-Hops: 1\r\n\r\n";
+    let request = RELAYED;
     let sent = hand.near(Flags::SYN, (CLIENT_ISN, 0), OPTIONS, request);
     let syn = &sent[0];
     assert_eq!(syn.payload().len(), request.len());
@@ -204,7 +233,7 @@ fn the_other_version_of_ip_is_refused_by_name() {
     assert_eq!(hand.syn().destination, ip(EXIT_IP), "the next route is taken");
     let mut hand = Hand::exit();
     let text = hand.exit_answers(b"CONNECT [2606:4700::1]:80 HTTP/1.1\r\n\r\n");
-    assert!(text.starts_with("HTTP/1.1 502 "));
+    assert!(text.starts_with("HTTP/1.1 503 "));
     assert_eq!(hand.pop.whys(), [Why::OtherFamily]);
 }
 

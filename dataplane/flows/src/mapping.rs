@@ -11,6 +11,11 @@ use crate::table::Flows;
 use crate::time::Tick;
 
 impl Flows {
+    /// Whether a client's address and port has a mapping here already: it is used whatever the packet's destination is.
+    pub fn has_mapping(&self, query: &Query) -> bool {
+        !query.v6 && self.mapped(query.realm, query).is_some()
+    }
+
     /// The first flow of the mapping of an address and port of a client's.
     pub(crate) fn mapped(&self, client: u32, query: &Query) -> Option<u32> {
         let ([source, _], [port, _]) = (query.addresses, query.ports);

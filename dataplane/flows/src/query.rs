@@ -170,6 +170,9 @@ pub(crate) fn read_addresses(octets: &[u8]) -> Option<([[u32; 4]; 2], bool)> {
 
 const ECHO_REPLY: u8 = 0;
 const ECHO_REQUEST: u8 = 8;
+/// The same of ICMPv6 (RFC 4443 4).
+const ECHO_REQUEST_V6: u8 = 128;
+const ECHO_REPLY_V6: u8 = 129;
 
 /// The ports in the first octets of the upper protocol's header, and whether it is an echo request.
 #[inline]
@@ -180,16 +183,26 @@ fn read_ports(octets: &[u8], protocol: u8, realm: u32) -> Result<([u16; 2], bool
             let ports = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
             Ok((known_ports(protocol, realm, ports), false))
         }
-        icmp::v4::PROTOCOL => {
+        icmp::v4::PROTOCOL | icmp::v6::PROTOCOL => {
             let header = *octets.first_chunk::<8>().ok_or(Refusal::Truncated)?;
             let [kind, code, _, _, high, low, ..] = header;
-            if !matches!((kind, code), (ECHO_REPLY | ECHO_REQUEST, 0)) {
+            let [reply, request] = echoes(protocol);
+            if !(kind == reply || kind == request) || code != 0 {
                 return Err(Refusal::Icmp);
             }
             let identifier = u16::from_be_bytes([high, low]);
-            Ok((known_ports(protocol, realm, [identifier; 2]), kind == ECHO_REQUEST))
+            Ok((known_ports(protocol, realm, [identifier; 2]), kind == request))
         }
         _ => Err(Refusal::Protocol),
+    }
+}
+
+/// The types of an echo's reply and request.
+const fn echoes(protocol: u8) -> [u8; 2] {
+    if protocol == icmp::v4::PROTOCOL {
+        [ECHO_REPLY, ECHO_REQUEST]
+    } else {
+        [ECHO_REPLY_V6, ECHO_REQUEST_V6]
     }
 }
 
@@ -212,6 +225,27 @@ impl Query {
     #[inline]
     pub const fn datagram(&self) -> Option<u64> {
         if self.datagram == 0 { None } else { Some(self.datagram) }
+    }
+
+    /// The client's address and port: those that a client sends from, or that a packet to it names; of an error those of the
+    /// packet that it quotes. Later fragments have no port.
+    #[inline]
+    pub fn client_end(&self) -> (IpAddr, u16) {
+        let ([source, destination], [from, to]) = (self.addresses, self.ports);
+        let (words, port) = if self.realm == NONE { (destination, to) } else { (source, from) };
+        (address_of(words, self.v6), port)
+    }
+
+    /// The upper protocol; of an error that of the packet that it quotes.
+    #[inline]
+    pub const fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// Whether it is an ICMP error about another packet.
+    #[inline]
+    pub const fn is_error(&self) -> bool {
+        matches!(self.kind, Kind::Error)
     }
 
     /// Whether it is a fragment without an upper header.

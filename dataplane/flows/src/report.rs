@@ -1,5 +1,6 @@
 //! ICMP errors about a flow's packets, both ways (RFC 5508 4.2): the quoted packet is made again what its sender has sent,
-//! and the error goes to the sender. No error ends a flow or keeps one alive (RFC 5508 REQ-6).
+//! and the error goes to the sender. No error ends a flow or keeps one alive (RFC 4787 REQ-12, RFC 5382 REQ-10,
+//! RFC 5508 REQ-6).
 
 use wire::checksum::{Delta, Sum};
 use wire::{icmp, ipv4, tcp, udp};

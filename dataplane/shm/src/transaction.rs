@@ -197,13 +197,13 @@ reasons! {
     /// More tenants than are kept.
     TooManyTenants = 27, "too_many_tenants", "there are more than 4096 tenants; remove some";
     /// A tenant's prefix that is not its own.
-    TenantPrefix = 28, "tenant_prefix", "a tenant's prefix is another tenant's, or contains an address of this server; take it from one of them";
+    TenantPrefix = 28, "tenant_prefix", "a tenant's prefix is another tenant's, or overlaps an address of this server or of its [nat]; take it from one of them";
     /// A tenant that is not there.
     NoTenant = 29, "no_tenant", "a rule, a tunnel or a text of rules is for a tenant that is not there; add the tenant first";
     /// A tenant goes that rules reach.
     TenantInUse = 30, "tenant_in_use", "rules or tunnels reach a tenant that shall go; remove them first";
     /// A tunnel between addresses between which there is none.
-    TunnelEnds = 31, "tunnel_ends", "a tunnel's local address is none of this server's, or its remote one is; mend it, or add the address to a port";
+    TunnelEnds = 31, "tunnel_ends", "a tunnel's local address is none of this server's ports', or its remote one is this server's or of its [nat]; mend it, or add the address to a port";
     /// Two tunnels that nothing tells apart.
     TunnelTaken = 32, "tunnel_taken", "two tunnels have the same ends and key; change one of them";
     /// More tunnels than are kept.

@@ -24,6 +24,8 @@ pub struct Keys {
     pub tunnels: [u8; 16],
     /// Of what data centres tell each other, if they have a key.
     pub centres: Option<[u8; 16]>,
+    /// Of the proof that a data centre has sent a client's packet to its exit, or an answer back.
+    pub exits: Option<[u8; 16]>,
     proof: Sip,
 }
 
@@ -47,6 +49,7 @@ impl Keys {
             probes: first(&master.derive(b"millrace tunnel probes")),
             tunnels: first(&master.derive(b"millrace tunnel choice")),
             centres: centres.map(|key| first(&key.derive(b"millrace data centres"))),
+            exits: centres.map(|key| first(&key.derive(b"millrace exits"))),
             proof: Sip::new(first(&master.derive(b"millrace forwarding"))),
         }
     }
@@ -60,13 +63,18 @@ impl Keys {
         let [l0, l1] = len.to_le_bytes();
         let [k0, k1, k2, k3] = key.to_le_bytes();
         let head = u64::from_le_bytes([k0, k1, k2, k3, l0, l1, from, to]);
-        let [one, two, three, four, five, six] =
-            carried.first_chunk().map_or_else(|| padded(carried), words);
+        let [one, two, three, four, five, six] = beginning(carried);
         let hash = self.proof.hash_words([head, one, two, three, four, five, six]);
         #[expect(clippy::cast_possible_truncation, reason = "half of the hash is what travels")]
         let proof = hash as u32;
         proof
     }
+}
+
+/// The first octets of a carried packet as words, and zeros for those that it does not have.
+#[inline]
+pub(crate) fn beginning(carried: &[u8]) -> [u64; PROVEN_LEN / 8] {
+    carried.first_chunk().map_or_else(|| padded(carried), words)
 }
 
 #[inline]

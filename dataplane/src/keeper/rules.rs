@@ -385,6 +385,8 @@ fn overlapping(tenants: &BTreeMap<u32, Protected>, site: &Site) -> Option<u32> {
     None
 }
 
+/// Whether what is sent there may be for this server, or for a client whose packets went out by an address of the server's.
 fn holds_ours(net: IpNet, site: &Site) -> bool {
-    site.faces.iter().any(|face| face.addresses.iter().any(|own| net.contains(&own.addr())))
+    site.nat.as_ref().is_some_and(|nat| nat.overlaps(&net))
+        || site.faces.iter().any(|face| face.addresses.iter().any(|own| net.contains(&own.addr())))
 }

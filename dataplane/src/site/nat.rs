@@ -20,6 +20,7 @@ pub struct Nat {
     addresses: Vec<Address>,
     untranslated: Vec<OnLink>,
     pairs: Vec<Pair>,
+    outside: Vec<IpNet>,
     client_address: Option<Address>,
     workers: u16,
     ports_per_worker: u16,
@@ -42,6 +43,7 @@ impl Nat {
             addresses,
             untranslated: untranslated.collect(),
             pairs: pairs.collect(),
+            outside: outside(config),
             client_address,
             workers,
             ports_per_worker,
@@ -60,6 +62,11 @@ impl Nat {
             return self.is_untranslated(address) || self.inward(address).is_some();
         }
         self.addresses.binary_search_by_key(&address.bits(), |own| own.bits()).is_ok()
+    }
+
+    /// Whether the Internet knows a client by an address in there, so that what is sent to it cannot be for anybody else.
+    pub fn overlaps(&self, net: &IpNet) -> bool {
+        self.outside.iter().any(|own| own.contains(net) || net.contains(own))
     }
 
     /// Whether it is a client's IPv6 address that the Internet knows as it is.
@@ -117,6 +124,13 @@ impl Nat {
         // What is left over when ports are shared out evenly is nobody's.
         u8::try_from(worker).ok().filter(|_| worker < self.workers)
     }
+}
+
+/// All by which the Internet knows clients.
+fn outside(config: &NatConfig) -> Vec<IpNet> {
+    let addresses = config.addresses.iter().map(|address| IpNet::from(IpAddr::from(*address)));
+    let prefixes = config.prefixes.iter().map(|(_, outside)| outside);
+    addresses.chain(config.untranslated.iter().chain(prefixes).copied().map(IpNet::V6)).collect()
 }
 
 /// Prefixes of clients, inside, that the Internet knows as others, outside.
@@ -187,6 +201,9 @@ mod tests {
             assert_eq!(owned, count);
             assert!(config.addresses.iter().all(|address| nat.holds((*address).into())));
             assert!(!nat.holds(std::net::Ipv4Addr::new(203, 0, 113, 2).into()));
+            let overlaps = ["203.0.113.0/30", "203.0.113.9/32", "203.0.113.2/31", "::/0"]
+                .map(|net| nat.overlaps(&net.parse().unwrap()));
+            assert_eq!(overlaps, [true, true, false, false]);
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod path_mtus;
 pub mod probe;
 pub mod probing;
 pub mod tunnels;
+pub mod via;
 
 use wireguard::time::Instant;
 

@@ -140,6 +140,10 @@ fn outer(
     }
     frame.set_len(ip.len.into())?;
     let ports = ports(frame)?;
+    if ports.destination == wire::fleet::PORT && is_centres(site, fleet, source) {
+        whole(frame, (source, port), Kind::Via);
+        return Ok(());
+    }
     if ports.destination == wire::fleet::PORT && !matches!(fleet.membership, Membership::Alone) {
         let view = fleet.view().ok_or(drop(DropReason::SteerUntold))?;
         let receiver = frame.note.ip.destination;
@@ -163,6 +167,28 @@ fn is_connect(frame: &Frame<'_>, site: &Site) -> bool {
         && ports().is_some_and(|[.., high, low]| u16::from_be_bytes([*high, *low]) == connect.port)
 }
 
+/// Whether a datagram to the port of GRE in UDP is for data centres to judge, or from one, and not from a server of this fleet.
+fn is_centres(site: &Site, fleet: &Fleet, source: Address) -> bool {
+    let Some(connect) = &site.connect else { return false };
+    match &fleet.membership {
+        Membership::Alone => true,
+        Membership::Untold => connect.lets_in(source),
+        Membership::Told(view) => connect.lets_in(source) && view.member_at(source).is_none(),
+    }
+}
+
+/// Whether it is from a data centre to the address by which this server sends to others: an answer, in GRE in UDP.
+#[inline]
+fn is_via(frame: &Frame<'_>, site: &Site, source: Address) -> bool {
+    let ip = &frame.note.ip;
+    let ports = || frame.data().get(usize::from(ip.payload_offset)..)?.first_chunk::<4>();
+    ip.protocol == udp::PROTOCOL
+        && !ip.fragment
+        && ports()
+            .is_some_and(|[.., high, low]| u16::from_be_bytes([*high, *low]) == wire::fleet::PORT)
+        && site.connect.as_ref().is_some_and(|connect| connect.lets_in(source))
+}
+
 /// What is neither ours nor a tenant's may be for a client that the Internet knows by this address.
 #[inline]
 fn reply(frame: &mut Frame<'_>, site: &Site, (source, port): (Address, u8)) -> Result<(), Fate> {
@@ -172,6 +198,12 @@ fn reply(frame: &mut Frame<'_>, site: &Site, (source, port): (Address, u8)) -> R
     // What clients send to each other by these addresses never leaves the server.
     if is_no_source(source) || site.owns(source) || site.is_clients(source) {
         return Err(drop(DropReason::ParseIpSource));
+    }
+    if is_via(frame, site, source) {
+        frame.set_len(frame.note.ip.len.into())?;
+        ports(frame)?;
+        whole(frame, (source, port), Kind::Via);
+        return Ok(());
     }
     whole(frame, (source, port), Kind::Reply);
     Ok(())

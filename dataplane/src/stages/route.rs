@@ -197,6 +197,12 @@ fn into_tunnel(frame: &mut Frame<'_>, number: u16, router: &Router<'_>) -> Resul
 /// Out to the Internet: as it is what tenants send, whose addresses are the Internet's own, and what goes to them; by an address
 /// of the server's what clients and this machine send, unless theirs are the Internet's own as well.
 fn direct(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
+    if let NextHop::Via(centre) = frame.note.next_hop
+        && router.routes.centres().here() == Some(centre)
+    {
+        // What is led to this data centre is where it is to leave.
+        frame.note.next_hop = NextHop::Direct;
+    }
     let of_tenant = frame.note.tenant != OWN || frame.note.tunnel != 0;
     let as_it_is = of_tenant || is_known_outside(frame, router.site).map_err(Refused::Fate)?;
     let (port, face) = router.site.way_to(frame.note.ip.destination).ok_or(NO_WAY)?;
@@ -227,7 +233,8 @@ fn is_known_outside(frame: &Frame<'_>, site: &Site) -> Result<bool, Fate> {
         return Err(Fate::Drop(DropReason::EgressNatUnknown));
     }
     if frame.note.next_hop != NextHop::Direct {
-        return Err(none);
+        // It leaves at another data centre, as clients' IPv4 does.
+        return if nat.addresses().is_empty() { Err(none) } else { Ok(false) };
     }
     let source = frame.note.ip.source_in(frame.data()).ok_or(none)?;
     if nat.is_untranslated(source) {

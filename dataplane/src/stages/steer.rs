@@ -21,6 +21,7 @@ use crate::limits::BURST_LEN_MAX;
 use crate::site::Site;
 use crate::stages::parse;
 
+pub(in crate::stages) use pass_on::entropy;
 pub use pass_on::{Forwarding, pass_on, unwrap};
 pub use prompts::Prompts;
 

@@ -108,15 +108,17 @@ impl Ip {
     }
 
     /// An ICMP error about a small packet that `destination` sent to nobody: what may not be answered with
-    /// another error.
+    /// another error. It is as long as `data`, though honest ones quote less.
     pub fn error(&self, data: &[u8]) -> Vec<u8> {
+        let mut octets = vec![0; icmp::HEADER_LEN + data.len()];
         if let (IpAddr::V6(from), IpAddr::V6(to)) = (self.source, self.destination) {
-            let mut octets = vec![0; icmp::HEADER_LEN + data.len()];
             let error = icmp::v6::Error::NoRoute;
             icmp::v6::emit_error(&mut octets, error, from, to, data).expect("it fits");
             return self.packet(icmp::v6::PROTOCOL, &octets);
         }
-        self.error_about(icmp::v4::Error::NetworkUnreachable, data)
+        let error = icmp::v4::Error::NetworkUnreachable;
+        icmp::v4::emit_error(&mut octets, error, data).expect("it fits");
+        self.packet(icmp::v4::PROTOCOL, &octets)
     }
 
     /// An ICMP error about this packet, which it quotes as far as it may.

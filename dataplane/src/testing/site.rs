@@ -25,7 +25,7 @@ pub const UNTRANSLATED: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xe, 0, 0, 0, 0,
 /// The TCP port at which other data centres ask for connections.
 pub const CONNECT_PORT: u16 = 4443;
 /// What all data centres have in common.
-const CENTRES_KEY: [u8; 32] = [0xce; 32];
+pub const CENTRES_KEY: [u8; 32] = [0xce; 32];
 /// A machine of another data centre.
 pub const CENTRE_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 /// The inner address that every client may have.

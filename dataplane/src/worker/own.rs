@@ -10,7 +10,7 @@ use crate::burst::Burst;
 use crate::exchange::{Message, Order, Probe};
 use crate::fate::{DropReason, Waiting};
 use crate::fleet::Passage;
-use crate::frame::{Endpoint, Entry, Kind, Note};
+use crate::frame::{Endpoint, Kind, Note};
 use crate::limits::{BURST_LEN_MAX, HELD_PER_KEY_MAX, OUTBOX_PACKET_LEN, TIMERS_PER_TURN};
 use crate::neighbours::{Gone, Name};
 use crate::pipeline::State;
@@ -118,20 +118,14 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    /// Makes a piece of a packet that is too long for its tunnel or its client.
+    /// Makes a piece of a packet that is too long for its way.
     pub(super) fn make_piece(
         &mut self,
         whole: &[u8],
         piece: &fragment::Piece,
-        next_hop: NextHop,
+        note: Note,
         now: Instant,
     ) {
-        let note = if matches!(next_hop, NextHop::Tunnel(_)) {
-            Note::own(Kind::Inner, Endpoint::NONE, next_hop)
-        } else {
-            // As the whole would have gone on.
-            Note { next_hop, ..Note::new(Entry::Client) }
-        };
         self.make_with(note, now, |room| fragment::emit(room, whole, piece).unwrap_or(0));
     }
 

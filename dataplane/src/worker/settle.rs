@@ -9,7 +9,7 @@ use crate::burst::{Burst, Outcome};
 use crate::counters::{Counter, Counters};
 use crate::exchange::{Exchange, Job, Message};
 use crate::fate::{DropReason, Fate, MACHINE, Split};
-use crate::frame::{Entry, Frame};
+use crate::frame::{Endpoint, Entry, Frame, Kind, Note};
 use crate::limits::BURST_LEN_MAX;
 use crate::pipeline::State;
 use crate::port::{Batch, Io, Packet, Queue};
@@ -55,7 +55,7 @@ impl<I: Io> Worker<I> {
 
     /// Sends a packet in pieces that fit; each begins a way of its own.
     #[cold]
-    fn split(&mut self, packet: I::Packet, (mtu, next_hop): (usize, NextHop), now: Instant) {
+    fn split(&mut self, packet: I::Packet, (mtu, note): (usize, Note), now: Instant) {
         let (start, len) = (packet.start(), packet.len());
         let mut whole = packet;
         let octets = whole.octets_mut().get_mut(start..start + len).unwrap_or_default();
@@ -65,7 +65,7 @@ impl<I: Io> Worker<I> {
         };
         let pieces = if is_atomic { pieces.identified(self.next_identification()) } else { pieces };
         for piece in pieces {
-            self.make_piece(octets, &piece, next_hop, now);
+            self.make_piece(octets, &piece, note, now);
         }
         self.state.counters.consumed.add(1);
     }
@@ -104,12 +104,21 @@ impl<I: Io> Worker<I> {
                 return;
             }
             Fate::Split(Split { mtu, tunnel }) => {
-                return self.split(packet, (mtu.into(), NextHop::Tunnel(tunnel)), now);
+                let next_hop = NextHop::Tunnel(tunnel);
+                let note = Note::own(Kind::Inner, Endpoint::NONE, next_hop);
+                return self.split(packet, (mtu.into(), note), now);
             }
             Fate::Pieces(client) => {
                 let next_hop =
                     if client == MACHINE { NextHop::Local } else { NextHop::Client(client) };
-                return self.split(packet, (self.state.site.inner_mtu, next_hop), now);
+                // As the whole would have gone on.
+                let note = Note { next_hop, ..Note::new(Entry::Client) };
+                return self.split(packet, (self.state.site.inner_mtu, note), now);
+            }
+            Fate::Cut(mtu) => {
+                let mut note = Note::new(Entry::Handed);
+                note.begin_handed(outcome.tag);
+                return self.split(packet, (mtu, note), now);
             }
             // Counted when it went into the ring.
             Fate::Handshake => return,

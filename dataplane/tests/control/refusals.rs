@@ -360,6 +360,29 @@ fn every_obstacle_is_told_with_its_item_and_changes_nothing() {
     }
 }
 
+/// It would be taken for what comes back to clients, or what comes back to clients for it.
+#[test]
+fn what_the_internet_knows_clients_by_is_no_tenants_and_no_end_of_a_tunnel() {
+    let nat = site::Nat { flows: 64, flows_per_client: 64, setups: 16 };
+    let plan = Plan { nat: Some(nat), nat_v6: true, ..Plan::new(0) };
+    let mut stage = Stage::with(&plan, Options::default());
+    let mut tell = |items: &[Item]| match stage.tell(Scope::Delta, items) {
+        Event::Refused { detail, item, .. } => Some((detail, item)),
+        _ => None,
+    };
+    let outside = site::OUTSIDE_V4;
+    let within = IpAddr::from((site::OUTSIDE_V6.to_bits() | 7 << 64).to_be_bytes());
+    let around = IpNet::new(site::UNTRANSLATED.into(), 40).unwrap();
+    for net in [IpNet::from(IpAddr::from(outside)), within.into(), around] {
+        let items = [tenant(1, "203.0.113.0/24".parse().unwrap()), tenant(2, net)];
+        assert_eq!(tell(&items), Some((Obstacle::TenantPrefix.code(), 1)), "{net}");
+    }
+    let tunnel = Tunnel { remote: outside.into(), ..transit::tunnel(1) };
+    let items = [tenant(9, "203.0.113.0/24".parse().unwrap()), Item::Tunnel(Box::new(tunnel))];
+    assert_eq!(tell(&items), Some((Obstacle::TunnelEnds.code(), 1)));
+    assert_eq!(tell(&[tenant(9, "203.0.113.0/24".parse().unwrap())]), None);
+}
+
 #[test]
 fn a_prefix_does_not_become_a_peers_and_a_routes_at_once() {
     let mut stage = stage(Obstacle::PrefixTaken);

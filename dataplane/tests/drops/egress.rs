@@ -11,13 +11,14 @@ use dataplane::testing::rules::{STRANGER, STRANGER_V6};
 use dataplane::testing::scene::Scene;
 use dataplane::testing::site::{self, CENTRE_V4, CONNECT_PORT, EVERY_CLIENTS, Nat, OUTSIDE_V4};
 use dataplane::testing::transit;
+use dataplane::testing::via::sealed;
 use shm::message::{Centre, Item, Machine, NextHop};
 use wire::tcp::{self, Flags};
 
 /// Room that is used up by what provokes a reason.
 pub(super) fn nat(reason: Why) -> Nat {
     let (flows, flows_per_client) = match reason {
-        Why::EgressNatClient => (8, 2),
+        Why::EgressNatClient | Why::EgressViaFull => (8, 2),
         Why::EgressNatFull => (2, 8),
         _ => (8192, 8192),
     };
@@ -26,7 +27,7 @@ pub(super) fn nat(reason: Why) -> Nat {
 
 pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     let prefix = IpAddr::from(STRANGER).into();
-    let is_via = reason.name().starts_with("egress_connect_");
+    let is_via = !reason.name().starts_with("egress_nat_");
     let hop = if is_via { NextHop::Via { centre: 7, remote: None } } else { NextHop::Direct };
     let machine = Machine { address: CENTRE_V4.into(), port: 443, weight: 1 };
     let machines = if reason == Why::EgressConnectRoute { vec![] } else { vec![machine] };
@@ -49,14 +50,22 @@ pub(super) fn provoke(reason: Why, scene: &mut Scene) -> Totals {
     }
     // As many as may be are answered instead.
     let answered = [Why::EgressNatProtocol, Why::EgressNatClient, Why::EgressNatFull];
+    if reason == Why::EgressViaTarget {
+        (0..ICMP_ERRORS_BURST).for_each(|_| scene.arrive(&last));
+    }
     if answered.contains(&reason) || reason == Why::EgressNatPorts {
         (0..ICMP_ERRORS_BURST).for_each(|_| scene.send(0, &last));
     }
     let before = scene.server.totals();
     match reason {
-        Why::EgressNatUnknown | Why::EgressNatError | Why::EgressConnectSource => {
-            scene.arrive(&last);
-        }
+        Why::EgressNatUnknown
+        | Why::EgressNatError
+        | Why::EgressConnectSource
+        | Why::EgressViaSource
+        | Why::EgressViaHeader
+        | Why::EgressViaTarget
+        | Why::EgressViaUnknown
+        | Why::EgressViaAddress => scene.arrive(&last),
         _ => scene.send(0, &last),
     }
     if reason == Why::EgressNatFragment {
@@ -116,7 +125,7 @@ fn asked(reason: Why) -> Vec<Vec<u8>> {
             transit::fragment(&mut packet, 7, 64, false);
             vec![packet]
         }
-        Why::EgressNatClient | Why::EgressNatFull => flows(3),
+        Why::EgressNatClient | Why::EgressNatFull | Why::EgressViaFull => flows(3),
         Why::EgressNatPorts => flows(64512 / 16 + 1),
         Why::EgressConnectUntimely => vec![syn(1, Flags::SYN, &[]), syn(1, Flags::SYN, &[])],
         Why::EgressConnectSegment => {
@@ -134,8 +143,27 @@ fn asked(reason: Why) -> Vec<Vec<u8>> {
             let fields = segment(1, CONNECT_PORT, Flags::SYN);
             vec![Ip::new(STRANGER, site::SERVER_V4).tcp(&fields, &[], &[])]
         }
+        Why::EgressViaSource => vec![between(STRANGER, false, STRANGER)],
+        Why::EgressViaHeader => {
+            let mut packet = between(CENTRE_V4, false, STRANGER);
+            // The first octet of GRE: no key, no proof.
+            packet[28] = 0;
+            vec![packet]
+        }
+        Why::EgressViaTarget => vec![between(CENTRE_V4, false, Ipv4Addr::new(192, 168, 1, 1))],
+        Why::EgressViaUnknown => vec![between(CENTRE_V4, true, EVERY_CLIENTS)],
+        Why::EgressViaAddress => {
+            let packet = Ip::new(site::inner_v6(0), STRANGER_V6).udp(1, 53, b"ask");
+            vec![sealed((CENTRE_V4.into(), site::SERVER_V4.into()), (false, 7), &packet)]
+        }
         _ => unreachable!("no packet's end"),
     }
+}
+
+/// Somebody's datagram from another data centre, on its way to its exit or back.
+fn between(from: Ipv4Addr, back: bool, to: Ipv4Addr) -> Vec<u8> {
+    let packet = Ip::new(EVERY_CLIENTS, to).udp(1, 53, b"ask");
+    sealed((from.into(), site::SERVER_V4.into()), (back, 7), &packet)
 }
 
 fn segment(source_port: u16, destination_port: u16, flags: Flags) -> tcp::Fields {

@@ -77,6 +77,9 @@ fn control_hears_whom_to_blame_for_what_does_not_come_about() {
         (2, SYN_ACK, "HTTP/1.1 503 Service Unavailable\r\n\r\n", Some(DialFailure::Unreachable)),
         (3, SYN_ACK, "HTTP/1.1 504 Gateway Timeout\r\n\r\n", Some(DialFailure::TimedOut)),
         (4, SYN_ACK, "HTTP/1.1 403 Forbidden\r\n\r\n", None),
+        (7, SYN_ACK, "HTTP/1.1 400 Bad Request\r\n\r\n", Some(DialFailure::Exit)),
+        (8, SYN_ACK, "HTTP/1.1 408 Request Timeout\r\n\r\n", Some(DialFailure::Exit)),
+        (9, SYN_ACK, "HTTP/1.1 421 Misdirected Request\r\n\r\n", None),
         (5, SYN_ACK, "SSH-2.0-no proxy at all\r\n", Some(DialFailure::Exit)),
         (6, Flags(Flags::RST.0 | Flags::ACK.0), "", Some(DialFailure::Exit)),
     ] {

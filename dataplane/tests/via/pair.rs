@@ -17,7 +17,7 @@ pub(crate) struct Pair {
 }
 
 /// The other one's gateway.
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 
 impl Pair {
     pub(crate) fn new() -> Self {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use dataplane::fate::DropReason;
 use dataplane::testing::control::Control;
+use dataplane::testing::rules::STRANGER;
 use dataplane::testing::scene::Scene;
 use dataplane::testing::site::{CENTRE_V4, CONNECT_PORT, GATEWAY_V4, GATEWAY_V6, Plan, SERVER_V4};
 use shm::message::{Centre, Event, Item, Machine, Path};
 
 use super::pair::{Pair, scene};
-use super::{CENTRE, plan};
+use super::{CENTRE, plan, syn};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The number of the data centre that asks, and of one that is not there.
@@ -80,6 +81,37 @@ fn control_hears_how_far_another_data_centre_is_once_a_second() {
     assert!(answers.iter().all(is_right), "{answers:?}");
     assert_eq!(pair.here.server.totals().unaccounted(), 0);
     assert_eq!(pair.there.server.totals().unaccounted(), 0);
+}
+
+/// Case 2: the first wait for a data centre is three times the way there and back, and not a second.
+#[test]
+fn a_lost_syn_to_a_data_centre_is_sent_again_within_the_paths_time() {
+    let (mut pair, mut control) = known();
+    let mut times = Vec::new();
+    for _ in 0..30 {
+        pair.wait(Duration::from_millis(100));
+        let asked = pair.sent(true);
+        pair.wait(Duration::from_millis(20));
+        for packet in &asked {
+            pair.there.arrive(packet);
+        }
+        for packet in pair.sent(false) {
+            pair.here.arrive(&packet);
+        }
+        pair.here.settle();
+        times.extend(heard(&mut control).into_iter().flatten());
+    }
+    let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+    pair.here.send(0, &syn(1, STRANGER));
+    pair.sent(true);
+    let mut waited = Duration::ZERO;
+    while pair.sent(true).is_empty() {
+        pair.wait(Duration::from_millis(5));
+        waited += Duration::from_millis(5);
+        assert!(waited < SECOND, "as if nothing were known of the way");
+    }
+    let slack = Duration::from_millis(15);
+    assert!(waited >= *least * 3 && waited <= *most * 3 + slack, "{waited:?}, {times:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub const HEADER_LEN: usize = udp::HEADER_LEN + GRE_LEN;
 pub const HOPS_MAX: u8 = 15;
 
 /// GRE with key and sequence number.
-const GRE_LEN: usize = gre::HEADER_LEN + 8;
+pub(crate) const GRE_LEN: usize = gre::HEADER_LEN + 8;
 const INNER: u32 = 1 << 9;
 const NAMED: u32 = 1 << 8;
 
@@ -103,6 +103,13 @@ impl Header {
 /// nothing is carried; `Version` for a packet of another version than GRE says.
 #[inline]
 pub fn parse(udp_payload: &[u8]) -> Result<(Header, bool, usize), Malformed> {
+    let ([key, proof], is_v6) = parse_fields(udp_payload)?;
+    Ok((Header::from_key(key, proof), is_v6, GRE_LEN))
+}
+
+/// The key and the sequence number before a carried packet, and whether that is IPv6; see [`parse`].
+#[inline]
+pub(crate) fn parse_fields(udp_payload: &[u8]) -> Result<([u32; 2], bool), Malformed> {
     let located = gre::parse(udp_payload)?;
     let (None, Some(key), Some(proof)) = (located.checksum, located.key, located.sequence) else {
         return Err(Malformed::Kind);
@@ -116,7 +123,7 @@ pub fn parse(udp_payload: &[u8]) -> Result<(Header, bool, usize), Malformed> {
     if first >> 4 != version {
         return Err(Malformed::Version);
     }
-    Ok((Header::from_key(key, proof), is_v6, GRE_LEN))
+    Ok(([key, proof], is_v6))
 }
 
 /// Both headers as they stand on the wire.
@@ -142,6 +149,16 @@ const _: () = assert!(size_of::<Wire>() == HEADER_LEN);
 /// Errors: `NoRoom` when nothing is carried, or more than a datagram's 65,535 octets.
 #[inline]
 pub fn emit(out: &mut [u8], source_port: u16, header: &Header) -> Result<(), NoRoom> {
+    emit_fields(out, source_port, [header.key(), header.proof])
+}
+
+/// The same with these fields as key and sequence number.
+#[inline]
+pub(crate) fn emit_fields(
+    out: &mut [u8],
+    source_port: u16,
+    [key, proof]: [u32; 2],
+) -> Result<(), NoRoom> {
     let length = u16::try_from(out.len()).map_err(|_| NoRoom)?;
     let (headers, carried) = Wire::mut_from_prefix(out).map_err(|_| NoRoom)?;
     let version = carried.first().ok_or(NoRoom)? >> 4;
@@ -152,8 +169,8 @@ pub fn emit(out: &mut [u8], source_port: u16, header: &Header) -> Result<(), NoR
         checksum: 0.into(),
         flags_version: (gre::KEY_PRESENT | gre::SEQUENCE_PRESENT).into(),
         protocol: if version == 6 { ipv6::ETHERTYPE } else { ipv4::ETHERTYPE }.into(),
-        key: header.key().into(),
-        sequence: header.proof.into(),
+        key: key.into(),
+        sequence: proof.into(),
     };
     Ok(())
 }

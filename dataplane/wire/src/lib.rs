@@ -17,6 +17,7 @@ pub mod arp;
 pub mod checksum;
 pub mod ecn;
 pub mod ethernet;
+pub mod exit;
 pub mod fleet;
 pub mod gre;
 pub mod icmp;

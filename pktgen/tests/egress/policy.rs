@@ -47,9 +47,9 @@ fn requests() -> Vec<(String, u16)> {
         (to(&target, "Host: 203.0.113.81\r\n"), 400),
         (format!("CONNECT {target} HTTP/1.1\r\nHost: 203.0.113.81\r\n\r\n"), 400),
         (to(&target, &format!("X: {}\r\n", "x".repeat(9000))), 400),
-        (to(&target, "Exit-Site: 99\r\n"), 502),
+        (to(&target, "Exit-Site: 99\r\n"), 503),
         (to(&target, "Exit-Site: 3\r\nExit-Hops: 0\r\n"), 403),
-        (to("origin.example:80", ""), 502),
+        (to("origin.example:80", ""), 403),
         // Nobody listens there.
         (to(&format!("{INTERNET}:81"), ""), 502),
     ]);

@@ -18,6 +18,8 @@ pub(crate) const SERVER: &str = "11.1.0.1";
 pub(crate) const GATEWAY: &str = "11.1.0.66";
 const SERVER_V6: &str = "2001:db8:1::1";
 const GATEWAY_V6: &str = "2001:db8:1::66";
+/// The prefix of the link.
+const LINK_V6: &str = "2001:db8:1::";
 /// Whom the Internet sees.
 pub(crate) const NAT: &str = "11.1.0.200";
 /// A server beyond the gateway.
@@ -30,6 +32,10 @@ pub(crate) const STUN: [&str; 2] = ["203.0.113.81", "203.0.113.82"];
 pub(crate) const POP: &str = "11.1.0.2";
 pub(crate) const POP_NAT: &str = "11.1.0.201";
 pub(crate) const POP_PORT: u16 = 4443;
+/// How the Internet knows IPv6 of clients that leave there.
+pub(crate) const POP_OUTSIDE_V6: &str = "2001:db8:7d:";
+/// Servers and proxies beyond the gateway.
+pub(crate) const BEYOND: &str = "203.0.112.0/22";
 /// Where proxies are.
 pub(crate) const PROXY: &str = "203.0.113.90";
 const FAR: &str = "203.0.114.9";
@@ -83,6 +89,7 @@ impl Site {
         for prefix in [KNOWN_V6, "2001:db8:d::"] {
             internet.run(&format!("ip route add {prefix}/48 via {SERVER_V6}"));
         }
+        internet.run(&format!("ip route add {POP_OUTSIDE_V6}:/48 via {LINK_V6}2"));
         for address in [INTERNET, STUN[0], STUN[1], PROXY] {
             internet.run(&format!("ip addr add {address} dev lo"));
         }
@@ -170,18 +177,40 @@ impl Site {
         Self::start_pop(at, sections, Some(name))
     }
 
+    /// Both, with a key by which they know each other: the server, and a data centre of ours that also takes what is no connection. A
+    /// next hop `via-fra` leads there.
+    pub(crate) fn serve_both(&self, workers: usize) -> [Dataplane; 2] {
+        let key = Keys::new().secret_text();
+        let section = |from: [&str; 2]| {
+            format!("[connect]\nport = {POP_PORT}\nfrom = {from:?}\nkey = \"{key}\"\n")
+        };
+        let prefixes = format!(
+            "prefixes = [{{ inside = \"{INNER_V6}/48\", outside = \"{POP_OUTSIDE_V6}:/48\" }}]\n"
+        );
+        let pop = section([NAT, SERVER]);
+        let pop = Self::serve_pop_at((&self.pop, POP, POP_NAT), &(prefixes + &pop));
+        let way = way(("fra", 7, POP, POP_PORT));
+        let route =
+            |prefix: &str| format!("[[route]]\nprefix = \"{prefix}\"\nnext_hop = \"via-fra\"\n");
+        let routes = route(&format!("{POP_NAT}/32")) + &route(&format!("{INTERNET_V6}/128"));
+        let server = self.start(workers, (&section([POP, POP_NAT]), &(way + &routes)));
+        [server, pop]
+    }
+
     fn start_pop(
         (place, address, nat): (&Namespace, &str, &str),
         (connect, more): (&str, &str),
         centre: Option<&str>,
     ) -> Dataplane {
+        let host = address.rsplit('.').next().unwrap();
         let config = format!(
             "instance = \"{}\"\nprivate_key = \"{}\"\nlisten_port = 51820\nworkers = [0]\nhandshake_threads = 1\n\
              idle = \"sleep\"\n[memory]\nhugepages = false\nmegabytes = 128\n\
              [nat]\naddresses = [\"{nat}\"]\nflows = 65536\n\
              {connect}\
              [local]\ninterface = \"inner0\"\naddresses = [\"10.7.0.1\", \"fd00:7::1\"]\n\
-             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{address}/24\"]\ngateways = [\"{GATEWAY}\"]\n",
+             [[port]]\nname = \"wan\"\ndevice = \"{DEVICE}\"\naddresses = [\"{address}/24\", \"{LINK_V6}{host}/64\"]\n\
+             gateways = [\"{GATEWAY}\", \"{GATEWAY_V6}\"]\n",
             instance(),
             Keys::new().secret_text()
         );
@@ -231,7 +260,7 @@ impl Site {
         place.run(&format!("ip addr add {CLIENT}/32 dev wg0"));
         place.run(&format!("ip addr add {KNOWN_V6}{host}/128 dev wg0 nodad"));
         place.run("ip route add 2001:db8::/32 dev wg0");
-        for there in ["203.0.112.0/22", NAT] {
+        for there in [BEYOND, NAT, POP_NAT] {
             place.run(&format!("ip route add {there} dev wg0 src {CLIENT}"));
         }
         Client { place, number, internet: &self.internet, _tunnel: tunnel }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::Work;
 use super::shared::Side;
 use crate::head::{Ask, write_request};
-use crate::limits::{PORTS_MAX, ROUTES_MAX};
+use crate::limits::{Limits, PORTS_MAX, ROUTES_MAX};
 use crate::options::Offer;
 use crate::outcome::{NextHop, Refusal, World};
 use crate::segment::{Leg, NO_CLIENT};
@@ -125,16 +125,10 @@ impl<W: World> Work<'_, W> {
             is_window_scaled: false,
             stamp: 0,
             mss_max: hop.mss_max,
-            rto: self.rto(hop.rtt),
+            rto: rto(hop.rtt, &self.shared.limits),
             dialled_at: self.now,
             answer_time: None,
         }
-    }
-
-    /// The first wait for an answer on a path with this round trip; zero when that is not known.
-    fn rto(&self, rtt: Duration) -> Duration {
-        let limits = &self.shared.limits;
-        if rtt.is_zero() { limits.rto_unknown } else { (rtt * 3).max(limits.rto_min) }
     }
 
     /// Leaves the far leg: its port goes back, its end is told if it may know of us.
@@ -171,6 +165,11 @@ impl<W: World> Work<'_, W> {
         }
         is_dialled
     }
+}
+
+/// The first wait for an answer on a path with this round trip; zero when that is not known.
+fn rto(rtt: Duration, limits: &Limits) -> Duration {
+    if rtt.is_zero() { limits.rto_unknown } else { (rtt * 3).max(limits.rto_min) }
 }
 
 /// The request that stands in a slot's text.

@@ -1,5 +1,7 @@
 //! A SYN to our own port: a request in it, or behind it.
 
+use core::time::Duration;
+
 use wire::tcp::Flags;
 
 use super::Work;
@@ -28,6 +30,22 @@ pub(super) fn setup(
     let mut setup = Setup::new(accepting.tag, near, Times::new(now, limits.rto_unknown));
     setup.phase = Phase::Reading;
     Ok(setup)
+}
+
+/// Tells who has sent a request in the SYN that there is no room for it, so that it can ask another machine at once. Nothing is kept
+/// of that: should it get lost, the next SYN bears no request and is not answered, as no stranger's is.
+pub(super) fn turn_away(accepting: &Accepting<'_>, world: &mut impl World) {
+    let request = accepting.syn.payload;
+    if !accepting.is_ours || request.is_empty() {
+        return;
+    }
+    let mut text = [0; crate::limits::ANSWER_LEN_MAX];
+    let answer_len = crate::head::write_answer(&mut text, Status::ServiceUnavailable, None);
+    let answer = text.get(..answer_len.unwrap_or_default()).unwrap_or_default();
+    let mut near = Near::new(accepting.syn, Offer::default(), accepting.mss_max, Duration::ZERO);
+    near.iss = world.random();
+    near.next = near.next.wrapping_add(len(request));
+    near.send_syn_ack(world, 0, false, answer);
 }
 
 /// What a request leads to.
@@ -167,7 +185,13 @@ impl<W: World> Work<'_, W> {
     fn follow(&mut self, ruling: Ruling) -> Verdict {
         let is_dialled = match ruling {
             Ruling::Refuse(why, status) => return self.give_up(why, status, false),
-            Ruling::Dial(hop) => self.dial(hop, false),
+            Ruling::Dial(mut hop) => {
+                if hop.rtt.is_zero() {
+                    let known = self.shared.round_trips.get(&hop.address, self.now);
+                    hop.rtt = known.unwrap_or_default();
+                }
+                self.dial(hop, false)
+            }
             Ruling::Relay(hop) => self.dial(hop, true),
         };
         match is_dialled {
@@ -176,7 +200,7 @@ impl<W: World> Work<'_, W> {
                 return self.give_up(Why::PortsExhausted, Status::ServiceUnavailable, false);
             }
             Err(Undialled::Family) => {
-                return self.give_up(Why::OtherFamily, Status::BadGateway, false);
+                return self.give_up(Why::OtherFamily, Status::ServiceUnavailable, false);
             }
         }
         self.setup.times.route_begun = self.now;

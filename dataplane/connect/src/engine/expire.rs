@@ -29,7 +29,7 @@ fn phase_end(setup: &Setup, limits: &Limits) -> Instant {
 /// When this route has had its time: a next hop that has taken the request has longer, as it waits for others.
 fn route_end(setup: &Setup, limits: &Limits) -> Instant {
     let times = &setup.times;
-    let all = times.begun + limits.setup_time;
+    let all = times.begun + setup.time_max(limits);
     let has_next = setup.routes.get(setup.route + 1).is_some_and(Option::is_some);
     let patience = if setup.is_asked() { limits.setup_time / 2 } else { limits.route_time };
     if has_next { all.min(times.route_begun + patience) } else { all }

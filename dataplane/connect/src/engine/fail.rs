@@ -20,7 +20,8 @@ impl<W: World> Work<'_, W> {
             self.setup.route = (self.setup.route + 1).min(ROUTES_MAX);
             return self.dial_or_give_up();
         }
-        self.give_up(why, status_of(why), is_told)
+        let is_origin = self.setup.far.is_some_and(|far| !far.is_asked);
+        self.give_up(why, status_of(why, is_origin), is_told)
     }
 
     pub(super) fn dial_or_give_up(&mut self) -> Verdict {
@@ -152,27 +153,34 @@ impl<W: World> Work<'_, W> {
     }
 }
 
-/// What is answered to who asked.
-pub(super) const fn status_of(why: Why) -> Status {
+/// What is answered to who asked, when the far end is of no use. What a next hop says of the origin is passed on; what is
+/// wrong with the next hop itself says nothing of the origin.
+const fn status_of(why: Why, is_origin: bool) -> Status {
     match why {
+        Why::FarRefused | Why::FarReset | Why::FarOptions if is_origin => Status::BadGateway,
+        Why::Answered(502) => Status::BadGateway,
         Why::FarSilent | Why::Answered(504) => Status::GatewayTimeout,
-        Why::RequestLate => Status::RequestTimeout,
-        Why::RequestWrong | Why::RequestTooLong => Status::BadRequest,
-        Why::Forbidden | Why::HopsUsedUp | Why::Answered(403) => Status::Forbidden,
-        Why::Promised | Why::Answered(421) => Status::MisdirectedRequest,
-        Why::PortsExhausted | Why::FlowsFull | Why::Answered(503) => Status::ServiceUnavailable,
+        Why::HopsUsedUp | Why::Answered(403) => Status::Forbidden,
+        Why::Answered(421) => Status::MisdirectedRequest,
         Why::NearReset
         | Why::NearRestarted
         | Why::NearClosed
         | Why::NearSilent
+        | Why::RequestLate
+        | Why::RequestWrong
+        | Why::RequestTooLong
+        | Why::Forbidden
         | Why::FarRefused
         | Why::FarReset
         | Why::FarChallenges
         | Why::FarOptions
+        | Why::Promised
         | Why::AnswerWrong
         | Why::AnswerTooLong
-        | Why::OtherFamily
         | Why::Answered(_)
-        | Why::ClientGone => Status::BadGateway,
+        | Why::PortsExhausted
+        | Why::FlowsFull
+        | Why::OtherFamily
+        | Why::ClientGone => Status::ServiceUnavailable,
     }
 }

@@ -1,5 +1,7 @@
 //! Segments of the far end before the flow is spliced.
 
+use core::time::Duration;
+
 use wire::tcp::Flags;
 
 use super::Work;
@@ -76,12 +78,12 @@ impl<W: World> Work<'_, W> {
         far.stamp = answer.stamps.map_or(0, |stamps| stamps.value);
         far.has_ecn = far.offers_ecn && arrived.has(Flags::ECE) && !arrived.has(Flags::CWR);
         far.window = arrived.header.window;
-        let is_first = !self.setup.times.is_resent;
-        far.answer_time = is_first.then(|| self.now.since(far.dialled_at));
+        far.answer_time = self.answer_time(&far);
         self.setup.far = Some(far);
         self.setup.phase = Phase::Asking;
         self.setup.times.enter(self.now, far.rto);
         if !far.is_asked {
+            self.remember(&far);
             return self.ready(&[], false);
         }
         let verdict = self.read_answer(arrived, arrived.payload);
@@ -89,6 +91,28 @@ impl<W: World> Work<'_, W> {
             self.ask(false);
         }
         verdict
+    }
+
+    /// From our SYN to its answer, when it is sure which SYN that is to (RFC 6298 3): there was one only, or the answer
+    /// acknowledges the request, which only the first one bore.
+    fn answer_time(&self, far: &Far) -> Option<Duration> {
+        let is_of_first = far.has_borne && far.unacknowledged == far.request_end();
+        let is_sure = is_of_first || !self.setup.times.is_resent;
+        is_sure.then(|| self.now.since(far.dialled_at))
+    }
+
+    /// Learns how far an origin is, smoothed (RFC 6298 2.3). One that has become so slow that its answer is to any of several SYNs
+    /// is as good as unknown.
+    fn remember(&mut self, far: &Far) {
+        let (origin, round_trips) = (far.leg.theirs, &mut self.shared.round_trips);
+        match far.answer_time {
+            Some(time) => {
+                let known = round_trips.get(&origin, self.now);
+                let time = known.map_or(time, |known| known * 7 / 8 + time / 8);
+                round_trips.learn(origin, time, self.now);
+            }
+            None => round_trips.forget(&origin),
+        }
     }
 
     /// Sends what the far end does not have of our request, or an acknowledgment.
@@ -184,16 +208,18 @@ impl<W: World> Work<'_, W> {
         }
     }
 
-    /// An answer that opens no tunnel. With a hint it is asked again, once, for what the origin understands.
+    /// An answer that opens no tunnel. With a hint it is asked again, once, for what the origin understands, and so are those that
+    /// come after it from the first.
     fn answered(&mut self, status: u16, hint: Option<TcpOptions>) -> Verdict {
-        let is_ingress = self.setup.is_ingress();
-        if let (421, Some(_)) = (status, hint) {
-            let is_first = self.setup.hint.is_none();
-            self.setup.hint = hint;
-            if is_ingress && is_first {
-                self.abandon_far(true);
-                return self.dial_or_give_up();
-            }
+        let (421, Some(understood)) = (status, hint) else {
+            return self.far_failed(Why::Answered(status), true);
+        };
+        self.setup.hint = hint;
+        if self.setup.is_ingress() && !self.setup.is_asked_again {
+            self.setup.is_asked_again = true;
+            self.shared.hints.learn(self.setup.near.leg.ours, understood, self.now);
+            self.abandon_far(true);
+            return self.dial_or_give_up();
         }
         self.far_failed(Why::Answered(status), true)
     }

@@ -1,8 +1,12 @@
 //! What all set-ups share: the ways to find them, their timers, their buffers.
 
+use core::time::Duration;
+
 use super::Counts;
 use crate::buffers::Buffers;
+use crate::head::TcpOptions;
 use crate::limits::Limits;
+use crate::recent::Recent;
 use crate::segment::{Leg, NO_CLIENT};
 use crate::setup::Setup;
 use crate::table::{Holder, Table};
@@ -78,6 +82,10 @@ pub(super) struct Shared {
     pub(super) buffers: Buffers,
     pub(super) free: Vec<u32>,
     pub(super) lingering: Lingering,
+    /// What exits have said that origins understand.
+    pub(super) hints: Recent<TcpOptions>,
+    /// How long origins took to answer our SYN.
+    pub(super) round_trips: Recent<Duration>,
 }
 
 impl Shared {
@@ -90,6 +98,8 @@ impl Shared {
             buffers: Buffers::new(limits.buffers),
             free: (0..limits.setups).rev().collect(),
             lingering: Lingering::new(count),
+            hints: Recent::new(limits.remembered, limits.remembered_time, seed),
+            round_trips: Recent::new(limits.remembered, limits.remembered_time, seed),
             limits,
         }
     }

@@ -6,9 +6,9 @@ use crate::limits::{HEADERS_MAX, WINDOW_SCALE_MAX};
 /// What an origin understands of TCP: the hint that comes with 421, to be kept by destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TcpOptions {
-    /// Selective acknowledgments.
+    /// Selective acknowledgments, unless it is known to lack them.
     pub sack: bool,
-    /// Its shift of windows; `None` when it knows no window scale.
+    /// Its shift of windows, 0 when it was not asked; `None` when it knows no window scale.
     pub window_scale: Option<u8>,
     /// What it takes in one segment.
     pub mss: u16,

@@ -149,12 +149,7 @@ impl Setup {
         let Near { is_held, answer, .. } = self.near;
         let is_broken = answer.sack && !far.answer.sack
             || answer.mss.is_some_and(|promised| promised > far.mss());
-        let hint = TcpOptions {
-            sack: far.answer.sack,
-            window_scale: far.answer.window_scale,
-            mss: far.mss(),
-        };
-        (!is_held && is_broken).then_some(hint)
+        (!is_held && is_broken).then(|| far.understands())
     }
 
     /// Whether the far end has all of our request.

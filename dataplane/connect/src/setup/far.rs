@@ -6,6 +6,7 @@ use wire::tcp::Flags;
 
 use super::near::reset;
 use super::{mss_default, window_field};
+use crate::head::TcpOptions;
 use crate::limits::MSS_MIN;
 use crate::options::{Offer, Stamps, Written, stamps};
 use crate::outcome::World;
@@ -60,6 +61,17 @@ impl Far {
     pub(crate) fn mss(&self) -> u16 {
         let mss = self.answer.mss.unwrap_or_else(|| mss_default(self.leg.theirs));
         mss.min(self.mss_max).max(MSS_MIN)
+    }
+
+    /// What it understands, as far as it was asked: nobody is told that it lacks what it was not offered.
+    pub(crate) fn understands(&self) -> TcpOptions {
+        let Self { offered, answer, .. } = self;
+        let unasked = offered.window_scale.is_none().then_some(0);
+        TcpOptions {
+            sack: answer.sack || !offered.sack,
+            window_scale: answer.window_scale.or(unasked),
+            mss: self.mss(),
+        }
     }
 
     /// The sequence number behind our request, where the near end's payload begins.

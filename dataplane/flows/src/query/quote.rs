@@ -101,6 +101,9 @@ fn quoted_ports(upper: &[u8], protocol: u8) -> Option<[u16; 2]> {
         tcp::PROTOCOL | udp::PROTOCOL => Some([*second, *first].map(u16::from_be_bytes)),
         // An echo or its reply: no error is sent about an error.
         icmp::v4::PROTOCOL if matches!(first, [0 | 8, 0]) => Some([u16::from_be_bytes(*third); 2]),
+        icmp::v6::PROTOCOL if matches!(first, [128 | 129, 0]) => {
+            Some([u16::from_be_bytes(*third); 2])
+        }
         _ => None,
     }
 }

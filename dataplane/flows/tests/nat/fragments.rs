@@ -7,7 +7,7 @@ use wire::checksum::Sum;
 use wire::{ipv4, udp};
 
 /// Cuts a packet of IPv4 into fragments of at most so many octets of payload.
-fn cut(packet: &[u8], len: usize) -> Vec<Vec<u8>> {
+pub(crate) fn cut(packet: &[u8], len: usize) -> Vec<Vec<u8>> {
     let (header, payload) = packet.split_at(ipv4::HEADER_LEN);
     let count = payload.len().div_ceil(len);
     let one = |(number, part): (usize, &[u8])| {

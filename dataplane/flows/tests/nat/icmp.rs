@@ -97,7 +97,7 @@ fn an_error_about_a_segment_comes_back_about_what_was_sent() {
         let (back, _) = world.taken(&error(ROUTER, EGRESS, &out, quoted));
         assert_eq!(quote_of(&back), &packet[..quoted.min(packet.len())]);
         let state = world.flows.flow(flow).unwrap().state();
-        assert_eq!(state, State::Opening, "RFC 5508 REQ-6: no error ends a flow");
+        assert_eq!(state, State::Opening, "RFC 5382 REQ-10: no error ends a flow");
     }
 }
 
@@ -122,7 +122,7 @@ fn an_error_of_the_client_goes_out_by_its_outer_address() {
         assert_eq!(addresses(&report), (EGRESS, SERVER));
         assert_eq!(quote_of(&report), &answer[..]);
     }
-    // RFC 5508 REQ-6: nor does one keep a flow alive.
+    // RFC 7857, of outbound refresh and error packets: nor does one keep a flow alive.
     world.wait(299.0);
     world.sent(3, &error(INNER, SERVER, &back, 41));
     world.wait(2.0);

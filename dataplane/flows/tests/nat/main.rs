@@ -8,6 +8,7 @@
     reason = "tests may panic"
 )]
 
+mod cases;
 mod fragments;
 mod hostile;
 mod icmp;

@@ -9,14 +9,14 @@ use crate::world::{
 use flows::{End, Entry, FlowId, Lease, Opened, Path, Realm, Refusal, Splice, State, Verdict};
 use wire::tcp::{Flags, OptionField};
 
-const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
+pub(crate) const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 1);
 
 fn v6(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
-fn lease(world: &mut World, client: u32, v6: bool) -> Lease {
+pub(crate) fn lease(world: &mut World, client: u32, v6: bool) -> Lease {
     let random = world.random.next();
     world.flows.lease(client, v6, (world.now, random)).unwrap()
 }
@@ -35,12 +35,12 @@ fn opened() -> [Opened; 2] {
 }
 
 /// A splice that does so to numbers and windows.
-fn shifting(shifts: [u32; 2], windows: [i8; 2]) -> Splice {
+pub(crate) fn shifting(shifts: [u32; 2], windows: [i8; 2]) -> Splice {
     Splice { sides: opened(), shifts, windows }
 }
 
 /// Puts a client's flow in, and says which port it has.
-fn splice(world: &mut World, splice: &Splice) -> (FlowId, u16) {
+pub(crate) fn splice(world: &mut World, splice: &Splice) -> (FlowId, u16) {
     let lease = lease(world, 1, false);
     let port = lease.port;
     let entry = entry(lease, Realm::Client(1), client_path(), (NEXT_HOP.into(), 8080));

@@ -98,8 +98,10 @@ impl Book {
                 return refused(Obstacle::NoTenant);
             }
             let remote = Address::from(tunnel.remote);
+            let is_clients = site.nat.as_ref().is_some_and(|nat| nat.holds(remote));
             let is_way = site.owns(tunnel.local.into())
                 && !site.owns(remote)
+                && !is_clients
                 && !is_no_source(remote)
                 && tunnel.local.is_ipv4() == tunnel.remote.is_ipv4()
                 && site.way_to(remote).is_some();

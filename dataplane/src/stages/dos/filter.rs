@@ -320,6 +320,7 @@ fn is_from_outside(frame: &Frame<'_>) -> bool {
             | Kind::Host
             | Kind::Transit
             | Kind::Reply
+            | Kind::Via
             | Kind::Tunnelled
             | Kind::Report
     );
@@ -363,7 +364,7 @@ fn sample_of(frame: &Frame<'_>, site: &Site, tenant: Option<u32>) -> Sample {
     let note = &*frame.note;
     let is_whole = matches!(
         note.kind,
-        Kind::Host | Kind::Transit | Kind::Reply | Kind::Tunnelled | Kind::Report
+        Kind::Host | Kind::Transit | Kind::Reply | Kind::Via | Kind::Tunnelled | Kind::Report
     );
     let upper = if is_whole { usize::from(note.ip.payload_offset) } else { usize::MAX };
     let upper = frame.data().get(upper..).unwrap_or_default();

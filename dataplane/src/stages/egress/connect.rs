@@ -5,7 +5,7 @@ mod keepalive;
 mod outbox;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use connect::head::{Host, Request, Status, Target};
@@ -30,6 +30,7 @@ use crate::limits::{
 use crate::packet::{Address, own};
 use crate::site::{Site, global_number};
 use crate::stages::egress::dials::{Dials, Way};
+use crate::stages::egress::meter::Rows;
 use crate::stages::route::{Asked, Centres, NextHop, TRIED_MAX};
 use crate::table::Key;
 
@@ -58,6 +59,8 @@ pub struct Around<'a> {
     pub site: &'a Site,
     /// Data centres.
     pub centres: &'a Centres,
+    /// How far they are.
+    pub rows: &'a Rows,
     /// The worker's counters.
     pub counters: &'a Counters,
     /// The number of the client that is this machine itself; behind it come those for whom this is an exit.
@@ -183,6 +186,14 @@ impl Splicer {
         &mut self.dials
     }
 
+    /// Whether an exit makes connections to this address and port, if it is not ours.
+    pub fn may_reach(&self, address: IpAddr, port: Option<u16>) -> bool {
+        match port {
+            Some(port) => self.targets.judge(address, port).is_ok(),
+            None => self.targets.judge_address(address).is_ok(),
+        }
+    }
+
     /// Judges a segment of a set-up; `Err` when it ends here.
     pub fn segment(
         &mut self,
@@ -217,8 +228,9 @@ impl Splicer {
         let site = around.site;
         let mut routes = [NOWHERE; TRIED_MAX];
         let mut count = 0;
+        let rtt = around.rows.round_trip(asked.first()).unwrap_or_default();
         for (route, address) in routes.iter_mut().zip(asked.machines.into_iter().flatten()) {
-            *route = hop(site, address, (RELAYS_MAX, asked.leaves()));
+            *route = Hop { rtt, ..hop(site, address, (RELAYS_MAX, asked.leaves())) };
             count += 1;
         }
         let opening = Opening {
@@ -294,7 +306,7 @@ fn hop(site: &Site, address: SocketAddr, (hops, leaves): (u8, Option<u16>)) -> H
 }
 
 const NOWHERE: Hop = Hop {
-    address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
+    address: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
     rtt: Duration::ZERO,
     takes_syn_payload: false,
     mss_max: 0,
@@ -357,11 +369,10 @@ struct Surroundings<'a> {
 impl World for Surroundings<'_> {
     fn send(&mut self, segment: &Segment<'_>) {
         let Around { site, machine, worker, .. } = self.around;
-        let client = segment.leg.client;
-        let to = if client == machine {
-            NextHop::Local
-        } else {
-            NextHop::Client(global_number(client, worker.into(), site.workers))
+        let to = match segment.leg.client {
+            NO_CLIENT => NextHop::None,
+            client if client == machine => NextHop::Local,
+            client => NextHop::Client(global_number(client, worker.into(), site.workers)),
         };
         if !self.outbox.push(segment, to, site) {
             self.around.counters.segments_unsent.add(1);
@@ -390,7 +401,7 @@ impl World for Surroundings<'_> {
         }
         // Names are for who asks to resolve: an exit that did it would wait.
         let Target { host: Host::Address(address), port } = request.target else {
-            return Decision::Refuse(Status::BadGateway);
+            return Decision::Refuse(Status::Forbidden);
         };
         let site = self.around.site;
         let is_ours = site.owns(address.into()) || site.is_clients(address.into());
@@ -450,12 +461,15 @@ fn realm(near: &Leg) -> Realm {
 impl Surroundings<'_> {
     /// To a machine of the centre at which a connection is to leave, straight. How many may follow is the request's to say.
     fn relay(&self, near: &Leg, number: u16) -> Decision {
-        let Around { site, centres, .. } = self.around;
+        let Around { site, centres, rows, .. } = self.around;
         let client = u32::from(near.theirs.port()) << 16 | u32::from(near.ours.port());
         let [first, ..] = centres.machines(number, client, near.theirs.is_ipv4());
         match first {
-            Some(address) => Decision::Relay(hop(site, address, (0, Some(number)))),
-            None => Decision::Refuse(Status::BadGateway),
+            Some(address) => {
+                let rtt = rows.round_trip(number).unwrap_or_default();
+                Decision::Relay(Hop { rtt, ..hop(site, address, (0, Some(number))) })
+            }
+            None => Decision::Refuse(Status::ServiceUnavailable),
         }
     }
 

@@ -183,15 +183,19 @@ fn opening(flow: FlowId, flows: &Flows) -> Option<[(IpAddr, u16); 2]> {
 /// What a set-up's end says of the way there; nothing when it ended by the client, by policy, or for want of something here.
 const fn failure(why: Why) -> Option<DialFailure> {
     match why {
-        Why::FarRefused
-        | Why::FarSilent
-        | Why::FarReset
-        | Why::AnswerWrong
-        | Why::AnswerTooLong => Some(DialFailure::Exit),
-        // Our own exits say 502 when the destination refuses; proxies that are not ours say 500 or 503 for whatever fails.
+        // Our own exits say 502 when the destination refuses, and only then; proxies that are not ours say 500 or 503 for whatever
+        // fails.
         Why::Answered(502) => Some(DialFailure::Refused),
         Why::Answered(504) => Some(DialFailure::TimedOut),
         Why::Answered(500 | 503) => Some(DialFailure::Unreachable),
+        // Who does not understand the request, or has not got it whole, is no way to anywhere.
+        Why::Answered(400..=402 | 404..=420 | 422..)
+        | Why::FarRefused
+        | Why::FarSilent
+        | Why::FarReset
+        | Why::FarOptions
+        | Why::AnswerWrong
+        | Why::AnswerTooLong => Some(DialFailure::Exit),
         Why::Answered(_)
         | Why::NearReset
         | Why::NearRestarted
@@ -203,7 +207,6 @@ const fn failure(why: Why) -> Option<DialFailure> {
         | Why::Forbidden
         | Why::HopsUsedUp
         | Why::FarChallenges
-        | Why::FarOptions
         | Why::Promised
         | Why::PortsExhausted
         | Why::FlowsFull

@@ -122,7 +122,7 @@ fn is_keepalive(frame: &Frame<'_>, remote: Address) -> bool {
 
 /// What the outer path says of congestion becomes the inner packet's (RFC 6040 4.2).
 #[inline]
-fn mark_congestion(frame: &mut Frame<'_>, outer_tos: u8) -> Result<(), Fate> {
+pub(super) fn mark_congestion(frame: &mut Frame<'_>, outer_tos: u8) -> Result<(), Fate> {
     let ip = &mut frame.note.ip;
     let congested = drop(DropReason::EgressGreEcn);
     let tos = ecn::decap(outer_tos, ip.tos).map_err(|_| congested)?;

@@ -122,6 +122,12 @@ impl Meter {
         Self { seal: key.map(|key| Seal(Sip::new(key))), exchange, rows }
     }
 
+    /// How far other data centres are.
+    #[inline]
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
     /// Writes a question into `out`; its note and octets. None when there is no way to the machine.
     pub fn ask(
         &self,

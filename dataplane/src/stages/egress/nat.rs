@@ -3,9 +3,12 @@
 
 mod answers;
 mod fates;
+mod guests;
+mod homes;
 mod meeting;
 mod pieces;
 mod prefixes;
+mod through;
 
 use std::net::IpAddr;
 
@@ -23,8 +26,9 @@ use crate::handshake::Random;
 use crate::limits::{BURST_LEN_MAX, OUTBOX_PACKET_LEN};
 use crate::packet::Ip;
 use crate::site::{Nat, Site, global_number, local_number};
-use crate::stages::egress::connect::{Around, From, Judged, Splicer};
+use crate::stages::egress::connect::{Around, EXIT_ACCOUNTS, From, Judged, Splicer};
 use crate::stages::egress::meter::Meter;
+use crate::stages::egress::via::Via;
 use crate::stages::egress::{gre, local};
 use crate::stages::route::{NextHop, Routes, leave, spend_hop};
 
@@ -43,6 +47,7 @@ pub struct Translator {
     pieces: Pieces,
     splicer: Splicer,
     meter: Meter,
+    via: Option<Via>,
     answers: Answers,
 }
 
@@ -75,7 +80,8 @@ const fn drop(reason: DropReason) -> Fate {
 #[inline]
 pub fn undress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outside: Outside<'_>) {
     if let Some(nat) = outside.site.nat.as_ref().filter(|nat| nat.has_v6()) {
-        prefixes::undress(burst, (outside.site, nat), outside.counters);
+        let has_guests = translator.as_ref().is_some_and(|translator| translator.via.is_some());
+        prefixes::undress(burst, (outside.site, nat), outside, has_guests);
     }
     if let Some(translator) = translator {
         translator.undress(burst, outside);
@@ -100,26 +106,30 @@ impl Translator {
     /// Over a table that has room for one client more than the worker has: `machine` is its number.
     pub fn new(
         flows: Flows,
-        (splicer, meter): (Splicer, Meter),
+        (splicer, meter, via): (Splicer, Meter, Option<Via>),
         (machine, worker): (u32, u8),
         random: Random,
     ) -> Self {
         let (pieces, answers) = (Pieces::default(), Answers::default());
-        Self { flows, machine, worker, random, pieces, splicer, meter, answers }
+        Self { flows, machine, worker, random, pieces, splicer, meter, via, answers }
     }
 
     /// Takes back what flows have held that are over, and serves the connections that are being opened. Of flows that live it tells
     /// whose they are and until when, of each within seconds.
     pub fn advance(&mut self, outside: Outside<'_>, live: impl Fn(u32, Instant)) {
         let Outside { counters, now, .. } = outside;
-        let Self { flows, splicer, machine, .. } = self;
+        let Self { flows, splicer, via, machine, .. } = self;
+        let last_account = *machine + EXIT_ACCOUNTS;
         flows.sweep(outside.time(), |Live { flow, client, until }| {
-            if client > *machine {
-                splicer.swept(flow);
-            } else {
+            if client <= *machine {
                 live(client, Instant(until.0));
+            } else if client <= last_account {
+                splicer.swept(flow);
             }
         });
+        if let Some(via) = via {
+            via.advance(outside, live);
+        }
         if self.splicer.has_swept() {
             let (splicer, around) = self.aside(outside);
             splicer.keep_alive(around);
@@ -142,6 +152,9 @@ impl Translator {
     #[cold]
     pub fn forget(&mut self, client: u32, outside: Outside<'_>) {
         self.flows.forget(client, outside.time());
+        if let Some(via) = &mut self.via {
+            via.forget(client);
+        }
         let (splicer, around) = self.aside(outside);
         splicer.forget(client, around);
     }
@@ -158,11 +171,11 @@ impl Translator {
     }
 
     fn aside<'a>(&'a mut self, outside: Outside<'a>) -> (&'a mut Splicer, Around<'a>) {
-        let Self { flows, machine, worker, random, splicer, .. } = self;
-        let (machine, worker) = (*machine, *worker);
+        let Self { flows, machine, worker, random, splicer, meter, .. } = self;
+        let (machine, worker, rows) = (*machine, *worker, meter.rows());
         let Outside { site, routes, counters, now } = outside;
         let centres = routes.centres();
-        let around = Around { flows, random, site, centres, counters, machine, worker, now };
+        let around = Around { flows, random, site, centres, rows, counters, machine, worker, now };
         (splicer, around)
     }
 
@@ -170,7 +183,11 @@ impl Translator {
         let Some(nat) = &outside.site.nat else { return };
         let mut queries = Queries::new();
         burst.pass(|frame| {
-            if is_reply(frame, nat) {
+            if frame.note.kind == Kind::Via {
+                self.undress_via(frame, outside)
+            } else if self.is_for_home(frame, nat, outside.routes) {
+                self.home_in(frame, nat, outside)
+            } else if is_reply(frame, nat) {
                 if is_measured(frame, nat) {
                     return self.measured(frame, outside);
                 }
@@ -244,11 +261,18 @@ impl Translator {
         let Outside { site, counters, .. } = outside;
         let now = outside.time();
         let is_long = frame.len() > site.inner_mtu;
-        if (is_long || frame.note.ip.hop_limit <= 1) && self.is_for_client(query) {
+        if (is_long || frame.note.ip.hop_limit <= 1)
+            && let Some(client) = self.whose(query)
+        {
             let ip = ipv4::parse_unverified(frame.data());
             // Of IPv6 nothing may be fragmented.
             match ip.ok().filter(|_| frame.note.ip.destination.is_v4()) {
-                Some(ip) if ip.ttl > 1 && !ip.dont_fragment() => {}
+                Some(ip) if ip.ttl > 1 && !ip.dont_fragment() => {
+                    if client > self.machine {
+                        frame.note.entry = Entry::Reply(frame.note.endpoint.port);
+                        return Err(Fate::Cut(site.inner_mtu));
+                    }
+                }
                 ip => return not_on(ip, site),
             }
         }
@@ -269,7 +293,10 @@ impl Translator {
         frame.note.ip.destination = destination.ok_or(drop(DropReason::EgressNatHeader))?;
         counters.translated_in.add(1);
         if client > self.machine {
-            return onward(frame, site);
+            return match self.guest(client) {
+                Some(guest) => self.to_ingress(frame, &guest, outside),
+                None => onward(frame, site),
+            };
         }
         frame.note.kind = Kind::Inner;
         frame.note.bare = false;
@@ -281,11 +308,12 @@ impl Translator {
         if is_long { Err(Fate::Pieces(number)) } else { Ok(()) }
     }
 
-    /// Whether a packet from the network is one of a flow to a client, and not of one between data centres.
+    /// Whose flow a packet from the network is one of, when that is a client's or a guest's, and not one between data centres.
     #[cold]
-    fn is_for_client(&self, query: &Query) -> bool {
+    fn whose(&self, query: &Query) -> Option<u32> {
         let flow = self.flows.find_flow(query).and_then(|flow| self.flows.flow(flow));
-        flow.is_some_and(|flow| flow.client() <= self.machine)
+        let client = flow.map(|flow| flow.client())?;
+        (client <= self.machine || self.guest(client).is_some()).then_some(client)
     }
 
     /// A segment from the network of a connection that is being opened, or was a moment ago, or that opens one. None for another
@@ -393,6 +421,9 @@ impl Translator {
         let now = outside.time();
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
         let mut verdict = self.flows.carry(query, frame.data_mut(), now);
+        if self.may_go_through(verdict) && self.through(frame, (query, verdict), outside)? {
+            return Ok(());
+        }
         if is_aside(verdict) {
             if is_segment(frame) && asks_for_connections(frame, outside.routes) {
                 let why = drop(DropReason::EgressConnectSource);
@@ -508,6 +539,10 @@ impl Translator {
         self.ask_back(frame, nat, &mut queries, now)?;
         let query = queries.first().ok_or(drop(DropReason::EgressNatUnknown))?;
         self.back(frame, query, outside)?;
+        if frame.note.kind == Kind::Outer {
+            // It has left for who brings it there, and a hop was taken.
+            return Ok(());
+        }
         // The hop that another worker would have taken.
         spend_hop(frame).ok_or(drop(DropReason::RouteHopLimit))?;
         if frame.note.next_hop == NextHop::Local {

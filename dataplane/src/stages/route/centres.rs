@@ -1,7 +1,7 @@
 //! Data centres by which packets may go out: which of a centre's machines a client's connections take.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::table::mix;
 
@@ -41,6 +41,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// The centre whose machines these are.
+    pub const fn first(&self) -> u16 {
+        if self.relay == 0 { self.exit } else { self.relay }
+    }
+
     /// The centre at which they are to leave, when the machines are a relay's.
     pub fn leaves(&self) -> Option<u16> {
         (self.relay != 0).then_some(self.exit)
@@ -125,6 +130,24 @@ impl Centres {
     }
 }
 
+impl Centres {
+    /// The machine of a centre by which what is no connection of a client's leaves there, of those that take it: always the same
+    /// one, as long as the machines stay. Of IPv4 if there is one, and straight, whatever centre connections are relayed by.
+    pub fn exit(&self, number: u16, client: u32, takes: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        let mut best: Option<(bool, f64, IpAddr)> = None;
+        let machines = self.get(number)?.machines.iter();
+        for machine in machines.filter(|machine| machine.weight > 0) {
+            let address = machine.address.ip();
+            let entry = (address.is_ipv4(), machine.score(client), address);
+            let is_better = best.is_none_or(|best| (entry.0, entry.1) > (best.0, best.1));
+            if is_better && takes(address) {
+                best = Some(entry);
+            }
+        }
+        best.map(|(.., address)| address)
+    }
+}
+
 impl Machine {
     /// Greater scores win, each machine in proportion to its weight: -w / ln u for a number that is even in (0, 1).
     fn score(&self, client: u32) -> f64 {
@@ -165,6 +188,8 @@ mod tests {
         let relay = [Some(machine(2, 1).address), None, None];
         assert_eq!(centres.asked(7, 5, true), Asked { machines: relay, exit: 7, relay: 9 });
         assert_eq!(centres.asked(9, 5, true), Asked { machines: relay, exit: 9, relay: 0 });
+        let firsts = [7, 9].map(|centre| centres.asked(centre, 5, true).first());
+        assert_eq!(firsts, [9, 9]);
         let leaves = [7, 9].map(|centre| centres.asked(centre, 5, true).leaves());
         assert_eq!(leaves, [Some(7), None]);
         assert_eq!(centres.here(), Some(1));

@@ -125,7 +125,7 @@ const ENTROPY_BASE: u16 = 49_152;
 
 /// A source port that is the same for all packets of a flow: queues and paths are chosen by it, and none reorders a flow.
 #[inline]
-fn entropy(frame: &Frame<'_>) -> u16 {
+pub(in crate::stages) fn entropy(frame: &Frame<'_>) -> u16 {
     let hash = flow_hash(frame.data(), &frame.note.ip);
     // The top fourteen bits.
     ENTROPY_BASE | u16::try_from(hash >> 18).unwrap_or(0)

@@ -42,7 +42,7 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Makes a packet of a segment; `client` is the whole server's number of the client that it goes to. Whether there was
+    /// Makes a packet of a segment; `client` is where one to a client goes. Whether there was
     /// room: if not, the set-up's timers send it again.
     pub(super) fn push(&mut self, segment: &Segment<'_>, client: NextHop, site: &Site) -> bool {
         let count = self.packets.len().max(1);

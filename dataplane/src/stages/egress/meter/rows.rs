@@ -35,6 +35,12 @@ impl Rows {
         }
     }
 
+    /// How far one of them is; none when that is not known, or nothing comes through.
+    pub fn round_trip(&self, to: u16) -> Option<Duration> {
+        let mut paths = self.0.iter().map_while(|row| path_of(row.load(Ordering::Relaxed)));
+        paths.find(|path| path.to == to)?.rtt
+    }
+
     /// As many as a message takes, from one of them on.
     pub fn some(&self, from: usize) -> ArrayVec<Path, PATHS_PER_EVENT> {
         let path = |number: usize| path_of(self.0.get(number)?.load(Ordering::Relaxed));
@@ -67,6 +73,8 @@ mod tests {
         let told: Vec<Path> = (0..3).flat_map(|part| rows.some(part * PATHS_PER_EVENT)).collect();
         assert_eq!(told, all);
         assert_eq!(rows.some(0)[..], all[..PATHS_PER_EVENT]);
+        let alone = [30, 7, 31].map(|number| rows.round_trip(number));
+        assert_eq!(alone, [Some(Duration::from_millis(30)), None, None]);
         assert!(
             [all.len(), CENTRES_MAX, usize::MAX].iter().all(|from| rows.some(*from).is_empty())
         );

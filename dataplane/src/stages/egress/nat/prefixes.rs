@@ -10,20 +10,29 @@ use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
 use crate::site::{Nat, Site};
 use crate::stages::egress::gre;
-use crate::stages::route::leave;
+use crate::stages::route::{NextHop, leave};
 
-use super::is_outward;
+use super::homes::is_elsewhere;
+use super::{Outside, is_outward};
 
 /// What comes from the Internet becomes what is routed to its client; what one client sends to another's outer address does not
 /// even leave (RFC 6296 3.6).
-pub(super) fn undress(burst: &mut Burst<'_>, (site, nat): (&Site, &Nat), counters: &Counters) {
+pub(super) fn undress(
+    burst: &mut Burst<'_>,
+    (site, nat): (&Site, &Nat),
+    outside: Outside<'_>,
+    has_guests: bool,
+) {
     burst.pass(|frame| {
         let is_reply = frame.note.kind == Kind::Reply;
         let is_inner = frame.note.kind == Kind::Inner && !frame.note.bare;
         if !(is_reply || is_inner) || frame.note.ip.destination.is_v4() {
             Ok(())
         } else if is_reply {
-            back(frame, (site, nat), counters)
+            if has_guests && is_elsewhere(frame.note.ip.destination, nat, outside.routes) {
+                return Ok(());
+            }
+            back(frame, (site, nat), outside.counters)
         } else {
             turn_back(frame, nat)
         }
@@ -50,7 +59,11 @@ fn back(
 /// Leaves by a prefix of the server's.
 pub(super) fn dress(burst: &mut Burst<'_>, (site, nat): (&Site, &Nat), counters: &Counters) {
     burst.pass(|frame| {
-        if !is_outward(frame) || frame.note.ip.destination.is_v4() {
+        // What goes by another data centre is translated there.
+        if !is_outward(frame)
+            || frame.note.ip.destination.is_v4()
+            || frame.note.next_hop != NextHop::Direct
+        {
             return Ok(());
         }
         outward(frame, nat)?;
@@ -70,14 +83,14 @@ fn turn_back(frame: &mut Frame<'_>, nat: &Nat) -> Result<(), Fate> {
     inward(frame, nat)
 }
 
-fn outward(frame: &mut Frame<'_>, nat: &Nat) -> Result<(), Fate> {
+pub(super) fn outward(frame: &mut Frame<'_>, nat: &Nat) -> Result<(), Fate> {
     let source = frame.note.ip.source_in(frame.data());
     let Some(prefixes) = source.and_then(|source| nat.outward(source)) else { return Ok(()) };
     let about = upper(frame);
     prefixes.carry_out(frame.data_mut(), about.0, about.1).map_err(named)
 }
 
-fn inward(frame: &mut Frame<'_>, nat: &Nat) -> Result<(), Fate> {
+pub(super) fn inward(frame: &mut Frame<'_>, nat: &Nat) -> Result<(), Fate> {
     let Some(prefixes) = nat.inward(frame.note.ip.destination) else { return Ok(()) };
     let about = upper(frame);
     prefixes.carry_in(frame.data_mut(), about.0, about.1).map_err(named)?;
