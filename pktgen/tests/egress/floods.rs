@@ -13,7 +13,7 @@ use crate::lab::dataplane::Dataplane;
 use crate::lab::namespace::Namespace;
 use crate::lab::{alone, attach, until};
 use crate::site::{Client, NAT, POP, POP_NAT, POP_PORT, Site, lost};
-use crate::through::settle;
+use crate::through::{end, settle};
 use crate::{load_side_by_side, served};
 
 /// Where nobody ever answers.
@@ -104,26 +104,40 @@ enum Flood {
     Borne,
 }
 
-/// Lets a client work while both floods last; gives how many connections it has had.
-fn work_under_floods(site: &Site, [server, pop]: &[Dataplane; 2], kind: Flood) -> u64 {
-    let (honest, forgetful) = (site.client(0), site.client(1));
-    let place = flooder(site);
-    let forgetting = Forgetful::start(&forgetful);
-    until("the client has more than its share", 20, || lost(server, "egress_connect_full") > 0);
-    let request = format!("CONNECT {SILENT}:80 HTTP/1.1\\r\\nHost: {SILENT}:80\\r\\n\\r\\n");
-    let mut flood = flood(&place, if kind == Flood::Borne { &request } else { "" });
-    load_side_by_side(&[&honest]);
-    assert!(flood.wait().unwrap().success(), "{kind:?}");
-    let opening = [server, pop].map(|dataplane| dataplane.counter("connects_opening"));
-    load_side_by_side(&[&honest]);
-    assert!(lost(pop, "egress_connect_full") > 0, "{kind:?}: more than a data centre's share");
-    forgetting.stop();
-    // What has just been opened for who works is among them, too.
-    let (least, most) = (SETUPS_PER_POP, SETUPS_PER_POP + SETUPS_PER_CLIENT);
-    println!("{kind:?}: opening at the height of the flood {opening:?}");
-    assert!((1..=SETUPS_PER_CLIENT + WORK).contains(&opening[0]), "{kind:?}: {opening:?}");
-    assert!((least..=most + WORK).contains(&opening[1]), "{kind:?}: {opening:?}");
-    served(site).len() as u64
+/// Who takes part: a client that works, one that forgets what it begins, and the machine that floods.
+struct Cast<'a> {
+    honest: Client<'a>,
+    forgetful: Client<'a>,
+    flooder: (Namespace, String),
+}
+
+impl<'a> Cast<'a> {
+    fn new(site: &'a Site) -> Self {
+        let [honest, forgetful] = [0, 1].map(|number| site.client(number));
+        Self { honest, forgetful, flooder: flooder(site) }
+    }
+
+    /// Lets the client work while both floods last.
+    fn work_under_floods(&self, [server, pop]: &[Dataplane; 2], kind: Flood) {
+        let refused = || [server, pop].map(|dataplane| lost(dataplane, "egress_connect_full"));
+        let before = refused();
+        let forgetting = Forgetful::start(&self.forgetful);
+        until("the client has more than its share", 20, || refused()[0] > before[0]);
+        let request = format!("CONNECT {SILENT}:80 HTTP/1.1\\r\\nHost: {SILENT}:80\\r\\n\\r\\n");
+        let payload = if kind == Flood::Borne { request.as_str() } else { "" };
+        let mut flood = flood(&self.flooder, payload);
+        load_side_by_side(&[&self.honest]);
+        assert!(flood.wait().unwrap().success(), "{kind:?}");
+        let opening = [server, pop].map(|dataplane| dataplane.counter("connects_opening"));
+        load_side_by_side(&[&self.honest]);
+        assert!(refused()[1] > before[1], "{kind:?}: more than a data centre's share");
+        forgetting.stop();
+        // What has just been opened for who works is among them, too.
+        let (least, most) = (SETUPS_PER_POP, SETUPS_PER_POP + SETUPS_PER_CLIENT);
+        println!("{kind:?}: opening at the height of the flood {opening:?}");
+        assert!((1..=SETUPS_PER_CLIENT + WORK).contains(&opening[0]), "{kind:?}: {opening:?}");
+        assert!((least..=most + WORK).contains(&opening[1]), "{kind:?}: {opening:?}");
+    }
 }
 
 #[test]
@@ -132,7 +146,8 @@ fn floods_of_half_open_connections_harm_nobody_but_who_floods() {
     let site = Site::new();
     let _web = site.web();
     let both = serve(&site);
-    let opened = work_under_floods(&site, &both, Flood::Borne);
+    Cast::new(&site).work_under_floods(&both, Flood::Borne);
+    let opened = served(&site).len() as u64;
     for dataplane in both {
         assert_eq!(dataplane.stop()["connects_opened"], opened);
     }
@@ -142,21 +157,21 @@ fn floods_of_half_open_connections_harm_nobody_but_who_floods() {
 #[ignore = "it takes minutes: scripts/test --slow"]
 fn nothing_is_left_of_floods_when_they_are_over() {
     let _machine = alone();
+    let site = Site::new();
+    let _web = site.web();
+    let both = serve(&site);
+    let buffers = both.each_ref().map(|dataplane| dataplane.counter("buffers_in_use"));
+    let cast = Cast::new(&site);
     for kind in [Flood::Bare, Flood::Borne] {
-        let site = Site::new();
-        let _web = site.web();
-        let both = serve(&site);
-        let buffers = both.each_ref().map(|dataplane| dataplane.counter("buffers_in_use"));
-        work_under_floods(&site, &both, kind);
+        cast.work_under_floods(&both, kind);
         both.iter().for_each(settle);
-        // What was closed rests for four minutes (RFC 5382 REQ-5).
-        until("no flow is left", 300, || {
-            both.iter().all(|dataplane| dataplane.counter("flows") == 0)
-        });
-        let after = both.each_ref().map(|dataplane| dataplane.counter("buffers_in_use"));
-        assert_eq!(after, buffers, "{kind:?}: what the devices' rings hold, and no more");
-        for dataplane in both {
-            dataplane.stop();
-        }
+    }
+    drop(cast);
+    // What was closed rests for four minutes (RFC 5382 REQ-5).
+    until("no flow is left", 300, || both.iter().all(|dataplane| dataplane.counter("flows") == 0));
+    let after = both.each_ref().map(|dataplane| dataplane.counter("buffers_in_use"));
+    assert_eq!(after, buffers, "what the devices' rings hold, and no more");
+    for dataplane in both {
+        end(dataplane);
     }
 }

@@ -90,9 +90,11 @@ impl Site {
             internet.run(&format!("ip route add {prefix}/48 via {SERVER_V6}"));
         }
         internet.run(&format!("ip route add {POP_OUTSIDE_V6}:/48 via {LINK_V6}2"));
-        for address in [INTERNET, STUN[0], STUN[1], INTERNET_V6, PROXY] {
+        for address in [INTERNET, STUN[0], STUN[1], PROXY] {
             internet.run(&format!("ip addr add {address} dev lo"));
         }
+        // Nobody could be bound to it at once otherwise.
+        internet.run(&format!("ip addr add {INTERNET_V6} dev lo nodad"));
         let places: Vec<_> = (0..CLIENTS).map(|_| Namespace::new()).collect();
         for (number, place) in places.iter().enumerate() {
             attach((&hub, &format!("place{number}")), (place, "eth0"));

@@ -55,8 +55,7 @@ impl Through {
     pub(crate) fn end(self, opened: u64) -> Vec<Counters> {
         let dataplanes = [Some(self.server), self.pop].into_iter().flatten();
         let counts = dataplanes.map(|dataplane| {
-            settle(&dataplane);
-            let counters = dataplane.stop();
+            let counters = end(dataplane);
             let count = |name: &str| counters.get(name).copied().unwrap_or(0);
             let connects = (count("connects_opened"), count("connects_failed"));
             assert_eq!(connects, (opened, 0), "{counters:?}");
@@ -67,6 +66,14 @@ impl Through {
         drop(self.beside);
         counts
     }
+}
+
+/// Ends a dataplane when nothing is being opened any more, and wants every buffer back.
+pub(crate) fn end(dataplane: Dataplane) -> Counters {
+    settle(&dataplane);
+    let counters = dataplane.stop();
+    assert_eq!(counters["buffers_missing"], 0, "{counters:?}");
+    counters
 }
 
 /// Waits until no connection is being opened any more.

@@ -136,6 +136,7 @@ impl Server {
         }
         if let Some(dataplane) = self.dataplane.take() {
             let counters = dataplane.stop();
+            assert_eq!(counters["buffers_missing"], 0, "{counters:?}");
             let drops =
                 counters.iter().filter(|(name, count)| name.starts_with("drop.") && **count > 0);
             println!("server {}: {:?}", self.number, drops.collect::<Vec<_>>());
