@@ -13,13 +13,13 @@ use crate::service::server::End;
 
 /// The port at which data centres ask each other.
 pub(super) const ASKED: u16 = 4443;
-/// Another data centre's machine, which an ingress asks.
-pub(super) const CENTRE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// Another data centre's machine, which an ingress asks: like all others at an address that somebody may have. Nothing leaves memory.
+pub(super) const CENTRE: Ipv4Addr = Ipv4Addr::new(11, 17, 0, 1);
 /// The first of the addresses from which an exit is asked; each has this many ports.
-const ASKER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+const ASKER: Ipv4Addr = Ipv4Addr::new(11, 17, 0, 2);
 const PORTS: u32 = 50_000;
 const FIRST_PORT: u16 = 2_000;
-/// Origins: each connection goes to one of its own, at an address that somebody may have. Nothing leaves memory.
+/// Origins: each connection goes to one of its own.
 const ORIGIN: Ipv4Addr = Ipv4Addr::new(11, 18, 0, 1);
 const ORIGIN_PORT: u16 = 443;
 

@@ -72,10 +72,10 @@ impl Opening {
     /// What the ends say to a packet that has come out, if anything.
     pub(super) fn answer(&mut self, packet: &[u8]) -> Result<Option<Arriving>, Failure> {
         let segment = Segment::of(packet).ok_or("what came out is no segment")?;
-        let [near, _] = self.role.near(self.first);
+        let [near, server] = self.role.near(self.first);
         let is_near = match self.role {
             Role::Ingress => segment.to.ip() == near.ip(),
-            Role::Exit => segment.from.port() == super::ends::ASKED,
+            Role::Exit => segment.from == server,
         };
         if segment.flags.has(Flags::RST) {
             return Err(format!("a connection was reset: {segment:?}").into());

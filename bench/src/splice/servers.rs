@@ -240,7 +240,7 @@ pub(super) fn keeper((role, manner): Kind, flows: u32) -> Result<Keeper, Failure
         .then(|| -> Result<_, Failure> {
             Ok(ConnectConfig {
                 port: ASKED,
-                from: vec!["198.51.100.0/24".parse()?],
+                from: vec!["11.17.0.0/16".parse()?],
                 private_targets: false,
                 key: None,
                 forbidden_ports: Vec::new(),
