@@ -2,6 +2,7 @@
 
 mod aead;
 mod allocator;
+mod among;
 mod control;
 mod dos;
 mod gre;
@@ -15,6 +16,7 @@ mod sample;
 mod service;
 mod signatures;
 mod sketch;
+mod splice;
 mod steer;
 mod syn;
 mod turns;
@@ -67,7 +69,9 @@ enum Measure {
     /// Tenants' packets through GRE: nanoseconds per packet of whole turns, stage by stage, against plain forwarding.
     Transit(gre::Plan),
     /// Translation: nanoseconds per packet each way among many flows, stage by stage, against plain forwarding.
-    Nat(nat::Plan),
+    Nat(among::Plan),
+    /// Splices: nanoseconds per packet both ways among many connections through data centres, and connections begun a second.
+    Splice(among::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
 }
@@ -99,6 +103,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Rules(plan) => tell(&rules::run(plan, options.verbose)?, options),
         Measure::Transit(plan) => tell(&gre::run(plan, options.verbose)?, options),
         Measure::Nat(plan) => tell(&nat::run(plan, options.verbose)?, options),
+        Measure::Splice(plan) => tell(&splice::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
     }
 }

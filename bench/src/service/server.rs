@@ -196,6 +196,11 @@ impl Server {
         Ok(packet)
     }
 
+    /// Lets time pass until the next turn.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
     /// One turn of the worker, a moment after the last.
     #[inline]
     pub(crate) fn turn(&mut self) {
@@ -203,7 +208,7 @@ impl Server {
         self.worker.turn(self.now);
     }
 
-    const fn end(&mut self, end: End) -> &mut Queue {
+    pub(crate) const fn end(&mut self, end: End) -> &mut Queue {
         match end {
             End::Wire => &mut self.wire,
             End::Kernel => &mut self.kernel,
@@ -220,7 +225,7 @@ impl Server {
     }
 
     /// Cycles of a turn.
-    pub(super) fn timed_turn(&mut self) -> u64 {
+    pub(crate) fn timed_turn(&mut self) -> u64 {
         let mut allocations = 0;
         let taken = timed(&mut allocations, || self.turn());
         self.allocations += allocations;
