@@ -367,6 +367,8 @@ impl World for Surroundings<'_> {
         let client = segment.leg.client;
         let to = if client == machine {
             NextHop::Local
+        } else if client == NO_CLIENT {
+            NextHop::None
         } else {
             NextHop::Client(global_number(client, worker.into(), site.workers))
         };
