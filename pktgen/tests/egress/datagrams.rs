@@ -31,7 +31,7 @@ fn datagrams_and_ipv6_go_through_another_data_centre_and_keep_their_way() {
     mappings_outlive_their_routes(&site, &clients[1], |words| site.ask(&server, words));
     drop(clients);
     let [server, pop] = [server.stop(), pop.stop()];
-    let count = |name: &str| [server[name], pop[name]];
+    let count = |name: &str| [&server, &pop].map(|all| all.get(name).copied().unwrap_or(0));
     assert_eq!(count("connects_failed"), [0, 0]);
     assert!(count("via_out")[0] > 400 && count("guests_out")[1] > 400, "{server:?}\n{pop:?}");
     for reason in ["source", "header", "unknown", "address", "full"] {
@@ -48,10 +48,6 @@ fn sizes_are_heard_of(site: &Site, client: &Client<'_>) {
         let (_, said) = client.place.attempt(&format!("ping -n -c 1 -W 1 -M do -s 1200 {far}"));
         said.contains("mtu = 1000") || said.contains("mtu=1000")
     });
-    // In pieces there, and in pieces back, which are too long for the tunnel.
-    let many = format!("ping -n -c 2 -W 2 -s 3000 {INTERNET}");
-    let (is_answered, said) = client.place.attempt(&many);
-    assert!(is_answered, "{said}");
 }
 
 fn ipv6_is_known_by_the_exits_prefix(site: &Site, clients: &[Client<'_>]) {

@@ -161,8 +161,9 @@ fn no_request_goes_round(site: &Site) {
     ] {
         let begin = Instant::now();
         let (stream, answer) = ask(more);
-        let is_refused =
-            ["403", "502", "503"].iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status} ")));
+        let is_refused = ["403", "502", "503"]
+            .iter()
+            .any(|status| answer.starts_with(&format!("HTTP/1.1 {status} ")));
         assert!(is_refused && begin.elapsed() < Duration::from_secs(5), "{more}: {answer}");
         is_over(&stream);
     }

@@ -28,13 +28,13 @@ impl Site {
             let address: IpAddr = address.parse().unwrap();
             SocketAddr::new(address, PORT).to_string()
         });
-        let mut routes = format!(
+        let route =
+            |prefix| format!("[[route]]\nprefix = \"{prefix}\"\nnext_hop = \"terminated\"\n");
+        let routes: String = prefixes.iter().map(route).collect();
+        let routes = format!(
             "[[centre]]\nname = \"partner\"\nnumber = 9\nmachines = {machines:?}\n\
-             [[next_hop]]\nname = \"terminated\"\nkind = \"via\"\ncentre = \"partner\"\n"
+             [[next_hop]]\nname = \"terminated\"\nkind = \"via\"\ncentre = \"partner\"\n{routes}"
         );
-        for prefix in prefixes {
-            routes += &format!("[[route]]\nprefix = \"{prefix}\"\nnext_hop = \"terminated\"\n");
-        }
         let mut server = self.start_with_port(1, (SECTION, "kernel = \"wan0\"\n"), &routes);
         self.give_the_kernel_its_addresses();
         let service = self.service((address, tls));

@@ -261,6 +261,11 @@ impl Translator {
         let Outside { site, counters, .. } = outside;
         let now = outside.time();
         let is_long = frame.len() > site.inner_mtu;
+        if is_long && query.is_later() && self.via.is_some() && may_be_cut(frame) {
+            // It does not say whose it is, and a guest's is cut before it is translated.
+            frame.note.entry = Entry::Reply(frame.note.endpoint.port);
+            return Err(Fate::Cut(site.inner_mtu));
+        }
         if (is_long || frame.note.ip.hop_limit <= 1)
             && let Some(client) = self.whose(query)
         {
@@ -559,6 +564,13 @@ impl Translator {
 fn is_reply(frame: &Frame<'_>, nat: &Nat) -> bool {
     let destination = frame.note.ip.destination;
     frame.note.kind == Kind::Reply && (destination.is_v4() || !nat.holds(destination))
+}
+
+/// Whether a packet goes on and may do so in smaller pieces.
+#[cold]
+fn may_be_cut(frame: &Frame<'_>) -> bool {
+    let ip = ipv4::parse_unverified(frame.data());
+    ip.is_ok_and(|ip| ip.ttl > 1 && !ip.dont_fragment())
 }
 
 /// Whether it is a datagram to the CONNECT port.

@@ -179,6 +179,27 @@ fn an_answer_that_is_too_long_and_may_be_fragmented_comes_in_pieces() {
     }
 }
 
+/// Pieces themselves are cut that are too long, first and later ones.
+#[test]
+fn pieces_of_an_answer_that_are_too_long_come_in_smaller_ones() {
+    let mut world = World::new(2, 1);
+    let end = world.asks(0);
+    let ip = Ip::new(STRANGER, EXIT_V4);
+    let whole = ip.udp(ASKED, end.port(), &content());
+    let payload = &whole[ipv4::HEADER_LEN..];
+    for at in [0, 1480, 2960] {
+        let end = payload.len().min(at + 1480);
+        let mut piece = ip.packet(udp::PROTOCOL, &payload[at..end]);
+        transit::fragment(&mut piece, 5, u16::try_from(at).unwrap(), end < payload.len());
+        world.arrives(&piece);
+    }
+    let got = world.got(0);
+    assert_eq!(got.len(), 5, "{}", world.totals()[1]);
+    assert!(got.iter().all(|piece| piece.len() <= 1420));
+    assert_eq!(joined(&got).2, content());
+    world.end();
+}
+
 /// So is what does not fit the way to the exit.
 #[test]
 fn what_does_not_fit_the_way_to_its_exit_and_may_be_fragmented_goes_in_pieces() {
