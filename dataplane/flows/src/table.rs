@@ -107,7 +107,9 @@ impl Flows {
 
     /// Adds egress addresses that no client is given: ports at them are had by [`Flows::lease_at`].
     pub fn reserve(&mut self, addresses: &[IpAddr]) {
-        addresses.iter().for_each(|address| self.ports.reserve(*address));
+        for address in addresses {
+            self.ports.reserve(*address);
+        }
     }
 
     /// Flows in the table, also those that are over and not swept yet.
