@@ -234,7 +234,7 @@ mod tests {
             let owned = (0..=u16::MAX).filter(|port| nat.worker(*port).is_some()).count();
             assert_eq!(owned, count);
             assert!(config.addresses.iter().all(|address| nat.holds((*address).into())));
-            assert!(!nat.holds(std::net::Ipv4Addr::new(203, 0, 113, 2).into()));
+            assert!(!nat.holds(Ipv4Addr::new(203, 0, 113, 2).into()));
             let overlaps = ["203.0.113.0/30", "203.0.113.9/32", "203.0.113.2/31", "::/0"]
                 .map(|net| nat.overlaps(&net.parse().unwrap()));
             assert_eq!(overlaps, [true, true, false, false]);
