@@ -22,13 +22,20 @@ pub enum Fate {
     /// Too long for its tunnel: it goes on in pieces that fit.
     Split(Split),
     /// Too long for its way on: it comes in again, by its own entry, in pieces of at most so many octets.
-    Cut(usize),
+    Cut(u16),
     /// Too long for the client with this number on the server, or for this machine ([`MACHINE`]): it goes there in pieces that fit.
     Pieces(u32),
     /// Its purpose is fulfilled (a keepalive, an answered or learned neighbour message).
     Consumed,
     /// Lost, and counted under this name.
     Drop(DropReason),
+}
+
+impl Fate {
+    /// In pieces of at most so many octets.
+    pub fn cut(room: usize) -> Self {
+        Self::Cut(u16::try_from(room).unwrap_or(u16::MAX))
+    }
 }
 
 /// The number of this machine among its clients.

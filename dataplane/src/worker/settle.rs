@@ -118,7 +118,7 @@ impl<I: Io> Worker<I> {
             Fate::Cut(mtu) => {
                 let mut note = Note::new(Entry::Handed);
                 note.begin_handed(outcome.tag);
-                return self.split(packet, (mtu, note), now);
+                return self.split(packet, (mtu.into(), note), now);
             }
             // Counted when it went into the ring.
             Fate::Handshake => return,

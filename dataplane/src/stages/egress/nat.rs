@@ -264,7 +264,7 @@ impl Translator {
         if is_long && query.is_later() && self.via.is_some() && may_be_cut(frame) {
             // It does not say whose it is, and a guest's is cut before it is translated.
             frame.note.entry = Entry::Reply(frame.note.endpoint.port);
-            return Err(Fate::Cut(site.inner_mtu));
+            return Err(Fate::cut(site.inner_mtu));
         }
         if (is_long || frame.note.ip.hop_limit <= 1)
             && let Some(client) = self.whose(query)
@@ -275,7 +275,7 @@ impl Translator {
                 Some(ip) if ip.ttl > 1 && !ip.dont_fragment() => {
                     if client > self.machine {
                         frame.note.entry = Entry::Reply(frame.note.endpoint.port);
-                        return Err(Fate::Cut(site.inner_mtu));
+                        return Err(Fate::cut(site.inner_mtu));
                     }
                 }
                 ip => return not_on(ip, site),

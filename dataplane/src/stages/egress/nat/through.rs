@@ -131,7 +131,7 @@ impl Translator {
         if ip.is_some_and(|ip| !ip.dont_fragment()) {
             // It has been routed.
             frame.note.entry = Entry::Handed;
-            return Err(Fate::Cut(room));
+            return Err(Fate::cut(room));
         }
         let too_big = drop(DropReason::EgressTooBig);
         let owed = Owed::TooBig(u16::try_from(room).unwrap_or(u16::MAX));
