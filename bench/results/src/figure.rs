@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{self, Interval};
+use crate::text::short;
 
 /// A number that was measured, with what a reader needs to believe it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -196,6 +197,15 @@ impl Figure {
         self
     }
 
+    /// What was wanted, in signs.
+    pub fn wanted(&self) -> Option<String> {
+        let target = short(self.target?);
+        Some(match self.better? {
+            Better::Lower => format!("≤ {target}"),
+            Better::Higher => format!("≥ {target}"),
+        })
+    }
+
     /// JSON has no infinity, and a ratio to nothing says nothing.
     fn finite_peer(mut self) -> Self {
         let finite = |peer: &Peer| {
@@ -227,6 +237,14 @@ impl Verdict {
             Self::Met => "met",
             Self::Missed => "missed",
             Self::Void => "void",
+        }
+    }
+
+    /// As a word that a reader shall not overlook where it must not be overlooked.
+    pub const fn marked(self) -> &'static str {
+        match self {
+            Self::Missed => "**missed**",
+            Self::Met | Self::Void => self.name(),
         }
     }
 }

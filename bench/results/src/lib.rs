@@ -5,15 +5,16 @@
 //! it as Markdown, [`page`] makes HTML of many, [`compare`] sets two runs side by side.
 #![deny(unsafe_code)]
 
-//pub mod compare;
+pub mod compare;
 pub mod conditions;
 pub mod figure;
 pub mod markdown;
-//pub mod page;
+pub mod page;
 pub mod plot;
 pub mod record;
 pub mod sample;
 pub mod table;
+pub mod targets;
 mod text;
 
 pub use conditions::{Conditions, Machine, Probe, Weather};

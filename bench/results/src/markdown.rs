@@ -7,7 +7,7 @@ use crate::record::{Record, Section};
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "# {}\n\n{}", self.title, self.conditions)?;
-        writeln!(f, "- command: `{}`", self.argv.join(" "))?;
+        writeln!(f, "- command: `{}`", self.command())?;
         for seed in &self.seeds {
             writeln!(f, "- seed of {}: {}", seed.what, seed.value)?;
         }

@@ -9,6 +9,7 @@ mod stacks;
 use serde::{Deserialize, Serialize};
 
 use crate::table::{Column, Table};
+pub(crate) use canvas::style;
 
 /// One plot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -198,6 +198,14 @@ impl Record {
         found
     }
 
+    /// The command as a person would type it, without the folder that the program lay in.
+    pub fn command(&self) -> String {
+        let mut words = self.argv.iter().cloned();
+        let program = words.next().unwrap_or_default();
+        let name = program.rsplit('/').next().unwrap_or_default().to_owned();
+        std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+    }
+
     /// What became of a figure's target here: in a void record nothing counts.
     pub fn verdict(&self, figure: &Figure) -> Option<Verdict> {
         if self.void.is_some() { figure.verdict.map(|_| Verdict::Void) } else { figure.verdict }
