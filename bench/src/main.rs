@@ -11,7 +11,6 @@ mod nat;
 mod report;
 mod routes;
 mod rules;
-mod sample;
 mod service;
 mod signatures;
 mod sketch;
@@ -19,13 +18,12 @@ mod steer;
 mod syn;
 mod turns;
 
-use std::fmt::Display;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use serde::Serialize;
+use results::{Record, sample};
 
 /// Measures millrace's dataplane.
 #[derive(Debug, Parser)]
@@ -104,11 +102,15 @@ fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// Prints the report, and keeps it where the options say.
-fn tell(report: &(impl Display + Serialize), options: &Options) -> Result<(), Failure> {
-    write!(std::io::stdout(), "{report}")?;
+fn tell<'a, R>(report: &'a R, options: &Options) -> Result<(), Failure>
+where
+    Record: From<&'a R>,
+{
+    let record = Record::from(report);
+    write!(std::io::stdout(), "{record}")?;
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(report)?;
-        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        std::fs::write(path, record.to_json()?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::service::client;
 use crate::service::server::{End, Keys, Server};
 use crate::service::stages::{Laps, Stages};
 use crate::{Failure, allocator};
-pub(crate) use report::Ways;
+pub(crate) use report::{Ways, stacked};
 
 /// For how long to measure, and where.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -160,7 +160,7 @@ pub(crate) fn walked(
 }
 
 /// One way of a packet through a server.
-pub(crate) trait Way: Copy + Eq + Serialize + 'static {
+pub(crate) trait Way: Copy + Eq + 'static {
     /// In the order in which blocks are interleaved.
     const ALL: &'static [Self];
     /// Plain forwarding: the reference.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dpdk::clock::{Clock, cycles};
 use dpdk::{Eal, Pool, lcore};
-use serde::Serialize;
 
 use super::servers::Landing;
 use crate::Failure;
@@ -17,7 +16,7 @@ const SECONDS: u64 = 2;
 const ROUND_TRIPS: u64 = 100_000;
 
 /// What two cores do.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Cores {
     /// Nanoseconds of a cache line's round trip, before and after.
     pub(super) round_trip_ns: [f64; 2],
@@ -25,7 +24,7 @@ pub(super) struct Cores {
 }
 
 /// Packets per second of turns, in millions: of the first worker alone, and of both at the same time.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Rate {
     pub(super) burst: usize,
     pub(super) alone: f64,
