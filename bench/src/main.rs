@@ -6,8 +6,12 @@ mod control;
 mod dos;
 mod gre;
 mod handshakes;
+mod latency;
+mod load;
 mod machine;
 mod nat;
+mod ndr;
+mod overload;
 mod report;
 mod routes;
 mod rules;
@@ -66,6 +70,12 @@ enum Measure {
     Transit(gre::Plan),
     /// Translation: nanoseconds per packet each way among many flows, stage by stage, against plain forwarding.
     Nat(nat::Plan),
+    /// The no-drop rate of each way in virtual time, found by `MLRsearch`.
+    Ndr(ndr::Plan),
+    /// Overload in virtual time: goodput against offered load, and beside attacks.
+    Overload(overload::Plan),
+    /// Latency of each way at several loads, from the moment that was planned for sending.
+    Latency(latency::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
 }
@@ -97,6 +107,9 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Rules(plan) => tell(&rules::run(plan, options.verbose)?, options),
         Measure::Transit(plan) => tell(&gre::run(plan, options.verbose)?, options),
         Measure::Nat(plan) => tell(&nat::run(plan, options.verbose)?, options),
+        Measure::Ndr(plan) => tell(&ndr::run(plan, options.verbose)?, options),
+        Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),
+        Measure::Latency(plan) => tell(&latency::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
     }
 }

@@ -61,6 +61,11 @@ pub(crate) struct Setting {
 }
 
 impl Timing {
+    /// Only where to measure, for what has no blocks.
+    pub(crate) const fn on(core: usize, hugepages: bool) -> Self {
+        Self { bursts: Vec::new(), blocks: 0, block_us: 0, core, hugepages, quick: false }
+    }
+
     /// The same with fewer blocks if it shall be quick; refuses what cannot be.
     pub(crate) fn checked(&self) -> Result<Self, Failure> {
         let mut timing = self.clone();

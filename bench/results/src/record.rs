@@ -48,6 +48,9 @@ pub struct Record {
     /// Why none of its figures may be used; none when they may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub void: Option<String>,
+    /// What the figures were drawn from, in full, by name; for machines.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub kept: serde_json::Map<String, Value>,
 }
 
 /// What belongs together.
@@ -133,12 +136,18 @@ impl Record {
             voided: Vec::new(),
             left_out: Vec::new(),
             void: None,
+            kept: serde_json::Map::new(),
         }
     }
 
     /// Adds a section.
     pub fn section(&mut self, section: Section) {
         self.sections.push(section);
+    }
+
+    /// Keeps what figures were drawn from.
+    pub fn keep(&mut self, what: &str, all: &impl Serialize) {
+        self.kept.insert(what.to_owned(), serde_json::to_value(all).unwrap_or_default());
     }
 
     /// Names a seed.

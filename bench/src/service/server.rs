@@ -32,7 +32,7 @@ use crate::Failure;
 use crate::turns::{check_calls, timed};
 
 /// How many clients have a session with the worker.
-pub(super) const CLIENTS: u32 = 16;
+pub(crate) const CLIENTS: u32 = 16;
 
 /// The Unix time at the start; handshakes bear it.
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
@@ -47,7 +47,7 @@ const RING_LEN: u32 = 256;
 pub(crate) struct Keys {
     server: Secret,
     clients: Vec<Secret>,
-    pub(super) random: Random,
+    pub(crate) random: Random,
 }
 
 impl Keys {
@@ -66,8 +66,27 @@ impl Keys {
 
     /// The tables of a server with these clients, and its configuration.
     pub(super) fn keeper(&self) -> Result<Keeper, Failure> {
-        let peers = (0..).zip(&self.clients).map(|(number, secret)| peer(number, secret));
-        keeper(&config(self.server.clone(), self.clients.len())?, roll::snapshot(peers))
+        keeper(&self.config()?, roll::snapshot(self.peers()))
+    }
+
+    /// The configuration of a server with room for these clients.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        config(self.server.clone(), self.clients.len())
+    }
+
+    /// What control tells of these clients.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = Peer> {
+        (0..).zip(&self.clients).map(|(number, secret)| peer(number, secret))
+    }
+
+    /// The server's public key.
+    pub(crate) fn public(&self) -> [u8; 32] {
+        *Identity::new(self.server.clone()).public()
+    }
+
+    /// The private key of a client.
+    pub(crate) fn secret(&self, number: u32) -> Option<&Secret> {
+        self.clients.get(number as usize)
     }
 }
 
@@ -139,7 +158,7 @@ pub(crate) struct Server {
     handshaker: Handshaker,
     counters: Vec<Arc<dataplane::counters::Counters>>,
     /// Calls of the allocator while time was taken.
-    pub(super) allocations: u64,
+    pub(crate) allocations: u64,
 }
 
 /// A far end of the worker's rings.
@@ -189,7 +208,7 @@ impl Server {
     }
 
     /// The gateway's question, by which the server learns where the gateway is.
-    pub(super) fn greeting(&self) -> Result<Mbuf, Failure> {
+    pub(crate) fn greeting(&self) -> Result<Mbuf, Failure> {
         let mut packet = self.pool.allocate().ok_or("the pool is empty")?;
         client::greet(&mut packet)?;
         Ok(packet)
@@ -202,7 +221,34 @@ impl Server {
         self.worker.turn(self.now);
     }
 
-    const fn end(&mut self, end: End) -> &mut Queue {
+    /// Cycles of a turn at this moment, which is not before that of the last.
+    #[inline]
+    pub(crate) fn turn_at(&mut self, now: Instant) -> u64 {
+        self.now = now;
+        let mut allocations = 0;
+        let taken = timed(&mut allocations, || {
+            self.worker.turn(now);
+        });
+        self.allocations += allocations;
+        taken
+    }
+
+    /// Lets the handshake thread do so many jobs; gives how many there were.
+    pub(crate) fn shake(&mut self, jobs: usize) -> usize {
+        self.handshaker.turn(self.now, jobs)
+    }
+
+    /// Says how long the handshake thread has worked.
+    pub(crate) fn spend(&mut self, time: Duration) {
+        self.handshaker.spend(time, self.now);
+    }
+
+    /// The time of the last turn.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) const fn end(&mut self, end: End) -> &mut Queue {
         match end {
             End::Wire => &mut self.wire,
             End::Kernel => &mut self.kernel,
@@ -252,8 +298,18 @@ impl Server {
 
     /// Every client's handshake, through the worker's ring and the handshake thread's work.
     pub(super) fn connect(&mut self, keys: &mut Keys) -> Result<Clients, Failure> {
-        let server = *Identity::new(keys.server.clone()).public();
-        let secrets = keys.clients.clone();
+        let count = keys.clients.len();
+        self.connect_first(count, keys)
+    }
+
+    /// The handshakes of so many clients, anew if they have been here.
+    pub(crate) fn connect_first(
+        &mut self,
+        count: usize,
+        keys: &mut Keys,
+    ) -> Result<Clients, Failure> {
+        let server = keys.public();
+        let secrets: Vec<Secret> = keys.clients.iter().take(count).cloned().collect();
         let mut all = Vec::with_capacity(secrets.len());
         for (number, secret) in (0..).zip(secrets) {
             all.push(self.handshake(number, secret, server, &mut keys.random)?);
@@ -270,8 +326,9 @@ impl Server {
     ) -> Result<Client, Failure> {
         let mut tunnel = tunnel(number, secret, server, self.now)?;
         let mut scratch = vec![0; SCRATCH_LEN];
+        let unix = unix(self.now);
         let mut turn =
-            Turn { now: self.now, unix: UNIX, rng: random, scratch: &mut scratch, cookies: None };
+            Turn { now: self.now, unix, rng: random, scratch: &mut scratch, cookies: None };
         let mut out = Vec::new();
         tunnel
             .send(&[], &mut turn, &mut |event| transmitted(event, &mut out))
@@ -285,7 +342,9 @@ impl Server {
         // The keepalive confirms the session: from now on the server may send on it.
         self.exchange(number, &out)?;
         let session = tunnel.current(self.now).ok_or("no session after the handshake")?;
-        Ok(Client::new(number, session.send_key(), session.remote_index(), session.sent_count()))
+        let index = session.remote_index();
+        let client = Client::new(number, session.send_key(), index, session.sent_count());
+        Ok(client.hearing(session.receive_key()))
     }
 
     /// Brings a message of a client's to the worker; gives the message that comes back, if one does.
@@ -308,7 +367,20 @@ impl Server {
     }
 }
 
-fn tunnel(
+/// The Unix time of a moment.
+pub(crate) fn unix(now: Instant) -> Duration {
+    UNIX + now.since(START)
+}
+
+/// The number of the client that has given the server such an index.
+pub(crate) const fn client_of(index: u32) -> u32 {
+    index >> INDEX_BITS
+}
+
+/// Bits of a client's indices that tell its sessions apart.
+const INDEX_BITS: u32 = 8;
+
+pub(crate) fn tunnel(
     number: u32,
     secret: Secret,
     server: [u8; 32],
@@ -323,14 +395,14 @@ fn tunnel(
         endpoint: Some((SERVER, LISTEN_PORT).into()),
         client_id: None,
         persistent: Duration::ZERO,
-        index_base: number << 8,
+        index_base: number << INDEX_BITS,
         mtu: 1420,
     };
     Ok(Tunnel::new(config, now))
 }
 
 /// Keeps the message that a tunnel wants sent.
-fn transmitted(event: Event<'_>, out: &mut Vec<u8>) {
+pub(crate) fn transmitted(event: Event<'_>, out: &mut Vec<u8>) {
     if let Event::Transmit { octets, .. } = event {
         out.clear();
         out.extend_from_slice(octets);
