@@ -1,19 +1,23 @@
-//! Latency in virtual time: from the moment that was planned for a packet to the turn with which it has left the worker, at several
-//! loads.
+//! Latency at several loads, from the moment that was planned for a packet: in virtual time to the turn with which it has left the
+//! worker, and in real time on two cores, where the generator can be late, until it is back.
 
 mod report;
 
 use clap::Args;
+use dpdk::clock::Clock;
 use pktgen::measure::Latency;
 use serde::Serialize;
 
 use crate::Failure;
 use crate::load::course::{self, Offer};
 use crate::load::goals::Goals;
+use crate::load::lane::Lane;
 use crate::load::way::Way;
 use crate::load::{Place, Size};
 use crate::machine::{Conditions, Weather};
 use crate::ndr;
+use crate::realtime::latencies::{self, Latencies};
+use crate::realtime::{self, Pair, two_cores};
 pub(crate) use report::Report;
 
 /// What to measure, and for how long.
@@ -28,6 +32,12 @@ pub(crate) struct Plan {
     /// Seconds of each load.
     #[arg(long, default_value_t = 2.0)]
     secs: f64,
+    /// The worker's core in real time; the generator has `--core`.
+    #[arg(long, default_value_t = 1)]
+    second_core: usize,
+    /// How often a trial in real time is made again that was disturbed.
+    #[arg(long, default_value_t = 10)]
+    tries: u32,
     #[command(flatten)]
     #[serde(flatten)]
     goals: Goals,
@@ -54,7 +64,7 @@ impl Plan {
 }
 
 /// Parts of the load at which half a percent is lost. The first is so little that packets are alone.
-const LOADS: [(&str, f64); 4] =
+pub(crate) const LOADS: [(&str, f64); 4] =
     [("no load", 0.01), ("10 % of PDR", 0.1), ("50 % of PDR", 0.5), ("90 % of PDR", 0.9)];
 
 /// One load of one way.
@@ -73,24 +83,74 @@ pub(crate) struct Measured {
     max_ns: u64,
 }
 
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct All {
+    virtually: Vec<Measured>,
+    really: Vec<Latencies>,
+    /// What is not in it, and why.
+    left_out: Vec<(String, String)>,
+}
+
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
+    let cores = two_cores(plan.place.core, plan.second_core);
     let setting = plan.place.start(verbose)?;
     let mut lane = plan.place.lane(&setting)?;
-    let (clock, rules) = (&setting.clock, plan.place.rules());
     let before = Weather::observe();
+    let virtually = virtually(&plan, &mut lane, &setting.clock)?;
+    let mut all = All { virtually, really: Vec::new(), left_out: Vec::new() };
+    match cores {
+        Ok(cores) => {
+            let mut pair = Pair::new(lane, (&setting.eal, &setting.clock), cores);
+            really(&plan, &mut pair, &mut all)?;
+        }
+        Err(why) => all.left_out.push((REALLY.to_owned(), why.to_string())),
+    }
+    let conditions = Conditions::new(setting.machine, (before, Weather::observe()));
+    Ok(Report::new(plan, conditions, vec![all]))
+}
+
+const REALLY: &str = "latency in real time";
+
+/// On two cores, every way whose packets come back unsealed: of the others the generator cannot read when they were planned.
+fn really(plan: &Plan, pair: &mut Pair<'_>, all: &mut All) -> Result<(), Failure> {
+    for size in &plan.sizes {
+        let ceiling = pair.ceiling(size)?;
+        for way in &plan.ways {
+            let what = format!("{REALLY}: {}, {}", way.name(), size.name);
+            if way.is_sealed() {
+                let why = "the generator does not open what the server seals";
+                all.left_out.push((what, why.to_owned()));
+                continue;
+            }
+            let goals = (&plan.goals, plan.tries);
+            let measured = realtime::measure(pair, (*way, size), goals, ceiling)?;
+            let Some(pdr) = measured.pdr() else {
+                all.left_out.push((what, measured.why_not()));
+                continue;
+            };
+            let timing = (plan.secs, f64::from(plan.goals.trial_ms) / 1_000.0, plan.tries);
+            all.really.extend(latencies::measure(pair, (*way, size), pdr, timing)?);
+        }
+    }
+    Ok(())
+}
+
+fn virtually(plan: &Plan, lane: &mut Lane, clock: &Clock) -> Result<Vec<Measured>, Failure> {
+    let rules = plan.place.rules();
     let mut measured = Vec::new();
     for size in &plan.sizes {
         for way in &plan.ways {
-            let found = ndr::find(&mut lane, (*way, size), &plan.goals, (clock, &plan.place))?;
+            let found = ndr::find(lane, (*way, size), &plan.goals, (clock, &plan.place))?;
             let pdr = found.pdr().ok_or_else(|| format!("{}: no load is carried", way.name()))?;
-            let pace = course::pace(&mut lane, (*way, &size.sizes), clock)?;
+            let pace = course::pace(lane, (*way, &size.sizes), clock)?;
             for (load, part) in LOADS {
                 let rate = pdr * part;
                 let offer = Offer::new(*way, &size.sizes, (rate, plan.secs));
                 let offer = Offer { with_latency: true, ..offer };
-                let tally = course::trial(&mut lane, offer, (clock, rules, pace))?;
+                let tally = course::trial(lane, offer, (clock, rules, pace))?;
                 let latency = tally.latency.unwrap_or_default();
                 measured.push(Measured {
                     way: *way,
@@ -106,9 +166,7 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
             }
         }
     }
-    let after = Weather::observe();
-    let conditions = Conditions::new(setting.machine, (before, after));
-    Ok(Report::new(plan, conditions, measured))
+    Ok(measured)
 }
 
 /// The shares whose latency is told.

@@ -100,7 +100,7 @@ impl Place {
         let room = u16::try_from(dataplane::limits::DATA_ROOM)?;
         let count = u32::try_from(3 * self.ring + 2047)?;
         let pool = Pool::new(&setting.eal, "lane", count, room)?;
-        Lane::start(setting, &pool)
+        Lane::start(setting, &pool, self.ring)
     }
 
     pub(crate) const fn rules(&self) -> Rules {

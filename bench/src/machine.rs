@@ -160,8 +160,13 @@ fn value_of(path: &str, key: &str) -> String {
     found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
 }
 
+/// How often other work has taken the core from the calling thread.
+pub(crate) fn thread_switches() -> u64 {
+    value_of("/proc/thread-self/status", "nonvoluntary_ctxt_switches").parse().unwrap_or(0)
+}
+
 /// The eighth figure of the first line of /proc/stat.
-fn steal_ticks() -> u64 {
+pub(crate) fn steal_ticks() -> u64 {
     let text = line("/proc/stat");
     let field = text.lines().next().and_then(|line| line.split_whitespace().nth(8));
     field.and_then(|text| text.parse().ok()).unwrap_or(0)

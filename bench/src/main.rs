@@ -12,6 +12,7 @@ mod machine;
 mod nat;
 mod ndr;
 mod overload;
+mod realtime;
 mod report;
 mod routes;
 mod rules;
@@ -72,6 +73,8 @@ enum Measure {
     Nat(nat::Plan),
     /// The no-drop rate of each way in virtual time, found by `MLRsearch`.
     Ndr(ndr::Plan),
+    /// The no-drop rate in real time: a generator on one core, a worker on another.
+    Realtime(realtime::Plan),
     /// Overload in virtual time: goodput against offered load, and beside attacks.
     Overload(overload::Plan),
     /// Latency of each way at several loads, from the moment that was planned for sending.
@@ -108,6 +111,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Transit(plan) => tell(&gre::run(plan, options.verbose)?, options),
         Measure::Nat(plan) => tell(&nat::run(plan, options.verbose)?, options),
         Measure::Ndr(plan) => tell(&ndr::run(plan, options.verbose)?, options),
+        Measure::Realtime(plan) => tell(&realtime::run(plan, options.verbose)?, options),
         Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),
         Measure::Latency(plan) => tell(&latency::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),

@@ -78,7 +78,7 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
 
 /// How far around the pace of full bursts a search looks.
 const BELOW: f64 = 0.01;
-const ABOVE: f64 = 1.5;
+const ABOVE: f64 = 2.0;
 
 /// Searches for the rates of one way.
 pub(crate) fn find(

@@ -20,7 +20,7 @@ use super::tally::{self, Tally};
 use super::way::Way;
 use crate::Failure;
 use crate::overload::callers::Callers;
-use crate::sample::median;
+use crate::sample::p10;
 use crate::service::client;
 use crate::service::server::End;
 
@@ -59,7 +59,7 @@ impl<'a> Offer<'a> {
 /// What one way does with full bursts: by this trials are bounded and clipped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// Cycles of a turn with a full burst, the middle of many.
+    /// Cycles of a turn with a full burst, when nobody disturbs it.
     pub(crate) full: f64,
     /// Packets per second of full bursts.
     pub(crate) rate: f64,
@@ -91,7 +91,7 @@ pub(crate) fn pace(lane: &mut Lane, offer: (Way, &Sizes), clock: &Clock) -> Resu
             return Err(format!("{}: {came} of {BURST} came through\n{totals}", way.name()).into());
         }
     }
-    let full = median(&turns);
+    let full = p10(&turns);
     Ok(Pace { full, rate: BURST as f64 * clock.hz() as f64 / full })
 }
 

@@ -53,6 +53,10 @@ impl Goals {
         Ok(goals)
     }
 
+    pub(crate) const fn is_strict(&self) -> bool {
+        self.strict
+    }
+
     /// NDR's and PDR's.
     pub(crate) fn goals(&self) -> [Goal; 2] {
         let seconds = |ms: u32| f64::from(ms) / 1_000.0;

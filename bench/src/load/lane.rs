@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use dataplane::config::NatConfig;
+use dataplane::device::Dpdk;
 use dataplane::keeper::Keeper;
 use dataplane::limits::BURST_LEN_MAX;
 use dataplane::port::Batch;
 use dataplane::site::ROUTER;
+use dataplane::worker::Worker;
 use dpdk::{Mbuf, Pool, mbuf};
 use ipnet::Ipv4Net;
 use pktgen::measure::Trailer;
@@ -29,7 +31,7 @@ use crate::service::client::{
     self, Checksum, Clients, GATEWAY_LINK, IP_AT, KERNEL_LINK, LOCAL, MESSAGE_AT, PORT_LINK,
     SERVER, TEXT_AT, inner_address,
 };
-use crate::service::server::{self, CLIENTS, End, Keys, Server, client_of};
+use crate::service::server::{self, CLIENTS, End, Keys, Outside, Server, client_of};
 use crate::turns::Setting;
 
 /// Clients that have a key and call only where somebody lets them.
@@ -63,15 +65,42 @@ pub(crate) struct Lane {
     connected: Option<Instant>,
 }
 
+/// A lane while its worker is on another thread.
+pub(crate) struct Rest {
+    pub(crate) outside: Outside,
+    keys: Keys,
+    pool: Pool,
+    clients: Clients,
+    mapped: Vec<u16>,
+    connected: Option<Instant>,
+}
+
+impl Rest {
+    /// The worker is back, and this was the time of its last turn.
+    pub(crate) fn join(self, worker: Worker<Dpdk>, now: Instant) -> Lane {
+        let Self { outside, keys, pool, clients, mapped, connected } = self;
+        Lane { server: outside.join(worker, now), keys, pool, clients, mapped, connected }
+    }
+}
+
 impl Lane {
-    pub(crate) fn start(setting: &Setting, pool: &Pool) -> Result<Self, Failure> {
+    /// With rings for so many packets.
+    pub(crate) fn start(setting: &Setting, pool: &Pool, ring: usize) -> Result<Self, Failure> {
         let keys = Keys::draw(CLIENTS + CALLERS);
-        let server = Server::start(&setting.eal, pool, &mut keeper(&keys)?, "lane")?;
+        let rings = ("lane", u32::try_from(ring)?);
+        let server = Server::with_rings(&setting.eal, pool, &mut keeper(&keys)?, rings)?;
         let (clients, mapped) = (Clients::new(Vec::new()), Vec::new());
         let pool = pool.clone();
         let mut lane = Self { server, keys, pool, clients, mapped, connected: None };
         lane.renew()?;
         Ok(lane)
+    }
+
+    /// Gives the worker away.
+    pub(crate) fn part(self) -> (Worker<Dpdk>, Rest) {
+        let Self { server, keys, pool, clients, mapped, connected } = self;
+        let (worker, outside) = server.part();
+        (worker, Rest { outside, keys, pool, clients, mapped, connected })
     }
 
     /// Gives clients new sessions and refreshes flows, if it is time.
@@ -241,7 +270,7 @@ impl Lane {
 }
 
 /// The trailer at the end of the IPv4 packet that begins here.
-fn trailer_of(octets: &[u8]) -> Option<Trailer> {
+pub(crate) fn trailer_of(octets: &[u8]) -> Option<Trailer> {
     let len: [u8; 2] = octets.get(2..4)?.try_into().ok()?;
     Trailer::read(octets.get(..usize::from(u16::from_be_bytes(len)))?)
 }

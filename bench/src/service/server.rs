@@ -161,6 +161,33 @@ pub(crate) struct Server {
     pub(crate) allocations: u64,
 }
 
+/// A server while its worker is on another thread.
+pub(crate) struct Outside {
+    wire: Queue,
+    kernel: Queue,
+    local: Queue,
+    pool: Pool,
+    handshaker: Handshaker,
+    counters: Vec<Arc<dataplane::counters::Counters>>,
+    allocations: u64,
+}
+
+impl Outside {
+    pub(crate) const fn end(&mut self, end: End) -> &mut Queue {
+        match end {
+            End::Wire => &mut self.wire,
+            End::Kernel => &mut self.kernel,
+            End::Local => &mut self.local,
+        }
+    }
+
+    /// The worker is back, and this was the time of its last turn.
+    pub(crate) fn join(self, worker: Worker<Dpdk>, now: Instant) -> Server {
+        let Self { wire, kernel, local, pool, handshaker, counters, allocations } = self;
+        Server { worker, pool, wire, kernel, local, now, handshaker, counters, allocations }
+    }
+}
+
 /// A far end of the worker's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -177,9 +204,19 @@ impl Server {
         keeper: &mut Keeper,
         name: &str,
     ) -> Result<Self, Failure> {
-        let (wire_near, wire) = ring(eal, pool, &format!("wire{name}"))?;
-        let (kernel_near, kernel) = ring(eal, pool, &format!("kernel{name}"))?;
-        let (local_near, local) = ring(eal, pool, &format!("local{name}"))?;
+        Self::with_rings(eal, pool, keeper, (name, RING_LEN))
+    }
+
+    /// With rings of this name and for so many packets.
+    pub(crate) fn with_rings(
+        eal: &Eal,
+        pool: &Pool,
+        keeper: &mut Keeper,
+        (name, len): (&str, u32),
+    ) -> Result<Self, Failure> {
+        let (wire_near, wire) = ring_of(eal, pool, &format!("wire{name}"), len)?;
+        let (kernel_near, kernel) = ring_of(eal, pool, &format!("kernel{name}"), len)?;
+        let (local_near, local) = ring_of(eal, pool, &format!("local{name}"), len)?;
         let queues = Queues {
             wires: vec![Wire { queue: Some(wire_near), relay: 0, kernel: Some(kernel_near) }],
             local: Some(local_near),
@@ -219,6 +256,14 @@ impl Server {
     pub(crate) fn turn(&mut self) {
         self.now = self.now + TURN;
         self.worker.turn(self.now);
+    }
+
+    /// Gives the worker away.
+    pub(crate) fn part(self) -> (Worker<Dpdk>, Outside) {
+        let Self { worker, pool, wire, kernel, local, handshaker, counters, allocations, .. } =
+            self;
+        let outside = Outside { wire, kernel, local, pool, handshaker, counters, allocations };
+        (worker, outside)
     }
 
     /// Cycles of a turn at this moment, which is not before that of the last.
@@ -411,7 +456,11 @@ pub(crate) fn transmitted(event: Event<'_>, out: &mut Vec<u8>) {
 
 /// The near and the far end of a ring that the worker takes for a device.
 pub(crate) fn ring(eal: &Eal, pool: &Pool, name: &str) -> Result<(Queue, Queue), Failure> {
-    let (near, far) = vdev::ring_pair(eal, name, 1, RING_LEN, pool)?;
+    ring_of(eal, pool, name, RING_LEN)
+}
+
+fn ring_of(eal: &Eal, pool: &Pool, name: &str, len: u32) -> Result<(Queue, Queue), Failure> {
+    let (near, far) = vdev::ring_pair(eal, name, 1, len, pool)?;
     let queues = near.take_queue(0).zip(far.take_queue(0));
     Ok(queues.ok_or("a fresh port has no queue")?)
 }

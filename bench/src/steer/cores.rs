@@ -110,7 +110,7 @@ fn rate(landing: &mut Landing, burst: usize, (length, hz): (u64, u64)) -> Result
 
 /// Nanoseconds that a cache line takes to the other core and back.
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
-fn round_trip(eal: &Eal, cores: [usize; 2], clock: &Clock) -> Result<f64, Failure> {
+pub(crate) fn round_trip(eal: &Eal, cores: [usize; 2], clock: &Clock) -> Result<f64, Failure> {
     let ball = Arc::new((AtomicU64::new(0), AtomicBool::new(false)));
     let play = |parity: u64| {
         let ball = Arc::clone(&ball);
