@@ -9,7 +9,7 @@ use clap::{Args, Parser as _};
 use results::Record;
 use results::counts::Counts;
 
-use crate::{Failure, Measure, Options, control, dos, routes, rules, signatures, sketch, syn};
+use crate::{Failure, control, dos, routes, rules, signatures, sketch, syn};
 
 /// What to do with the counts.
 #[derive(Args, Debug)]
@@ -22,21 +22,9 @@ pub(crate) struct Plan {
     write: Option<PathBuf>,
 }
 
-/// Measurements that count something, with what makes the counts the same everywhere.
-const COUNTED: [&[&str]; 7] = [
-    &["routes", "--quick"],
-    &["control", "--quick"],
-    &["syn", "--quick"],
-    &["signatures", "--quick"],
-    &["sketch", "--quick"],
-    &["dos", "--quick"],
-    &["rules", "--quick"],
-];
-
 /// Counts, and does what the plan says.
 pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
-    let records = COUNTED.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
-    let counts = Counts::of(&records);
+    let counts = Counts::of(&records()?);
     if let Some(path) = &plan.write {
         let counts = if path.exists() { counts.as_tolerant_as(&read(path)?) } else { counts };
         return fs::write(path, counts.to_json()?)
@@ -63,18 +51,30 @@ fn read(path: &Path) -> Result<Counts, Failure> {
     Ok(Counts::from_json(&text).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
-/// The record of a measurement that needs neither DPDK's rings nor a clean machine.
-fn record(arguments: &[&str]) -> Result<Record, Failure> {
-    let name = std::iter::once("millrace-bench");
-    let options = Options::try_parse_from(name.chain(arguments.iter().copied()))?;
-    match &options.measure {
-        Measure::Routes(plan) => Ok((&routes::run(plan)?).into()),
-        Measure::Control(plan) => Ok((&control::run(plan)?).into()),
-        Measure::Syn(plan) => Ok((&syn::run(plan)?).into()),
-        Measure::Signatures(plan) => Ok((&signatures::run(plan)?).into()),
-        Measure::Sketch(plan) => Ok((&sketch::run(plan)?).into()),
-        Measure::Dos(plan) => Ok((&dos::run(plan)?).into()),
-        Measure::Rules(plan) => Ok((&rules::run(plan, false)?).into()),
-        _ => Err(format!("{} counts nothing", arguments.join(" ")).into()),
-    }
+/// The records of quick runs of all that count something. They need no rings, and no clean machine.
+fn records() -> Result<Vec<Record>, Failure> {
+    Ok(vec![
+        record(routes::run)?,
+        record(control::run)?,
+        record(syn::run)?,
+        record(signatures::run)?,
+        record(sketch::run)?,
+        record(dos::run)?,
+        record(|plan| rules::run(plan, false))?,
+    ])
+}
+
+/// A measurement's plan, as it is without a word but this one.
+#[derive(clap::Parser, Debug)]
+struct Quick<P: Args> {
+    #[command(flatten)]
+    plan: P,
+}
+
+fn record<P: Args, R>(run: impl Fn(&P) -> Result<R, Failure>) -> Result<Record, Failure>
+where
+    Record: for<'a> From<&'a R>,
+{
+    let Quick { plan } = Quick::try_parse_from(["millrace-bench", "--quick"])?;
+    Ok(Record::from(&run(&plan)?))
 }
