@@ -1,8 +1,10 @@
 //! millrace-bench: what the dataplane costs, measured on the machine at hand. README.md has the method.
 
 mod aead;
+mod all;
 mod allocator;
 mod control;
+mod counts;
 mod dos;
 mod gre;
 mod handshakes;
@@ -12,6 +14,7 @@ mod machine;
 mod nat;
 mod ndr;
 mod overload;
+mod publish;
 mod realtime;
 mod report;
 mod routes;
@@ -81,6 +84,14 @@ enum Measure {
     Latency(latency::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
+    /// All of them, each for as long as it may take: a record for each, and a page of all.
+    All(all::Plan),
+    /// A page, or the tables of a document, of records that were kept.
+    Report(publish::Report),
+    /// Two runs side by side; fails when something got worse.
+    Compare(publish::Compare),
+    /// What does not depend on the machine's mood: memory and instructions, against what is written down.
+    Counts(counts::Plan),
 }
 
 /// Why a measurement failed: a sentence for the person who asked for it.
@@ -115,6 +126,10 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),
         Measure::Latency(plan) => tell(&latency::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
+        Measure::All(plan) => all::run(plan),
+        Measure::Report(report) => report.run(),
+        Measure::Compare(compare) => compare.run(),
+        Measure::Counts(plan) => counts::run(plan),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::conditions::PACE_DRIFT;
+use crate::counts;
 use crate::figure::{Better, Figure, Verdict};
 use crate::record::Record;
 use crate::sample::{self, Interval};
@@ -152,7 +153,7 @@ impl Side {
 
     /// Whether its unit is one of time, which the core's pace stretches.
     fn is_time(&self) -> bool {
-        !["ratio", "octets", "KiB", "MiB", "count", "%"].contains(&self.unit.as_str())
+        !counts::is_count(&self.unit) && !["ratio", "count", "%"].contains(&self.unit.as_str())
     }
 }
 

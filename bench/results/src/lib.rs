@@ -7,6 +7,7 @@
 
 pub mod compare;
 pub mod conditions;
+pub mod counts;
 pub mod figure;
 pub mod markdown;
 pub mod page;

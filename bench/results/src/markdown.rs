@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::record::{Record, Section};
+use crate::targets;
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,5 +39,85 @@ impl fmt::Display for Section {
         self.notes.iter().try_for_each(|note| writeln!(f, "\n{note}"))?;
         self.tables.iter().try_for_each(|table| write!(f, "\n{table}"))?;
         self.remarks.iter().try_for_each(|remark| writeln!(f, "\n{remark}"))
+    }
+}
+
+const BEGIN: &str = "<!-- measured: ";
+const BEGIN_END: &str = " -->";
+const END: &str = "<!-- end -->";
+
+/// A document with what stands between its markers written anew from these records: `targets` is the table of all that something
+/// was wanted of, and a measurement's name all that it has. What nothing was measured for stays as it is.
+pub fn rewritten(document: &str, records: &[Record]) -> Result<String, String> {
+    let mut text = String::new();
+    let mut rest = document;
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        let (name, after) = after
+            .split_once(BEGIN_END)
+            .filter(|(name, _)| !name.contains('\n'))
+            .ok_or_else(|| format!("a marker `{BEGIN}` has no end in its line"))?;
+        let (kept, after) = after
+            .split_once(END)
+            .filter(|(kept, _)| !kept.contains(BEGIN))
+            .ok_or_else(|| format!("`{BEGIN}{name}{BEGIN_END}` has no `{END}`"))?;
+        text.push_str(before);
+        text.push_str(BEGIN);
+        text.push_str(name);
+        text.push_str(BEGIN_END);
+        match measured(name, records) {
+            Some(tables) => text.extend(["\n\n", &tables, "\n"]),
+            None => text.push_str(kept),
+        }
+        text.push_str(END);
+        rest = after;
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+/// What stands between the markers of a name; none when no record has it.
+fn measured(name: &str, records: &[Record]) -> Option<String> {
+    if name == "targets" {
+        let table = targets::table(records);
+        return (!table.rows.is_empty()).then(|| table.to_string());
+    }
+    let found: Vec<String> = records
+        .iter()
+        .filter(|record| record.measure == name && record.void.is_none())
+        .map(|record| {
+            let machine = &record.conditions.machine;
+            let sections: String = record.sections.iter().map(ToString::to_string).collect();
+            // They stand below a heading of the document's own.
+            let sections = sections.replace("\n## ", "\n#### ");
+            format!("`{}`, {}, commit {}.\n{sections}", record.command(), machine.cpu, machine.git)
+        })
+        .collect();
+    (!found.is_empty()).then(|| found.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_between_its_markers_alone() {
+        let document = "a\n<!-- measured: nothing -->\nkept\n<!-- end -->\nb\n";
+        assert_eq!(rewritten(document, &[]).unwrap(), document);
+        let conditions = crate::Conditions::default();
+        let mut record = Record::new("nothing", "Nothing", &(), conditions);
+        record.argv = vec!["millrace-bench".into()];
+        record.section(Section::default().note("measured"));
+        let text = rewritten(document, &[record]).unwrap();
+        assert!(text.starts_with("a\n<!-- measured: nothing -->\n\n`millrace-bench`"), "{text}");
+        assert!(
+            text.ends_with("\nmeasured\n\n<!-- end -->\nb\n") && !text.contains("kept"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_marker_without_its_end_is_told() {
+        let error = rewritten("<!-- measured: nat -->\n<!-- measured: aead -->\n<!-- end -->", &[]);
+        assert!(error.unwrap_err().contains("`<!-- measured: nat -->` has no"));
     }
 }

@@ -31,7 +31,7 @@ impl From<&Report> for Record {
             Column::of("clean", "ns", 1),
             Column::of("like them, no match", "ns", 1),
             Column::of("matches one", "ns", 1),
-            Column::of("instructions at most", "count", 0),
+            Column::of("instructions at most", "instructions", 0),
             Column::of("KiB", "KiB", 1),
             Column::of("ms to build", "ms", 2),
         ];

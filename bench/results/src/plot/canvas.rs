@@ -13,7 +13,7 @@ const ROOM: f64 = 230.0;
 /// From one line of words to the next.
 pub(super) const LEADING: f64 = 18.0;
 /// How wide a letter is, nearly enough to keep words apart.
-const LETTER: f64 = 6.9;
+const LETTER: f64 = 7.3;
 /// Colours; series beyond begin with the first again.
 pub(super) const COLOURS: usize = 8;
 
@@ -166,12 +166,15 @@ fn upright(text: &mut String, plot: &Plot, top: f64) -> Result<f64, fmt::Error> 
     let top = top + 12.0;
     let room = Room { left: beside + 14.0, right: WIDTH - 18.0, top, bottom: top + ROOM };
     grid(text, &room, (&across, &up))?;
+    for mark in &plot.marks {
+        write_mark(text, mark, &room, (&across, &up))?;
+    }
     match plot.shape {
         Shape::Lines | Shape::Bars => lines::draw(text, plot, &room, (&across, &up))?,
         Shape::Stacks => stacks::draw(text, plot, &room, (&across, &up))?,
     }
     for mark in &plot.marks {
-        write_mark(text, mark, &room, (&across, &up))?;
+        label_mark(text, mark, &room, (&across, &up))?;
     }
     let below = room.bottom + 38.0;
     writeln!(
@@ -200,10 +203,11 @@ fn grid(text: &mut String, room: &Room, (across, up): (&Span<'_>, &Span<'_>)) ->
     }
     let mut free = f64::NEG_INFINITY;
     for (value, word) in across.ticks() {
-        let (x, half) = (room.x(across.place(value)), width(&word) / 2.0);
-        writeln!(text, "<path class=\"grid\" d=\"M{x:.1} {:.1}v5\"/>", room.bottom)?;
-        // Words that would run into the one before, or over the edge, are left out.
-        if x - half < free || x + half > WIDTH {
+        let (place, half) = (room.x(across.place(value)), width(&word) / 2.0);
+        writeln!(text, "<path class=\"grid\" d=\"M{place:.1} {:.1}v5\"/>", room.bottom)?;
+        let x = place.min(WIDTH - half - 2.0);
+        // Words that would run into the one before are left out.
+        if x - half < free {
             continue;
         }
         free = x + half + 4.0;
@@ -223,26 +227,34 @@ fn write_mark(
     room: &Room,
     (across, up): (&Span<'_>, &Span<'_>),
 ) -> fmt::Result {
-    let label = escaped(&mark.label);
+    let Room { left, right, top, bottom } = room;
     if mark.upright {
         let x = room.x(across.place(mark.at));
-        let (top, bottom) = (room.top, room.bottom);
-        // Right of the line, unless there is no room.
-        let (anchor, beside) =
-            if x + width(&mark.label) + 6.0 > room.right { ("end", -5.0) } else { ("start", 5.0) };
-        writeln!(text, "<path class=\"mark\" d=\"M{x:.1} {top:.1}V{bottom:.1}\"/>")?;
-        return writeln!(
-            text,
-            "<text class=\"halo small\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
-            x + beside,
-            top + 10.0
-        );
+        writeln!(text, "<path class=\"mark\" d=\"M{x:.1} {top:.1}V{bottom:.1}\"/>")
+    } else {
+        let y = room.y(up.place(mark.at));
+        writeln!(text, "<path class=\"mark\" d=\"M{left:.1} {y:.1}H{right:.1}\"/>")
     }
-    let y = room.y(up.place(mark.at));
-    writeln!(text, "<path class=\"mark\" d=\"M{:.1} {y:.1}H{:.1}\"/>", room.left, room.right)?;
-    let (x, y) = (room.right, y - 5.0);
+}
+
+/// On the ground beside an upright line, at the left end of a level one: curves mostly begin low and end high.
+fn label_mark(
+    text: &mut String,
+    mark: &Mark,
+    room: &Room,
+    (across, up): (&Span<'_>, &Span<'_>),
+) -> fmt::Result {
+    let (x, y, anchor) = if mark.upright {
+        let x = room.x(across.place(mark.at));
+        let full = x + width(&mark.label) + 6.0 > room.right;
+        let (anchor, beside) = if full { ("end", -5.0) } else { ("start", 5.0) };
+        (x + beside, room.bottom - 6.0, anchor)
+    } else {
+        (room.left + 4.0, room.y(up.place(mark.at)) - 5.0, "start")
+    };
+    let label = escaped(&mark.label);
     writeln!(
         text,
-        "<text class=\"halo small\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{label}</text>"
+        "<text class=\"halo small\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{label}</text>"
     )
 }

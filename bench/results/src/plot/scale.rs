@@ -66,7 +66,7 @@ impl<'a> Span<'a> {
     }
 
     fn decade_ticks(&self) -> Vec<(f64, String)> {
-        let few = self.high - self.low <= 2.0;
+        let few = self.high - self.low <= 2.5;
         let steps: &[f64] = if few { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let mut ticks = Vec::new();
         let mut exponent = self.low.floor();

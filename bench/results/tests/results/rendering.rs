@@ -1,9 +1,8 @@
 //! What records look like: golden files that a person can open. `GOLDEN=write cargo test -p results` writes them anew.
 
-mod made;
-
 use std::path::Path;
 
+use crate::made;
 use results::page::page;
 use results::{Plot, Record};
 

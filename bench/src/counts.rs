@@ -1,0 +1,80 @@
+//! What does not depend on the machine's mood: octets of tables, sessions, flows and routes, and instructions of signatures. They
+//! come from quick runs of what measures them.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser as _};
+use results::Record;
+use results::counts::Counts;
+
+use crate::{Failure, control, dos, routes, rules, signatures, sketch, syn};
+
+/// What to do with the counts.
+#[derive(Args, Debug)]
+pub(crate) struct Plan {
+    /// Hold them against this file; fails when one is more or less than it says.
+    #[arg(long, value_name = "FILE", conflicts_with = "write")]
+    check: Option<PathBuf>,
+    /// Write them to this file.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+/// Counts, and does what the plan says.
+pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
+    let counts = Counts::of(&records()?);
+    if let Some(path) = &plan.write {
+        let counts = if path.exists() { counts.as_tolerant_as(&read(path)?) } else { counts };
+        return fs::write(path, counts.to_json()?)
+            .map_err(|error| format!("{}: {error}", path.display()).into());
+    }
+    let mut out = std::io::stdout();
+    let Some(path) = &plan.check else {
+        return Ok(write!(out, "{}", counts.to_json()?)?);
+    };
+    let departures = counts.departures(&read(path)?);
+    for departure in &departures {
+        writeln!(out, "{departure}")?;
+    }
+    if departures.is_empty() {
+        writeln!(out, "{} counts are as {} says.", counts.len(), path.display())?;
+        return Ok(());
+    }
+    let advice = "when that is meant, write them down with `counts --write`";
+    Err(format!("{} counts are not as {} says; {advice}", departures.len(), path.display()).into())
+}
+
+fn read(path: &Path) -> Result<Counts, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Counts::from_json(&text).map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+/// The records of quick runs of all that count something. They need no rings, and no clean machine.
+fn records() -> Result<Vec<Record>, Failure> {
+    Ok(vec![
+        record(routes::run)?,
+        record(control::run)?,
+        record(syn::run)?,
+        record(signatures::run)?,
+        record(sketch::run)?,
+        record(dos::run)?,
+        record(|plan| rules::run(plan, false))?,
+    ])
+}
+
+/// A measurement's plan, as it is without a word but this one.
+#[derive(clap::Parser, Debug)]
+struct Quick<P: Args> {
+    #[command(flatten)]
+    plan: P,
+}
+
+fn record<P: Args, R>(run: impl Fn(&P) -> Result<R, Failure>) -> Result<Record, Failure>
+where
+    Record: for<'a> From<&'a R>,
+{
+    let Quick { plan } = Quick::try_parse_from(["millrace-bench", "--quick"])?;
+    Ok(Record::from(&run(&plan)?))
+}
