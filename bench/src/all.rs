@@ -55,8 +55,8 @@ const fn step(
 /// What says most comes first: time may run out.
 const STEPS: [Step; 17] = [
     step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 180),
-    step("ndr", &[], &[], 420),
-    step("overload", &[], &[], 240),
+    step("ndr", &["--sizes", "64,1420,imix"], &[], 300),
+    step("overload", &[], &[], 330),
     step("realtime", &[], &["--tries", "3"], 180),
     step("latency", &["--secs", "1"], &["--tries", "3"], 180),
     step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 120),

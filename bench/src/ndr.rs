@@ -88,10 +88,10 @@ pub(crate) fn find(
     (clock, place): (&Clock, &Place),
 ) -> Result<Found, Failure> {
     lane.renew()?;
-    let pace = course::pace(lane, (way, &size.sizes), clock)?;
-    let range = (pace.rate * BELOW, pace.rate * ABOVE);
+    let full = course::pace(lane, (way, &size.sizes), clock)?;
+    let range = (full.rate * BELOW, full.rate * ABOVE);
     goals::search(goals, range, |ask| {
         let offer = Offer::new(way, &size.sizes, (ask.load, ask.duration));
-        course::trial(lane, offer, (clock, place.rules(), pace))
+        course::trial(lane, offer, (clock, place.rules(), full))
     })
 }

@@ -69,7 +69,7 @@ fn capture_data(lane: &mut Lane, scene: &mut Scene) -> Result<(), Failure> {
     }
     lane.server.end(End::Wire).transmit(&mut packets);
     lane.server.turn();
-    lane.clear()?;
+    lane.clear();
     Ok(())
 }
 

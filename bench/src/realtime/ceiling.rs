@@ -66,7 +66,7 @@ impl Pair<'_> {
         stop.store(true, Ordering::Release);
         let worker = thread.join().map_err(|_| "the mover has panicked")?;
         let mut lane = rest.join(worker, now);
-        lane.clear()?;
+        lane.clear();
         self.give_back(lane);
         Ok(seen?.received as f64 / taken as f64 * 1e9)
     }
