@@ -3,6 +3,7 @@
 mod aead;
 mod all;
 mod allocator;
+mod among;
 mod control;
 mod counts;
 mod dos;
@@ -22,6 +23,7 @@ mod rules;
 mod service;
 mod signatures;
 mod sketch;
+mod splice;
 mod steer;
 mod syn;
 mod turns;
@@ -73,7 +75,9 @@ enum Measure {
     /// Tenants' packets through GRE: nanoseconds per packet of whole turns, stage by stage, against plain forwarding.
     Transit(gre::Plan),
     /// Translation: nanoseconds per packet each way among many flows, stage by stage, against plain forwarding.
-    Nat(nat::Plan),
+    Nat(among::Plan),
+    /// Splices: nanoseconds per packet both ways among many connections through data centres, and connections begun a second.
+    Splice(among::Plan),
     /// The no-drop rate of each way in virtual time, found by `MLRsearch`.
     Ndr(ndr::Plan),
     /// The no-drop rate in real time: a generator on one core, a worker on another.
@@ -121,6 +125,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Rules(plan) => tell(&rules::run(plan, options.verbose)?, options),
         Measure::Transit(plan) => tell(&gre::run(plan, options.verbose)?, options),
         Measure::Nat(plan) => tell(&nat::run(plan, options.verbose)?, options),
+        Measure::Splice(plan) => tell(&splice::run(plan, options.verbose)?, options),
         Measure::Ndr(plan) => tell(&ndr::run(plan, options.verbose)?, options),
         Measure::Realtime(plan) => tell(&realtime::run(plan, options.verbose)?, options),
         Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),

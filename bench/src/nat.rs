@@ -4,72 +4,32 @@
 //! What is sent comes from this machine's kernel and goes back to it: a client's packet would be opened and sealed as well, which
 //! `service` measures, and everything else on its way is the same.
 
-mod report;
 mod rig;
 mod servers;
 
-use clap::Args;
-use serde::Serialize;
+use results::Record;
 
 use crate::Failure;
-use crate::machine::{Conditions, Weather};
-use crate::turns::{self, Timing};
-use report::Measured;
-pub(crate) use report::Report;
-use rig::Rig;
+use crate::among::{Measured, Plan};
+use rig::{Rig, Way};
 
-/// What to measure, and for how long.
-#[derive(Args, Clone, Debug, Serialize)]
-pub(crate) struct Plan {
-    /// Flows, of which each packet is of a random one.
-    #[arg(long, value_delimiter = ',', default_value = "10000,1000000")]
-    flows: Vec<u32>,
-    /// Octets of the packets.
-    #[arg(long, default_value_t = 64)]
-    size: usize,
-    #[command(flatten)]
-    #[serde(flatten)]
-    timing: Timing,
-}
-
-/// The headers of a datagram with an octet for its number, and what fits every client.
-const SIZES: std::ops::RangeInclusive<usize> = 32..=1_420;
-/// What one address has ports for, with as many remote addresses as a flow's number names.
-const FLOWS: std::ops::RangeInclusive<u32> = 1..=4_000_000;
-const QUICK_FLOWS: u32 = 1_000;
-
-impl Plan {
-    fn checked(&self) -> Result<Self, Failure> {
-        let mut plan = Self { timing: self.timing.checked()?, ..self.clone() };
-        if plan.timing.quick {
-            plan.flows = vec![QUICK_FLOWS];
-        }
-        if !SIZES.contains(&plan.size) {
-            return Err("--size takes 32..=1420".into());
-        }
-        if !plan.flows.iter().all(|flows| FLOWS.contains(flows)) {
-            return Err("--flows takes 1 to 4000000".into());
-        }
-        Ok(plan)
-    }
-}
+/// A whole run.
+pub(crate) type Report = crate::report::Report<Plan, Measured<Way>>;
 
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
-    let plan = plan.checked()?;
-    let setting = plan.timing.start(verbose)?;
-    let before = Weather::observe();
-    let least = plan.timing.least(&setting.clock);
-    let mut measured = Vec::new();
-    for flows in &plan.flows {
-        let mut rig = Rig::new(&setting, (*flows, plan.size))?;
-        for burst in &plan.timing.bursts {
-            let ways = turns::measure(&mut rig, &plan.timing, (least, *burst))?;
-            measured.push(Measured { flows: *flows, burst: *burst, ways });
-        }
-        rig.check()?;
-    }
-    let after = Weather::observe();
-    let conditions = Conditions::new(setting.machine, (before, after));
+    let plan = plan.checked::<Rig>()?;
+    let (conditions, measured) = plan.run(verbose, |setting| plan.measure::<Rig>(setting))?;
     Ok(Report::new(plan, conditions, measured))
+}
+
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let Report { plan, conditions, measured } = report;
+        let mut record = Self::new("nat", "Translation", plan, conditions.clone());
+        for measured in measured {
+            record.section(measured.section(conditions));
+        }
+        record
+    }
 }

@@ -186,6 +186,16 @@ fn translates_each_way_stage_by_stage() {
 }
 
 #[test]
+fn splices_each_way_and_counts_connections_begun() {
+    let output = bench(&["splice", "--quick", "--blocks", "2", "--bursts", "64"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| ingress, in the SYN (M0) |"), "{said}");
+    assert!(said.contains("| exit (M2), back |") && said.contains("| ingress, onward |"), "{said}");
+}
+
+#[test]
 fn refuses_more_flows_than_there_are_ports_for() {
     let output = bench(&["nat", "--flows", "4000001"]).unwrap();
     assert!(!output.status.success());

@@ -1,5 +1,7 @@
 //! The ways under measurement, and the rig that makes packets for them.
 
+use std::ops::RangeInclusive;
+
 use dataplane::port::Batch;
 use dpdk::{Mbuf, Pool};
 use rand_chacha::ChaCha8Rng;
@@ -8,6 +10,7 @@ use wire::ethernet;
 
 use super::servers::Translator;
 use crate::Failure;
+use crate::among::Among;
 use crate::service::server::End;
 use crate::turns::{self, Landing, Setting, Whose};
 
@@ -50,14 +53,16 @@ pub(super) struct Rig {
     random: ChaCha8Rng,
 }
 
-impl Rig {
-    pub(super) fn new(setting: &Setting, shape: (u32, usize)) -> Result<Self, Failure> {
+impl Among for Rig {
+    /// What one address has ports for, with as many remote addresses as a flow's number names.
+    const FLOWS: RangeInclusive<u32> = 1..=4_000_000;
+
+    fn start(setting: &Setting, shape: (u32, usize)) -> Result<Self, Failure> {
         let translator = Translator::start(setting, shape)?;
         Ok(Self { translator, pool: setting.pool.clone(), random: ChaCha8Rng::seed_from_u64(5) })
     }
 
-    /// Figures of a run that allocated, lost or dropped something, or opened or ended flows, are of no use.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), Failure> {
         self.translator.landing.check()?;
         let totals = self.translator.landing.server.totals();
         let flows = u64::from(self.translator.flows);

@@ -251,6 +251,11 @@ impl Server {
         Ok(packet)
     }
 
+    /// Lets time pass until the next turn.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
     /// One turn of the worker, a moment after the last.
     #[inline]
     pub(crate) fn turn(&mut self) {
@@ -310,7 +315,7 @@ impl Server {
     }
 
     /// Cycles of a turn.
-    pub(super) fn timed_turn(&mut self) -> u64 {
+    pub(crate) fn timed_turn(&mut self) -> u64 {
         let mut allocations = 0;
         let taken = timed(&mut allocations, || self.turn());
         self.allocations += allocations;

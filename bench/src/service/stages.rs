@@ -1,6 +1,8 @@
 //! The packet's way stage by stage: the list of `dataplane::pipeline`, with a look at the cycle counter
 //! after every stage and on both sides of the AEAD.
 
+use std::time::Duration;
+
 use ::wireguard::aead::{self, Key};
 use ::wireguard::index::Place;
 use ::wireguard::message::ClientId;
@@ -8,11 +10,13 @@ use ::wireguard::noise;
 use ::wireguard::secret::Secret;
 use ::wireguard::session::{Indices, Role};
 use ::wireguard::time::Instant;
-use dataplane::burst::{self, Burst};
+use arrayvec::ArrayVec;
+use dataplane::burst::{self, Burst, Outcome};
 use dataplane::exchange::Install;
 use dataplane::fate::Fate;
 use dataplane::frame::{Endpoint, Entry, Note};
 use dataplane::keeper::Keeper;
+use dataplane::limits::{BURST_LEN_MAX, OUTBOX_PACKET_LEN};
 use dataplane::pipeline::{self, State};
 use dataplane::port::Batch;
 use dataplane::stages::egress::Transit;
@@ -151,6 +155,22 @@ impl Stages {
         entry: Entry,
         wanted: Fate,
     ) -> Result<Laps, Failure> {
+        let (laps, outcomes) = self.walked(packets, entry);
+        match outcomes.iter().find(|outcome| outcome.fate != wanted) {
+            Some(outcome) => {
+                Err(format!("a packet's fate was {:?} and not {wanted:?}", outcome.fate).into())
+            }
+            None => Ok(laps),
+        }
+    }
+
+    /// Walks the packets from `entry`; gives the laps and what becomes of each packet.
+    #[inline]
+    pub(crate) fn walked(
+        &mut self,
+        packets: &mut Batch<Mbuf>,
+        entry: Entry,
+    ) -> (Laps, ArrayVec<Outcome, BURST_LEN_MAX>) {
         let mut laps = Laps::default();
         let mut watch = Watch { laps: laps.iter_mut(), last: cycles(), look: self.look };
         let mut burst = Burst::lend(packets, &mut self.notes, entry);
@@ -158,12 +178,29 @@ impl Stages {
         walk(&mut burst, &mut self.state, self.now, &mut watch);
         let outcomes = burst.finish();
         watch.lap();
-        match outcomes.iter().find(|outcome| outcome.fate != wanted) {
-            Some(outcome) => {
-                Err(format!("a packet's fate was {:?} and not {wanted:?}", outcome.fate).into())
-            }
-            None => Ok(laps),
+        (laps, outcomes)
+    }
+
+    /// Packets of the worker's own, for connections, since the last call: from their IP headers on.
+    pub(crate) fn own_packets(&mut self) -> Vec<Vec<u8>> {
+        let mut octets = [0; OUTBOX_PACKET_LEN];
+        let Some(translator) = &mut self.state.translator else { return Vec::new() };
+        let next = || {
+            let (_, len) = translator.take_packet(&mut octets)?;
+            octets.get(..len).map(<[u8]>::to_vec)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    /// Lets time pass, and what waits for it be served; gives how many connections are being opened yet.
+    pub(crate) fn pass(&mut self, time: Duration) -> u64 {
+        self.now = self.now + time;
+        let State { site, routes, counters, translator, .. } = &mut self.state;
+        if let Some(translator) = translator {
+            let outside = Outside { site, routes, counters, now: self.now };
+            translator.advance(outside, |_, _| ());
         }
+        counters.connects_opening.value()
     }
 
     /// The same with a round of bursts, which are freed; gives the laps of all of them together.

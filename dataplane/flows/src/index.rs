@@ -1,6 +1,7 @@
 //! The way from a key's hash to a flow: buckets of one line of memory, each with ten entries of a tag and a number. What the
 //! numbers mean, and whether the key is theirs, is the asker's to say.
 
+use crate::pages::filled;
 use crate::prefetch::prefetch;
 
 /// Entries of a bucket: with the count they fill a line.
@@ -67,7 +68,7 @@ impl Index {
     /// An index for so many entries, each bucket touched.
     pub(crate) fn new(entries: usize) -> Self {
         let buckets = entries.div_ceil(ENTRIES_PER_BUCKET).max(2);
-        Self { buckets: vec![EMPTY; buckets].into_boxed_slice() }
+        Self { buckets: filled(buckets, EMPTY) }
     }
 
     /// Octets of memory.

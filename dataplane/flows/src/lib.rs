@@ -25,6 +25,7 @@ mod install;
 mod line;
 mod mapping;
 mod open;
+mod pages;
 mod ports;
 mod prefetch;
 mod query;

@@ -9,6 +9,7 @@ use crate::fragments::Fragments;
 use crate::hash::Words;
 use crate::index::Index;
 use crate::line::{Cold, End, Line, NONE, SHIFTED, USED, V6, addresses_at};
+use crate::pages::filled;
 use crate::ports::Ports;
 use crate::prefetch::prefetch;
 use crate::query::{Kind, Outline, Query, Realm, hash};
@@ -84,8 +85,8 @@ impl Flows {
         config.check()?;
         let count = config.flows as usize;
         Ok(Self {
-            lines: vec![Line::UNUSED; count].into_boxed_slice(),
-            cold: vec![Cold::UNUSED; count].into_boxed_slice(),
+            lines: filled(count, Line::UNUSED),
+            cold: filled(count, Cold::UNUSED),
             ends: Index::new(count * 2),
             mappings: Index::new(count),
             clients: Clients::new(config.clients),

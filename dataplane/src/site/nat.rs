@@ -1,6 +1,6 @@
 //! The addresses by which the Internet knows clients, and which worker has which of their ports.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 use flows::nptv6::Prefixes;
@@ -18,6 +18,8 @@ const PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
 #[derive(Clone, Debug)]
 pub struct Nat {
     addresses: Vec<Address>,
+    /// The same as numbers, which are compared at once.
+    numbers: Vec<u32>,
     untranslated: Vec<OnLink>,
     pairs: Vec<Pair>,
     client_address: Option<Address>,
@@ -31,6 +33,8 @@ impl Nat {
         let mut addresses: Vec<Address> =
             config.addresses.iter().copied().map(Address::from).collect();
         addresses.sort_unstable_by_key(|address| address.bits());
+        let v4 = addresses.iter().filter_map(|address| address.v4());
+        let numbers = v4.map(Ipv4Addr::to_bits).collect();
         let workers = u16::try_from(workers.max(1)).unwrap_or(u16::MAX);
         let ports_per_worker = (PORTS.end() - PORTS.start() + 1) / workers;
         let client_address = config.client_address.map(Address::from);
@@ -40,6 +44,7 @@ impl Nat {
             config.prefixes.iter().filter_map(|(inside, outside)| Pair::new(*inside, *outside));
         Self {
             addresses,
+            numbers,
             untranslated: untranslated.collect(),
             pairs: pairs.collect(),
             client_address,
@@ -56,10 +61,19 @@ impl Nat {
     /// Whether the Internet knows a client by this address.
     #[inline]
     pub fn holds(&self, address: Address) -> bool {
-        if !address.is_v4() {
-            return self.is_untranslated(address) || self.inward(address).is_some();
+        match address.v4() {
+            Some(address) => self.holds_v4(address.to_bits()),
+            None => self.is_untranslated(address) || self.inward(address).is_some(),
         }
-        self.addresses.binary_search_by_key(&address.bits(), |own| own.bits()).is_ok()
+    }
+
+    /// Most of what is asked about lies beyond all of them, and of the rest nobody can foresee where it lies.
+    #[inline]
+    fn holds_v4(&self, number: u32) -> bool {
+        let (first, last) = (self.numbers.first(), self.numbers.last());
+        let is_among =
+            first.is_some_and(|first| *first <= number) && last.is_some_and(|last| number <= *last);
+        is_among && self.numbers.binary_search(&number).is_ok()
     }
 
     /// Whether it is a client's IPv6 address that the Internet knows as it is.
