@@ -61,7 +61,7 @@ const STEPS: [Step; 17] = [
     step("latency", &["--secs", "1"], &["--tries", "3"], 180),
     step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 120),
     step("nat", &["--blocks", "100"], &[], 180),
-    step("transit", &["--blocks", "100"], &[], 120),
+    step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
     step("steer", &["--blocks", "100"], &[], 120),
     step("handshakes", &[], &[], 60),
     step(
