@@ -94,7 +94,7 @@ const LIMIT: Duration = Duration::from_mins(30);
 const LIMIT_QUICK: Duration = Duration::from_mins(5);
 
 /// What `timeout` says when it had to end something.
-const TIMED_OUT: i32 = 124;
+pub(crate) const TIMED_OUT: i32 = 124;
 
 /// How a step ended.
 struct Outcome {
@@ -205,13 +205,13 @@ fn arguments(plan: &Plan, step: &Step) -> Vec<String> {
 }
 
 /// Another core that this process may run on.
-fn second_core(first: usize) -> Option<usize> {
+pub(crate) fn second_core(first: usize) -> Option<usize> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     cores.into_iter().map(|core| core.id).find(|core| *core != first)
 }
 
 /// The record of a process, or why there is none. `timeout` ends it with everything that it has started.
-fn child(
+pub(crate) fn child(
     arguments: &[String],
     (json, said): (&Path, &Path),
     limit: Duration,
@@ -240,7 +240,7 @@ fn child(
 }
 
 /// The last line of what a process complained of, or how it ended.
-fn last_words(stderr: &[u8], status: &str) -> String {
+pub(crate) fn last_words(stderr: &[u8], status: &str) -> String {
     let text = String::from_utf8_lossy(stderr);
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
     last.map_or_else(

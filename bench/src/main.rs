@@ -7,6 +7,7 @@ mod among;
 mod control;
 mod counts;
 mod dos;
+mod fib;
 mod gre;
 mod handshakes;
 mod latency;
@@ -15,6 +16,7 @@ mod machine;
 mod nat;
 mod ndr;
 mod overload;
+mod peers;
 mod publish;
 mod realtime;
 mod report;
@@ -58,6 +60,8 @@ enum Measure {
     Aead(aead::Plan),
     /// The routes: time to build, to change and to look up, and memory, with a table as large as the Internet's.
     Routes(routes::Plan),
+    /// IPv4 lookups in bulk beside DPDK's `rte_fib`, with a table as large as the Internet's.
+    Fib(fib::Plan),
     /// The fleet: what it costs to pass packets on to other servers and other workers, and to take what they pass on.
     Steer(steer::Plan),
     /// Handshakes: what it costs to judge an initiation, and to answer it.
@@ -88,6 +92,8 @@ enum Measure {
     Latency(latency::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
+    /// The others beside us: libraries, DPDK's tables, WireGuard in Go, proxies; and what was measured elsewhere.
+    Peers(peers::Plan),
     /// All of them, each for as long as it may take: a record for each, and a page of all.
     All(all::Plan),
     /// A page, or the tables of a document, of records that were kept.
@@ -116,6 +122,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Service(plan) => tell(&service::run(plan, options.verbose)?, options),
         Measure::Aead(plan) => tell(&aead::run(plan)?, options),
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
+        Measure::Fib(plan) => tell(&fib::run(plan, options.verbose)?, options),
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
         Measure::Handshakes(plan) => tell(&handshakes::run(plan)?, options),
         Measure::Syn(plan) => tell(&syn::run(plan)?, options),
@@ -131,6 +138,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),
         Measure::Latency(plan) => tell(&latency::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
+        Measure::Peers(plan) => tell(&peers::run(plan)?, options),
         Measure::All(plan) => all::run(plan),
         Measure::Report(report) => report.run(),
         Measure::Compare(compare) => compare.run(),

@@ -119,7 +119,7 @@ impl Step {
             Kind::Wide4 => Some((wide(true), NextHop::Local)),
             Kind::Wide6 => Some((wide(false), NextHop::Local)),
             Kind::Peer => return Self::peer(gone),
-            Kind::Redirect => return Self::redirect(number % plan.next_hops, gone),
+            Kind::Redirect => return Self::redirect(number % plan.source.next_hops, gone),
         };
         Self::one(route, gone)
     }
