@@ -35,7 +35,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use results::{Record, sample};
+use results::{Record, aims, sample};
 
 /// Measures millrace's dataplane.
 #[derive(Debug, Parser)]
@@ -151,7 +151,8 @@ fn tell<'a, R>(report: &'a R, options: &Options) -> Result<(), Failure>
 where
     Record: From<&'a R>,
 {
-    let record = Record::from(report);
+    let mut record = Record::from(report);
+    aims::judge(&mut record)?;
     write!(std::io::stdout(), "{record}")?;
     if let Some(path) = &options.json {
         std::fs::write(path, record.to_json()?)

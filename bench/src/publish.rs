@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use results::compare::{Change, Comparison, LEAST, compare};
-use results::{Record, markdown, page, targets};
+use results::{Record, aims, markdown, page};
 
 use crate::Failure;
 
@@ -58,7 +58,7 @@ impl Report {
             write(path, &text)?;
         }
         if self.output.is_none() && self.markdown.is_none() {
-            writeln!(std::io::stdout(), "{}", targets::table(&records))?;
+            writeln!(std::io::stdout(), "{}\n\n{}", aims::tally(&records), aims::table(&records))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! it as Markdown, [`page`] makes HTML of many, [`compare`] sets two runs side by side.
 #![deny(unsafe_code)]
 
+pub mod aims;
 pub mod compare;
 pub mod conditions;
 pub mod counts;

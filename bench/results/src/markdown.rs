@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::aims;
 use crate::record::{Record, Section};
-use crate::targets;
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,8 +78,8 @@ pub fn rewritten(document: &str, records: &[Record]) -> Result<String, String> {
 /// What stands between the markers of a name; none when no record has it.
 fn measured(name: &str, records: &[Record]) -> Option<String> {
     if name == "targets" {
-        let table = targets::table(records);
-        return (!table.rows.is_empty()).then(|| table.to_string());
+        let text = || format!("{}\n\n{}", aims::tally(records), aims::table(records));
+        return (!records.is_empty()).then(text);
     }
     let found: Vec<String> = records
         .iter()

@@ -56,6 +56,7 @@ pub struct Record {
 /// A figure where it stands.
 pub(crate) struct Placed<'a> {
     pub(crate) name: String,
+    pub(crate) section: &'a str,
     pub(crate) table: &'a Table,
     pub(crate) row: &'a [Cell],
     pub(crate) column: &'a Column,
@@ -212,9 +213,21 @@ impl Record {
                 let places =
                     places.into_iter().map(String::as_str).filter(|place| !place.is_empty());
                 let name = places.collect::<Vec<_>>().join(" / ");
-                Placed { name, table, row, column, figure }
+                Placed { name, section: &section.title, table, row, column, figure }
             })
         })
+    }
+
+    /// The figure in this section, table, row and cell.
+    pub(crate) fn figure_mut(
+        &mut self,
+        (section, table, row, cell): (usize, usize, usize, usize),
+    ) -> Option<&mut Figure> {
+        let table = self.sections.get_mut(section)?.tables.get_mut(table)?;
+        match table.rows.get_mut(row)?.get_mut(cell)? {
+            Cell::Figure(figure) => Some(figure),
+            Cell::Text(_) => None,
+        }
     }
 
     /// Whether it was only to be seen that everything works: a quick run, or a program without optimisation.

@@ -16,7 +16,7 @@ pub fn table(records: &[Record]) -> Table {
     table
 }
 
-fn row(record: &Record, place: &Placed<'_>, wanted: String) -> [Cell; 7] {
+pub(crate) fn row(record: &Record, place: &Placed<'_>, wanted: String) -> [Cell; 7] {
     let Placed { name, column, figure, .. } = place;
     let [peer, ratio] = beside(place);
     let verdict = record.verdict(figure).map_or("", Verdict::marked).to_owned();
