@@ -119,6 +119,9 @@ fn of_attacks((size, plan): (&str, &Plan), curves: &[&Curve]) -> Section {
 /// Under which names most was dropped.
 fn names(step: &Step) -> String {
     let Some(trial) = step.trials.first() else { return String::new() };
+    if trial.drops.is_empty() {
+        return "nothing: the kernel gets it".to_owned();
+    }
     let mut drops = trial.drops.clone();
     drops.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let names: Vec<&str> = drops.iter().take(2).map(|(name, _)| *name).collect();
