@@ -12,9 +12,10 @@ use pktgen::size::Sizes;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::course::{self, Offer, Pace, Rules};
+use crate::load::course::{self, Offer, Rules};
 use crate::load::goals::Goals;
 use crate::load::lane::{CALLERS, Lane};
+use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;
 use crate::load::{Place, Size};
@@ -173,7 +174,7 @@ impl<'a> Arena<'a> {
     ) -> Result<Self, Failure> {
         let found = ndr::find(lane, (way, size), &plan.goals, (clock, &plan.place))?;
         let ndr = found.ndr().ok_or_else(|| format!("{}: no load is carried", way.name()))?;
-        let pace = course::pace(lane, (way, &size.sizes), clock)?;
+        let pace = pace::pace(lane, (way, &size.sizes), clock)?;
         Ok(Self { lane, clock, rules: plan.place.rules(), way, size, pace, ndr })
     }
 

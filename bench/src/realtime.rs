@@ -13,8 +13,8 @@ use dpdk::lcore;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::course;
 use crate::load::goals::{self, Found, Goals};
+use crate::load::pace;
 use crate::load::tally::Tally;
 use crate::load::way::Way;
 use crate::load::{Place, Size};
@@ -133,7 +133,7 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let before = round_trip(&setting.eal, cores, &setting.clock)?;
     let mut ways = Vec::new();
     for size in &plan.sizes {
-        let ceiling = pair.ceiling(size)?;
+        let ceiling = pair.ceiling(size, plan.place.quick)?;
         for way in &plan.ways {
             ways.push(measure(&mut pair, (*way, size), (&plan.goals, plan.tries), ceiling)?);
         }
@@ -157,7 +157,7 @@ pub(crate) fn measure(
 ) -> Result<Measured, Failure> {
     let pace = pair.with_lane(|lane, clock| {
         lane.renew()?;
-        course::pace(lane, (way, &size.sizes), clock)
+        pace::pace(lane, (way, &size.sizes), clock)
     })?;
     let mut measured = Measured {
         way,
