@@ -7,11 +7,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser as _};
+use dataplane::stages::wireguard::sessions::PEER_ROW_LEN;
 use flows::{Config, Flows, Limits, Timeouts};
 use results::counts::Counts;
 use results::{Cell, Column, Conditions, Figure, Record, Section, Table};
+use wireguard::session::Session;
 
-use crate::{Failure, allocator, control, routes, signatures, syn};
+use crate::{Failure, allocator, routes, signatures, syn};
 
 /// What to do with the counts.
 #[derive(Args, Debug)]
@@ -55,29 +57,27 @@ fn read(path: &Path) -> Result<Counts, Failure> {
 
 /// The records of quick runs of what counts something in a second or two, without rings and without a clean machine.
 fn records() -> Result<Vec<Record>, Failure> {
-    Ok(vec![
-        record(routes::run)?,
-        record(control::run)?,
-        record(syn::run)?,
-        record(signatures::run)?,
-        flows()?,
-    ])
+    Ok(vec![record(routes::run)?, record(syn::run)?, record(signatures::run)?, rows()?])
 }
 
 /// Flows of two tables, of which one is twice as large: what one flow more weighs.
 const FLOWS: u32 = 1 << 16;
 
+/// What a worker holds of a flow, of a session and of a peer.
 #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
-fn flows() -> Result<Record, Failure> {
+fn rows() -> Result<Record, Failure> {
     let one = table(FLOWS)?;
-    let each = (table(2 * FLOWS)? - one) as f64 / f64::from(FLOWS);
-    let mut table = Table::new("", [Column::label("what"), Column::of("octets", "octets", 0)]);
-    table.row([
-        Cell::from("a flow, with its places in the indices"),
-        Figure::single(each).lower().into(),
-    ]);
-    let mut record = Record::new("flows", "Flows", &(), Conditions::default());
-    record.section(Section::default().table(table));
+    let flow = (table(2 * FLOWS)? - one) as f64 / f64::from(FLOWS);
+    let mut rows = Table::new("", [Column::label("what"), Column::of("octets", "octets", 0)]);
+    for (what, octets) in [
+        ("a flow, with its places in the indices", flow),
+        ("a session", size_of::<Session>() as f64),
+        ("a peer", PEER_ROW_LEN as f64),
+    ] {
+        rows.row([Cell::from(what), Figure::single(octets).lower().into()]);
+    }
+    let mut record = Record::new("rows", "What a worker holds", &(), Conditions::default());
+    record.section(Section::default().table(rows));
     Ok(record)
 }
 
