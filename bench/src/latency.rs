@@ -33,9 +33,9 @@ pub(crate) struct Plan {
     /// Seconds of each load.
     #[arg(long, default_value_t = 2.0)]
     secs: f64,
-    /// The worker's core in real time; the generator has `--core`.
-    #[arg(long, default_value_t = 1)]
-    second_core: usize,
+    /// The worker's core in real time, another than the generator's, which has `--core`.
+    #[arg(long)]
+    second_core: Option<usize>,
     /// How often a trial in real time is made again that was disturbed.
     #[arg(long, default_value_t = 10)]
     tries: u32,
