@@ -43,6 +43,17 @@ struct Step {
     limit: Duration,
 }
 
+impl Step {
+    /// Its share of the time of this run.
+    fn limit_in(&self, plan: &Plan) -> Duration {
+        if plan.quick {
+            self.limit.mul_f64(LIMIT_QUICK.div_duration_f64(LIMIT))
+        } else {
+            self.limit
+        }
+    }
+}
+
 const fn step(
     measure: &'static str,
     arguments: &'static [&'static str],
@@ -173,7 +184,7 @@ fn measure(
     let found = if left.is_zero() {
         Err("no time was left for it".to_owned())
     } else {
-        child(&arguments, (&json, &said), step.limit.min(left))?
+        child(&arguments, (&json, &said), step.limit_in(plan).min(left))?
     };
     let failed = found.is_err();
     let record = match found {

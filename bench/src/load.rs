@@ -4,6 +4,8 @@
 pub(crate) mod course;
 pub(crate) mod goals;
 pub(crate) mod lane;
+pub(crate) mod pace;
+mod schedule;
 pub(crate) mod tally;
 pub(crate) mod way;
 

@@ -16,11 +16,12 @@ use pktgen::size::Sizes;
 use wireguard::time::Instant;
 
 use super::lane::Lane;
+use super::pace::{BURST, Pace};
+use super::schedule::Schedule;
 use super::tally::{self, Tally};
 use super::way::Way;
 use crate::Failure;
 use crate::overload::callers::Callers;
-use crate::sample::p10;
 use crate::service::client;
 use crate::service::server::End;
 
@@ -56,69 +57,10 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// What one way does with full bursts: by this trials are bounded and clipped.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Cycles of a turn with a full burst, when nobody disturbs it.
-    pub(crate) full: f64,
-    /// Packets per second of full bursts.
-    pub(crate) rate: f64,
-}
-
-/// Turns that the pace is taken from.
-const PACED: u64 = 200;
-const BURST: u64 = BURST_LEN_MAX as u64;
-
-/// Finds the pace of a way.
-#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
-pub(crate) fn pace(lane: &mut Lane, offer: (Way, &Sizes), clock: &Clock) -> Result<Pace, Failure> {
-    let (way, sizes) = offer;
-    let mut turns = Vec::new();
-    for turn in 0..PACED {
-        let mut packets = Batch::new();
-        for number in turn * BURST..(turn + 1) * BURST {
-            let mut packet = lane.pool.allocate().ok_or("the pool is empty")?;
-            let trailer = Trailer { stream: 0, sequence: number, planned: Instant(0) };
-            lane.make(way, &mut packet, sizes.of(number), trailer)?;
-            packets.push(packet);
-        }
-        lane.server.end(way.ends().0).transmit(&mut packets);
-        let now = lane.server.now() + Duration::from_micros(50);
-        turns.push(lane.server.turn_at(now) as f64);
-        let came = lane.clear();
-        if came != BURST {
-            let totals = lane.server.totals();
-            return Err(format!("{}: {came} of {BURST} came through\n{totals}", way.name()).into());
-        }
-    }
-    let full = p10(&turns);
-    Ok(Pace { full, rate: BURST as f64 * clock.hz() as f64 / full })
-}
-
 /// A packet before the server, and whether it is of the traffic that is measured.
 struct Waiting {
     packet: Mbuf,
     is_good: bool,
-}
-
-/// Packets of a kind, one after the other at a rate.
-struct Schedule {
-    /// Cycles between two.
-    interval: f64,
-    at_once: u64,
-    count: u64,
-}
-
-impl Schedule {
-    fn new(rate: f64, at_once: u64, hz: f64) -> Self {
-        Self { interval: hz / rate, at_once, count: 0 }
-    }
-
-    /// When the next one is due, in cycles.
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 packets")]
-    fn due(&self) -> f64 {
-        (self.count / self.at_once * self.at_once) as f64 * self.interval
-    }
 }
 
 /// A trial under way.
@@ -437,25 +379,3 @@ impl Course<'_, '_> {
 }
 
 const ENDS: [End; 3] = [End::Wire, End::Kernel, End::Local];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packets_come_evenly_or_so_many_at_once() {
-        let dues = |at_once| {
-            let mut schedule = Schedule::new(1e6, at_once, 2e9);
-            std::array::from_fn::<f64, 5, _>(|_| {
-                let due = schedule.due();
-                schedule.count += 1;
-                due / 2_000.0
-            })
-        };
-        let is_near = |found: [f64; 5], wanted: [f64; 5]| {
-            found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-9)
-        };
-        assert!(is_near(dues(1), [0.0, 1.0, 2.0, 3.0, 4.0]));
-        assert!(is_near(dues(2), [0.0, 0.0, 2.0, 2.0, 4.0]));
-    }
-}

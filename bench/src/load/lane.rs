@@ -54,6 +54,9 @@ const STRIDE: u64 = 48_271;
 /// Sessions are renewed when they are this old, as clients do after two minutes.
 const RENEWAL: Duration = Duration::from_secs(50);
 
+/// A server is under load for a second after the last sign of it.
+const REST: Duration = Duration::from_secs(2);
+
 /// A server with everything on its ways.
 pub(crate) struct Lane {
     pub(crate) server: Server,
@@ -139,6 +142,15 @@ impl Lane {
         let ports = sent.frame().get(IP_AT + ipv4::HEADER_LEN..).unwrap_or_default();
         let ports = udp::parse_start(ports).map_err(|_| "no datagram has left")?;
         Ok(ports.ports.source)
+    }
+
+    /// Lets time pass in which nothing comes, until the server is no longer under load.
+    pub(crate) fn rest(&mut self) {
+        let now = self.server.now() + REST;
+        self.server.turn_at(now);
+        self.server.shake(1);
+        self.server.turn_at(now);
+        self.clear();
     }
 
     /// Frees whatever has left the server; gives how many frames that were.

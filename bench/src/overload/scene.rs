@@ -27,6 +27,7 @@ const HOSTILE: u32 = 0;
 
 /// A scene with messages that the server has taken, and with a client's keys.
 pub(super) fn before(lane: &mut Lane) -> Result<Scene, Failure> {
+    lane.rest();
     lane.renew()?;
     let link = Link { server: PORT_LINK, station: GATEWAY_LINK, vlan: None };
     let mut scene = Scene::new(link, lane.keys.public(), LISTEN_PORT, 1);
