@@ -44,13 +44,10 @@ struct Step {
 }
 
 impl Step {
-    /// Its share of the time of this run.
+    /// Its share of the time of this run. A program without optimisation, or beside others, needs some to begin at all.
     fn limit_in(&self, plan: &Plan) -> Duration {
-        if plan.quick {
-            self.limit.mul_f64(LIMIT_QUICK.div_duration_f64(LIMIT))
-        } else {
-            self.limit
-        }
+        let share = LIMIT_QUICK.div_duration_f64(LIMIT);
+        if plan.quick { self.limit.mul_f64(share).max(LEAST) } else { self.limit }
     }
 }
 
@@ -103,6 +100,9 @@ const STEPS: [Step; 17] = [
 /// What all may take together, and with `--quick`.
 const LIMIT: Duration = Duration::from_mins(30);
 const LIMIT_QUICK: Duration = Duration::from_mins(5);
+
+/// What each may take at least, as long as there is time.
+const LEAST: Duration = Duration::from_secs(20);
 
 /// What `timeout` says when it had to end something.
 pub(crate) const TIMED_OUT: i32 = 124;
