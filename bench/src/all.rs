@@ -61,7 +61,7 @@ const fn step(
 }
 
 /// What says most comes first: time may run out.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 19] = [
     step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 180),
     step("ndr", &["--sizes", "64,1420,imix"], &[], 300),
     step("overload", &[], &[], 330),
@@ -69,6 +69,7 @@ const STEPS: [Step; 17] = [
     step("latency", &["--secs", "1"], &["--tries", "3"], 180),
     step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 120),
     step("nat", &["--blocks", "100"], &[], 180),
+    step("splice", &["--blocks", "60"], &["--bursts", "64"], 180),
     step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
     step("steer", &["--blocks", "100"], &[], 120),
     step("handshakes", &[], &[], 60),
@@ -95,6 +96,8 @@ const STEPS: [Step; 17] = [
     step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 180),
     step("routes", &["--builds", "3", "--changes", "1000"], &[], 180),
     step("control", &["--snapshots", "2"], &[], 180),
+    // It shows again what others took part in above, and adds who needs namespaces and processes of their own.
+    step("peers", &[], &[], 240),
 ];
 
 /// What all may take together, and with `--quick`.
@@ -206,6 +209,9 @@ fn arguments(plan: &Plan, step: &Step) -> Vec<String> {
     arguments.extend(own.iter().map(|&argument| argument.to_owned()));
     if plan.quick {
         arguments.push("--quick".to_owned());
+    }
+    if step.measure == "peers" {
+        arguments.extend(["--records".to_owned(), plan.output.display().to_string()]);
     }
     if step.measure == "steer"
         && let Some(second) = second_core(plan.core)

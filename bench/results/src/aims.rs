@@ -122,33 +122,18 @@ impl Aim {
     fn row(&self, records: &[Record]) -> [Cell; 7] {
         let (name, wanted) = (Cell::from(self.name), self.bound.words());
         if let Some((record, place)) = self.found(records) {
-            let [_, _, measured, peer, ratio, verdict, command] =
+            let [_, measured, _, verdict, peer, ratio, command] =
                 targets::row(record, &place, wanted.clone());
-            return [
-                name,
-                with_unit(&wanted, &place.column.unit),
-                measured,
-                peer,
-                ratio,
-                verdict,
-                command,
-            ];
+            let wanted = with_unit(&wanted, &place.column.unit);
+            return [name, measured, wanted, verdict, peer, ratio, command];
         }
         let (unit, command) = match self.place {
             Place::Figure(measure, ..) => ("", format!("millrace-bench {measure}")),
             Place::Otherwise(unit, command) => (unit, command.to_owned()),
         };
-        let empty = Cell::empty;
+        let (wanted, verdict) = (with_unit(&wanted, unit), "not measured here".into());
         let command = format!("`{command}`").into();
-        [
-            name,
-            with_unit(&wanted, unit),
-            empty(),
-            empty(),
-            empty(),
-            "not measured here".into(),
-            command,
-        ]
+        [name, Cell::empty(), wanted, verdict, Cell::empty(), Cell::empty(), command]
     }
 }
 
@@ -162,7 +147,7 @@ fn with_unit(wanted: &str, unit: &str) -> Cell {
 
 /// Every aim, whether these records have it or not, and behind them what measurements want besides.
 pub fn table(records: &[Record]) -> Table {
-    let columns = ["target", "wanted", "measured", "best other", "ratio", "verdict", "command"];
+    let columns = ["target", "measured", "wanted", "verdict", "best other", "ratio", "command"];
     let mut table = Table::new("", columns.map(Column::label));
     AIMS.iter().for_each(|aim| table.row(aim.row(records)));
     for record in records {

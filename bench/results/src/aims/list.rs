@@ -583,7 +583,7 @@ pub const AIMS: [Aim; 96] = [
     aim(
         "Argo: 1.15 million prefixes and 8 exits computed anew",
         AtMost(100.0),
-        Place::Otherwise("ms", "cargo test --release -p control argo"),
+        Place::Otherwise("ms", "cargo run --release -p control --example argo -- 1350000"),
     ),
     aim(
         "generator: prepared frames",
@@ -604,7 +604,7 @@ pub const AIMS: [Aim; 96] = [
     aim(
         "commands ring between two threads",
         AtLeast(10.0),
-        Place::Otherwise("M messages/s", "cargo test --release -p shm"),
+        Place::Otherwise("M messages/s", "cargo test --release -p shm -- --ignored"),
     ),
     aim(
         "two runs of service agree on every ratio",
