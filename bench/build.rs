@@ -19,7 +19,9 @@ fn main() {
             println!("cargo::rustc-cfg={name}");
         }
     }
-    acl();
+    dpdks("acl", &["acl"]);
+    // The archive that calls comes before the one that is called.
+    dpdks("fib", &["fib", "rib"]);
 }
 
 fn source(name: &str) -> PathBuf {
@@ -30,15 +32,17 @@ fn source(name: &str) -> PathBuf {
 }
 
 /// The rest of DPDK is linked by dpdk-sys, which also tells what is missing when it is not there.
-fn acl() {
+fn dpdks(name: &str, archives: &[&str]) {
     let mut compiler = cc::Build::new();
-    compiler.file(source("acl")).opt_level(2);
+    compiler.file(source(name)).opt_level(2);
     for flag in dpdk("--cflags").split_whitespace() {
         compiler.flag(flag);
     }
-    compiler.compile("peer_acl");
+    compiler.compile(&format!("peer_{name}"));
     println!("cargo::rustc-link-search=native={}", dpdk("--variable=libdir"));
-    println!("cargo::rustc-link-lib=static:-bundle=rte_acl");
+    for archive in archives {
+        println!("cargo::rustc-link-lib=static:-bundle=rte_{archive}");
+    }
 }
 
 /// What pkg-config says; empty when it is not there.

@@ -70,6 +70,9 @@ impl std::fmt::Display for Size {
     }
 }
 
+/// Libraries in C, and whether this program was built with them.
+const LIBRARIES: [(&str, bool); 2] = [("ipsec-mb", cfg!(ipsec_mb)), ("OpenSSL", cfg!(openssl))];
+
 /// Packets that a block works on; a batch is a part of them.
 const POOL: usize = 64;
 /// Blocks before the first that counts.

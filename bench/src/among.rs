@@ -1,9 +1,9 @@
 //! Ways of packets among many flows, of which each packet is of a random one: what `nat` and `splice` have in common.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use clap::Args;
+use results::Section;
 use serde::Serialize;
 
 use crate::Failure;
@@ -41,7 +41,7 @@ pub(crate) trait Among: turns::Rig + Sized {
 }
 
 /// One number of flows and length of burst.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Measured<W> {
     flows: u32,
     burst: usize,
@@ -99,11 +99,21 @@ impl Plan {
     }
 }
 
+/// Nanoseconds of a packet that were wanted at most, while the caches hold the flows and when they do not.
+const WANTED: [(u32, f64); 2] = [(10_000, 60.0), (1_000_000, 150.0)];
+/// Octets of the packets of which they were wanted.
+const WANTED_SIZE: usize = 64;
+
 impl<W: turns::Way> Measured<W> {
-    /// Writes its tables.
-    pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, conditions: &Conditions) -> fmt::Result {
+    /// Its tables and its plot.
+    pub(crate) fn section(&self, conditions: &Conditions) -> Section {
         let Self { flows, burst, size, ways } = self;
-        writeln!(f, "\n## {flows} flows, bursts of {burst}, {size} octets\n")?;
-        ways.write(f, conditions)
+        let wanted = WANTED.into_iter().find(|(wanted, _)| wanted == flows && *size == WANTED_SIZE);
+        let wanted = |way| wanted.filter(|_| way != W::FORWARD).map(|(_, ns)| ns);
+        let [turns, laps] = ways.tables(conditions, wanted);
+        Section::new(format!("{flows} flows, bursts of {burst}, {size} octets"))
+            .table(turns)
+            .table(laps)
+            .plot(ways.plot(conditions))
     }
 }

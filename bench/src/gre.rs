@@ -3,7 +3,7 @@
 
 mod frames;
 mod report;
-mod servers;
+pub(crate) mod servers;
 mod ways;
 
 use clap::Args;

@@ -1,18 +1,27 @@
 //! millrace-bench: what the dataplane costs, measured on the machine at hand. README.md has the method.
 
 mod aead;
+mod all;
 mod allocator;
 mod among;
 mod control;
+mod counts;
 mod dos;
+mod fib;
 mod gre;
 mod handshakes;
+mod latency;
+mod load;
 mod machine;
 mod nat;
+mod ndr;
+mod overload;
+mod peers;
+mod publish;
+mod realtime;
 mod report;
 mod routes;
 mod rules;
-mod sample;
 mod service;
 mod signatures;
 mod sketch;
@@ -21,13 +30,12 @@ mod steer;
 mod syn;
 mod turns;
 
-use std::fmt::Display;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use serde::Serialize;
+use results::{Record, aims, sample};
 
 /// Measures millrace's dataplane.
 #[derive(Debug, Parser)]
@@ -52,6 +60,8 @@ enum Measure {
     Aead(aead::Plan),
     /// The routes: time to build, to change and to look up, and memory, with a table as large as the Internet's.
     Routes(routes::Plan),
+    /// IPv4 lookups in bulk beside DPDK's `rte_fib`, with a table as large as the Internet's.
+    Fib(fib::Plan),
     /// The fleet: what it costs to pass packets on to other servers and other workers, and to take what they pass on.
     Steer(steer::Plan),
     /// Handshakes: what it costs to judge an initiation, and to answer it.
@@ -72,8 +82,26 @@ enum Measure {
     Nat(among::Plan),
     /// Splices: nanoseconds per packet both ways among many connections through data centres, and connections begun a second.
     Splice(among::Plan),
+    /// The no-drop rate of each way in virtual time, found by `MLRsearch`.
+    Ndr(ndr::Plan),
+    /// The no-drop rate in real time: a generator on one core, a worker on another.
+    Realtime(realtime::Plan),
+    /// Overload in virtual time: goodput against offered load, and beside attacks.
+    Overload(overload::Plan),
+    /// Latency of each way at several loads, from the moment that was planned for sending.
+    Latency(latency::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
+    /// The others beside us: libraries, DPDK's tables, WireGuard in Go, proxies; and what was measured elsewhere.
+    Peers(peers::Plan),
+    /// All of them, each for as long as it may take: a record for each, and a page of all.
+    All(all::Plan),
+    /// A page, or the tables of a document, of records that were kept.
+    Report(publish::Report),
+    /// Two runs side by side; fails when something got worse.
+    Compare(publish::Compare),
+    /// What does not depend on the machine's mood: memory and instructions, against what is written down.
+    Counts(counts::Plan),
 }
 
 /// Why a measurement failed: a sentence for the person who asked for it.
@@ -94,6 +122,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Service(plan) => tell(&service::run(plan, options.verbose)?, options),
         Measure::Aead(plan) => tell(&aead::run(plan)?, options),
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
+        Measure::Fib(plan) => tell(&fib::run(plan, options.verbose)?, options),
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
         Measure::Handshakes(plan) => tell(&handshakes::run(plan)?, options),
         Measure::Syn(plan) => tell(&syn::run(plan)?, options),
@@ -104,16 +133,30 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Transit(plan) => tell(&gre::run(plan, options.verbose)?, options),
         Measure::Nat(plan) => tell(&nat::run(plan, options.verbose)?, options),
         Measure::Splice(plan) => tell(&splice::run(plan, options.verbose)?, options),
+        Measure::Ndr(plan) => tell(&ndr::run(plan, options.verbose)?, options),
+        Measure::Realtime(plan) => tell(&realtime::run(plan, options.verbose)?, options),
+        Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),
+        Measure::Latency(plan) => tell(&latency::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
+        Measure::Peers(plan) => tell(&peers::run(plan)?, options),
+        Measure::All(plan) => all::run(plan),
+        Measure::Report(report) => report.run(),
+        Measure::Compare(compare) => compare.run(),
+        Measure::Counts(plan) => counts::run(plan),
     }
 }
 
 /// Prints the report, and keeps it where the options say.
-fn tell(report: &(impl Display + Serialize), options: &Options) -> Result<(), Failure> {
-    write!(std::io::stdout(), "{report}")?;
+fn tell<'a, R>(report: &'a R, options: &Options) -> Result<(), Failure>
+where
+    Record: From<&'a R>,
+{
+    let mut record = Record::from(report);
+    aims::judge(&mut record)?;
+    write!(std::io::stdout(), "{record}")?;
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(report)?;
-        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        std::fs::write(path, record.to_json()?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }

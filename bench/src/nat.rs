@@ -7,7 +7,7 @@
 mod rig;
 mod servers;
 
-use std::fmt;
+use results::Record;
 
 use crate::Failure;
 use crate::among::{Measured, Plan};
@@ -23,9 +23,13 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     Ok(Report::new(plan, conditions, measured))
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.conditions)?;
-        self.measured.iter().try_for_each(|measured| measured.write(f, &self.conditions))
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let Report { plan, conditions, measured } = report;
+        let mut record = Self::new("nat", "Translation", plan, conditions.clone());
+        for measured in measured {
+            record.section(measured.section(conditions));
+        }
+        record
     }
 }

@@ -3,9 +3,8 @@
 mod changes;
 mod lookups;
 mod report;
-mod table;
+pub(crate) mod table;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -24,15 +23,9 @@ use report::{Figures, Weights};
 /// What to measure, and with which routes.
 #[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Plan {
-    /// The prefixes: a location database of version 1 (Debian's package libloc-database).
-    #[arg(long, value_name = "FILE", default_value = dataplane::testing::internet::DATABASE)]
-    table: PathBuf,
-    /// So many invented prefixes instead, 17 in 20 of them IPv4, with the lengths that the Internet has.
-    #[arg(long, value_name = "COUNT", conflicts_with = "table")]
-    synthetic: Option<usize>,
-    /// Next hops that the prefixes lead to, by the autonomous system.
-    #[arg(long, default_value_t = 1_000)]
-    next_hops: u32,
+    #[command(flatten)]
+    #[serde(flatten)]
+    source: table::Source,
     /// Peers with one IPv4 and one IPv6 address each.
     #[arg(long, default_value_t = 1_000_000)]
     hosts: u32,
@@ -65,18 +58,13 @@ impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
         let mut plan = self.clone();
         if plan.quick {
-            plan.synthetic.get_or_insert(20_000);
+            plan.source.synthetic.get_or_insert(20_000);
             plan.hosts = plan.hosts.min(10_000);
             plan.builds = plan.builds.min(2);
             plan.changes = plan.changes.min(50);
             plan.blocks = plan.blocks.min(3);
         }
-        if plan.synthetic.is_some_and(|count| !(100..=4_000_000).contains(&count)) {
-            return Err("--synthetic takes 100 to 4000000".into());
-        }
-        if plan.next_hops == 0 || plan.next_hops > 32_000 {
-            return Err("--next-hops takes 1 to 32000; prefixes have 32767 at most".into());
-        }
+        plan.source.check()?;
         if plan.hosts > table::HOSTS_MAX {
             return Err(format!("--hosts takes up to {}", table::HOSTS_MAX).into());
         }
@@ -94,7 +82,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
     let machine = Machine::observe(&clock, "no DPDK in it".to_owned(), false, plan.core);
     pin(plan.core)?;
     let before = Weather::observe();
-    let prefixes = table::prefixes(&plan)?;
+    let prefixes = table::prefixes(&plan.source)?;
     let mut figures = Figures::of(&prefixes, &plan);
     let mut with_hosts = prefixes.clone();
     with_hosts.extend(table::hosts4(plan.hosts).chain(table::hosts6(plan.hosts)));

@@ -21,8 +21,8 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::machine::{Machine, Weather};
+use report::Contest;
 pub(crate) use report::Report;
-use report::Table;
 use rulesets::Kind;
 use tenants::{Room, Tenants};
 
@@ -127,18 +127,18 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     Ok(Report::new(plan.clone(), machine, (before, after), (swaps, tables)))
 }
 
-fn one_tenant(kind: Kind, rules: u32, plan: &Plan) -> Result<Table, Failure> {
+fn one_tenant(kind: Kind, rules: u32, plan: &Plan) -> Result<Contest, Failure> {
     let tenants = Tenants::build(kind, rules, &plan.room(1))?;
     let measured = if tenants.ours.is_empty() {
         Vec::new()
     } else {
         contest::measure(&tenants, (1, &plan.bursts), plan)?
     };
-    Ok(Table::new(tenants, measured))
+    Ok(Contest::new(tenants, measured))
 }
 
 /// Packets of a random tenant on end, and of another one each: before as many as both have built, and then before all of ours.
-fn many_tenants(kind: Kind, rules: u32, plan: &Plan) -> Result<Table, Failure> {
+fn many_tenants(kind: Kind, rules: u32, plan: &Plan) -> Result<Contest, Failure> {
     let tenants = Tenants::build(kind, rules, &plan.room(plan.tenants))?;
     let [ours, acl] = tenants.built.each_ref().map(|built| built.tenants);
     let runs: Vec<usize> = std::iter::once(1).chain(plan.bursts.iter().copied()).collect();
@@ -149,5 +149,5 @@ fn many_tenants(kind: Kind, rules: u32, plan: &Plan) -> Result<Table, Failure> {
             measured.extend(contest::measure(&tenants, (count, &runs), plan)?);
         }
     }
-    Ok(Table::new(tenants, measured))
+    Ok(Contest::new(tenants, measured))
 }

@@ -41,7 +41,7 @@ const PACKETS: usize = 4_096;
 const SEED: u64 = 0x5167_5167;
 
 /// A set and what packets cost before it, cycles per packet in each block.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Measured {
     kind: Kind,
     count: usize,

@@ -46,8 +46,7 @@ const FEW: usize = 4096;
 const MANY: usize = 1 << 17;
 
 /// Who sends.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug)]
 enum Set {
     /// Everybody invents a source of all of IPv6; one target, all alike.
     Flood,
@@ -60,7 +59,7 @@ impl Set {
 }
 
 /// Everything in cycles.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Figures {
     /// Per packet of a burst of which none is sampled.
     passed: Vec<f64>,
@@ -71,7 +70,7 @@ struct Figures {
 }
 
 /// Rounds with so many packets, one after the other.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Pace {
     packets: u64,
     /// Cycles per packet that comes, samples and all.
@@ -81,7 +80,7 @@ struct Pace {
 }
 
 /// The keeper's work of one round.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Counted {
     set: Set,
     workers: usize,

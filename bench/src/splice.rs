@@ -10,9 +10,7 @@ mod rig;
 mod servers;
 mod setups;
 
-use std::fmt;
-
-use serde::Serialize;
+use results::Record;
 
 use crate::Failure;
 use crate::among::{Measured, Plan};
@@ -23,8 +21,7 @@ use setups::Setups;
 pub(crate) type Report = crate::report::Report<Plan, Part>;
 
 /// What was measured.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(crate) enum Part {
     Setups(Setups),
     Flows(Measured<Way>),
@@ -41,12 +38,16 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     Ok(Report::new(plan, conditions, measured))
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.conditions)?;
-        self.measured.iter().try_for_each(|part| match part {
-            Part::Setups(setups) => setups.write(f, &self.conditions),
-            Part::Flows(measured) => measured.write(f, &self.conditions),
-        })
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let Report { plan, conditions, measured } = report;
+        let mut record = Self::new("splice", "Splices", plan, conditions.clone());
+        for part in measured {
+            record.section(match part {
+                Part::Setups(setups) => setups.section(conditions),
+                Part::Flows(measured) => measured.section(conditions),
+            });
+        }
+        record
     }
 }

@@ -1,7 +1,7 @@
 //! Steering: what it costs to find the server of a packet and to pass it on, to take what another server has passed on, and
 //! to hand a packet over to another worker. In blocks that take turns with plain forwarding, and on two cores at once.
 
-mod cores;
+pub(crate) mod cores;
 mod frames;
 mod hand_over;
 mod report;

@@ -60,8 +60,7 @@ impl Plan {
 }
 
 /// What is sent, and what the tenant has chosen against it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
     /// Only the TCP header is read and the place found: what all others contain.
     Read,
@@ -136,7 +135,7 @@ const NOW: Instant = Instant(1_000_000_000_000);
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
 
 /// Cycles per segment, one figure for each block, and what became of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Rate {
     case: Case,
     blocks: Vec<f64>,
@@ -146,7 +145,7 @@ struct Rate {
 }
 
 /// Octets of the tables.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Weights {
     proven: usize,
     firsts: usize,

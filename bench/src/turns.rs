@@ -20,7 +20,7 @@ use crate::service::client;
 use crate::service::server::{End, Keys, Server};
 use crate::service::stages::{Laps, Stages};
 use crate::{Failure, allocator};
-pub(crate) use report::Ways;
+pub(crate) use report::{Ways, stacked};
 
 /// For how long to measure, and where.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -61,6 +61,11 @@ pub(crate) struct Setting {
 }
 
 impl Timing {
+    /// Only where to measure, for what has no blocks.
+    pub(crate) const fn on(core: usize, hugepages: bool) -> Self {
+        Self { bursts: Vec::new(), blocks: 0, block_us: 0, core, hugepages, quick: false }
+    }
+
     /// The same with fewer blocks if it shall be quick; refuses what cannot be.
     pub(crate) fn checked(&self) -> Result<Self, Failure> {
         let mut timing = self.clone();
@@ -160,7 +165,7 @@ pub(crate) fn walked(
 }
 
 /// One way of a packet through a server.
-pub(crate) trait Way: Copy + Eq + Serialize + 'static {
+pub(crate) trait Way: Copy + Eq + 'static {
     /// In the order in which blocks are interleaved.
     const ALL: &'static [Self];
     /// Plain forwarding: the reference.

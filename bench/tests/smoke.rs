@@ -4,6 +4,8 @@
 use std::io;
 use std::process::{Command, Output};
 
+use results::Record;
+
 fn bench(arguments: &[&str]) -> io::Result<Output> {
     Command::new(env!("CARGO_BIN_EXE_millrace-bench")).args(arguments).output()
 }
@@ -21,14 +23,16 @@ fn measures_every_way_and_keeps_all_blocks() {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
     assert!(said.contains("| io-forward |") && said.contains("| steer::claim |"), "{said}");
-    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    let measured = report["measured"].as_array().unwrap();
-    assert_eq!(measured.len(), 2);
-    for way in measured.iter().flat_map(|shape| shape["ways"].as_array().unwrap()) {
-        let blocks = way["blocks"].as_array().unwrap();
-        assert_eq!(blocks.len(), 3, "{way}");
-        assert!(blocks.iter().all(|block| block.as_f64().unwrap() > 0.0), "{way}");
+    let record = Record::from_json(&text).unwrap();
+    let forward = |name: &str| name.ends_with(" / io-forward / ns");
+    let figures = record.figures();
+    let kept: Vec<_> = figures.iter().filter(|(name, ..)| forward(name)).collect();
+    assert_eq!(kept.len(), 2, "{text}");
+    for (name, unit, figure) in kept {
+        assert_eq!((figure.trials.len(), *unit), (3, "ns"), "{name}");
+        assert!(figure.trials.iter().all(|trial| *trial > 0.0), "{name}: {:?}", figure.trials);
     }
 }
 
@@ -91,7 +95,10 @@ fn tells_what_controls_changes_cost() {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
     assert!(said.contains("5000 routes, 1000 peers"), "{said}");
-    assert!(said.contains("| one peer removed, us |") && said.contains("idle peer: "), "{said}");
+    assert!(
+        said.contains("| one peer removed, us |") && said.contains("| an idle peer, both | "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -200,4 +207,37 @@ fn refuses_packets_that_no_tunnel_holds() {
     let output = bench(&["transit", "--sizes", "1477"]).unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--sizes takes 40..=1476"));
+}
+
+#[test]
+fn a_measurement_goes_through_the_whole_chain_to_a_page() {
+    let folder = std::env::temp_dir().join(format!("millrace-bench-{}-all", std::process::id()));
+    let name = folder.to_str().unwrap();
+    let output = bench(&["all", "--quick", "--only", "syn", "--output", name]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    let page = std::fs::read_to_string(folder.join("index.html")).unwrap();
+    for wanted in ["<h2 id=\"syn-0-title\">", "<svg", "service</strong></a> it was not asked"] {
+        assert!(page.contains(wanted), "{wanted}\n{page}");
+    }
+    let same = bench(&["compare", name, name]).unwrap();
+    let said = String::from_utf8_lossy(&same.stdout);
+    assert!(same.status.success() && said.contains("0 worse, 0 better"), "{said}");
+    let kept = folder.join("syn.json");
+    let newer = std::fs::read_to_string(&kept).unwrap().replacen("\"schema\":3", "\"schema\":4", 1);
+    std::fs::write(&kept, newer).unwrap();
+    let refused = bench(&["report", name]).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let erred = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && erred.contains("syn.json: schema 4 is newer"), "{erred}");
+}
+
+#[test]
+fn memory_and_instructions_are_as_written_down() {
+    let written = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json");
+    let output = bench(&["counts", "--check", written]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
 }

@@ -1,28 +1,21 @@
-//! What was measured: each block for the record, nanoseconds and ratios for a person.
+//! What was measured: each block, and the record that they become.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Axis, Cell, Column, Figure, Plot, Record, Section, Series, Table};
 
 use super::{Plan, Size};
 use crate::machine::{Conditions, Machine, Weather};
 use crate::sample::{p10, per_packet};
 
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
-
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
-    schema: u32,
     plan: Plan,
-    #[serde(flatten)]
     conditions: Conditions,
     rows: Vec<Row>,
 }
 
 /// One way, size, batch and number of keys.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Row {
     seal: bool,
     size: Size,
@@ -32,11 +25,25 @@ pub(super) struct Row {
 }
 
 /// Cycles per packet, one figure for each block.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Blocks {
     name: String,
     blocks: Vec<f64>,
 }
+
+/// How many times quicker than the best other the implementation with AVX-512 was wanted in batches of 64.
+const WANTED: [(Size, f64); 8] = [
+    (Size::Uniform(0), 6.0),
+    (Size::Uniform(64), 4.0),
+    (Size::Uniform(128), 3.0),
+    (Size::Uniform(256), 2.5),
+    (Size::Uniform(512), 1.8),
+    (Size::Uniform(1024), 1.4),
+    (Size::Uniform(1420), 1.25),
+    (Size::Imix, 1.5),
+];
+const WANTED_OF: &str = "millrace avx512";
+const WANTED_BATCH: usize = 64;
 
 impl Row {
     pub(super) fn new(seal: bool, size: Size, batch: usize, keys: usize, names: &[String]) -> Self {
@@ -56,15 +63,54 @@ impl Row {
         self.contestants.iter().filter(|one| one.ours())
     }
 
-    /// The fastest of the others: its name and cycles. Others that are kept from AVX-512 count only
-    /// where ours is, too, and those are the only ones with AVX-512 that do not count there.
-    fn best(&self, avx2: bool) -> Option<(&str, f64)> {
-        let counts = |one: &&Blocks| {
-            !one.ours() && (one.name.ends_with("avx2") == avx2 || !one.name.starts_with("ipsec-mb"))
+    fn others(&self) -> impl Iterator<Item = &Blocks> {
+        self.contestants.iter().filter(|one| !one.ours())
+    }
+
+    /// The fastest of the others. Others that are kept from AVX-512 count only where ours is, too, and those are the only ones
+    /// with AVX-512 that do not count there.
+    fn best(&self, avx2: bool) -> Option<&Blocks> {
+        let counts =
+            |one: &&Blocks| one.name.ends_with("avx2") == avx2 || !one.name.starts_with("ipsec-mb");
+        let others = self.others().filter(counts);
+        others.min_by(|one, other| p10(&one.blocks).total_cmp(&p10(&other.blocks)))
+    }
+
+    /// Ours and how many times quicker it is than the best other.
+    fn beside(&self, ours: &Blocks, conditions: &Conditions) -> [Cell; 2] {
+        let figure = Figure::p10(&conditions.all_ns(&ours.blocks)).lower();
+        let Some(best) = self.best(ours.name.ends_with("avx2")) else {
+            return [figure.into(), Cell::empty()];
         };
-        let others = self.contestants.iter().filter(counts);
-        let figures = others.map(|one| (one.name.as_str(), p10(&one.blocks)));
-        figures.min_by(|one, other| one.1.total_cmp(&other.1))
+        let figure = figure.beside(&best.name, &conditions.all_ns(&best.blocks));
+        let ratio = figure.peer.as_ref().map(|peer| {
+            let ratio = Figure {
+                interval: peer.interval,
+                n: figure.n,
+                ..Figure::single(peer.ratio).higher()
+            };
+            self.wanted(ours).map_or_else(|| ratio.clone(), |wanted| ratio.clone().at_least(wanted))
+        });
+        [figure.into(), ratio.into()]
+    }
+
+    fn wanted(&self, ours: &Blocks) -> Option<f64> {
+        let judged = ours.name == WANTED_OF && self.batch == WANTED_BATCH;
+        let found = WANTED.into_iter().find(|(size, _)| judged && *size == self.size);
+        found.map(|(_, wanted)| wanted)
+    }
+
+    fn cells(&self, conditions: &Conditions) -> Vec<Cell> {
+        let Self { seal, size, batch, keys, .. } = self;
+        let way = if *seal { "seal" } else { "open" };
+        let mut row = vec![Cell::from(way), size.to_string().into()];
+        row.extend([batch, keys].map(|count| Cell::from(count.to_string())));
+        for ours in self.ours() {
+            row.extend(self.beside(ours, conditions));
+        }
+        row.push(self.best(false).map_or_else(Cell::empty, |best| Cell::from(best.name.as_str())));
+        row.extend(self.others().map(|other| Cell::from(conditions.ns(p10(&other.blocks)))));
+        row
     }
 }
 
@@ -82,49 +128,64 @@ impl Report {
         rows: Vec<Row>,
     ) -> Self {
         let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, rows }
+        Self { plan, conditions, rows }
     }
 
-    fn write_row(&self, f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
-        let Row { size, batch, keys, .. } = row;
-        write!(f, "| {} | {size} | {batch} | {keys} |", if row.seal { "seal" } else { "open" })?;
-        for ours in row.ours() {
-            let figure = p10(&ours.blocks);
-            let best = row.best(ours.name.ends_with("avx2"));
-            write!(f, " {:.1} |", self.conditions.ns(figure))?;
-            match best {
-                Some((_, least)) => write!(f, " {:.2} |", least / figure)?,
-                None => write!(f, " |")?,
-            }
+    fn table(&self, first: &Row) -> Table {
+        let mut columns: Vec<Column> = ["way", "octets", "batch", "keys"].map(Column::label).into();
+        for ours in first.ours() {
+            let name = &ours.name;
+            let ratio = Column::of(&format!("ratio of {name}"), "ratio", 2);
+            columns.extend([Column::of(name, "ns", 1), ratio]);
         }
-        match row.best(false) {
-            Some((name, least)) => write!(f, " {:.1} {name} |", self.conditions.ns(least))?,
-            None => write!(f, " |")?,
+        columns.push(Column::label("best other"));
+        columns.extend(first.others().map(|other| Column::of(&other.name, "ns", 1)));
+        let mut table = Table::new("", columns);
+        self.rows.iter().for_each(|row| table.row(row.cells(&self.conditions)));
+        table
+    }
+
+    /// All contestants with the greatest batch, opening.
+    fn plot(&self, first: &Row) -> Plot {
+        let batch = self.plan.batches.iter().copied().max().unwrap_or_default();
+        let keys = first.keys;
+        let rows: Vec<&Row> = self
+            .rows
+            .iter()
+            .filter(|row| !row.seal && row.batch == batch && row.keys == keys)
+            .collect();
+        let sizes = rows.iter().map(|row| row.size.to_string());
+        let axis = Axis::names("octets of text", sizes);
+        let title = format!("Opening in batches of {batch}");
+        let mut plot = Plot::lines(&title, axis, Axis::logarithmic("ns a packet"));
+        // A plot of ours and the quickest others; the table has all.
+        let mut contestants: Vec<(usize, &Blocks)> = first.contestants.iter().enumerate().collect();
+        contestants.sort_by(|one, other| p10(&one.1.blocks).total_cmp(&p10(&other.1.blocks)));
+        for (place, contestant) in contestants.into_iter().take(8) {
+            let heights = rows.iter().map(|row| {
+                row.contestants.get(place).map_or(0.0, |one| self.conditions.ns(p10(&one.blocks)))
+            });
+            plot = plot.with(Series::by_name(&contestant.name, heights));
         }
-        for other in row.contestants.iter().filter(|one| !one.ours()) {
-            write!(f, " {:.1} |", self.conditions.ns(p10(&other.blocks)))?;
-        }
-        writeln!(f)
+        plot.saying("Nanoseconds per packet of each implementation of ours and of the quickest libraries, by size.")
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.conditions)?;
-        let Some(first) = self.rows.first() else { return Ok(()) };
-        writeln!(
-            f,
-            "\nNanoseconds per packet (10th percentile of the blocks); ratio: the best other to ours.\n"
-        )?;
-        let mut columns: Vec<String> = ["way", "octets", "batch", "keys"].map(str::to_owned).into();
-        for ours in first.ours() {
-            columns.extend([ours.name.clone(), "ratio".to_owned()]);
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let conditions = report.conditions.clone();
+        let mut record = Self::new("aead", "The AEAD alone", &report.plan, conditions);
+        let Some(first) = report.rows.first() else { return record };
+        for (library, installed) in super::LIBRARIES {
+            if !installed {
+                record
+                    .leave_out(library, "its headers were not installed when the bench was built");
+            }
         }
-        columns.push("best other".to_owned());
-        columns
-            .extend(first.contestants.iter().filter(|one| !one.ours()).map(|one| one.name.clone()));
-        writeln!(f, "| {} |", columns.join(" | "))?;
-        writeln!(f, "|{}", "---|".repeat(columns.len()))?;
-        self.rows.iter().try_for_each(|row| self.write_row(f, row))
+        let section = Section::default()
+            .note("Nanoseconds per packet (10th percentile of the blocks); ratio: the best other to ours.")
+            .table(report.table(first));
+        record.section(section.plot(report.plot(first)));
+        record
     }
 }

@@ -1,29 +1,21 @@
-//! What was measured: every figure for the record, medians and percentiles for a person.
+//! The record of what was measured: how soon changes are in force, what turns cost meanwhile, and what a peer weighs.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Cell, Column, Figure, Record, Section, Table};
 
 use super::Plan;
 use super::worker::Turns;
 use crate::machine::{Conditions, Machine, Weather};
-use crate::sample::{median, quantile};
-
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
-    schema: u32,
     plan: Plan,
-    #[serde(flatten)]
     conditions: Conditions,
     figures: Figures,
 }
 
 /// Times in cycles, weights in octets.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub(super) struct Figures {
     pub(super) routes: usize,
     pub(super) peers: u32,
@@ -53,66 +45,91 @@ impl Report {
         figures: Figures,
     ) -> Self {
         let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, figures }
+        Self { plan, conditions, figures }
     }
 
-    fn times(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        name: &str,
-        cycles: &[f64],
-        unit: f64,
-    ) -> fmt::Result {
-        let ns = |cycles: f64| self.conditions.ns(cycles) / unit;
-        let (middle, p99) = (median(cycles), quantile(cycles.to_vec(), 0.99));
-        let longest = cycles.iter().copied().fold(0.0, f64::max);
-        writeln!(f, "| {name} | {:.1} | {:.1} | {:.1} |", ns(middle), ns(p99), ns(longest))
+    fn changes(&self) -> Table {
+        let figures = &self.figures;
+        let columns = [
+            Column::label("until the worker has it"),
+            Column::of("median", "time", 1),
+            Column::of("p99", "time", 1),
+            Column::of("longest", "time", 1),
+        ];
+        let mut table = Table::new("", columns);
+        for (name, cycles, unit) in [
+            ("one route added, us", &figures.route_added, 1e3),
+            ("one route removed, us", &figures.route_removed, 1e3),
+            ("one peer added, us", &figures.peer_added, 1e3),
+            ("one peer removed, us", &figures.peer_removed, 1e3),
+            ("the whole table, from its first message, ms", &figures.table_from_begin, 1e6),
+            ("the whole table, from its commit, ms", &figures.table_from_commit, 1e6),
+            ("all peers and the whole table, ms", &figures.everything, 1e6),
+        ] {
+            let times: Vec<f64> =
+                cycles.iter().map(|cycles| self.conditions.ns(*cycles) / unit).collect();
+            table.row([
+                Cell::from(name),
+                Figure::median(&times).lower().into(),
+                Figure::also(&times, 0.99).into(),
+                Figure::also(&times, 1.0).into(),
+            ]);
+        }
+        table
     }
 
-    fn turns(&self, f: &mut fmt::Formatter<'_>, name: &str, turns: &Turns) -> fmt::Result {
-        #[expect(clippy::cast_precision_loss, reason = "a turn is no 2^52 cycles long")]
+    #[expect(clippy::cast_precision_loss, reason = "a turn is no 2^52 cycles long")]
+    fn turns(&self) -> Table {
+        let columns = [
+            Column::label("turns of 64 packets, us"),
+            Column::of("count", "count", 0),
+            Column::of("median", "us", 1),
+            Column::of("99.99 %", "us", 1),
+            Column::of("longest", "us", 1),
+        ];
+        let mut table = Table::new("", columns);
         let us = |cycles: u64| self.conditions.ns(cycles as f64) / 1000.0;
-        let Turns { count, median, p9999, longest } = turns;
-        let (median, p9999, longest) = (us(*median), us(*p9999), us(*longest));
-        writeln!(f, "| {name} | {count} | {median:.1} | {p9999:.1} | {longest:.1} |")
+        let quiet = std::iter::once(("quiet".to_owned(), &self.figures.quiet));
+        let swaps = (1..).zip(&self.figures.swaps);
+        let swaps = swaps.map(|(nth, turns)| (format!("while the table comes, {nth}"), turns));
+        for (name, turns) in quiet.chain(swaps) {
+            let Turns { count, median, p9999, longest } = turns;
+            table.row([
+                Cell::from(name),
+                Cell::from(*count as f64),
+                Figure::single(us(*median)).of(*count).into(),
+                Figure::single(us(*p9999)).of(*count).into(),
+                Figure::single(us(*longest)).of(*count).into(),
+            ]);
+        }
+        table
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
+    fn weights(&self) -> Table {
+        let Figures { peer_heap, peer_row, session, .. } = &self.figures;
+        let columns = [Column::label("what"), Column::of("octets", "octets", 0)];
+        let mut table = Table::new("", columns);
+        for (name, octets) in [
+            ("an idle peer, with the keeper", *peer_heap),
+            ("an idle peer, with its worker", f64::from(*peer_row)),
+            ("an idle peer, both", *peer_heap + f64::from(*peer_row)),
+            ("a session", *session as f64),
+        ] {
+            table.row([Cell::from(name), Figure::single(octets).lower().into()]);
+        }
+        table
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let figures = &self.figures;
-        write!(f, "{}", self.conditions)?;
-        writeln!(
-            f,
-            "\n{} routes, {} peers with two addresses each.\n",
-            figures.routes, figures.peers
-        )?;
-        writeln!(f, "| until the worker has it | median | p99 | longest |\n|---|--:|--:|--:|")?;
-        self.times(f, "one route added, us", &figures.route_added, 1e3)?;
-        self.times(f, "one route removed, us", &figures.route_removed, 1e3)?;
-        self.times(f, "one peer added, us", &figures.peer_added, 1e3)?;
-        self.times(f, "one peer removed, us", &figures.peer_removed, 1e3)?;
-        self.times(
-            f,
-            "the whole table, from its first message, ms",
-            &figures.table_from_begin,
-            1e6,
-        )?;
-        self.times(f, "the whole table, from its commit, ms", &figures.table_from_commit, 1e6)?;
-        self.times(f, "all peers and the whole table, ms", &figures.everything, 1e6)?;
-        writeln!(
-            f,
-            "\n| turns of 64 packets, us | count | median | 99.99 % | longest |\n|---|--:|--:|--:|--:|"
-        )?;
-        self.turns(f, "quiet", &figures.quiet)?;
-        for swap in &figures.swaps {
-            self.turns(f, "while the table comes", swap)?;
-        }
-        let whole = figures.peer_heap + f64::from(figures.peer_row);
-        writeln!(
-            f,
-            "\nidle peer: {whole:.0} octets, {:.0} with the keeper and {} with its worker; session: {} octets",
-            figures.peer_heap, figures.peer_row, figures.session
-        )
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let conditions = report.conditions.clone();
+        let mut record = Self::new("control", "Control's changes", &report.plan, conditions);
+        let Figures { routes, peers, .. } = &report.figures;
+        let note = format!("{routes} routes, {peers} peers with two addresses each.");
+        let section = Section::default().note(note).table(report.changes());
+        record.section(section.table(report.turns()).table(report.weights()));
+        record
     }
 }

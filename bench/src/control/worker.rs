@@ -15,7 +15,6 @@ use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::site::{self, Plan};
 use dataplane::worker::{Queues, Wire, Worker};
 use dpdk::clock::{Clock, cycles};
-use serde::Serialize;
 use wireguard::time::Instant;
 
 use crate::{Failure, pin};
@@ -34,7 +33,7 @@ pub(super) struct Watch {
 }
 
 /// How long turns were, in cycles.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
     pub(super) count: u64,
     pub(super) median: u64,

@@ -8,7 +8,6 @@ use dataplane::stages::dos::rate::Rate;
 use dpdk::clock::cycles;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 use wireguard::time::Instant;
 
 use super::{BLOCK, BURST, Plan, WARM_UP};
@@ -16,7 +15,7 @@ use crate::Failure;
 use crate::sample::per_packet;
 
 /// Everything in cycles and octets.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Flood {
     pub(super) bits: u32,
     pub(super) octets: usize,

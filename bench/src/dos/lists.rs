@@ -9,15 +9,13 @@ use dpdk::clock::cycles;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 
 use super::{BLOCK, BURST, Plan, WARM_UP};
 use crate::sample::per_packet;
 use crate::{Failure, allocator};
 
 /// Which prefixes are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Family {
     V4,
     V6,
@@ -26,8 +24,7 @@ pub(super) enum Family {
 }
 
 /// How addresses are drawn and looked up.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Way {
     RandomBurst,
     HotBurst,
@@ -44,7 +41,7 @@ impl Way {
 }
 
 /// Everything in cycles and octets.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Table {
     pub(super) family: Family,
     /// Different prefixes.

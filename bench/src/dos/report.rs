@@ -1,30 +1,23 @@
-//! What was measured: every figure for the record, percentiles and rates for a person.
+//! The record of what was measured: the stage, what survives attacks, lists and buckets.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Axis, Cell, Column, Figure, Plot, Point, Record, Section, Series, Table};
 
 use super::Plan;
 use super::buckets::Flood;
-use super::lists::{Family, Table, Way};
+use super::lists::{self, Family, Way};
 use super::stage::{Stage, Timed};
 use super::survival::{Curve, FACTORS};
 use crate::machine::{Conditions, Machine, Weather};
-use crate::sample::{median, p10, quantile};
-
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 2;
+use crate::report::{pace, pace_columns};
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
-    schema: u32,
     plan: Plan,
-    #[serde(flatten)]
     conditions: Conditions,
     stage: Stage,
     survival: Vec<Curve>,
-    tables: Vec<Table>,
+    tables: Vec<lists::Table>,
     buckets: Vec<Flood>,
 }
 
@@ -33,116 +26,146 @@ impl Report {
         plan: Plan,
         machine: Machine,
         weather: (Weather, Weather),
-        ((stage, survival), tables, buckets): ((Stage, Vec<Curve>), Vec<Table>, Vec<Flood>),
+        ((stage, survival), tables, buckets): ((Stage, Vec<Curve>), Vec<lists::Table>, Vec<Flood>),
     ) -> Self {
         let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, stage, survival, tables, buckets }
+        Self { plan, conditions, stage, survival, tables, buckets }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
-    fn write_tables(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nLists: milliseconds, least and middle; octets per prefix.\n")?;
-        writeln!(
-            f,
-            "| lists | prefixes | sorted in | built | one more in force | keeper's | workers' |"
-        )?;
-        writeln!(f, "|---|---|---|---|---|---|---|")?;
-        for table in &self.tables {
-            write!(f, "| {} | {} |", family_name(table.family), table.prefixes)?;
-            for times in [&table.loads, &table.builds, &table.changes] {
-                let ms = |share| self.conditions.ns(quantile(times.clone(), share)) / 1e6;
-                write!(f, " {:.0} {:.0} |", ms(0.0), ms(0.5))?;
+    fn lists(&self) -> Table {
+        let columns = [
+            Column::label("lists"),
+            Column::label("prefixes"),
+            Column::of("sorted in, ms", "ms", 0),
+            Column::of("built, ms", "ms", 0),
+            Column::of("one more in force, ms", "ms", 0),
+            Column::of("keeper's octets each", "octets", 1),
+            Column::of("workers'", "octets", 1),
+        ];
+        let mut table = Table::new("Lists, middle of all; octets per prefix.", columns);
+        for one in &self.tables {
+            let mut row =
+                vec![Cell::from(family_name(one.family)), one.prefixes.to_string().into()];
+            for times in [&one.loads, &one.builds, &one.changes] {
+                let ms: Vec<f64> =
+                    times.iter().map(|cycles| self.conditions.ns(*cycles) / 1e6).collect();
+                row.push(Figure::median(&ms).lower().into());
             }
-            let each = |octets: usize| octets as f64 / table.prefixes.max(1) as f64;
-            let (master, lists) = (each(table.master_octets), each(table.lists_octets));
-            writeln!(f, " {master:.1} | {lists:.1} |")?;
+            for octets in [one.master_octets, one.lists_octets] {
+                let each = octets as f64 / one.prefixes.max(1) as f64;
+                row.push(Figure::single(each).lower().into());
+            }
+            table.row(row);
         }
-        Ok(())
+        table
     }
 
-    fn write_lookups(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nLookups on one core: 10th percentile and median of the blocks.\n")?;
-        writeln!(f, "| lists | prefixes | sources | ns | ns, median | millions per second |")?;
-        writeln!(f, "|---|---|---|---|---|---|")?;
-        for table in &self.tables {
-            let Table { family, prefixes, ways, .. } = table;
+    fn lookups(&self) -> Table {
+        let labels = ["lists", "prefixes", "sources"].map(Column::label);
+        let columns: Vec<_> = labels.into_iter().chain(pace_columns()).collect();
+        let title = "Lookups on one core: 10th percentile and median of the blocks.";
+        let mut table = Table::new(title, columns);
+        for lists::Table { family, prefixes, ways, .. } in &self.tables {
             for (way, blocks) in ways {
-                let name = format!("{} | {prefixes} | {}", family_name(*family), way_name(*way));
-                self.write_rate(f, &name, blocks)?;
+                let labels = [
+                    family_name(*family).into(),
+                    prefixes.to_string().into(),
+                    way_name(*way).into(),
+                ];
+                let pace = pace(&self.conditions.all_ns(blocks));
+                table.row(labels.into_iter().chain(pace).collect::<Vec<_>>());
             }
         }
-        Ok(())
+        table
     }
 
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
-    fn write_buckets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nBuckets, all in use by as many sources: place, fetch ahead, take.\n")?;
-        writeln!(f, "| buckets | MiB | made | packets | ns | ns, median | millions per second |")?;
-        writeln!(f, "|---|---|---|---|---|---|---|")?;
-        for flood in &self.buckets {
-            let Flood { bits, octets, made, random, hot, .. } = flood;
-            let mib = *octets as f64 / f64::from(1 << 20);
+    fn buckets(&self) -> Section {
+        let head = [
+            Column::label("buckets"),
+            Column::label("packets"),
+            Column::of("MiB", "MiB", 0),
+            Column::of("made, ms", "ms", 1),
+        ];
+        let columns: Vec<_> = head.into_iter().chain(pace_columns()).collect();
+        let mut table = Table::new("", columns);
+        let mut section = Section::new("Buckets")
+            .note("All in use by as many sources: place, fetch ahead, take.");
+        for Flood { bits, octets, made, random, hot, within, over, full } in &self.buckets {
+            let mib = Figure::single(*octets as f64 / f64::from(1 << 20)).lower();
             let ms = self.conditions.ns(*made) / 1e6;
-            let name = format!("2^{bits} | {mib:.0} | {ms:.1} ms");
-            self.write_rate(f, &format!("{name} | random sources"), random)?;
-            self.write_rate(f, &format!("{name} | one source"), hot)?;
-        }
-        for Flood { bits, within, over, full, .. } in &self.buckets {
+            for (packets, blocks) in [("random sources", random), ("one source", hot)] {
+                let head =
+                    [format!("2^{bits}").into(), packets.into(), mib.clone().into(), ms.into()];
+                let pace = pace(&self.conditions.all_ns(blocks));
+                table.row(head.into_iter().chain(pace).collect::<Vec<_>>());
+            }
             let share = |count: u64| 100.0 * count as f64 / (within + over + full).max(1) as f64;
             let (within, over, full) = (share(*within), share(*over), share(*full));
-            writeln!(
-                f,
-                "\n2^{bits}, random sources: {within:.1} % within, {over:.1} % over, {full:.1} % found no entry."
-            )?;
+            section = section.remark(format!(
+                "2^{bits}, random sources: {within:.1} % within, {over:.1} % over, {full:.1} % found no entry."
+            ));
         }
-        Ok(())
+        section.table(table)
     }
 
-    fn write_stage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn stage(&self) -> Section {
         let Stage { prefixes, signatures, ways } = &self.stage;
-        writeln!(
-            f,
-            "\nThe stage, with parse, in bursts of 64; {prefixes} listed prefixes, {signatures} signatures.\n"
-        )?;
-        writeln!(
-            f,
-            "| packets | ns | ns, median | millions per second | `dos::admit` in it, ns |"
-        )?;
-        writeln!(f, "|---|---|---|---|---|")?;
+        let admit = Column::of("`dos::admit` in it, ns", "ns", 1);
+        let columns = std::iter::once(Column::label("packets")).chain(pace_columns());
+        let mut table = Table::new("", columns.chain([admit]).collect::<Vec<_>>());
         for Timed { way, whole, admit } in ways {
-            let (least, middle) =
-                (self.conditions.ns(p10(whole)), self.conditions.ns(median(whole)));
-            let admit = self.conditions.ns(p10(admit));
-            let name = way.name();
-            writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} | {admit:.1} |", 1e3 / least)?;
+            let [ns, median, rate] = pace(&self.conditions.all_ns(whole));
+            let admit = Figure::p10(&self.conditions.all_ns(admit)).lower();
+            table.row([Cell::from(way.name()), ns, median, rate, admit.into()]);
         }
-        Ok(())
+        let note = format!(
+            "With parse, in bursts of 64; {prefixes} listed prefixes, {signatures} signatures."
+        );
+        Section::new("The stage").note(note).table(table)
     }
 
-    fn write_survival(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "\nGood traffic that gets through, percent, by the work that comes, in parts of what one worker can do;\n5 % of that is good traffic, the rest the attack.\n"
-        )?;
-        write!(f, "| attack | ns alone | Mpps alone | ns of a good packet beside it |")?;
-        FACTORS.iter().try_for_each(|factor| write!(f, " {factor} |"))?;
-        writeln!(
-            f,
-            " dropped by mistake |\n|---|---|---|---|{}---|",
-            "---|".repeat(FACTORS.len())
-        )?;
+    #[expect(clippy::cast_precision_loss, reason = "packets of a run")]
+    fn survival(&self) -> Section {
+        let mut columns = vec![
+            Column::label("attack"),
+            Column::of("ns alone", "ns", 0),
+            Column::of("Mpps alone", "Mpps", 1),
+            Column::of("ns of a good packet beside it", "ns", 0),
+        ];
+        columns.extend(FACTORS.map(|factor| Column::of(&factor.to_string(), "%", 1)));
+        columns.push(Column::of("dropped by mistake", "count", 0));
+        let mut table = Table::new("", columns);
         for Curve { attack, alone, good, goodput, mistaken } in &self.survival {
             let (alone, good) = (self.conditions.ns(*alone), self.conditions.ns(*good));
-            write!(f, "| {} | {alone:.0} | {:.1} | {good:.0} |", attack.name(), 1e3 / alone)?;
-            goodput.iter().try_for_each(|part| write!(f, " {:.1} |", 100.0 * part))?;
-            writeln!(f, " {mistaken} |")?;
+            let alone_ns = Figure::single(alone).lower();
+            let mut row = vec![Cell::from(attack.name()), alone_ns.into()];
+            row.extend([1e3 / alone, good].map(Cell::from));
+            row.extend(
+                goodput.iter().map(|part| Cell::from(Figure::single(100.0 * part).higher())),
+            );
+            row.push(Figure::single(*mistaken as f64).lower().into());
+            table.row(row);
         }
-        Ok(())
+        Section::new("What survives attacks")
+            .note("Good traffic that gets through, percent, by the work that comes, in parts of what one worker can do; 5 % of that is good traffic, the rest the attack.")
+            .table(table)
+            .plot(self.survival_plot())
     }
 
-    fn write_rate(&self, f: &mut fmt::Formatter<'_>, name: &str, blocks: &[f64]) -> fmt::Result {
-        let (least, middle) = (self.conditions.ns(p10(blocks)), self.conditions.ns(median(blocks)));
-        writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} |", 1e3 / least)
+    fn survival_plot(&self) -> Plot {
+        let mut plot = Plot::lines(
+            "Good traffic beside attacks",
+            Axis::logarithmic("work that comes, times what a worker can do"),
+            Axis::linear("good traffic that gets through, %"),
+        );
+        for curve in &self.survival {
+            let points = FACTORS.into_iter().zip(&curve.goodput);
+            let points = points.map(|(factor, part)| Point::new(factor, 100.0 * part));
+            plot = plot.with(Series::new(curve.attack.name(), points.collect()));
+        }
+        plot.saying("The share of good traffic that gets through, by how much more comes than one worker can do.")
     }
 }
 
@@ -163,13 +186,14 @@ const fn way_name(way: Way) -> &'static str {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.conditions)?;
-        self.write_tables(f)?;
-        self.write_lookups(f)?;
-        self.write_buckets(f)?;
-        self.write_stage(f)?;
-        self.write_survival(f)
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let conditions = report.conditions.clone();
+        let mut record = Self::new("dos", "The filter", &report.plan, conditions);
+        record.section(report.stage());
+        record.section(report.survival());
+        record.section(Section::new("Lists").table(report.lists()).table(report.lookups()));
+        record.section(report.buckets());
+        record
     }
 }

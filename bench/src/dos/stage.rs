@@ -21,7 +21,6 @@ use dpdk::clock::cycles;
 use ipnet::IpNet;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 use shm::limits::LISTED_PER_ITEM_MAX;
 use shm::message::{Class, Instruction, Item, Matter, Mode, Per, Reach, Rule, Unit};
 use wire::tcp::Flags;
@@ -34,8 +33,7 @@ use crate::Failure;
 use crate::sample::per_packet;
 
 /// What a burst is made of, and what the server knows.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Way {
     /// Nothing is asked: frames are lent and dropped.
     Bare,
@@ -117,7 +115,7 @@ impl Way {
 }
 
 /// Blocks in cycles per packet, of the way from lending to fates, and of `dos::admit` in it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Timed {
     pub(super) way: Way,
     pub(super) whole: Vec<f64>,
@@ -125,7 +123,7 @@ pub(super) struct Timed {
 }
 
 /// The figures of the stage.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Stage {
     pub(super) prefixes: usize,
     pub(super) signatures: u16,

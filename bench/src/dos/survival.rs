@@ -23,7 +23,6 @@ use dpdk::clock::cycles;
 use ipnet::IpNet;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 use shm::message::{Item, NextHop, SynGuard};
 use wire::tcp::Flags;
 use wireguard::aead::{self, Job, Key, TAG_LEN, TAILROOM};
@@ -43,8 +42,7 @@ use crate::handshakes::letters;
 use crate::sample::quantile;
 
 /// What attacks.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Attack {
     Blocked,
     Flags,
@@ -96,7 +94,7 @@ const RING: usize = 1024;
 const PACKETS: usize = 1 << 15;
 
 /// What got through.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Curve {
     pub(super) attack: Attack,
     /// Cycles of one such packet, when nothing else comes.

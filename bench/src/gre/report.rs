@@ -1,8 +1,6 @@
-//! What was measured: all blocks for the record, the figures drawn from them for a person.
+//! What was measured: all blocks, and the record that they become.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Record, Section};
 
 use super::Plan;
 use super::ways::Way;
@@ -12,21 +10,39 @@ use crate::turns::Ways;
 pub(crate) type Report = crate::report::Report<Plan, Measured>;
 
 /// One size of packet and burst.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Measured {
     pub(super) len: usize,
     pub(super) burst: usize,
     pub(super) ways: Ways<Way>,
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.conditions)?;
-        for Measured { len, burst, ways } in &self.measured {
-            let rules = self.plan.rules;
-            writeln!(f, "\n## {len} octets inside, bursts of {burst}, {rules} rules\n")?;
-            ways.write(f, &self.conditions)?;
+/// The packets, the bursts and the rules that nanoseconds were wanted for.
+const JUDGED: (usize, usize, u32) = (64, 64, 1_000);
+
+/// Nanoseconds of a packet that were wanted at most.
+const fn wanted(way: Way) -> Option<f64> {
+    match way {
+        Way::Forward => None,
+        Way::Encap => Some(30.0),
+        Way::Decap => Some(35.0),
+        Way::TransitLast | Way::TransitAny => Some(80.0),
+    }
+}
+
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let Report { plan, conditions, measured } = report;
+        let mut record = Self::new("transit", "Tenants' packets", plan, conditions.clone());
+        for Measured { len, burst, ways } in measured {
+            let judged = (*len, *burst, plan.rules) == JUDGED;
+            let tables = ways.tables(conditions, |way| wanted(way).filter(|_| judged));
+            let [turns, laps] = tables;
+            let rules = plan.rules;
+            let title = format!("{len} octets inside, bursts of {burst}, {rules} rules");
+            let section = Section::new(title).table(turns).table(laps);
+            record.section(section.plot(ways.plot(conditions)));
         }
-        Ok(())
+        record
     }
 }

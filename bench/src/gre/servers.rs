@@ -15,14 +15,14 @@ use crate::service::client::SERVER;
 use crate::service::server;
 
 /// The tenant, whose prefix is the one of `rules` with this number.
-pub(super) const TENANT: u32 = 0;
+pub(crate) const TENANT: u32 = 0;
 const ID: u32 = 9;
 
 /// What its rules are like, when it has some.
 pub(super) const KIND: Kind = Kind::Services;
 
 /// The far ends of its tunnels.
-pub(super) const ROUTERS: [Ipv4Addr; 4] = [
+pub(crate) const ROUTERS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(198, 51, 100, 1),
     Ipv4Addr::new(198, 51, 100, 2),
     Ipv4Addr::new(198, 51, 100, 3),
@@ -31,8 +31,7 @@ pub(super) const ROUTERS: [Ipv4Addr; 4] = [
 
 /// The tables of a server whose tenant has so many rules; with none everything is accepted.
 pub(super) fn keeper(rules: u32) -> Result<Keeper, Failure> {
-    let mut items = vec![tenant()?];
-    items.extend((1..).zip(ROUTERS).map(|(id, router)| tunnel(id, router)));
+    let mut items = tenant_and_tunnels()?;
     if rules > 0 {
         items.push(Item::Ruleset(ID));
         items.extend(text(rules));
@@ -42,6 +41,12 @@ pub(super) fn keeper(rules: u32) -> Result<Keeper, Failure> {
     let (scope, count) = (Scope::Snapshot, items.len() as u64);
     let told = Transaction { id: 1, scope, count, items };
     server::keeper(&server::config(Secret::new([7; 32]), 1)?, told)
+}
+
+/// The tenant, and a tunnel to each of its routers.
+pub(crate) fn tenant_and_tunnels() -> Result<Vec<Item>, Failure> {
+    let tunnels = (1..).zip(ROUTERS).map(|(id, router)| tunnel(id, router));
+    Ok(std::iter::once(tenant()?).chain(tunnels).collect())
 }
 
 fn tenant() -> Result<Item, Failure> {

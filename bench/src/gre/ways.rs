@@ -6,7 +6,6 @@ use dataplane::port::Batch;
 use dpdk::{Mbuf, Pool};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use serde::Serialize;
 use wire::{ethernet, gre, ipv4};
 
 use super::frames::{self, Inside};
@@ -16,8 +15,7 @@ use crate::service::server::End;
 use crate::turns::{self, Landing, Setting, Whose};
 
 /// One way of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     /// From the wire's ring to the kernel's ring, nothing else: the reference.
     Forward,

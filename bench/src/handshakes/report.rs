@@ -1,18 +1,13 @@
-//! What was measured: all blocks for the record, the figures drawn from them for a person.
+//! The record of what was measured: a worker's judgement, and a thread's work.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Axis, Cell, Column, Figure, Plot, Record, Section, Series, Table};
 
 use super::Plan;
 use crate::machine::{Conditions, Machine, Weather};
-use crate::sample::{median, p10};
-
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
+use crate::sample::p10;
 
 /// One kind of initiation: cycles for each, a figure for each burst or round.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Measured {
     name: &'static str,
     pub(super) blocks: Vec<f64>,
@@ -25,11 +20,9 @@ impl Measured {
 }
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
-    schema: u32,
     plan: Plan,
-    #[serde(flatten)]
     conditions: Conditions,
     judged: Vec<Measured>,
     answered: Vec<Measured>,
@@ -43,31 +36,43 @@ impl Report {
         (judged, answered): (Vec<Measured>, Vec<Measured>),
     ) -> Self {
         let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, judged, answered }
+        Self { plan, conditions, judged, answered }
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>, all: &[Measured]) -> fmt::Result {
-        writeln!(f, "| initiation | cycles | median | ns | a second |\n|---|---|---|---|---|")?;
+    fn section(&self, title: &str, all: &[Measured]) -> Section {
+        let columns = [
+            Column::label("initiation"),
+            Column::of("cycles", "cycles", 0),
+            Column::of("median", "cycles", 0),
+            Column::of("ns", "ns", 0),
+            Column::of("a second", "per second", 0),
+        ];
+        let mut table = Table::new("", columns);
         for Measured { name, blocks } in all {
-            let (cycles, median) = (p10(blocks), median(blocks));
-            let ns = self.conditions.ns(cycles);
-            writeln!(f, "| {name} | {cycles:.0} | {median:.0} | {ns:.0} | {:.0} |", 1e9 / ns)?;
+            let ns = self.conditions.all_ns(blocks);
+            table.row([
+                Cell::from(*name),
+                Figure::also(blocks, 0.1).into(),
+                Figure::also(blocks, 0.5).into(),
+                Figure::p10(&ns).lower().into(),
+                (1e9 / p10(&ns)).into(),
+            ]);
         }
-        Ok(())
+        let names = all.iter().map(|one| one.name);
+        let plot = Plot::bars(title, Axis::names("initiation", names), Axis::linear("ns"));
+        let heights = all.iter().map(|one| self.conditions.ns(p10(&one.blocks)));
+        Section::new(title).table(table).plot(plot.with(Series::by_name("ns", heights)))
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "# Handshakes\n\n{}", self.conditions)?;
-        writeln!(
-            f,
-            "- 10th percentiles of {} bursts and {} rounds",
-            self.plan.bursts, self.plan.rounds
-        )?;
-        writeln!(f, "\n## A worker's judgement\n")?;
-        self.write(f, &self.judged)?;
-        writeln!(f, "\n## A handshake thread's work\n")?;
-        self.write(f, &self.answered)
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let Report { plan, conditions, judged, answered } = report;
+        let mut record = Self::new("handshakes", "Handshakes", plan, conditions.clone());
+        let Plan { bursts, rounds, .. } = plan;
+        let note = format!("10th percentiles of {bursts} bursts and {rounds} rounds.");
+        record.section(report.section("A worker's judgement", judged).note(note));
+        record.section(report.section("A handshake thread's work", answered));
+        record
     }
 }

@@ -8,14 +8,12 @@ use dpdk::clock::cycles;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 
 use super::{Plan, Snapshot, Version, table};
 use crate::Failure;
 
 /// What is changed.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// An IPv4 prefix of the table leaves and comes back.
     Prefix4,
@@ -64,7 +62,7 @@ fn wide(is_four: bool) -> IpNet {
 }
 
 /// Cycles of every change and of every release of a version.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Changes {
     pub(super) kind: Kind,
     pub(super) insert: Vec<f64>,
@@ -121,7 +119,7 @@ impl Step {
             Kind::Wide4 => Some((wide(true), NextHop::Local)),
             Kind::Wide6 => Some((wide(false), NextHop::Local)),
             Kind::Peer => return Self::peer(gone),
-            Kind::Redirect => return Self::redirect(number % plan.next_hops, gone),
+            Kind::Redirect => return Self::redirect(number % plan.source.next_hops, gone),
         };
         Self::one(route, gone)
     }
@@ -173,7 +171,7 @@ fn timed(
 }
 
 /// Cycles of transactions with so many prefixes, drawn from the whole table.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Transactions {
     pub(super) changes: usize,
     pub(super) insert: Vec<f64>,

@@ -9,14 +9,12 @@ use dpdk::clock::cycles;
 use ipnet::IpNet;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 
 use super::{Plan, Snapshot, table};
 use crate::sample::per_packet;
 
 /// Which addresses are looked up.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Set {
     /// Random ones in random IPv4 prefixes.
     Random4,
@@ -53,7 +51,7 @@ const FEW: usize = 20_000;
 const BLOCK: usize = 1 << 16;
 
 /// Cycles per lookup, one figure for each block.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Rate {
     pub(super) set: Set,
     pub(super) blocks: Vec<f64>,

@@ -1,30 +1,24 @@
-//! What was measured: every figure for the record, medians, percentiles and rates for a person.
+//! The record of what was measured: medians, percentiles and rates.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Axis, Cell, Column, Figure, Plot, Record, Section, Series, Table};
 
 use super::changes::{Changes, Kind, Transactions};
 use super::lookups::{Rate, Set};
 use super::{Plan, Snapshot};
 use crate::machine::{Conditions, Machine, Weather};
-use crate::sample::{median, p10, quantile};
-
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
+use crate::report::{pace, pace_columns};
+use crate::sample::p10;
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
-    schema: u32,
     plan: Plan,
-    #[serde(flatten)]
     conditions: Conditions,
     figures: Figures,
 }
 
 /// Octets that the allocator was asked for.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub(super) struct Weights {
     /// Without any route.
     pub(super) empty: usize,
@@ -36,7 +30,7 @@ pub(super) struct Weights {
 }
 
 /// Everything in cycles.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Figures {
     prefixes4: usize,
     prefixes6: usize,
@@ -66,6 +60,10 @@ impl Figures {
     }
 }
 
+/// Milliseconds and microseconds, in nanoseconds.
+const MS: f64 = 1e6;
+const US: f64 = 1e3;
+
 impl Report {
     pub(super) fn new(
         plan: Plan,
@@ -74,86 +72,117 @@ impl Report {
         figures: Figures,
     ) -> Self {
         let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, figures }
+        Self { plan, conditions, figures }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "octets and cycles far below 2^52")]
-    fn write_sizes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures { prefixes4, prefixes6, hosts, builds, builds_with_hosts, weights, .. } =
-            &self.figures;
-        let mib = |octets: usize| octets as f64 / f64::from(1 << 20);
-        let each = |octets: usize| octets as f64 / f64::from((*hosts).max(1));
-        writeln!(
-            f,
-            "\n{prefixes4} IPv4 and {prefixes6} IPv6 prefixes, {hosts} hosts of each family.\n"
-        )?;
-        writeln!(f, "| what | figure |\n|---|---|")?;
+    fn times(&self, cycles: &[f64], unit: f64) -> Vec<f64> {
+        cycles.iter().map(|cycles| self.conditions.ns(*cycles) / unit).collect()
+    }
+
+    fn builds(&self) -> Table {
+        let columns = [
+            Column::label("from snapshot to published"),
+            Column::of("least, ms", "ms", 0),
+            Column::of("middle", "ms", 0),
+            Column::of("greatest", "ms", 0),
+        ];
+        let mut table = Table::new("", columns);
+        let Figures { builds, builds_with_hosts, .. } = &self.figures;
         for (what, builds) in [("prefixes", builds), ("prefixes and hosts", builds_with_hosts)] {
-            let ms = |share| self.conditions.ns(quantile(builds.clone(), share)) / 1e6;
-            let (least, middle, greatest) = (ms(0.0), ms(0.5), ms(1.0));
-            writeln!(
-                f,
-                "| {what} from snapshot to published, least, middle, greatest of {} | {least:.0} {middle:.0} {greatest:.0} ms |",
-                builds.len()
-            )?;
+            let ms = self.times(builds, MS);
+            table.row([
+                Cell::from(what),
+                Figure::also(&ms, 0.0).into(),
+                Figure::median(&ms).lower().into(),
+                Figure::also(&ms, 1.0).into(),
+            ]);
         }
-        writeln!(f, "| memory without any route | {:.1} KiB |", weights.empty as f64 / 1024.0)?;
-        writeln!(f, "| memory of the prefixes | {:.1} MiB |", mib(weights.prefixes))?;
-        for (family, octets) in [("IPv4", weights.hosts4), ("IPv6", weights.hosts6)] {
-            writeln!(
-                f,
-                "| memory of the {family} hosts | {:.1} MiB, {:.1} octets each |",
-                mib(octets),
-                each(octets)
-            )?;
-        }
-        Ok(())
+        table
     }
 
-    fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "\nOne change until the new version is there, and freeing the one before, microseconds: median, 99th percentile.\n"
-        )?;
-        writeln!(f, "| change | takes away | puts back | frees |\n|---|---|---|---|")?;
+    #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
+    fn weights(&self) -> Table {
+        let columns = [
+            Column::label("memory"),
+            Column::of("KiB", "KiB", 1),
+            Column::of("octets each", "octets", 1),
+        ];
+        let mut table = Table::new("", columns);
+        let Figures { prefixes4, prefixes6, hosts, weights, .. } = &self.figures;
+        for (what, octets, count) in [
+            ("without any route", weights.empty, 0),
+            ("of the prefixes", weights.prefixes, prefixes4 + prefixes6),
+            ("of the IPv4 hosts", weights.hosts4, *hosts as usize),
+            ("of the IPv6 hosts", weights.hosts6, *hosts as usize),
+        ] {
+            let octets = octets as f64;
+            let each = (count > 0).then(|| Figure::single(octets / count as f64));
+            let whole = Figure::single(octets / 1024.0).lower();
+            table.row([Cell::from(what), whole.into(), each.into()]);
+        }
+        table
+    }
+
+    fn changes(&self) -> Table {
+        let columns = [
+            Column::label("change"),
+            Column::of("takes away", "us", 1),
+            Column::of("99 %", "us", 1),
+            Column::of("puts back", "us", 1),
+            Column::of("99 % of it", "us", 1),
+            Column::of("frees", "us", 1),
+            Column::of("99 % of that", "us", 1),
+        ];
+        let title = "One change until the new version is there, and freeing the one before, microseconds: median, 99th percentile.";
+        let mut table = Table::new(title, columns);
         for Changes { kind, insert, remove, free } in &self.figures.changes {
-            write!(f, "| {} |", change_name(*kind))?;
+            let mut row = vec![Cell::from(change_name(*kind))];
             for times in [remove, insert, free] {
-                let us = |share| self.conditions.ns(quantile(times.clone(), share)) / 1e3;
-                write!(f, " {:.1} {:.1} |", us(0.5), us(0.99))?;
+                let us = self.times(times, US);
+                row.extend([Figure::median(&us).lower(), Figure::also(&us, 0.99)].map(Cell::from));
             }
-            writeln!(f)?;
+            table.row(row);
         }
-        Ok(())
+        table
     }
 
-    fn write_transactions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "\nPrefixes all over the table in one transaction, milliseconds: least, middle.\n"
-        )?;
-        writeln!(f, "| prefixes | takes away | puts back |\n|---|---|---|")?;
+    fn transactions(&self) -> Table {
+        let columns = [
+            Column::label("prefixes"),
+            Column::of("takes away", "ms", 2),
+            Column::of("middle", "ms", 2),
+            Column::of("puts back", "ms", 2),
+            Column::of("middle of it", "ms", 2),
+        ];
+        let title = "Prefixes all over the table in one transaction, milliseconds: least, middle.";
+        let mut table = Table::new(title, columns);
         for Transactions { changes, insert, remove } in &self.figures.transactions {
-            write!(f, "| {changes} |")?;
+            let mut row = vec![Cell::from(changes.to_string())];
             for times in [remove, insert] {
-                let ms = |share| self.conditions.ns(quantile(times.clone(), share)) / 1e6;
-                write!(f, " {:.2} {:.2} |", ms(0.0), ms(0.5))?;
+                let ms = self.times(times, MS);
+                row.extend([Figure::also(&ms, 0.0), Figure::median(&ms).lower()].map(Cell::from));
             }
-            writeln!(f)?;
+            table.row(row);
         }
-        Ok(())
+        table
     }
 
-    fn write_lookups(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nLookups on one core: 10th percentile and median of the blocks.\n")?;
-        writeln!(f, "| addresses | ns | ns, median | millions per second |\n|---|---|---|---|")?;
+    fn lookups(&self) -> Table {
+        let [ns, median, rate] = pace_columns();
+        let title = "Lookups on one core: 10th percentile and median of the blocks.";
+        let mut table = Table::new(title, [Column::label("addresses"), ns, median, rate]);
         for Rate { set, blocks, .. } in &self.figures.lookups {
-            let (least, middle) =
-                (self.conditions.ns(p10(blocks)), self.conditions.ns(median(blocks)));
-            let name = set_name(*set);
-            writeln!(f, "| {name} | {least:.1} | {middle:.1} | {:.1} |", 1e3 / least)?;
+            let [ns, median, rate] = pace(&self.conditions.all_ns(blocks));
+            table.row([Cell::from(set_name(*set)), ns, median, rate]);
         }
-        Ok(())
+        table
+    }
+
+    fn plot(&self) -> Plot {
+        let lookups = &self.figures.lookups;
+        let names = Axis::names("addresses", lookups.iter().map(|rate| set_name(rate.set)));
+        let heights = lookups.iter().map(|rate| self.conditions.ns(p10(&rate.blocks)));
+        Plot::bars("A lookup", names, Axis::linear("ns")).with(Series::by_name("ns", heights))
     }
 }
 
@@ -182,12 +211,19 @@ const fn set_name(set: Set) -> &'static str {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.conditions)?;
-        self.write_sizes(f)?;
-        self.write_changes(f)?;
-        self.write_transactions(f)?;
-        self.write_lookups(f)
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let conditions = report.conditions.clone();
+        let mut record = Self::new("routes", "Routes", &report.plan, conditions);
+        record.seed("tables", super::SEED);
+        let Figures { prefixes4, prefixes6, hosts, .. } = &report.figures;
+        let note = format!(
+            "{prefixes4} IPv4 and {prefixes6} IPv6 prefixes, {hosts} hosts of each family."
+        );
+        let section = Section::default().note(note).table(report.builds());
+        let section = section.table(report.weights()).table(report.changes());
+        let section = section.table(report.transactions()).table(report.lookups());
+        record.section(section.plot(report.plot()));
+        record
     }
 }

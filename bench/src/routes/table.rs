@@ -2,29 +2,62 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
+use clap::Args;
 use dataplane::stages::route::NextHop;
 use dataplane::testing::internet;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::Serialize;
 
-use super::{Plan, Snapshot};
+use super::Snapshot;
 use crate::Failure;
+
+/// Which prefixes, and how many ways they lead.
+#[derive(Args, Clone, Debug, Serialize)]
+pub(crate) struct Source {
+    /// The prefixes: a location database of version 1 (Debian's package libloc-database).
+    #[arg(long, value_name = "FILE", default_value = dataplane::testing::internet::DATABASE)]
+    table: PathBuf,
+    /// So many invented prefixes instead, 17 in 20 of them IPv4, with the lengths that the Internet has.
+    #[arg(long, value_name = "COUNT", conflicts_with = "table")]
+    pub(crate) synthetic: Option<usize>,
+    /// Next hops that the prefixes lead to, by the autonomous system.
+    #[arg(long, default_value_t = 1_000)]
+    pub(super) next_hops: u32,
+}
+
+impl Source {
+    /// Refuses what cannot be.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.synthetic.is_some_and(|count| !(100..=4_000_000).contains(&count)) {
+            return Err("--synthetic takes 100 to 4000000".into());
+        }
+        if self.next_hops == 0 || self.next_hops > 32_000 {
+            return Err("--next-hops takes 1 to 32000; prefixes have 32767 at most".into());
+        }
+        Ok(())
+    }
+}
 
 /// Hosts of a family: they lie in 100.64.0.0/10, as clients behind a carrier do.
 pub(super) const HOSTS_MAX: u32 = 1 << 22;
 
-/// The prefixes that the plan names, with their next hops.
-pub(super) fn prefixes(plan: &Plan) -> Result<Snapshot, Failure> {
-    let origins = match plan.synthetic {
+/// The prefixes that the source names, with their next hops.
+pub(crate) fn prefixes(source: &Source) -> Result<Snapshot, Failure> {
+    let origins = match source.synthetic {
         Some(count) => invented(count),
-        None => internet::read(&plan.table).map_err(|error| {
-            format!("{}: {error}; install libloc-database or use --synthetic", plan.table.display())
+        None => internet::read(&source.table).map_err(|error| {
+            format!(
+                "{}: {error}; install libloc-database or use --synthetic",
+                source.table.display()
+            )
         })?,
     };
     // Neighbouring numbers of systems go different ways.
-    let hop = |origin: u32| (origin.wrapping_mul(2_654_435_761) >> 8) % plan.next_hops;
+    let hop = |origin: u32| (origin.wrapping_mul(2_654_435_761) >> 8) % source.next_hops;
     let is_prefix = |net: &IpNet| net.prefix_len() < net.max_prefix_len();
     let routes = origins.into_iter().filter(|(net, _)| is_prefix(net));
     Ok(routes.map(|(net, origin)| (net, NextHop::Client(hop(origin)))).collect())

@@ -9,7 +9,6 @@ use firewall::classifier::{Asked, Classifier};
 use firewall::facts::Facts;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 
 use super::acl::{Acl, Algorithm};
 use super::packets::{Key, Packet, Traffic};
@@ -42,7 +41,7 @@ impl Contestant {
 }
 
 /// Cycles per packet of each block.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Measured {
     pub(super) kind: Kind,
     pub(super) rules: u32,

@@ -3,13 +3,11 @@
 use firewall::facts::{Facts, Family};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
-use serde::Serialize;
 
 use super::rulesets::{Five, Kind, TCP, UDP, below};
 
 /// Which packets come.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Traffic {
     /// Only the last rule holds them. In everything but what keeps them from it they are like what other rules ask for.
     Last,

@@ -4,13 +4,11 @@
 use firewall::rules::{Condition, Field, Rule, Ruleset, Values, Verdict};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
 
 use super::packets::Packet;
 
 /// What rules are like.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     /// What a tenant serves: a destination, a protocol, ports. Everything else is dropped.
     Services,

@@ -4,14 +4,13 @@ use std::hint::black_box;
 
 use dpdk::clock::cycles;
 use firewall::classifier::Classifier;
-use serde::Serialize;
 
 use super::rulesets::{Five, Kind};
 use super::tenants::NO_SETS;
 use crate::Failure;
 
 /// Cycles of each time that a ruleset was read and built.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Swap {
     pub(super) kind: Kind,
     pub(super) rules: u32,

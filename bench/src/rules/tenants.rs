@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use dpdk::clock::cycles;
 use firewall::classifier::{Classifier, Sets};
-use serde::Serialize;
 
 use super::acl::Acl;
 use super::rulesets::{Five, Kind};
@@ -23,7 +22,7 @@ pub(super) struct Room {
 }
 
 /// What building has shown of one contestant.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub(super) struct Built {
     pub(super) tenants: u32,
     /// All of them together.

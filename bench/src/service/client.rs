@@ -44,6 +44,8 @@ pub(crate) struct Client {
     number: u32,
     /// Seals what the server opens.
     key: Key,
+    /// Opens what the server seals, where somebody looks.
+    answers: Key,
     /// The index that the server gave.
     index: u32,
     counter: u64,
@@ -53,7 +55,23 @@ impl Client {
     pub(crate) fn new(number: u32, key: &Key, index: u32, counter: u64) -> Self {
         let mut own = Key::zero();
         own.copy_from(key);
-        Self { number, key: own, index, counter }
+        Self { number, key: own, answers: Key::zero(), index, counter }
+    }
+
+    /// The same with the key of what the server sends.
+    pub(crate) const fn hearing(mut self, answers: &Key) -> Self {
+        self.answers.copy_from(answers);
+        self
+    }
+
+    /// The keys of what it sends and of what it gets.
+    pub(crate) const fn keys(&self) -> [&Key; 2] {
+        [&self.key, &self.answers]
+    }
+
+    /// The index that the server gave.
+    pub(crate) const fn index(&self) -> u32 {
+        self.index
     }
 
     /// Makes `packet` a frame from the network with a fresh sealed packet of `len` octets to the kernel.
@@ -63,9 +81,20 @@ impl Client {
         len: usize,
         checksum: Checksum,
     ) -> Result<(), Failure> {
+        let from = inner_address(self.number);
+        self.seal_as(packet, (len, checksum), |inner| emit_inner(inner, from, LOCAL))
+    }
+
+    /// The same with an inner packet that `emit` writes.
+    pub(crate) fn seal_as(
+        &mut self,
+        packet: &mut Mbuf,
+        (len, checksum): (usize, Checksum),
+        emit: impl FnOnce(&mut [u8]) -> Option<()>,
+    ) -> Result<(), Failure> {
         write(packet, |octets| {
             let text = octets.get_mut(TEXT_AT..)?;
-            emit_inner(text.get_mut(..len)?, inner_address(self.number), LOCAL)?;
+            emit(text.get_mut(..len)?)?;
             aead::seal(&mut [Job::new(&self.key, self.counter, text, len)?]);
             let header = DataHeader::new(ClientId::ZERO, self.index, self.counter);
             self.counter += 1;
@@ -112,6 +141,16 @@ impl Clients {
             if count <= IN_TURN { self.turn } else { self.turn.wrapping_mul(STRIDE) } % count;
         self.turn += 1;
         self.all.get_mut(place)
+    }
+
+    /// The one with this number.
+    pub(crate) fn by_number(&self, number: u32) -> Option<&Client> {
+        self.all.get(number as usize)
+    }
+
+    /// The same, to seal with.
+    pub(crate) fn by_number_mut(&mut self, number: u32) -> Option<&mut Client> {
+        self.all.get_mut(number as usize)
     }
 
     /// The keys, from the first.
@@ -199,7 +238,11 @@ pub(crate) fn emit_inner(octets: &mut [u8], source: Ipv4Addr, destination: Ipv4A
     udp::emit_without_checksum(octets.get_mut(ipv4::HEADER_LEN..)?, ports).ok()
 }
 
-fn ip_fields(source: Ipv4Addr, destination: Ipv4Addr, payload_len: usize) -> ipv4::Fields {
+pub(crate) fn ip_fields(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    payload_len: usize,
+) -> ipv4::Fields {
     ipv4::Fields {
         source,
         destination,

@@ -1,20 +1,19 @@
-//! What was measured: all blocks for the record, the figures drawn from them for a person.
+//! What was measured: all blocks, and the record that they become.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Axis, Cell, Column, Figure, Plot, Record, Section, Series, Table};
 
 use super::Plan;
-use super::stages::{LAPS, Laps, OPEN_STAGE, SEAL_STAGE, without_aead};
+use super::stages::{LAPS, Laps, OPEN_STAGE, SEAL_STAGE, is_aead, without_aead};
 use super::ways::{FRAME_OVERHEAD, Shape, Way};
-use crate::sample::{Interval, compared, median, p10, per_packet};
-use crate::turns::Timing;
+use crate::machine::Conditions;
+use crate::sample::{compared, p10, per_packet};
+use crate::turns::stacked;
 
 /// A whole run.
 pub(crate) type Report = crate::report::Report<Plan, Measured>;
 
 /// One size of packet and burst. All figures are cycles per packet, one for each block.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Measured {
     len: usize,
     burst: usize,
@@ -23,20 +22,28 @@ pub(crate) struct Measured {
     seal: Walk,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Blocks {
     name: &'static str,
     blocks: Vec<f64>,
 }
 
 /// A walk through the stages: each lap, and all of them without the AEAD.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Walk {
     laps: Vec<Blocks>,
     without_aead: Vec<f64>,
     /// The WireGuard stage of this walk, with its AEAD.
     wireguard: Vec<f64>,
 }
+
+/// Nanoseconds above the AEAD that were wanted at most of a packet of this size, in bursts of this length.
+const ABOVE_WANTED: f64 = 50.0;
+const JUDGED: (usize, usize) = (64, 64);
+/// How many times quicker than boringtun the whole receive path was wanted there.
+const OPEN_RATIO_WANTED: f64 = 3.5;
+/// The contestant, as Cargo.toml names it.
+const BORINGTUN: &str = "boringtun 0.7";
 
 impl Walk {
     fn new() -> Self {
@@ -89,114 +96,187 @@ impl Measured {
         let found = self.ways.iter().find(|blocks| blocks.name == way.name());
         found.map_or(&[], |blocks| &blocks.blocks)
     }
-}
 
-impl Report {
-    fn write_ways(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
-        writeln!(f, "| way | cycles | median | ns | of io-forward | above the bare AEAD, ns |")?;
-        writeln!(f, "|---|---|---|---|---|---|")?;
-        let forward = measured.blocks(Way::Forward);
-        for way in Way::ALL {
-            let blocks = measured.blocks(way);
-            let cycles = p10(blocks);
-            let ratio = compared(blocks, forward, |ours, theirs| ours / theirs);
-            let above = way.floor().map(|floor| {
-                let above = compared(blocks, measured.blocks(floor), |ours, theirs| ours - theirs);
-                let Interval { value, low, high } = above;
-                format!(
-                    "{:.1} ({:.1}..{:.1})",
-                    self.conditions.ns(value),
-                    self.conditions.ns(low),
-                    self.conditions.ns(high)
-                )
-            });
-            writeln!(
-                f,
-                "| {} | {cycles:.1} | {:.1} | {:.1} | {:.2} ({:.2}..{:.2}) | {} |",
-                way.name(),
-                median(blocks),
-                self.conditions.ns(cycles),
-                ratio.value,
-                ratio.low,
-                ratio.high,
-                above.unwrap_or_default(),
-            )?;
-        }
-        writeln!(f)
+    fn judged(&self) -> bool {
+        (self.len, self.burst) == JUDGED
     }
 
-    fn write_laps(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
-        writeln!(f, "| stage | open: cycles | ns | seal: cycles | ns |")?;
-        writeln!(f, "|---|---|---|---|---|")?;
-        for (open, seal) in measured.open.laps.iter().zip(&measured.seal.laps) {
-            self.write_lap(f, open.name, &open.blocks, &seal.blocks)?;
+    fn section(&self, conditions: &Conditions) -> Section {
+        let Self { len, burst, .. } = self;
+        let frame = len + FRAME_OVERHEAD;
+        let title = format!("{len} octets inside ({frame} on the wire), bursts of {burst}");
+        Section::new(title)
+            .table(self.ways_table(conditions))
+            .table(self.laps_table(conditions))
+            .table(self.peers_table(conditions))
+    }
+
+    fn ways_table(&self, conditions: &Conditions) -> Table {
+        let columns = [
+            Column::label("way"),
+            Column::of("cycles", "cycles", 1),
+            Column::of("median", "cycles", 1),
+            Column::of("ns", "ns", 1),
+            Column::of("of io-forward", "ratio", 2).with_intervals(),
+            Column::of("above the bare AEAD, ns", "ns", 1).with_intervals(),
+        ];
+        let mut table = Table::new("", columns);
+        let forward = self.blocks(Way::Forward);
+        for way in Way::ALL {
+            let blocks = self.blocks(way);
+            let ratio = compared(blocks, forward, |ours, theirs| ours / theirs);
+            let above = way.floor().map(|floor| {
+                let theirs = conditions.all_ns(self.blocks(floor));
+                let ours = conditions.all_ns(blocks);
+                Figure::compared(compared(&ours, &theirs, |one, two| one - two), blocks.len())
+            });
+            table.row([
+                Cell::from(way.name()),
+                Figure::also(blocks, 0.1).into(),
+                Figure::also(blocks, 0.5).into(),
+                Figure::p10(&conditions.all_ns(blocks)).lower().into(),
+                Figure::compared(ratio, blocks.len()).lower().into(),
+                above.map(Figure::lower).into(),
+            ]);
         }
-        let (open, seal) = (&measured.open.without_aead, &measured.seal.without_aead);
-        self.write_lap(f, "**all but the AEAD**", open, seal)?;
-        let forward = measured.blocks(Way::Forward);
-        for (name, blocks) in [("open", open), ("seal", seal)] {
-            let Interval { value, low, high } =
-                compared(blocks, forward, |ours, theirs| ours / theirs);
-            writeln!(
-                f,
-                "\n{name} without the AEAD is {value:.2} ({low:.2}..{high:.2}) of io-forward."
-            )?;
+        table
+    }
+
+    fn laps_table(&self, conditions: &Conditions) -> Table {
+        let columns = [
+            Column::label("stage"),
+            Column::of("open: cycles", "cycles", 1),
+            Column::of("open: ns", "ns", 1),
+            Column::of("seal: cycles", "cycles", 1),
+            Column::of("seal: ns", "ns", 1),
+        ];
+        let mut table = Table::new("", columns);
+        for (open, seal) in self.open.laps.iter().zip(&self.seal.laps) {
+            let ns = [open, seal].map(|lap| Figure::p10(&conditions.all_ns(&lap.blocks)).lower());
+            table.row(lap_row(open.name, [&open.blocks, &seal.blocks], ns));
         }
-        self.write_theirs(f, measured)?;
-        writeln!(f)
+        let sums = [&self.open.without_aead, &self.seal.without_aead];
+        let ns = sums.map(|blocks| {
+            let ns = Figure::p10(&conditions.all_ns(blocks)).lower();
+            if self.judged() { ns.at_most(ABOVE_WANTED) } else { ns }
+        });
+        table.row(lap_row("**all but the AEAD**", sums, ns));
+        table
     }
 
     /// The WireGuard stage with its AEAD beside what boringtun does for the same packets.
-    fn write_theirs(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
-        for (name, walk, way) in
-            [("open", &measured.open, Way::TheirOpen), ("seal", &measured.seal, Way::TheirSeal)]
-        {
-            let theirs = measured.blocks(way);
-            let Interval { value, low, high } =
-                compared(&walk.wireguard, theirs, |ours, theirs| theirs / ours);
-            let [our_ns, their_ns] =
-                [&walk.wireguard, theirs].map(|blocks| self.conditions.ns(p10(blocks)));
-            writeln!(
-                f,
-                "\nwireguard::{name} with its AEAD: {our_ns:.1} ns; boringtun: {their_ns:.1} ns; ratio {value:.2} ({low:.2}..{high:.2})."
-            )?;
+    fn peers_table(&self, conditions: &Conditions) -> Table {
+        let columns = [
+            Column::label("the stage with its AEAD"),
+            Column::of("ours, ns", "ns", 1),
+            Column::of("boringtun, ns", "ns", 1),
+            Column::of("ratio", "ratio", 2).with_intervals(),
+        ];
+        let mut table = Table::new("", columns);
+        for (name, walk, way) in [
+            ("wireguard::open", &self.open, Way::TheirOpen),
+            ("wireguard::seal", &self.seal, Way::TheirSeal),
+        ] {
+            let theirs = conditions.all_ns(self.blocks(way));
+            let ours = conditions.all_ns(&walk.wireguard);
+            let ratio = compared(&ours, &theirs, |ours, theirs| theirs / ours);
+            let ratio = Figure::compared(ratio, ours.len()).higher();
+            let wanted = self.judged() && way == Way::TheirOpen;
+            table.row([
+                Cell::from(name),
+                Figure::p10(&ours).lower().beside(BORINGTUN, &theirs).into(),
+                Figure::also(&theirs, 0.1).into(),
+                if wanted { ratio.at_least(OPEN_RATIO_WANTED) } else { ratio }.into(),
+            ]);
         }
-        Ok(())
-    }
-
-    fn write_lap(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        name: &str,
-        open: &[f64],
-        seal: &[f64],
-    ) -> fmt::Result {
-        let (open, seal) = (p10(open), p10(seal));
-        writeln!(
-            f,
-            "| {name} | {open:.1} | {:.1} | {seal:.1} | {:.1} |",
-            self.conditions.ns(open),
-            self.conditions.ns(seal)
-        )
+        table
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "# Service time\n\n{}", self.conditions)?;
-        let Timing { blocks, block_us, .. } = self.plan.timing;
-        writeln!(
-            f,
-            "- {blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet"
-        )?;
-        writeln!(f, "- no call of the allocator while time was taken")?;
-        for measured in &self.measured {
-            let Measured { len, burst, .. } = measured;
-            let frame = len + FRAME_OVERHEAD;
-            writeln!(f, "\n## {len} octets inside ({frame} on the wire), bursts of {burst}\n")?;
-            self.write_ways(f, measured)?;
-            self.write_laps(f, measured)?;
+/// Cycles and nanoseconds of a lap, opening and sealing.
+fn lap_row(name: &str, cycles: [&Vec<f64>; 2], ns: [Figure; 2]) -> [Cell; 5] {
+    let [open, seal] = cycles.map(|blocks| Figure::also(blocks, 0.1));
+    let [open_ns, seal_ns] = ns;
+    [name.into(), open.into(), open_ns.into(), seal.into(), seal_ns.into()]
+}
+
+/// Where the time goes by the size of the packets, with the AEAD that no implementation could do without.
+fn stages_plot(
+    report: &Report,
+    burst: usize,
+    (title, floor, walk): (&str, Way, fn(&Measured) -> &Walk),
+) -> Plot {
+    let Report { conditions, measured, .. } = report;
+    let of_burst = || measured.iter().filter(move |one| one.burst == burst);
+    let sizes = of_burst().map(|one| one.len.to_string());
+    let axis = Axis::names("octets of the inner packet", sizes);
+    let plot = Plot::stacks(title, axis, Axis::linear("ns a packet"));
+    let parts = LAPS.into_iter().enumerate().map(|(place, name)| {
+        let lap = |one| walk(one).laps.get(place).map_or(0.0, |lap| p10(&lap.blocks));
+        (name, of_burst().map(|one| conditions.ns(lap(one))).collect::<Vec<_>>())
+    });
+    // The AEAD stands at the bottom, where its level can be compared.
+    let (aead, stages): (Vec<_>, Vec<_>) =
+        parts.enumerate().partition(|(place, _)| is_aead(*place));
+    let parts = aead.into_iter().chain(stages).map(|(_, part)| part);
+    let floors = of_burst().map(|one| conditions.ns(p10(one.blocks(floor))));
+    stacked(plot, parts.collect())
+        .with(Series::by_name("bare AEAD", floors).as_level())
+        .saying("Nanoseconds per packet, divided among the stages, by the size of the packet; the thick line is the AEAD alone.")
+}
+
+fn peers_plot(report: &Report, burst: usize) -> Plot {
+    let Report { conditions, measured, .. } = report;
+    let of_burst = || measured.iter().filter(move |one| one.burst == burst);
+    let names = of_burst().flat_map(|one| {
+        let len = one.len;
+        [format!("open, {len} octets"), format!("seal, {len} octets")]
+    });
+    let axis = Axis::names("work", names);
+    let title = format!("WireGuard beside boringtun, bursts of {burst}");
+    let plot = Plot::bars(&title, axis, Axis::linear("ns a packet"));
+    let pairs: Vec<[f64; 2]> = of_burst()
+        .flat_map(|one| {
+            let pair = |walk: &Walk, way| [p10(&walk.wireguard), p10(one.blocks(way))];
+            [pair(&one.open, Way::TheirOpen), pair(&one.seal, Way::TheirSeal)]
+        })
+        .map(|pair| pair.map(|cycles| conditions.ns(cycles)))
+        .collect();
+    let mut theirs = Series::by_name(BORINGTUN, pairs.iter().map(|[_, theirs]| *theirs));
+    for (point, [ours, theirs]) in theirs.points.iter_mut().zip(&pairs) {
+        point.note = format!("{:.1} times", theirs / ours);
+    }
+    plot.with(Series::by_name("millrace", pairs.iter().map(|[ours, _]| *ours))).with(theirs).saying(
+        "Nanoseconds per packet of millrace and of boringtun for the same packets in the same run.",
+    )
+}
+
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let Report { plan, conditions, measured } = report;
+        let mut record = Self::new("service", "Service time", plan, conditions.clone());
+        record.peer(BORINGTUN, "`Tunn`, called in the same process");
+        let (blocks, block_us) = (plan.timing.blocks, plan.timing.block_us);
+        let mut overview = Section::default()
+            .note(format!("{blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet."))
+            .note("No call of the allocator while time was taken.");
+        for burst in &plan.timing.bursts {
+            for (title, floor, walk) in [
+                (
+                    format!("Opening, bursts of {burst}"),
+                    Way::AeadOpen,
+                    (|one| &one.open) as fn(&Measured) -> &Walk,
+                ),
+                (format!("Sealing, bursts of {burst}"), Way::AeadSeal, |one| &one.seal),
+            ] {
+                overview = overview.plot(stages_plot(report, *burst, (&title, floor, walk)));
+            }
+            overview = overview.plot(peers_plot(report, *burst));
         }
-        Ok(())
+        record.section(overview);
+        for one in measured {
+            record.section(one.section(conditions));
+        }
+        record
     }
 }

@@ -1,6 +1,9 @@
 //! The server under measurement: a real worker on real DPDK rings, with tables from a real keeper, and the
 //! other end of every ring.
 
+mod handshakes;
+mod outside;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,19 +23,19 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use shm::message::{Peer, PublicKey};
 use shm::transaction::Transaction;
 use wireguard::message::ClientId;
-use wireguard::noise::{Identity, PeerKeys};
+use wireguard::noise::Identity;
 use wireguard::secret::Secret;
 use wireguard::time::Instant;
-use wireguard::tunnel::{self, Event, SCRATCH_LEN, Tunnel, Turn};
 
-use super::client::{
-    self, Client, Clients, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, MESSAGE_AT, PORT_LINK, SERVER,
-};
+use super::client::{self, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, PORT_LINK, SERVER};
 use crate::Failure;
 use crate::turns::{check_calls, timed};
 
+pub(crate) use handshakes::{client_of, tunnel, unix};
+pub(crate) use outside::Outside;
+
 /// How many clients have a session with the worker.
-pub(super) const CLIENTS: u32 = 16;
+pub(crate) const CLIENTS: u32 = 16;
 
 /// The Unix time at the start; handshakes bear it.
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
@@ -47,7 +50,7 @@ const RING_LEN: u32 = 256;
 pub(crate) struct Keys {
     server: Secret,
     clients: Vec<Secret>,
-    pub(super) random: Random,
+    pub(crate) random: Random,
 }
 
 impl Keys {
@@ -66,8 +69,27 @@ impl Keys {
 
     /// The tables of a server with these clients, and its configuration.
     pub(super) fn keeper(&self) -> Result<Keeper, Failure> {
-        let peers = (0..).zip(&self.clients).map(|(number, secret)| peer(number, secret));
-        keeper(&config(self.server.clone(), self.clients.len())?, roll::snapshot(peers))
+        keeper(&self.config()?, roll::snapshot(self.peers()))
+    }
+
+    /// The configuration of a server with room for these clients.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        config(self.server.clone(), self.clients.len())
+    }
+
+    /// What control tells of these clients.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = Peer> {
+        (0..).zip(&self.clients).map(|(number, secret)| peer(number, secret))
+    }
+
+    /// The server's public key.
+    pub(crate) fn public(&self) -> [u8; 32] {
+        *Identity::new(self.server.clone()).public()
+    }
+
+    /// The private key of a client.
+    pub(crate) fn secret(&self, number: u32) -> Option<&Secret> {
+        self.clients.get(number as usize)
     }
 }
 
@@ -140,7 +162,7 @@ pub(crate) struct Server {
     handshaker: Handshaker,
     counters: Vec<Arc<dataplane::counters::Counters>>,
     /// Calls of the allocator while time was taken.
-    pub(super) allocations: u64,
+    pub(crate) allocations: u64,
 }
 
 /// A far end of the worker's rings.
@@ -159,9 +181,19 @@ impl Server {
         keeper: &mut Keeper,
         name: &str,
     ) -> Result<Self, Failure> {
-        let (wire_near, wire) = ring(eal, pool, &format!("wire{name}"))?;
-        let (kernel_near, kernel) = ring(eal, pool, &format!("kernel{name}"))?;
-        let (local_near, local) = ring(eal, pool, &format!("local{name}"))?;
+        Self::with_rings(eal, pool, keeper, (name, RING_LEN))
+    }
+
+    /// With rings of this name and for so many packets.
+    pub(crate) fn with_rings(
+        eal: &Eal,
+        pool: &Pool,
+        keeper: &mut Keeper,
+        (name, len): (&str, u32),
+    ) -> Result<Self, Failure> {
+        let (wire_near, wire) = ring_of(eal, pool, &format!("wire{name}"), len)?;
+        let (kernel_near, kernel) = ring_of(eal, pool, &format!("kernel{name}"), len)?;
+        let (local_near, local) = ring_of(eal, pool, &format!("local{name}"), len)?;
         let queues = Queues {
             wires: vec![Wire { queue: Some(wire_near), relay: 0, kernel: Some(kernel_near) }],
             local: Some(local_near),
@@ -190,7 +222,7 @@ impl Server {
     }
 
     /// The gateway's question, by which the server learns where the gateway is.
-    pub(super) fn greeting(&self) -> Result<Mbuf, Failure> {
+    pub(crate) fn greeting(&self) -> Result<Mbuf, Failure> {
         let mut packet = self.pool.allocate().ok_or("the pool is empty")?;
         client::greet(&mut packet)?;
         Ok(packet)
@@ -206,6 +238,23 @@ impl Server {
     pub(crate) fn turn(&mut self) {
         self.now = self.now + TURN;
         self.worker.turn(self.now);
+    }
+
+    /// Cycles of a turn at this moment, which is not before that of the last.
+    #[inline]
+    pub(crate) fn turn_at(&mut self, now: Instant) -> u64 {
+        self.now = now;
+        let mut allocations = 0;
+        let taken = timed(&mut allocations, || {
+            self.worker.turn(now);
+        });
+        self.allocations += allocations;
+        taken
+    }
+
+    /// The time of the last turn.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
     }
 
     pub(crate) const fn end(&mut self, end: End) -> &mut Queue {
@@ -256,96 +305,19 @@ impl Server {
         Ok(())
     }
 
-    /// Every client's handshake, through the worker's ring and the handshake thread's work.
-    pub(super) fn connect(&mut self, keys: &mut Keys) -> Result<Clients, Failure> {
-        let server = *Identity::new(keys.server.clone()).public();
-        let secrets = keys.clients.clone();
-        let mut all = Vec::with_capacity(secrets.len());
-        for (number, secret) in (0..).zip(secrets) {
-            all.push(self.handshake(number, secret, server, &mut keys.random)?);
-        }
-        Ok(Clients::new(all))
-    }
-
-    fn handshake(
-        &mut self,
-        number: u32,
-        secret: Secret,
-        server: [u8; 32],
-        random: &mut Random,
-    ) -> Result<Client, Failure> {
-        let mut tunnel = tunnel(number, secret, server, self.now)?;
-        let mut scratch = vec![0; SCRATCH_LEN];
-        let mut turn =
-            Turn { now: self.now, unix: UNIX, rng: random, scratch: &mut scratch, cookies: None };
-        let mut out = Vec::new();
-        tunnel
-            .send(&[], &mut turn, &mut |event| transmitted(event, &mut out))
-            .map_err(|refused| format!("no initiation: {refused:?}"))?;
-        let response = self.exchange(number, &out)?.ok_or("an initiation was not answered")?;
-        tunnel
-            .receive(&response, (SERVER, LISTEN_PORT).into(), &mut turn, &mut |event| {
-                transmitted(event, &mut out);
-            })
-            .map_err(|refused| format!("a response was refused: {refused:?}"))?;
-        // The keepalive confirms the session: from now on the server may send on it.
-        self.exchange(number, &out)?;
-        let session = tunnel.current(self.now).ok_or("no session after the handshake")?;
-        Ok(Client::new(number, session.send_key(), session.remote_index(), session.sent_count()))
-    }
-
-    /// Brings a message of a client's to the worker; gives the message that comes back, if one does.
-    fn exchange(&mut self, number: u32, message: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let mut packet = self.pool.allocate().ok_or("the pool is empty")?;
-        client::carry(&mut packet, number, message)?;
-        let mut packets = Batch::<Mbuf>::new();
-        packets.push(packet);
-        self.wire.transmit(&mut packets);
-        self.turn();
-        self.handshaker.turn(self.now, 16);
-        self.turn();
-        self.wire.receive(&mut packets);
-        Ok(packets.pop().and_then(|packet| packet.frame().get(MESSAGE_AT..).map(<[u8]>::to_vec)))
-    }
-
     /// The books of the whole run.
     pub(crate) fn totals(&self) -> Totals {
         Totals::of(self.counters.iter().map(Arc::as_ref))
     }
 }
 
-fn tunnel(
-    number: u32,
-    secret: Secret,
-    server: [u8; 32],
-    now: Instant,
-) -> Result<Tunnel<16>, Failure> {
-    let identity = Arc::new(Identity::new(secret));
-    let peer =
-        PeerKeys::new(&identity, server, Secret::zero()).map_err(|_| "a weak key was drawn")?;
-    let config = tunnel::Config {
-        identity,
-        peer,
-        endpoint: Some((SERVER, LISTEN_PORT).into()),
-        client_id: None,
-        persistent: Duration::ZERO,
-        index_base: number << 8,
-        mtu: 1420,
-    };
-    Ok(Tunnel::new(config, now))
-}
-
-/// Keeps the message that a tunnel wants sent.
-fn transmitted(event: Event<'_>, out: &mut Vec<u8>) {
-    if let Event::Transmit { octets, .. } = event {
-        out.clear();
-        out.extend_from_slice(octets);
-    }
-}
-
 /// The near and the far end of a ring that the worker takes for a device.
 pub(crate) fn ring(eal: &Eal, pool: &Pool, name: &str) -> Result<(Queue, Queue), Failure> {
-    let (near, far) = vdev::ring_pair(eal, name, 1, RING_LEN, pool)?;
+    ring_of(eal, pool, name, RING_LEN)
+}
+
+fn ring_of(eal: &Eal, pool: &Pool, name: &str, len: u32) -> Result<(Queue, Queue), Failure> {
+    let (near, far) = vdev::ring_pair(eal, name, 1, len, pool)?;
     let queues = near.take_queue(0).zip(far.take_queue(0));
     Ok(queues.ok_or("a fresh port has no queue")?)
 }

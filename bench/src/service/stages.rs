@@ -60,6 +60,11 @@ pub(crate) const LAPS: [&str; 20] = [
 const AEAD_OPEN: usize = 6;
 const AEAD_SEAL: usize = 16;
 
+/// Whether the AEAD is at this place.
+pub(super) const fn is_aead(place: usize) -> bool {
+    place == AEAD_OPEN || place == AEAD_SEAL
+}
+
 /// The stage that opens, and the one that seals, with their AEAD.
 pub(super) const OPEN_STAGE: std::ops::RangeInclusive<usize> = AEAD_OPEN - 1..=AEAD_OPEN + 1;
 pub(super) const SEAL_STAGE: std::ops::RangeInclusive<usize> = AEAD_SEAL - 1..=AEAD_SEAL + 1;

@@ -1,7 +1,6 @@
 //! Rules of a kind, as libpcap compiles them, and packets that they are about.
 
 use cbpf::{Fault, Instruction, Program};
-use serde::Serialize;
 
 use super::Packet;
 
@@ -9,8 +8,7 @@ use super::Packet;
 pub(super) const PACKET_LEN: usize = 64;
 
 /// What the rules of a set ask.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `udp and src port N`
     Ports,

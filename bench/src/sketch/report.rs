@@ -1,22 +1,14 @@
-//! What was measured: every round for the record, nanoseconds and milliseconds for a person.
+//! The record of what was measured: what workers and the keeper pay.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Cell, Column, Figure, Record, Section, Table};
 
 use super::{Counted, Figures, Pace, Plan, Set};
 use crate::machine::{Conditions, Machine, Weather};
-use crate::sample::{median, p10};
-
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
-    schema: u32,
     plan: Plan,
-    #[serde(flatten)]
     conditions: Conditions,
     figures: Figures,
 }
@@ -29,50 +21,73 @@ impl Report {
         figures: Figures,
     ) -> Self {
         let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, figures }
+        Self { plan, conditions, figures }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    fn write_worker(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn worker(&self) -> Section {
+        let columns = [
+            Column::label("packets"),
+            Column::of("sampled in a round", "count", 0),
+            Column::of("ns", "ns", 3),
+            Column::of("ns, median", "ns", 3),
+        ];
+        let mut table = Table::new("", columns);
+        let mut row = |name: &str, sampled: f64, rounds: &[f64]| {
+            let ns = self.conditions.all_ns(rounds);
+            let (least, middle) = (Figure::p10(&ns).lower(), Figure::also(&ns, 0.5));
+            table.row([Cell::from(name), sampled.into(), least.into(), middle.into()]);
+        };
         let Figures { passed, paces, sheet, .. } = &self.figures;
-        let ns = |cycles| self.conditions.ns(cycles);
-        writeln!(
-            f,
-            "\nA worker, nanoseconds per packet that comes: 10th percentile and median of the rounds.\n"
-        )?;
-        writeln!(f, "| packets | sampled in a round | ns | ns, median |\n|---|---|---|---|")?;
-        writeln!(f, "| none sampled | 0 | {:.3} | {:.3} |", ns(p10(passed)), ns(median(passed)))?;
+        row("none sampled", 0.0, passed);
         for Pace { packets, rounds, written } in paces {
             let each = *written as f64 / rounds.len().max(1) as f64;
-            let (least, middle) = (ns(p10(rounds)), ns(median(rounds)));
-            writeln!(f, "| {packets} a round | {each:.0} | {least:.3} | {middle:.3} |")?;
+            row(&format!("{packets} a round"), each, rounds);
         }
-        writeln!(f, "\nA sheet has {:.1} KiB; two for each worker.", *sheet as f64 / 1024.0)
+        let kib = *sheet as f64 / 1024.0;
+        Section::new("A worker")
+            .note("Nanoseconds per packet that comes: 10th percentile and median of the rounds.")
+            .table(table)
+            .remark(format!("A sheet has {kib:.1} KiB; two for each worker."))
     }
 
-    fn write_keeper(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "\nThe keeper, full sheets of a round until it is known who is heavy: 10th percentile and median.\n"
-        )?;
-        writeln!(f, "| packets | workers | told | ms | ms, median |\n|---|---|---|---|---|")?;
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    fn keeper(&self) -> Section {
+        let columns = [
+            Column::label("packets"),
+            Column::label("workers"),
+            Column::of("told", "count", 0),
+            Column::of("ms", "ms", 2),
+            Column::of("ms, median", "ms", 2),
+        ];
+        let mut table = Table::new("", columns);
         for Counted { set, workers, rounds, told } in &self.figures.tallies {
-            let ms = |cycles| self.conditions.ns(cycles) / 1e6;
+            let ms: Vec<f64> =
+                rounds.iter().map(|cycles| self.conditions.ns(*cycles) / 1e6).collect();
             let name = match set {
                 Set::Flood => "flood of invented sources",
                 Set::Mixed => "3,000 clients, 100 destinations",
             };
-            let (least, middle) = (ms(p10(rounds)), ms(median(rounds)));
-            writeln!(f, "| {name} | {workers} | {told} | {least:.2} | {middle:.2} |")?;
+            table.row([
+                Cell::from(name),
+                workers.to_string().into(),
+                Cell::from(*told as f64),
+                Figure::p10(&ms).lower().into(),
+                Figure::also(&ms, 0.5).into(),
+            ]);
         }
-        Ok(())
+        Section::new("The keeper")
+            .note("Full sheets of a round until it is known who is heavy: 10th percentile and median.")
+            .table(table)
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.conditions)?;
-        self.write_worker(f)?;
-        self.write_keeper(f)
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let conditions = report.conditions.clone();
+        let mut record = Self::new("sketch", "The sketch", &report.plan, conditions);
+        record.section(report.worker());
+        record.section(report.keeper());
+        record
     }
 }

@@ -1,15 +1,13 @@
 //! How many connections a whole worker begins in a second, of each kind in turn.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Cell, Column, Figure, Section, Table};
 
 use super::ends::Role;
 use super::opening::Manner;
 use super::servers::{Kind, TOGETHER, by_server, keeper};
 use crate::Failure;
 use crate::machine::Conditions;
-use crate::sample::{median, p10, per_packet};
+use crate::sample::{p10, per_packet};
 use crate::service::server::Server;
 use crate::turns::{Setting, Timing};
 
@@ -24,7 +22,7 @@ const KINDS: [(&str, Kind); 4] = [
 const BLOCK: u32 = 4 * TOGETHER;
 
 /// Blocks of every kind, in cycles for each connection.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Setups(Vec<(&'static str, Vec<f64>)>);
 
 /// Begins connections at servers of every kind, block by block in turn. None of them ends meanwhile.
@@ -68,15 +66,30 @@ fn check(server: &Server, flows: u32) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Connections a second that were wanted at least of those whose request lies in the SYN.
+const WANTED: f64 = 200_000.0;
+
 impl Setups {
-    /// Writes their table.
-    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, conditions: &Conditions) -> fmt::Result {
-        writeln!(f, "\n## Connections begun\n")?;
-        writeln!(f, "| kind | ns | median | a second |\n|---|---|---|---|")?;
-        for (name, blocks) in &self.0 {
-            let (each, middle) = (conditions.ns(p10(blocks)), conditions.ns(median(blocks)));
-            writeln!(f, "| {name} | {each:.0} | {middle:.0} | {:.0} |", 1e9 / each)?;
+    /// Their table.
+    pub(super) fn section(&self, conditions: &Conditions) -> Section {
+        let columns = [
+            Column::label("kind"),
+            Column::of("ns", "ns", 0),
+            Column::of("median", "ns", 0),
+            Column::of("a second", "1/s", 0),
+        ];
+        let mut table = Table::new("", columns);
+        for ((name, blocks), (_, (_, manner))) in self.0.iter().zip(KINDS) {
+            let ns = conditions.all_ns(blocks);
+            let rate = Figure::single(1e9 / p10(&ns));
+            let borne = matches!(manner, Manner::Borne);
+            table.row([
+                Cell::from(*name),
+                Figure::p10(&ns).lower().into(),
+                Figure::also(&ns, 0.5).into(),
+                if borne { rate.at_least(WANTED) } else { rate }.into(),
+            ]);
         }
-        Ok(())
+        Section::new("Connections begun").table(table)
     }
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dpdk::clock::{Clock, cycles};
 use dpdk::{Eal, Pool, lcore};
-use serde::Serialize;
 
 use super::servers::Landing;
 use crate::Failure;
@@ -17,7 +16,7 @@ const SECONDS: u64 = 2;
 const ROUND_TRIPS: u64 = 100_000;
 
 /// What two cores do.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Cores {
     /// Nanoseconds of a cache line's round trip, before and after.
     pub(super) round_trip_ns: [f64; 2],
@@ -25,7 +24,7 @@ pub(super) struct Cores {
 }
 
 /// Packets per second of turns, in millions: of the first worker alone, and of both at the same time.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Rate {
     pub(super) burst: usize,
     pub(super) alone: f64,
@@ -111,7 +110,7 @@ fn rate(landing: &mut Landing, burst: usize, (length, hz): (u64, u64)) -> Result
 
 /// Nanoseconds that a cache line takes to the other core and back.
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
-fn round_trip(eal: &Eal, cores: [usize; 2], clock: &Clock) -> Result<f64, Failure> {
+pub(crate) fn round_trip(eal: &Eal, cores: [usize; 2], clock: &Clock) -> Result<f64, Failure> {
     let ball = Arc::new((AtomicU64::new(0), AtomicBool::new(false)));
     let play = |parity: u64| {
         let ball = Arc::clone(&ball);

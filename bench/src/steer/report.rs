@@ -1,42 +1,35 @@
-//! What was measured: all blocks for the record, the figures drawn from them for a person.
+//! What was measured: all blocks, and the record that they become.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Cell, Column, Figure, Record, Section, Table};
 
 use super::Plan;
 use super::cores::Cores;
 use super::hand_over::HandOver;
 use super::servers::Landing;
 use crate::machine::{Conditions, Machine, Weather};
-use crate::sample::{Interval, compared, median, p10, per_packet};
+use crate::sample::{Interval, compared, per_packet};
 use crate::turns::Timing;
-
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
 
 /// By how much the way from core to core may change before figures of both mean nothing.
 const ROUND_TRIP_DRIFT: f64 = 1.25;
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
-    schema: u32,
     plan: Plan,
-    #[serde(flatten)]
     conditions: Conditions,
     measured: Vec<Measured>,
     cores: Option<Cores>,
 }
 
 /// One length of bursts. All figures are cycles per packet, one for each block.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Measured {
     burst: usize,
     ways: Vec<Blocks>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Blocks {
     name: String,
     blocks: Vec<f64>,
@@ -72,6 +65,82 @@ impl Measured {
         };
         claimed.map(sum).collect()
     }
+
+    fn ways_table(&self, conditions: &Conditions) -> Table {
+        let columns = [
+            Column::label("way"),
+            Column::of("cycles", "cycles", 1),
+            Column::of("median", "cycles", 1),
+            Column::of("ns", "ns", 1),
+            Column::of("of io-forward", "ratio", 2).with_intervals(),
+        ];
+        let mut table = Table::new("", columns);
+        let forward = self.blocks(Landing::WAYS[0].0);
+        let mut row = |name: String, blocks: &[f64]| {
+            let ratio = compared(blocks, forward, |ours, theirs| ours / theirs);
+            table.row([
+                Cell::from(name),
+                Figure::also(blocks, 0.1).into(),
+                Figure::also(blocks, 0.5).into(),
+                Figure::p10(&conditions.all_ns(blocks)).lower().into(),
+                Figure::compared(ratio, blocks.len()).lower().into(),
+            ]);
+        };
+        for Blocks { name, blocks } in &self.ways {
+            row(name.replace(" | ", ", "), blocks);
+        }
+        for (set, blocks) in self.steered() {
+            row(format!("**{}, claim and pass_on**", set.replace(" | ", ", ")), &blocks);
+        }
+        table
+    }
+
+    /// What handing over adds: both workers' turns, less the second's without it and an empty one of the first.
+    fn hand_over(&self, conditions: &Conditions) -> String {
+        let [_, idle, handed, direct] = HandOver::WAYS.map(|(name, _)| self.blocks(name));
+        let without: Vec<f64> = direct.iter().zip(idle).map(|(one, two)| one + two).collect();
+        let Interval { value, low, high } =
+            compared(handed, &without, |ours, theirs| ours - theirs);
+        let [value, low, high] = [value, low, high].map(|cycles| conditions.ns(cycles));
+        format!(
+            "Handing over adds {value:.1} ns ({low:.1}..{high:.1}) to a packet, both workers together."
+        )
+    }
+}
+
+impl Cores {
+    fn drifted(&self) -> bool {
+        let [before, after] = self.round_trip_ns;
+        before.max(after) > before.min(after) * ROUND_TRIP_DRIFT
+    }
+
+    fn section(&self) -> Section {
+        let columns = [
+            Column::label("burst"),
+            Column::of("one worker, Mpps", "Mpps", 2),
+            Column::of("first of two", "Mpps", 2),
+            Column::of("second of two", "Mpps", 2),
+            Column::of("together", "Mpps", 2),
+        ];
+        let mut table = Table::new("", columns);
+        for rate in &self.rates {
+            let [one, two] = rate.together;
+            let figures = [rate.alone, one, two, one + two].map(|rate| {
+                let figure = Figure::single(rate);
+                if self.drifted() { figure.void() } else { figure.higher() }
+            });
+            let cells = figures.map(Cell::from).into_iter();
+            table.row(
+                std::iter::once(rate.burst.to_string().into()).chain(cells).collect::<Vec<_>>(),
+            );
+        }
+        let [before, after] = self.round_trip_ns;
+        let note =
+            format!("A cache line's round trip: {before:.0} ns before, {after:.0} ns after.");
+        let section = Section::new("Two cores").note(note).table(table);
+        let void = "**Void:** the two cores did not stay as near to each other.";
+        if self.drifted() { section.note(void) } else { section }
+    }
 }
 
 impl Report {
@@ -82,87 +151,37 @@ impl Report {
         (measured, cores): (Vec<Measured>, Option<Cores>),
     ) -> Self {
         let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, measured, cores }
-    }
-
-    fn write_ways(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
-        writeln!(f, "| way | cycles | median | ns | of io-forward |")?;
-        writeln!(f, "|---|---|---|---|---|")?;
-        let forward = measured.blocks(Landing::WAYS[0].0);
-        for Blocks { name, blocks } in &measured.ways {
-            self.write_way(f, &name.replace(" | ", ", "), blocks, forward)?;
-        }
-        for (set, blocks) in measured.steered() {
-            let name = format!("**{}, claim and pass_on**", set.replace(" | ", ", "));
-            self.write_way(f, &name, &blocks, forward)?;
-        }
-        Ok(())
-    }
-
-    fn write_way(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        name: &str,
-        blocks: &[f64],
-        forward: &[f64],
-    ) -> fmt::Result {
-        let cycles = p10(blocks);
-        let ratio = compared(blocks, forward, |ours, theirs| ours / theirs);
-        let (median, ns) = (median(blocks), self.conditions.ns(cycles));
-        let Interval { value, low, high } = ratio;
-        writeln!(
-            f,
-            "| {name} | {cycles:.1} | {median:.1} | {ns:.1} | {value:.2} ({low:.2}..{high:.2}) |"
-        )
-    }
-
-    /// What handing over adds: both workers' turns, less the second's without it and an empty one of the first.
-    fn write_hand_over(&self, f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
-        let [_, idle, handed, direct] = HandOver::WAYS.map(|(name, _)| measured.blocks(name));
-        let without: Vec<f64> = direct.iter().zip(idle).map(|(one, two)| one + two).collect();
-        let Interval { value, low, high } =
-            compared(handed, &without, |ours, theirs| ours - theirs);
-        let [value, low, high] = [value, low, high].map(|cycles| self.conditions.ns(cycles));
-        writeln!(
-            f,
-            "\nHanding over adds {value:.1} ns ({low:.1}..{high:.1}) to a packet, both workers together."
-        )
-    }
-
-    fn write_cores(f: &mut fmt::Formatter<'_>, cores: &Cores) -> fmt::Result {
-        let [before, after] = cores.round_trip_ns;
-        writeln!(
-            f,
-            "\n## Two cores\n\nA cache line's round trip: {before:.0} ns before, {after:.0} ns after.\n"
-        )?;
-        if before.max(after) > before.min(after) * ROUND_TRIP_DRIFT {
-            writeln!(f, "**Void:** the two cores did not stay as near to each other.\n")?;
-        }
-        writeln!(f, "| burst | one worker, Mpps | two workers, Mpps | together |")?;
-        writeln!(f, "|---|---|---|---|")?;
-        for rate in &cores.rates {
-            let [one, two] = rate.together;
-            let (burst, alone, sum) = (rate.burst, rate.alone, one + two);
-            writeln!(f, "| {burst} | {alone:.2} | {one:.2} and {two:.2} | {sum:.2} |")?;
-        }
-        Ok(())
+        Self { plan, conditions, measured, cores }
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "# Steering\n\n{}", self.conditions)?;
-        let Timing { blocks, block_us, .. } = self.plan.timing;
-        writeln!(
-            f,
-            "- {blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet"
-        )?;
-        writeln!(f, "- no call of the allocator while time was taken")?;
-        for measured in &self.measured {
-            writeln!(f, "\n## Bursts of {}\n", measured.burst)?;
-            self.write_ways(f, measured)?;
-            self.write_hand_over(f, measured)?;
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let Report { plan, conditions, measured, cores } = report;
+        let mut record = Self::new("steer", "Steering", plan, conditions.clone());
+        let Timing { blocks, block_us, .. } = plan.timing;
+        let overview = Section::default()
+            .note(format!("{blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet."))
+            .note("No call of the allocator while time was taken.");
+        record.section(overview);
+        for one in measured {
+            let section = Section::new(format!("Bursts of {}", one.burst));
+            let section = section.table(one.ways_table(conditions));
+            record.section(section.remark(one.hand_over(conditions)));
         }
-        self.cores.as_ref().map_or(Ok(()), |cores| Self::write_cores(f, cores))
+        match cores {
+            Some(cores) => {
+                if cores.drifted() {
+                    record.discard(
+                        "rates of two cores",
+                        cores.rates.len() as u64,
+                        "the way from core to core changed meanwhile",
+                    );
+                }
+                record.section(cores.section());
+            }
+            None => record.leave_out("two cores", "no --second-core was given"),
+        }
+        record
     }
 }

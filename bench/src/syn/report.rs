@@ -1,22 +1,16 @@
-//! What was measured: every figure for the record, percentiles and rates for a person.
+//! The record of what was measured: what tables weigh, and what segments cost.
 
-use std::fmt;
-
-use serde::Serialize;
+use results::{Axis, Cell, Column, Figure, Plot, Record, Section, Series, Table};
 
 use super::{Case, Plan, Rate, Weights};
 use crate::machine::{Conditions, Machine, Weather};
-use crate::sample::{median, p10};
-
-/// The layout of the JSON; raised when a field changes its meaning.
-const SCHEMA: u32 = 1;
+use crate::report::{pace, pace_columns};
+use crate::sample::p10;
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
-    schema: u32,
     plan: Plan,
-    #[serde(flatten)]
     conditions: Conditions,
     weights: Weights,
     rates: Vec<Rate>,
@@ -30,7 +24,46 @@ impl Report {
         (weights, rates): (Weights, Vec<Rate>),
     ) -> Self {
         let conditions = Conditions::new(machine, weather);
-        Self { schema: SCHEMA, plan, conditions, weights, rates }
+        Self { plan, conditions, weights, rates }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
+    fn weights(&self) -> Table {
+        let Weights { proven, firsts, flows } = &self.weights;
+        let mut table = Table::new("", [Column::label("table"), Column::of("MiB", "MiB", 1)]);
+        for (name, octets) in [
+            ("proven sources, of the server", *proven),
+            ("SYNs seen first, of each worker", *firsts),
+            ("flows, of each worker", *flows),
+        ] {
+            let mib = octets as f64 / f64::from(1 << 20);
+            table.row([Cell::from(name), Figure::single(mib).lower().into()]);
+        }
+        table
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a few million segments")]
+    fn rates(&self) -> Table {
+        let counts = ["passed", "dropped", "answered"].map(|name| Column::of(name, "count", 0));
+        let columns = std::iter::once(Column::label("segments")).chain(pace_columns());
+        let columns: Vec<_> = columns.chain(counts).collect();
+        let title =
+            "Nanoseconds per segment on one core: 10th percentile and median of the blocks.";
+        let mut table = Table::new(title, columns);
+        for Rate { case, blocks, passed, dropped, answered } in &self.rates {
+            let mut row = vec![Cell::from(case.name(&self.plan))];
+            row.extend(pace(&self.conditions.all_ns(blocks)));
+            row.extend([*passed, *dropped, *answered].map(|count| Cell::from(count as f64)));
+            table.row(row);
+        }
+        table
+    }
+
+    fn plot(&self) -> Plot {
+        let names = self.rates.iter().map(|rate| rate.case.name(&self.plan));
+        let heights = self.rates.iter().map(|rate| self.conditions.ns(p10(&rate.blocks)));
+        Plot::bars("What a segment costs", Axis::names("segments", names), Axis::linear("ns"))
+            .with(Series::by_name("ns", heights))
     }
 }
 
@@ -52,35 +85,12 @@ impl Case {
     }
 }
 
-impl fmt::Display for Report {
-    #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.conditions)?;
-        let mib = |octets: usize| octets as f64 / f64::from(1 << 20);
-        let Weights { proven, firsts, flows } = &self.weights;
-        writeln!(f, "\n| table | MiB |\n|---|---|")?;
-        writeln!(f, "| proven sources, of the server | {:.1} |", mib(*proven))?;
-        writeln!(f, "| SYNs seen first, of each worker | {:.1} |", mib(*firsts))?;
-        writeln!(f, "| flows, of each worker | {:.1} |", mib(*flows))?;
-        writeln!(
-            f,
-            "\nNanoseconds per segment on one core: 10th percentile and median of the blocks.\n"
-        )?;
-        writeln!(
-            f,
-            "| segments | ns | ns, median | millions per second | passed, dropped, answered |"
-        )?;
-        writeln!(f, "|---|---|---|---|---|")?;
-        for Rate { case, blocks, passed, dropped, answered } in &self.rates {
-            let (least, middle) =
-                (self.conditions.ns(p10(blocks)), self.conditions.ns(median(blocks)));
-            let name = case.name(&self.plan);
-            let rate = 1e3 / least;
-            writeln!(
-                f,
-                "| {name} | {least:.1} | {middle:.1} | {rate:.1} | {passed} {dropped} {answered} |"
-            )?;
-        }
-        Ok(())
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let conditions = report.conditions.clone();
+        let mut record = Self::new("syn", "TCP to tenants", &report.plan, conditions);
+        let section = Section::default().table(report.weights()).table(report.rates());
+        record.section(section.plot(report.plot()));
+        record
     }
 }

@@ -1,0 +1,243 @@
+//! What was wanted: one list of all figures of the design that something depends on, each with where it is measured. Records are
+//! judged by it, and the document's table is made of it.
+
+mod list;
+
+use crate::figure::{Figure, Verdict};
+use crate::record::{Placed, Record};
+use crate::table::{Cell, Column, Table};
+use crate::targets;
+pub use list::AIMS;
+
+/// Something that was wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim {
+    /// What a person calls it.
+    pub name: &'static str,
+    /// At least or at most this.
+    pub bound: Bound,
+    /// How it is found out.
+    pub place: Place,
+}
+
+/// A bound and its side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+}
+
+/// Where an aim is measured.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// By a measurement of this program, in a table's row and column; the section is empty where it has no title.
+    Figure(&'static str, &'static str, &'static str, &'static str),
+    /// By something else: its unit, and the command.
+    Otherwise(&'static str, &'static str),
+}
+
+/// Judges the figures of a record that something was wanted of. A figure that a measurement judges by itself must be judged alike.
+pub fn judge(record: &mut Record) -> Result<(), String> {
+    for aim in &AIMS {
+        let places: Vec<(usize, usize, usize, usize)> = aim.places(record).collect();
+        for place in places {
+            let Some(figure) = record.figure_mut(place) else { continue };
+            let judged = aim.bound.judge(figure);
+            if figure.target.is_some_and(|own| Some(own) != judged.target) {
+                return Err(format!(
+                    "{}: {} is wanted here, and {} where it is measured",
+                    aim.name,
+                    judged.wanted().unwrap_or_default(),
+                    figure.wanted().unwrap_or_default()
+                ));
+            }
+            // Its own word stays where it is none of these two: what is void is void.
+            let verdict = figure.verdict.filter(|verdict| *verdict == Verdict::Void);
+            *figure = Figure { verdict: verdict.or(judged.verdict), ..judged };
+        }
+    }
+    Ok(())
+}
+
+impl Bound {
+    fn judge(self, figure: &Figure) -> Figure {
+        match self {
+            Self::AtMost(most) => figure.clone().at_most(most),
+            Self::AtLeast(least) => figure.clone().at_least(least),
+        }
+    }
+
+    fn words(self) -> String {
+        let figure = Figure::single(0.0);
+        self.judge(&figure).wanted().unwrap_or_default()
+    }
+}
+
+impl Aim {
+    /// Whether a figure of this measurement with this section, row and column is the one.
+    pub fn is(&self, measure: &str, [section, row, column]: [&str; 3]) -> bool {
+        match self.place {
+            Place::Figure(of, in_section, in_row, in_column) => {
+                (of, in_section, in_row, in_column) == (measure, section, row, column)
+            }
+            Place::Otherwise(..) => false,
+        }
+    }
+
+    /// Where it stands in a record: section, table, row and cell.
+    fn places(&self, record: &Record) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+        let mut found = Vec::new();
+        for (number, section) in record.sections.iter().enumerate() {
+            for (place, table) in section.tables.iter().enumerate() {
+                for (row, cells) in table.rows.iter().enumerate() {
+                    let name = table.name_of(cells);
+                    for (cell, column) in table.columns.iter().enumerate() {
+                        if self.is(&record.measure, [&section.title, &name, &column.name]) {
+                            found.push((number, place, row, cell));
+                        }
+                    }
+                }
+            }
+        }
+        found.into_iter()
+    }
+
+    /// The figure in the first record that has it and is not void, else in one that has it.
+    fn found<'a>(&self, records: &'a [Record]) -> Option<(&'a Record, Placed<'a>)> {
+        let all = || {
+            records.iter().filter_map(|record| {
+                let mut placed = record.placed();
+                let is = |place: &Placed<'_>| {
+                    let name = place.table.name_of(place.row);
+                    self.is(&record.measure, [place.section, &name, &place.column.name])
+                };
+                placed.find(is).map(|place| (record, place))
+            })
+        };
+        all().find(|(record, _)| record.void.is_none()).or_else(|| all().next())
+    }
+
+    fn row(&self, records: &[Record]) -> [Cell; 7] {
+        let (name, wanted) = (Cell::from(self.name), self.bound.words());
+        if let Some((record, place)) = self.found(records) {
+            let [_, measured, _, verdict, peer, ratio, command] =
+                targets::row(record, &place, wanted.clone());
+            let wanted = with_unit(&wanted, &place.column.unit);
+            return [name, measured, wanted, verdict, peer, ratio, command];
+        }
+        let (unit, command) = match self.place {
+            Place::Figure(measure, ..) => ("", format!("millrace-bench {measure}")),
+            Place::Otherwise(unit, command) => (unit, command.to_owned()),
+        };
+        let (wanted, verdict) = (with_unit(&wanted, unit), "not measured here".into());
+        let command = format!("`{command}`").into();
+        [name, Cell::empty(), wanted, verdict, Cell::empty(), Cell::empty(), command]
+    }
+}
+
+fn with_unit(wanted: &str, unit: &str) -> Cell {
+    if unit.is_empty() || unit == "ratio" {
+        wanted.into()
+    } else {
+        format!("{wanted} {unit}").into()
+    }
+}
+
+/// Every aim, whether these records have it or not, and behind them what measurements want besides.
+pub fn table(records: &[Record]) -> Table {
+    let columns = ["target", "measured", "wanted", "verdict", "best other", "ratio", "command"];
+    let mut table = Table::new("", columns.map(Column::label));
+    AIMS.iter().for_each(|aim| table.row(aim.row(records)));
+    for record in records {
+        let besides = record.placed().filter(|place| {
+            let name = place.table.name_of(place.row);
+            !AIMS
+                .iter()
+                .any(|aim| aim.is(&record.measure, [place.section, &name, &place.column.name]))
+        });
+        let wanted =
+            besides.filter_map(|place| Some(targets::row(record, &place, place.figure.wanted()?)));
+        wanted.for_each(|row| table.row(row));
+    }
+    table
+}
+
+/// How many were met, missed, void or not measured here, in a sentence.
+pub fn tally(records: &[Record]) -> String {
+    let verdict = |aim: &Aim| {
+        let (record, place) = aim.found(records)?;
+        record.verdict(&aim.bound.judge(place.figure))
+    };
+    let count = |wanted: Option<Verdict>| AIMS.iter().filter(|aim| verdict(aim) == wanted).count();
+    let [met, missed, void, open] =
+        [Some(Verdict::Met), Some(Verdict::Missed), Some(Verdict::Void), None].map(count);
+    format!(
+        "Of {} targets {met} are met and {missed} **missed**; {void} were measured in a run that does not count, {open} were not measured here.",
+        AIMS.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Conditions, Section};
+
+    fn record(ns: f64, target: Option<f64>) -> Record {
+        let mut record = Record::new("nat", "Translation", &(), Conditions::default());
+        let mut table = Table::new("", [Column::label("way"), Column::of("ns", "ns", 1)]);
+        let figure = Figure::single(ns).lower();
+        let figure = target.map_or_else(|| figure.clone(), |target| figure.clone().at_most(target));
+        table.row([Cell::from("NAT44 out"), figure.into()]);
+        let title = "10000 flows, bursts of 64, 64 octets";
+        record.section(Section::new(title).table(table));
+        record
+    }
+
+    fn verdicts(record: &Record) -> Vec<Option<Verdict>> {
+        record.figures().iter().map(|(_, _, figure)| figure.verdict).collect()
+    }
+
+    #[test]
+    fn a_figure_is_judged_by_the_list_where_it_stands() {
+        let [mut good, mut bad] = [record(59.0, None), record(61.0, None)];
+        judge(&mut good).unwrap();
+        judge(&mut bad).unwrap();
+        assert_eq!(verdicts(&good), [Some(Verdict::Met)]);
+        assert_eq!(verdicts(&bad), [Some(Verdict::Missed)]);
+    }
+
+    #[test]
+    fn two_opinions_of_what_is_wanted_are_an_error() {
+        assert!(judge(&mut record(59.0, Some(60.0))).is_ok());
+        let error = judge(&mut record(59.0, Some(70.0))).unwrap_err();
+        assert!(error.contains("≤ 60") && error.contains("≤ 70"), "{error}");
+    }
+
+    #[test]
+    fn what_falls_short_or_is_missing_says_so() {
+        let mut missed = record(61.0, None);
+        judge(&mut missed).unwrap();
+        let text = table(&[missed]).to_string();
+        assert_eq!(text.matches("**missed**").count(), 1, "{text}");
+        assert_eq!(text.matches("not measured here").count(), AIMS.len() - 1);
+    }
+
+    #[test]
+    fn no_place_and_no_name_stands_twice() {
+        for (number, aim) in AIMS.iter().enumerate() {
+            for other in AIMS.iter().skip(number + 1) {
+                assert_ne!(aim.name, other.name);
+                if let Place::Figure(measure, section, row, column) = other.place {
+                    assert!(
+                        !aim.is(measure, [section, row, column]),
+                        "{}, {}",
+                        aim.name,
+                        other.name
+                    );
+                }
+            }
+        }
+    }
+}

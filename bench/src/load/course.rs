@@ -1,0 +1,381 @@
+//! A trial in virtual time: generator and server take turns on one thread, and only what the server takes moves the clock. Every
+//! packet that is due by then goes into a receive queue of a bounded length, as a card would put it there; what finds it full is
+//! lost. So nothing is lost because somebody else had the core, and nothing of a generator's weakness shows.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use dataplane::counters::Totals;
+use dataplane::limits::BURST_LEN_MAX;
+use dataplane::port::Batch;
+use dpdk::clock::{Clock, cycles};
+use dpdk::{Mbuf, mbuf};
+use pktgen::attack::{Builder, ROOM};
+use pktgen::measure::{Latency, Stream, Trailer};
+use pktgen::size::Sizes;
+use wireguard::time::Instant;
+
+use super::lane::Lane;
+use super::pace::{BURST, Pace};
+use super::schedule::Schedule;
+use super::tally::{self, Tally};
+use super::way::Way;
+use crate::Failure;
+use crate::overload::callers::Callers;
+use crate::service::client;
+use crate::service::server::End;
+
+/// How packets come, and what counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Packets that a receive queue holds.
+    pub(crate) ring: usize,
+    /// Packets that come at once.
+    pub(crate) at_once: u64,
+    /// How many times the turn of a full burst a turn counts at most.
+    pub(crate) clip: f64,
+}
+
+/// What comes in a trial.
+pub(crate) struct Offer<'a> {
+    pub(crate) way: Way,
+    pub(crate) sizes: &'a Sizes,
+    /// Packets per second, and for how many seconds.
+    pub(crate) rate: f64,
+    pub(crate) seconds: f64,
+    /// What else comes from the network, and how many a second.
+    pub(crate) flood: Option<(&'a mut Builder, f64)>,
+    /// Who shakes hands meanwhile.
+    pub(crate) callers: Option<&'a mut Callers>,
+    /// Whether each packet's latency is kept.
+    pub(crate) with_latency: bool,
+}
+
+impl<'a> Offer<'a> {
+    pub(crate) const fn new(way: Way, sizes: &'a Sizes, (rate, seconds): (f64, f64)) -> Self {
+        Self { way, sizes, rate, seconds, flood: None, callers: None, with_latency: false }
+    }
+}
+
+/// A packet before the server, and whether it is of the traffic that is measured.
+struct Waiting {
+    packet: Mbuf,
+    is_good: bool,
+}
+
+/// A trial under way.
+struct Course<'a, 'b> {
+    lane: &'a mut Lane,
+    offer: Offer<'b>,
+    clock: &'a Clock,
+    rules: Rules,
+    /// The cycles that a turn counts at most.
+    clip: f64,
+    /// The time at the begin.
+    base: Instant,
+    /// Cycles of the server's since then, and when packets stop coming.
+    elapsed: f64,
+    end: f64,
+    /// Up to when the handshake thread is busy.
+    shaking: f64,
+    good: Schedule,
+    bad: Option<Schedule>,
+    queues: [VecDeque<Waiting>; 3],
+    stream: Stream,
+    tally: Tally,
+    /// Packets given to the server, and frames that it has sent.
+    fed: u64,
+    sent: u64,
+    frame: Box<[u8]>,
+}
+
+/// Makes a trial.
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
+pub(crate) fn trial(
+    lane: &mut Lane,
+    offer: Offer<'_>,
+    (clock, rules, pace): (&Clock, Rules, Pace),
+) -> Result<Tally, Failure> {
+    lane.renew()?;
+    let hz = clock.hz() as f64;
+    let before = lane.server.totals();
+    let tally = Tally {
+        load: offer.rate,
+        seconds: offer.seconds,
+        latency: offer.with_latency.then(Latency::new),
+        ..Tally::default()
+    };
+    let mut course = Course {
+        base: lane.server.now(),
+        lane,
+        clock,
+        rules,
+        clip: pace.full * rules.clip,
+        elapsed: 0.0,
+        end: offer.seconds * hz,
+        shaking: 0.0,
+        good: Schedule::new(offer.rate, rules.at_once, hz),
+        bad: offer.flood.as_ref().map(|(_, rate)| Schedule::new(*rate, 1, hz)),
+        queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
+        stream: Stream::default(),
+        tally,
+        fed: 0,
+        sent: 0,
+        frame: vec![0; ROOM].into_boxed_slice(),
+        offer,
+    };
+    while course.elapsed < course.end {
+        course.fill()?;
+        course.turn();
+    }
+    course.stop();
+    course.drain();
+    course.close(&before)
+}
+
+/// Turns after the last packet in which whatever the server still does comes to its end.
+const IDLE_TURNS: usize = 4;
+/// Turns of that at most: what is still there then does not come out.
+const DRAIN_TURNS_MAX: usize = 100_000;
+/// Nanoseconds that a handshake counts at most, several times what it takes: in more the core has done something else.
+const SHAKE_NS_MAX: u64 = 1_000_000;
+
+impl Course<'_, '_> {
+    /// Puts into the queues what is due.
+    fn fill(&mut self) -> Result<(), Failure> {
+        let by = self.elapsed.min(self.end);
+        loop {
+            let good = self.good.due();
+            let bad = self.bad.as_ref().map_or(f64::INFINITY, Schedule::due);
+            if good.min(bad) > by || good.min(bad) >= self.end {
+                break;
+            }
+            if good <= bad { self.put_good(good)? } else { self.put_bad()? }
+        }
+        self.put_calls()
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a moment of the trial"
+    )]
+    fn put_good(&mut self, due: f64) -> Result<(), Failure> {
+        self.good.count += 1;
+        self.tally.offered += 1;
+        let (from, _) = self.offer.way.ends();
+        if self.queue(from).len() >= self.rules.ring {
+            self.tally.overflow += 1;
+            return Ok(());
+        }
+        let mut packet = self.lane.pool.allocate().ok_or("the pool is empty")?;
+        let sequence = self.stream.send();
+        let planned = Instant(self.nanoseconds(due as u64));
+        let stream = self.mark();
+        let len = self.offer.sizes.of(sequence);
+        let trailer = Trailer { stream, sequence, planned };
+        self.lane.make(self.offer.way, &mut packet, len, trailer)?;
+        self.queue(from).push_back(Waiting { packet, is_good: true });
+        Ok(())
+    }
+
+    fn put_bad(&mut self) -> Result<(), Failure> {
+        if let Some(schedule) = &mut self.bad {
+            schedule.count += 1;
+        }
+        self.tally.flood += 1;
+        if self.queue(End::Wire).len() >= self.rules.ring {
+            self.tally.flood_overflow += 1;
+            return Ok(());
+        }
+        let Some((builder, _)) = &mut self.offer.flood else { return Ok(()) };
+        let len = builder.build(&mut self.frame);
+        self.put_frame(len)
+    }
+
+    /// Puts the calls that are due at the end of the queue, if there is room.
+    fn put_calls(&mut self) -> Result<(), Failure> {
+        let now = self.now();
+        while let Some(callers) = &mut self.offer.callers {
+            let Some(len) = callers.next_frame(&mut self.frame, now) else { break };
+            if self.queue(End::Wire).len() < self.rules.ring {
+                self.put_frame(len)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_frame(&mut self, len: usize) -> Result<(), Failure> {
+        let mut packet = self.lane.pool.allocate().ok_or("the pool is empty")?;
+        client::write(&mut packet, |room| {
+            room.get_mut(..len)?.copy_from_slice(self.frame.get(..len)?);
+            Some(len)
+        })?;
+        self.queue(End::Wire).push_back(Waiting { packet, is_good: false });
+        Ok(())
+    }
+
+    /// Gives the server a burst of each queue and lets it have a turn.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
+    fn turn(&mut self) {
+        for end in ENDS {
+            let mut packets = Batch::new();
+            while !packets.is_full()
+                && let Some(waiting) = self.queue(end).pop_front()
+            {
+                packets.push(waiting.packet);
+            }
+            self.fed += packets.len() as u64;
+            self.lane.server.end(end).transmit(&mut packets);
+        }
+        let taken = self.lane.server.turn_at(self.now()) as f64;
+        self.tally.turns += 1;
+        if taken > self.clip {
+            self.tally.clips += 1;
+            self.tally.clipped += (taken - self.clip) / self.clock.hz() as f64;
+        }
+        self.elapsed += taken.min(self.clip);
+        self.shake();
+        self.collect();
+    }
+
+    /// Lets the handshake thread work beside the worker, for as long as it would have had.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
+    fn shake(&mut self) {
+        self.shaking = self.shaking.max(self.elapsed - self.clip);
+        while self.shaking <= self.elapsed {
+            let start = cycles();
+            if self.lane.server.shake(1) == 0 {
+                break;
+            }
+            let taken = self.nanoseconds(cycles() - start).min(SHAKE_NS_MAX);
+            self.shaking += taken as f64 * self.clock.hz() as f64 / 1e9;
+            self.lane.server.spend(Duration::from_nanos(taken));
+        }
+    }
+
+    /// Takes what has left the server.
+    fn collect(&mut self) {
+        let (_, to) = self.offer.way.ends();
+        let now = self.now();
+        let moment = now.since(self.base);
+        for end in ENDS {
+            let mut packets = Batch::new();
+            loop {
+                self.lane.server.end(end).receive(&mut packets);
+                if packets.is_empty() {
+                    break;
+                }
+                self.sent += packets.len() as u64;
+                if end == End::Wire
+                    && let Some(callers) = &mut self.offer.callers
+                {
+                    packets.iter().for_each(|packet| callers.hear(packet.frame(), now));
+                }
+                if end == to {
+                    self.hear(&mut packets, moment);
+                }
+                mbuf::free_bulk(&mut packets);
+            }
+        }
+    }
+
+    fn hear(&mut self, packets: &mut Batch<Mbuf>, moment: Duration) {
+        let mark = self.mark();
+        let (stream, latency) = (&mut self.stream, &mut self.tally.latency);
+        self.lane.hear(self.offer.way, packets, |trailer| {
+            if trailer.stream == mark {
+                stream.receive(trailer.sequence);
+                if let Some(latency) = latency {
+                    latency.record(moment.saturating_sub(trailer.planned.since(Instant(0))));
+                }
+            }
+        });
+    }
+
+    /// What distinguishes this trial's packets from those of others.
+    #[expect(clippy::cast_possible_truncation, reason = "trials are further apart than that")]
+    const fn mark(&self) -> u32 {
+        (self.base.0 >> 8) as u32
+    }
+
+    /// No more packets come.
+    fn stop(&mut self) {
+        let backlog: usize = self.queues.iter().flatten().filter(|waiting| waiting.is_good).count();
+        self.tally.late = (backlog as u64).saturating_sub(BURST);
+        self.tally.in_time = self.stream.received();
+    }
+
+    /// Lets come through what is on its way. Strangers' handshakes may have to wait for their share of the thread.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
+    fn drain(&mut self) {
+        let mut idle = 0;
+        for _ in 0..DRAIN_TURNS_MAX {
+            let (fed, sent) = (self.fed, self.sent);
+            self.turn();
+            let shaken = self.lane.server.shake(BURST_LEN_MAX);
+            let moved = self.fed != fed || self.sent != sent || shaken > 0;
+            idle = if moved { 0 } else { idle + 1 };
+            if idle >= IDLE_TURNS {
+                if self.lane.server.totals().unaccounted() == 0 {
+                    break;
+                }
+                self.elapsed += self.clock.hz() as f64 / 1_000.0;
+                idle = 0;
+            }
+        }
+    }
+
+    /// The books: every packet came through, or was lost before the server, or was dropped by name.
+    fn close(mut self, before: &Totals) -> Result<Tally, Failure> {
+        let after = self.lane.server.totals();
+        let went = |totals: &Totals| totals.transmitted + totals.delivered;
+        let lost = after.dropped_all() - before.dropped_all();
+        let missing = self.stream.missing();
+        let is_quiet = self.bad.is_none() && self.offer.callers.is_none();
+        let closes = after.received - before.received == self.fed
+            && went(&after) - went(before) == self.sent
+            && (after.unaccounted(), after.held) == (0, 0)
+            && self.tally.offered == self.stream.sent() + self.tally.overflow
+            && if is_quiet { missing == lost } else { missing <= lost };
+        if !closes {
+            let (way, fed, sent) = (self.offer.way.name(), self.fed, self.sent);
+            let what = format!("{way}: {fed} packets in, {sent} out, {missing} of them missing");
+            return Err(format!("the books of a trial do not close: {what}\n{after}").into());
+        }
+        self.tally.delivered = self.stream.received();
+        self.tally.duplicates = self.stream.duplicates();
+        self.tally.reordered = self.stream.reordered();
+        self.tally.drops = tally::drops(before, &after);
+        if let Some(callers) = &self.offer.callers {
+            (self.tally.calls, self.tally.answered) = callers.counts();
+        }
+        Ok(self.tally)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a moment of the trial"
+    )]
+    fn now(&self) -> Instant {
+        self.base + Duration::from_nanos(self.nanoseconds(self.elapsed as u64) + 1)
+    }
+
+    /// Nanoseconds of so many cycles.
+    fn nanoseconds(&self, cycles: u64) -> u64 {
+        let nanoseconds = u128::from(cycles) * 1_000_000_000 / u128::from(self.clock.hz());
+        u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+    }
+
+    fn queue(&mut self, end: End) -> &mut VecDeque<Waiting> {
+        let [wire, kernel, local] = &mut self.queues;
+        match end {
+            End::Wire => wire,
+            End::Kernel => kernel,
+            End::Local => local,
+        }
+    }
+}
+
+const ENDS: [End; 3] = [End::Wire, End::Kernel, End::Local];

@@ -1,0 +1,128 @@
+//! Clients that shake hands while something else goes on: real ones, with the protocol's timers, that start one after the other.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use dataplane::handshake::Random;
+use rand_chacha::rand_core::SeedableRng;
+use wireguard::time::Instant;
+use wireguard::tunnel::{Event, SCRATCH_LEN, Tunnel, Turn};
+
+use crate::Failure;
+use crate::load::lane::Lane;
+use crate::service::client::{
+    Checksum, IP_AT, LISTEN_PORT, MESSAGE_AT, SERVER, emit_outer, outer_address,
+};
+use crate::service::server::{CLIENTS, tunnel, unix};
+
+/// Where a frame's destination stands.
+const DESTINATION_AT: usize = IP_AT + 16;
+/// The part of a trial in which they begin; the rest is for those that have to ask again.
+const BEGINNING: f64 = 0.25;
+
+/// The labels of initiations are this much apart at least, or the later one counts as the former's replay.
+const LABELS_APART: Duration = Duration::from_millis(20);
+
+/// One of them.
+struct Caller {
+    number: u32,
+    tunnel: Tunnel<16>,
+    has_begun: bool,
+    is_answered: bool,
+}
+
+/// All of them.
+pub(crate) struct Callers {
+    all: Vec<Caller>,
+    random: Random,
+    scratch: Vec<u8>,
+    /// Messages that want to be sent, with whose they are.
+    outbox: VecDeque<(u32, Vec<u8>)>,
+    start: Instant,
+    /// Between two that begin.
+    interval: Duration,
+}
+
+impl Callers {
+    /// So many, all of which begin in the first part of so many seconds.
+    pub(crate) fn new(lane: &mut Lane, count: usize, seconds: f64) -> Result<Self, Failure> {
+        let start = lane.server.now() + LABELS_APART;
+        lane.server.turn_at(start);
+        let server = lane.keys.public();
+        let mut all = Vec::with_capacity(count);
+        for number in (CLIENTS..).take(count) {
+            let secret = lane.keys.secret(number).ok_or("there is no such key")?.clone();
+            let tunnel = tunnel(number, secret, server, start)?;
+            all.push(Caller { number, tunnel, has_begun: false, is_answered: false });
+        }
+        let between = u32::try_from(count.max(1))?;
+        let interval = Duration::from_secs_f64(seconds * BEGINNING) / between;
+        let random = Random::seed_from_u64(11);
+        let (scratch, outbox) = (vec![0; SCRATCH_LEN], VecDeque::new());
+        Ok(Self { all, random, scratch, outbox, start, interval })
+    }
+
+    /// How many have begun, and how many have a session.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let count = |is: fn(&&Caller) -> bool| self.all.iter().filter(is).count() as u64;
+        (count(|caller| caller.has_begun), count(|caller| caller.is_answered))
+    }
+
+    /// Writes the next frame that is due and gives its length.
+    pub(crate) fn next_frame(&mut self, frame: &mut [u8], now: Instant) -> Option<usize> {
+        if self.outbox.is_empty() {
+            self.tick(now);
+        }
+        let (number, message) = self.outbox.pop_front()?;
+        frame.get_mut(MESSAGE_AT..MESSAGE_AT + message.len())?.copy_from_slice(&message);
+        emit_outer(frame, number, message.len(), Checksum::Full)
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let mut due = self.start;
+        let Self { all, random, scratch, outbox, .. } = self;
+        for caller in all {
+            let number = caller.number;
+            let mut turn = Turn { now, unix: unix(now), rng: random, scratch, cookies: None };
+            let mut emit = |event: Event<'_>| keep(event, number, outbox);
+            if !caller.has_begun {
+                if due > now {
+                    break;
+                }
+                caller.has_begun = true;
+                // A keepalive wants a session.
+                let _ = caller.tunnel.send(&[], &mut turn, &mut emit);
+            } else if caller.tunnel.deadline().is_some_and(|deadline| deadline <= now) {
+                caller.tunnel.tick(&mut turn, &mut emit);
+            }
+            due = due + self.interval;
+        }
+    }
+
+    /// A frame that the server has sent, maybe to one of them.
+    pub(crate) fn hear(&mut self, frame: &[u8], now: Instant) {
+        let to = frame.get(DESTINATION_AT..).and_then(|octets| octets.first_chunk::<4>());
+        let Some(to) = to.map(|to| Ipv4Addr::from(*to)) else { return };
+        let is_it = |caller: &&mut Caller| matches!(outer_address(caller.number), SocketAddr::V4(address) if *address.ip() == to);
+        let Some(caller) = self.all.iter_mut().find(is_it) else { return };
+        let Some(message) = frame.get(MESSAGE_AT..) else { return };
+        let (number, outbox) = (caller.number, &mut self.outbox);
+        let (rng, scratch) = (&mut self.random, &mut self.scratch);
+        let mut turn = Turn { now, unix: unix(now), rng, scratch, cookies: None };
+        let is_answered = &mut caller.is_answered;
+        let from = SocketAddr::from((SERVER, LISTEN_PORT));
+        // What it refuses, it would refuse in real life as well.
+        let _ = caller.tunnel.receive(message, from, &mut turn, &mut |event| {
+            *is_answered |= matches!(event, Event::Established(_));
+            keep(event, number, outbox);
+        });
+    }
+}
+
+/// Keeps the message that a tunnel wants sent.
+fn keep(event: Event<'_>, number: u32, outbox: &mut VecDeque<(u32, Vec<u8>)>) {
+    if let Event::Transmit { octets, .. } = event {
+        outbox.push_back((number, octets.to_vec()));
+    }
+}

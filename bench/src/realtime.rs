@@ -1,0 +1,201 @@
+//! The no-drop rate in real time: a generator on one core, a worker on another, rings between them. A trial in which anything else
+//! took a core, or in which the generator was late, says nothing of the worker: it is counted and made again.
+
+mod ceiling;
+mod frames;
+mod generator;
+pub(crate) mod latencies;
+mod report;
+mod trial;
+
+use clap::Args;
+use dpdk::lcore;
+use serde::Serialize;
+
+use crate::Failure;
+use crate::load::goals::{self, Found, Goals};
+use crate::load::pace;
+use crate::load::tally::Tally;
+use crate::load::way::Way;
+use crate::load::{Place, Size};
+use crate::machine::{Conditions, Weather};
+use crate::steer::cores::round_trip;
+pub(crate) use report::Report;
+pub(crate) use trial::Pair;
+
+/// What to measure, and for how long.
+#[derive(Args, Clone, Debug, Serialize)]
+pub(crate) struct Plan {
+    /// The ways of packets.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "open,clients,out,encap")]
+    ways: Vec<Way>,
+    /// Octets of the inner packets.
+    #[arg(long, value_delimiter = ',', default_value = "64,1420")]
+    sizes: Vec<Size>,
+    /// The worker's core, another than the generator's, which has `--core`.
+    #[arg(long)]
+    second_core: Option<usize>,
+    /// How often a trial is made again that was disturbed.
+    #[arg(long, default_value_t = 10)]
+    tries: u32,
+    #[command(flatten)]
+    #[serde(flatten)]
+    goals: Goals,
+    #[command(flatten)]
+    #[serde(flatten)]
+    place: Place,
+}
+
+impl Plan {
+    fn checked(&self) -> Result<Self, Failure> {
+        self.place.check()?;
+        let mut plan = self.clone();
+        plan.goals = plan.goals.checked(plan.place.quick)?;
+        if plan.goals.is_strict() {
+            let what = "frames are sealed before a trial, and no memory holds those of a minute: \
+                        --strict is for ndr";
+            return Err(what.into());
+        }
+        if plan.place.quick {
+            plan.ways.truncate(2);
+            plan.sizes.truncate(1);
+        }
+        if plan.tries == 0 {
+            return Err("--tries takes 1 and more".into());
+        }
+        Ok(plan)
+    }
+}
+
+/// Both cores of a measurement, if there are two and this process may run on them. To be asked before DPDK starts.
+pub(crate) fn two_cores(generator: usize, worker: Option<usize>) -> Result<[usize; 2], Failure> {
+    let allowed = lcore::allowed()?;
+    let another = allowed.iter().copied().find(|core| *core != generator);
+    let Some(another) = another else {
+        return Err("a generator and a worker need a core each, and this process has one".into());
+    };
+    let worker = worker.unwrap_or(another);
+    if generator == worker || ![generator, worker].iter().all(|core| allowed.contains(core)) {
+        let what = format!("--core and --second-core are two of the cores {allowed:?}");
+        return Err(what.into());
+    }
+    Ok([generator, worker])
+}
+
+/// One way with packets of one size.
+#[derive(Debug, Serialize)]
+pub(crate) struct Measured {
+    way: Way,
+    size: Size,
+    /// Packets per second that the generator sends and takes back when nobody works between.
+    ceiling: f64,
+    /// Those of full bursts through the worker.
+    pace: f64,
+    /// Why there is nothing else.
+    refused: Option<String>,
+    found: Option<Found>,
+    /// Trials that were disturbed, and by what first.
+    voided: u64,
+    voids: Vec<Tally>,
+    why: Option<String>,
+}
+
+impl Measured {
+    /// Packets per second of which half a percent is lost.
+    pub(crate) fn pdr(&self) -> Option<f64> {
+        self.found.as_ref().and_then(Found::pdr)
+    }
+
+    /// Why there is no such rate.
+    pub(crate) fn why_not(&self) -> String {
+        let no_load = || "the search found no load that is carried".to_owned();
+        self.refused.clone().unwrap_or_else(no_load)
+    }
+}
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct All {
+    /// Nanoseconds of a cache line's way to the other core and back, before and after.
+    round_trip_ns: [f64; 2],
+    ways: Vec<Measured>,
+}
+
+/// How much quicker than the worker the generator has to be.
+const MARGIN: f64 = 2.0;
+
+/// Measures everything that the plan names.
+pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
+    let plan = plan.checked()?;
+    let cores = two_cores(plan.place.core, plan.second_core)?;
+    let setting = plan.place.start(verbose)?;
+    let lane = plan.place.lane(&setting)?;
+    let mut pair = Pair::new(lane, (&setting.eal, &setting.clock), cores);
+    let weather = Weather::observe();
+    let before = round_trip(&setting.eal, cores, &setting.clock)?;
+    let mut ways = Vec::new();
+    for size in &plan.sizes {
+        let ceiling = pair.ceiling(size, plan.place.quick)?;
+        for way in &plan.ways {
+            ways.push(measure(&mut pair, (*way, size), (&plan.goals, plan.tries), ceiling)?);
+        }
+    }
+    let after = round_trip(&setting.eal, cores, &setting.clock)?;
+    let conditions = Conditions::new(setting.machine, (weather, Weather::observe()));
+    let all = All { round_trip_ns: [before, after], ways };
+    Ok(Report::new(plan, conditions, vec![all]))
+}
+
+/// How far around the pace of full bursts a search looks.
+const BELOW: f64 = 0.01;
+const ABOVE: f64 = 2.0;
+
+/// Searches for the rates of one way, of which each trial is made so many times at most.
+pub(crate) fn measure(
+    pair: &mut Pair<'_>,
+    (way, size): (Way, &Size),
+    (goals, tries): (&Goals, u32),
+    ceiling: f64,
+) -> Result<Measured, Failure> {
+    let pace = pair.with_lane(|lane, clock| {
+        lane.renew()?;
+        pace::pace(lane, (way, &size.sizes), clock)
+    })?;
+    let mut measured = Measured {
+        way,
+        size: size.clone(),
+        ceiling,
+        pace: pace.rate,
+        refused: None,
+        found: None,
+        voided: 0,
+        voids: Vec::new(),
+        why: None,
+    };
+    if ceiling < MARGIN * pace.rate {
+        let times = ceiling / pace.rate;
+        measured.refused =
+            Some(format!("the generator is only {times:.1} times as quick as the worker"));
+        return Ok(measured);
+    }
+    let mut failure = None;
+    let found = goals::search(goals, (pace.rate * BELOW, pace.rate * ABOVE), |ask| {
+        for _ in 0..tries {
+            let done = pair.trial((way, size), (ask.load, ask.duration))?;
+            let Some(why) = done.void else { return Ok(done.tally) };
+            measured.voided += 1;
+            measured.voids.push(done.tally);
+            measured.why.get_or_insert(why);
+        }
+        let why = measured.why.clone().unwrap_or_default();
+        let what = format!("a trial was void {tries} times on end: {why}");
+        failure = Some(what.clone());
+        Err(what.into())
+    });
+    match (found, failure) {
+        (Ok(found), _) => measured.found = Some(found),
+        (Err(_), Some(what)) => measured.refused = Some(what),
+        (Err(error), None) => return Err(error),
+    }
+    Ok(measured)
+}

@@ -1,0 +1,175 @@
+//! The generator of a trial: sends each frame at its moment, takes back what comes, and keeps how late it was itself.
+
+use std::time::Duration;
+
+use dataplane::limits::BURST_LEN_MAX;
+use dataplane::port::Batch;
+use dpdk::clock::{Clock, cycles};
+use dpdk::{Pool, mbuf};
+use pktgen::measure::{Latency, Stream, Trailer};
+use wireguard::message::DATA;
+
+use super::frames::Frames;
+use crate::Failure;
+use crate::load::lane::trailer_of;
+use crate::load::way::Way;
+use crate::service::client::{self, IP_AT, MESSAGE_AT};
+use crate::service::server::{End, Outside};
+
+/// After so long without a packet nothing comes any more.
+const QUIET_NS: u64 = 5_000_000;
+
+/// What it has seen.
+pub(super) struct Seen {
+    /// Frames that the ring took, and those that found it full.
+    pub(super) sent: u64,
+    pub(super) overflow: u64,
+    /// Frames that came back, by their numbers or, where those are sealed, by their count.
+    pub(super) received: u64,
+    /// Those that had come back when the last one was sent.
+    pub(super) in_time: u64,
+    pub(super) stream: Stream,
+    /// From the moment that was planned, and from the one at which a frame really left.
+    pub(super) corrected: Latency,
+    pub(super) uncorrected: Latency,
+    /// From planned to real.
+    pub(super) lateness: Latency,
+    /// Nanoseconds by which the last one was late.
+    pub(super) last_late: u64,
+}
+
+/// A trial of one generator.
+pub(super) struct Run<'a> {
+    pub(super) outside: &'a mut Outside,
+    pub(super) pool: &'a Pool,
+    pub(super) frames: &'a Frames,
+    pub(super) ends: (End, End),
+    pub(super) is_sealed: bool,
+    pub(super) mark: u32,
+    /// When each frame has left.
+    left: Vec<u64>,
+    seen: Seen,
+    next: usize,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        (outside, pool): (&'a mut Outside, &'a Pool),
+        frames: &'a Frames,
+        (way, ends): (Way, (End, End)),
+        mark: u32,
+    ) -> Self {
+        let mut stream = Stream::default();
+        (0..frames.len()).for_each(|_| {
+            stream.send();
+        });
+        let seen = Seen {
+            sent: 0,
+            overflow: 0,
+            received: 0,
+            in_time: 0,
+            stream,
+            corrected: Latency::new(),
+            uncorrected: Latency::new(),
+            lateness: Latency::new(),
+            last_late: 0,
+        };
+        let left = vec![0; frames.len()];
+        let is_sealed = way.is_sealed();
+        Self { outside, pool, frames, ends, is_sealed, mark, left, seen, next: 0 }
+    }
+
+    /// Sends everything and waits for what comes back.
+    pub(super) fn go(mut self, clock: &Clock) -> Result<Seen, Failure> {
+        let start = clock.nanoseconds(cycles());
+        let (mut quiet_since, mut is_counted) = (0, false);
+        loop {
+            let now = clock.nanoseconds(cycles()) - start;
+            let sent = self.send(now)?;
+            let came = self.receive(clock.nanoseconds(cycles()) - start);
+            if sent > 0 || came > 0 {
+                quiet_since = now;
+            }
+            if self.next < self.frames.len() {
+                continue;
+            }
+            if !is_counted {
+                (self.seen.in_time, is_counted) = (self.seen.received, true);
+            }
+            let is_complete = self.seen.received >= self.seen.sent;
+            if is_complete || now.saturating_sub(quiet_since) > QUIET_NS {
+                return Ok(self.seen);
+            }
+        }
+    }
+
+    /// Sends what is due; gives how many frames that were.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "nanoseconds of a trial, and a count of frames"
+    )]
+    fn send(&mut self, now: u64) -> Result<usize, Failure> {
+        let due = ((now as f64 / self.frames.interval) as usize + 1).min(self.frames.len());
+        let count = (due - self.next).min(BURST_LEN_MAX);
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut packets = Batch::new();
+        if self.pool.allocate_bulk(&mut packets, count) != count {
+            return Err("the pool is empty".into());
+        }
+        for (packet, number) in packets.iter_mut().zip(self.next..) {
+            let frame = self.frames.get(number).ok_or("there is no such frame")?;
+            client::write(packet, |room| {
+                room.get_mut(..frame.len())?.copy_from_slice(frame);
+                Some(frame.len())
+            })?;
+        }
+        for number in self.next..self.next + count {
+            let late = now.saturating_sub((number as f64 * self.frames.interval) as u64);
+            self.seen.lateness.record(Duration::from_nanos(late));
+            self.seen.last_late = late;
+            if let Some(left) = self.left.get_mut(number) {
+                *left = now;
+            }
+        }
+        self.next += count;
+        self.outside.end(self.ends.0).transmit(&mut packets);
+        self.seen.sent += (count - packets.len()) as u64;
+        self.seen.overflow += packets.len() as u64;
+        mbuf::free_bulk(&mut packets);
+        Ok(count)
+    }
+
+    /// Takes what has come back; gives how many frames that were.
+    fn receive(&mut self, now: u64) -> usize {
+        let mut packets = Batch::new();
+        self.outside.end(self.ends.1).receive(&mut packets);
+        let count = packets.len();
+        if self.is_sealed {
+            let is_data = |packet: &&dpdk::Mbuf| packet.frame().get(MESSAGE_AT) == Some(&DATA);
+            self.seen.received += packets.iter().filter(is_data).count() as u64;
+        } else {
+            for packet in &packets {
+                let trailer = packet.frame().get(IP_AT..).and_then(trailer_of);
+                let ours = trailer.filter(|trailer| trailer.stream == self.mark);
+                if let Some(trailer) = ours {
+                    self.hear(trailer, now);
+                }
+            }
+            self.seen.received = self.seen.stream.received();
+        }
+        mbuf::free_bulk(&mut packets);
+        count
+    }
+
+    fn hear(&mut self, trailer: Trailer, now: u64) {
+        self.seen.stream.receive(trailer.sequence);
+        self.seen.corrected.record(Duration::from_nanos(now.saturating_sub(trailer.planned.0)));
+        let left = usize::try_from(trailer.sequence).ok().and_then(|number| self.left.get(number));
+        let left = left.copied().unwrap_or(0);
+        self.seen.uncorrected.record(Duration::from_nanos(now.saturating_sub(left)));
+    }
+}

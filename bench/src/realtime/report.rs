@@ -1,0 +1,89 @@
+//! The rates that were found, and the record that they become.
+
+use results::{Anchor, Axis, Cell, Column, Figure, Plot, Point, Record, Section, Series, Table};
+
+use super::{All, Measured, Plan};
+use crate::load::goals::Found;
+use crate::load::tally::Tally;
+
+/// A whole run.
+pub(crate) type Report = crate::report::Report<Plan, All>;
+
+const MILLION: f64 = 1e6;
+
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        let Report { plan, conditions, measured } = report;
+        let title = "No-drop rate in real time";
+        let mut record = Self::new("realtime", title, plan, conditions.clone());
+        record.leave_out("memif", "two processes over memif are not measured, only two threads");
+        for All { round_trip_ns: [before, after], ways } in measured {
+            record.anchor(Anchor {
+                name: "a cache line's way to the other core and back".to_owned(),
+                unit: "ns".to_owned(),
+                before: vec![*before],
+                after: vec![*after],
+            });
+            for size in &plan.sizes {
+                let of_size = |one: &&Measured| one.size.name == size.name;
+                let ways: Vec<&Measured> = ways.iter().filter(of_size).collect();
+                record.section(section(&size.name, &ways));
+            }
+            for one in ways {
+                let what = format!("{}, {}", one.way.name(), one.size.name);
+                if let Some(why) = &one.refused {
+                    record.leave_out(&what, why);
+                }
+                let why = one.why.as_deref().unwrap_or_default();
+                record.discard(&what, one.voided, why);
+            }
+        }
+        record.keep("trials", measured);
+        record
+    }
+}
+
+fn section(size: &str, measured: &[&Measured]) -> Section {
+    let mut table = Table::new(
+        "",
+        [
+            Column::label("way"),
+            Column::of("NDR, Mpps", "Mpps", 3),
+            Column::of("PDR, Mpps", "Mpps", 3),
+            Column::of("generator's ceiling, Mpps", "Mpps", 3),
+            Column::of("trials", "trials", 0),
+            Column::of("void", "trials", 0),
+        ],
+    );
+    let title = format!("Goodput against offered load, {size}");
+    let across = Axis::logarithmic("offered, Mpps");
+    let mut plot = Plot::lines(&title, across, Axis::linear("goodput, Mpps"));
+    for one in measured {
+        table.row(row(one));
+        let mut points: Vec<Point> = one.voids.iter().map(|void| point(void).void()).collect();
+        points.extend(one.found.iter().flat_map(|found| &found.trials).map(point));
+        points.sort_by(|one, other| one.across.total_cmp(&other.across));
+        plot = plot.with(Series::new(one.way.name(), points));
+    }
+    let plot =
+        plot.saying("Each trial of the search; hollow ones were disturbed and do not count.");
+    Section::new(size).table(table).plot(plot)
+}
+
+fn point(trial: &Tally) -> Point {
+    Point::new(trial.load / MILLION, trial.goodput() / MILLION)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+fn row(one: &Measured) -> Vec<Cell> {
+    let found = one.found.as_ref().filter(|found| !found.is_cut);
+    let rate = |value: Option<f64>| value.map(|value| Figure::single(value / MILLION).higher());
+    vec![
+        one.way.name().into(),
+        rate(found.and_then(Found::ndr)).into(),
+        rate(found.and_then(Found::pdr)).into(),
+        Figure::single(one.ceiling / MILLION).into(),
+        Figure::single(found.map_or(0, |found| found.trials.len()) as f64).into(),
+        Figure::single(one.voided as f64).into(),
+    ]
+}
