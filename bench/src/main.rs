@@ -16,9 +16,11 @@ mod ndr;
 mod overload;
 mod publish;
 mod realtime;
+mod reconf;
 mod report;
 mod routes;
 mod rules;
+mod scale;
 mod service;
 mod signatures;
 mod sketch;
@@ -82,6 +84,10 @@ enum Measure {
     Overload(overload::Plan),
     /// Latency of each way at several loads, from the moment that was planned for sending.
     Latency(latency::Plan),
+    /// Cost and memory with more and more peers, routes, flows, tenants and rules.
+    Scale(scale::Plan),
+    /// Changes while packets come: for how long each blocks the worker.
+    Reconf(reconf::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
     /// All of them, each for as long as it may take: a record for each, and a page of all.
@@ -125,6 +131,8 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Realtime(plan) => tell(&realtime::run(plan, options.verbose)?, options),
         Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),
         Measure::Latency(plan) => tell(&latency::run(plan, options.verbose)?, options),
+        Measure::Scale(plan) => tell(&scale::run(plan, options.verbose)?, options),
+        Measure::Reconf(plan) => tell(&reconf::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
         Measure::All(plan) => all::run(plan),
         Measure::Report(report) => report.run(),

@@ -6,7 +6,7 @@
 
 mod report;
 mod rig;
-mod servers;
+pub(crate) mod servers;
 
 use clap::Args;
 use serde::Serialize;

@@ -15,6 +15,7 @@ use pktgen::measure::{Latency, Stream, Trailer};
 use pktgen::size::Sizes;
 use wireguard::time::Instant;
 
+use super::beside::{Beside, Umpire};
 use super::lane::Lane;
 use super::tally::{self, Tally};
 use super::way::Way;
@@ -46,13 +47,24 @@ pub(crate) struct Offer<'a> {
     pub(crate) flood: Option<(&'a mut Builder, f64)>,
     /// Who shakes hands meanwhile.
     pub(crate) callers: Option<&'a mut Callers>,
+    /// What else goes on; turns are clipped only if the core was taken away, then.
+    pub(crate) beside: Option<&'a mut dyn Beside>,
     /// Whether each packet's latency is kept.
     pub(crate) with_latency: bool,
 }
 
 impl<'a> Offer<'a> {
     pub(crate) const fn new(way: Way, sizes: &'a Sizes, (rate, seconds): (f64, f64)) -> Self {
-        Self { way, sizes, rate, seconds, flood: None, callers: None, with_latency: false }
+        Self {
+            way,
+            sizes,
+            rate,
+            seconds,
+            flood: None,
+            callers: None,
+            beside: None,
+            with_latency: false,
+        }
     }
 }
 
@@ -129,6 +141,8 @@ struct Course<'a, 'b> {
     rules: Rules,
     /// The cycles that a turn counts at most.
     clip: f64,
+    /// Who says what was longer by itself.
+    umpire: Option<Umpire>,
     /// The time at the begin.
     base: Instant,
     /// Cycles of the server's since then, and when packets stop coming.
@@ -169,6 +183,7 @@ pub(crate) fn trial(
         clock,
         rules,
         clip: pace.full * rules.clip,
+        umpire: offer.beside.is_some().then(Umpire::new).transpose()?,
         elapsed: 0.0,
         end: offer.seconds * hz,
         shaking: 0.0,
@@ -282,15 +297,41 @@ impl Course<'_, '_> {
             self.fed += packets.len() as u64;
             self.lane.server.end(end).transmit(&mut packets);
         }
-        let taken = self.lane.server.turn_at(self.now()) as f64;
+        let now = self.now();
+        self.umpire.iter_mut().for_each(Umpire::begin);
+        let taken = self.lane.server.turn_at(now) as f64;
+        let counted = self.counted(taken);
         self.tally.turns += 1;
-        if taken > self.clip {
-            self.tally.clips += 1;
-            self.tally.clipped += (taken - self.clip) / self.clock.hz() as f64;
-        }
-        self.elapsed += taken.min(self.clip);
+        self.tally.longest = self.tally.longest.max(counted / self.clock.hz() as f64);
+        self.elapsed += counted;
         self.shake();
+        self.go_on_beside()?;
         self.collect()
+    }
+
+    /// What a turn counts that has taken so many cycles.
+    #[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
+    fn counted(&mut self, taken: f64) -> f64 {
+        if taken <= self.clip || self.umpire.as_ref().is_some_and(Umpire::is_whole) {
+            return taken;
+        }
+        self.tally.clips += 1;
+        self.tally.clipped += (taken - self.clip) / self.clock.hz() as f64;
+        self.clip
+    }
+
+    /// Lets go on what goes on beside the worker. When that is over, no more packets come.
+    #[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
+    fn go_on_beside(&mut self) -> Result<(), Failure> {
+        let now = self.now();
+        if let Some(beside) = &mut self.offer.beside
+            && beside.turn(&mut self.lane.server, now)?
+            && self.elapsed < self.end
+        {
+            self.end = self.elapsed;
+            self.tally.seconds = self.elapsed / self.clock.hz() as f64;
+        }
+        Ok(())
     }
 
     /// Lets the handshake thread work beside the worker, for as long as it would have had.

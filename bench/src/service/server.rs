@@ -11,6 +11,7 @@ use dataplane::device::Dpdk;
 use dataplane::handshake::{Handshaker, Random};
 use dataplane::keeper::{Keeper, Start};
 use dataplane::limits::{BUCKETS_MAX, FLOWS_MAX};
+use dataplane::pipeline::State;
 use dataplane::port::Batch;
 use dataplane::site::Site;
 use dataplane::testing::roll;
@@ -41,7 +42,7 @@ pub(crate) const START: Instant = Instant(1_000_000_000);
 const TURN: Duration = Duration::from_nanos(500);
 
 /// Room of each ring, several bursts.
-const RING_LEN: u32 = 256;
+pub(crate) const RING_LEN: u32 = 256;
 
 /// Everybody's keys.
 pub(crate) struct Keys {
@@ -161,6 +162,31 @@ pub(crate) struct Server {
     pub(crate) allocations: u64,
 }
 
+/// A server's rings and their far ends. DPDK has room for few ports and keeps them, so servers that follow each other share them.
+pub(crate) struct Rings {
+    queues: Queues<Dpdk>,
+    wire: Queue,
+    kernel: Queue,
+    local: Queue,
+}
+
+impl Rings {
+    /// Of this name, and for so many packets.
+    pub(crate) fn open(eal: &Eal, pool: &Pool, (name, len): (&str, u32)) -> Result<Self, Failure> {
+        let (wire_near, wire) = ring_of(eal, pool, &format!("wire{name}"), len)?;
+        let (kernel_near, kernel) = ring_of(eal, pool, &format!("kernel{name}"), len)?;
+        let (local_near, local) = ring_of(eal, pool, &format!("local{name}"), len)?;
+        let queues = Queues {
+            wires: vec![Wire { queue: Some(wire_near), relay: 0, kernel: Some(kernel_near) }],
+            local: Some(local_near),
+            inbound: Vec::new(),
+            outbound: vec![None],
+            pool: pool.clone(),
+        };
+        Ok(Self { queues, wire, kernel, local })
+    }
+}
+
 /// A server while its worker is on another thread.
 pub(crate) struct Outside {
     wire: Queue,
@@ -212,22 +238,20 @@ impl Server {
         eal: &Eal,
         pool: &Pool,
         keeper: &mut Keeper,
-        (name, len): (&str, u32),
+        rings: (&str, u32),
     ) -> Result<Self, Failure> {
-        let (wire_near, wire) = ring_of(eal, pool, &format!("wire{name}"), len)?;
-        let (kernel_near, kernel) = ring_of(eal, pool, &format!("kernel{name}"), len)?;
-        let (local_near, local) = ring_of(eal, pool, &format!("local{name}"), len)?;
-        let queues = Queues {
-            wires: vec![Wire { queue: Some(wire_near), relay: 0, kernel: Some(kernel_near) }],
-            local: Some(local_near),
-            inbound: Vec::new(),
-            outbound: vec![None],
-            pool: pool.clone(),
-        };
-        let (state, exchange, seed) = (keeper.state(0), keeper.exchange(), keeper.seed());
+        let state = keeper.state(0);
+        Self::on(Rings::open(eal, pool, rings)?, keeper, state)
+    }
+
+    /// On these rings, with a state that the keeper has given.
+    pub(crate) fn on(rings: Rings, keeper: &mut Keeper, state: State) -> Result<Self, Failure> {
+        let Rings { queues, wire, kernel, local } = rings;
+        let (exchange, seed) = (keeper.exchange(), keeper.seed());
+        let pool = queues.pool.clone();
         let mut server = Self {
             worker: Worker::new(state, queues, exchange, seed),
-            pool: pool.clone(),
+            pool,
             wire,
             kernel,
             local,
@@ -242,6 +266,19 @@ impl Server {
         server.turn();
         server.wire.receive(&mut packets);
         Ok(server)
+    }
+
+    /// Leaves nothing but the rings.
+    pub(crate) fn dismantle(mut self) -> Rings {
+        let none = Queues {
+            wires: Vec::new(),
+            local: None,
+            inbound: Vec::new(),
+            outbound: Vec::new(),
+            pool: self.pool.clone(),
+        };
+        let queues = std::mem::replace(self.worker.queues_mut(), none);
+        Rings { queues, wire: self.wire, kernel: self.kernel, local: self.local }
     }
 
     /// The gateway's question, by which the server learns where the gateway is.
