@@ -180,7 +180,7 @@ const CALM_QUICK: f64 = 0.02;
 const PATIENCE: f64 = 30.0;
 /// Peers that renew begin in a quarter of this.
 const WAVE: f64 = 1.0;
-const WAVE_QUICK: f64 = 0.1;
+const WAVE_QUICK: f64 = 0.5;
 
 impl Ground {
     fn trial(
@@ -221,13 +221,10 @@ impl Ground {
         let tally = course::trial(&mut self.lane, offer, (clock, plan.place.rules(), pace))?;
         let mut in_force = change.taken().map(|taken: Duration| taken.as_secs_f64());
         if let Some(callers) = &callers {
-            if tally.calls != tally.answered {
-                let (calls, answered) = (tally.calls, tally.answered);
-                return Err(format!("{answered} of {calls} peers have renewed").into());
-            }
-            in_force = callers.answered_after().map(|taken| taken.as_secs_f64());
-        }
-        if event != Event::Nothing && in_force.is_none() {
+            // It is not in force before the last of them has renewed.
+            let all = callers.answered_after().filter(|_| tally.answered == u64::from(plan.wave));
+            in_force = all.map(|taken| taken.as_secs_f64());
+        } else if event != Event::Nothing && in_force.is_none() {
             return Err(format!("{}: not in force after {seconds} s", event.name()).into());
         }
         Ok(Trial { tally, in_force })

@@ -26,9 +26,9 @@ pub(super) fn field(rings: Rings, count: u32) -> Result<Field, Failure> {
             mapped.push(port);
         }
     }
-    let opened = server.totals().flows;
+    let opened = server.totals().flows_opened;
     if opened != u64::from(count) {
-        return Err(format!("{opened} flows are there, and not {count}").into());
+        return Err(format!("{opened} flows are open, and not {count}").into());
     }
     // What opening has called the allocator for, while no packet was timed.
     server.allocations = 0;

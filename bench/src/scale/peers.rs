@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use dataplane::keeper::Keeper;
+use dataplane::limits::BURST_LEN_MAX;
+use dataplane::port::Batch;
 use dataplane::testing::roll;
-use dpdk::Mbuf;
+use dpdk::{Mbuf, mbuf};
 use shm::message::{Peer, PublicKey};
 use wireguard::message::ClientId;
 use wireguard::secret::Secret;
@@ -12,7 +14,7 @@ use wireguard::secret::Secret;
 use super::field::{Field, Source, Way};
 use super::{LEN, config};
 use crate::service::client::{Checksum, Client, Clients, inner_address};
-use crate::service::server::{self, Keys, Rings, Server};
+use crate::service::server::{self, End, Keys, Rings, Server};
 use crate::service::stages::sessions;
 use crate::{Failure, allocator};
 
@@ -22,9 +24,32 @@ pub(super) fn field(rings: Rings, count: u32) -> Result<Field, Failure> {
     let mut keeper = keeper(count)?;
     let mut state = keeper.state(0);
     let clients = sessions(&mut state, &keeper, &mut Keys::draw(0), count)?;
-    let server = Server::on(rings, &mut keeper, state)?;
+    let mut server = Server::on(rings, &mut keeper, state)?;
     let octets = allocator::octets() - before - clients.capacity() * size_of::<Client>();
-    Ok(Field { server, source: Box::new(Clients::new(clients)), octets })
+    let mut clients = Clients::new(clients);
+    confirm(&mut server, &mut clients)?;
+    Ok(Field { server, source: Box::new(clients), octets })
+}
+
+/// Every client speaks first: until then the server may not send on a session that it has answered.
+fn confirm(server: &mut Server, clients: &mut Clients) -> Result<(), Failure> {
+    let count = u32::try_from(clients.len())?;
+    for first in (0..count).step_by(BURST_LEN_MAX) {
+        let mut packets = Batch::new();
+        for number in (first..count).take(BURST_LEN_MAX) {
+            let mut packet = server.pool.allocate().ok_or("the pool is empty")?;
+            let client = clients.by_number_mut(number).ok_or("there is no such client")?;
+            client.seal(&mut packet, LEN, Checksum::None)?;
+            packets.push(packet);
+        }
+        let sent = packets.len();
+        server.carry(&mut packets, (End::Wire, End::Local));
+        if packets.len() != sent {
+            return Err(format!("a session was not confirmed\n{}", server.totals()).into());
+        }
+        mbuf::free_bulk(&mut packets);
+    }
+    Ok(())
 }
 
 fn keeper(count: u32) -> Result<Keeper, Failure> {
