@@ -78,6 +78,11 @@ pub(crate) struct Place {
 const RING_MAX: usize = 4096;
 
 impl Place {
+    /// As it is by itself.
+    pub(crate) const fn on(core: usize, quick: bool) -> Self {
+        Self { core, hugepages: false, ring: 1024, at_once: 1, clip: 4.0, quick }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if !(64..=RING_MAX).contains(&self.ring) {
             return Err(format!("--ring takes 64 to {RING_MAX}").into());

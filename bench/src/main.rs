@@ -119,7 +119,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Aead(plan) => tell(&aead::run(plan)?, options),
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
-        Measure::Handshakes(plan) => tell(&handshakes::run(plan)?, options),
+        Measure::Handshakes(plan) => tell(&handshakes::run(plan, options.verbose)?, options),
         Measure::Syn(plan) => tell(&syn::run(plan)?, options),
         Measure::Signatures(plan) => tell(&signatures::run(plan)?, options),
         Measure::Sketch(plan) => tell(&sketch::run(plan)?, options),

@@ -14,6 +14,7 @@ use dpdk::clock::Clock;
 use serde::Serialize;
 
 use crate::Failure;
+use crate::load::beside::Beside;
 use crate::load::course::{self, Offer, Pace};
 use crate::load::goals::Goals;
 use crate::load::tally::Tally;
@@ -174,13 +175,13 @@ fn found(
     Ok((ndr * plan.load, pace))
 }
 
-/// Seconds of a trial that waits for nothing, and at most of one that waits for a change.
+/// Seconds of a trial that waits for nothing, and at most of one that waits for a change or for all peers to renew.
 const CALM: f64 = 0.3;
 const CALM_QUICK: f64 = 0.02;
 const PATIENCE: f64 = 30.0;
+const WAVE_PATIENCE: f64 = 8.0;
 /// Peers that renew begin in a quarter of this.
 const WAVE: f64 = 1.0;
-const WAVE_QUICK: f64 = 0.5;
 
 impl Ground {
     fn trial(
@@ -190,34 +191,23 @@ impl Ground {
         (plan, clock): (&Plan, &Clock),
     ) -> Result<Trial, Failure> {
         self.lane.renew()?;
-        let is_quick = plan.place.quick;
         let seconds = match event {
-            Event::Nothing => {
-                if is_quick {
-                    CALM_QUICK
-                } else {
-                    CALM
-                }
-            }
-            Event::Rekey => {
-                if is_quick {
-                    WAVE_QUICK
-                } else {
-                    WAVE
-                }
-            }
+            Event::Nothing if plan.place.quick => CALM_QUICK,
+            Event::Nothing => CALM,
+            Event::Rekey => WAVE_PATIENCE,
             Event::PeersCome | Event::PeersGo | Event::Table | Event::Restart | Event::Rules => {
                 PATIENCE
             }
         };
         let mut callers = None;
         if event == Event::Rekey {
-            callers = Some(Callers::new(&self.lane, plan.wave as usize, seconds)?);
+            callers = Some(Callers::new(&self.lane, plan.wave as usize, WAVE)?);
         }
         let told = self.told(event);
         let mut change = Change::new(&mut self.keeping, told, (clock, self.lane.server.now()));
         let offer = Offer::new(way, &plan.size.sizes, (rate, seconds));
-        let offer = Offer { callers: callers.as_mut(), beside: Some(&mut change), ..offer };
+        let beside: Option<&mut dyn Beside> = Some(&mut change);
+        let offer = Offer { callers: callers.as_mut(), beside, until_answered: true, ..offer };
         let tally = course::trial(&mut self.lane, offer, (clock, plan.place.rules(), pace))?;
         let mut in_force = change.taken().map(|taken: Duration| taken.as_secs_f64());
         if let Some(callers) = &callers {

@@ -49,6 +49,10 @@ pub(crate) struct Offer<'a> {
     pub(crate) callers: Option<&'a mut Callers>,
     /// What else goes on; turns are clipped only if the core was taken away, then.
     pub(crate) beside: Option<&'a mut dyn Beside>,
+    /// Whether the trial ends when all of those have a session.
+    pub(crate) until_answered: bool,
+    /// Seconds that a turn without packets counts at least: then the worker rests between two.
+    pub(crate) rest: f64,
     /// Whether each packet's latency is kept.
     pub(crate) with_latency: bool,
 }
@@ -63,6 +67,8 @@ impl<'a> Offer<'a> {
             flood: None,
             callers: None,
             beside: None,
+            until_answered: false,
+            rest: 0.0,
             with_latency: false,
         }
     }
@@ -287,6 +293,7 @@ impl Course<'_, '_> {
     /// Gives the server a burst of each queue and lets it have a turn.
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
     fn turn(&mut self) -> Result<(), Failure> {
+        let fed = self.fed;
         for end in ENDS {
             let mut packets = Batch::new();
             while !packets.is_full()
@@ -302,8 +309,8 @@ impl Course<'_, '_> {
         let taken = self.lane.server.turn_at(now) as f64;
         let counted = self.counted(taken);
         self.tally.turns += 1;
-        self.tally.longest = self.tally.longest.max(counted / self.clock.hz() as f64);
-        self.elapsed += counted;
+        let least = if self.fed == fed { self.offer.rest * self.clock.hz() as f64 } else { 0.0 };
+        self.elapsed += counted.max(least);
         self.shake();
         self.go_on_beside()?;
         self.collect()
@@ -313,6 +320,7 @@ impl Course<'_, '_> {
     #[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
     fn counted(&mut self, taken: f64) -> f64 {
         if taken <= self.clip || self.umpire.as_ref().is_some_and(Umpire::is_whole) {
+            self.tally.longest = self.tally.longest.max(taken / self.clock.hz() as f64);
             return taken;
         }
         self.tally.clips += 1;
@@ -320,14 +328,17 @@ impl Course<'_, '_> {
         self.clip
     }
 
-    /// Lets go on what goes on beside the worker. When that is over, no more packets come.
+    /// Lets go on what goes on beside the worker. When that is over, or all callers have what they want, no more packets come.
     #[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
     fn go_on_beside(&mut self) -> Result<(), Failure> {
         let now = self.now();
-        if let Some(beside) = &mut self.offer.beside
-            && beside.turn(&mut self.lane.server, now)?
-            && self.elapsed < self.end
-        {
+        let mut is_over = match &mut self.offer.beside {
+            Some(beside) => beside.turn(&mut self.lane.server, now)?,
+            None => false,
+        };
+        let callers = self.offer.callers.as_ref().filter(|_| self.offer.until_answered);
+        is_over |= callers.is_some_and(|callers| callers.are_answered());
+        if is_over && self.elapsed < self.end {
             self.end = self.elapsed;
             self.tally.seconds = self.elapsed / self.clock.hz() as f64;
         }

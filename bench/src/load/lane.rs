@@ -86,7 +86,16 @@ impl Rest {
 impl Lane {
     /// With rings for so many packets.
     pub(crate) fn start(setting: &Setting, pool: &Pool, ring: usize) -> Result<Self, Failure> {
-        let keys = Keys::draw(CLIENTS + CALLERS);
+        Self::with_callers(setting, (pool, ring), CALLERS)
+    }
+
+    /// The same with so many clients that call only where somebody lets them.
+    pub(crate) fn with_callers(
+        setting: &Setting,
+        (pool, ring): (&Pool, usize),
+        callers: u32,
+    ) -> Result<Self, Failure> {
+        let keys = Keys::draw(CLIENTS + callers);
         let items = told(&keys)?;
         let (scope, count) = (Scope::Snapshot, items.len() as u64);
         let told = Transaction { id: 1, scope, count, items };

@@ -39,7 +39,8 @@ pub(crate) struct Callers {
     start: Instant,
     /// Between two that begin.
     interval: Duration,
-    /// When the last one of those that have a session got it.
+    /// How many have a session, and when the last one of them got it.
+    answered: usize,
     answered_at: Option<Instant>,
 }
 
@@ -58,7 +59,7 @@ impl Callers {
         let interval = Duration::from_secs_f64(seconds * BEGINNING) / between;
         let random = Random::seed_from_u64(11);
         let (scratch, outbox) = (vec![0; SCRATCH_LEN], VecDeque::new());
-        Ok(Self { all, random, scratch, outbox, start, interval, answered_at: None })
+        Ok(Self { all, random, scratch, outbox, start, interval, answered: 0, answered_at: None })
     }
 
     /// How long after the begin the last one of those that have a session got it.
@@ -70,6 +71,11 @@ impl Callers {
     pub(crate) fn counts(&self) -> (u64, u64) {
         let count = |is: fn(&&Caller) -> bool| self.all.iter().filter(is).count() as u64;
         (count(|caller| caller.has_begun), count(|caller| caller.is_answered))
+    }
+
+    /// Whether every one of them has a session.
+    pub(crate) const fn are_answered(&self) -> bool {
+        self.answered == self.all.len()
     }
 
     /// Writes the next frame that is due and gives its length.
@@ -114,11 +120,13 @@ impl Callers {
         let (number, outbox) = (caller.number, &mut self.outbox);
         let (rng, scratch) = (&mut self.random, &mut self.scratch);
         let mut turn = Turn { now, unix: unix(now), rng, scratch, cookies: None };
-        let (is_answered, answered_at) = (&mut caller.is_answered, &mut self.answered_at);
+        let (is_answered, answered) = (&mut caller.is_answered, &mut self.answered);
+        let answered_at = &mut self.answered_at;
         let from = SocketAddr::from((SERVER, LISTEN_PORT));
         // What it refuses, it would refuse in real life as well.
         let _ = caller.tunnel.receive(message, from, &mut turn, &mut |event| {
-            if matches!(event, Event::Established(_)) {
+            if matches!(event, Event::Established(_)) && !*is_answered {
+                *answered += 1;
                 (*is_answered, *answered_at) = (true, Some(now));
             }
             keep(event, number, outbox);

@@ -125,7 +125,7 @@ impl From<&Report> for Record {
             record.section(report.section(way));
         }
         let note = format!(
-            "Packets come at {load} of the way's no-drop rate. {wave} peers renew their sessions within a quarter of the trial; {storm} peers come \
+            "Packets come at {load} of the way's no-drop rate. {wave} peers renew their sessions within a quarter of a second; {storm} peers come \
              in one transaction and go in another; {routes} routes change their next hop in one; control attaches anew and tells \
              all of it as a snapshot; a tenant gets {rules} other rules. Figures are medians of the trials."
         );
