@@ -43,6 +43,17 @@ struct Step {
     limit: Duration,
 }
 
+impl Step {
+    /// Its share of the time of this run.
+    fn limit_in(&self, plan: &Plan) -> Duration {
+        if plan.quick {
+            self.limit.mul_f64(LIMIT_QUICK.div_duration_f64(LIMIT))
+        } else {
+            self.limit
+        }
+    }
+}
+
 const fn step(
     measure: &'static str,
     arguments: &'static [&'static str],
@@ -55,13 +66,13 @@ const fn step(
 /// What says most comes first: time may run out.
 const STEPS: [Step; 17] = [
     step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 180),
-    step("ndr", &[], &[], 420),
-    step("overload", &[], &[], 240),
+    step("ndr", &["--sizes", "64,1420,imix"], &[], 300),
+    step("overload", &[], &[], 330),
     step("realtime", &[], &["--tries", "3"], 180),
     step("latency", &["--secs", "1"], &["--tries", "3"], 180),
     step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 120),
     step("nat", &["--blocks", "100"], &[], 180),
-    step("transit", &["--blocks", "100"], &[], 120),
+    step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
     step("steer", &["--blocks", "100"], &[], 120),
     step("handshakes", &[], &[], 60),
     step(
@@ -173,7 +184,7 @@ fn measure(
     let found = if left.is_zero() {
         Err("no time was left for it".to_owned())
     } else {
-        child(&arguments, (&json, &said), step.limit.min(left))?
+        child(&arguments, (&json, &said), step.limit_in(plan).min(left))?
     };
     let failed = found.is_err();
     let record = match found {

@@ -3,13 +3,17 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser as _};
-use results::Record;
+use dataplane::stages::wireguard::sessions::PEER_ROW_LEN;
+use flows::{Config, Flows, Limits, Timeouts};
 use results::counts::Counts;
+use results::{Cell, Column, Conditions, Figure, Record, Section, Table};
+use wireguard::session::Session;
 
-use crate::{Failure, control, dos, routes, rules, signatures, sketch, syn};
+use crate::{Failure, allocator, routes, signatures, syn};
 
 /// What to do with the counts.
 #[derive(Args, Debug)]
@@ -51,17 +55,50 @@ fn read(path: &Path) -> Result<Counts, Failure> {
     Ok(Counts::from_json(&text).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
-/// The records of quick runs of all that count something. They need no rings, and no clean machine.
+/// The records of quick runs of what counts something in a second or two, without rings and without a clean machine.
 fn records() -> Result<Vec<Record>, Failure> {
-    Ok(vec![
-        record(routes::run)?,
-        record(control::run)?,
-        record(syn::run)?,
-        record(signatures::run)?,
-        record(sketch::run)?,
-        record(dos::run)?,
-        record(|plan| rules::run(plan, false))?,
-    ])
+    Ok(vec![record(routes::run)?, record(syn::run)?, record(signatures::run)?, rows()?])
+}
+
+/// Flows of two tables, of which one is twice as large: what one flow more weighs.
+const FLOWS: u32 = 1 << 16;
+
+/// What a worker holds of a flow, of a session and of a peer.
+#[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
+fn rows() -> Result<Record, Failure> {
+    let one = table(FLOWS)?;
+    let flow = (table(2 * FLOWS)? - one) as f64 / f64::from(FLOWS);
+    let mut rows = Table::new("", [Column::label("what"), Column::of("octets", "octets", 0)]);
+    for (what, octets) in [
+        ("a flow, with its places in the indices", flow),
+        ("a session", size_of::<Session>() as f64),
+        ("a peer", PEER_ROW_LEN as f64),
+    ] {
+        rows.row([Cell::from(what), Figure::single(octets).lower().into()]);
+    }
+    let mut record = Record::new("rows", "What a worker holds", &(), Conditions::default());
+    record.section(Section::default().table(rows));
+    Ok(record)
+}
+
+/// Octets of a table of so many flows.
+fn table(flows: u32) -> Result<usize, Failure> {
+    let held = allocator::octets();
+    let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    let flows = Flows::new(&Config {
+        flows,
+        clients: 1,
+        fragments: 1,
+        limits: Limits::default(),
+        timeouts: Timeouts::default(),
+        addresses: &addresses,
+        ports: 1_024..=2_047,
+        seed: 1,
+    })
+    .map_err(|wrong| format!("{wrong:?}"))?;
+    let octets = allocator::octets() - held;
+    drop(flows);
+    Ok(octets)
 }
 
 /// A measurement's plan, as it is without a word but this one.
@@ -75,6 +112,6 @@ fn record<P: Args, R>(run: impl Fn(&P) -> Result<R, Failure>) -> Result<Record, 
 where
     Record: for<'a> From<&'a R>,
 {
-    let Quick { plan } = Quick::try_parse_from(["millrace-bench", "--quick"])?;
+    let Quick { plan } = Quick::try_parse_from(["millrace-bench", "--quick", "--core", "0"])?;
     Ok(Record::from(&run(&plan)?))
 }

@@ -12,6 +12,7 @@ use crate::Failure;
 use crate::load::course::{self, Offer};
 use crate::load::goals::Goals;
 use crate::load::lane::Lane;
+use crate::load::pace;
 use crate::load::way::Way;
 use crate::load::{Place, Size};
 use crate::machine::{Conditions, Weather};
@@ -32,9 +33,9 @@ pub(crate) struct Plan {
     /// Seconds of each load.
     #[arg(long, default_value_t = 2.0)]
     secs: f64,
-    /// The worker's core in real time; the generator has `--core`.
-    #[arg(long, default_value_t = 1)]
-    second_core: usize,
+    /// The worker's core in real time, another than the generator's, which has `--core`.
+    #[arg(long)]
+    second_core: Option<usize>,
     /// How often a trial in real time is made again that was disturbed.
     #[arg(long, default_value_t = 10)]
     tries: u32,
@@ -117,7 +118,7 @@ const REALLY: &str = "latency in real time";
 /// On two cores, every way whose packets come back unsealed: of the others the generator cannot read when they were planned.
 fn really(plan: &Plan, pair: &mut Pair<'_>, all: &mut All) -> Result<(), Failure> {
     for size in &plan.sizes {
-        let ceiling = pair.ceiling(size)?;
+        let ceiling = pair.ceiling(size, plan.place.quick)?;
         for way in &plan.ways {
             let what = format!("{REALLY}: {}, {}", way.name(), size.name);
             if way.is_sealed() {
@@ -145,7 +146,7 @@ fn virtually(plan: &Plan, lane: &mut Lane, clock: &Clock) -> Result<Vec<Measured
         for way in &plan.ways {
             let found = ndr::find(lane, (*way, size), &plan.goals, (clock, &plan.place))?;
             let pdr = found.pdr().ok_or_else(|| format!("{}: no load is carried", way.name()))?;
-            let pace = course::pace(lane, (*way, &size.sizes), clock)?;
+            let pace = pace::pace(lane, (*way, &size.sizes), clock)?;
             for (load, part) in LOADS {
                 let rate = pdr * part;
                 let offer = Offer::new(*way, &size.sizes, (rate, plan.secs));

@@ -5,6 +5,8 @@ pub(crate) mod beside;
 pub(crate) mod course;
 pub(crate) mod goals;
 pub(crate) mod lane;
+pub(crate) mod pace;
+mod schedule;
 pub(crate) mod tally;
 pub(crate) mod way;
 

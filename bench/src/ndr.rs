@@ -10,6 +10,7 @@ use crate::Failure;
 use crate::load::course::{self, Offer};
 use crate::load::goals::{self, Found, Goals};
 use crate::load::lane::Lane;
+use crate::load::pace;
 use crate::load::way::Way;
 use crate::load::{Place, Size};
 use crate::machine::{Conditions, Weather};
@@ -88,10 +89,10 @@ pub(crate) fn find(
     (clock, place): (&Clock, &Place),
 ) -> Result<Found, Failure> {
     lane.renew()?;
-    let pace = course::pace(lane, (way, &size.sizes), clock)?;
-    let range = (pace.rate * BELOW, pace.rate * ABOVE);
+    let full = pace::pace(lane, (way, &size.sizes), clock)?;
+    let range = (full.rate * BELOW, full.rate * ABOVE);
     goals::search(goals, range, |ask| {
         let offer = Offer::new(way, &size.sizes, (ask.load, ask.duration));
-        course::trial(lane, offer, (clock, place.rules(), pace))
+        course::trial(lane, offer, (clock, place.rules(), full))
     })
 }

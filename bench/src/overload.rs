@@ -12,9 +12,10 @@ use pktgen::size::Sizes;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::course::{self, Offer, Pace, Rules};
+use crate::load::course::{self, Offer, Rules};
 use crate::load::goals::Goals;
 use crate::load::lane::{CALLERS, Lane};
+use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;
 use crate::load::{Place, Size};
@@ -140,11 +141,12 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
             ways.push(arena.curve(&plan)?);
         }
         let mut arena = Arena::new(&mut lane, (Way::Clients, size), &plan, &setting.clock)?;
+        let scene = scene::before(arena.lane)?;
         for attack in ATTACKS {
-            attacks.push(arena.siege(&plan, attack)?);
+            attacks.push(arena.siege(&plan, Builder::new(attack, &scene)?)?);
         }
         for attack in FLOODS {
-            calls.push(arena.calls(&plan, attack)?);
+            calls.push(arena.calls(&plan, Builder::new(attack, &scene)?)?);
         }
     }
     let after = Weather::observe();
@@ -172,7 +174,7 @@ impl<'a> Arena<'a> {
     ) -> Result<Self, Failure> {
         let found = ndr::find(lane, (way, size), &plan.goals, (clock, &plan.place))?;
         let ndr = found.ndr().ok_or_else(|| format!("{}: no load is carried", way.name()))?;
-        let pace = course::pace(lane, (way, &size.sizes), clock)?;
+        let pace = pace::pace(lane, (way, &size.sizes), clock)?;
         Ok(Self { lane, clock, rules: plan.place.rules(), way, size, pace, ndr })
     }
 
@@ -203,8 +205,8 @@ impl<'a> Arena<'a> {
     }
 
     /// Good traffic, and more and more of an attack.
-    fn siege(&mut self, plan: &Plan, attack: Attack) -> Result<Curve, Failure> {
-        let mut builder = self.builder(attack)?;
+    fn siege(&mut self, plan: &Plan, mut builder: Builder) -> Result<Curve, Failure> {
+        self.lane.rest();
         let mut steps = Vec::new();
         for factor in &plan.attack_factors {
             let mut trials = Vec::new();
@@ -216,15 +218,18 @@ impl<'a> Arena<'a> {
             }
             steps.push(Step { factor: *factor, trials });
         }
-        Ok(self.called(attack.name(), steps))
+        Ok(self.called(builder.attack().name(), steps))
     }
 
     /// Clients that call in a flood, the least and the greatest, and before it in peace.
-    fn calls(&mut self, plan: &Plan, attack: Attack) -> Result<Curve, Failure> {
-        let mut builder = self.builder(attack)?;
+    fn calls(&mut self, plan: &Plan, mut builder: Builder) -> Result<Curve, Failure> {
         let mut steps = Vec::new();
-        let floods = plan.attack_factors.first().into_iter().chain(plan.attack_factors.last());
-        for factor in std::iter::once(&0.0).chain(floods) {
+        let mut factors = vec![0.0];
+        factors.extend(plan.attack_factors.first());
+        factors.extend(plan.attack_factors.last());
+        factors.dedup();
+        for factor in &factors {
+            self.lane.rest();
             self.lane.renew()?;
             let callers = CALLERS as usize;
             let mut callers = Callers::new(self.lane, callers, plan.flood_secs)?;
@@ -235,11 +240,6 @@ impl<'a> Arena<'a> {
             let trials = vec![self.trial(offer)?];
             steps.push(Step { factor: *factor, trials });
         }
-        Ok(self.called(attack.name(), steps))
-    }
-
-    fn builder(&mut self, attack: Attack) -> Result<Builder, Failure> {
-        let scene = scene::before(self.lane)?;
-        Ok(Builder::new(attack, &scene)?)
+        Ok(self.called(builder.attack().name(), steps))
     }
 }

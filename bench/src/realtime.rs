@@ -13,8 +13,8 @@ use dpdk::lcore;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::course;
 use crate::load::goals::{self, Found, Goals};
+use crate::load::pace;
 use crate::load::tally::Tally;
 use crate::load::way::Way;
 use crate::load::{Place, Size};
@@ -32,9 +32,9 @@ pub(crate) struct Plan {
     /// Octets of the inner packets.
     #[arg(long, value_delimiter = ',', default_value = "64,1420")]
     sizes: Vec<Size>,
-    /// The worker's core; the generator has `--core`.
-    #[arg(long, default_value_t = 1)]
-    second_core: usize,
+    /// The worker's core, another than the generator's, which has `--core`.
+    #[arg(long)]
+    second_core: Option<usize>,
     /// How often a trial is made again that was disturbed.
     #[arg(long, default_value_t = 10)]
     tries: u32,
@@ -68,11 +68,13 @@ impl Plan {
 }
 
 /// Both cores of a measurement, if there are two and this process may run on them. To be asked before DPDK starts.
-pub(crate) fn two_cores(generator: usize, worker: usize) -> Result<[usize; 2], Failure> {
+pub(crate) fn two_cores(generator: usize, worker: Option<usize>) -> Result<[usize; 2], Failure> {
     let allowed = lcore::allowed()?;
-    if allowed.len() < 2 {
+    let another = allowed.iter().copied().find(|core| *core != generator);
+    let Some(another) = another else {
         return Err("a generator and a worker need a core each, and this process has one".into());
-    }
+    };
+    let worker = worker.unwrap_or(another);
     if generator == worker || ![generator, worker].iter().all(|core| allowed.contains(core)) {
         let what = format!("--core and --second-core are two of the cores {allowed:?}");
         return Err(what.into());
@@ -133,7 +135,7 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let before = round_trip(&setting.eal, cores, &setting.clock)?;
     let mut ways = Vec::new();
     for size in &plan.sizes {
-        let ceiling = pair.ceiling(size)?;
+        let ceiling = pair.ceiling(size, plan.place.quick)?;
         for way in &plan.ways {
             ways.push(measure(&mut pair, (*way, size), (&plan.goals, plan.tries), ceiling)?);
         }
@@ -157,7 +159,7 @@ pub(crate) fn measure(
 ) -> Result<Measured, Failure> {
     let pace = pair.with_lane(|lane, clock| {
         lane.renew()?;
-        course::pace(lane, (way, &size.sizes), clock)
+        pace::pace(lane, (way, &size.sizes), clock)
     })?;
     let mut measured = Measured {
         way,

@@ -15,8 +15,9 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::load::beside::Beside;
-use crate::load::course::{self, Offer, Pace};
+use crate::load::course::{self, Offer};
 use crate::load::goals::Goals;
+use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;
 use crate::load::{Place, Size};
@@ -171,7 +172,7 @@ fn found(
     let lane = &mut ground.lane;
     let found = ndr::find(lane, (way, &plan.size), &plan.goals, (clock, &plan.place))?;
     let ndr = found.ndr().ok_or_else(|| format!("{}: no load is carried", way.name()))?;
-    let pace = course::pace(lane, (way, &plan.size.sizes), clock)?;
+    let pace = pace::pace(lane, (way, &plan.size.sizes), clock)?;
     Ok((ndr * plan.load, pace))
 }
 
@@ -201,7 +202,7 @@ impl Ground {
         };
         let mut callers = None;
         if event == Event::Rekey {
-            callers = Some(Callers::new(&self.lane, plan.wave as usize, WAVE)?);
+            callers = Some(Callers::new(&mut self.lane, plan.wave as usize, WAVE)?);
         }
         let told = self.told(event);
         let mut change = Change::new(&mut self.keeping, told, (clock, self.lane.server.now()));

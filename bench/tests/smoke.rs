@@ -200,75 +200,39 @@ fn refuses_packets_that_no_tunnel_holds() {
 }
 
 #[test]
-fn searches_no_drop_rates_in_virtual_time_and_keeps_all_trials() {
-    let path = std::env::temp_dir().join(format!("millrace-ndr-{}.json", std::process::id()));
-    let json = path.to_str().unwrap();
-    let arguments = ["ndr", "--quick", "--ways", "clients,back,decap", "--json", json];
-    let output = bench(&arguments).unwrap();
+fn a_measurement_goes_through_the_whole_chain_to_a_page() {
+    let folder = std::env::temp_dir().join(format!("millrace-bench-{}-all", std::process::id()));
+    let name = folder.to_str().unwrap();
+    let output = bench(&["all", "--quick", "--only", "handshakes", "--output", name]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
-    assert!(said.contains("| client to client | "), "{said}");
-    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    std::fs::remove_file(&path).unwrap();
-    let measured = record["kept"]["trials"].as_array().unwrap();
-    assert_eq!(measured.len(), 3);
-    for way in measured {
-        let trials = way["found"]["trials"].as_array().unwrap();
-        assert!(trials.len() > 2, "{way}");
-        for trial in trials {
-            let count = |name: &str| trial[name].as_u64().unwrap();
-            assert_eq!(count("offered"), count("delivered") + count("overflow"), "{trial}");
-        }
+    let page = std::fs::read_to_string(folder.join("index.html")).unwrap();
+    for wanted in
+        ["<h2 id=\"handshakes-0-title\">", "<svg", "service</strong></a> it was not asked"]
+    {
+        assert!(page.contains(wanted), "{wanted}\n{page}");
     }
-}
-
-#[test]
-fn tells_what_comes_through_of_too_much_and_beside_attacks() {
-    let arguments =
-        ["overload", "--quick", "--ways", "pass", "--factors", "1,10", "--attack-factors", "2"];
-    let output = bench(&arguments).unwrap();
-    let (said, erred) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{erred}");
-    for attack in [
-        "dos_message",
-        "dos_mac1",
-        "wireguard_replay",
-        "unknown_index",
-        "wireguard_tag",
-        "initiation_flood",
-    ] {
-        assert!(said.contains(&format!("| {attack} | ")), "{attack}: {said}");
-    }
-    assert!(said.contains("dos_message |") && said.contains("wireguard_replay |"), "{said}");
-}
-
-#[test]
-fn tells_latencies_at_several_loads() {
-    let arguments = ["latency", "--quick", "--ways", "encap", "--tries", "1"];
-    let output = bench(&arguments).unwrap();
-    let (said, erred) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{erred}");
-    assert!(said.contains("| no load | ") && said.contains("| 90 % of PDR | "), "{said}");
-}
-
-#[test]
-fn makes_trials_in_real_time_or_says_what_kept_it_from_that() {
-    let output = bench(&["realtime", "--quick", "--ways", "encap", "--tries", "2"]).unwrap();
-    let (said, erred) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{erred}");
-    assert!(said.contains("| GRE encap | "), "{said}");
-}
-
-#[test]
-fn refuses_one_core_for_generator_and_worker() {
-    let output = bench(&["realtime", "--core", "1", "--second-core", "1"]).unwrap();
-    assert!(!output.status.success());
+    let same = bench(&["compare", name, name]).unwrap();
+    let said = String::from_utf8_lossy(&same.stdout);
+    assert!(same.status.success() && said.contains("0 worse, 0 better"), "{said}");
+    let kept = folder.join("handshakes.json");
+    let newer = std::fs::read_to_string(&kept).unwrap().replacen("\"schema\":3", "\"schema\":4", 1);
+    std::fs::write(&kept, newer).unwrap();
+    let refused = bench(&["report", name]).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let erred = String::from_utf8_lossy(&refused.stderr);
     assert!(
-        String::from_utf8_lossy(&output.stderr).contains("a generator and a worker need")
-            || String::from_utf8_lossy(&output.stderr).contains("--core and --second-core")
+        !refused.status.success() && erred.contains("handshakes.json: schema 4 is newer"),
+        "{erred}"
     );
+}
+
+#[test]
+fn memory_and_instructions_are_as_written_down() {
+    let written = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json");
+    let output = bench(&["counts", "--check", written]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
 }

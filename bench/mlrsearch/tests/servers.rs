@@ -1,4 +1,9 @@
 //! Searches against servers of any rate that lose packets now and then: they end, find the rate, and never claim more than they saw.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's plans are sound, or the test is wrong"
+)]
 
 use mlrsearch::{Bound, Goal, Plan, Search, classify};
 use proptest::prelude::*;

@@ -108,13 +108,11 @@ pub fn compare(before: &[Record], after: &[Record], least: f64) -> Result<Compar
 }
 
 fn warnings<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<String> {
-    let quick = |record: &&Record| {
-        record.plan.get("quick").and_then(serde_json::Value::as_bool) == Some(true)
-    };
     let mut found: Vec<String> = records
-        .filter(quick)
+        .filter(|record| record.is_trial())
         .map(|record| {
-            format!("{} was measured with --quick: its figures mean little", record.measure)
+            let measure = &record.measure;
+            format!("{measure} was measured with --quick or without optimisation: its figures mean little")
         })
         .collect();
     found.dedup();
@@ -129,7 +127,7 @@ fn sides(records: &[Record]) -> BTreeMap<String, Side> {
             if figure.better.is_none() {
                 continue;
             }
-            let void = record.verdict(figure) == Some(Verdict::Void) || record.void.is_some();
+            let void = figure.verdict == Some(Verdict::Void) || record.void.is_some();
             let pace = record.conditions.before.probe.p10;
             if let Some(side) = sides.get_mut(&name) {
                 side.add(figure, void);

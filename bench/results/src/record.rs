@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::conditions::Conditions;
 use crate::figure::{Figure, Verdict};
 use crate::plot::Plot;
-use crate::table::Table;
+use crate::table::{Cell, Column, Table};
 
 /// The layout of the JSON; raised when a field changes its meaning. Below 3 each measurement had a layout of its own.
 pub const SCHEMA: u32 = 3;
@@ -51,6 +51,15 @@ pub struct Record {
     /// What the figures were drawn from, in full, by name; for machines.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub kept: serde_json::Map<String, Value>,
+}
+
+/// A figure where it stands.
+pub(crate) struct Placed<'a> {
+    pub(crate) name: String,
+    pub(crate) table: &'a Table,
+    pub(crate) row: &'a [Cell],
+    pub(crate) column: &'a Column,
+    pub(crate) figure: &'a Figure,
 }
 
 /// What belongs together.
@@ -187,24 +196,31 @@ impl Record {
 
     /// All figures, each with a name that is the same in every run of the same plan, and its unit.
     pub fn figures(&self) -> Vec<(String, &str, &Figure)> {
-        let mut found = Vec::new();
-        for section in &self.sections {
-            for table in &section.tables {
-                for (row, column, figure) in table.figures() {
-                    let places = [
-                        self.measure.clone(),
-                        section.title.clone(),
-                        table.title.clone(),
-                        table.name_of(row),
-                        column.name.clone(),
-                    ];
-                    let places = places.into_iter().filter(|place| !place.is_empty());
-                    let name = places.collect::<Vec<_>>().join(" / ");
-                    found.push((name, column.unit.as_str(), figure));
-                }
-            }
-        }
-        found
+        self.placed().map(|place| (place.name, place.column.unit.as_str(), place.figure)).collect()
+    }
+
+    /// All figures where they stand.
+    pub(crate) fn placed(&self) -> impl Iterator<Item = Placed<'_>> {
+        let tables = self
+            .sections
+            .iter()
+            .flat_map(|section| section.tables.iter().map(move |table| (section, table)));
+        tables.flat_map(move |(section, table)| {
+            table.figures().map(move |(row, column, figure)| {
+                let row_name = table.name_of(row);
+                let places = [&self.measure, &section.title, &table.title, &row_name, &column.name];
+                let places =
+                    places.into_iter().map(String::as_str).filter(|place| !place.is_empty());
+                let name = places.collect::<Vec<_>>().join(" / ");
+                Placed { name, table, row, column, figure }
+            })
+        })
+    }
+
+    /// Whether it was only to be seen that everything works: a quick run, or a program without optimisation.
+    pub fn is_trial(&self) -> bool {
+        let quick = self.plan.get("quick").and_then(Value::as_bool) == Some(true);
+        quick || self.conditions.machine.profile == "debug"
     }
 
     /// The command as a person would type it, without the folder that the program lay in.
@@ -215,9 +231,13 @@ impl Record {
         std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
     }
 
-    /// What became of a figure's target here: in a void record nothing counts.
+    /// What became of a figure's target here: in a void record and in a trial nothing counts.
     pub fn verdict(&self, figure: &Figure) -> Option<Verdict> {
-        if self.void.is_some() { figure.verdict.map(|_| Verdict::Void) } else { figure.verdict }
+        if self.void.is_some() || self.is_trial() {
+            figure.verdict.map(|_| Verdict::Void)
+        } else {
+            figure.verdict
+        }
     }
 
     /// As it is kept in a file.

@@ -93,10 +93,13 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// What names a row: its labels, one after the other.
+    /// What names a row: the labels before its first figure. A number is named by its column.
     pub fn name_of(&self, row: &[Cell]) -> String {
-        let labels = self.columns.iter().zip(row).filter(|(column, _)| column.is_label());
-        let texts = labels.filter_map(|(_, cell)| match cell {
+        let labels = self.columns.iter().zip(row).take_while(|(column, _)| column.is_label());
+        let texts = labels.filter_map(|(column, cell)| match cell {
+            Cell::Text(text) if text.parse::<f64>().is_ok() => {
+                Some(format!("{} {text}", column.name))
+            }
             Cell::Text(text) if !text.is_empty() => Some(text.replace("**", "")),
             Cell::Text(_) | Cell::Figure(_) => None,
         });
@@ -194,6 +197,19 @@ mod tests {
         table.row(["short".into()]);
         let wanted = "| way | ns | ratio |\n|---|--:|--:|\n| a\\|b | 12,345.7 | 2.00 (1.50..2.50) |\n| short |  |  |\n";
         assert_eq!(table.to_string(), wanted);
+    }
+
+    #[test]
+    fn a_row_is_named_by_the_labels_before_its_figures() {
+        let columns = [
+            Column::label("way"),
+            Column::label("batch"),
+            Column::of("ns", "ns", 1),
+            Column::label("quickest"),
+        ];
+        let mut table = Table::new("", columns);
+        table.row([Cell::from("**open**"), "64".into(), 1.0.into(), "another each time".into()]);
+        assert_eq!(table.name_of(&table.rows[0]), "open, batch 64");
     }
 
     #[test]

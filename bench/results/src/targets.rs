@@ -1,7 +1,7 @@
 //! All figures that something was wanted of, side by side: for the page, and for the document.
 
-use crate::figure::Figure;
-use crate::record::Record;
+use crate::figure::Verdict;
+use crate::record::{Placed, Record};
 use crate::table::{Cell, Column, Table};
 use crate::text::short;
 
@@ -10,25 +10,19 @@ pub fn table(records: &[Record]) -> Table {
     let columns = ["figure", "wanted", "measured", "best other", "ratio", "verdict", "command"];
     let mut table = Table::new("", columns.map(Column::label));
     for record in records {
-        for (name, unit, figure) in record.figures() {
-            if let Some(wanted) = figure.wanted() {
-                let verdict = record.verdict(figure).map_or("", |verdict| verdict.marked());
-                let [peer, ratio] = beside(figure, unit);
-                let (name, measured) = (name.replace(" / ", ": "), of_unit(figure.value, unit));
-                let cells = [
-                    name,
-                    wanted,
-                    measured,
-                    peer,
-                    ratio,
-                    verdict.to_owned(),
-                    format!("`{}`", record.command()),
-                ];
-                table.row(cells.map(Cell::from));
-            }
-        }
+        let wanted = |place: Placed<'_>| Some(row(record, &place, place.figure.wanted()?));
+        record.placed().filter_map(wanted).for_each(|row| table.row(row));
     }
     table
+}
+
+fn row(record: &Record, place: &Placed<'_>, wanted: String) -> [Cell; 7] {
+    let Placed { name, column, figure, .. } = place;
+    let [peer, ratio] = beside(place);
+    let verdict = record.verdict(figure).map_or("", Verdict::marked).to_owned();
+    let (name, measured) = (name.replace(" / ", ": "), of_unit(figure.value, &column.unit));
+    [name, wanted, measured, peer, ratio, verdict, format!("`{}`", record.command())]
+        .map(Cell::from)
 }
 
 /// A ratio has no unit to say.
@@ -36,10 +30,21 @@ fn of_unit(value: f64, unit: &str) -> String {
     if unit == "ratio" { short(value) } else { format!("{} {unit}", short(value)) }
 }
 
-fn beside(figure: &Figure, unit: &str) -> [String; 2] {
-    let Some(peer) = &figure.peer else { return [String::new(), String::new()] };
+/// The best other, of the figure itself or of what it is a ratio of in the same row; and the ratio to it.
+fn beside(Placed { table, row, column, figure, .. }: &Placed<'_>) -> [String; 2] {
+    let own = figure.peer.as_ref().map(|peer| (*column, peer));
+    let in_row = || {
+        table.columns.iter().zip(*row).find_map(|(column, cell)| match cell {
+            Cell::Figure(figure) => figure.peer.as_ref().map(|peer| (column, peer)),
+            Cell::Text(_) => None,
+        })
+    };
+    let Some((column, peer)) = own.or_else(in_row) else {
+        return [String::new(), String::new()];
+    };
     let place = peer.elsewhere.as_ref().map(|place| format!(" (measured elsewhere: {place})"));
-    let name = format!("{} {}{}", of_unit(peer.value, unit), peer.name, place.unwrap_or_default());
+    let value = of_unit(peer.value, &column.unit);
+    let name = format!("{value} {}{}", peer.name, place.unwrap_or_default());
     let ratio = match peer.interval {
         Some([low, high]) => format!("{:.2} ({low:.2}..{high:.2})", peer.ratio),
         None => format!("{:.2}", peer.ratio),

@@ -1,8 +1,6 @@
 //! Known peers that renew their sessions while initiations of invented sources come, each with a right first MAC: in virtual time,
 //! with the worker and the handshake thread on a core each.
 
-use std::time::Duration;
-
 use pktgen::attack::{Attack, Builder, Scene};
 use pktgen::size::Sizes;
 use serde::Serialize;
@@ -10,8 +8,9 @@ use serde::Serialize;
 use super::Plan;
 use crate::Failure;
 use crate::load::Place;
-use crate::load::course::{self, Offer, Pace, Rules};
+use crate::load::course::{self, Offer, Rules};
 use crate::load::lane::Lane;
+use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;
 use crate::overload::callers::Callers;
@@ -39,8 +38,6 @@ const DATA_LEN: usize = 64;
 const BEGINNING: f64 = 4.0;
 /// Seconds of a flood at most. Who is sent a cookie asks again after five, and once more.
 const SECONDS: f64 = 12.0;
-/// Between two floods, so that nothing is left of the load of the one before.
-const CALM: Duration = Duration::from_secs(1);
 /// Seconds between two looks of a worker that has nothing to do.
 const REST: f64 = 2e-6;
 
@@ -53,7 +50,7 @@ pub(super) fn measure(
     let pool = place.pool(setting)?;
     let mut lane = Lane::with_callers(setting, (&pool, place.ring), plan.peers)?;
     let sizes = Sizes::list(&[DATA_LEN]).ok_or("there is no such size")?;
-    let pace = course::pace(&mut lane, (Way::Clients, &sizes), &setting.clock)?;
+    let pace = pace::pace(&mut lane, (Way::Clients, &sizes), &setting.clock)?;
     let (rules, peers) = (place.rules(), plan.peers);
     let scene = scene::before(&mut lane)?;
     let mut arena = Arena { lane, scene, sizes, setting, rules, pace, peers };
@@ -74,11 +71,9 @@ struct Arena<'a> {
 impl Arena<'_> {
     /// Lets all peers renew in a flood.
     fn renew(&mut self, factor: f64, rate: f64) -> Result<Flood, Failure> {
-        let later = self.lane.server.now() + CALM;
-        self.lane.server.turn_at(later);
-        self.lane.clear()?;
+        self.lane.rest();
         let mut builder = Builder::new(Attack::InitiationFlood, &self.scene)?;
-        let mut callers = Callers::new(&self.lane, self.peers as usize, BEGINNING)?;
+        let mut callers = Callers::new(&mut self.lane, self.peers as usize, BEGINNING)?;
         let before = self.lane.server.totals().cookies;
         let flood = (rate > 0.0).then_some((&mut builder, rate));
         let offer = Offer::new(Way::Clients, &self.sizes, (DATA_RATE, SECONDS));

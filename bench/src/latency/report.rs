@@ -28,7 +28,9 @@ impl From<&Report> for Record {
             }
         }
         for All { really, left_out, .. } in measured {
-            left_out.iter().for_each(|(what, why)| record.leave_out(what, why));
+            for (what, why) in left_out {
+                record.leave_out(what, why);
+            }
             let voided = really.iter().map(|one| one.voided).sum();
             record.discard("trials in real time", voided, "a core was lost, or the generator late");
         }

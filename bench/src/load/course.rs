@@ -17,11 +17,12 @@ use wireguard::time::Instant;
 
 use super::beside::{Beside, Umpire};
 use super::lane::Lane;
+use super::pace::{BURST, Pace};
+use super::schedule::Schedule;
 use super::tally::{self, Tally};
 use super::way::Way;
 use crate::Failure;
 use crate::overload::callers::Callers;
-use crate::sample::p10;
 use crate::service::client;
 use crate::service::server::End;
 
@@ -74,69 +75,10 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// What one way does with full bursts: by this trials are bounded and clipped.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Cycles of a turn with a full burst, when nobody disturbs it.
-    pub(crate) full: f64,
-    /// Packets per second of full bursts.
-    pub(crate) rate: f64,
-}
-
-/// Turns that the pace is taken from.
-const PACED: u64 = 200;
-const BURST: u64 = BURST_LEN_MAX as u64;
-
-/// Finds the pace of a way.
-#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
-pub(crate) fn pace(lane: &mut Lane, offer: (Way, &Sizes), clock: &Clock) -> Result<Pace, Failure> {
-    let (way, sizes) = offer;
-    let mut turns = Vec::new();
-    for turn in 0..PACED {
-        let mut packets = Batch::new();
-        for number in turn * BURST..(turn + 1) * BURST {
-            let mut packet = lane.pool.allocate().ok_or("the pool is empty")?;
-            let trailer = Trailer { stream: 0, sequence: number, planned: Instant(0) };
-            lane.make(way, &mut packet, sizes.of(number), trailer)?;
-            packets.push(packet);
-        }
-        lane.server.end(way.ends().0).transmit(&mut packets);
-        let now = lane.server.now() + Duration::from_micros(50);
-        turns.push(lane.server.turn_at(now) as f64);
-        let came = lane.clear()?;
-        if came != BURST {
-            let totals = lane.server.totals();
-            return Err(format!("{}: {came} of {BURST} came through\n{totals}", way.name()).into());
-        }
-    }
-    let full = p10(&turns);
-    Ok(Pace { full, rate: BURST as f64 * clock.hz() as f64 / full })
-}
-
 /// A packet before the server, and whether it is of the traffic that is measured.
 struct Waiting {
     packet: Mbuf,
     is_good: bool,
-}
-
-/// Packets of a kind, one after the other at a rate.
-struct Schedule {
-    /// Cycles between two.
-    interval: f64,
-    at_once: u64,
-    count: u64,
-}
-
-impl Schedule {
-    fn new(rate: f64, at_once: u64, hz: f64) -> Self {
-        Self { interval: hz / rate, at_once, count: 0 }
-    }
-
-    /// When the next one is due, in cycles.
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 packets")]
-    fn due(&self) -> f64 {
-        (self.count / self.at_once * self.at_once) as f64 * self.interval
-    }
 }
 
 /// A trial under way.
@@ -214,6 +156,10 @@ pub(crate) fn trial(
 
 /// Turns after the last packet in which whatever the server still does comes to its end.
 const IDLE_TURNS: usize = 4;
+/// Turns of that at most: what is still there then does not come out.
+const DRAIN_TURNS_MAX: usize = 100_000;
+/// Nanoseconds that a handshake counts at most, several times what it takes: in more the core has done something else.
+const SHAKE_NS_MAX: u64 = 1_000_000;
 
 impl Course<'_, '_> {
     /// Puts into the queues what is due.
@@ -313,7 +259,8 @@ impl Course<'_, '_> {
         self.elapsed += counted.max(least);
         self.shake();
         self.go_on_beside()?;
-        self.collect()
+        self.collect();
+        Ok(())
     }
 
     /// What a turn counts that has taken so many cycles.
@@ -354,14 +301,14 @@ impl Course<'_, '_> {
             if self.lane.server.shake(1) == 0 {
                 break;
             }
-            let taken = cycles() - start;
-            self.shaking += taken as f64;
-            self.lane.server.spend(Duration::from_nanos(self.nanoseconds(taken)));
+            let taken = self.nanoseconds(cycles() - start).min(SHAKE_NS_MAX);
+            self.shaking += taken as f64 * self.clock.hz() as f64 / 1e9;
+            self.lane.server.spend(Duration::from_nanos(taken));
         }
     }
 
     /// Takes what has left the server.
-    fn collect(&mut self) -> Result<(), Failure> {
+    fn collect(&mut self) {
         let (_, to) = self.offer.way.ends();
         let now = self.now();
         let moment = now.since(self.base);
@@ -384,7 +331,6 @@ impl Course<'_, '_> {
                 mbuf::free_bulk(&mut packets);
             }
         }
-        Ok(())
     }
 
     fn hear(&mut self, packets: &mut Batch<Mbuf>, moment: Duration) {
@@ -413,15 +359,23 @@ impl Course<'_, '_> {
         self.tally.in_time = self.stream.received();
     }
 
-    /// Lets come through what is on its way.
+    /// Lets come through what is on its way. Strangers' handshakes may have to wait for their share of the thread.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
     fn drain(&mut self) -> Result<(), Failure> {
         let mut idle = 0;
-        while idle < IDLE_TURNS {
+        for _ in 0..DRAIN_TURNS_MAX {
             let (fed, sent) = (self.fed, self.sent);
             self.turn()?;
             let shaken = self.lane.server.shake(BURST_LEN_MAX);
             let moved = self.fed != fed || self.sent != sent || shaken > 0;
             idle = if moved { 0 } else { idle + 1 };
+            if idle >= IDLE_TURNS {
+                if self.lane.server.totals().unaccounted() == 0 {
+                    break;
+                }
+                self.elapsed += self.clock.hz() as f64 / 1_000.0;
+                idle = 0;
+            }
         }
         Ok(())
     }

@@ -54,6 +54,9 @@ const STRIDE: u64 = 48_271;
 /// Sessions are renewed when they are this old, as clients do after two minutes.
 const RENEWAL: Duration = Duration::from_secs(50);
 
+/// A server is under load for a second after the last sign of it.
+const REST: Duration = Duration::from_secs(2);
+
 /// A server with everything on its ways.
 pub(crate) struct Lane {
     pub(crate) server: Server,
@@ -136,9 +139,9 @@ impl Lane {
         packets.push(self.server.greeting()?);
         self.server.end(End::Wire).transmit(&mut packets);
         self.server.turn();
-        self.clear()?;
+        self.clear();
         self.clients = self.server.connect_first(CLIENTS as usize, &mut self.keys)?;
-        self.clear()?;
+        self.clear();
         self.mapped.clear();
         for number in 0..FLOWS {
             let port = self.flow_port(number)?;
@@ -164,8 +167,17 @@ impl Lane {
         Ok(ports.ports.source)
     }
 
+    /// Lets time pass in which nothing comes, until the server is no longer under load.
+    pub(crate) fn rest(&mut self) {
+        let now = self.server.now() + REST;
+        self.server.turn_at(now);
+        self.server.shake(1);
+        self.server.turn_at(now);
+        self.clear();
+    }
+
     /// Frees whatever has left the server; gives how many frames that were.
-    pub(crate) fn clear(&mut self) -> Result<u64, Failure> {
+    pub(crate) fn clear(&mut self) -> u64 {
         let mut count = 0;
         for end in [End::Wire, End::Kernel, End::Local] {
             let mut packets = Batch::new();
@@ -178,7 +190,7 @@ impl Lane {
                 mbuf::free_bulk(&mut packets);
             }
         }
-        Ok(count)
+        count
     }
 
     /// Makes `packet` the next one of a way, with `len` octets inside.

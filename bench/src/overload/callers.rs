@@ -21,6 +21,9 @@ const DESTINATION_AT: usize = IP_AT + 16;
 /// The part of a trial in which they begin; the rest is for those that have to ask again.
 const BEGINNING: f64 = 0.25;
 
+/// The labels of initiations are this much apart at least, or the later one counts as the former's replay.
+const LABELS_APART: Duration = Duration::from_millis(20);
+
 /// One of them.
 struct Caller {
     number: u32,
@@ -46,8 +49,9 @@ pub(crate) struct Callers {
 
 impl Callers {
     /// So many, all of which begin in the first part of so many seconds.
-    pub(crate) fn new(lane: &Lane, count: usize, seconds: f64) -> Result<Self, Failure> {
-        let start = lane.server.now();
+    pub(crate) fn new(lane: &mut Lane, count: usize, seconds: f64) -> Result<Self, Failure> {
+        let start = lane.server.now() + LABELS_APART;
+        lane.server.turn_at(start);
         let server = lane.keys.public();
         let mut all = Vec::with_capacity(count);
         for number in (CLIENTS..).take(count) {

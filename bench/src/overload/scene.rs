@@ -27,6 +27,7 @@ const HOSTILE: u32 = 0;
 
 /// A scene with messages that the server has taken, and with a client's keys.
 pub(crate) fn before(lane: &mut Lane) -> Result<Scene, Failure> {
+    lane.rest();
     lane.renew()?;
     let link = Link { server: PORT_LINK, station: GATEWAY_LINK, vlan: None };
     let mut scene = Scene::new(link, lane.keys.public(), LISTEN_PORT, 1);
@@ -69,7 +70,7 @@ fn capture_data(lane: &mut Lane, scene: &mut Scene) -> Result<(), Failure> {
     }
     lane.server.end(End::Wire).transmit(&mut packets);
     lane.server.turn();
-    lane.clear()?;
+    lane.clear();
     Ok(())
 }
 

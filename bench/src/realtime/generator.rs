@@ -7,12 +7,13 @@ use dataplane::port::Batch;
 use dpdk::clock::{Clock, cycles};
 use dpdk::{Pool, mbuf};
 use pktgen::measure::{Latency, Stream, Trailer};
+use wireguard::message::DATA;
 
 use super::frames::Frames;
 use crate::Failure;
 use crate::load::lane::trailer_of;
 use crate::load::way::Way;
-use crate::service::client::{self, IP_AT};
+use crate::service::client::{self, IP_AT, MESSAGE_AT};
 use crate::service::server::{End, Outside};
 
 /// After so long without a packet nothing comes any more.
@@ -148,12 +149,15 @@ impl<'a> Run<'a> {
         self.outside.end(self.ends.1).receive(&mut packets);
         let count = packets.len();
         if self.is_sealed {
-            self.seen.received += count as u64;
+            let is_data = |packet: &&dpdk::Mbuf| packet.frame().get(MESSAGE_AT) == Some(&DATA);
+            self.seen.received += packets.iter().filter(is_data).count() as u64;
         } else {
             for packet in &packets {
                 let trailer = packet.frame().get(IP_AT..).and_then(trailer_of);
                 let ours = trailer.filter(|trailer| trailer.stream == self.mark);
-                ours.into_iter().for_each(|trailer| self.hear(trailer, now));
+                if let Some(trailer) = ours {
+                    self.hear(trailer, now);
+                }
             }
             self.seen.received = self.seen.stream.received();
         }

@@ -3,6 +3,7 @@
 use results::{Anchor, Axis, Cell, Column, Figure, Plot, Point, Record, Section, Series, Table};
 
 use super::{All, Measured, Plan};
+use crate::load::goals::Found;
 use crate::load::tally::Tally;
 
 /// A whole run.
@@ -79,8 +80,8 @@ fn row(one: &Measured) -> Vec<Cell> {
     let rate = |value: Option<f64>| value.map(|value| Figure::single(value / MILLION).higher());
     vec![
         one.way.name().into(),
-        rate(found.and_then(|found| found.ndr())).into(),
-        rate(found.and_then(|found| found.pdr())).into(),
+        rate(found.and_then(Found::ndr)).into(),
+        rate(found.and_then(Found::pdr)).into(),
         Figure::single(one.ceiling / MILLION).into(),
         Figure::single(found.map_or(0, |found| found.trials.len()) as f64).into(),
         Figure::single(one.voided as f64).into(),

@@ -1,6 +1,10 @@
 //! The server under measurement: a real worker on real DPDK rings, with tables from a real keeper, and the
 //! other end of every ring.
 
+mod handshakes;
+mod outside;
+mod rings;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +19,23 @@ use dataplane::pipeline::State;
 use dataplane::port::Batch;
 use dataplane::site::Site;
 use dataplane::testing::roll;
-use dataplane::worker::{Queues, Wire, Worker};
+use dataplane::worker::Worker;
 use dpdk::{Eal, Mbuf, Pool, Queue, vdev};
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use shm::message::{Peer, PublicKey};
 use shm::transaction::Transaction;
 use wireguard::message::ClientId;
-use wireguard::noise::{Identity, PeerKeys};
+use wireguard::noise::Identity;
 use wireguard::secret::Secret;
 use wireguard::time::Instant;
-use wireguard::tunnel::{self, Event, SCRATCH_LEN, Tunnel, Turn};
 
-use super::client::{
-    self, Client, Clients, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, MESSAGE_AT, PORT_LINK, SERVER,
-};
+use super::client::{self, GATEWAY, KERNEL_LINK, LISTEN_PORT, LOCAL, PORT_LINK, SERVER};
 use crate::Failure;
 use crate::turns::{check_calls, timed};
+
+pub(crate) use handshakes::{client_of, tunnel, unix};
+pub(crate) use outside::Outside;
+pub(crate) use rings::Rings;
 
 /// How many clients have a session with the worker.
 pub(crate) const CLIENTS: u32 = 16;
@@ -162,58 +167,6 @@ pub(crate) struct Server {
     pub(crate) allocations: u64,
 }
 
-/// A server's rings and their far ends. DPDK has room for few ports and keeps them, so servers that follow each other share them.
-pub(crate) struct Rings {
-    queues: Queues<Dpdk>,
-    wire: Queue,
-    kernel: Queue,
-    local: Queue,
-}
-
-impl Rings {
-    /// Of this name, and for so many packets.
-    pub(crate) fn open(eal: &Eal, pool: &Pool, (name, len): (&str, u32)) -> Result<Self, Failure> {
-        let (wire_near, wire) = ring_of(eal, pool, &format!("wire{name}"), len)?;
-        let (kernel_near, kernel) = ring_of(eal, pool, &format!("kernel{name}"), len)?;
-        let (local_near, local) = ring_of(eal, pool, &format!("local{name}"), len)?;
-        let queues = Queues {
-            wires: vec![Wire { queue: Some(wire_near), relay: 0, kernel: Some(kernel_near) }],
-            local: Some(local_near),
-            inbound: Vec::new(),
-            outbound: vec![None],
-            pool: pool.clone(),
-        };
-        Ok(Self { queues, wire, kernel, local })
-    }
-}
-
-/// A server while its worker is on another thread.
-pub(crate) struct Outside {
-    wire: Queue,
-    kernel: Queue,
-    local: Queue,
-    pool: Pool,
-    handshaker: Handshaker,
-    counters: Vec<Arc<dataplane::counters::Counters>>,
-    allocations: u64,
-}
-
-impl Outside {
-    pub(crate) const fn end(&mut self, end: End) -> &mut Queue {
-        match end {
-            End::Wire => &mut self.wire,
-            End::Kernel => &mut self.kernel,
-            End::Local => &mut self.local,
-        }
-    }
-
-    /// The worker is back, and this was the time of its last turn.
-    pub(crate) fn join(self, worker: Worker<Dpdk>, now: Instant) -> Server {
-        let Self { wire, kernel, local, pool, handshaker, counters, allocations } = self;
-        Server { worker, pool, wire, kernel, local, now, handshaker, counters, allocations }
-    }
-}
-
 /// A far end of the worker's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -270,13 +223,7 @@ impl Server {
 
     /// Leaves nothing but the rings.
     pub(crate) fn dismantle(mut self) -> Rings {
-        let none = Queues {
-            wires: Vec::new(),
-            local: None,
-            inbound: Vec::new(),
-            outbound: Vec::new(),
-            pool: self.pool.clone(),
-        };
+        let none = Rings::none(self.pool.clone());
         let queues = std::mem::replace(self.worker.queues_mut(), none);
         Rings { queues, wire: self.wire, kernel: self.kernel, local: self.local }
     }
@@ -295,14 +242,6 @@ impl Server {
         self.worker.turn(self.now);
     }
 
-    /// Gives the worker away.
-    pub(crate) fn part(self) -> (Worker<Dpdk>, Outside) {
-        let Self { worker, pool, wire, kernel, local, handshaker, counters, allocations, .. } =
-            self;
-        let outside = Outside { wire, kernel, local, pool, handshaker, counters, allocations };
-        (worker, outside)
-    }
-
     /// Cycles of a turn at this moment, which is not before that of the last.
     #[inline]
     pub(crate) fn turn_at(&mut self, now: Instant) -> u64 {
@@ -313,16 +252,6 @@ impl Server {
         });
         self.allocations += allocations;
         taken
-    }
-
-    /// Lets the handshake thread do so many jobs; gives how many there were.
-    pub(crate) fn shake(&mut self, jobs: usize) -> usize {
-        self.handshaker.turn(self.now, jobs)
-    }
-
-    /// Says how long the handshake thread has worked.
-    pub(crate) fn spend(&mut self, time: Duration) {
-        self.handshaker.spend(time, self.now);
     }
 
     /// The time of the last turn.
@@ -378,116 +307,9 @@ impl Server {
         Ok(())
     }
 
-    /// Every client's handshake, through the worker's ring and the handshake thread's work.
-    pub(super) fn connect(&mut self, keys: &mut Keys) -> Result<Clients, Failure> {
-        let count = keys.clients.len();
-        self.connect_first(count, keys)
-    }
-
-    /// The handshakes of so many clients, anew if they have been here.
-    pub(crate) fn connect_first(
-        &mut self,
-        count: usize,
-        keys: &mut Keys,
-    ) -> Result<Clients, Failure> {
-        let server = keys.public();
-        let secrets: Vec<Secret> = keys.clients.iter().take(count).cloned().collect();
-        let mut all = Vec::with_capacity(secrets.len());
-        for (number, secret) in (0..).zip(secrets) {
-            all.push(self.handshake(number, secret, server, &mut keys.random)?);
-        }
-        Ok(Clients::new(all))
-    }
-
-    fn handshake(
-        &mut self,
-        number: u32,
-        secret: Secret,
-        server: [u8; 32],
-        random: &mut Random,
-    ) -> Result<Client, Failure> {
-        let mut tunnel = tunnel(number, secret, server, self.now)?;
-        let mut scratch = vec![0; SCRATCH_LEN];
-        let unix = unix(self.now);
-        let mut turn =
-            Turn { now: self.now, unix, rng: random, scratch: &mut scratch, cookies: None };
-        let mut out = Vec::new();
-        tunnel
-            .send(&[], &mut turn, &mut |event| transmitted(event, &mut out))
-            .map_err(|refused| format!("no initiation: {refused:?}"))?;
-        let response = self.exchange(number, &out)?.ok_or("an initiation was not answered")?;
-        tunnel
-            .receive(&response, (SERVER, LISTEN_PORT).into(), &mut turn, &mut |event| {
-                transmitted(event, &mut out);
-            })
-            .map_err(|refused| format!("a response was refused: {refused:?}"))?;
-        // The keepalive confirms the session: from now on the server may send on it.
-        self.exchange(number, &out)?;
-        let session = tunnel.current(self.now).ok_or("no session after the handshake")?;
-        let index = session.remote_index();
-        let client = Client::new(number, session.send_key(), index, session.sent_count());
-        Ok(client.hearing(session.receive_key()))
-    }
-
-    /// Brings a message of a client's to the worker; gives the message that comes back, if one does.
-    fn exchange(&mut self, number: u32, message: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let mut packet = self.pool.allocate().ok_or("the pool is empty")?;
-        client::carry(&mut packet, number, message)?;
-        let mut packets = Batch::<Mbuf>::new();
-        packets.push(packet);
-        self.wire.transmit(&mut packets);
-        self.turn();
-        self.handshaker.turn(self.now, 16);
-        self.turn();
-        self.wire.receive(&mut packets);
-        Ok(packets.pop().and_then(|packet| packet.frame().get(MESSAGE_AT..).map(<[u8]>::to_vec)))
-    }
-
     /// The books of the whole run.
     pub(crate) fn totals(&self) -> Totals {
         Totals::of(self.counters.iter().map(Arc::as_ref))
-    }
-}
-
-/// The Unix time of a moment.
-pub(crate) fn unix(now: Instant) -> Duration {
-    UNIX + now.since(START)
-}
-
-/// The number of the client that has given the server such an index.
-pub(crate) const fn client_of(index: u32) -> u32 {
-    index >> INDEX_BITS
-}
-
-/// Bits of a client's indices that tell its sessions apart.
-const INDEX_BITS: u32 = 8;
-
-pub(crate) fn tunnel(
-    number: u32,
-    secret: Secret,
-    server: [u8; 32],
-    now: Instant,
-) -> Result<Tunnel<16>, Failure> {
-    let identity = Arc::new(Identity::new(secret));
-    let peer =
-        PeerKeys::new(&identity, server, Secret::zero()).map_err(|_| "a weak key was drawn")?;
-    let config = tunnel::Config {
-        identity,
-        peer,
-        endpoint: Some((SERVER, LISTEN_PORT).into()),
-        client_id: None,
-        persistent: Duration::ZERO,
-        index_base: number << INDEX_BITS,
-        mtu: 1420,
-    };
-    Ok(Tunnel::new(config, now))
-}
-
-/// Keeps the message that a tunnel wants sent.
-pub(crate) fn transmitted(event: Event<'_>, out: &mut Vec<u8>) {
-    if let Event::Transmit { octets, .. } = event {
-        out.clear();
-        out.extend_from_slice(octets);
     }
 }
 

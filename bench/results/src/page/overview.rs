@@ -72,7 +72,7 @@ pub(super) fn before_and_after(text: &mut String, comparison: &Comparison) -> fm
         .map(|change| comparison.count(change));
     writeln!(
         text,
-        "<p>{better} figures are better, {worse} worse, {same} have not changed; {void} were too disturbed to say.</p>"
+        "<p>Better: {better}, worse: {worse}, without change: {same}; too disturbed to say: {void}.</p>"
     )?;
     let table = comparison.table();
     if !table.rows.is_empty() {

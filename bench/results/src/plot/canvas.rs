@@ -7,7 +7,7 @@ use super::{Mark, Plot, Shape, bars, lines, stacks};
 use crate::text::escaped;
 
 /// Units of a plot's width: so few that its words can be read on a phone.
-const WIDTH: f64 = 520.0;
+const WIDTH: f64 = 460.0;
 /// Height of what lines and stacks are drawn in.
 const ROOM: f64 = 230.0;
 /// From one line of words to the next.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::made;
+use results::compare::{LEAST, compare};
 use results::page::page;
 use results::{Plot, Record};
 
@@ -40,7 +41,10 @@ fn the_page_shows_targets_holes_and_plots_and_needs_nothing_from_elsewhere() {
     let mut failed = Record { sections: Vec::new(), ..made::record(1.0, 0) };
     failed.title = "Latency".into();
     failed.make_void("it took longer than 60 s & was stopped");
-    let page = page("millrace <measured>", &[made::full(), failed], None);
+    let before = [made::record(70.0, 9)];
+    let comparison = compare(&before, &[made::record(63.0, 0)], LEAST).unwrap();
+    let page = page("millrace <measured>", &[made::full(), failed], Some(&comparison));
+    golden("page.html", &page);
     for wanted in [
         "<title>millrace &lt;measured&gt;</title>",
         "<strong>1</strong> missed",
@@ -50,6 +54,7 @@ fn the_page_shows_targets_holes_and_plots_and_needs_nothing_from_elsewhere() {
         "<td><span class=\"badge missed\">missed</span></td>",
         "A <strong>note</strong> with <code>code</code>.",
         "other 1.0",
+        "Better: 1, worse: 0",
     ] {
         assert!(page.contains(wanted), "{wanted}\n{page}");
     }

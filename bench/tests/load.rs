@@ -1,0 +1,83 @@
+//! Measurements over load as a person runs them, for a few short trials. They fail by themselves when the books of a trial do not
+//! close.
+
+use std::io;
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_millrace-bench")).args(arguments).output()
+}
+
+#[test]
+fn searches_no_drop_rates_in_virtual_time_and_keeps_all_trials() {
+    let path = std::env::temp_dir().join(format!("millrace-ndr-{}.json", std::process::id()));
+    let json = path.to_str().unwrap();
+    let arguments = ["ndr", "--quick", "--ways", "clients,back,decap", "--json", json];
+    let output = bench(&arguments).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| client to client | "), "{said}");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let measured = record["kept"]["trials"].as_array().unwrap();
+    assert_eq!(measured.len(), 3);
+    for way in measured {
+        let trials = way["found"]["trials"].as_array().unwrap();
+        assert!(trials.len() > 2, "{way}");
+        for trial in trials {
+            let count = |name: &str| trial[name].as_u64().unwrap();
+            assert_eq!(count("offered"), count("delivered") + count("overflow"), "{trial}");
+        }
+    }
+}
+
+#[test]
+fn tells_what_comes_through_of_too_much_and_beside_attacks() {
+    let arguments =
+        ["overload", "--quick", "--ways", "pass", "--factors", "1,10", "--attack-factors", "2"];
+    let output = bench(&arguments).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    for attack in [
+        "dos_message",
+        "dos_mac1",
+        "wireguard_replay",
+        "unknown_index",
+        "wireguard_tag",
+        "initiation_flood",
+    ] {
+        assert!(said.contains(&format!("| {attack} | ")), "{attack}: {said}");
+    }
+    assert!(said.contains("dos_message |") && said.contains("wireguard_replay |"), "{said}");
+}
+
+#[test]
+fn tells_latencies_at_several_loads() {
+    let arguments = ["latency", "--quick", "--ways", "encap", "--tries", "1"];
+    let output = bench(&arguments).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| no load | ") && said.contains("| 90 % of PDR | "), "{said}");
+}
+
+#[test]
+fn makes_trials_in_real_time_or_says_what_kept_it_from_that() {
+    let output = bench(&["realtime", "--quick", "--ways", "encap", "--tries", "2"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| GRE encap | "), "{said}");
+}
+
+#[test]
+fn refuses_one_core_for_generator_and_worker() {
+    let output = bench(&["realtime", "--core", "1", "--second-core", "1"]).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("a generator and a worker need")
+            || String::from_utf8_lossy(&output.stderr).contains("--core and --second-core")
+    );
+}
