@@ -50,10 +50,10 @@ pub(super) fn measure(
     let pool = place.pool(setting)?;
     let mut lane = Lane::with_callers(setting, (&pool, place.ring), plan.peers)?;
     let sizes = Sizes::list(&[DATA_LEN]).ok_or("there is no such size")?;
-    let pace = pace::pace(&mut lane, (Way::Clients, &sizes), &setting.clock)?;
+    let full = pace::pace(&mut lane, (Way::Clients, &sizes), &setting.clock)?;
     let (rules, peers) = (place.rules(), plan.peers);
     let scene = scene::before(&mut lane)?;
-    let mut arena = Arena { lane, scene, sizes, setting, rules, pace, peers };
+    let mut arena = Arena { lane, scene, sizes, setting, rules, pace: full, peers };
     arena.renew(0.0, 0.0)?;
     plan.floods.iter().map(|factor| arena.renew(*factor, factor * answered)).collect()
 }
