@@ -6,7 +6,7 @@ pub(crate) mod course;
 pub(crate) mod goals;
 pub(crate) mod lane;
 pub(crate) mod pace;
-mod schedule;
+pub(crate) mod schedule;
 pub(crate) mod tally;
 pub(crate) mod way;
 

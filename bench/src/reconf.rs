@@ -2,6 +2,7 @@
 //! In virtual time, at a part of the no-drop rate.
 
 mod change;
+mod drain;
 mod ground;
 mod report;
 
@@ -95,6 +96,7 @@ pub(crate) enum Event {
     Table,
     Restart,
     Rules,
+    Drain,
 }
 
 /// Ways of packets, and what happens while they come.
@@ -114,6 +116,7 @@ impl Event {
             Self::Table => "all routes change",
             Self::Restart => "control restarts and tells everything again",
             Self::Rules => "a tenant's rules are replaced",
+            Self::Drain => "one server of two is drained",
         }
     }
 }
@@ -157,6 +160,7 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
         let rows = events.iter().zip(rows);
         measured.extend(rows.map(|(event, trials)| Measured { event: *event, way, rate, trials }));
     }
+    measured.extend(drain::measure((&setting, &pool), &plan)?);
     let after = Weather::observe();
     let conditions = Conditions::new(setting.machine, (before, after));
     Ok(Report::new(plan, conditions, (measured, ground.routes.len(), hole)))
@@ -196,9 +200,12 @@ impl Ground {
             Event::Nothing if plan.place.quick => CALM_QUICK,
             Event::Nothing => CALM,
             Event::Rekey => WAVE_PATIENCE,
-            Event::PeersCome | Event::PeersGo | Event::Table | Event::Restart | Event::Rules => {
-                PATIENCE
-            }
+            Event::PeersCome
+            | Event::PeersGo
+            | Event::Table
+            | Event::Restart
+            | Event::Rules
+            | Event::Drain => PATIENCE,
         };
         let mut callers = None;
         if event == Event::Rekey {

@@ -3,7 +3,7 @@
 
 mod field;
 mod flows;
-mod peers;
+pub(crate) mod peers;
 mod report;
 pub(crate) mod routes;
 mod tenants;

@@ -322,7 +322,7 @@ fn host(spread: u64) -> Ipv4Addr {
 }
 
 /// A datagram that fills `octets`, with a trailer at its end; whatever stands before that is its payload.
-fn emit_inner(
+pub(crate) fn emit_inner(
     octets: &mut [u8],
     (from, to): (Ipv4Addr, Ipv4Addr),
     ports: udp::Ports,

@@ -32,6 +32,15 @@ pub(super) struct Keeping {
     pub(super) next_id: u64,
 }
 
+impl Keeping {
+    /// With a control that has just started.
+    pub(super) fn new(keeper: Keeper) -> Self {
+        let (regions, border) = Regions::new(1, 1);
+        let control = regions.attach();
+        Self { keeper, border, regions, control, next_id: 2 }
+    }
+}
+
 /// A server with all that changes.
 pub(super) struct Ground {
     pub(super) lane: Lane,
@@ -79,9 +88,7 @@ impl Ground {
         let (scope, count) = (Scope::Snapshot, items.len() as u64);
         let mut keeper = server::keeper(&config, Transaction { id: 1, scope, count, items })?;
         let lane = Lane::on(setting, (pool, plan.place.ring), keys, &mut keeper)?;
-        let (regions, border) = Regions::new(1, 1);
-        let control = regions.attach();
-        let keeping = Keeping { keeper, border, regions, control, next_id: 2 };
+        let keeping = Keeping::new(keeper);
         let storm = plan.storm;
         Ok((Self { lane, keeping, routes, base, storm, rules, version: 0 }, hole))
     }
@@ -89,7 +96,7 @@ impl Ground {
     /// What control tells to make this happen.
     pub(super) fn told(&mut self, event: Event) -> Option<(Scope, Vec<Item>)> {
         match event {
-            Event::Nothing | Event::Rekey => None,
+            Event::Nothing | Event::Rekey | Event::Drain => None,
             Event::PeersCome => Some((Scope::Delta, (0..self.storm).map(peer).collect())),
             Event::PeersGo => {
                 let gone = (0..self.storm).map(|number| Item::PeerRemove(key(number)));

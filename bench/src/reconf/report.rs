@@ -2,7 +2,7 @@
 
 use results::{Axis, Cell, Column, Figure, Plot, Record, Section, Series, Table};
 
-use super::{Event, Measured, Plan, SCENES, Trial};
+use super::{Event, Measured, Plan, SCENES, Trial, drain};
 use crate::load::way::Way;
 use crate::machine::Conditions;
 use crate::sample::median;
@@ -97,7 +97,12 @@ fn row(one: &Measured, quiet: f64) -> Vec<Cell> {
     let force = match one.event {
         Event::Table => force.map(|force| force.at_most(TABLE_MS)),
         Event::Rules => force.map(|force| force.at_most(RULES_MS)),
-        Event::Nothing | Event::Rekey | Event::PeersCome | Event::PeersGo | Event::Restart => force,
+        Event::Nothing
+        | Event::Rekey
+        | Event::PeersCome
+        | Event::PeersGo
+        | Event::Restart
+        | Event::Drain => force,
     };
     let blocked = Figure::median(&blocked(one)).lower();
     let times: Vec<f64> = longest(one).iter().map(|longest| longest / quiet).collect();
@@ -121,7 +126,7 @@ impl From<&Report> for Record {
         let Report { plan, conditions, measured, routes, hole } = report;
         let mut record = Self::new("reconf", "Changes under load", plan, conditions.clone());
         let Plan { load, wave, storm, rules, .. } = plan;
-        for (way, _) in SCENES {
+        for way in SCENES.iter().map(|(way, _)| *way).chain([drain::WAY]) {
             record.section(report.section(way));
         }
         let note = format!(
@@ -135,8 +140,6 @@ impl From<&Report> for Record {
         if let Some(why) = hole {
             record.leave_out("the Internet's whole table", why);
         }
-        record
-            .leave_out("drain of a server", "two servers of a fleet in virtual time are not built");
         record.keep("trials", measured);
         record
     }

@@ -56,7 +56,8 @@ fn keeper(count: u32) -> Result<Keeper, Failure> {
     server::keeper(&config(count, 1)?, roll::snapshot((0..count).map(peer)))
 }
 
-fn peer(number: u32) -> Peer {
+/// Octets that will do as a key: nobody shakes hands.
+pub(crate) fn peer(number: u32) -> Peer {
     let mut key = [0x5a; 32];
     if let Some(place) = key.first_chunk_mut() {
         *place = number.to_be_bytes();
