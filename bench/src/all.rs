@@ -67,12 +67,14 @@ const STEPS: [Step; 19] = [
     step("overload", &[], &[], 330),
     step("realtime", &[], &["--tries", "3"], 180),
     step("latency", &["--secs", "1"], &["--tries", "3"], 180),
+    step("scale", &["--blocks", "60"], &[], 180),
+    step("reconf", &["--sum-ms", "100", "--trials", "3"], &[], 180),
     step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 120),
     step("nat", &["--blocks", "100"], &[], 180),
     step("splice", &["--blocks", "60"], &["--bursts", "64"], 180),
     step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
     step("steer", &["--blocks", "100"], &[], 120),
-    step("handshakes", &[], &[], 60),
+    step("handshakes", &[], &[], 120),
     step(
         "rules",
         &[

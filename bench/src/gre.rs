@@ -1,7 +1,7 @@
 //! Tenants' packets: whole turns of a worker that puts them into GRE, takes them out of it, and asks the tenant's rules on the way, in
 //! blocks that take turns with plain forwarding on the same rings; and the same stage by stage.
 
-mod frames;
+pub(crate) mod frames;
 mod report;
 pub(crate) mod servers;
 mod ways;

@@ -1,16 +1,20 @@
-//! Handshakes: what it costs a worker to judge an initiation, and a handshake thread to answer it.
+//! Handshakes: what it costs a worker to judge an initiation, and a handshake thread to answer it; and how many known peers get
+//! their sessions in a flood of initiations.
 
+mod flood;
 mod judging;
 pub(crate) mod letters;
 mod report;
 mod thread;
 
 use clap::Args;
-use dpdk::clock::Clock;
 use serde::Serialize;
 
-use crate::machine::{Machine, Weather};
-use crate::{Failure, pin};
+use crate::Failure;
+use crate::load::Place;
+use crate::machine::{Conditions, Weather};
+use crate::sample::p10;
+use crate::turns::Setting;
 use judging::{Judge, Way};
 use report::{Measured, Report};
 use thread::{Kind, Thread};
@@ -24,6 +28,12 @@ pub(crate) struct Plan {
     /// Rounds of a thread, an initiation of each of 128 peers in each.
     #[arg(long, default_value_t = 60)]
     rounds: usize,
+    /// Known peers that renew their sessions within a second of a flood.
+    #[arg(long, default_value_t = 3_000)]
+    peers: u32,
+    /// Initiations of the flood, in parts of what a thread answers of known peers.
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2,5,10")]
+    floods: Vec<f64>,
     /// The core to measure on.
     #[arg(long, default_value_t = 0)]
     core: usize,
@@ -37,6 +47,13 @@ impl Plan {
         let mut plan = self.clone();
         if plan.quick {
             (plan.bursts, plan.rounds) = (plan.bursts.min(20), plan.rounds.min(3));
+            (plan.peers, plan.floods) = (plan.peers.min(30), vec![0.0, 1.0]);
+        }
+        if !(1..=100_000).contains(&plan.peers) {
+            return Err("--peers takes 1 to 100000".into());
+        }
+        if !plan.floods.iter().all(|flood| (0.0..=1_000.0).contains(flood)) {
+            return Err("--floods takes 0 to 1000".into());
         }
         if plan.bursts == 0 || plan.rounds == 0 {
             return Err("--bursts and --rounds take 1 and more".into());
@@ -46,11 +63,10 @@ impl Plan {
 }
 
 /// Measures everything, the kinds in turn.
-pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
+pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let clock = Clock::calibrate();
-    let machine = Machine::observe(&clock, "no DPDK in it".to_owned(), false, plan.core);
-    pin(plan.core)?;
+    let place = Place::on(plan.core, plan.quick);
+    let setting = place.start(verbose)?;
     let before = Weather::observe();
     let mut judge = Judge::new()?;
     let mut judged = Way::ALL.map(|way| Measured::new(way.name()));
@@ -66,6 +82,15 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
             measured.blocks.push(thread.round(kind)?);
         }
     }
+    let floods = flood::measure((&setting, &place), &plan, rate(&answered, &setting))?;
     let after = Weather::observe();
-    Ok(Report::new(plan, machine, (before, after), (judged.into(), answered.into())))
+    let conditions = Conditions::new(setting.machine, (before, after));
+    Ok(Report::new(plan, conditions, (judged.into(), answered.into()), floods))
+}
+
+/// Known peers that a thread answers in a second.
+#[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
+fn rate(answered: &[Measured], setting: &Setting) -> f64 {
+    let whole = answered.first().map_or(&[][..], |whole| &whole.blocks);
+    setting.clock.hz() as f64 / p10(whole).max(1.0)
 }

@@ -1,11 +1,12 @@
 //! What measurements over load have in common: a server with everything that a packet can meet on its way, the packets of each way,
 //! and trials of them in virtual time.
 
+pub(crate) mod beside;
 pub(crate) mod course;
 pub(crate) mod goals;
 pub(crate) mod lane;
 pub(crate) mod pace;
-mod schedule;
+pub(crate) mod schedule;
 pub(crate) mod tally;
 pub(crate) mod way;
 
@@ -79,6 +80,11 @@ pub(crate) struct Place {
 const RING_MAX: usize = 4096;
 
 impl Place {
+    /// As it is by itself.
+    pub(crate) const fn on(core: usize, quick: bool) -> Self {
+        Self { core, hugepages: false, ring: 1024, at_once: 1, clip: 4.0, quick }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if !(64..=RING_MAX).contains(&self.ring) {
             return Err(format!("--ring takes 64 to {RING_MAX}").into());
@@ -99,10 +105,15 @@ impl Place {
 
     /// A server with clients, and room for what waits before it.
     pub(crate) fn lane(&self, setting: &Setting) -> Result<Lane, Failure> {
+        let pool = self.pool(setting)?;
+        Lane::start(setting, &pool, self.ring)
+    }
+
+    /// Buffers for what its rings hold.
+    pub(crate) fn pool(&self, setting: &Setting) -> Result<Pool, Failure> {
         let room = u16::try_from(dataplane::limits::DATA_ROOM)?;
         let count = u32::try_from(3 * self.ring + 2047)?;
-        let pool = Pool::new(&setting.eal, "lane", count, room)?;
-        Lane::start(setting, &pool, self.ring)
+        Ok(Pool::new(&setting.eal, "lane", count, room)?)
     }
 
     pub(crate) const fn rules(&self) -> Rules {

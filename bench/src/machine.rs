@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
 use dpdk::clock::{Clock, cycles};
@@ -140,6 +142,30 @@ fn git() -> String {
     let hash = said(Command::new("git").args(["rev-parse", "--short", "HEAD"]));
     let changed = said(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]));
     if changed.is_empty() { hash } else { format!("{hash} and changes") }
+}
+
+/// How often the kernel has given this thread a core: whether it was taken away between two looks.
+pub(crate) struct Slices(fs::File);
+
+impl Slices {
+    /// This thread's.
+    pub(crate) fn open() -> io::Result<Self> {
+        fs::File::open("/proc/thread-self/schedstat").map(Self)
+    }
+
+    pub(crate) fn count(&self) -> Option<u64> {
+        let mut text = [0; 80];
+        let len = self.0.read_at(&mut text, 0).ok()?;
+        let text = std::str::from_utf8(text.get(..len)?).ok()?;
+        text.split_whitespace().nth(2)?.parse().ok()
+    }
+}
+
+/// Octets that programs may still take.
+pub(crate) fn available() -> f64 {
+    let text = value_of("/proc/meminfo", "MemAvailable");
+    let kibibytes = text.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
+    kibibytes.unwrap_or(0.0) * 1024.0
 }
 
 /// What a program says; empty when it is not there.

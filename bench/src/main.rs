@@ -19,9 +19,11 @@ mod overload;
 mod peers;
 mod publish;
 mod realtime;
+mod reconf;
 mod report;
 mod routes;
 mod rules;
+mod scale;
 mod service;
 mod signatures;
 mod sketch;
@@ -90,6 +92,10 @@ enum Measure {
     Overload(overload::Plan),
     /// Latency of each way at several loads, from the moment that was planned for sending.
     Latency(latency::Plan),
+    /// Cost and memory with more and more peers, routes, flows, tenants and rules.
+    Scale(scale::Plan),
+    /// Changes while packets come: for how long each blocks the worker.
+    Reconf(reconf::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
     /// The others beside us: libraries, DPDK's tables, WireGuard in Go, proxies; and what was measured elsewhere.
@@ -124,7 +130,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Routes(plan) => tell(&routes::run(plan)?, options),
         Measure::Fib(plan) => tell(&fib::run(plan, options.verbose)?, options),
         Measure::Steer(plan) => tell(&steer::run(plan, options.verbose)?, options),
-        Measure::Handshakes(plan) => tell(&handshakes::run(plan)?, options),
+        Measure::Handshakes(plan) => tell(&handshakes::run(plan, options.verbose)?, options),
         Measure::Syn(plan) => tell(&syn::run(plan)?, options),
         Measure::Signatures(plan) => tell(&signatures::run(plan)?, options),
         Measure::Sketch(plan) => tell(&sketch::run(plan)?, options),
@@ -137,6 +143,8 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Realtime(plan) => tell(&realtime::run(plan, options.verbose)?, options),
         Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),
         Measure::Latency(plan) => tell(&latency::run(plan, options.verbose)?, options),
+        Measure::Scale(plan) => tell(&scale::run(plan, options.verbose)?, options),
+        Measure::Reconf(plan) => tell(&reconf::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
         Measure::Peers(plan) => tell(&peers::run(plan)?, options),
         Measure::All(plan) => all::run(plan),

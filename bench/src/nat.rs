@@ -5,7 +5,7 @@
 //! `service` measures, and everything else on its way is the same.
 
 mod rig;
-mod servers;
+pub(crate) mod servers;
 
 use results::Record;
 

@@ -3,7 +3,7 @@
 
 pub(crate) mod callers;
 mod report;
-mod scene;
+pub(crate) mod scene;
 
 use clap::Args;
 use dpdk::clock::Clock;

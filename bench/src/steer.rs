@@ -5,7 +5,7 @@ pub(crate) mod cores;
 mod frames;
 mod hand_over;
 mod report;
-mod servers;
+pub(crate) mod servers;
 mod walks;
 
 use clap::Args;

@@ -81,3 +81,44 @@ fn refuses_one_core_for_generator_and_worker() {
             || String::from_utf8_lossy(&output.stderr).contains("--core and --second-core")
     );
 }
+
+#[test]
+fn tells_cost_and_memory_with_more_and_more() {
+    let arguments = ["scale", "--quick", "--blocks", "3", "--most", "100"];
+    let output = bench(&[&arguments[..], &["--of", "peers,tenants,rules"]].concat()).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    let ways = ["| 100 | open, random peer | ", "| 100 | seal, random peer | "];
+    for row in ways.iter().chain(&["| 100 | GRE encap, random tenant | ", "| 1 | GRE encap, "]) {
+        assert!(said.contains(row), "{row}: {said}");
+    }
+}
+
+#[test]
+fn changes_everything_while_packets_come() {
+    let path = std::env::temp_dir().join(format!("millrace-reconf-{}.json", std::process::id()));
+    let json = path.to_str().unwrap();
+    let arguments = ["reconf", "--quick", "--wave", "4", "--load", "0.2", "--json", json];
+    let output = bench(&arguments).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let measured = record["kept"]["trials"].as_array().unwrap();
+    assert_eq!(measured.len(), 9);
+    for change in measured.iter().filter(|change| change["event"] != "nothing") {
+        let trial = &change["trials"][0];
+        assert!(trial["in_force"].as_f64().is_some_and(|seconds| seconds > 0.0), "{change}");
+    }
+}
+
+#[test]
+fn names_the_table_without_which_routes_cannot_grow() {
+    let arguments = ["scale", "--quick", "--of", "routes", "--table", "/nowhere/location.db"];
+    let output = bench(&arguments).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("**left out:** routes: /nowhere/location.db"), "{said}");
+}

@@ -15,7 +15,7 @@ use crate::service::client::{GATEWAY_LINK, PORT_LINK, SERVER};
 
 /// Which packets come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Inside {
+pub(crate) enum Inside {
     /// To the tenant, and only the last of so many rules holds it.
     Last(u32),
     /// To the tenant, drawn from a random one of so many rules.
@@ -25,10 +25,10 @@ pub(super) enum Inside {
 }
 
 /// How many frames of a kind are made. Bursts are copies of them, so that making them leaves the caches to what is measured.
-pub(super) const FRAMES: usize = 1024;
+pub(crate) const FRAMES: usize = 1024;
 
 /// Frames of a kind, with so many octets inside.
-pub(super) fn made(inside: Inside, len: usize, random: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
+pub(crate) fn made(inside: Inside, len: usize, random: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
     let mut frame = || packets::frame(PORT_LINK, GATEWAY_LINK, None, &packet(inside, len, random));
     std::iter::repeat_with(&mut frame).take(FRAMES).collect()
 }
@@ -81,7 +81,7 @@ fn octets(packet: &Packet, len: usize) -> Vec<u8> {
 }
 
 /// The packet as one of the tenant's routers sends it.
-fn in_gre(inner: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
+pub(crate) fn in_gre(inner: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     let protocol = ipv4::ETHERTYPE;
     let fields = gre::Fields { protocol, key: None, sequence: None, with_checksum: false };
     let mut payload = vec![0; fields.header_len()];

@@ -16,10 +16,10 @@ use crate::service::server;
 
 /// The tenant, whose prefix is the one of `rules` with this number.
 pub(crate) const TENANT: u32 = 0;
-const ID: u32 = 9;
+pub(crate) const ID: u32 = 9;
 
 /// What its rules are like, when it has some.
-pub(super) const KIND: Kind = Kind::Services;
+pub(crate) const KIND: Kind = Kind::Services;
 
 /// The far ends of its tunnels.
 pub(crate) const ROUTERS: [Ipv4Addr; 4] = [
@@ -30,7 +30,7 @@ pub(crate) const ROUTERS: [Ipv4Addr; 4] = [
 ];
 
 /// The tables of a server whose tenant has so many rules; with none everything is accepted.
-pub(super) fn keeper(rules: u32) -> Result<Keeper, Failure> {
+pub(crate) fn keeper(rules: u32) -> Result<Keeper, Failure> {
     let mut items = tenant_and_tunnels()?;
     if rules > 0 {
         items.push(Item::Ruleset(ID));
@@ -45,14 +45,19 @@ pub(super) fn keeper(rules: u32) -> Result<Keeper, Failure> {
 
 /// The tenant, and a tunnel to each of its routers.
 pub(crate) fn tenant_and_tunnels() -> Result<Vec<Item>, Failure> {
-    let tunnels = (1..).zip(ROUTERS).map(|(id, router)| tunnel(id, router));
+    let tunnels = (1..).zip(ROUTERS).map(|(id, router)| tunnel((id, ID), router));
     Ok(std::iter::once(tenant()?).chain(tunnels).collect())
 }
 
 fn tenant() -> Result<Item, Failure> {
-    let prefix = Ipv4Net::new(Ipv4Addr::from_bits(net(TENANT)), 16)?;
+    tenant_of(ID, TENANT)
+}
+
+/// A tenant without rules, whose prefix is the one of `rules` with this number.
+pub(crate) fn tenant_of(id: u32, number: u32) -> Result<Item, Failure> {
+    let prefix = Ipv4Net::new(Ipv4Addr::from_bits(net(number)), 16)?;
     Ok(Item::Tenant(Box::new(Tenant {
-        id: ID,
+        id,
         mode: Mode::Enforce,
         syn: SynGuard::Off,
         syn_above: 0,
@@ -62,10 +67,11 @@ fn tenant() -> Result<Item, Failure> {
     })))
 }
 
-fn tunnel(id: u32, router: Ipv4Addr) -> Item {
+/// A tunnel of a tenant's, both by their ids.
+pub(crate) fn tunnel((id, tenant): (u32, u32), router: Ipv4Addr) -> Item {
     Item::Tunnel(Box::new(Tunnel {
         id,
-        tenant: ID,
+        tenant,
         local: IpAddr::V4(SERVER),
         remote: router.into(),
         key: None,
@@ -79,7 +85,7 @@ fn tunnel(id: u32, router: Ipv4Addr) -> Item {
 }
 
 /// The rules' text, in pieces.
-fn text(rules: u32) -> Vec<Item> {
+pub(crate) fn text(rules: u32) -> Vec<Item> {
     let all: Vec<Five> = (0..rules).map(|place| KIND.rule(TENANT, (place, rules))).collect();
     let text = KIND.ruleset(&all).to_string();
     let pieces = text.as_bytes().chunks(RULESET_TEXT_PER_ITEM_MAX);

@@ -1,9 +1,10 @@
 //! The record of what was measured: a worker's judgement, and a thread's work.
 
-use results::{Axis, Cell, Column, Figure, Plot, Record, Section, Series, Table};
+use results::{Axis, Cell, Column, Figure, Plot, Point, Record, Section, Series, Table};
 
 use super::Plan;
-use crate::machine::{Conditions, Machine, Weather};
+use super::flood::Flood;
+use crate::machine::Conditions;
 use crate::sample::p10;
 
 /// One kind of initiation: cycles for each, a figure for each burst or round.
@@ -26,17 +27,63 @@ pub(crate) struct Report {
     conditions: Conditions,
     judged: Vec<Measured>,
     answered: Vec<Measured>,
+    floods: Vec<Flood>,
 }
+
+const PERCENT: f64 = 100.0;
 
 impl Report {
     pub(super) fn new(
         plan: Plan,
-        machine: Machine,
-        weather: (Weather, Weather),
+        conditions: Conditions,
         (judged, answered): (Vec<Measured>, Vec<Measured>),
+        floods: Vec<Flood>,
     ) -> Self {
-        let conditions = Conditions::new(machine, weather);
-        Self { plan, conditions, judged, answered }
+        Self { plan, conditions, judged, answered, floods }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 handshakes")]
+    fn flooded(&self) -> Section {
+        let mut table = Table::new(
+            "",
+            [
+                Column::label("flood, times what a thread answers"),
+                Column::of("initiations a second", "per second", 0),
+                Column::of("peers with a new session, %", "%", 1),
+                Column::of("the last after, s", "s", 2),
+                Column::of("handshakes completed a second", "per second", 0),
+                Column::of("cookies sent", "cookies", 0),
+                Column::of("data lost", "packets", 0),
+            ],
+        );
+        let title = "Handshakes of known peers in a flood of initiations";
+        let across = Axis::linear("flood, times what a thread answers");
+        let mut points = Vec::new();
+        for Flood { factor, rate, tally, last, cookies } in &self.floods {
+            let part = tally.answered as f64 / tally.calls.max(1) as f64;
+            let each = last.map(|last| tally.answered as f64 / last);
+            points.push(Point::new(*factor, part * PERCENT));
+            table.row([
+                Cell::from(format!("{factor}")),
+                Figure::single(*rate).into(),
+                Figure::single(part * PERCENT).higher().into(),
+                last.map(|last| Figure::single(last).lower()).into(),
+                each.map(Figure::single).into(),
+                Figure::single(*cookies as f64).into(),
+                Figure::single((tally.offered - tally.delivered) as f64).into(),
+            ]);
+        }
+        let plot = Plot::lines(title, across, Axis::linear("peers with a new session, %"));
+        let note = format!(
+            "{} peers whose sessions are there renew them, one after the other within a second, and ask again after five as the protocol \
+             says. The flood's initiations have right first MACs and invented sources. Virtual time; worker and thread have a core each.",
+            self.plan.peers
+        );
+        let plot = plot.saying("The part of the peers that got a session.");
+        Section::new(title)
+            .note(note)
+            .table(table)
+            .plot(plot.with(Series::new("with a session", points)))
     }
 
     fn section(&self, title: &str, all: &[Measured]) -> Section {
@@ -67,12 +114,14 @@ impl Report {
 
 impl From<&Report> for Record {
     fn from(report: &Report) -> Self {
-        let Report { plan, conditions, judged, answered } = report;
+        let Report { plan, conditions, judged, answered, floods } = report;
         let mut record = Self::new("handshakes", "Handshakes", plan, conditions.clone());
         let Plan { bursts, rounds, .. } = plan;
         let note = format!("10th percentiles of {bursts} bursts and {rounds} rounds.");
         record.section(report.section("A worker's judgement", judged).note(note));
         record.section(report.section("A handshake thread's work", answered));
+        record.section(report.flooded());
+        record.keep("floods", floods);
         record
     }
 }

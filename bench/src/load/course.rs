@@ -15,6 +15,7 @@ use pktgen::measure::{Latency, Stream, Trailer};
 use pktgen::size::Sizes;
 use wireguard::time::Instant;
 
+use super::beside::{Beside, Umpire};
 use super::lane::Lane;
 use super::pace::{BURST, Pace};
 use super::schedule::Schedule;
@@ -47,13 +48,30 @@ pub(crate) struct Offer<'a> {
     pub(crate) flood: Option<(&'a mut Builder, f64)>,
     /// Who shakes hands meanwhile.
     pub(crate) callers: Option<&'a mut Callers>,
+    /// What else goes on; turns are clipped only if the core was taken away, then.
+    pub(crate) beside: Option<&'a mut dyn Beside>,
+    /// Whether the trial ends when all of those have a session.
+    pub(crate) until_answered: bool,
+    /// Seconds that a turn without packets counts at least: then the worker rests between two.
+    pub(crate) rest: f64,
     /// Whether each packet's latency is kept.
     pub(crate) with_latency: bool,
 }
 
 impl<'a> Offer<'a> {
     pub(crate) const fn new(way: Way, sizes: &'a Sizes, (rate, seconds): (f64, f64)) -> Self {
-        Self { way, sizes, rate, seconds, flood: None, callers: None, with_latency: false }
+        Self {
+            way,
+            sizes,
+            rate,
+            seconds,
+            flood: None,
+            callers: None,
+            beside: None,
+            until_answered: false,
+            rest: 0.0,
+            with_latency: false,
+        }
     }
 }
 
@@ -71,6 +89,8 @@ struct Course<'a, 'b> {
     rules: Rules,
     /// The cycles that a turn counts at most.
     clip: f64,
+    /// Who says what was longer by itself.
+    umpire: Option<Umpire>,
     /// The time at the begin.
     base: Instant,
     /// Cycles of the server's since then, and when packets stop coming.
@@ -111,6 +131,7 @@ pub(crate) fn trial(
         clock,
         rules,
         clip: pace.full * rules.clip,
+        umpire: offer.beside.is_some().then(Umpire::new).transpose()?,
         elapsed: 0.0,
         end: offer.seconds * hz,
         shaking: 0.0,
@@ -126,10 +147,10 @@ pub(crate) fn trial(
     };
     while course.elapsed < course.end {
         course.fill()?;
-        course.turn();
+        course.turn()?;
     }
     course.stop();
-    course.drain();
+    course.drain()?;
     course.close(&before)
 }
 
@@ -217,7 +238,8 @@ impl Course<'_, '_> {
 
     /// Gives the server a burst of each queue and lets it have a turn.
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
-    fn turn(&mut self) {
+    fn turn(&mut self) -> Result<(), Failure> {
+        let fed = self.fed;
         for end in ENDS {
             let mut packets = Batch::new();
             while !packets.is_full()
@@ -228,15 +250,46 @@ impl Course<'_, '_> {
             self.fed += packets.len() as u64;
             self.lane.server.end(end).transmit(&mut packets);
         }
-        let taken = self.lane.server.turn_at(self.now()) as f64;
+        let now = self.now();
+        self.umpire.iter_mut().for_each(Umpire::begin);
+        let taken = self.lane.server.turn_at(now) as f64;
+        let counted = self.counted(taken);
         self.tally.turns += 1;
-        if taken > self.clip {
-            self.tally.clips += 1;
-            self.tally.clipped += (taken - self.clip) / self.clock.hz() as f64;
-        }
-        self.elapsed += taken.min(self.clip);
+        let least = if self.fed == fed { self.offer.rest * self.clock.hz() as f64 } else { 0.0 };
+        self.elapsed += counted.max(least);
         self.shake();
+        self.go_on_beside()?;
         self.collect();
+        Ok(())
+    }
+
+    /// What a turn counts that has taken so many cycles.
+    #[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
+    fn counted(&mut self, taken: f64) -> f64 {
+        if taken <= self.clip || self.umpire.as_ref().is_some_and(Umpire::is_whole) {
+            self.tally.longest = self.tally.longest.max(taken / self.clock.hz() as f64);
+            return taken;
+        }
+        self.tally.clips += 1;
+        self.tally.clipped += (taken - self.clip) / self.clock.hz() as f64;
+        self.clip
+    }
+
+    /// Lets go on what goes on beside the worker. When that is over, or all callers have what they want, no more packets come.
+    #[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
+    fn go_on_beside(&mut self) -> Result<(), Failure> {
+        let now = self.now();
+        let mut is_over = match &mut self.offer.beside {
+            Some(beside) => beside.turn(&mut self.lane.server, now)?,
+            None => false,
+        };
+        let callers = self.offer.callers.as_ref().filter(|_| self.offer.until_answered);
+        is_over |= callers.is_some_and(|callers| callers.are_answered());
+        if is_over && self.elapsed < self.end {
+            self.end = self.elapsed;
+            self.tally.seconds = self.elapsed / self.clock.hz() as f64;
+        }
+        Ok(())
     }
 
     /// Lets the handshake thread work beside the worker, for as long as it would have had.
@@ -308,11 +361,11 @@ impl Course<'_, '_> {
 
     /// Lets come through what is on its way. Strangers' handshakes may have to wait for their share of the thread.
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
-    fn drain(&mut self) {
+    fn drain(&mut self) -> Result<(), Failure> {
         let mut idle = 0;
         for _ in 0..DRAIN_TURNS_MAX {
             let (fed, sent) = (self.fed, self.sent);
-            self.turn();
+            self.turn()?;
             let shaken = self.lane.server.shake(BURST_LEN_MAX);
             let moved = self.fed != fed || self.sent != sent || shaken > 0;
             idle = if moved { 0 } else { idle + 1 };
@@ -324,6 +377,7 @@ impl Course<'_, '_> {
                 idle = 0;
             }
         }
+        Ok(())
     }
 
     /// The books: every packet came through, or was lost before the server, or was dropped by name.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use dataplane::config::NatConfig;
+use dataplane::config::{Config, NatConfig};
 use dataplane::device::Dpdk;
 use dataplane::keeper::Keeper;
 use dataplane::limits::BURST_LEN_MAX;
@@ -89,9 +89,32 @@ impl Rest {
 impl Lane {
     /// With rings for so many packets.
     pub(crate) fn start(setting: &Setting, pool: &Pool, ring: usize) -> Result<Self, Failure> {
-        let keys = Keys::draw(CLIENTS + CALLERS);
+        Self::with_callers(setting, (pool, ring), CALLERS)
+    }
+
+    /// The same with so many clients that call only where somebody lets them.
+    pub(crate) fn with_callers(
+        setting: &Setting,
+        (pool, ring): (&Pool, usize),
+        callers: u32,
+    ) -> Result<Self, Failure> {
+        let keys = Keys::draw(CLIENTS + callers);
+        let items = told(&keys)?;
+        let (scope, count) = (Scope::Snapshot, items.len() as u64);
+        let told = Transaction { id: 1, scope, count, items };
+        let mut keeper = server::keeper(&config(&keys)?, told)?;
+        Self::on(setting, (pool, ring), keys, &mut keeper)
+    }
+
+    /// The same with tables from a keeper that was told [`told`] at least.
+    pub(crate) fn on(
+        setting: &Setting,
+        (pool, ring): (&Pool, usize),
+        keys: Keys,
+        keeper: &mut Keeper,
+    ) -> Result<Self, Failure> {
         let rings = ("lane", u32::try_from(ring)?);
-        let server = Server::with_rings(&setting.eal, pool, &mut keeper(&keys)?, rings)?;
+        let server = Server::with_rings(&setting.eal, pool, keeper, rings)?;
         let (clients, mapped) = (Clients::new(Vec::new()), Vec::new());
         let pool = pool.clone();
         let mut lane = Self { server, keys, pool, clients, mapped, connected: None };
@@ -299,7 +322,7 @@ fn host(spread: u64) -> Ipv4Addr {
 }
 
 /// A datagram that fills `octets`, with a trailer at its end; whatever stands before that is its payload.
-fn emit_inner(
+pub(crate) fn emit_inner(
     octets: &mut [u8],
     (from, to): (Ipv4Addr, Ipv4Addr),
     ports: udp::Ports,
@@ -344,13 +367,17 @@ fn from_network(
     })
 }
 
-fn keeper(keys: &Keys) -> Result<Keeper, Failure> {
+/// What control tells of these clients, the tenant, and the way to the Internet.
+pub(crate) fn told(keys: &Keys) -> Result<Vec<Item>, Failure> {
     let mut items: Vec<Item> = keys.peers().map(|peer| Item::Peer(Box::new(peer))).collect();
     items.extend(tenant_and_tunnels()?);
     items.push(Item::NextHop { id: 1, hop: NextHop::Direct });
     items.push(Item::Route { prefix: Ipv4Net::default().into(), next_hop: 1 });
-    let (scope, count) = (Scope::Snapshot, items.len() as u64);
-    let told = Transaction { id: 1, scope, count, items };
+    Ok(items)
+}
+
+/// The configuration of a server with room for these clients.
+pub(crate) fn config(keys: &Keys) -> Result<Config, Failure> {
     let mut config = keys.config()?;
     config.nat = Some(NatConfig {
         addresses: vec![OUTSIDE],
@@ -361,5 +388,5 @@ fn keeper(keys: &Keys) -> Result<Keeper, Failure> {
         untranslated: Vec::new(),
         prefixes: Vec::new(),
     });
-    server::keeper(&config, told)
+    Ok(config)
 }

@@ -1,21 +1,21 @@
 //! When packets are planned to come, in cycles of the trial.
 
 /// Packets of a kind, one after the other at a rate.
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     /// Cycles between two.
     interval: f64,
     at_once: u64,
-    pub(super) count: u64,
+    pub(crate) count: u64,
 }
 
 impl Schedule {
-    pub(super) const fn new(rate: f64, at_once: u64, hz: f64) -> Self {
+    pub(crate) const fn new(rate: f64, at_once: u64, hz: f64) -> Self {
         Self { interval: hz / rate, at_once, count: 0 }
     }
 
     /// When the next one is due, in cycles.
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 packets")]
-    pub(super) fn due(&self) -> f64 {
+    pub(crate) fn due(&self) -> f64 {
         (self.count / self.at_once * self.at_once) as f64 * self.interval
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) clips: u64,
     /// Seconds that were cut off those.
     pub(crate) clipped: f64,
+    /// Seconds of the longest of the other turns.
+    pub(crate) longest: f64,
     /// Handshakes that were begun and finished in it.
     #[serde(skip_serializing_if = "is_none")]
     pub(crate) calls: u64,

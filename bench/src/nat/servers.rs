@@ -9,7 +9,7 @@ use dataplane::keeper::Keeper;
 use dataplane::port::Batch;
 use dataplane::site::ROUTER;
 use dataplane::testing::packets::{self, Ip};
-use dpdk::{Pool, mbuf};
+use dpdk::{Mbuf, Pool, mbuf};
 use ipnet::Ipv4Net;
 use shm::message::{Item, NextHop, Scope};
 use shm::transaction::Transaction;
@@ -24,7 +24,7 @@ use crate::turns::{Landing, Setting, Whose, filled};
 /// The address by which the Internet knows the machine.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 /// Ports that flows are sent from, of which each has a mapping; flows beyond them go from the same to other addresses.
-const PORTS: u32 = 50_000;
+pub(crate) const PORTS: u32 = 50_000;
 const FIRST_PORT: u16 = 2_000;
 /// Ports of the Internet's servers, and their first address: one that somebody may have. Nothing leaves memory.
 const ASKED: u16 = 443;
@@ -32,15 +32,27 @@ const ASKED_FIRST: Ipv4Addr = Ipv4Addr::new(11, 18, 0, 1);
 
 /// One flow, by its number.
 #[derive(Clone, Copy, Debug)]
-struct Flow {
+pub(crate) struct Flow {
     port: u16,
     remote: Ipv4Addr,
 }
 
 impl Flow {
-    fn of(number: u32) -> Self {
+    pub(crate) fn of(number: u32) -> Self {
         let port = u16::try_from(number % PORTS).unwrap_or(0) + FIRST_PORT;
         Self { port, remote: Ipv4Addr::from_bits(ASKED_FIRST.to_bits() + number / PORTS) }
+    }
+
+    /// A frame of the kernel's with so many octets inside.
+    pub(crate) fn outward(self, len: usize) -> Vec<u8> {
+        let packet = Ip::new(LOCAL, self.remote).udp(self.port, ASKED, &payload(len));
+        packets::frame(ROUTER, KERNEL_LINK, None, &packet)
+    }
+
+    /// A frame from the Internet that answers it, to the port that stands outside for the flow's.
+    pub(crate) fn back(self, mapped: u16, len: usize) -> Vec<u8> {
+        let packet = Ip::new(self.remote, OUTSIDE).udp(ASKED, mapped, &payload(len));
+        packets::frame(PORT_LINK, GATEWAY_LINK, None, &packet)
     }
 }
 
@@ -83,9 +95,7 @@ impl Translator {
                 }
             }
             let sent = packets.first().ok_or("a flow was not opened")?;
-            let ports = sent.frame().get(ethernet::HEADER_LEN + ipv4::HEADER_LEN..);
-            let ports = udp::parse_start(ports.unwrap_or_default());
-            let port = ports.map_err(|_| "no datagram has left")?.ports.source;
+            let port = port_outside(sent).ok_or("no datagram has left")?;
             let mapped =
                 if whose == Whose::Server { &mut self.of_server } else { &mut self.of_stages };
             if number < PORTS {
@@ -98,9 +108,7 @@ impl Translator {
 
     /// A frame of the kernel's, of a flow.
     pub(super) fn outward(&self, number: u32) -> Vec<u8> {
-        let Flow { port, remote } = Flow::of(number % self.flows);
-        let packet = Ip::new(LOCAL, remote).udp(port, ASKED, &self.payload());
-        packets::frame(ROUTER, KERNEL_LINK, None, &packet)
+        Flow::of(number % self.flows).outward(self.size)
     }
 
     /// A frame from the Internet that answers it.
@@ -108,16 +116,22 @@ impl Translator {
         let number = number % self.flows;
         let mapped = if whose == Whose::Server { &self.of_server } else { &self.of_stages };
         let port = mapped.get((number % PORTS) as usize).ok_or("a flow has no port")?;
-        let packet = Ip::new(Flow::of(number).remote, OUTSIDE).udp(ASKED, *port, &self.payload());
-        Ok(packets::frame(PORT_LINK, GATEWAY_LINK, None, &packet))
-    }
-
-    fn payload(&self) -> Vec<u8> {
-        vec![0; self.size - ipv4::HEADER_LEN - udp::HEADER_LEN]
+        Ok(Flow::of(number).back(*port, self.size))
     }
 }
 
-fn keeper(flows: u32) -> Result<Keeper, Failure> {
+fn payload(len: usize) -> Vec<u8> {
+    vec![0; len - ipv4::HEADER_LEN - udp::HEADER_LEN]
+}
+
+/// The source port of a translated datagram that has left.
+pub(crate) fn port_outside(sent: &Mbuf) -> Option<u16> {
+    let ports = sent.frame().get(ethernet::HEADER_LEN + ipv4::HEADER_LEN..)?;
+    udp::parse_start(ports).ok().map(|datagram| datagram.ports.source)
+}
+
+/// The tables of a server with room for so many flows.
+pub(crate) fn keeper(flows: u32) -> Result<Keeper, Failure> {
     let hop = Item::NextHop { id: 1, hop: NextHop::Direct };
     let items = vec![hop, Item::Route { prefix: Ipv4Net::default().into(), next_hop: 1 }];
     let (scope, count) = (Scope::Snapshot, items.len() as u64);

@@ -42,6 +42,9 @@ pub(crate) struct Callers {
     start: Instant,
     /// Between two that begin.
     interval: Duration,
+    /// How many have a session, and when the last one of them got it.
+    answered: usize,
+    answered_at: Option<Instant>,
 }
 
 impl Callers {
@@ -60,13 +63,23 @@ impl Callers {
         let interval = Duration::from_secs_f64(seconds * BEGINNING) / between;
         let random = Random::seed_from_u64(11);
         let (scratch, outbox) = (vec![0; SCRATCH_LEN], VecDeque::new());
-        Ok(Self { all, random, scratch, outbox, start, interval })
+        Ok(Self { all, random, scratch, outbox, start, interval, answered: 0, answered_at: None })
+    }
+
+    /// How long after the begin the last one of those that have a session got it.
+    pub(crate) fn answered_after(&self) -> Option<Duration> {
+        self.answered_at.map(|at| at.since(self.start))
     }
 
     /// How many have begun, and how many have a session.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let count = |is: fn(&&Caller) -> bool| self.all.iter().filter(is).count() as u64;
         (count(|caller| caller.has_begun), count(|caller| caller.is_answered))
+    }
+
+    /// Whether every one of them has a session.
+    pub(crate) const fn are_answered(&self) -> bool {
+        self.answered == self.all.len()
     }
 
     /// Writes the next frame that is due and gives its length.
@@ -104,17 +117,22 @@ impl Callers {
     pub(crate) fn hear(&mut self, frame: &[u8], now: Instant) {
         let to = frame.get(DESTINATION_AT..).and_then(|octets| octets.first_chunk::<4>());
         let Some(to) = to.map(|to| Ipv4Addr::from(*to)) else { return };
-        let is_it = |caller: &&mut Caller| matches!(outer_address(caller.number), SocketAddr::V4(address) if *address.ip() == to);
-        let Some(caller) = self.all.iter_mut().find(is_it) else { return };
+        let SocketAddr::V4(first) = outer_address(CLIENTS) else { return };
+        let place = to.to_bits().wrapping_sub(first.ip().to_bits());
+        let Some(caller) = self.all.get_mut(place as usize) else { return };
         let Some(message) = frame.get(MESSAGE_AT..) else { return };
         let (number, outbox) = (caller.number, &mut self.outbox);
         let (rng, scratch) = (&mut self.random, &mut self.scratch);
         let mut turn = Turn { now, unix: unix(now), rng, scratch, cookies: None };
-        let is_answered = &mut caller.is_answered;
+        let (is_answered, answered) = (&mut caller.is_answered, &mut self.answered);
+        let answered_at = &mut self.answered_at;
         let from = SocketAddr::from((SERVER, LISTEN_PORT));
         // What it refuses, it would refuse in real life as well.
         let _ = caller.tunnel.receive(message, from, &mut turn, &mut |event| {
-            *is_answered |= matches!(event, Event::Established(_));
+            if matches!(event, Event::Established(_)) && !*is_answered {
+                *answered += 1;
+                (*is_answered, *answered_at) = (true, Some(now));
+            }
             keep(event, number, outbox);
         });
     }

@@ -26,7 +26,7 @@ const COUNTERS_FROM: u64 = 1 << 40;
 const HOSTILE: u32 = 0;
 
 /// A scene with messages that the server has taken, and with a client's keys.
-pub(super) fn before(lane: &mut Lane) -> Result<Scene, Failure> {
+pub(crate) fn before(lane: &mut Lane) -> Result<Scene, Failure> {
     lane.rest();
     lane.renew()?;
     let link = Link { server: PORT_LINK, station: GATEWAY_LINK, vlan: None };

@@ -3,6 +3,7 @@
 
 mod handshakes;
 mod outside;
+mod rings;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,10 +15,11 @@ use dataplane::device::Dpdk;
 use dataplane::handshake::{Handshaker, Random};
 use dataplane::keeper::{Keeper, Start};
 use dataplane::limits::{BUCKETS_MAX, FLOWS_MAX};
+use dataplane::pipeline::State;
 use dataplane::port::Batch;
 use dataplane::site::Site;
 use dataplane::testing::roll;
-use dataplane::worker::{Queues, Wire, Worker};
+use dataplane::worker::Worker;
 use dpdk::{Eal, Mbuf, Pool, Queue, vdev};
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use shm::message::{Peer, PublicKey};
@@ -33,6 +35,7 @@ use crate::turns::{check_calls, timed};
 
 pub(crate) use handshakes::{client_of, tunnel, unix};
 pub(crate) use outside::Outside;
+pub(crate) use rings::Rings;
 
 /// How many clients have a session with the worker.
 pub(crate) const CLIENTS: u32 = 16;
@@ -44,7 +47,7 @@ pub(crate) const START: Instant = Instant(1_000_000_000);
 const TURN: Duration = Duration::from_nanos(500);
 
 /// Room of each ring, several bursts.
-const RING_LEN: u32 = 256;
+pub(crate) const RING_LEN: u32 = 256;
 
 /// Everybody's keys.
 pub(crate) struct Keys {
@@ -189,22 +192,20 @@ impl Server {
         eal: &Eal,
         pool: &Pool,
         keeper: &mut Keeper,
-        (name, len): (&str, u32),
+        rings: (&str, u32),
     ) -> Result<Self, Failure> {
-        let (wire_near, wire) = ring_of(eal, pool, &format!("wire{name}"), len)?;
-        let (kernel_near, kernel) = ring_of(eal, pool, &format!("kernel{name}"), len)?;
-        let (local_near, local) = ring_of(eal, pool, &format!("local{name}"), len)?;
-        let queues = Queues {
-            wires: vec![Wire { queue: Some(wire_near), relay: 0, kernel: Some(kernel_near) }],
-            local: Some(local_near),
-            inbound: Vec::new(),
-            outbound: vec![None],
-            pool: pool.clone(),
-        };
-        let (state, exchange, seed) = (keeper.state(0), keeper.exchange(), keeper.seed());
+        let state = keeper.state(0);
+        Self::on(Rings::open(eal, pool, rings)?, keeper, state)
+    }
+
+    /// On these rings, with a state that the keeper has given.
+    pub(crate) fn on(rings: Rings, keeper: &mut Keeper, state: State) -> Result<Self, Failure> {
+        let Rings { queues, wire, kernel, local } = rings;
+        let (exchange, seed) = (keeper.exchange(), keeper.seed());
+        let pool = queues.pool.clone();
         let mut server = Self {
             worker: Worker::new(state, queues, exchange, seed),
-            pool: pool.clone(),
+            pool,
             wire,
             kernel,
             local,
@@ -219,6 +220,13 @@ impl Server {
         server.turn();
         server.wire.receive(&mut packets);
         Ok(server)
+    }
+
+    /// Leaves nothing but the rings.
+    pub(crate) fn dismantle(mut self) -> Rings {
+        let none = Rings::none(self.pool.clone());
+        let queues = std::mem::replace(self.worker.queues_mut(), none);
+        Rings { queues, wire: self.wire, kernel: self.kernel, local: self.local }
     }
 
     /// The gateway's question, by which the server learns where the gateway is.

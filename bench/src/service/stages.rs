@@ -123,26 +123,7 @@ impl Stages {
         let mut burst = Burst::lend(&mut greeting, &mut notes, Entry::Wire(0));
         pipeline::walk(&mut burst, &mut state, now);
         drop(burst);
-        let exchange = keeper.exchange();
-        let clients: Vec<Client> = (0..count)
-            .map(|number| {
-                let slot = exchange.take_slot(0, 0).ok_or("no free slot")?;
-                let index = state.owner.permutation.index(Place { server: 0, worker: 0, slot });
-                let key = drawn(keys);
-                let install = Install {
-                    peer: number,
-                    slot,
-                    indices: Indices { local: index, remote: number },
-                    role: Role::Responder,
-                    keys: noise::Keys { send: drawn(keys), receive: copy(&key) },
-                    reply: None,
-                    endpoint: Endpoint::new(client::outer_address(number), SERVER.into(), 0),
-                    client_id: ClientId::ZERO,
-                };
-                state.sessions.install(install, now);
-                Ok(Client::new(number, &key, index, 0))
-            })
-            .collect::<Result<_, Failure>>()?;
+        let clients = sessions(&mut state, keeper, keys, count)?;
         let look = (0..1000).map(|_| cycles().abs_diff(cycles())).min().unwrap_or(0);
         let clients = Clients::new(clients);
         Ok(Self { state, clients, notes, now, look, allocations: 0 })
@@ -284,6 +265,35 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     steer::pass_on(burst, &mut forwarding, now);
     watch.lap();
     link::address(burst, &mut state.neighbours, site, now);
+}
+
+/// Sessions of the first so many clients, with keys drawn here, installed as a handshake thread would.
+pub(crate) fn sessions(
+    state: &mut State,
+    keeper: &Keeper,
+    keys: &mut Keys,
+    count: u32,
+) -> Result<Vec<Client>, Failure> {
+    let exchange = keeper.exchange();
+    let mut clients = Vec::with_capacity(count as usize);
+    for number in 0..count {
+        let slot = exchange.take_slot(0, 0).ok_or("no free slot")?;
+        let index = state.owner.permutation.index(Place { server: 0, worker: 0, slot });
+        let key = drawn(keys);
+        let install = Install {
+            peer: number,
+            slot,
+            indices: Indices { local: index, remote: number },
+            role: Role::Responder,
+            keys: noise::Keys { send: drawn(keys), receive: copy(&key) },
+            reply: None,
+            endpoint: Endpoint::new(client::outer_address(number), SERVER.into(), 0),
+            client_id: ClientId::ZERO,
+        };
+        state.sessions.install(install, START);
+        clients.push(Client::new(number, &key, index, 0));
+    }
+    Ok(clients)
 }
 
 fn drawn(keys: &mut Keys) -> Key {

@@ -44,7 +44,7 @@ pub(super) enum Family {
 }
 
 /// The addresses of a member; both are behind the gateway for all others.
-fn addresses(server: u8) -> (Ipv4Addr, Ipv6Addr) {
+pub(crate) fn addresses(server: u8) -> (Ipv4Addr, Ipv6Addr) {
     let v6 = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, u16::from(server) + 1);
     (Ipv4Addr::new(203, 0, 113, server + 1), v6)
 }
@@ -65,7 +65,7 @@ fn fleet(family: Family) -> Item {
 }
 
 /// A keeper of a server with so many workers and these items.
-pub(super) fn keeper(
+pub(crate) fn keeper(
     server: u8,
     workers: usize,
     peers_max: u32,
