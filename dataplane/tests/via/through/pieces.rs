@@ -1,6 +1,6 @@
 //! Datagrams in pieces through another data centre, both ways, in any order, and wherever they land; and what is cut on the way.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use dataplane::fate::DropReason;
@@ -9,7 +9,7 @@ use dataplane::testing::rules::STRANGER;
 use dataplane::testing::server::Place;
 use dataplane::testing::site::{self, EVERY_CLIENTS};
 use dataplane::testing::transit;
-use wire::{ipv4, udp};
+use wire::{icmp, ipv4, udp};
 
 use crate::world::{ASKED, ASKS, EXIT_V4, World, out, udp_of};
 
@@ -22,13 +22,19 @@ fn content() -> Vec<u8> {
 
 /// A datagram in three pieces.
 fn pieces(ip: Ip, (from, to): (u16, u16), identification: u16) -> Vec<Vec<u8>> {
-    let whole = ip.udp(from, to, &content());
-    let payload = &whole[ipv4::HEADER_LEN..];
+    cut(&ip.udp(from, to, &content()), PIECE, identification)
+}
+
+/// A packet in pieces of at most so much payload.
+fn cut(whole: &[u8], len: usize, identification: u16) -> Vec<Vec<u8>> {
+    let ip = ipv4::parse(whole).unwrap();
+    let payload = &whole[ip.payload_offset..];
     (0..payload.len())
-        .step_by(PIECE)
+        .step_by(len)
         .map(|at| {
-            let end = payload.len().min(at + PIECE);
-            let mut piece = ip.packet(udp::PROTOCOL, &payload[at..end]);
+            let end = payload.len().min(at + len);
+            let mut piece =
+                Ip::new(ip.source, ip.destination).packet(ip.protocol, &payload[at..end]);
             let offset = u16::try_from(at).unwrap();
             transit::fragment(&mut piece, identification, offset, end < payload.len());
             piece
@@ -36,8 +42,8 @@ fn pieces(ip: Ip, (from, to): (u16, u16), identification: u16) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The datagram that pieces are of, with its ends; its checksum is right over what both ends see.
-fn joined(pieces: &[Vec<u8>]) -> (SocketAddr, SocketAddr, Vec<u8>) {
+/// What pieces carry together, and between whom.
+fn whole(pieces: &[Vec<u8>]) -> (Ipv4Addr, Ipv4Addr, Vec<u8>) {
     let (mut payload, mut ends) = (Vec::new(), None);
     for piece in pieces {
         let ip = ipv4::parse(piece).unwrap();
@@ -50,6 +56,12 @@ fn joined(pieces: &[Vec<u8>]) -> (SocketAddr, SocketAddr, Vec<u8>) {
         payload[ip.fragment_offset()..end].copy_from_slice(part);
     }
     let (source, destination, _) = ends.unwrap();
+    (source, destination, payload)
+}
+
+/// The datagram that pieces are of, with its ends; its checksum is right over what both ends see.
+fn joined(pieces: &[Vec<u8>]) -> (SocketAddr, SocketAddr, Vec<u8>) {
+    let (source, destination, payload) = whole(pieces);
     udp::verify_v4(source, destination, &payload).unwrap();
     let ports = udp::parse(&payload).unwrap().ports;
     let (from, to): (IpAddr, IpAddr) = (source.into(), destination.into());
@@ -185,12 +197,7 @@ fn pieces_of_an_answer_that_are_too_long_come_in_smaller_ones() {
     let mut world = World::new(2, 1);
     let end = world.asks(0);
     let ip = Ip::new(STRANGER, EXIT_V4);
-    let whole = ip.udp(ASKED, end.port(), &content());
-    let payload = &whole[ipv4::HEADER_LEN..];
-    for at in [0, 1480, 2960] {
-        let end = payload.len().min(at + 1480);
-        let mut piece = ip.packet(udp::PROTOCOL, &payload[at..end]);
-        transit::fragment(&mut piece, 5, u16::try_from(at).unwrap(), end < payload.len());
+    for piece in cut(&ip.udp(ASKED, end.port(), &content()), 1480, 5) {
         world.arrives(&piece);
     }
     let got = world.got(0);
@@ -219,4 +226,37 @@ fn what_does_not_fit_the_way_to_its_exit_and_may_be_fragmented_goes_in_pieces() 
     assert_eq!(udp_of(&world.cross()[0]).2, [7; 1460 - 28]);
     assert_eq!(world.crossed.last().unwrap().len(), 1500);
     world.end();
+}
+
+/// An echo of a size that takes pieces, and its answer, which its sender's link cuts at other places.
+#[test]
+fn a_long_echo_goes_and_comes_in_pieces() {
+    for workers in [1, 2] {
+        let mut world = World::new(workers, 2);
+        for client in 0..2 {
+            let request = out().echo(1, &content());
+            let left: Vec<_> = cut(&request, 1392, 7)
+                .iter()
+                .flat_map(|piece| world.sends(client, piece))
+                .collect();
+            assert_eq!(left.len(), 3, "{}", world.totals()[1]);
+            let (from, to, mut message) = whole(&left);
+            assert_eq!((from, to), (EXIT_V4, STRANGER));
+            assert_eq!(message.len(), icmp::HEADER_LEN + content().len());
+            icmp::v4::answer_echo(&mut message).unwrap();
+            let answer = Ip::new(STRANGER, EXIT_V4).packet(icmp::v4::PROTOCOL, &message);
+            for piece in cut(&answer, 1480, 8) {
+                world.arrives(&piece);
+            }
+            let got = world.got(client);
+            assert_eq!(got.len(), 5, "{}\n{}", world.totals()[0], world.totals()[1]);
+            let (from, to, answered) = whole(&got);
+            assert_eq!((from, to), (STRANGER, EVERY_CLIENTS));
+            let mut asked = request[ipv4::HEADER_LEN..].to_vec();
+            icmp::v4::answer_echo(&mut asked).unwrap();
+            assert_eq!(answered, asked);
+        }
+        assert_eq!(world.totals().map(|totals| totals.dropped_all()), [0, 0]);
+        world.end();
+    }
 }
