@@ -288,6 +288,9 @@ impl Translator {
                 None => return self.reset_back(frame, outside),
             }
         }
+        if let Some(datagram) = query.datagram() {
+            self.follow_back(frame, (query, datagram), verdict, outside.now)?;
+        }
         let flow = match verdict {
             Verdict::Carried { flow, .. } => self.flows.flow(flow),
             Verdict::Refused(refusal) => return Err(named(refusal)),

@@ -11,6 +11,7 @@ use dataplane::testing::site::{self, EVERY_CLIENTS};
 use dataplane::testing::transit;
 use wire::{icmp, ipv4, udp};
 
+use crate::NEAR;
 use crate::world::{ASKED, ASKS, EXIT_V4, World, out, udp_of};
 
 const PIECE: usize = 1200;
@@ -233,7 +234,7 @@ fn what_does_not_fit_the_way_to_its_exit_and_may_be_fragmented_goes_in_pieces() 
 fn a_long_echo_goes_and_comes_in_pieces() {
     for workers in [1, 2] {
         let mut world = World::new(workers, 2);
-        for client in 0..2 {
+        for (client, number) in (0..2).zip(8..) {
             let request = out().echo(1, &content());
             let left: Vec<_> = cut(&request, 1392, 7)
                 .iter()
@@ -245,9 +246,13 @@ fn a_long_echo_goes_and_comes_in_pieces() {
             assert_eq!(message.len(), icmp::HEADER_LEN + content().len());
             icmp::v4::answer_echo(&mut message).unwrap();
             let answer = Ip::new(STRANGER, EXIT_V4).packet(icmp::v4::PROTOCOL, &message);
-            for piece in cut(&answer, 1480, 8) {
-                world.arrives(&piece);
+            // In one burst, as a kernel sends them.
+            for piece in cut(&answer, 1480, number) {
+                let place = Place::Wire { port: 0, worker: client % workers };
+                world.there.put(place, &packets::from_gateway(&piece));
             }
+            world.there.settle();
+            world.cross();
             let got = world.got(client);
             assert_eq!(got.len(), 5, "{}\n{}", world.totals()[0], world.totals()[1]);
             let (from, to, answered) = whole(&got);
@@ -255,6 +260,35 @@ fn a_long_echo_goes_and_comes_in_pieces() {
             let mut asked = request[ipv4::HEADER_LEN..].to_vec();
             icmp::v4::answer_echo(&mut asked).unwrap();
             assert_eq!(answered, asked);
+        }
+        assert_eq!(world.totals().map(|totals| totals.dropped_all()), [0, 0]);
+        world.end();
+    }
+}
+
+/// The same by a way straight out: what may be a guest's is cut before it is translated, and comes with what need not be cut.
+#[test]
+fn a_long_echo_straight_out_comes_back_in_one_burst() {
+    for (workers, from) in [(1, 0), (2, 0), (2, 1), (3, 2)] {
+        let mut world = World::new(workers, 2);
+        for (client, number) in (0..2).zip(8..) {
+            let request = Ip::new(EVERY_CLIENTS, NEAR).echo(1, &content());
+            for piece in cut(&request, 1392, 7) {
+                world.here.send(client, &piece);
+            }
+            let left = world.left_here();
+            assert_eq!(left.len(), 3, "{}", world.totals()[0]);
+            let (known, _, mut message) = whole(&left);
+            icmp::v4::answer_echo(&mut message).unwrap();
+            let answer = Ip::new(NEAR, known).packet(icmp::v4::PROTOCOL, &message);
+            for piece in cut(&answer, 1480, number) {
+                let place = Place::Wire { port: 0, worker: from };
+                world.here.put(place, &packets::from_gateway(&piece));
+            }
+            world.here.settle();
+            let got = world.got(client);
+            assert_eq!(got.len(), 5, "{workers} {from}: {}", world.totals()[0]);
+            assert_eq!(whole(&got).2.len(), icmp::HEADER_LEN + content().len());
         }
         assert_eq!(world.totals().map(|totals| totals.dropped_all()), [0, 0]);
         world.end();

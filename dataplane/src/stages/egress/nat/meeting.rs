@@ -90,6 +90,25 @@ impl Translator {
         Ok(())
     }
 
+    /// The same of a reply in pieces: the first one comes again when it was too long, and others that came with it are before it.
+    #[cold]
+    pub(super) fn follow_back(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (query, datagram): (&Query, u64),
+        verdict: Verdict,
+        now: Instant,
+    ) -> Result<(), Fate> {
+        if matches!(verdict, Verdict::Carried { .. }) && !query.is_later() {
+            self.pieces.remember(datagram, self.worker);
+        }
+        if verdict == Verdict::Refused(Refusal::FragmentEarly) {
+            let entry = Entry::Reply(frame.note.endpoint.port);
+            return Err(self.wait(frame, (datagram, entry), now));
+        }
+        Ok(())
+    }
+
     /// What waits under this id need not wait any more: the first piece of its datagram has come, or never will.
     pub fn next_pieces(&mut self, now: Instant) -> Option<(u32, bool)> {
         self.pieces.next_over(now)
