@@ -12,9 +12,10 @@ use pktgen::size::Sizes;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::course::{self, Offer, Rules};
+use crate::load::course;
 use crate::load::goals::Goals;
 use crate::load::lane::{CALLERS, Lane};
+use crate::load::offer::{Offer, Rules};
 use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;

@@ -10,54 +10,20 @@ use dataplane::limits::BURST_LEN_MAX;
 use dataplane::port::Batch;
 use dpdk::clock::{Clock, cycles};
 use dpdk::{Mbuf, mbuf};
-use pktgen::attack::{Builder, ROOM};
+use pktgen::attack::ROOM;
 use pktgen::measure::{Latency, Stream, Trailer};
-use pktgen::size::Sizes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use wireguard::time::Instant;
 
 use super::lane::Lane;
+use super::offer::{Offer, Rules};
 use super::pace::{BURST, Pace};
 use super::schedule::Schedule;
 use super::tally::{self, Tally};
-use super::way::Way;
 use crate::Failure;
-use crate::overload::callers::Callers;
 use crate::service::client;
 use crate::service::server::End;
-
-/// How packets come, and what counts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// Packets that a receive queue holds.
-    pub(crate) ring: usize,
-    /// Packets that come at once.
-    pub(crate) at_once: u64,
-    /// How many times the turn of a full burst a turn counts at most.
-    pub(crate) clip: f64,
-}
-
-/// What comes in a trial.
-pub(crate) struct Offer<'a> {
-    pub(crate) way: Way,
-    pub(crate) sizes: &'a Sizes,
-    /// Packets per second, and for how many seconds.
-    pub(crate) rate: f64,
-    pub(crate) seconds: f64,
-    /// What else comes from the network, and how many a second.
-    pub(crate) flood: Option<(&'a mut Builder, f64)>,
-    /// Who shakes hands meanwhile.
-    pub(crate) callers: Option<&'a mut Callers>,
-    /// Whether each packet's latency is kept.
-    pub(crate) with_latency: bool,
-}
-
-impl<'a> Offer<'a> {
-    pub(crate) const fn new(way: Way, sizes: &'a Sizes, (rate, seconds): (f64, f64)) -> Self {
-        Self { way, sizes, rate, seconds, flood: None, callers: None, with_latency: false }
-    }
-}
 
 /// A packet before the server, and whether it is of the traffic that is measured.
 struct Waiting {
