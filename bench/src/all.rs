@@ -67,7 +67,7 @@ const fn step(
 const STEPS: [Step; 17] = [
     step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 180),
     step("ndr", &["--sizes", "64,1420,imix"], &[], 300),
-    step("overload", &[], &[], 330),
+    step("overload", &["--flood-factors", "0.1,1"], &[], 330),
     step("realtime", &[], &["--tries", "3"], 180),
     step("latency", &["--secs", "1"], &["--tries", "3"], 180),
     step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 120),

@@ -40,6 +40,9 @@ pub(crate) struct Plan {
     /// How often attacks come beside good traffic, in parts of its no-drop rate.
     #[arg(long, value_delimiter = ',', default_value = "1,2,5,10")]
     attack_factors: Vec<f64>,
+    /// How often floods of handshakes come, in parts of the same.
+    #[arg(long, value_delimiter = ',', default_value = "0.1,1,10")]
+    flood_factors: Vec<f64>,
     /// The good traffic beside attacks, from client to client, as a part of its no-drop rate.
     #[arg(long, default_value_t = 0.5)]
     good: f64,
@@ -69,7 +72,7 @@ impl Plan {
             (plan.runs, plan.run_ms, plan.flood_secs) = (1, 5, 0.02);
             plan.ways.truncate(2);
         }
-        let factors = plan.factors.iter().chain(&plan.attack_factors);
+        let factors = plan.factors.iter().chain(&plan.attack_factors).chain(&plan.flood_factors);
         if !factors.chain([&plan.good]).all(|factor| (0.01..=100.0).contains(factor)) {
             return Err("factors are 0.01 to 100".into());
         }
@@ -227,13 +230,11 @@ impl<'a> Arena<'a> {
         Ok(self.called(builder.attack().name(), steps))
     }
 
-    /// Clients that call in a flood, the least and the greatest, and before it in peace.
+    /// Clients that call in a flood, and before the first one in peace.
     fn calls(&mut self, plan: &Plan, mut builder: Builder) -> Result<Curve, Failure> {
         let mut steps = Vec::new();
         let mut factors = if attack_is_first(&builder) { vec![0.0] } else { Vec::new() };
-        factors.extend(plan.attack_factors.first());
-        factors.extend(plan.attack_factors.last());
-        factors.dedup();
+        factors.extend(&plan.flood_factors);
         for factor in &factors {
             self.lane.rest();
             self.lane.renew()?;
