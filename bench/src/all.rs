@@ -62,12 +62,12 @@ const fn step(
 
 /// What says most comes first: time may run out.
 const STEPS: [Step; 13] = [
-    step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 180),
-    step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 120),
-    step("nat", &["--blocks", "100"], &[], 180),
-    step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
-    step("steer", &["--blocks", "100"], &[], 120),
-    step("handshakes", &[], &[], 60),
+    step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 120),
+    step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 60),
+    step("nat", &["--blocks", "100"], &[], 120),
+    step("transit", &["--blocks", "100"], &["--rules", "50"], 60),
+    step("steer", &["--blocks", "100"], &[], 90),
+    step("handshakes", &["--bursts", "100", "--rounds", "20"], &[], 120),
     step(
         "rules",
         &[
@@ -83,14 +83,14 @@ const STEPS: [Step; 13] = [
             "3",
         ],
         &[],
-        300,
+        240,
     ),
     step("syn", &[], &[], 60),
     step("signatures", &[], &[], 60),
     step("sketch", &[], &[], 60),
-    step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 180),
-    step("routes", &["--builds", "3", "--changes", "1000"], &[], 180),
-    step("control", &["--snapshots", "2"], &[], 180),
+    step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 120),
+    step("routes", &["--builds", "3", "--changes", "1000"], &[], 120),
+    step("control", &["--snapshots", "2"], &[], 120),
 ];
 
 /// What all may take together, and with `--quick`.
