@@ -64,7 +64,7 @@ const fn step(
 const STEPS: [Step; 19] = [
     step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 180),
     step("ndr", &["--sizes", "64,1420,imix"], &[], 300),
-    step("overload", &[], &[], 330),
+    step("overload", &["--flood-factors", "0.1,1"], &[], 330),
     step("realtime", &[], &["--tries", "3"], 180),
     step("latency", &["--secs", "1"], &["--tries", "3"], 180),
     step("scale", &["--blocks", "60"], &[], 180),
@@ -74,7 +74,7 @@ const STEPS: [Step; 19] = [
     step("splice", &["--blocks", "60"], &["--bursts", "64"], 180),
     step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
     step("steer", &["--blocks", "100"], &[], 120),
-    step("handshakes", &[], &[], 120),
+    step("handshakes", &["--bursts", "100", "--rounds", "20"], &[], 120),
     step(
         "rules",
         &[
@@ -90,7 +90,7 @@ const STEPS: [Step; 19] = [
             "3",
         ],
         &[],
-        300,
+        240,
     ),
     step("syn", &[], &[], 60),
     step("signatures", &[], &[], 60),
