@@ -266,7 +266,7 @@ impl Course<'_, '_> {
     /// What a turn counts that has taken so many cycles.
     #[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
     fn counted(&mut self, taken: f64) -> f64 {
-        if taken <= self.clip || self.umpire.as_ref().is_some_and(Umpire::is_whole) {
+        if taken <= self.clip || self.umpire.as_mut().is_some_and(Umpire::is_whole) {
             self.tally.longest = self.tally.longest.max(taken / self.clock.hz() as f64);
             return taken;
         }
