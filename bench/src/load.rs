@@ -5,6 +5,7 @@ pub(crate) mod beside;
 pub(crate) mod course;
 pub(crate) mod goals;
 pub(crate) mod lane;
+mod offer;
 pub(crate) mod pace;
 pub(crate) mod schedule;
 pub(crate) mod tally;

@@ -10,21 +10,20 @@ use dataplane::limits::BURST_LEN_MAX;
 use dataplane::port::Batch;
 use dpdk::clock::{Clock, cycles};
 use dpdk::{Mbuf, mbuf};
-use pktgen::attack::{Builder, ROOM};
+use pktgen::attack::ROOM;
 use pktgen::measure::{Latency, Stream, Trailer};
-use pktgen::size::Sizes;
 use wireguard::time::Instant;
 
-use super::beside::{Beside, Umpire};
+use super::beside::Umpire;
 use super::lane::Lane;
 use super::pace::{BURST, Pace};
 use super::schedule::Schedule;
 use super::tally::{self, Tally};
-use super::way::Way;
 use crate::Failure;
-use crate::overload::callers::Callers;
 use crate::service::client;
 use crate::service::server::End;
+
+pub(crate) use super::offer::Offer;
 
 /// How packets come, and what counts.
 #[derive(Clone, Copy, Debug)]
@@ -35,44 +34,6 @@ pub(crate) struct Rules {
     pub(crate) at_once: u64,
     /// How many times the turn of a full burst a turn counts at most.
     pub(crate) clip: f64,
-}
-
-/// What comes in a trial.
-pub(crate) struct Offer<'a> {
-    pub(crate) way: Way,
-    pub(crate) sizes: &'a Sizes,
-    /// Packets per second, and for how many seconds.
-    pub(crate) rate: f64,
-    pub(crate) seconds: f64,
-    /// What else comes from the network, and how many a second.
-    pub(crate) flood: Option<(&'a mut Builder, f64)>,
-    /// Who shakes hands meanwhile.
-    pub(crate) callers: Option<&'a mut Callers>,
-    /// What else goes on; turns are clipped only if the core was taken away, then.
-    pub(crate) beside: Option<&'a mut dyn Beside>,
-    /// Whether the trial ends when all of those have a session.
-    pub(crate) until_answered: bool,
-    /// Seconds that a turn without packets counts at least: then the worker rests between two.
-    pub(crate) rest: f64,
-    /// Whether each packet's latency is kept.
-    pub(crate) with_latency: bool,
-}
-
-impl<'a> Offer<'a> {
-    pub(crate) const fn new(way: Way, sizes: &'a Sizes, (rate, seconds): (f64, f64)) -> Self {
-        Self {
-            way,
-            sizes,
-            rate,
-            seconds,
-            flood: None,
-            callers: None,
-            beside: None,
-            until_answered: false,
-            rest: 0.0,
-            with_latency: false,
-        }
-    }
 }
 
 /// A packet before the server, and whether it is of the traffic that is measured.
