@@ -38,9 +38,10 @@ pub(crate) struct Plan {
     /// How often packets come, in parts of the no-drop rate.
     #[arg(long, default_value_t = 0.8)]
     load: f64,
-    /// Peers that renew their sessions, and within how many seconds they begin.
+    /// Peers that renew their sessions.
     #[arg(long, default_value_t = 1_000)]
     wave: u32,
+    /// Within so many seconds they begin.
     #[arg(long, default_value_t = 1.0)]
     wave_secs: f64,
     /// Peers that come all at once, and go.
