@@ -76,7 +76,7 @@ const STEPS: [Step; 19] = [
     step("nat", &["--blocks", "100"], &[], 180),
     step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
     step("steer", &["--blocks", "100"], &[], 120),
-    step("handshakes", &[], &[], 120),
+    step("handshakes", &["--floods", "0,1,10"], &[], 150),
     step(
         "rules",
         &[

@@ -33,10 +33,15 @@ impl Umpire {
         self.before = self.slices.count();
     }
 
-    /// Whether the thread has had the core all the time since then. The host's part is told in hundredths of a second, so all long turns
+    /// Whether no other thread has had the core since then.
+    pub(crate) fn had_core(&self) -> bool {
+        self.before.is_some() && self.before == self.slices.count()
+    }
+
+    /// The same, and the host has not had it either. Its part is told in hundredths of a second, so all long turns
     /// since it was last looked at are under suspicion.
     pub(crate) fn is_whole(&mut self) -> bool {
-        let is_ours = self.before.is_some() && self.before == self.slices.count();
+        let is_ours = self.had_core();
         let stolen = std::mem::replace(&mut self.stolen, steal_ticks());
         is_ours && stolen == self.stolen
     }
