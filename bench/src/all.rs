@@ -74,7 +74,7 @@ const STEPS: [Step; 19] = [
     step("splice", &["--blocks", "60"], &["--bursts", "64"], 180),
     step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
     step("steer", &["--blocks", "100"], &[], 120),
-    step("handshakes", &["--bursts", "100", "--rounds", "20"], &[], 120),
+    step("handshakes", &["--bursts", "100", "--rounds", "20", "--floods", "0,1,10"], &[], 150),
     step(
         "rules",
         &[

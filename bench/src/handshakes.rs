@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     #[arg(long, default_value_t = 60)]
     rounds: usize,
     /// Known peers that renew their sessions within a second of a flood.
-    #[arg(long, default_value_t = 3_000)]
+    #[arg(long, default_value_t = 1_000)]
     peers: u32,
     /// Initiations of the flood, in parts of what a thread answers of known peers.
     #[arg(long, value_delimiter = ',', default_value = "0,1,2,5,10")]

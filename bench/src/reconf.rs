@@ -36,11 +36,14 @@ pub(crate) struct Plan {
     #[arg(long, default_value = "64")]
     size: Size,
     /// How often packets come, in parts of the no-drop rate.
-    #[arg(long, default_value_t = 0.9)]
+    #[arg(long, default_value_t = 0.8)]
     load: f64,
-    /// Peers that renew their sessions within a quarter of a second.
+    /// Peers that renew their sessions.
     #[arg(long, default_value_t = 1_000)]
     wave: u32,
+    /// Within so many seconds they begin.
+    #[arg(long, default_value_t = 1.0)]
+    wave_secs: f64,
     /// Peers that come all at once, and go.
     #[arg(long, default_value_t = 10_000)]
     storm: u32,
@@ -68,12 +71,15 @@ impl Plan {
         plan.goals = plan.goals.checked(plan.place.quick)?;
         if plan.place.quick {
             plan.trials = 1;
-            plan.wave = plan.wave.min(32);
+            (plan.wave, plan.wave_secs) = (plan.wave.min(32), 0.2);
             plan.storm = plan.storm.min(500);
             plan.rules = plan.rules.min(200);
         }
         if !(0.01..=1.0).contains(&plan.load) || plan.trials == 0 {
             return Err("--load takes 0.01 to 1, --trials 1 and more".into());
+        }
+        if !(0.001..=5.0).contains(&plan.wave_secs) {
+            return Err("--wave-secs takes 0.001 to 5".into());
         }
         if !(1..=100_000).contains(&plan.wave) || !(1..=1_000_000).contains(&plan.storm) {
             return Err("--wave takes 1 to 100000, --storm 1 to 1000000".into());
@@ -185,8 +191,8 @@ const CALM: f64 = 0.3;
 const CALM_QUICK: f64 = 0.02;
 const PATIENCE: f64 = 30.0;
 const WAVE_PATIENCE: f64 = 8.0;
-/// Peers that renew begin in a quarter of this.
-const WAVE: f64 = 1.0;
+/// Callers begin in a quarter of the seconds that they are given.
+const QUARTERS: f64 = 4.0;
 
 impl Ground {
     fn trial(
@@ -209,7 +215,8 @@ impl Ground {
         };
         let mut callers = None;
         if event == Event::Rekey {
-            callers = Some(Callers::new(&mut self.lane, plan.wave as usize, WAVE)?);
+            callers =
+                Some(Callers::new(&mut self.lane, plan.wave as usize, plan.wave_secs * QUARTERS)?);
         }
         let told = self.told(event);
         let mut change = Change::new(&mut self.keeping, told, (clock, self.lane.server.now()));

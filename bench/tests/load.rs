@@ -108,8 +108,12 @@ fn changes_everything_while_packets_come() {
     let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     std::fs::remove_file(&path).unwrap();
     let measured = record["kept"]["trials"].as_array().unwrap();
-    assert_eq!(measured.len(), 9);
-    for change in measured.iter().filter(|change| change["event"] != "nothing") {
+    assert_eq!(measured.len(), 11);
+    // Peers that renew on a machine with much else to do are sent cookies, and have to ask again.
+    let others = ["nothing", "rekey"];
+    let is_told =
+        |change: &&serde_json::Value| !others.iter().any(|event| change["event"] == *event);
+    for change in measured.iter().filter(is_told) {
         let trial = &change["trials"][0];
         assert!(trial["in_force"].as_f64().is_some_and(|seconds| seconds > 0.0), "{change}");
     }

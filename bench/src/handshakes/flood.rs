@@ -36,10 +36,10 @@ const DATA_RATE: f64 = 10_000.0;
 const DATA_LEN: usize = 64;
 /// Peers begin within a second, a quarter of this.
 const BEGINNING: f64 = 4.0;
-/// Seconds of a flood at most. Who is sent a cookie asks again after five, and once more.
-const SECONDS: f64 = 12.0;
+/// Seconds of a flood at most. Who is sent a cookie asks again after five.
+const SECONDS: f64 = 7.0;
 /// Seconds between two looks of a worker that has nothing to do.
-const REST: f64 = 2e-6;
+const REST: f64 = 5e-6;
 
 /// Measures all strengths, after a round in peace in which peers become known.
 pub(super) fn measure(

@@ -3,7 +3,7 @@
 use wireguard::time::Instant;
 
 use crate::Failure;
-use crate::machine::Slices;
+use crate::machine::{Slices, steal_ticks};
 use crate::service::server::Server;
 
 /// Something that happens during a trial, on a core of its own.
@@ -12,10 +12,12 @@ pub(crate) trait Beside {
     fn turn(&mut self, server: &mut Server, now: Instant) -> Result<bool, Failure>;
 }
 
-/// Tells turns that were long from those in which somebody else had the core.
+/// Tells turns that were long from those in which somebody else had the core: another thread of this machine, or its host.
 pub(crate) struct Umpire {
     slices: Slices,
     before: Option<u64>,
+    /// As of the last long turn.
+    stolen: u64,
 }
 
 impl Umpire {
@@ -23,7 +25,7 @@ impl Umpire {
     pub(crate) fn new() -> Result<Self, Failure> {
         let slices = Slices::open()
             .map_err(|error| format!("the kernel tells no time slices of threads: {error}"))?;
-        Ok(Self { slices, before: None })
+        Ok(Self { slices, before: None, stolen: steal_ticks() })
     }
 
     /// A turn begins.
@@ -31,8 +33,16 @@ impl Umpire {
         self.before = self.slices.count();
     }
 
-    /// Whether the thread has had the core all the time since then.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Whether no other thread has had the core since then.
+    pub(crate) fn had_core(&self) -> bool {
         self.before.is_some() && self.before == self.slices.count()
+    }
+
+    /// The same, and the host has not had it either. Its part is told in hundredths of a second, so all long turns
+    /// since it was last looked at are under suspicion.
+    pub(crate) fn is_whole(&mut self) -> bool {
+        let is_ours = self.had_core();
+        let stolen = std::mem::replace(&mut self.stolen, steal_ticks());
+        is_ours && stolen == self.stolen
     }
 }

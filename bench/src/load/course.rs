@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use wireguard::time::Instant;
 
-use super::beside::{Beside, Umpire};
+use super::beside::Umpire;
 use super::lane::Lane;
 use super::offer::{Offer, Rules};
 use super::pace::{BURST, Pace};
@@ -47,8 +47,9 @@ struct Course<'a, 'b> {
     /// Cycles of the server's since then, and when packets stop coming.
     elapsed: f64,
     end: f64,
-    /// Up to when the handshake thread is busy.
+    /// Up to when the handshake thread is busy, and the nanoseconds of its last undisturbed piece of work.
     shaking: f64,
+    shaken: u64,
     good: Schedule,
     bad: Option<Schedule>,
     queues: [VecDeque<Waiting>; 3],
@@ -87,10 +88,11 @@ pub(crate) fn trial(
         clock,
         rules,
         clip: pace.full * rules.clip,
-        umpire: offer.beside.is_some().then(Umpire::new).transpose()?,
+        umpire: (offer.beside.is_some() || offer.until_answered).then(Umpire::new).transpose()?,
         elapsed: 0.0,
         end: offer.seconds * hz,
         shaking: 0.0,
+        shaken: SHAKE_NS_MAX,
         good: Schedule::new(offer.rate, rules.at_once, hz),
         bad: offer.flood.as_ref().map(|(_, rate)| Schedule::new(*rate, 1, hz)),
         queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
@@ -248,7 +250,7 @@ impl Course<'_, '_> {
     /// What a turn counts that has taken so many cycles.
     #[expect(clippy::cast_precision_loss, reason = "a clock has fewer than 2^52 Hz")]
     fn counted(&mut self, taken: f64) -> f64 {
-        if taken <= self.clip || self.umpire.as_ref().is_some_and(Umpire::is_whole) {
+        if taken <= self.clip || self.umpire.as_mut().is_some_and(Umpire::is_whole) {
             self.tally.longest = self.tally.longest.max(taken / self.clock.hz() as f64);
             return taken;
         }
@@ -279,13 +281,26 @@ impl Course<'_, '_> {
     fn shake(&mut self) {
         self.shaking = self.shaking.max(self.elapsed - self.clip);
         while self.shaking <= self.elapsed {
+            self.umpire.iter_mut().for_each(Umpire::begin);
             let start = cycles();
             if self.lane.server.shake(1) == 0 {
                 break;
             }
             let taken = self.nanoseconds(cycles() - start).min(SHAKE_NS_MAX);
+            let taken = self.shaken(taken);
             self.shaking += taken as f64 * self.clock.hz() as f64 / 1e9;
             self.lane.server.spend(Duration::from_nanos(taken));
+        }
+    }
+
+    /// What a piece of the thread's work counts that has taken so many nanoseconds: as much as the last one when the core was taken away.
+    fn shaken(&mut self, taken: u64) -> u64 {
+        match &mut self.umpire {
+            Some(umpire) if !umpire.had_core() => self.shaken.min(taken),
+            _ => {
+                self.shaken = taken;
+                taken
+            }
         }
     }
 

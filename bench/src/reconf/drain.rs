@@ -108,6 +108,7 @@ pub(super) fn measure(
 }
 
 impl Pair {
+    #[expect(clippy::large_stack_arrays, reason = "one pair at a time, and not in a deep place")]
     fn start(rings: [Rings; 2], pool: &Pool) -> Result<(Self, [Keeping; 2]), Failure> {
         let [one, other] = rings;
         let mut keeper_of_one = keeper(0)?;

@@ -125,12 +125,12 @@ impl From<&Report> for Record {
     fn from(report: &Report) -> Self {
         let Report { plan, conditions, measured, routes, hole } = report;
         let mut record = Self::new("reconf", "Changes under load", plan, conditions.clone());
-        let Plan { load, wave, storm, rules, .. } = plan;
+        let Plan { load, wave, wave_secs, storm, rules, .. } = plan;
         for way in SCENES.iter().map(|(way, _)| *way).chain([drain::WAY]) {
             record.section(report.section(way));
         }
         let note = format!(
-            "Packets come at {load} of the way's no-drop rate. {wave} peers renew their sessions within a quarter of a second; {storm} peers come \
+            "Packets come at {load} of the way's no-drop rate. {wave} peers renew their sessions, and begin within {wave_secs} s; {storm} peers come \
              in one transaction and go in another; {routes} routes change their next hop in one; control attaches anew and tells \
              all of it as a snapshot; a tenant gets {rules} other rules. Figures are medians of the trials."
         );
