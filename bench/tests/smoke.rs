@@ -15,9 +15,8 @@ fn bench(arguments: &[&str]) -> io::Result<Output> {
 fn measured(arguments: &[&str]) -> io::Result<Output> {
     let name = format!("millrace-{}-{}.json", arguments.join("_"), std::process::id());
     let path = std::env::temp_dir().join(name);
-    let mut all = arguments.to_vec();
-    all.extend(["--json", path.to_str().unwrap()]);
-    let output = bench(&all)?;
+    let mut program = Command::new(env!("CARGO_BIN_EXE_millrace-bench"));
+    let output = program.args(arguments).arg("--json").arg(&path).output()?;
     if output.status.success() {
         has_all_targets(&Record::from_json(&std::fs::read_to_string(&path)?)?);
         std::fs::remove_file(&path)?;
