@@ -77,7 +77,7 @@ const MANY: usize = 1 << 20;
 const FEW: usize = 20_000;
 const BLOCK: usize = 1 << 16;
 const BURST_MAX: usize = 64;
-/// The longest prefix that the first table of DIR24_8 holds.
+/// The longest prefix that the first table of `DIR24_8` holds.
 const FIRST_LEN: u8 = 24;
 
 impl Plan {

@@ -34,6 +34,9 @@ pub(crate) struct Plan {
     /// Another core, for the anchor's forwarding; without it the least other one.
     #[arg(long)]
     second_core: Option<usize>,
+    /// Without the anchor before and after.
+    #[arg(long)]
+    no_anchor: bool,
     /// A minute or two for all, to see that it works; the figures mean little.
     #[arg(long)]
     quick: bool,

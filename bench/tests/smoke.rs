@@ -5,9 +5,56 @@ use std::io;
 use std::process::{Command, Output};
 
 use results::Record;
+use results::aims::{AIMS, Place};
 
 fn bench(arguments: &[&str]) -> io::Result<Output> {
     Command::new(env!("CARGO_BIN_EXE_millrace-bench")).args(arguments).output()
+}
+
+/// The same, and whether what came out has all figures that something is wanted of.
+fn measured(arguments: &[&str]) -> io::Result<Output> {
+    let name = format!("millrace-{}-{}.json", arguments.join("_"), std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_millrace-bench"));
+    let output = program.args(arguments).arg("--json").arg(&path).output()?;
+    if output.status.success() {
+        has_all_targets(&Record::from_json(&std::fs::read_to_string(&path)?)?);
+        std::fs::remove_file(&path)?;
+    }
+    Ok(output)
+}
+
+/// Each target is a figure of the measurement that it names. A short run has other sizes and counts in its titles.
+fn has_all_targets(record: &Record) {
+    let names: Vec<String> =
+        record.figures().iter().map(|(name, ..)| without_numbers(name)).collect();
+    for aim in &AIMS {
+        let Place::Figure(measure, section, row, column) = aim.place else { continue };
+        let vectors = ["avx2", "avx512"].into_iter().find(|unit| column.contains(unit));
+        let vectors = vectors.map(|unit| if unit == "avx512" { "avx512ifma" } else { unit });
+        let is_here = |unit: &str| record.conditions.machine.vectors.iter().any(|one| one == unit);
+        if measure != record.measure || !vectors.is_none_or(is_here) {
+            continue;
+        }
+        let begin =
+            if section.is_empty() { measure.to_owned() } else { format!("{measure} / {section}") };
+        let [begin, end] =
+            [begin, format!(" / {row} / {column}")].map(|part| without_numbers(&part));
+        let found = names.iter().any(|name| name.starts_with(&begin) && name.ends_with(&end));
+        assert!(found, "{}: no figure {begin} … {end} among {names:#?}", aim.name);
+    }
+}
+
+fn without_numbers(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        match letter {
+            '0'..='9' if text.ends_with('#') => {}
+            '0'..='9' => text.push('#'),
+            _ => text.push(letter),
+        }
+    }
+    text
 }
 
 #[test]
@@ -26,6 +73,7 @@ fn measures_every_way_and_keeps_all_blocks() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let record = Record::from_json(&text).unwrap();
+    has_all_targets(&record);
     let forward = |name: &str| name.ends_with(" / io-forward / ns");
     let figures = record.figures();
     let kept: Vec<_> = figures.iter().filter(|(name, ..)| forward(name)).collect();
@@ -45,7 +93,7 @@ fn refuses_a_burst_that_clients_cannot_share_alike() {
 
 #[test]
 fn holds_the_aead_against_libraries() {
-    let output = bench(&["aead", "--quick", "--sizes", "64,imix", "--batches", "8"]).unwrap();
+    let output = measured(&["aead", "--quick", "--sizes", "64,imix", "--batches", "8"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -72,7 +120,7 @@ fn matches_signatures_and_says_which_sets_are_refused() {
 
 #[test]
 fn builds_changes_and_looks_up_routes() {
-    let output = bench(&["routes", "--quick"]).unwrap();
+    let output = measured(&["routes", "--quick"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -90,7 +138,7 @@ fn names_the_table_that_is_missing() {
 
 #[test]
 fn tells_what_controls_changes_cost() {
-    let output = bench(&["control", "--quick", "--core", "0"]).unwrap();
+    let output = measured(&["control", "--quick", "--core", "0"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -103,7 +151,7 @@ fn tells_what_controls_changes_cost() {
 
 #[test]
 fn tells_what_the_fleet_costs() {
-    let output = bench(&["steer", "--quick", "--blocks", "3", "--bursts", "16"]).unwrap();
+    let output = measured(&["steer", "--quick", "--blocks", "3", "--bursts", "16"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -137,7 +185,7 @@ fn refuses_one_core_as_two() {
 
 #[test]
 fn looks_listed_prefixes_up_and_fills_buckets() {
-    let output = bench(&["dos", "--quick"]).unwrap();
+    let output = measured(&["dos", "--quick"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -146,7 +194,7 @@ fn looks_listed_prefixes_up_and_fills_buckets() {
 
 #[test]
 fn holds_the_classifier_against_rte_acl() {
-    let output = bench(&["rules", "--quick"]).unwrap();
+    let output = measured(&["rules", "--quick"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -165,8 +213,36 @@ fn refuses_rules_that_leave_no_other_than_the_last() {
 }
 
 #[test]
+fn looks_routes_up_as_rte_fib_does() {
+    let output = measured(&["fib", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| random in random prefixes |"), "{said}");
+}
+
+#[test]
+fn names_the_peers_that_are_missing_and_goes_on() {
+    let output = Command::new(env!("CARGO_BIN_EXE_millrace-bench"))
+        .args(["peers", "--quick", "--only", "fib,tunnel", "--no-anchor"])
+        .env("MILLRACE_PROGRAMS", "/nowhere")
+        .output()
+        .unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("- **left out:** tunnel: "), "{said}");
+    assert!(said.contains("- **left out:** dpdk-testpmd: it was not asked for"), "{said}");
+    assert!(said.contains("| fib: 20,000 of them: ours, ns | ns |"), "{said}");
+    assert!(
+        said.contains("| open, 64 octets | VPP 26.06, measured elsewhere | 32 | 288 |"),
+        "{said}"
+    );
+}
+
+#[test]
 fn puts_tenants_packets_into_gre_and_takes_them_out() {
-    let output = bench(&["transit", "--quick", "--blocks", "3", "--rules", "50"]).unwrap();
+    let output = measured(&["transit", "--quick", "--blocks", "3", "--rules", "50"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -176,7 +252,7 @@ fn puts_tenants_packets_into_gre_and_takes_them_out() {
 
 #[test]
 fn translates_each_way_stage_by_stage() {
-    let output = bench(&["nat", "--quick", "--blocks", "3"]).unwrap();
+    let output = measured(&["nat", "--quick", "--blocks", "3"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
@@ -187,7 +263,7 @@ fn translates_each_way_stage_by_stage() {
 
 #[test]
 fn splices_each_way_and_counts_connections_begun() {
-    let output = bench(&["splice", "--quick", "--blocks", "2", "--bursts", "64"]).unwrap();
+    let output = measured(&["splice", "--quick", "--blocks", "2", "--bursts", "64"]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");

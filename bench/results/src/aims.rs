@@ -3,6 +3,7 @@
 
 mod list;
 
+use crate::counts::is_time;
 use crate::figure::{Figure, Verdict};
 use crate::record::{Placed, Record};
 use crate::table::{Cell, Column, Table};
@@ -38,11 +39,12 @@ pub enum Place {
     Otherwise(&'static str, &'static str),
 }
 
-/// Judges the figures of a record that something was wanted of. A figure that a measurement judges by itself must be judged alike.
+/// Judges the figures of a record that something was wanted of. A figure that a measurement judges by itself must be judged alike;
+/// one that it calls void stays void, and so is each time of a run during which the core's pace changed.
 pub fn judge(record: &mut Record) -> Result<(), String> {
+    let is_steady = !record.conditions.pace_changed();
     for aim in &AIMS {
-        let places: Vec<(usize, usize, usize, usize)> = aim.places(record).collect();
-        for place in places {
+        for (place, unit) in aim.places(record) {
             let Some(figure) = record.figure_mut(place) else { continue };
             let judged = aim.bound.judge(figure);
             if figure.target.is_some_and(|own| Some(own) != judged.target) {
@@ -53,9 +55,8 @@ pub fn judge(record: &mut Record) -> Result<(), String> {
                     figure.wanted().unwrap_or_default()
                 ));
             }
-            // Its own word stays where it is none of these two: what is void is void.
-            let verdict = figure.verdict.filter(|verdict| *verdict == Verdict::Void);
-            *figure = Figure { verdict: verdict.or(judged.verdict), ..judged };
+            let counts = figure.verdict != Some(Verdict::Void) && (is_steady || !is_time(&unit));
+            *figure = if counts { judged } else { judged.void() };
         }
     }
     Ok(())
@@ -86,8 +87,8 @@ impl Aim {
         }
     }
 
-    /// Where it stands in a record: section, table, row and cell.
-    fn places(&self, record: &Record) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    /// Where it stands in a record: section, table, row and cell; with its unit.
+    fn places(&self, record: &Record) -> Vec<((usize, usize, usize, usize), String)> {
         let mut found = Vec::new();
         for (number, section) in record.sections.iter().enumerate() {
             for (place, table) in section.tables.iter().enumerate() {
@@ -95,13 +96,13 @@ impl Aim {
                     let name = table.name_of(cells);
                     for (cell, column) in table.columns.iter().enumerate() {
                         if self.is(&record.measure, [&section.title, &name, &column.name]) {
-                            found.push((number, place, row, cell));
+                            found.push(((number, place, row, cell), column.unit.clone()));
                         }
                     }
                 }
             }
         }
-        found.into_iter()
+        found
     }
 
     /// The figure in the first record that has it and is not void, else in one that has it.
@@ -149,7 +150,9 @@ fn with_unit(wanted: &str, unit: &str) -> Cell {
 pub fn table(records: &[Record]) -> Table {
     let columns = ["target", "measured", "wanted", "verdict", "best other", "ratio", "command"];
     let mut table = Table::new("", columns.map(Column::label));
-    AIMS.iter().for_each(|aim| table.row(aim.row(records)));
+    for aim in &AIMS {
+        table.row(aim.row(records));
+    }
     for record in records {
         let besides = record.placed().filter(|place| {
             let name = place.table.name_of(place.row);
@@ -206,6 +209,21 @@ mod tests {
         judge(&mut bad).unwrap();
         assert_eq!(verdicts(&good), [Some(Verdict::Met)]);
         assert_eq!(verdicts(&bad), [Some(Verdict::Missed)]);
+    }
+
+    #[test]
+    fn a_time_is_void_where_the_cores_pace_changed_and_a_ratio_is_not() {
+        let mut changed = record(59.0, None);
+        changed.conditions.before.probe.p10 = 2.0;
+        changed.conditions.after.probe.p10 = 2.2;
+        judge(&mut changed).unwrap();
+        assert_eq!(verdicts(&changed), [Some(Verdict::Void)]);
+        changed.conditions.after.probe.p10 = 2.02;
+        let mut steady = record(59.0, None);
+        steady.conditions = changed.conditions;
+        judge(&mut steady).unwrap();
+        assert_eq!(verdicts(&steady), [Some(Verdict::Met)]);
+        assert!(!is_time("ratio") && !is_time("octets") && is_time("Mpps"));
     }
 
     #[test]

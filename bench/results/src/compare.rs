@@ -151,7 +151,7 @@ impl Side {
 
     /// Whether its unit is one of time, which the core's pace stretches.
     fn is_time(&self) -> bool {
-        !counts::is_count(&self.unit) && !["ratio", "count", "%"].contains(&self.unit.as_str())
+        counts::is_time(&self.unit)
     }
 }
 

@@ -67,6 +67,12 @@ pub struct Probe {
 /// How much the probe may change between two runs that are held against each other, or within one that is called calm.
 pub(crate) const PACE_DRIFT: f64 = 0.03;
 
+impl Probe {
+    fn moved_since(self, before: Self) -> bool {
+        (before.p10 - self.p10).abs() > PACE_DRIFT * before.p10
+    }
+}
+
 impl Weather {
     /// What disturbed the time since `before`, in words; empty when nothing did.
     fn disturbances(&self, before: &Self) -> Vec<String> {
@@ -88,7 +94,7 @@ impl Weather {
             }
         }
         let (one, other) = (before.probe.p10, self.probe.p10);
-        if (one - other).abs() > PACE_DRIFT * one {
+        if self.probe.moved_since(before.probe) {
             found.push(format!(
                 "the core's pace changed: {one:.2} and then {other:.2} cycles a step"
             ));
@@ -119,6 +125,11 @@ impl Conditions {
         let (before, after) = (before.into(), after.into());
         let disturbances = after.disturbances(&before);
         Self { machine: machine.into(), before, after, disturbances }
+    }
+
+    /// Whether the core was of another pace after the run than before: its times then say nothing.
+    pub fn pace_changed(&self) -> bool {
+        self.after.probe.moved_since(self.before.probe)
     }
 
     /// Nanoseconds of so many cycles.

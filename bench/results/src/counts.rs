@@ -29,6 +29,11 @@ const fn tolerance() -> f64 {
 /// Units of what does not depend on the machine's mood.
 const UNITS: [&str; 4] = ["octets", "KiB", "MiB", "instructions"];
 
+/// Whether a unit is one of time or of rates, which the core's pace stretches.
+pub(crate) fn is_time(unit: &str) -> bool {
+    !is_count(unit) && !["ratio", "count", "%"].contains(&unit)
+}
+
 pub(crate) fn is_count(unit: &str) -> bool {
     UNITS.contains(&unit)
 }

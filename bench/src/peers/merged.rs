@@ -79,5 +79,5 @@ fn quoted(table: &Table) -> Table {
 /// How a contest was asked for, without the place of its record, which is gone by now.
 pub(super) fn command(found: &Record) -> String {
     let command = found.command();
-    command.split_once(" --json").map_or(command.clone(), |(asked, _)| asked.to_owned())
+    command.split_once(" --json").map_or_else(|| command.clone(), |(asked, _)| asked.to_owned())
 }

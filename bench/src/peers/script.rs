@@ -213,6 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wanted_of_the_chain_stands_in_the_overview() {
+        let said =
+            "|---|\n| millrace | 1 | 2 | 3 | 4 | 5 |\n| nginx stream | 2 | 3 | 4 | 5 | 6 |\n";
+        let mut chain = Record::new("chain", CHAIN.title, &(), Conditions::default());
+        let table = CHAIN.table(&CHAIN.rows(said).unwrap());
+        chain.section(Section::default().table(table));
+        let mut record = Record::new("peers", "", &(), Conditions::default());
+        super::super::merged::overview(&mut record, &[chain]);
+        results::aims::judge(&mut record).unwrap();
+        let judged =
+            record.figures().iter().filter(|(_, _, figure)| figure.target.is_some()).count();
+        assert_eq!(judged, 2, "{record}");
+    }
+
+    #[test]
     fn a_table_that_lacks_a_figure_is_refused() {
         assert!(TUNNEL.rows("|---|\n| millrace | 1 | 2 | 3 |\n").is_none());
         assert!(TUNNEL.rows("|---|\n| millrace | 1 | 2 | 3 | many |\n").is_none());
