@@ -9,9 +9,10 @@ use pktgen::measure::Latency;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::course::{self, Offer};
+use crate::load::course;
 use crate::load::goals::Goals;
 use crate::load::lane::Lane;
+use crate::load::offer::Offer;
 use crate::load::pace;
 use crate::load::way::Way;
 use crate::load::{Place, Size};

@@ -5,7 +5,7 @@ pub(crate) mod beside;
 pub(crate) mod course;
 pub(crate) mod goals;
 pub(crate) mod lane;
-mod offer;
+pub(crate) mod offer;
 pub(crate) mod pace;
 pub(crate) mod schedule;
 pub(crate) mod tally;
@@ -20,8 +20,8 @@ use serde::{Serialize, Serializer};
 
 use crate::Failure;
 use crate::turns::{Setting, Timing};
-use course::Rules;
 use lane::Lane;
+use offer::Rules;
 
 /// Octets of the inner packets of one series.
 #[derive(Clone, Debug)]

@@ -7,9 +7,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::course::{self, Offer};
+use crate::load::course;
 use crate::load::goals::{self, Found, Goals};
 use crate::load::lane::Lane;
+use crate::load::offer::Offer;
 use crate::load::pace;
 use crate::load::way::Way;
 use crate::load::{Place, Size};

@@ -12,9 +12,10 @@ use pktgen::size::Sizes;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::course::{self, Offer, Rules};
+use crate::load::course;
 use crate::load::goals::Goals;
 use crate::load::lane::{CALLERS, Lane};
+use crate::load::offer::{Offer, Rules};
 use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;
@@ -39,6 +40,9 @@ pub(crate) struct Plan {
     /// How often attacks come beside good traffic, in parts of its no-drop rate.
     #[arg(long, value_delimiter = ',', default_value = "1,2,5,10")]
     attack_factors: Vec<f64>,
+    /// How often floods of handshakes come, in parts of the same.
+    #[arg(long, value_delimiter = ',', default_value = "0.1,1,10")]
+    flood_factors: Vec<f64>,
     /// The good traffic beside attacks, from client to client, as a part of its no-drop rate.
     #[arg(long, default_value_t = 0.5)]
     good: f64,
@@ -49,7 +53,7 @@ pub(crate) struct Plan {
     #[arg(long, default_value_t = 100)]
     run_ms: u32,
     /// Seconds of a flood of handshakes: clients ask again after five.
-    #[arg(long, default_value_t = 8.0)]
+    #[arg(long, default_value_t = 7.0)]
     flood_secs: f64,
     #[command(flatten)]
     #[serde(flatten)]
@@ -68,7 +72,7 @@ impl Plan {
             (plan.runs, plan.run_ms, plan.flood_secs) = (1, 5, 0.02);
             plan.ways.truncate(2);
         }
-        let factors = plan.factors.iter().chain(&plan.attack_factors);
+        let factors = plan.factors.iter().chain(&plan.attack_factors).chain(&plan.flood_factors);
         if !factors.chain([&plan.good]).all(|factor| (0.01..=100.0).contains(factor)) {
             return Err("factors are 0.01 to 100".into());
         }
@@ -126,6 +130,11 @@ const ATTACKS: [Attack; 11] = [
 
 /// What keeps clients from their handshakes.
 const FLOODS: [Attack; 3] = [Attack::DosMac1, Attack::InitiationFlood, Attack::HandshakeReplay];
+
+/// Whether it is the one before which clients call in peace.
+fn attack_is_first(builder: &Builder) -> bool {
+    FLOODS.first() == Some(&builder.attack())
+}
 
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
@@ -221,13 +230,11 @@ impl<'a> Arena<'a> {
         Ok(self.called(builder.attack().name(), steps))
     }
 
-    /// Clients that call in a flood, the least and the greatest, and before it in peace.
+    /// Clients that call in a flood, and before the first one in peace.
     fn calls(&mut self, plan: &Plan, mut builder: Builder) -> Result<Curve, Failure> {
         let mut steps = Vec::new();
-        let mut factors = vec![0.0];
-        factors.extend(plan.attack_factors.first());
-        factors.extend(plan.attack_factors.last());
-        factors.dedup();
+        let mut factors = if attack_is_first(&builder) { vec![0.0] } else { Vec::new() };
+        factors.extend(&plan.flood_factors);
         for factor in &factors {
             self.lane.rest();
             self.lane.renew()?;

@@ -181,7 +181,7 @@ pub(crate) fn measure(
     let mut failure = None;
     let found = goals::search(goals, (pace.rate * BELOW, pace.rate * ABOVE), |ask| {
         for _ in 0..tries {
-            let done = pair.trial((way, size), (ask.load, ask.duration))?;
+            let done = pair.trial((way, size), (ask.load, ask.duration, false))?;
             let Some(why) = done.void else { return Ok(done.tally) };
             measured.voided += 1;
             measured.voids.push(done.tally);

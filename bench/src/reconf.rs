@@ -16,8 +16,9 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::load::beside::Beside;
-use crate::load::course::{self, Offer};
+use crate::load::course;
 use crate::load::goals::Goals;
+use crate::load::offer::Offer;
 use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;

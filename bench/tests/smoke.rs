@@ -203,29 +203,24 @@ fn refuses_packets_that_no_tunnel_holds() {
 fn a_measurement_goes_through_the_whole_chain_to_a_page() {
     let folder = std::env::temp_dir().join(format!("millrace-bench-{}-all", std::process::id()));
     let name = folder.to_str().unwrap();
-    let output = bench(&["all", "--quick", "--only", "handshakes", "--output", name]).unwrap();
+    let output = bench(&["all", "--quick", "--only", "syn", "--output", name]).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
     let page = std::fs::read_to_string(folder.join("index.html")).unwrap();
-    for wanted in
-        ["<h2 id=\"handshakes-0-title\">", "<svg", "service</strong></a> it was not asked"]
-    {
+    for wanted in ["<h2 id=\"syn-0-title\">", "<svg", "service</strong></a> it was not asked"] {
         assert!(page.contains(wanted), "{wanted}\n{page}");
     }
     let same = bench(&["compare", name, name]).unwrap();
     let said = String::from_utf8_lossy(&same.stdout);
     assert!(same.status.success() && said.contains("0 worse, 0 better"), "{said}");
-    let kept = folder.join("handshakes.json");
+    let kept = folder.join("syn.json");
     let newer = std::fs::read_to_string(&kept).unwrap().replacen("\"schema\":3", "\"schema\":4", 1);
     std::fs::write(&kept, newer).unwrap();
     let refused = bench(&["report", name]).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     let erred = String::from_utf8_lossy(&refused.stderr);
-    assert!(
-        !refused.status.success() && erred.contains("handshakes.json: schema 4 is newer"),
-        "{erred}"
-    );
+    assert!(!refused.status.success() && erred.contains("syn.json: schema 4 is newer"), "{erred}");
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn a_run_without_a_file_takes_everything_from_flags_and_leaves_its_plots() {
         .lines()
         .find_map(|line| line.strip_prefix("sent")?.split_whitespace().next()?.parse::<u64>().ok());
     assert!(sent.is_some_and(|sent| (597..=604).contains(&sent)), "{text}");
-    for (path, words) in [(&latency, "(60"), (&rate, "intended pps")] {
+    for (path, words) in [(&latency, "(60"), (&rate, ">intended<")] {
         let plot = site.client.run(&format!("cat {path}"));
         assert!(plot.contains(words) && plot.contains("stroke-width"), "{plot}");
     }

@@ -7,7 +7,7 @@ use crate::text::short;
 
 /// A row for each.
 pub fn table(records: &[Record]) -> Table {
-    let columns = ["figure", "wanted", "measured", "best other", "ratio", "verdict", "command"];
+    let columns = ["figure", "measured", "wanted", "verdict", "best other", "ratio", "command"];
     let mut table = Table::new("", columns.map(Column::label));
     for record in records {
         let wanted = |place: Placed<'_>| Some(row(record, &place, place.figure.wanted()?));
@@ -21,7 +21,7 @@ fn row(record: &Record, place: &Placed<'_>, wanted: String) -> [Cell; 7] {
     let [peer, ratio] = beside(place);
     let verdict = record.verdict(figure).map_or("", Verdict::marked).to_owned();
     let (name, measured) = (name.replace(" / ", ": "), of_unit(figure.value, &column.unit));
-    [name, wanted, measured, peer, ratio, verdict, format!("`{}`", record.command())]
+    [name, measured, wanted, verdict, peer, ratio, format!("`{}`", record.command())]
         .map(Cell::from)
 }
 

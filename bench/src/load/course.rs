@@ -12,29 +12,19 @@ use dpdk::clock::{Clock, cycles};
 use dpdk::{Mbuf, mbuf};
 use pktgen::attack::ROOM;
 use pktgen::measure::{Latency, Stream, Trailer};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use wireguard::time::Instant;
 
 use super::beside::Umpire;
 use super::lane::Lane;
+use super::offer::{Offer, Rules};
 use super::pace::{BURST, Pace};
 use super::schedule::Schedule;
 use super::tally::{self, Tally};
 use crate::Failure;
 use crate::service::client;
 use crate::service::server::End;
-
-pub(crate) use super::offer::Offer;
-
-/// How packets come, and what counts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// Packets that a receive queue holds.
-    pub(crate) ring: usize,
-    /// Packets that come at once.
-    pub(crate) at_once: u64,
-    /// How many times the turn of a full burst a turn counts at most.
-    pub(crate) clip: f64,
-}
 
 /// A packet before the server, and whether it is of the traffic that is measured.
 struct Waiting {
@@ -63,6 +53,11 @@ struct Course<'a, 'b> {
     good: Schedule,
     bad: Option<Schedule>,
     queues: [VecDeque<Waiting>; 3],
+    /// Calls with their moments, the next one first: in a flood it matters where between other packets they come.
+    calls: VecDeque<(f64, Vec<u8>)>,
+    /// Up to when packets have come, and where calls come among them.
+    filled: f64,
+    random: ChaCha8Rng,
     stream: Stream,
     tally: Tally,
     /// Packets given to the server, and frames that it has sent.
@@ -101,6 +96,9 @@ pub(crate) fn trial(
         good: Schedule::new(offer.rate, rules.at_once, hz),
         bad: offer.flood.as_ref().map(|(_, rate)| Schedule::new(*rate, 1, hz)),
         queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
+        calls: VecDeque::new(),
+        filled: 0.0,
+        random: ChaCha8Rng::seed_from_u64(CALLS_SEED),
         stream: Stream::default(),
         tally,
         fed: 0,
@@ -119,6 +117,8 @@ pub(crate) fn trial(
 
 /// Turns after the last packet in which whatever the server still does comes to its end.
 const IDLE_TURNS: usize = 4;
+/// What decides where calls come among other packets.
+pub(crate) const CALLS_SEED: u64 = 12;
 /// Turns of that at most: what is still there then does not come out.
 const DRAIN_TURNS_MAX: usize = 100_000;
 /// Nanoseconds that a handshake counts at most, several times what it takes: in more the core has done something else.
@@ -128,15 +128,38 @@ impl Course<'_, '_> {
     /// Puts into the queues what is due.
     fn fill(&mut self) -> Result<(), Failure> {
         let by = self.elapsed.min(self.end);
+        self.gather_calls(by);
         loop {
             let good = self.good.due();
             let bad = self.bad.as_ref().map_or(f64::INFINITY, Schedule::due);
-            if good.min(bad) > by || good.min(bad) >= self.end {
+            let call = self.calls.front().map_or(f64::INFINITY, |(due, _)| *due);
+            let next = good.min(bad).min(call);
+            if next > by || next >= self.end {
                 break;
             }
-            if good <= bad { self.put_good(good)? } else { self.put_bad()? }
+            if good <= next {
+                self.put_good(good)?;
+            } else if bad <= next {
+                self.put_bad()?;
+            } else {
+                self.put_call()?;
+            }
         }
-        self.put_calls()
+        self.filled = by;
+        Ok(())
+    }
+
+    /// Takes the calls of the time since the last look, each at any moment of it.
+    fn gather_calls(&mut self, by: f64) {
+        let now = self.now();
+        while let Some(callers) = &mut self.offer.callers {
+            let Some(len) = callers.next_frame(&mut self.frame, now) else { break };
+            let part = f64::from(self.random.next_u32()) / f64::from(u32::MAX);
+            let due = self.filled + part * (by - self.filled);
+            let frame = self.frame.get(..len).unwrap_or_default().to_vec();
+            let place = self.calls.partition_point(|(other, _)| *other <= due);
+            self.calls.insert(place, (due, frame));
+        }
     }
 
     #[expect(
@@ -177,16 +200,14 @@ impl Course<'_, '_> {
         self.put_frame(len)
     }
 
-    /// Puts the calls that are due at the end of the queue, if there is room.
-    fn put_calls(&mut self) -> Result<(), Failure> {
-        let now = self.now();
-        while let Some(callers) = &mut self.offer.callers {
-            let Some(len) = callers.next_frame(&mut self.frame, now) else { break };
-            if self.queue(End::Wire).len() < self.rules.ring {
-                self.put_frame(len)?;
-            }
+    fn put_call(&mut self) -> Result<(), Failure> {
+        let Some((_, frame)) = self.calls.pop_front() else { return Ok(()) };
+        if self.queue(End::Wire).len() >= self.rules.ring {
+            return Ok(());
         }
-        Ok(())
+        let len = frame.len();
+        self.frame.get_mut(..len).ok_or("a call is too long")?.copy_from_slice(&frame);
+        self.put_frame(len)
     }
 
     fn put_frame(&mut self, len: usize) -> Result<(), Failure> {

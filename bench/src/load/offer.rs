@@ -1,4 +1,4 @@
-//! What comes in a trial, and what else goes on.
+//! What comes in a trial, and how.
 
 use pktgen::attack::Builder;
 use pktgen::size::Sizes;
@@ -6,6 +6,17 @@ use pktgen::size::Sizes;
 use super::beside::Beside;
 use super::way::Way;
 use crate::overload::callers::Callers;
+
+/// How packets come, and what counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Packets that a receive queue holds.
+    pub(crate) ring: usize,
+    /// Packets that come at once.
+    pub(crate) at_once: u64,
+    /// How many times the turn of a full burst a turn counts at most.
+    pub(crate) clip: f64,
+}
 
 /// What comes in a trial.
 pub(crate) struct Offer<'a> {
@@ -20,7 +31,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) callers: Option<&'a mut Callers>,
     /// What else goes on; turns are clipped only if the core was taken away, then.
     pub(crate) beside: Option<&'a mut dyn Beside>,
-    /// Whether the trial ends when all of those have a session.
+    /// Whether the trial ends when all callers have a session.
     pub(crate) until_answered: bool,
     /// Seconds that a turn without packets counts at least: then the worker rests between two.
     pub(crate) rest: f64,

@@ -19,7 +19,7 @@ use crate::service::server::{CLIENTS, tunnel, unix};
 /// Where a frame's destination stands.
 const DESTINATION_AT: usize = IP_AT + 16;
 /// The part of a trial in which they begin; the rest is for those that have to ask again.
-const BEGINNING: f64 = 0.25;
+const BEGINNING: f64 = 0.2;
 
 /// The labels of initiations are this much apart at least, or the later one counts as the former's replay.
 const LABELS_APART: Duration = Duration::from_millis(20);

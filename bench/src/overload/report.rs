@@ -3,6 +3,7 @@
 use results::{Axis, Cell, Column, Figure, Plot, Point, Record, Section, Series, Table};
 
 use super::{Curve, Measured, Plan, Step};
+use crate::load::course::CALLS_SEED;
 use crate::load::tally::Tally;
 use crate::sample::median;
 
@@ -19,6 +20,7 @@ impl From<&Report> for Record {
         let Report { plan, conditions, measured } = report;
         let mut record = Self::new("overload", "Overload", plan, conditions.clone());
         record.seed("attacks", 1);
+        record.seed("moments of calls", CALLS_SEED);
         for size in plan.sizes.iter().map(|size| size.name.as_str()) {
             let of_size = |curves: &'_ [Curve]| -> Vec<usize> {
                 let places = curves.iter().enumerate().filter(|(_, curve)| curve.size == size);
@@ -156,8 +158,9 @@ fn of_calls((size, plan): (&str, &Plan), curves: &[&Curve]) -> Section {
         for step in &curve.steps {
             let Some(trial) = step.trials.first() else { continue };
             let part = trial.goodput() / trial.load.max(1.0);
+            let name = if step.factor > 0.0 { curve.name } else { "none" };
             table.row([
-                curve.name.into(),
+                name.into(),
                 Cell::from(format!("{}", step.factor)),
                 Figure::single(trial.calls as f64).into(),
                 Figure::single(trial.answered as f64).higher().into(),
@@ -166,7 +169,7 @@ fn of_calls((size, plan): (&str, &Plan), curves: &[&Curve]) -> Section {
         }
     }
     let note = format!(
-        "Real clients begin one after the other in the first quarter of {} seconds, beside good traffic, and ask again as the protocol \
+        "Real clients begin one after the other in the first fifth of {} seconds, beside good traffic, and ask again as the protocol \
          says. The handshake thread works beside the worker, on a core of its own.",
         plan.flood_secs
     );

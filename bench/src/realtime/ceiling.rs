@@ -63,7 +63,7 @@ impl Pair<'_> {
         }
         let start = self.clock.now_ns();
         let ends = (End::Wire, End::Kernel);
-        let run = Run::new((&mut rest.outside, &pool), &frames, (Way::Pass, ends), mark);
+        let run = Run::new((&mut rest.outside, &pool), &frames, (ends, false), mark);
         let seen = run.go(self.clock);
         let taken = self.clock.now_ns() - start;
         stop.store(true, Ordering::Release);

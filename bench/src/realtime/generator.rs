@@ -7,17 +7,17 @@ use dataplane::port::Batch;
 use dpdk::clock::{Clock, cycles};
 use dpdk::{Pool, mbuf};
 use pktgen::measure::{Latency, Stream, Trailer};
-use wireguard::message::DATA;
 
 use super::frames::Frames;
 use crate::Failure;
 use crate::load::lane::trailer_of;
-use crate::load::way::Way;
-use crate::service::client::{self, IP_AT, MESSAGE_AT};
+use crate::service::client::{self, IP_AT};
 use crate::service::server::{End, Outside};
 
 /// After so long without a packet nothing comes any more.
 const QUIET_NS: u64 = 5_000_000;
+/// Octets of the least packet of a way.
+const LEAST: usize = 52;
 
 /// What it has seen.
 pub(super) struct Seen {
@@ -44,7 +44,8 @@ pub(super) struct Run<'a> {
     pub(super) pool: &'a Pool,
     pub(super) frames: &'a Frames,
     pub(super) ends: (End, End),
-    pub(super) is_sealed: bool,
+    /// Whether it reads what comes back: when it was planned, and which it is. Else it only counts.
+    reads: bool,
     pub(super) mark: u32,
     /// When each frame has left.
     left: Vec<u64>,
@@ -56,7 +57,7 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         (outside, pool): (&'a mut Outside, &'a Pool),
         frames: &'a Frames,
-        (way, ends): (Way, (End, End)),
+        (ends, reads): ((End, End), bool),
         mark: u32,
     ) -> Self {
         let mut stream = Stream::default();
@@ -75,8 +76,7 @@ impl<'a> Run<'a> {
             last_late: 0,
         };
         let left = vec![0; frames.len()];
-        let is_sealed = way.is_sealed();
-        Self { outside, pool, frames, ends, is_sealed, mark, left, seen, next: 0 }
+        Self { outside, pool, frames, ends, reads, mark, left, seen, next: 0 }
     }
 
     /// Sends everything and waits for what comes back.
@@ -127,13 +127,12 @@ impl<'a> Run<'a> {
                 Some(frame.len())
             })?;
         }
-        for number in self.next..self.next + count {
-            let late = now.saturating_sub((number as f64 * self.frames.interval) as u64);
-            self.seen.lateness.record(Duration::from_nanos(late));
-            self.seen.last_late = late;
-            if let Some(left) = self.left.get_mut(number) {
-                *left = now;
-            }
+        // The first of them is the latest.
+        let late = now.saturating_sub((self.next as f64 * self.frames.interval) as u64);
+        self.seen.lateness.record(Duration::from_nanos(late));
+        self.seen.last_late = late;
+        if self.reads {
+            self.left.iter_mut().skip(self.next).take(count).for_each(|left| *left = now);
         }
         self.next += count;
         self.outside.end(self.ends.0).transmit(&mut packets);
@@ -148,10 +147,7 @@ impl<'a> Run<'a> {
         let mut packets = Batch::new();
         self.outside.end(self.ends.1).receive(&mut packets);
         let count = packets.len();
-        if self.is_sealed {
-            let is_data = |packet: &&dpdk::Mbuf| packet.frame().get(MESSAGE_AT) == Some(&DATA);
-            self.seen.received += packets.iter().filter(is_data).count() as u64;
-        } else {
+        if self.reads {
             for packet in &packets {
                 let trailer = packet.frame().get(IP_AT..).and_then(trailer_of);
                 let ours = trailer.filter(|trailer| trailer.stream == self.mark);
@@ -160,6 +156,10 @@ impl<'a> Run<'a> {
                 }
             }
             self.seen.received = self.seen.stream.received();
+        } else {
+            // The server's questions for neighbours are shorter.
+            let is_ours = |packet: &&dpdk::Mbuf| packet.frame().len() >= IP_AT + LEAST;
+            self.seen.received += packets.iter().filter(is_ours).count() as u64;
         }
         mbuf::free_bulk(&mut packets);
         count

@@ -41,7 +41,7 @@ pub(crate) fn measure(
         let (mut corrected, mut uncorrected) = (Latency::new(), Latency::new());
         let (mut lasted, mut lost, mut voided) = (0.0, 0, 0);
         while lasted < seconds && voided < tries {
-            let done = pair.trial((way, size), (rate, trial))?;
+            let done = pair.trial((way, size), (rate, trial, true))?;
             if done.void.is_some() {
                 voided += 1;
                 continue;

@@ -78,11 +78,12 @@ impl<'a> Pair<'a> {
         self.lane = Some(lane);
     }
 
-    /// Makes a trial of a load, for so many seconds or as long as there is room for frames.
+    /// Makes a trial of a load, for so many seconds or as long as there is room for frames; with `reads` the latency of each
+    /// packet that comes back unsealed is kept.
     pub(crate) fn trial(
         &mut self,
         (way, size): (Way, &Size),
-        (load, seconds): (f64, f64),
+        (load, seconds, reads): (f64, f64, bool),
     ) -> Result<Done, Failure> {
         let mut lane = self.take_lane()?;
         lane.renew()?;
@@ -92,7 +93,7 @@ impl<'a> Pair<'a> {
         let pool = lane.pool.clone();
         let (steal, switches) = (steal_ticks(), thread_switches());
         let (seen, ended, rest) = self.run(lane, |rest, clock| {
-            let run = Run::new((&mut rest.outside, &pool), &frames, (way, way.ends()), mark);
+            let run = Run::new((&mut rest.outside, &pool), &frames, (way.ends(), reads), mark);
             run.go(clock)
         })?;
         let disturbed = Disturbed {
