@@ -62,18 +62,18 @@ const fn step(
 
 /// What says most comes first: time may run out.
 const STEPS: [Step; 21] = [
-    step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 180),
+    step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 120),
     step("ndr", &["--sizes", "64,1420,imix"], &[], 300),
     step("overload", &["--flood-factors", "0.1,1"], &[], 330),
     step("realtime", &[], &["--tries", "3"], 180),
     step("latency", &["--secs", "1"], &["--tries", "3"], 180),
     step("scale", &["--blocks", "60"], &[], 180),
-    step("reconf", &["--sum-ms", "100", "--trials", "3"], &[], 180),
-    step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 120),
-    step("nat", &["--blocks", "100"], &[], 180),
-    step("splice", &["--blocks", "60"], &["--bursts", "64"], 180),
-    step("transit", &["--blocks", "100"], &["--rules", "50"], 120),
-    step("steer", &["--blocks", "100"], &[], 120),
+    step("reconf", &["--sum-ms", "100", "--trials", "3"], &[], 150),
+    step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 60),
+    step("nat", &["--blocks", "100"], &[], 120),
+    step("splice", &["--blocks", "60"], &["--bursts", "64"], 120),
+    step("transit", &["--blocks", "100"], &["--rules", "50"], 60),
+    step("steer", &["--blocks", "100"], &[], 90),
     step("handshakes", &["--bursts", "100", "--rounds", "20", "--floods", "0,1,10"], &[], 150),
     step(
         "rules",

@@ -31,7 +31,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) callers: Option<&'a mut Callers>,
     /// What else goes on; turns are clipped only if the core was taken away, then.
     pub(crate) beside: Option<&'a mut dyn Beside>,
-    /// Whether the trial ends when all of those have a session.
+    /// Whether the trial ends when all callers have a session.
     pub(crate) until_answered: bool,
     /// Seconds that a turn without packets counts at least: then the worker rests between two.
     pub(crate) rest: f64,
