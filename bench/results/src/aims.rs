@@ -120,10 +120,17 @@ impl Aim {
         all().find(|(record, _)| record.void.is_none()).or_else(|| all().next())
     }
 
+    /// As its record has judged it, or else as the list does.
+    fn judged(&self, place: &Placed<'_>) -> Figure {
+        let is_judged = place.figure.verdict.is_some();
+        if is_judged { place.figure.clone() } else { self.bound.judge(place.figure) }
+    }
+
     fn row(&self, records: &[Record]) -> [Cell; 7] {
         let (name, wanted) = (Cell::from(self.name), self.bound.words());
         if let Some((record, place)) = self.found(records) {
-            let [_, measured, _, verdict, peer, ratio, command] =
+            let verdict = record.verdict(&self.judged(&place)).map_or("", Verdict::marked).into();
+            let [_, measured, _, _, peer, ratio, command] =
                 targets::row(record, &place, wanted.clone());
             let wanted = with_unit(&wanted, &place.column.unit);
             return [name, measured, wanted, verdict, peer, ratio, command];
@@ -139,11 +146,7 @@ impl Aim {
 }
 
 fn with_unit(wanted: &str, unit: &str) -> Cell {
-    if unit.is_empty() || unit == "ratio" {
-        wanted.into()
-    } else {
-        format!("{wanted} {unit}").into()
-    }
+    if targets::has_unit(unit) { format!("{wanted} {unit}").into() } else { wanted.into() }
 }
 
 /// Every aim, whether these records have it or not, and behind them what measurements want besides.
@@ -171,7 +174,7 @@ pub fn table(records: &[Record]) -> Table {
 pub fn tally(records: &[Record]) -> String {
     let verdict = |aim: &Aim| {
         let (record, place) = aim.found(records)?;
-        record.verdict(&aim.bound.judge(place.figure))
+        record.verdict(&aim.judged(&place))
     };
     let count = |wanted: Option<Verdict>| AIMS.iter().filter(|aim| verdict(aim) == wanted).count();
     let [met, missed, void, open] =

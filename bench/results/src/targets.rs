@@ -25,9 +25,13 @@ pub(crate) fn row(record: &Record, place: &Placed<'_>, wanted: String) -> [Cell;
         .map(Cell::from)
 }
 
-/// A ratio has no unit to say.
+/// A ratio has no unit to say, and where a column holds several, the row's name says it.
+pub(crate) fn has_unit(unit: &str) -> bool {
+    !["", "ratio", "time", "any"].contains(&unit)
+}
+
 fn of_unit(value: f64, unit: &str) -> String {
-    if unit == "ratio" { short(value) } else { format!("{} {unit}", short(value)) }
+    if has_unit(unit) { format!("{} {unit}", short(value)) } else { short(value) }
 }
 
 /// The best other, of the figure itself or of what it is a ratio of in the same row; and the ratio to it.
