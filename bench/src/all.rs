@@ -88,14 +88,14 @@ const STEPS: [Step; 19] = [
             "3",
         ],
         &[],
-        90,
+        80,
     ),
     step("syn", &[], &[], 30),
     step("signatures", &[], &[], 30),
     step("sketch", &[], &[], 30),
-    step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 60),
-    step("routes", &["--builds", "3", "--changes", "1000"], &[], 60),
-    step("control", &["--snapshots", "2"], &[], 60),
+    step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 40),
+    step("routes", &["--builds", "3", "--changes", "1000"], &[], 30),
+    step("control", &["--snapshots", "2"], &[], 120),
     // It shows again what others took part in above, and adds who needs namespaces and processes of their own.
     step("peers", &[], &[], 150),
 ];
