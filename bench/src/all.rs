@@ -63,18 +63,18 @@ const fn step(
 /// What says most comes first: time may run out.
 const STEPS: [Step; 21] = [
     step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 120),
-    step("ndr", &["--sizes", "64,1420,imix"], &[], 300),
-    step("overload", &["--flood-factors", "0.1,1"], &[], 330),
-    step("realtime", &[], &["--tries", "3"], 180),
-    step("latency", &["--secs", "1"], &["--tries", "3"], 180),
-    step("scale", &["--blocks", "60"], &[], 180),
-    step("reconf", &["--sum-ms", "100", "--trials", "3"], &[], 150),
+    step("ndr", &["--sizes", "64,1420,imix"], &[], 180),
+    step("overload", &["--flood-factors", "0.1,1"], &[], 240),
+    step("realtime", &[], &["--tries", "3"], 90),
+    step("latency", &["--secs", "1"], &["--tries", "3"], 90),
+    step("scale", &["--blocks", "60"], &[], 120),
+    step("reconf", &["--sum-ms", "100", "--trials", "3"], &[], 90),
     step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 60),
-    step("nat", &["--blocks", "100"], &[], 120),
-    step("splice", &["--blocks", "60"], &["--bursts", "64"], 120),
-    step("transit", &["--blocks", "100"], &["--rules", "50"], 60),
-    step("steer", &["--blocks", "100"], &[], 90),
-    step("handshakes", &["--bursts", "100", "--rounds", "20", "--floods", "0,1,10"], &[], 150),
+    step("nat", &["--blocks", "100"], &[], 60),
+    step("splice", &["--blocks", "60"], &["--bursts", "64"], 90),
+    step("transit", &["--blocks", "100"], &["--rules", "50"], 30),
+    step("steer", &["--blocks", "100"], &[], 60),
+    step("handshakes", &["--bursts", "100", "--rounds", "20", "--floods", "0,1,10"], &[], 60),
     step(
         "rules",
         &[
@@ -90,16 +90,16 @@ const STEPS: [Step; 21] = [
             "3",
         ],
         &[],
-        240,
+        80,
     ),
-    step("syn", &[], &[], 60),
-    step("signatures", &[], &[], 60),
-    step("sketch", &[], &[], 60),
-    step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 180),
-    step("routes", &["--builds", "3", "--changes", "1000"], &[], 180),
-    step("control", &["--snapshots", "2"], &[], 180),
+    step("syn", &[], &[], 30),
+    step("signatures", &[], &[], 30),
+    step("sketch", &[], &[], 30),
+    step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 40),
+    step("routes", &["--builds", "3", "--changes", "1000"], &[], 30),
+    step("control", &["--snapshots", "2"], &[], 120),
     // It shows again what others took part in above, and adds who needs namespaces and processes of their own.
-    step("peers", &[], &[], 240),
+    step("peers", &[], &[], 150),
 ];
 
 /// What all may take together, and with `--quick`.
@@ -318,7 +318,8 @@ mod tests {
     #[test]
     fn every_step_can_be_asked_for() {
         for quick in [false, true] {
-            let plan = Plan { output: PathBuf::new(), quick, core: 0, only: Vec::new() };
+            let output = PathBuf::from("report");
+            let plan = Plan { output, quick, core: 0, only: Vec::new() };
             for step in &STEPS {
                 let name = std::iter::once("millrace-bench".to_owned());
                 let parsed = Options::try_parse_from(name.chain(arguments(&plan, step)));

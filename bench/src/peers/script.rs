@@ -79,8 +79,10 @@ impl Layout {
         let machine = Machine::observe(&clock, roster::packaged("dpdk"), false, core);
         let conditions = Conditions::new(machine, (before, Weather::observe()));
         let mut record = Record::new(name, self.title, &arguments, conditions);
-        record.argv =
-            std::iter::once(format!("bench/{name}")).chain(arguments.iter().cloned()).collect();
+        record.argv = ["bash".to_owned(), format!("bench/{name}")]
+            .into_iter()
+            .chain(arguments.iter().cloned())
+            .collect();
         let rows = self
             .rows(&text)
             .ok_or_else(|| format!("bench/{name} printed no table of {}", self.kind))?;
