@@ -57,10 +57,12 @@ pub struct Router<'a> {
 /// Finds the next hop of every inner packet. What cannot be forwarded becomes the ICMP error that its
 /// sender is owed, within the limit, and goes back.
 pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
+    let unknown = burst.undecided().filter(|frame| frame.note.next_hop == NextHop::None);
+    unknown
+        .filter(|frame| is_routed(frame))
+        .for_each(|frame| router.routes.prefetch(frame.note.ip.destination));
     burst.pass(|frame| {
-        // A reply that is left was too long for its client, or had no hop left, to be translated.
-        let is_routed = matches!(frame.note.kind, Kind::Inner | Kind::Reply);
-        if !is_routed || frame.note.entry == Entry::Own {
+        if !is_routed(frame) {
             return Ok(());
         }
         match forward(frame, router) {
@@ -79,6 +81,13 @@ pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
             }
         }
     });
+}
+
+/// Whether a packet's next hop is to be found. A reply that is left was too long for its client, or had no hop left, to be
+/// translated.
+#[inline]
+fn is_routed(frame: &Frame<'_>) -> bool {
+    matches!(frame.note.kind, Kind::Inner | Kind::Reply) && frame.note.entry != Entry::Own
 }
 
 /// Why a packet is not forwarded as it is.

@@ -52,6 +52,18 @@ impl Routes {
         }
     }
 
+    /// Begins to fetch what a lookup of this address reads first, while others are looked up.
+    #[inline]
+    pub fn prefetch(&self, address: Address) {
+        match address.v4() {
+            Some(address) if self.hosts4.prefetch(address.to_bits()) => {}
+            Some(address) => self.prefixes4.prefetch(address),
+            None => {
+                self.hosts6.prefetch(halves(address.v6()));
+            }
+        }
+    }
+
     #[inline]
     fn lookup4(&self, address: Ipv4Addr) -> NextHop {
         if let Some(next_hop) = self.hosts4.get(address.to_bits()) {

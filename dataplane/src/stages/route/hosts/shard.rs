@@ -4,6 +4,8 @@
 use std::hint::select_unpredictable;
 use std::sync::Arc;
 
+use wireguard::prefetch::prefetch;
+
 use super::super::next_hop::NextHop;
 use crate::table::Key;
 
@@ -71,6 +73,14 @@ impl<K: Key + Default> Shard<K> {
         let is_closer =
             distance(self::home(last.hash(seed), rows), home + WINDOW - 1, rows) < WINDOW - 1;
         if is_closer { None } else { self.get_anywhere(key, hash, seed) }
+    }
+
+    /// Begins to fetch the rows that a lookup compares.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        let home = home(hash, self.rows.len());
+        let window = self.rows.get(home..home + WINDOW).unwrap_or_default();
+        window.first().into_iter().chain(window.last()).for_each(prefetch);
     }
 
     fn get_anywhere(&self, key: K, hash: u64, seed: u64) -> Option<NextHop> {
