@@ -2,7 +2,6 @@
 //! to one machine there, its exit, is translated there as a client's of that machine, and what is answered comes back the same
 //! way. Here is what both sides keep of it; what they do with packets is done where packets are translated.
 
-mod errors;
 mod guests;
 mod handles;
 mod homes;
@@ -14,11 +13,13 @@ mod ways;
 use flows::Query;
 use wireguard::time::Instant;
 
+use crate::frame::Frame;
 use crate::limits::{GUESTS_MAX, PINS_MAX};
 use crate::packet::Address;
 use crate::stages::egress::nat::Outside;
+use crate::stages::route::Limits;
+use crate::stages::route::icmp::{self, Why};
 
-pub use errors::{Errors, Owed};
 pub use guests::{Guest, Guests, worker_of as worker_of_guest};
 pub use handles::{Handles, worker_of as worker_of_handle};
 pub use homes::{Homes, Refused as HomeRefused, worker_of as worker_of_home};
@@ -42,8 +43,8 @@ pub struct Via {
     pub guests: Guests,
     /// Which IPv6 addresses lead to them.
     pub homes: Homes,
-    /// What is told about packets that do not go on.
-    pub errors: Errors,
+    /// The limits of what is told about packets that do not go on.
+    errors: Limits,
 }
 
 /// How many guests a worker with room for so many flows has room for.
@@ -77,13 +78,27 @@ impl Via {
             ways: Ways::default(),
             guests: Guests::new(first_guest, guests_of(flows), seed),
             homes: Homes::new(guests_of(flows), seed),
-            errors: Errors::default(),
+            errors: Limits::default(),
         }
     }
 
     /// By which exit a client's address and port leaves, as long as it has sent something a while ago.
     pub fn pinned(&self, handle: u32, query: &Query, now: Instant) -> Option<Address> {
         self.pins.find(PinKey::of(handle, query), now).map(|pin| pin.exit)
+    }
+
+    /// A packet that does not go on between data centres becomes the error about it; none when its sender is owed none now.
+    #[cold]
+    pub(in crate::stages) fn turn(
+        &mut self,
+        frame: &mut Frame<'_>,
+        why: Why,
+        outside: Outside<'_>,
+    ) -> Option<()> {
+        let from = icmp::router_address(frame, outside.site);
+        icmp::replace(frame, (why, from), &mut self.errors, outside.now)?;
+        outside.counters.icmp_errors.add(1);
+        Some(())
     }
 
     /// A client is no more: who gets its number gets none of its answers.

@@ -10,10 +10,11 @@ use crate::frame::{Entry, Frame, Kind};
 use crate::packet::Address;
 use crate::site::{Face, Nat, Site, global_number, local_number};
 use crate::stages::egress::via::{
-    self, End, Owed, Pin, PinKey, worker_of_guest, worker_of_handle, worker_of_home,
+    self, End, Pin, PinKey, worker_of_guest, worker_of_handle, worker_of_home,
 };
 use crate::stages::egress::{gre, local};
 use crate::stages::route::NextHop;
+use crate::stages::route::icmp::Why;
 
 use super::fates::named;
 use super::{Outside, Queries, Translator, drop};
@@ -134,10 +135,9 @@ impl Translator {
             return Err(Fate::cut(room));
         }
         let too_big = drop(DropReason::EgressTooBig);
-        let owed = Owed::TooBig(u16::try_from(room).unwrap_or(u16::MAX));
+        let why = Why::TooBig(u16::try_from(room).unwrap_or(u16::MAX));
         let via = self.via.as_mut().ok_or(too_big)?;
-        via.errors.turn(frame, owed, outside.site, outside.now).ok_or(too_big)?;
-        outside.counters.icmp_errors.add(1);
+        via.turn(frame, why, outside).ok_or(too_big)?;
         let Some(number) = frame.note.client() else {
             frame.note.next_hop = NextHop::Local;
             return local::deliver(frame, outside.site);
@@ -243,18 +243,17 @@ impl Translator {
         handle: u32,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let Outside { site, now, counters, .. } = outside;
-        let (owed, lost) = if frame.note.ip.hop_limit <= 1 {
-            (Owed::HopLimit, drop(DropReason::RouteHopLimit))
+        let site = outside.site;
+        let why = if frame.note.ip.hop_limit <= 1 {
+            Why::HopLimit
         } else {
-            let mtu = u16::try_from(site.inner_mtu).unwrap_or(u16::MAX);
-            (Owed::TooBig(mtu), drop(DropReason::EgressTooBig))
+            Why::TooBig(u16::try_from(site.inner_mtu).unwrap_or(u16::MAX))
         };
+        let lost = drop(why.reason());
         let exit = frame.note.endpoint.remote;
         let (end, _) = end(exit, site).ok_or(lost)?;
         let via = self.via.as_mut().ok_or(lost)?;
-        via.errors.turn(frame, owed, site, now).ok_or(lost)?;
-        counters.icmp_errors.add(1);
+        via.turn(frame, why, outside).ok_or(lost)?;
         via::dress(frame, &via.seal, &end, (false, handle))
     }
 
