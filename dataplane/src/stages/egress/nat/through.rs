@@ -6,9 +6,9 @@ use wire::{ipv4, tcp};
 use wireguard::time::Instant;
 
 use crate::fate::{DropReason, Fate, MACHINE, Waiting};
-use crate::frame::{Entry, Frame, Kind};
+use crate::frame::{Entry, Frame};
 use crate::packet::Address;
-use crate::site::{Face, Nat, Site, global_number, local_number};
+use crate::site::{Face, Nat, Site};
 use crate::stages::egress::via::{
     self, End, Pin, PinKey, worker_of_guest, worker_of_handle, worker_of_home,
 };
@@ -66,9 +66,8 @@ impl Translator {
         outside: Outside<'_>,
     ) -> Result<Option<(u32, Address)>, Fate> {
         let Outside { site, now, .. } = outside;
+        let client = self.client_of(frame, site);
         let Some(via) = &mut self.via else { return Ok(None) };
-        let number = frame.note.client();
-        let client = number.map_or(self.machine, |number| local_number(number, site.workers));
         let handle = via.handles.of(client);
         if query.is_later() {
             return Ok(handle.zip(query.datagram().and_then(|name| via.ways.find(name, now))));
@@ -93,7 +92,7 @@ impl Translator {
             connect.is_some_and(|connect| connect.lets_in(machine.into()))
                 && end(machine.into(), site).is_some()
         };
-        let exit = centres.exit(centre, number.unwrap_or(u32::MAX), takes);
+        let exit = centres.exit(centre, frame.note.client().unwrap_or(MACHINE), takes);
         let Some(exit) = exit.filter(|_| centres.here() != Some(centre)) else { return Ok(None) };
         let handle = self.pin(client, (query, exit.into()), until(frame, query, now))?;
         Ok(Some((handle, exit.into())))
@@ -226,13 +225,7 @@ impl Translator {
         if is_long && !is_cut || frame.note.ip.hop_limit <= 1 {
             return self.owe_back(frame, handle, outside);
         }
-        frame.note.kind = Kind::Inner;
-        let number = global_number(client, self.worker.into(), site.workers);
-        let number = if client == self.machine { MACHINE } else { number };
-        frame.note.next_hop =
-            if number == MACHINE { NextHop::Local } else { NextHop::Client(number) };
-        gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
-        if is_cut { Err(Fate::Pieces(number)) } else { Ok(()) }
+        self.to_client(frame, (client, is_cut), site)
     }
 
     /// Who has sent what cannot go to its client hears so by way of the exit, which knows the client by another address.
