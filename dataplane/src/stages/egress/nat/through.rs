@@ -74,12 +74,12 @@ impl Translator {
         }
         let is_connection = frame.note.ip.protocol == tcp::PROTOCOL && !query.is_error();
         if let Some(handle) = handle
-            && let Some(exit) = via.pinned(handle, query, now)
+            && let Some(pin) = via.pins.find_mut(PinKey::of(handle, query), now)
         {
             if !query.is_error() {
-                via.pins.refresh(PinKey::of(handle, query), until(frame, query, now));
+                pin.until = until(frame, query, now);
             }
-            return Ok(Some((handle, exit)));
+            return Ok(Some((handle, pin.exit)));
         }
         let is_v4 = frame.note.ip.destination.is_v4();
         if verdict != Verdict::Unknown || is_v4 && is_connection || self.flows.has_mapping(query) {
