@@ -128,7 +128,7 @@ impl Translator {
             }
         });
         if let Some(via) = via {
-            via.advance(outside, live);
+            via.advance((counters, now), live);
         }
         if self.splicer.has_swept() {
             let (splicer, around) = self.aside(outside);

@@ -13,8 +13,9 @@ mod ways;
 use flows::Query;
 use wireguard::time::Instant;
 
+use crate::counters::Counters;
 use crate::frame::Frame;
-use crate::limits::{GUESTS_MAX, PINS_MAX};
+use crate::limits::{GUESTS_MAX, PINS_INTERVAL, PINS_MAX};
 use crate::packet::Address;
 use crate::stages::egress::nat::Outside;
 use crate::stages::route::Limits;
@@ -45,6 +46,8 @@ pub struct Via {
     pub homes: Homes,
     /// The limits of what is told about packets that do not go on.
     errors: Limits,
+    /// When it is looked again what is over.
+    due: Instant,
 }
 
 /// How many guests a worker with room for so many flows has room for.
@@ -79,6 +82,7 @@ impl Via {
             guests: Guests::new(first_guest, guests_of(flows), seed),
             homes: Homes::new(guests_of(flows), seed),
             errors: Limits::default(),
+            due: Instant::ZERO,
         }
     }
 
@@ -107,17 +111,51 @@ impl Via {
     }
 
     /// Takes back what is over; tells of each mapping that lives, within seconds, whose it is and until when.
-    pub fn advance(&mut self, outside: Outside<'_>, mut live: impl FnMut(u32, Instant)) {
-        let Self { pins, handles, guests, homes, .. } = self;
-        homes.sweep(outside.now);
-        outside.counters.via_mappings.set(pins.len() as u64);
-        outside.counters.guests.set(guests.len() as u64);
-        pins.sweep(outside.now, |pin, is_over| {
+    pub fn advance(
+        &mut self,
+        (counters, now): (&Counters, Instant),
+        mut live: impl FnMut(u32, Instant),
+    ) {
+        counters.via_mappings.set(self.pins.len() as u64);
+        counters.guests.set(self.guests.len() as u64);
+        if now < self.due {
+            return;
+        }
+        self.due = now + PINS_INTERVAL;
+        let Self { pins, handles, homes, .. } = self;
+        homes.sweep(now);
+        pins.sweep(now, |pin, is_over| {
             if is_over {
                 handles.lose(pin.key.handle());
             } else if let Some(client) = handles.client(pin.key.handle()) {
                 live(client, pin.until);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::PINS_PER_TURN;
+
+    #[test]
+    fn mappings_are_looked_at_as_time_goes_by_and_not_with_every_turn() {
+        let share = Share { worker: (0, 1), flows: (1024, 8), first_guest: 100, seed: 7 };
+        let mut via = Via::new([7; 16], &share);
+        let until = Instant::ZERO + PINS_INTERVAL * 1000;
+        for client in 0..PINS_PER_TURN * 2 {
+            let handle = via.handles.make(client, || client * 7).unwrap();
+            let key = PinKey::of(handle, &Query::NONE);
+            via.pins.put(Pin { key, exit: Address::UNSPECIFIED, until }).unwrap();
+        }
+        let counters = Counters::default();
+        let mut told = Vec::new();
+        for turn in 0..20 {
+            let now = Instant::ZERO + PINS_INTERVAL / 10 * turn;
+            via.advance((&counters, now), |client, _| told.push(client));
+        }
+        assert_eq!(told, (0..PINS_PER_TURN * 2).collect::<Vec<_>>());
+        assert_eq!(counters.via_mappings.value(), u64::from(PINS_PER_TURN) * 2);
     }
 }
