@@ -17,7 +17,7 @@ use crate::load::goals::{self, Found, Goals};
 use crate::load::pace;
 use crate::load::tally::Tally;
 use crate::load::way::Way;
-use crate::load::{Place, Size};
+use crate::load::{Search, Size};
 use crate::machine::{Conditions, Weather};
 use crate::steer::cores::round_trip;
 pub(crate) use report::Report;
@@ -40,23 +40,18 @@ pub(crate) struct Plan {
     tries: u32,
     #[command(flatten)]
     #[serde(flatten)]
-    goals: Goals,
-    #[command(flatten)]
-    #[serde(flatten)]
-    place: Place,
+    search: Search,
 }
 
 impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
-        self.place.check()?;
-        let mut plan = self.clone();
-        plan.goals = plan.goals.checked(plan.place.quick)?;
-        if plan.goals.is_strict() {
+        let mut plan = Self { search: self.search.checked()?, ..self.clone() };
+        if plan.search.goals.is_strict() {
             let what = "frames are sealed before a trial, and no memory holds those of a minute: \
                         --strict is for ndr";
             return Err(what.into());
         }
-        if plan.place.quick {
+        if plan.search.place.quick {
             plan.ways.truncate(2);
             plan.sizes.truncate(1);
         }
@@ -127,17 +122,17 @@ const MARGIN: f64 = 2.0;
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let cores = two_cores(plan.place.core, plan.second_core)?;
-    let setting = plan.place.start(verbose)?;
-    let lane = plan.place.lane(&setting)?;
+    let cores = two_cores(plan.search.place.core, plan.second_core)?;
+    let setting = plan.search.place.start(verbose)?;
+    let lane = plan.search.place.lane(&setting)?;
     let mut pair = Pair::new(lane, (&setting.eal, &setting.clock), cores);
     let weather = Weather::observe();
     let before = round_trip(&setting.eal, cores, &setting.clock)?;
     let mut ways = Vec::new();
     for size in &plan.sizes {
-        let ceiling = pair.ceiling(size, plan.place.quick)?;
+        let ceiling = pair.ceiling(size, plan.search.place.quick)?;
         for way in &plan.ways {
-            ways.push(measure(&mut pair, (*way, size), (&plan.goals, plan.tries), ceiling)?);
+            ways.push(measure(&mut pair, (*way, size), (&plan.search.goals, plan.tries), ceiling)?);
         }
     }
     let after = round_trip(&setting.eal, cores, &setting.clock)?;
@@ -145,10 +140,6 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let all = All { round_trip_ns: [before, after], ways };
     Ok(Report::new(plan, conditions, vec![all]))
 }
-
-/// How far around the pace of full bursts a search looks.
-const BELOW: f64 = 0.01;
-const ABOVE: f64 = 2.0;
 
 /// Searches for the rates of one way, of which each trial is made so many times at most.
 pub(crate) fn measure(
@@ -179,7 +170,7 @@ pub(crate) fn measure(
         return Ok(measured);
     }
     let mut failure = None;
-    let found = goals::search(goals, (pace.rate * BELOW, pace.rate * ABOVE), |ask| {
+    let found = goals::search(goals, pace.range(), |ask| {
         for _ in 0..tries {
             let done = pair.trial((way, size), (ask.load, ask.duration, false))?;
             let Some(why) = done.void else { return Ok(done.tally) };
