@@ -18,7 +18,7 @@ use crate::load::{Search, Size};
 use crate::machine::{Conditions, Weather};
 use crate::ndr;
 use crate::realtime::latencies::{self, Latencies};
-use crate::realtime::{self, Pair, two_cores};
+use crate::realtime::{self, Pair, Pairing};
 pub(crate) use report::Report;
 
 /// What to measure, and for how long.
@@ -33,12 +33,9 @@ pub(crate) struct Plan {
     /// Seconds of each load.
     #[arg(long, default_value_t = 2.0)]
     secs: f64,
-    /// The worker's core in real time, another than the generator's, which has `--core`.
-    #[arg(long)]
-    second_core: Option<usize>,
-    /// How often a trial in real time is made again that was disturbed.
-    #[arg(long, default_value_t = 10)]
-    tries: u32,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pairing: Pairing,
     #[command(flatten)]
     #[serde(flatten)]
     search: Search,
@@ -55,6 +52,7 @@ impl Plan {
         if !(0.001..=600.0).contains(&plan.secs) {
             return Err("--secs takes 0.001 to 600".into());
         }
+        plan.pairing.check()?;
         Ok(plan)
     }
 }
@@ -91,7 +89,7 @@ pub(crate) struct All {
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let cores = two_cores(plan.search.place.core, plan.second_core);
+    let cores = plan.pairing.cores(&plan.search);
     let setting = plan.search.place.start(verbose)?;
     let mut lane = plan.search.place.lane(&setting)?;
     let before = Weather::observe();
@@ -121,13 +119,14 @@ fn really(plan: &Plan, pair: &mut Pair<'_>, all: &mut All) -> Result<(), Failure
                 all.left_out.push((what, why.to_owned()));
                 continue;
             }
-            let goals = (&plan.search.goals, plan.tries);
+            let goals = (&plan.search.goals, plan.pairing.tries);
             let measured = realtime::measure(pair, (*way, size), goals, ceiling)?;
             let Some(pdr) = measured.pdr() else {
                 all.left_out.push((what, measured.why_not()));
                 continue;
             };
-            let timing = (plan.secs, f64::from(plan.search.goals.trial_ms) / 1_000.0, plan.tries);
+            let timing =
+                (plan.secs, f64::from(plan.search.goals.trial_ms) / 1_000.0, plan.pairing.tries);
             all.really.extend(latencies::measure(pair, (*way, size), pdr, timing)?);
         }
     }

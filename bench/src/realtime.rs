@@ -32,12 +32,9 @@ pub(crate) struct Plan {
     /// Octets of the inner packets.
     #[arg(long, value_delimiter = ',', default_value = "64,1420")]
     sizes: Vec<Size>,
-    /// The worker's core, another than the generator's, which has `--core`.
-    #[arg(long)]
-    second_core: Option<usize>,
-    /// How often a trial is made again that was disturbed.
-    #[arg(long, default_value_t = 10)]
-    tries: u32,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pairing: Pairing,
     #[command(flatten)]
     #[serde(flatten)]
     search: Search,
@@ -46,24 +43,44 @@ pub(crate) struct Plan {
 impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
         let mut plan = Self { search: self.search.checked()?, ..self.clone() };
-        if plan.search.goals.is_strict() {
-            let what = "frames are sealed before a trial, and no memory holds those of a minute: \
-                        --strict is for ndr";
-            return Err(what.into());
-        }
         if plan.search.place.quick {
             plan.ways.truncate(2);
             plan.sizes.truncate(1);
         }
-        if plan.tries == 0 {
-            return Err("--tries takes 1 and more".into());
-        }
+        plan.pairing.check()?;
         Ok(plan)
     }
 }
 
-/// Both cores of a measurement, if there are two and this process may run on them. To be asked before DPDK starts.
-pub(crate) fn two_cores(generator: usize, worker: Option<usize>) -> Result<[usize; 2], Failure> {
+/// The other core, and patience with what disturbs trials on both.
+#[derive(Args, Clone, Debug, Serialize)]
+pub(crate) struct Pairing {
+    /// The worker's core in real time, another than the generator's, which has `--core`.
+    #[arg(long)]
+    second_core: Option<usize>,
+    /// How often a trial in real time is made again that was disturbed.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) tries: u32,
+}
+
+impl Pairing {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.tries == 0 { Err("--tries takes 1 and more".into()) } else { Ok(()) }
+    }
+
+    /// Both cores of a measurement, if trials of this search can be made on them. To be asked before DPDK starts.
+    pub(crate) fn cores(&self, search: &Search) -> Result<[usize; 2], Failure> {
+        if search.goals.is_strict() {
+            let what = "frames are sealed before a trial, and no memory holds those of a minute: \
+                        --strict is for ndr";
+            return Err(what.into());
+        }
+        two_cores(search.place.core, self.second_core)
+    }
+}
+
+/// Both, if there are two and this process may run on them.
+fn two_cores(generator: usize, worker: Option<usize>) -> Result<[usize; 2], Failure> {
     let allowed = lcore::allowed()?;
     let another = allowed.iter().copied().find(|core| *core != generator);
     let Some(another) = another else {
@@ -122,7 +139,7 @@ const MARGIN: f64 = 2.0;
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let cores = two_cores(plan.search.place.core, plan.second_core)?;
+    let cores = plan.pairing.cores(&plan.search)?;
     let setting = plan.search.place.start(verbose)?;
     let lane = plan.search.place.lane(&setting)?;
     let mut pair = Pair::new(lane, (&setting.eal, &setting.clock), cores);
@@ -132,7 +149,12 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     for size in &plan.sizes {
         let ceiling = pair.ceiling(size, plan.search.place.quick)?;
         for way in &plan.ways {
-            ways.push(measure(&mut pair, (*way, size), (&plan.search.goals, plan.tries), ceiling)?);
+            ways.push(measure(
+                &mut pair,
+                (*way, size),
+                (&plan.search.goals, plan.pairing.tries),
+                ceiling,
+            )?);
         }
     }
     let after = round_trip(&setting.eal, cores, &setting.clock)?;
@@ -189,4 +211,30 @@ pub(crate) fn measure(
         (Err(error), None) => return Err(error),
     }
     Ok(measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        pairing: Pairing,
+        #[command(flatten)]
+        search: Search,
+    }
+
+    fn refused(line: &[&str]) -> String {
+        let Line { pairing, search } = Line::parse_from([&["bench"], line].concat());
+        let cores = pairing.check().and_then(|()| pairing.cores(&search));
+        cores.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn no_pair_makes_trials_of_a_minute_or_none_at_all() {
+        assert!(refused(&["--strict"]).contains("no memory holds those of a minute"));
+        assert_eq!(refused(&["--tries", "0"]), "--tries takes 1 and more");
+    }
 }
