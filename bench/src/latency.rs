@@ -10,16 +10,15 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::load::course;
-use crate::load::goals::Goals;
 use crate::load::lane::Lane;
 use crate::load::offer::Offer;
 use crate::load::pace;
 use crate::load::way::Way;
-use crate::load::{Place, Size};
+use crate::load::{Search, Size};
 use crate::machine::{Conditions, Weather};
 use crate::ndr;
 use crate::realtime::latencies::{self, Latencies};
-use crate::realtime::{self, Pair, two_cores};
+use crate::realtime::{self, Pair, Pairing};
 pub(crate) use report::Report;
 
 /// What to measure, and for how long.
@@ -34,26 +33,18 @@ pub(crate) struct Plan {
     /// Seconds of each load.
     #[arg(long, default_value_t = 2.0)]
     secs: f64,
-    /// The worker's core in real time, another than the generator's, which has `--core`.
-    #[arg(long)]
-    second_core: Option<usize>,
-    /// How often a trial in real time is made again that was disturbed.
-    #[arg(long, default_value_t = 10)]
-    tries: u32,
     #[command(flatten)]
     #[serde(flatten)]
-    goals: Goals,
+    pairing: Pairing,
     #[command(flatten)]
     #[serde(flatten)]
-    place: Place,
+    search: Search,
 }
 
 impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
-        self.place.check()?;
-        let mut plan = self.clone();
-        plan.goals = plan.goals.checked(plan.place.quick)?;
-        if plan.place.quick {
+        let mut plan = Self { search: self.search.checked()?, ..self.clone() };
+        if plan.search.place.quick {
             plan.secs = 0.01;
             plan.ways.truncate(2);
             plan.sizes.truncate(1);
@@ -61,6 +52,7 @@ impl Plan {
         if !(0.001..=600.0).contains(&plan.secs) {
             return Err("--secs takes 0.001 to 600".into());
         }
+        plan.pairing.check()?;
         Ok(plan)
     }
 }
@@ -97,9 +89,9 @@ pub(crate) struct All {
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let cores = two_cores(plan.place.core, plan.second_core);
-    let setting = plan.place.start(verbose)?;
-    let mut lane = plan.place.lane(&setting)?;
+    let cores = plan.pairing.cores(&plan.search);
+    let setting = plan.search.place.start(verbose)?;
+    let mut lane = plan.search.place.lane(&setting)?;
     let before = Weather::observe();
     let virtually = virtually(&plan, &mut lane, &setting.clock)?;
     let mut all = All { virtually, really: Vec::new(), left_out: Vec::new() };
@@ -119,7 +111,7 @@ const REALLY: &str = "latency in real time";
 /// On two cores, every way whose packets come back unsealed: of the others the generator cannot read when they were planned.
 fn really(plan: &Plan, pair: &mut Pair<'_>, all: &mut All) -> Result<(), Failure> {
     for size in &plan.sizes {
-        let ceiling = pair.ceiling(size, plan.place.quick)?;
+        let ceiling = pair.ceiling(size, plan.search.place.quick)?;
         for way in &plan.ways {
             let what = format!("{REALLY}: {}, {}", way.name(), size.name);
             if way.is_sealed() {
@@ -127,13 +119,14 @@ fn really(plan: &Plan, pair: &mut Pair<'_>, all: &mut All) -> Result<(), Failure
                 all.left_out.push((what, why.to_owned()));
                 continue;
             }
-            let goals = (&plan.goals, plan.tries);
+            let goals = (&plan.search.goals, plan.pairing.tries);
             let measured = realtime::measure(pair, (*way, size), goals, ceiling)?;
             let Some(pdr) = measured.pdr() else {
                 all.left_out.push((what, measured.why_not()));
                 continue;
             };
-            let timing = (plan.secs, f64::from(plan.goals.trial_ms) / 1_000.0, plan.tries);
+            let timing =
+                (plan.secs, f64::from(plan.search.goals.trial_ms) / 1_000.0, plan.pairing.tries);
             all.really.extend(latencies::measure(pair, (*way, size), pdr, timing)?);
         }
     }
@@ -141,11 +134,11 @@ fn really(plan: &Plan, pair: &mut Pair<'_>, all: &mut All) -> Result<(), Failure
 }
 
 fn virtually(plan: &Plan, lane: &mut Lane, clock: &Clock) -> Result<Vec<Measured>, Failure> {
-    let rules = plan.place.rules();
+    let rules = plan.search.place.rules();
     let mut measured = Vec::new();
     for size in &plan.sizes {
         for way in &plan.ways {
-            let found = ndr::find(lane, (*way, size), &plan.goals, (clock, &plan.place))?;
+            let found = ndr::find(lane, (*way, size), &plan.search, clock)?;
             let pdr = found.pdr().ok_or_else(|| format!("{}: no load is carried", way.name()))?;
             let pace = pace::pace(lane, (*way, &size.sizes), clock)?;
             for (load, part) in LOADS {

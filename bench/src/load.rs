@@ -20,6 +20,7 @@ use serde::{Serialize, Serializer};
 
 use crate::Failure;
 use crate::turns::{Setting, Timing};
+use goals::Goals;
 use lane::Lane;
 use offer::Rules;
 
@@ -51,6 +52,26 @@ impl FromStr for Size {
 impl Serialize for Size {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.name)
+    }
+}
+
+/// What is searched for, and where.
+#[derive(Args, Clone, Debug, Serialize)]
+pub(crate) struct Search {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) goals: Goals,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) place: Place,
+}
+
+impl Search {
+    /// The same for a short run, if it shall be one; refuses what cannot be.
+    pub(crate) fn checked(&self) -> Result<Self, Failure> {
+        self.place.check()?;
+        let goals = self.goals.checked(self.place.quick)?;
+        Ok(Self { goals, place: self.place.clone() })
     }
 }
 

@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::load::course;
-use crate::load::goals::{self, Found, Goals};
+use crate::load::goals::{self, Found};
 use crate::load::lane::Lane;
 use crate::load::offer::Offer;
 use crate::load::pace;
 use crate::load::way::Way;
-use crate::load::{Place, Size};
+use crate::load::{Search, Size};
 use crate::machine::{Conditions, Weather};
 use crate::turns::check_calls;
 use dpdk::clock::Clock;
@@ -30,10 +30,7 @@ pub(crate) struct Plan {
     sizes: Vec<Size>,
     #[command(flatten)]
     #[serde(flatten)]
-    goals: Goals,
-    #[command(flatten)]
-    #[serde(flatten)]
-    place: Place,
+    search: Search,
 }
 
 /// One way with packets of one size.
@@ -48,10 +45,8 @@ pub(crate) struct Measured {
 
 impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
-        self.place.check()?;
-        let mut plan = self.clone();
-        plan.goals = plan.goals.checked(plan.place.quick)?;
-        if plan.place.quick {
+        let mut plan = Self { search: self.search.checked()?, ..self.clone() };
+        if plan.search.place.quick {
             plan.sizes.truncate(1);
         }
         Ok(plan)
@@ -61,13 +56,13 @@ impl Plan {
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let setting = plan.place.start(verbose)?;
-    let mut lane = plan.place.lane(&setting)?;
+    let setting = plan.search.place.start(verbose)?;
+    let mut lane = plan.search.place.lane(&setting)?;
     let before = Weather::observe();
     let mut measured = Vec::new();
     for size in &plan.sizes {
         for way in &plan.ways {
-            let found = find(&mut lane, (*way, size), &plan.goals, (&setting.clock, &plan.place))?;
+            let found = find(&mut lane, (*way, size), &plan.search, &setting.clock)?;
             let octets = size.sizes.mean();
             measured.push(Measured { way: *way, size: size.clone(), octets, found });
         }
@@ -78,22 +73,17 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     Ok(Report::new(plan, conditions, measured))
 }
 
-/// How far around the pace of full bursts a search looks.
-const BELOW: f64 = 0.01;
-const ABOVE: f64 = 2.0;
-
 /// Searches for the rates of one way.
 pub(crate) fn find(
     lane: &mut Lane,
     (way, size): (Way, &Size),
-    goals: &Goals,
-    (clock, place): (&Clock, &Place),
+    search: &Search,
+    clock: &Clock,
 ) -> Result<Found, Failure> {
     lane.renew()?;
     let full = pace::pace(lane, (way, &size.sizes), clock)?;
-    let range = (full.rate * BELOW, full.rate * ABOVE);
-    goals::search(goals, range, |ask| {
+    goals::search(&search.goals, full.range(), |ask| {
         let offer = Offer::new(way, &size.sizes, (ask.load, ask.duration));
-        course::trial(lane, offer, (clock, place.rules(), full))
+        course::trial(lane, offer, (clock, search.place.rules(), full))
     })
 }

@@ -13,13 +13,12 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::load::course;
-use crate::load::goals::Goals;
 use crate::load::lane::{CALLERS, Lane};
 use crate::load::offer::{Offer, Rules};
 use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;
-use crate::load::{Place, Size};
+use crate::load::{Search, Size};
 use crate::machine::{Conditions, Weather};
 use crate::ndr;
 use callers::Callers;
@@ -57,18 +56,13 @@ pub(crate) struct Plan {
     flood_secs: f64,
     #[command(flatten)]
     #[serde(flatten)]
-    goals: Goals,
-    #[command(flatten)]
-    #[serde(flatten)]
-    place: Place,
+    search: Search,
 }
 
 impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
-        self.place.check()?;
-        let mut plan = self.clone();
-        plan.goals = plan.goals.checked(plan.place.quick)?;
-        if plan.place.quick {
+        let mut plan = Self { search: self.search.checked()?, ..self.clone() };
+        if plan.search.place.quick {
             (plan.runs, plan.run_ms, plan.flood_secs) = (1, 5, 0.02);
             plan.ways.truncate(2);
         }
@@ -139,8 +133,8 @@ fn attack_is_first(builder: &Builder) -> bool {
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let setting = plan.place.start(verbose)?;
-    let mut lane = plan.place.lane(&setting)?;
+    let setting = plan.search.place.start(verbose)?;
+    let mut lane = plan.search.place.lane(&setting)?;
     let before = Weather::observe();
     let mut ways = Vec::new();
     let (mut attacks, mut calls) = (Vec::new(), Vec::new());
@@ -181,10 +175,10 @@ impl<'a> Arena<'a> {
         plan: &Plan,
         clock: &'a Clock,
     ) -> Result<Self, Failure> {
-        let found = ndr::find(lane, (way, size), &plan.goals, (clock, &plan.place))?;
+        let found = ndr::find(lane, (way, size), &plan.search, clock)?;
         let ndr = found.ndr().ok_or_else(|| format!("{}: no load is carried", way.name()))?;
         let pace = pace::pace(lane, (way, &size.sizes), clock)?;
-        Ok(Self { lane, clock, rules: plan.place.rules(), way, size, pace, ndr })
+        Ok(Self { lane, clock, rules: plan.search.place.rules(), way, size, pace, ndr })
     }
 
     fn sizes(&self) -> &'a Sizes {

@@ -17,7 +17,7 @@ use crate::load::goals::{self, Found, Goals};
 use crate::load::pace;
 use crate::load::tally::Tally;
 use crate::load::way::Way;
-use crate::load::{Place, Size};
+use crate::load::{Search, Size};
 use crate::machine::{Conditions, Weather};
 use crate::steer::cores::round_trip;
 pub(crate) use report::Report;
@@ -32,43 +32,55 @@ pub(crate) struct Plan {
     /// Octets of the inner packets.
     #[arg(long, value_delimiter = ',', default_value = "64,1420")]
     sizes: Vec<Size>,
-    /// The worker's core, another than the generator's, which has `--core`.
-    #[arg(long)]
-    second_core: Option<usize>,
-    /// How often a trial is made again that was disturbed.
-    #[arg(long, default_value_t = 10)]
-    tries: u32,
     #[command(flatten)]
     #[serde(flatten)]
-    goals: Goals,
+    pairing: Pairing,
     #[command(flatten)]
     #[serde(flatten)]
-    place: Place,
+    search: Search,
 }
 
 impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
-        self.place.check()?;
-        let mut plan = self.clone();
-        plan.goals = plan.goals.checked(plan.place.quick)?;
-        if plan.goals.is_strict() {
-            let what = "frames are sealed before a trial, and no memory holds those of a minute: \
-                        --strict is for ndr";
-            return Err(what.into());
-        }
-        if plan.place.quick {
+        let mut plan = Self { search: self.search.checked()?, ..self.clone() };
+        if plan.search.place.quick {
             plan.ways.truncate(2);
             plan.sizes.truncate(1);
         }
-        if plan.tries == 0 {
-            return Err("--tries takes 1 and more".into());
-        }
+        plan.pairing.check()?;
         Ok(plan)
     }
 }
 
-/// Both cores of a measurement, if there are two and this process may run on them. To be asked before DPDK starts.
-pub(crate) fn two_cores(generator: usize, worker: Option<usize>) -> Result<[usize; 2], Failure> {
+/// The other core, and patience with what disturbs trials on both.
+#[derive(Args, Clone, Debug, Serialize)]
+pub(crate) struct Pairing {
+    /// The worker's core in real time, another than the generator's, which has `--core`.
+    #[arg(long)]
+    second_core: Option<usize>,
+    /// How often a trial in real time is made again that was disturbed.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) tries: u32,
+}
+
+impl Pairing {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.tries == 0 { Err("--tries takes 1 and more".into()) } else { Ok(()) }
+    }
+
+    /// Both cores of a measurement, if trials of this search can be made on them. To be asked before DPDK starts.
+    pub(crate) fn cores(&self, search: &Search) -> Result<[usize; 2], Failure> {
+        if search.goals.is_strict() {
+            let what = "frames are sealed before a trial, and no memory holds those of a minute: \
+                        --strict is for ndr";
+            return Err(what.into());
+        }
+        two_cores(search.place.core, self.second_core)
+    }
+}
+
+/// Both, if there are two and this process may run on them.
+fn two_cores(generator: usize, worker: Option<usize>) -> Result<[usize; 2], Failure> {
     let allowed = lcore::allowed()?;
     let another = allowed.iter().copied().find(|core| *core != generator);
     let Some(another) = another else {
@@ -127,17 +139,22 @@ const MARGIN: f64 = 2.0;
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let cores = two_cores(plan.place.core, plan.second_core)?;
-    let setting = plan.place.start(verbose)?;
-    let lane = plan.place.lane(&setting)?;
+    let cores = plan.pairing.cores(&plan.search)?;
+    let setting = plan.search.place.start(verbose)?;
+    let lane = plan.search.place.lane(&setting)?;
     let mut pair = Pair::new(lane, (&setting.eal, &setting.clock), cores);
     let weather = Weather::observe();
     let before = round_trip(&setting.eal, cores, &setting.clock)?;
     let mut ways = Vec::new();
     for size in &plan.sizes {
-        let ceiling = pair.ceiling(size, plan.place.quick)?;
+        let ceiling = pair.ceiling(size, plan.search.place.quick)?;
         for way in &plan.ways {
-            ways.push(measure(&mut pair, (*way, size), (&plan.goals, plan.tries), ceiling)?);
+            ways.push(measure(
+                &mut pair,
+                (*way, size),
+                (&plan.search.goals, plan.pairing.tries),
+                ceiling,
+            )?);
         }
     }
     let after = round_trip(&setting.eal, cores, &setting.clock)?;
@@ -145,10 +162,6 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let all = All { round_trip_ns: [before, after], ways };
     Ok(Report::new(plan, conditions, vec![all]))
 }
-
-/// How far around the pace of full bursts a search looks.
-const BELOW: f64 = 0.01;
-const ABOVE: f64 = 2.0;
 
 /// Searches for the rates of one way, of which each trial is made so many times at most.
 pub(crate) fn measure(
@@ -179,7 +192,7 @@ pub(crate) fn measure(
         return Ok(measured);
     }
     let mut failure = None;
-    let found = goals::search(goals, (pace.rate * BELOW, pace.rate * ABOVE), |ask| {
+    let found = goals::search(goals, pace.range(), |ask| {
         for _ in 0..tries {
             let done = pair.trial((way, size), (ask.load, ask.duration, false))?;
             let Some(why) = done.void else { return Ok(done.tally) };
@@ -198,4 +211,30 @@ pub(crate) fn measure(
         (Err(error), None) => return Err(error),
     }
     Ok(measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        pairing: Pairing,
+        #[command(flatten)]
+        search: Search,
+    }
+
+    fn refused(line: &[&str]) -> String {
+        let Line { pairing, search } = Line::parse_from([&["bench"], line].concat());
+        let cores = pairing.check().and_then(|()| pairing.cores(&search));
+        cores.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn no_pair_makes_trials_of_a_minute_or_none_at_all() {
+        assert!(refused(&["--strict"]).contains("no memory holds those of a minute"));
+        assert_eq!(refused(&["--tries", "0"]), "--tries takes 1 and more");
+    }
 }

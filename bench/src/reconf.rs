@@ -17,12 +17,11 @@ use serde::Serialize;
 use crate::Failure;
 use crate::load::beside::Beside;
 use crate::load::course;
-use crate::load::goals::Goals;
 use crate::load::offer::Offer;
 use crate::load::pace::{self, Pace};
 use crate::load::tally::Tally;
 use crate::load::way::Way;
-use crate::load::{Place, Size};
+use crate::load::{Search, Size};
 use crate::machine::{Conditions, Weather};
 use crate::ndr;
 use crate::overload::callers::Callers;
@@ -59,18 +58,13 @@ pub(crate) struct Plan {
     trials: usize,
     #[command(flatten)]
     #[serde(flatten)]
-    goals: Goals,
-    #[command(flatten)]
-    #[serde(flatten)]
-    place: Place,
+    search: Search,
 }
 
 impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
-        self.place.check()?;
-        let mut plan = self.clone();
-        plan.goals = plan.goals.checked(plan.place.quick)?;
-        if plan.place.quick {
+        let mut plan = Self { search: self.search.checked()?, ..self.clone() };
+        if plan.search.place.quick {
             plan.trials = 1;
             (plan.wave, plan.wave_secs) = (plan.wave.min(32), 0.2);
             plan.storm = plan.storm.min(500);
@@ -149,8 +143,8 @@ pub(crate) struct Measured {
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let setting = plan.place.start(verbose)?;
-    let pool = plan.place.pool(&setting)?;
+    let setting = plan.search.place.start(verbose)?;
+    let pool = plan.search.place.pool(&setting)?;
     let (mut ground, hole) = Ground::start((&setting, &pool), &plan)?;
     let before = Weather::observe();
     let mut measured = Vec::new();
@@ -181,7 +175,7 @@ fn found(
     clock: &Clock,
 ) -> Result<(f64, Pace), Failure> {
     let lane = &mut ground.lane;
-    let found = ndr::find(lane, (way, &plan.size), &plan.goals, (clock, &plan.place))?;
+    let found = ndr::find(lane, (way, &plan.size), &plan.search, clock)?;
     let ndr = found.ndr().ok_or_else(|| format!("{}: no load is carried", way.name()))?;
     let pace = pace::pace(lane, (way, &plan.size.sizes), clock)?;
     Ok((ndr * plan.load, pace))
@@ -204,7 +198,7 @@ impl Ground {
     ) -> Result<Trial, Failure> {
         self.lane.renew()?;
         let seconds = match event {
-            Event::Nothing if plan.place.quick => CALM_QUICK,
+            Event::Nothing if plan.search.place.quick => CALM_QUICK,
             Event::Nothing => CALM,
             Event::Rekey => WAVE_PATIENCE,
             Event::PeersCome
@@ -224,7 +218,7 @@ impl Ground {
         let offer = Offer::new(way, &plan.size.sizes, (rate, seconds));
         let beside: Option<&mut dyn Beside> = Some(&mut change);
         let offer = Offer { callers: callers.as_mut(), beside, until_answered: true, ..offer };
-        let tally = course::trial(&mut self.lane, offer, (clock, plan.place.rules(), pace))?;
+        let tally = course::trial(&mut self.lane, offer, (clock, plan.search.place.rules(), pace))?;
         let mut in_force = change.taken().map(|taken: Duration| taken.as_secs_f64());
         if let Some(callers) = &callers {
             // It is not in force before the last of them has renewed.

@@ -84,6 +84,18 @@ fn refuses_one_core_for_generator_and_worker() {
 }
 
 #[test]
+fn refuses_to_make_no_trial_at_all() {
+    for measure in ["latency", "realtime"] {
+        let output = bench(&[measure, "--quick", "--tries", "0"]).unwrap();
+        let erred = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && erred.contains("--tries takes 1"),
+            "{measure}: {erred}"
+        );
+    }
+}
+
+#[test]
 fn tells_cost_and_memory_with_more_and_more() {
     let arguments = ["scale", "--quick", "--blocks", "3", "--most", "100"];
     let output = bench(&[&arguments[..], &["--of", "peers,tenants,rules"]].concat()).unwrap();

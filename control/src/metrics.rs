@@ -111,15 +111,19 @@ async fn count(mut notices: Receiver<Notice>, sources: Arc<Sources>) {
 }
 
 async fn metrics(State(sources): State<Arc<Sources>>) -> Response {
+    let terminated = match &sources.watch {
+        Some(watch) => Some(watch.read().await),
+        None => None,
+    };
     // It reads files and walks tables: not on a thread that others wait for.
-    match tokio::task::spawn_blocking(move || sources.text()).await {
+    match tokio::task::spawn_blocking(move || sources.text(terminated)).await {
         Ok(text) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
 impl Sources {
-    fn text(&self) -> String {
+    fn text(&self, terminated: Option<terminate::Readings>) -> String {
         let mut text = Text::default();
         text.family("millrace_build", Kind::Info, "What runs here.");
         text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -131,8 +135,8 @@ impl Sources {
         argo::write(&mut text, &self.desk);
         self.events(&mut text);
         self.registration(&mut text);
-        if let Some(watch) = &self.watch {
-            terminate::write(&mut text, watch);
+        if let Some(readings) = terminated {
+            terminate::write(&mut text, &readings);
         }
         // A dataplane that is not there, or is about to be, has no counters to show.
         if let Ok(table) = self.counters.read() {

@@ -90,8 +90,10 @@ pub const KEPT_PER_TURN: usize = 256;
 /// Mappings of clients that leave through other data centres without a connection, of one worker: a quarter of the flows that a
 /// worker has room for unless configured.
 pub const PINS_MAX: u32 = 1 << 16;
-/// How many of them a worker looks at in one turn whether they are over: at all within a second on a busy machine.
+/// How many of them a worker looks at in one turn whether they are over, and after how long again: at all within seconds.
 pub const PINS_PER_TURN: u32 = 32;
+/// See [`PINS_PER_TURN`]. Turns that follow each other faster leave them alone.
+pub const PINS_INTERVAL: Duration = Duration::from_micros(500);
 /// IPv6 addresses of one such client of another data centre: it has one, or uses some at a time for privacy.
 pub const HOMES_PER_GUEST: u32 = 64;
 /// How long such an address leads back to who has sent something from it: as long as mappings of UDP (RFC 4787 REQ-5).

@@ -266,12 +266,6 @@ impl Point {
         Self { interval, ..self }
     }
 
-    /// With a word beside it.
-    #[must_use]
-    pub fn noted(self, note: impl Into<String>) -> Self {
-        Self { note: note.into(), ..self }
-    }
-
     /// Of a trial that does not count.
     #[must_use]
     pub fn void(self) -> Self {

@@ -34,14 +34,17 @@ fn of_unit(value: f64, unit: &str) -> String {
     if has_unit(unit) { format!("{} {unit}", short(value)) } else { short(value) }
 }
 
-/// The best other, of the figure itself or of what it is a ratio of in the same row; and the ratio to it.
+/// The best other, of the figure itself or of what it is a ratio of, which stands before it in the same row; and the ratio to it.
 fn beside(Placed { table, row, column, figure, .. }: &Placed<'_>) -> [String; 2] {
     let own = figure.peer.as_ref().map(|peer| (*column, peer));
     let in_row = || {
-        table.columns.iter().zip(*row).find_map(|(column, cell)| match cell {
+        let cells = table.columns.iter().zip(*row);
+        let before = cells.take_while(|(other, _)| other.name != column.name);
+        let peers = before.filter_map(|(column, cell)| match cell {
             Cell::Figure(figure) => figure.peer.as_ref().map(|peer| (column, peer)),
             Cell::Text(_) => None,
-        })
+        });
+        peers.last()
     };
     let Some((column, peer)) = own.or_else(in_row) else {
         return [String::new(), String::new()];
@@ -54,4 +57,27 @@ fn beside(Placed { table, row, column, figure, .. }: &Placed<'_>) -> [String; 2]
         None => format!("{:.2}", peer.ratio),
     };
     [name, ratio]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Conditions, Figure, Section};
+
+    #[test]
+    fn a_ratio_stands_beside_the_other_that_it_is_a_ratio_of() {
+        let names = ["quick", "ratio of quick", "slow", "ratio of slow"];
+        let columns = names.map(|name| Column::of(name, "ns", 1));
+        let ours =
+            |name: &str, peer: f64| Figure::single(10.0).lower().beside_one(name, peer, None);
+        let ratio = |value: f64| Figure::single(value).at_least(2.0);
+        let cells = [ours("ipsec-mb", 80.0), ratio(8.0), ours("ring", 30.0), ratio(3.0)];
+        let mut table = Table::new("", columns);
+        table.row(cells.map(Cell::from));
+        let mut record = Record::new("aead", "AEAD", &(), Conditions::default());
+        record.section(Section::default().table(table));
+        let others: Vec<_> = record.placed().map(|place| beside(&place)).collect();
+        let [quick, slow] = [["80 ns ipsec-mb", "8.00"], ["30 ns ring", "3.00"]];
+        assert_eq!(others, [quick, quick, slow, slow]);
+    }
 }

@@ -23,6 +23,17 @@ pub(crate) struct Pace {
     pub(crate) rate: f64,
 }
 
+/// How far around it a search looks.
+const BELOW: f64 = 0.01;
+const ABOVE: f64 = 2.0;
+
+impl Pace {
+    /// The loads among which the rates of its way are searched for.
+    pub(crate) const fn range(self) -> (f64, f64) {
+        (self.rate * BELOW, self.rate * ABOVE)
+    }
+}
+
 /// Turns that the pace is taken from.
 const PACED: u64 = 200;
 pub(super) const BURST: u64 = BURST_LEN_MAX as u64;

@@ -3,6 +3,7 @@
 use dataplane::counters::Totals;
 use dataplane::fate::DropReason;
 use pktgen::measure::Latency;
+use results::{Axis, Plot, Point};
 use serde::Serialize;
 
 /// The counts of one trial.
@@ -63,6 +64,19 @@ impl Tally {
     pub(crate) fn goodput(&self) -> f64 {
         self.in_time as f64 / self.seconds
     }
+
+    /// Where it stands in a [`plot`].
+    pub(crate) fn point(&self) -> Point {
+        Point::new(self.load / MILLION, self.goodput() / MILLION)
+    }
+}
+
+const MILLION: f64 = 1e6;
+
+/// Where trials with packets of one size are drawn.
+pub(crate) fn plot(size: &str) -> Plot {
+    let title = format!("Goodput against offered load, {size}");
+    Plot::lines(&title, Axis::logarithmic("offered, Mpps"), Axis::linear("goodput, Mpps"))
 }
 
 /// What was dropped between two looks at the books, by name.

@@ -1,10 +1,11 @@
 //! The rates that were found, and the record that they become.
 
 use mlrsearch::Outcome;
-use results::{Axis, Cell, Column, Figure, Plot, Point, Record, Section, Series, Table};
+use results::{Cell, Column, Figure, Point, Record, Section, Series, Table};
 
 use super::{Measured, Plan};
 use crate::load::goals::Found;
+use crate::load::tally::{self, Tally};
 
 /// A whole run.
 pub(crate) type Report = crate::report::Report<Plan, Measured>;
@@ -52,12 +53,8 @@ fn section(size: &str, measured: &[&Measured]) -> Section {
     for one in measured {
         table.row(row(one));
     }
-    let plot = Plot::lines(
-        &format!("Goodput against offered load, {size}"),
-        Axis::logarithmic("offered, Mpps"),
-        Axis::linear("goodput, Mpps"),
-    );
-    let plot = plot.saying("Each trial of the search: what came in and what came through in time.");
+    let plot = tally::plot(size)
+        .saying("Each trial of the search: what came in and what came through in time.");
     let plot = measured
         .iter()
         .fold(plot, |plot, one| plot.with(Series::new(one.way.name(), points(&one.found))));
@@ -89,8 +86,5 @@ fn row(Measured { way, octets, found, .. }: &Measured) -> Vec<Cell> {
 fn points(found: &Found) -> Vec<Point> {
     let mut trials: Vec<_> = found.trials.iter().collect();
     trials.sort_by(|one, other| one.load.total_cmp(&other.load));
-    let point = |trial: &&crate::load::tally::Tally| {
-        Point::new(trial.load / MILLION, trial.goodput() / MILLION)
-    };
-    trials.iter().map(point).collect()
+    trials.into_iter().map(Tally::point).collect()
 }

@@ -1,10 +1,10 @@
 //! The rates that were found, and the record that they become.
 
-use results::{Anchor, Axis, Cell, Column, Figure, Plot, Point, Record, Section, Series, Table};
+use results::{Anchor, Cell, Column, Figure, Point, Record, Section, Series, Table};
 
 use super::{All, Measured, Plan};
 use crate::load::goals::Found;
-use crate::load::tally::Tally;
+use crate::load::tally::{self, Tally};
 
 /// A whole run.
 pub(crate) type Report = crate::report::Report<Plan, All>;
@@ -55,23 +55,17 @@ fn section(size: &str, measured: &[&Measured]) -> Section {
             Column::of("void", "trials", 0),
         ],
     );
-    let title = format!("Goodput against offered load, {size}");
-    let across = Axis::logarithmic("offered, Mpps");
-    let mut plot = Plot::lines(&title, across, Axis::linear("goodput, Mpps"));
+    let mut plot = tally::plot(size);
     for one in measured {
         table.row(row(one));
-        let mut points: Vec<Point> = one.voids.iter().map(|void| point(void).void()).collect();
-        points.extend(one.found.iter().flat_map(|found| &found.trials).map(point));
+        let mut points: Vec<Point> = one.voids.iter().map(|void| void.point().void()).collect();
+        points.extend(one.found.iter().flat_map(|found| &found.trials).map(Tally::point));
         points.sort_by(|one, other| one.across.total_cmp(&other.across));
         plot = plot.with(Series::new(one.way.name(), points));
     }
     let plot =
         plot.saying("Each trial of the search; hollow ones were disturbed and do not count.");
     Section::new(size).table(table).plot(plot)
-}
-
-fn point(trial: &Tally) -> Point {
-    Point::new(trial.load / MILLION, trial.goodput() / MILLION)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]

@@ -204,10 +204,10 @@ impl<'a> Course<'a> {
             plan,
             clock,
             umpire: Umpire::new()?,
-            schedule: Schedule::new(rate, plan.place.at_once.into(), clock.hz() as f64),
+            schedule: Schedule::new(rate, plan.search.place.at_once.into(), clock.hz() as f64),
             stream: Stream::default(),
             tally: Tally { load: rate, ..Tally::default() },
-            clip: full * plan.place.clip,
+            clip: full * plan.search.place.clip,
             base,
             elapsed: 0.0,
             landing: DRAINED,
@@ -229,7 +229,7 @@ impl<'a> Course<'a> {
     /// Without a drain when no keepers are given to be told.
     fn run(mut self, keepings: Option<[Keeping; 2]>) -> Result<Trial, Failure> {
         let before = self.pair.servers.each_ref().map(Server::totals);
-        let mut end = if self.plan.place.quick { CALM_QUICK } else { CALM };
+        let mut end = if self.plan.search.place.quick { CALM_QUICK } else { CALM };
         let mut taken = None;
         if let Some(keepings) = keepings {
             taken = Some(self.drain(keepings)?.as_secs_f64());
@@ -279,7 +279,7 @@ impl<'a> Course<'a> {
             self.schedule.count += 1;
             self.tally.offered += 1;
             let waiting = self.pair.queues.get(self.landing).map_or(0, VecDeque::len);
-            if waiting >= self.plan.place.ring {
+            if waiting >= self.plan.search.place.ring {
                 self.tally.overflow += 1;
                 continue;
             }
@@ -345,7 +345,7 @@ impl<'a> Course<'a> {
             for mut packet in packets.drain(..) {
                 readdress(&mut packet)?;
                 let queue = queues.get_mut(DRAINED).ok_or("there is no such side")?;
-                if queue.len() < self.plan.place.ring {
+                if queue.len() < self.plan.search.place.ring {
                     queue.push_back(packet);
                 } else {
                     self.tally.overflow += 1;

@@ -69,7 +69,7 @@ impl Ground {
         (setting, pool): (&Setting, &Pool),
         plan: &Plan,
     ) -> Result<(Self, Option<String>), Failure> {
-        let (routes, hole) = if plan.place.quick {
+        let (routes, hole) = if plan.search.place.quick {
             (invented()?, Some("--quick takes 5,000 invented prefixes".to_owned()))
         } else {
             match routes::read(&plan.table) {
@@ -87,7 +87,7 @@ impl Ground {
         let items = [base.clone(), ruleset(0, rules), routes_to(&routes, 0)].concat();
         let (scope, count) = (Scope::Snapshot, items.len() as u64);
         let mut keeper = server::keeper(&config, Transaction { id: 1, scope, count, items })?;
-        let lane = Lane::on(setting, (pool, plan.place.ring), keys, &mut keeper)?;
+        let lane = Lane::on(setting, (pool, plan.search.place.ring), keys, &mut keeper)?;
         let keeping = Keeping::new(keeper);
         let storm = plan.storm;
         Ok((Self { lane, keeping, routes, base, storm, rules, version: 0 }, hole))

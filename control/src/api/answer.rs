@@ -169,8 +169,8 @@ impl Api {
 
     async fn show_status(&self, lines: &mut Lines) -> Result<bool, Failure> {
         let mut shown = self.status();
-        if let Some(watch) = self.terminate.clone() {
-            shown.terminated = Some(blocking(move || Ok(watch.line())).await?);
+        if let Some(watch) = &self.terminate {
+            shown.terminated = Some(watch.line().await);
         }
         lines.put(&Answer::Status(Box::new(shown))).await?;
         Ok(false)

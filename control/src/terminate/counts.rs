@@ -104,7 +104,8 @@ impl Count {
     /// How many counts there are.
     const LEN: usize = Self::PLAIN.len() + Refusal::ALL.len();
 
-    fn all() -> impl Iterator<Item = Self> {
+    /// All of them.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
         Self::PLAIN.into_iter().chain(Refusal::ALL.into_iter().map(Self::Refused))
     }
 

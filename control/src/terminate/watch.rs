@@ -1,10 +1,12 @@
 //! How control reads the service's counts: over a socket, in a bounded time, and believing nothing that makes no sense.
 
-use std::io::{self, Read as _};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::config::{NEXT_HOPS_MAX, is_name};
 use super::counts::{Count, Reading, Refusal};
@@ -13,7 +15,7 @@ use super::counts::{Count, Reading, Refusal};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Octets that are read at most: more than all next hops can have.
-const LEN_MAX: u64 = 64 << 10;
+const LEN_MAX: u64 = 128 << 10;
 
 /// Where the service's counts are.
 #[derive(Clone, Debug)]
@@ -26,8 +28,9 @@ impl Watch {
     }
 
     /// The counts of each next hop now, or a sentence why not.
-    pub fn read(&self) -> Result<Vec<(String, Reading)>, String> {
-        let text = text_of(&self.0).map_err(|error| {
+    pub async fn read(&self) -> Result<Vec<(String, Reading)>, String> {
+        let told = timeout(PATIENCE, text_of(&self.0)).await;
+        let text = told.unwrap_or_else(|late| Err(late.into())).map_err(|error| {
             let socket = self.0.display();
             format!("{socket}: millrace-terminate does not answer ({error})")
         })?;
@@ -35,8 +38,8 @@ impl Watch {
     }
 
     /// How it stands, in one line.
-    pub fn line(&self) -> String {
-        let readings = match self.read() {
+    pub async fn line(&self) -> String {
+        let readings = match self.read().await {
             Ok(readings) => readings,
             Err(what) => return format!("none: {what}"),
         };
@@ -53,17 +56,17 @@ impl Watch {
     }
 }
 
-fn text_of(socket: &Path) -> io::Result<String> {
-    let stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+async fn text_of(socket: &Path) -> io::Result<String> {
     let mut text = String::new();
-    (&stream).take(LEN_MAX).read_to_string(&mut text)?;
-    // It may have gone already.
-    drop(stream.shutdown(Shutdown::Both));
+    UnixStream::connect(socket).await?.take(LEN_MAX).read_to_string(&mut text).await?;
     Ok(text)
 }
 
 fn parse(text: &str) -> Option<Vec<(String, Reading)>> {
+    // The last line of a service that has ended meanwhile may be cut in its number.
+    if !text.is_empty() && !text.ends_with('\n') {
+        return None;
+    }
     let mut all: Vec<(String, Reading)> = Vec::new();
     for line in text.lines() {
         let mut words = line.split(' ');
@@ -87,6 +90,8 @@ fn parse(text: &str) -> Option<Vec<(String, Reading)>> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
     use crate::terminate::counts::Counts;
 
@@ -119,7 +124,46 @@ mod tests {
             "a opened 1\nb opened 1\na opened 1",
             &many,
         ] {
-            assert_eq!(parse(text), None, "{text}");
+            assert_eq!(parse(&format!("{text}\n")), None, "{text}");
         }
+    }
+
+    /// What a service at a socket is heard to tell that says this, a piece at a time.
+    async fn heard(text: &'static str, pause: Duration) -> Result<Vec<(String, Reading)>, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("counts.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let service = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for piece in text.as_bytes().chunks(1024) {
+                // Who reads may have gone.
+                drop(stream.write_all(piece).await);
+                tokio::time::sleep(pause).await;
+            }
+        });
+        let read = Watch::new(socket).read().await;
+        service.abort();
+        read
+    }
+
+    #[tokio::test]
+    async fn as_much_as_a_service_can_have_to_tell_is_read() {
+        let most = Counts::default();
+        Count::all().for_each(|count| most.add(count, u64::MAX));
+        let mut text = String::new();
+        for next_hop in 0..NEXT_HOPS_MAX {
+            most.read().write(&format!("{next_hop:x>63}"), &mut text);
+        }
+        let read = heard(text.leak(), Duration::ZERO).await.unwrap();
+        assert!(read.len() == NEXT_HOPS_MAX && read.iter().all(|(_, it)| *it == most.read()));
+    }
+
+    #[tokio::test]
+    async fn who_speaks_slowly_or_breaks_off_is_not_believed() {
+        let slow = "x".repeat(64 << 10).leak();
+        let begin = std::time::Instant::now();
+        assert!(heard(slow, Duration::from_millis(100)).await.is_err());
+        assert!(begin.elapsed() < PATIENCE * 4, "{:?}", begin.elapsed());
+        assert!(heard("a opened 12", Duration::ZERO).await.is_err(), "of 1234, perhaps");
     }
 }

@@ -129,8 +129,7 @@ impl Stage {
     }
 
     pub(crate) async fn counts(&self) -> Reading {
-        let watch = self.watch.clone();
-        let read = tokio::task::spawn_blocking(move || watch.read()).await.unwrap().unwrap();
+        let read = self.watch.read().await.unwrap();
         assert_eq!((read.len(), read[0].0.as_str()), (1, "proxy"));
         read[0].1
     }

@@ -57,10 +57,11 @@ pub struct Router<'a> {
 /// Finds the next hop of every inner packet. What cannot be forwarded becomes the ICMP error that its
 /// sender is owed, within the limit, and goes back.
 pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
-    let unknown = burst.undecided().filter(|frame| frame.note.next_hop == NextHop::None);
-    unknown
-        .filter(|frame| is_routed(frame))
-        .for_each(|frame| router.routes.prefetch(frame.note.ip.destination));
+    let unknown = |frame: &&mut Frame<'_>| {
+        frame.note.kind == Kind::Inner && frame.note.next_hop == NextHop::None
+    };
+    let looked_up = burst.undecided().filter(unknown);
+    looked_up.for_each(|frame| router.routes.prefetch(frame.note.ip.destination));
     burst.pass(|frame| {
         if !is_routed(frame) {
             return Ok(());

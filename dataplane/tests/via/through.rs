@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use dataplane::fate::DropReason;
 use dataplane::testing::packets::{self, Ip};
@@ -100,6 +101,20 @@ fn what_begins_when_the_route_has_moved_goes_the_new_way_and_what_has_ended_too(
     );
     let [here, _] = world.totals();
     assert_eq!(here.via_mappings, 0, "{here}");
+    world.end();
+}
+
+/// RFC 4787 REQ-5 and REQ-6, at both servers.
+#[test]
+fn a_mapping_lives_for_minutes_of_silence_and_as_long_as_its_client_sends() {
+    let mut world = World::new(2, 1);
+    let from = world.asks(0);
+    // What has no mapping any more goes straight out from now on.
+    world.lead(NextHop::Direct);
+    for _ in 0..3 {
+        world.says_nothing_for(Duration::from_secs(280));
+        assert_eq!(world.asks(0), from);
+    }
     world.end();
 }
 

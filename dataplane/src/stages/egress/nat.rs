@@ -128,7 +128,7 @@ impl Translator {
             }
         });
         if let Some(via) = via {
-            via.advance(outside, live);
+            via.advance((counters, now), live);
         }
         if self.splicer.has_swept() {
             let (splicer, around) = self.aside(outside);
@@ -306,14 +306,32 @@ impl Translator {
                 None => onward(frame, site),
             };
         }
-        frame.note.kind = Kind::Inner;
         frame.note.bare = false;
+        self.to_client(frame, (client, is_long), site)
+    }
+
+    /// A packet goes to a client of this worker's, or to this machine itself, whole or in pieces.
+    #[inline]
+    fn to_client(
+        &self,
+        frame: &mut Frame<'_>,
+        (client, is_cut): (u32, bool),
+        site: &Site,
+    ) -> Result<(), Fate> {
         let number = global_number(client, self.worker.into(), site.workers);
         let number = if client == self.machine { MACHINE } else { number };
+        frame.note.kind = Kind::Inner;
         frame.note.next_hop =
             if number == MACHINE { NextHop::Local } else { NextHop::Client(number) };
         gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
-        if is_long { Err(Fate::Pieces(number)) } else { Ok(()) }
+        if is_cut { Err(Fate::Pieces(number)) } else { Ok(()) }
+    }
+
+    /// Whose packet it is that goes out, by the number on the worker.
+    #[inline]
+    fn client_of(&self, frame: &Frame<'_>, site: &Site) -> u32 {
+        let number = frame.note.client();
+        number.map_or(self.machine, |number| local_number(number, site.workers))
     }
 
     /// Whose flow a packet from the network is one of, when that is a client's or a guest's, and not one between data centres.
@@ -412,10 +430,7 @@ impl Translator {
         site: &Site,
         queries: &mut Queries,
     ) -> Result<(), Refusal> {
-        let client = match frame.note.client() {
-            Some(number) => local_number(number, site.workers),
-            None => self.machine,
-        };
+        let client = self.client_of(frame, site);
         self.ask(frame, Realm::Client(client), queries)
     }
 
@@ -476,9 +491,7 @@ impl Translator {
         if matches!(verdict, Verdict::Refused(_)) {
             return Ok(verdict);
         }
-        let number = frame.note.client();
-        let client =
-            number.map_or(self.machine, |number| local_number(number, outside.site.workers));
+        let client = self.client_of(frame, outside.site);
         if is_segment(frame) {
             let from = From::Client(client);
             if let Some(verdict) = self.attended(frame, (query, verdict), from, outside)? {
@@ -490,7 +503,7 @@ impl Translator {
                 && centres.here() != Some(centre)
             {
                 let is_v4 = frame.note.ip.destination.is_v4();
-                let asked = centres.asked(centre, number.unwrap_or(u32::MAX), is_v4);
+                let asked = centres.asked(centre, frame.note.client().unwrap_or(MACHINE), is_v4);
                 let (splicer, around) = self.aside(outside);
                 let opened = splicer.open(frame, (client, asked), around);
                 return opened.map_or(Ok(Verdict::Refused(Refusal::NoFlow)), Err);

@@ -2,7 +2,6 @@
 //! to one machine there, its exit, is translated there as a client's of that machine, and what is answered comes back the same
 //! way. Here is what both sides keep of it; what they do with packets is done where packets are translated.
 
-mod errors;
 mod guests;
 mod handles;
 mod homes;
@@ -14,11 +13,14 @@ mod ways;
 use flows::Query;
 use wireguard::time::Instant;
 
-use crate::limits::{GUESTS_MAX, PINS_MAX};
+use crate::counters::Counters;
+use crate::frame::Frame;
+use crate::limits::{GUESTS_MAX, PINS_INTERVAL, PINS_MAX};
 use crate::packet::Address;
 use crate::stages::egress::nat::Outside;
+use crate::stages::route::Limits;
+use crate::stages::route::icmp::{self, Why};
 
-pub use errors::{Errors, Owed};
 pub use guests::{Guest, Guests, worker_of as worker_of_guest};
 pub use handles::{Handles, worker_of as worker_of_handle};
 pub use homes::{Homes, Refused as HomeRefused, worker_of as worker_of_home};
@@ -42,8 +44,10 @@ pub struct Via {
     pub guests: Guests,
     /// Which IPv6 addresses lead to them.
     pub homes: Homes,
-    /// What is told about packets that do not go on.
-    pub errors: Errors,
+    /// The limits of what is told about packets that do not go on.
+    errors: Limits,
+    /// When it is looked again what is over.
+    due: Instant,
 }
 
 /// How many guests a worker with room for so many flows has room for.
@@ -77,7 +81,8 @@ impl Via {
             ways: Ways::default(),
             guests: Guests::new(first_guest, guests_of(flows), seed),
             homes: Homes::new(guests_of(flows), seed),
-            errors: Errors::default(),
+            errors: Limits::default(),
+            due: Instant::ZERO,
         }
     }
 
@@ -86,23 +91,71 @@ impl Via {
         self.pins.find(PinKey::of(handle, query), now).map(|pin| pin.exit)
     }
 
+    /// A packet that does not go on between data centres becomes the error about it; none when its sender is owed none now.
+    #[cold]
+    pub(in crate::stages) fn turn(
+        &mut self,
+        frame: &mut Frame<'_>,
+        why: Why,
+        outside: Outside<'_>,
+    ) -> Option<()> {
+        let from = icmp::router_address(frame, outside.site);
+        icmp::replace(frame, (why, from), &mut self.errors, outside.now)?;
+        outside.counters.icmp_errors.add(1);
+        Some(())
+    }
+
     /// A client is no more: who gets its number gets none of its answers.
     pub fn forget(&mut self, client: u32) {
         self.handles.forget(client);
     }
 
     /// Takes back what is over; tells of each mapping that lives, within seconds, whose it is and until when.
-    pub fn advance(&mut self, outside: Outside<'_>, mut live: impl FnMut(u32, Instant)) {
-        let Self { pins, handles, guests, homes, .. } = self;
-        homes.sweep(outside.now);
-        outside.counters.via_mappings.set(pins.len() as u64);
-        outside.counters.guests.set(guests.len() as u64);
-        pins.sweep(outside.now, |pin, is_over| {
+    pub fn advance(
+        &mut self,
+        (counters, now): (&Counters, Instant),
+        mut live: impl FnMut(u32, Instant),
+    ) {
+        counters.via_mappings.set(self.pins.len() as u64);
+        counters.guests.set(self.guests.len() as u64);
+        if now < self.due {
+            return;
+        }
+        self.due = now + PINS_INTERVAL;
+        let Self { pins, handles, homes, .. } = self;
+        homes.sweep(now);
+        pins.sweep(now, |pin, is_over| {
             if is_over {
                 handles.lose(pin.key.handle());
             } else if let Some(client) = handles.client(pin.key.handle()) {
                 live(client, pin.until);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::PINS_PER_TURN;
+
+    #[test]
+    fn mappings_are_looked_at_as_time_goes_by_and_not_with_every_turn() {
+        let share = Share { worker: (0, 1), flows: (1024, 8), first_guest: 100, seed: 7 };
+        let mut via = Via::new([7; 16], &share);
+        let until = Instant::ZERO + PINS_INTERVAL * 1000;
+        for client in 0..PINS_PER_TURN * 2 {
+            let handle = via.handles.make(client, || client * 7).unwrap();
+            let key = PinKey::of(handle, &Query::NONE);
+            via.pins.put(Pin { key, exit: Address::UNSPECIFIED, until }).unwrap();
+        }
+        let counters = Counters::default();
+        let mut told = Vec::new();
+        for turn in 0..20 {
+            let now = Instant::ZERO + PINS_INTERVAL / 10 * turn;
+            via.advance((&counters, now), |client, _| told.push(client));
+        }
+        assert_eq!(told, (0..PINS_PER_TURN * 2).collect::<Vec<_>>());
+        assert_eq!(counters.via_mappings.value(), u64::from(PINS_PER_TURN) * 2);
     }
 }

@@ -15,7 +15,7 @@ use crate::site::Site;
 
 /// What was wrong with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(in crate::stages) enum Why {
     NoRoute,
     Rejected,
     HopLimit,
@@ -25,7 +25,7 @@ pub(super) enum Why {
 
 impl Why {
     /// The name under which the packet is counted when no error may be sent.
-    pub(super) const fn reason(self) -> DropReason {
+    pub(in crate::stages) const fn reason(self) -> DropReason {
         match self {
             Self::NoRoute => DropReason::RouteNone,
             Self::Rejected => DropReason::RouteRejected,
@@ -97,24 +97,9 @@ pub(super) fn turn(
     now: Instant,
 ) -> Result<(), Fate> {
     let lost = Fate::Drop(why.reason());
-    // An error about our own error would have its source, the router, as destination.
-    if frame.note.turned {
-        return Err(lost);
-    }
     let own = own_address(frame, router.site);
-    let sender: Address;
-    if frame.note.ip.destination.is_v4() {
-        let to = judge_v4(frame, why, router, now).ok_or(lost)?;
-        let from = own.and_then(Address::v4).unwrap_or(router.site.router4);
-        sender = to.into();
-        write_v4(frame, why.v4(), from, to).ok_or(lost)?;
-    } else {
-        let from = own.map_or(router.site.router6, Address::v6);
-        let error = why.v6();
-        let to = judge_v6(frame, (why, error), (router, from), now).ok_or(lost)?;
-        sender = to.into();
-        write_v6(frame, error, from, to).ok_or(lost)?;
-    }
+    let from = own.unwrap_or_else(|| router_address(frame, router.site));
+    let sender = replace(frame, (why, from), router.limits, now).ok_or(lost)?;
     frame.note.kind = Kind::Inner;
     if frame.note.bare
         && let Some(own) = own
@@ -123,10 +108,42 @@ pub(super) fn turn(
         (frame.note.endpoint.local, frame.note.endpoint.remote) = (own, sender);
         frame.note.kind = Kind::Outer;
     }
-    frame.note.turned = true;
     // What another server has passed on is answered by a packet that begins a way of its own.
     frame.note.passage = None;
     Ok(())
+}
+
+/// The router's address of the family that a packet is of.
+pub(in crate::stages) fn router_address(frame: &Frame<'_>, site: &Site) -> Address {
+    let is_v4 = frame.note.ip.destination.is_v4();
+    if is_v4 { site.router4.into() } else { site.router6.into() }
+}
+
+/// Puts the error about a packet in its place, from this address to its source; gives whom it is for, or none when nobody is owed
+/// one now.
+pub(in crate::stages) fn replace(
+    frame: &mut Frame<'_>,
+    (why, from): (Why, Address),
+    limits: &mut Limits,
+    now: Instant,
+) -> Option<Address> {
+    // An error about our own error would have its source, the router, as destination.
+    if frame.note.turned {
+        return None;
+    }
+    let sender: Address = if frame.note.ip.destination.is_v4() {
+        let from = from.v4()?;
+        let to = judge_v4(frame, why, limits, now)?;
+        write_v4(frame, why.v4(), from, to)?;
+        to.into()
+    } else {
+        let (error, from) = (why.v6(), from.v6());
+        let to = judge_v6(frame, (why, error), (limits, from), now)?;
+        write_v6(frame, error, from, to)?;
+        to.into()
+    };
+    frame.note.turned = true;
+    Some(sender)
 }
 
 /// Our address by which the network knows us where the packet came in, for one from the Internet or out of a tunnel.
@@ -140,22 +157,17 @@ fn own_address(frame: &Frame<'_>, site: &Site) -> Option<Address> {
 }
 
 /// Whether the packet may be answered now, and whom.
-fn judge_v4(
-    frame: &Frame<'_>,
-    why: Why,
-    router: &mut Router<'_>,
-    now: Instant,
-) -> Option<Ipv4Addr> {
+fn judge_v4(frame: &Frame<'_>, why: Why, limits: &mut Limits, now: Instant) -> Option<Ipv4Addr> {
     let offender = ipv4::parse_unverified(frame.data()).ok()?;
     let payload = frame.data().get(offender.payload_offset..)?;
-    let may = icmp::v4::may_answer(&offender, payload, false) && router.limits.take(why, now);
+    let may = icmp::v4::may_answer(&offender, payload, false) && limits.take(why, now);
     may.then_some(offender.source)
 }
 
 fn judge_v6(
     frame: &Frame<'_>,
     (why, error): (Why, icmp::v6::Error),
-    (router, from): (&mut Router<'_>, Ipv6Addr),
+    (limits, from): (&mut Limits, Ipv6Addr),
     now: Instant,
 ) -> Option<Ipv6Addr> {
     let offender = ipv6::parse(frame.data()).ok()?;
@@ -163,7 +175,7 @@ fn judge_v6(
     // A server without any IPv6 address has nothing to send an error from.
     let may = !from.is_unspecified()
         && icmp::v6::may_answer(error, &offender, payload, false)
-        && router.limits.take(why, now);
+        && limits.take(why, now);
     may.then_some(offender.source)
 }
 

@@ -9,7 +9,7 @@ use dataplane::testing::site::{CENTRE_V4, EVERY_CLIENTS, OUTSIDE_V4};
 use dataplane::testing::transit::mend;
 use dataplane::testing::via::sealed;
 
-use crate::world::{ASKED, ASKS, World, answer, inside, question};
+use crate::world::{ASKED, ASKS, OTHER_V4, World, answer, inside, question};
 
 fn ends(from: Ipv4Addr, to: Ipv4Addr) -> (IpAddr, IpAddr) {
     (from.into(), to.into())
@@ -61,6 +61,7 @@ fn an_answer_is_let_in_from_the_exit_that_was_asked_and_to_what_has_asked_alone(
     let packet = |port| Ip::new(STRANGER, EVERY_CLIENTS).udp(ASKED, port, b"an answer");
     let other = asked.handle ^ 2;
     let wrong = [
+        sealed(ends(OTHER_V4, OUTSIDE_V4), (true, asked.handle), &packet(ASKS)),
         sealed(ends(CENTRE_V4, OUTSIDE_V4), (true, asked.handle), &packet(ASKS + 1)),
         sealed(ends(CENTRE_V4, OUTSIDE_V4), (true, other), &packet(ASKS)),
         sealed(

@@ -178,8 +178,12 @@ impl World {
 
     /// Says nothing for longer than mappings live, and then looks what has become of them.
     pub(crate) fn silence(&mut self) {
+        self.says_nothing_for(Duration::from_mins(6));
+    }
+
+    pub(crate) fn says_nothing_for(&mut self, time: Duration) {
         for scene in [&mut self.here, &mut self.there] {
-            scene.now = scene.now + Duration::from_mins(6);
+            scene.now = scene.now + time;
             scene.wait(Duration::from_secs(1));
         }
     }

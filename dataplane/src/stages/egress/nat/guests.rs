@@ -8,7 +8,8 @@ use wire::{tcp, udp};
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Entry, Frame};
 use crate::stages::egress::gre;
-use crate::stages::egress::via::{self, End, Guest, Owed};
+use crate::stages::egress::via::{self, End, Guest};
+use crate::stages::route::icmp::Why;
 use crate::stages::route::{leave, spend_hop};
 
 use super::answers::owed;
@@ -35,16 +36,16 @@ impl Translator {
         let guest = Guest { ingress, local, handle };
         let site = outside.site;
         if !self.is_target(frame, outside) {
-            return self.owe_guest(frame, (&guest, Owed::Prohibited), outside);
+            return self.owe_guest(frame, (&guest, Why::Rejected), outside);
         }
         let (port, face) =
             site.way_to(frame.note.ip.destination).ok_or(drop(DropReason::LinkNoRoute))?;
         if frame.note.ip.hop_limit <= 1 {
-            return self.owe_guest(frame, (&guest, Owed::HopLimit), outside);
+            return self.owe_guest(frame, (&guest, Why::HopLimit), outside);
         }
         if frame.len() > face.mtu {
             let mtu = u16::try_from(face.mtu).unwrap_or(u16::MAX);
-            return self.owe_guest(frame, (&guest, Owed::TooBig(mtu)), outside);
+            return self.owe_guest(frame, (&guest, Why::TooBig(mtu)), outside);
         }
         let client = self.account(guest)?;
         if !frame.note.ip.destination.is_v4() {
@@ -172,17 +173,15 @@ impl Translator {
     fn owe_guest(
         &mut self,
         frame: &mut Frame<'_>,
-        (guest, owed): (&Guest, Owed),
+        (guest, why): (&Guest, Why),
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let lost = drop(match owed {
-            Owed::HopLimit => DropReason::RouteHopLimit,
-            Owed::TooBig(_) => DropReason::EgressTooBig,
-            Owed::Prohibited => DropReason::EgressViaTarget,
+        let lost = drop(match why {
+            Why::Rejected => DropReason::EgressViaTarget,
+            Why::NoRoute | Why::HopLimit | Why::TooBig(_) => why.reason(),
         });
         let via = self.via.as_mut().ok_or(lost)?;
-        via.errors.turn(frame, owed, outside.site, outside.now).ok_or(lost)?;
-        outside.counters.icmp_errors.add(1);
+        via.turn(frame, why, outside).ok_or(lost)?;
         self.send_back(frame, guest, outside)
     }
 

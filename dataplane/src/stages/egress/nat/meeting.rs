@@ -19,10 +19,10 @@ impl Translator {
         nat: &Nat,
         now: Instant,
     ) -> Result<Option<u8>, Fate> {
+        let destination = frame.note.ip.destination;
         match query.datagram() {
-            None if nat.terminates_at(frame.note.ip.destination) => Ok(nat.worker(query.port())),
             // To the CONNECT port: all segments of a connection come to one worker.
-            None if !nat.holds(frame.note.ip.destination) => {
+            None if !(nat.holds(destination) || nat.terminates_at(destination)) => {
                 Ok(u8::try_from(flow_hash(frame.data(), &frame.note.ip) % nat.workers()).ok())
             }
             None => Ok(nat.worker(query.port())),

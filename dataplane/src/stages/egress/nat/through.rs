@@ -6,14 +6,15 @@ use wire::{ipv4, tcp};
 use wireguard::time::Instant;
 
 use crate::fate::{DropReason, Fate, MACHINE, Waiting};
-use crate::frame::{Entry, Frame, Kind};
+use crate::frame::{Entry, Frame};
 use crate::packet::Address;
-use crate::site::{Face, Nat, Site, global_number, local_number};
+use crate::site::{Face, Nat, Site};
 use crate::stages::egress::via::{
-    self, End, Owed, Pin, PinKey, worker_of_guest, worker_of_handle, worker_of_home,
+    self, End, Pin, PinKey, worker_of_guest, worker_of_handle, worker_of_home,
 };
 use crate::stages::egress::{gre, local};
 use crate::stages::route::NextHop;
+use crate::stages::route::icmp::Why;
 
 use super::fates::named;
 use super::{Outside, Queries, Translator, drop};
@@ -65,21 +66,20 @@ impl Translator {
         outside: Outside<'_>,
     ) -> Result<Option<(u32, Address)>, Fate> {
         let Outside { site, now, .. } = outside;
+        let client = self.client_of(frame, site);
         let Some(via) = &mut self.via else { return Ok(None) };
-        let number = frame.note.client();
-        let client = number.map_or(self.machine, |number| local_number(number, site.workers));
         let handle = via.handles.of(client);
         if query.is_later() {
             return Ok(handle.zip(query.datagram().and_then(|name| via.ways.find(name, now))));
         }
         let is_connection = frame.note.ip.protocol == tcp::PROTOCOL && !query.is_error();
         if let Some(handle) = handle
-            && let Some(exit) = via.pinned(handle, query, now)
+            && let Some(pin) = via.pins.find_mut(PinKey::of(handle, query), now)
         {
             if !query.is_error() {
-                via.pins.refresh(PinKey::of(handle, query), until(frame, query, now));
+                pin.until = until(frame, query, now);
             }
-            return Ok(Some((handle, exit)));
+            return Ok(Some((handle, pin.exit)));
         }
         let is_v4 = frame.note.ip.destination.is_v4();
         if verdict != Verdict::Unknown || is_v4 && is_connection || self.flows.has_mapping(query) {
@@ -92,7 +92,7 @@ impl Translator {
             connect.is_some_and(|connect| connect.lets_in(machine.into()))
                 && end(machine.into(), site).is_some()
         };
-        let exit = centres.exit(centre, number.unwrap_or(u32::MAX), takes);
+        let exit = centres.exit(centre, frame.note.client().unwrap_or(MACHINE), takes);
         let Some(exit) = exit.filter(|_| centres.here() != Some(centre)) else { return Ok(None) };
         let handle = self.pin(client, (query, exit.into()), until(frame, query, now))?;
         Ok(Some((handle, exit.into())))
@@ -134,10 +134,9 @@ impl Translator {
             return Err(Fate::cut(room));
         }
         let too_big = drop(DropReason::EgressTooBig);
-        let owed = Owed::TooBig(u16::try_from(room).unwrap_or(u16::MAX));
+        let why = Why::TooBig(u16::try_from(room).unwrap_or(u16::MAX));
         let via = self.via.as_mut().ok_or(too_big)?;
-        via.errors.turn(frame, owed, outside.site, outside.now).ok_or(too_big)?;
-        outside.counters.icmp_errors.add(1);
+        via.turn(frame, why, outside).ok_or(too_big)?;
         let Some(number) = frame.note.client() else {
             frame.note.next_hop = NextHop::Local;
             return local::deliver(frame, outside.site);
@@ -226,13 +225,7 @@ impl Translator {
         if is_long && !is_cut || frame.note.ip.hop_limit <= 1 {
             return self.owe_back(frame, handle, outside);
         }
-        frame.note.kind = Kind::Inner;
-        let number = global_number(client, self.worker.into(), site.workers);
-        let number = if client == self.machine { MACHINE } else { number };
-        frame.note.next_hop =
-            if number == MACHINE { NextHop::Local } else { NextHop::Client(number) };
-        gre::clamp(frame, u16::try_from(site.inner_mtu).unwrap_or(u16::MAX));
-        if is_cut { Err(Fate::Pieces(number)) } else { Ok(()) }
+        self.to_client(frame, (client, is_cut), site)
     }
 
     /// Who has sent what cannot go to its client hears so by way of the exit, which knows the client by another address.
@@ -243,18 +236,17 @@ impl Translator {
         handle: u32,
         outside: Outside<'_>,
     ) -> Result<(), Fate> {
-        let Outside { site, now, counters, .. } = outside;
-        let (owed, lost) = if frame.note.ip.hop_limit <= 1 {
-            (Owed::HopLimit, drop(DropReason::RouteHopLimit))
+        let site = outside.site;
+        let why = if frame.note.ip.hop_limit <= 1 {
+            Why::HopLimit
         } else {
-            let mtu = u16::try_from(site.inner_mtu).unwrap_or(u16::MAX);
-            (Owed::TooBig(mtu), drop(DropReason::EgressTooBig))
+            Why::TooBig(u16::try_from(site.inner_mtu).unwrap_or(u16::MAX))
         };
+        let lost = drop(why.reason());
         let exit = frame.note.endpoint.remote;
         let (end, _) = end(exit, site).ok_or(lost)?;
         let via = self.via.as_mut().ok_or(lost)?;
-        via.errors.turn(frame, owed, site, now).ok_or(lost)?;
-        counters.icmp_errors.add(1);
+        via.turn(frame, why, outside).ok_or(lost)?;
         via::dress(frame, &via.seal, &end, (false, handle))
     }
 

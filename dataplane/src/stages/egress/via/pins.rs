@@ -109,12 +109,10 @@ impl Pins {
         self.rows.get(row as usize)?.as_ref().filter(|pin| pin.until > now)
     }
 
-    /// A mapping lives on, as its client has sent something.
-    pub fn refresh(&mut self, key: Key, until: Instant) {
-        let row = self.by_key.get(key).and_then(|row| self.rows.get_mut(row as usize));
-        if let Some(Some(pin)) = row {
-            pin.until = until;
-        }
+    /// The same, to have it live on when its client has sent something.
+    pub fn find_mut(&mut self, key: Key, now: Instant) -> Option<&mut Pin> {
+        let row = self.by_key.get(key)?;
+        self.rows.get_mut(row as usize)?.as_mut().filter(|pin| pin.until > now)
     }
 
     /// Puts a mapping in, in the place of one that was the same client's address and port; says whether there was none.
