@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use shm::Place;
 use toml::Spanned;
 
@@ -108,18 +109,13 @@ impl std::error::Error for Error {}
 impl Config {
     /// Reads and checks a file. Paths in it are relative to the file's own directory.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let path = path.display();
-            Error(format!("{path}: cannot be read ({error}); name a readable file with --config"))
-        })?;
-        Self::parse(&text, path)
+        Self::parse(&read(path)?, path)
     }
 
     /// Checks a configuration text; `path` is named in errors.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let source = Text { text, path };
-        let file: File = toml::from_str(text)
-            .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
+        let file: File = source.parse()?;
         let name = file.instance.get_ref();
         let root = file.shared_memory.as_deref().unwrap_or_else(|| Path::new("/dev/shm"));
         let place = Place::beneath(root, name)
@@ -150,19 +146,34 @@ pub fn default_socket(instance: &str) -> PathBuf {
     format!("/run/millrace/{instance}.sock").into()
 }
 
+/// The text of a daemon's configuration.
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let path = path.display();
+        Error(format!("{path}: cannot be read ({error}); name a readable file with --config"))
+    })
+}
+
 /// A text and its name, so that every error can say where.
-struct Text<'a> {
-    text: &'a str,
-    path: &'a Path,
+pub(crate) struct Text<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) path: &'a Path,
 }
 
 impl Text<'_> {
+    /// What it says.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        toml::from_str(self.text)
+            .map_err(|error| self.error(&error.span().unwrap_or(0..0), error.message()))
+    }
+
     /// A path that is relative to the file's own directory.
-    fn beside(&self, path: PathBuf) -> PathBuf {
+    pub(crate) fn beside(&self, path: PathBuf) -> PathBuf {
         self.path.with_file_name("").join(path)
     }
 
-    fn error(&self, span: &Range<usize>, what: &str) -> Error {
+    /// What is wrong at a place of it, of which the first is the whole.
+    pub(crate) fn error(&self, span: &Range<usize>, what: &str) -> Error {
         let path = self.path.display();
         if *span == (0..0) {
             return Error(format!("{path}: {what}"));

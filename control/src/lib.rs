@@ -7,7 +7,7 @@
 //! - [`signature`]: tcpdump's expressions, compiled for the dataplane;
 //! - [`keep`]: what survives a restart;
 //! - [`api`]: the socket of the command line, and [`cli`] its other end; [`counters`] and [`drops`] what it shows;
-//! - [`config`]: the daemon's own configuration;
+//! - [`config`]: the daemon's own configuration, and [`start`] how it begins and ends;
 //! - [`dos`]: what the dataplane tells of its filter, and the rules that follow from it;
 //! - [`signature`]: what a packet looks like, compiled;
 //! - [`transit`]: what the dataplane tells of tenants' tunnels and rules;
@@ -37,6 +37,7 @@ pub mod model;
 pub mod register;
 pub mod signature;
 pub mod source;
+pub mod start;
 pub mod terminate;
 pub mod testing;
 pub mod transit;

@@ -20,6 +20,7 @@ use control::metrics;
 use control::model::{Book, Limits};
 use control::register;
 use control::source::{Directory, Follower, Source as _};
+use control::start::{Failure, say, start};
 use control::uapi;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -36,21 +37,9 @@ struct Options {
     check: bool,
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
     let options = Options::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    // Sockets and files are this user's alone from their first moment.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // There is nobody left to tell when this fails.
-            drop(writeln!(io::stderr(), "millrace-control: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    start("millrace-control", || run(&options))
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
@@ -198,11 +187,4 @@ fn reread(follower: Option<&Follower>) {
             Err(refused) => log::warn!("the directory was read again: {refused}"),
         }
     });
-}
-
-fn say(line: &str) -> Result<(), Failure> {
-    let mut out = io::stdout();
-    writeln!(out, "{line}")?;
-    out.flush()?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Two runs side by side: how many times longer or larger a figure is, how sure that is, and whether it is better or worse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::conditions::PACE_DRIFT;
@@ -56,7 +56,7 @@ pub enum Change {
     Better,
     /// Neither.
     Same,
-    /// One side was disturbed, or the core's pace was another.
+    /// One side was disturbed or only a trial, or the core's pace was another.
     Void,
 }
 
@@ -108,26 +108,26 @@ pub fn compare(before: &[Record], after: &[Record], least: f64) -> Result<Compar
 }
 
 fn warnings<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<String> {
-    let mut found: Vec<String> = records
+    let found: BTreeSet<String> = records
         .filter(|record| record.is_trial())
         .map(|record| {
             let measure = &record.measure;
             format!("{measure} was measured with --quick or without optimisation: its figures mean little")
         })
         .collect();
-    found.dedup();
-    found
+    found.into_iter().collect()
 }
 
 /// All figures that are better one way, by name. Runs of the same measurement count as one with all their trials.
 fn sides(records: &[Record]) -> BTreeMap<String, Side> {
     let mut sides: BTreeMap<String, Side> = BTreeMap::new();
     for record in records {
+        let whole = record.void.is_some() || record.is_trial();
         for (name, unit, figure) in record.figures() {
             if figure.better.is_none() {
                 continue;
             }
-            let void = figure.verdict == Some(Verdict::Void) || record.void.is_some();
+            let void = figure.verdict == Some(Verdict::Void) || whole;
             let pace = record.conditions.before.probe.p10;
             if let Some(side) = sides.get_mut(&name) {
                 side.add(figure, void);

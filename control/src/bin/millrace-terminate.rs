@@ -1,11 +1,11 @@
 //! millrace-terminate: serves the connections that the dataplane cannot splice, until it is told to stop.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use control::start::{Failure, say, start};
 use control::terminate::config::Config;
 use control::terminate::service::Service;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,21 +22,9 @@ struct Options {
     check: bool,
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
     let options = Options::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    // Its socket is this user's alone from its first moment.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // There is nobody left to tell when this fails.
-            drop(writeln!(io::stderr(), "millrace-terminate: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    start("millrace-terminate", || run(&options))
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
@@ -66,11 +54,5 @@ async fn serve(config: Config) -> Result<(), Failure> {
         _ = interrupt.recv() => {}
     }
     log::info!("stopping");
-    Ok(())
-}
-
-/// A line that starters wait for.
-fn say(text: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{text}")?;
     Ok(())
 }

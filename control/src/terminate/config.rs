@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use toml::Spanned;
+
+use crate::config::{Error, Text, read};
 
 /// Next hops of one service.
 pub const NEXT_HOPS_MAX: usize = 64;
@@ -129,44 +130,22 @@ struct Section {
     authorities: Option<PathBuf>,
 }
 
-/// What is wrong with a file, where, and what to do about it.
-#[derive(Debug)]
-pub struct Error(String);
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// Whether it may stand in a label, a line and a log.
 pub(super) fn is_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
-struct Text<'a> {
-    text: &'a str,
-    path: &'a Path,
-}
-
 impl Config {
     /// Reads and checks a file. Paths in it are relative to the file's own directory.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let path = path.display();
-            Error(format!("{path}: cannot be read ({error}); name a readable file with --config"))
-        })?;
-        Self::parse(&text, path)
+        Self::parse(&read(path)?, path)
     }
 
     /// Checks a configuration text; `path` is named in errors.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let source = Text { text, path };
-        let file: File = toml::from_str(text)
-            .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message()))?;
+        let file: File = source.parse()?;
         source.bounds(&file)?;
         let connections = file.connections.map_or(CONNECTIONS, Spanned::into_inner);
         let socket = file.socket.unwrap_or_else(|| "/run/millrace/terminate.sock".into());
@@ -184,19 +163,6 @@ impl Config {
 }
 
 impl Text<'_> {
-    fn error(&self, span: &Range<usize>, what: &str) -> Error {
-        let path = self.path.display();
-        if *span == (0..0) {
-            return Error(format!("{path}: {what}"));
-        }
-        let line = self.text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
-        Error(format!("{path}:{line}: {what}"))
-    }
-
-    fn beside(&self, path: PathBuf) -> PathBuf {
-        self.path.with_file_name("").join(path)
-    }
-
     fn bounds(&self, file: &File) -> Result<(), Error> {
         if file.addresses.get_ref().is_empty() {
             let what = "addresses is empty; name this machine's on the interface";

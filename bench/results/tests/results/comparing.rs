@@ -64,16 +64,22 @@ fn a_void_run_is_held_against_nothing() {
 }
 
 #[test]
-fn another_machine_is_refused_and_a_quick_run_is_told() {
+fn another_machine_is_refused_and_a_quick_run_is_told_once_and_judged_by_nobody() {
     let mut other = made::record(50.0, 0);
     let machine = other.conditions.machine.clone();
     other.conditions.machine = Machine { cpu: "Another".into(), ..machine };
     let refused = compare(&[made::record(50.0, 0)], &[other], LEAST).unwrap_err();
     assert!(refused.contains("another processor: A processor, and Another"), "{refused}");
-    let mut quick = made::record(50.0, 0);
+    let mut quick = made::record(90.0, 0);
     quick.plan = serde_json::json!({"quick": true});
-    let comparison = compare(&[made::record(50.0, 0)], &[quick], LEAST).unwrap();
+    let comparison = compare(&[made::record(50.0, 0)], &[quick.clone()], LEAST).unwrap();
     assert!(comparison.warnings[0].contains("--quick"), "{:?}", comparison.warnings);
+    assert_eq!(comparison.count(Change::Void), 2, "{comparison}");
+    let mut other = quick.clone();
+    other.measure = "other".into();
+    let both = [quick, other];
+    let comparison = compare(&both, &both, LEAST).unwrap();
+    assert_eq!(comparison.warnings.len(), 2, "{:?}", comparison.warnings);
 }
 
 #[test]
