@@ -244,7 +244,7 @@ fn names(site: &Site) -> Process {
 fn finds_names(client: &Client<'_>) {
     for way in ["+notcp", "+tcp"] {
         let ask = format!("dig @{INTERNET} edge.example +short +tries=1 +time=5 {way}");
-        until("a name is found", 20, || client.place.attempt(&ask).1.trim() == "203.0.113.77");
+        until("a name is found", 60, || client.place.attempt(&ask).1.trim() == "203.0.113.77");
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn all_go_on<'a, 'b: 'a>(
     about: &str,
 ) -> Duration {
     let all: Vec<_> = travellers.into_iter().map(|each| (each, each.stands())).collect();
-    until(&format!("{about}: everything goes on"), 30, || {
+    until(&format!("{about}: everything goes on"), 60, || {
         all.iter().all(|(traveller, since)| traveller.went_on(since, about))
     });
     let streams = all.iter().flat_map(|(traveller, _)| traveller.streams());
