@@ -41,6 +41,7 @@ fn write(
     if let Some(comparison) = comparison {
         overview::before_and_after(text, comparison)?;
     }
+    overview::trends(text, records)?;
     for (place, record) in records.iter().enumerate() {
         body::record(text, record, place)?;
     }
