@@ -54,7 +54,7 @@ fn plot(runs: &[&Record]) -> Option<Plot> {
     let plot = Plot::lines(
         &format!("{title}: ratios from run to run{of}"),
         Axis::names("run", names),
-        Axis::linear("ratio"),
+        Axis::logarithmic("ratio"),
     )
     .saying("Each ratio in the runs that were given, with its interval; hollow ones do not count.");
     Some(lines.into_iter().fold(plot, |plot, line| plot.with(Series::new(line.name, line.points))))

@@ -40,6 +40,8 @@ fn three_runs_make_a_trend_and_two_do_not() {
     assert!(drawn.contains("<h2 id=\"trends-title\">From run to run</h2>"), "{drawn}");
     assert!(drawn.contains("64 octets: open: ns, times better"), "{drawn}");
     assert!(drawn.contains("64 octets: open: of io-forward"), "{drawn}");
+    // The runs stand in the order in which they were given.
+    assert!(drawn.contains(">1 0123abc</text>") && drawn.contains(">3 0123abc</text>"), "{drawn}");
     assert!(!page(&runs[..2]).contains("trends"));
 }
 
