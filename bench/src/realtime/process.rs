@@ -53,7 +53,7 @@ pub(super) struct Process {
     child: Child,
     orders: Option<BufWriter<ChildStdin>>,
     answers: BufReader<ChildStdout>,
-    near: Ends,
+    near: Option<Ends>,
 }
 
 impl Process {
@@ -70,7 +70,8 @@ impl Process {
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (orders, answers) = pipes.ok_or("the generator's process has no pipes")?;
         let orders = Some(BufWriter::new(orders));
-        let mut process = Self { child, orders, answers: BufReader::new(answers), near };
+        let answers = BufReader::new(answers);
+        let mut process = Self { child, orders, answers, near: Some(near) };
         process.wait(&ports)?;
         Ok(process)
     }
@@ -92,10 +93,11 @@ impl Process {
     /// Changes the worker's queues for those to the process, or back.
     pub(super) fn swap(&mut self, queues: &mut Queues<Dpdk>) -> Result<(), Failure> {
         let wire = queues.wires.first_mut().ok_or("the worker has no wire")?;
+        let near = self.near.as_mut().ok_or(ENDED)?;
         let pairs = [
-            (wire.queue.as_mut(), &mut self.near.wire),
-            (wire.kernel.as_mut(), &mut self.near.kernel),
-            (queues.local.as_mut(), &mut self.near.local),
+            (wire.queue.as_mut(), &mut near.wire),
+            (wire.kernel.as_mut(), &mut near.kernel),
+            (queues.local.as_mut(), &mut near.local),
         ];
         for (one, other) in pairs {
             std::mem::swap(one.ok_or("the worker lacks a queue")?, other);
@@ -124,7 +126,7 @@ impl Process {
 
     /// Frees what nobody has taken on either side; gives how many frames that were. The worker has its own queues again.
     pub(super) fn drain(&mut self) -> Result<u64, Failure> {
-        let here = self.near.drain();
+        let here = self.near.as_mut().map_or(0, Ends::drain);
         self.tell(&Order::Drain, None)?;
         Ok(here + self.answer::<u64>()?)
     }
@@ -150,7 +152,9 @@ const ENDED: &str = "the generator's process has ended";
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Without orders it ends by itself, and leaves nothing behind.
+        // The driver must not close a device while its own thread takes the other end's farewell: first this end goes, while the
+        // other one waits for orders. Without orders that ends by itself, and leaves nothing behind.
+        self.near = None;
         self.orders = None;
         let start = Instant::now();
         while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {

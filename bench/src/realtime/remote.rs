@@ -1,10 +1,12 @@
 //! The generator as a process of its own: it does what the one that started it tells it, until that one is gone.
 
 use std::io::{BufRead, Read as _, Write as _};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use dpdk::clock::Clock;
 use dpdk::eal::{Memory, Options};
-use dpdk::{Eal, Pool};
+use dpdk::{Eal, Pool, Port};
 use serde::Serialize;
 
 use super::frames::Frames;
@@ -36,7 +38,7 @@ pub(crate) fn run(meeting: &Meeting) -> Result<(), Failure> {
     let room = u16::try_from(dataplane::limits::DATA_ROOM)?;
     let count = u32::try_from(3 * meeting.ring + 2047)?;
     let pool = Pool::new(&eal, "generator", count, room)?;
-    let (mut ends, _ports) = meeting.open((&eal, &pool), "client")?;
+    let (mut ends, ports) = meeting.open((&eal, &pool), "client")?;
     let (mut orders, mut loaded) = (std::io::stdin().lock(), None);
     let mut line = String::new();
     while orders.read_line(&mut line)? > 0 {
@@ -55,7 +57,21 @@ pub(crate) fn run(meeting: &Meeting) -> Result<(), Failure> {
         }
         line.clear();
     }
+    settle(&ports);
     Ok(())
+}
+
+/// How long the other end's farewell may take, and what the driver does after it says that it came.
+const FAREWELL: Duration = Duration::from_secs(1);
+const AFTERWARDS: Duration = Duration::from_millis(20);
+
+/// Waits until the driver's own thread has taken the other end's farewell: it must not do so while devices are closed.
+fn settle(ports: &[Port]) {
+    let start = Instant::now();
+    while ports.iter().any(Port::link_up) && start.elapsed() < FAREWELL {
+        sleep(Duration::from_millis(1));
+    }
+    sleep(AFTERWARDS);
 }
 
 fn answer(what: &impl Serialize) -> Result<(), Failure> {
