@@ -201,6 +201,10 @@ pub(crate) fn measure(
         voids: Vec::new(),
         why: None,
     };
+    if pace.rate <= 0.0 {
+        measured.refused = Some("nothing came through when its pace was taken".to_owned());
+        return Ok(measured);
+    }
     if ceiling < MARGIN * pace.rate {
         let times = ceiling / pace.rate;
         measured.refused =
