@@ -38,6 +38,7 @@ fn three_runs_make_a_trend_and_two_do_not() {
     let page = |runs: &[Record]| page("millrace", runs, None);
     let drawn = page(&runs);
     assert!(drawn.contains("<h2 id=\"trends-title\">From run to run</h2>"), "{drawn}");
+    assert!(drawn.contains("<a href=\"#trends\">"), "{drawn}");
     assert!(drawn.contains("64 octets: open: ns, times better"), "{drawn}");
     assert!(drawn.contains("64 octets: open: of io-forward"), "{drawn}");
     // The runs stand in the order in which they were given.
