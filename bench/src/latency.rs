@@ -119,8 +119,8 @@ fn really(plan: &Plan, pair: &mut Pair<'_>, all: &mut All) -> Result<(), Failure
                 all.left_out.push((what, why.to_owned()));
                 continue;
             }
-            let goals = (&plan.search.goals, plan.pairing.tries);
-            let measured = realtime::measure(pair, (*way, size), goals, ceiling)?;
+            let asked = (&plan.search, plan.pairing.tries);
+            let measured = realtime::measure(pair, (*way, size), asked, ceiling)?;
             let Some(pdr) = measured.pdr() else {
                 all.left_out.push((what, measured.why_not()));
                 continue;

@@ -83,7 +83,7 @@ pub(crate) struct Place {
     pub(crate) core: usize,
     /// Put packets into hugepages.
     #[arg(long)]
-    hugepages: bool,
+    pub(crate) hugepages: bool,
     /// Packets that a receive queue holds.
     #[arg(long, default_value_t = 1024)]
     pub(crate) ring: usize,

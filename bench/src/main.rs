@@ -88,6 +88,9 @@ enum Measure {
     Ndr(ndr::Plan),
     /// The no-drop rate in real time: a generator on one core, a worker on another.
     Realtime(realtime::Plan),
+    /// The generator of `realtime` in a process of its own, which that starts.
+    #[command(hide = true)]
+    Generator(realtime::Meeting),
     /// Overload in virtual time: goodput against offered load, and beside attacks.
     Overload(overload::Plan),
     /// Latency of each way at several loads, from the moment that was planned for sending.
@@ -141,6 +144,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Splice(plan) => tell(&splice::run(plan, options.verbose)?, options),
         Measure::Ndr(plan) => tell(&ndr::run(plan, options.verbose)?, options),
         Measure::Realtime(plan) => tell(&realtime::run(plan, options.verbose)?, options),
+        Measure::Generator(meeting) => realtime::remote::run(meeting),
         Measure::Overload(plan) => tell(&overload::run(plan, options.verbose)?, options),
         Measure::Latency(plan) => tell(&latency::run(plan, options.verbose)?, options),
         Measure::Scale(plan) => tell(&scale::run(plan, options.verbose)?, options),

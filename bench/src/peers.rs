@@ -116,7 +116,7 @@ const CONTESTS: [Contest; 8] = [
     Contest {
         name: "chain",
         source: Source::Script(&script::CHAIN),
-        arguments: &[],
+        arguments: &["--requests", "1000"],
         quick: &["--quick"],
         seconds: 180,
     },

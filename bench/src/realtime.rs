@@ -1,10 +1,13 @@
-//! The no-drop rate in real time: a generator on one core, a worker on another, rings between them. A trial in which anything else
-//! took a core, or in which the generator was late, says nothing of the worker: it is counted and made again.
+//! The no-drop rate in real time: a generator on one core, a worker on another, rings between them, or the shared memory of two
+//! processes. A trial in which anything else took a core, or in which the generator was late, says nothing of the worker: it is counted and made again.
 
 mod ceiling;
 mod frames;
 mod generator;
 pub(crate) mod latencies;
+mod over;
+mod process;
+pub(crate) mod remote;
 mod report;
 mod trial;
 
@@ -13,13 +16,14 @@ use dpdk::lcore;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::goals::{self, Found, Goals};
-use crate::load::pace;
+use crate::load::goals::{self, Found};
 use crate::load::tally::Tally;
 use crate::load::way::Way;
 use crate::load::{Search, Size};
 use crate::machine::{Conditions, Weather};
 use crate::steer::cores::round_trip;
+use over::Over;
+pub(crate) use process::Meeting;
 pub(crate) use report::Report;
 pub(crate) use trial::Pair;
 
@@ -32,6 +36,9 @@ pub(crate) struct Plan {
     /// Octets of the inner packets.
     #[arg(long, value_delimiter = ',', default_value = "64,1420")]
     sizes: Vec<Size>,
+    /// What is between the generator and the worker.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "rings,memif")]
+    over: Vec<Over>,
     #[command(flatten)]
     #[serde(flatten)]
     pairing: Pairing,
@@ -97,6 +104,7 @@ fn two_cores(generator: usize, worker: Option<usize>) -> Result<[usize; 2], Fail
 /// One way with packets of one size.
 #[derive(Debug, Serialize)]
 pub(crate) struct Measured {
+    over: Over,
     way: Way,
     size: Size,
     /// Packets per second that the generator sends and takes back when nobody works between.
@@ -131,6 +139,8 @@ pub(crate) struct All {
     /// Nanoseconds of a cache line's way to the other core and back, before and after.
     round_trip_ns: [f64; 2],
     ways: Vec<Measured>,
+    /// Between what nothing was measured, and why.
+    refused: Vec<(Over, String)>,
 }
 
 /// How much quicker than the worker the generator has to be.
@@ -145,36 +155,42 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let mut pair = Pair::new(lane, (&setting.eal, &setting.clock), cores);
     let weather = Weather::observe();
     let before = round_trip(&setting.eal, cores, &setting.clock)?;
-    let mut ways = Vec::new();
-    for size in &plan.sizes {
-        let ceiling = pair.ceiling(size, plan.search.place.quick)?;
-        for way in &plan.ways {
-            ways.push(measure(
-                &mut pair,
-                (*way, size),
-                (&plan.search.goals, plan.pairing.tries),
-                ceiling,
-            )?);
+    let (mut ways, mut refused) = (Vec::new(), Vec::new());
+    for over in &plan.over {
+        match pair.lead(*over, &plan.search.place) {
+            Ok(()) => ways.extend(all_ways(&mut pair, &plan)?),
+            Err(why) => refused.push((*over, why.to_string())),
         }
     }
     let after = round_trip(&setting.eal, cores, &setting.clock)?;
     let conditions = Conditions::new(setting.machine, (weather, Weather::observe()));
-    let all = All { round_trip_ns: [before, after], ways };
+    let all = All { round_trip_ns: [before, after], ways, refused };
     Ok(Report::new(plan, conditions, vec![all]))
+}
+
+/// Every way with packets of every size.
+fn all_ways(pair: &mut Pair<'_>, plan: &Plan) -> Result<Vec<Measured>, Failure> {
+    let mut ways = Vec::new();
+    for size in &plan.sizes {
+        let ceiling = pair.ceiling(size, plan.search.place.quick)?;
+        for way in &plan.ways {
+            let asked = (&plan.search, plan.pairing.tries);
+            ways.push(measure(pair, (*way, size), asked, ceiling)?);
+        }
+    }
+    Ok(ways)
 }
 
 /// Searches for the rates of one way, of which each trial is made so many times at most.
 pub(crate) fn measure(
     pair: &mut Pair<'_>,
     (way, size): (Way, &Size),
-    (goals, tries): (&Goals, u32),
+    (search, tries): (&Search, u32),
     ceiling: f64,
 ) -> Result<Measured, Failure> {
-    let pace = pair.with_lane(|lane, clock| {
-        lane.renew()?;
-        pace::pace(lane, (way, &size.sizes), clock)
-    })?;
+    let pace = pair.pace((way, size), search.place.quick)?;
     let mut measured = Measured {
+        over: pair.over(),
         way,
         size: size.clone(),
         ceiling,
@@ -185,6 +201,10 @@ pub(crate) fn measure(
         voids: Vec::new(),
         why: None,
     };
+    if pace.rate <= 0.0 {
+        measured.refused = Some("nothing came through when its pace was taken".to_owned());
+        return Ok(measured);
+    }
     if ceiling < MARGIN * pace.rate {
         let times = ceiling / pace.rate;
         measured.refused =
@@ -192,7 +212,7 @@ pub(crate) fn measure(
         return Ok(measured);
     }
     let mut failure = None;
-    let found = goals::search(goals, pace.range(), |ask| {
+    let found = goals::search(&search.goals, pace.range(), |ask| {
         for _ in 0..tries {
             let done = pair.trial((way, size), (ask.load, ask.duration, false))?;
             let Some(why) = done.void else { return Ok(done.tally) };

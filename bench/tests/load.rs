@@ -66,11 +66,32 @@ fn tells_latencies_at_several_loads() {
 
 #[test]
 fn makes_trials_in_real_time_or_says_what_kept_it_from_that() {
-    let output = bench(&["realtime", "--quick", "--ways", "encap", "--tries", "2"]).unwrap();
+    let arguments = ["realtime", "--quick", "--ways", "encap", "--tries", "2", "--over", "rings"];
+    let output = bench(&arguments).unwrap();
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
     assert!(said.contains("| GRE encap | "), "{said}");
+}
+
+#[test]
+fn two_processes_make_trials_over_memif_or_say_what_kept_them_from_that() {
+    let path = std::env::temp_dir().join(format!("millrace-memif-{}.json", std::process::id()));
+    let json = path.to_str().unwrap();
+    let arguments = ["realtime", "--quick", "--ways", "encap", "--tries", "2", "--over", "memif"];
+    let output = bench(&[&arguments[..], &["--json", json]].concat()).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("## 64 octets, two processes over memif"), "{said}");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    // Packets went to the other process and back, as quickly as it could; its trials were made, or there is a reason.
+    let way = &record["kept"]["trials"][0]["ways"][0];
+    for rate in ["ceiling", "pace"] {
+        assert!(way[rate].as_f64().is_some_and(|rate| rate > 0.0), "{rate}: {way}");
+    }
+    assert!(way["found"]["trials"].is_array() != way["refused"].is_string(), "{way}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Two runs side by side: how many times longer or larger a figure is, how sure that is, and whether it is better or worse.
 
+mod plots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -45,6 +47,8 @@ pub struct Compared {
     pub ratio: Interval,
     /// What to make of it.
     pub change: Change,
+    /// The trials of both sides, as [`sample::spread`] tells them.
+    pub spreads: [Option<[f64; 5]>; 2],
 }
 
 /// What became of a figure.
@@ -171,7 +175,9 @@ fn judge(name: String, before: &Side, after: &Side, least: f64) -> Option<Compar
         Some(direction) if direction == better => Change::Better,
         Some(_) => Change::Worse,
     };
-    Some(Compared { name, unit: before.unit.clone(), before: one, after: other, ratio, change })
+    let spreads = [before, after].map(|side| sample::spread(&side.figure.trials));
+    let unit = before.unit.clone();
+    Some(Compared { name, unit, before: one, after: other, ratio, change, spreads })
 }
 
 /// Whether the ratio is surely on one side of 1, and far enough from it to matter.
@@ -229,7 +235,7 @@ impl Comparison {
         let mut changed: Vec<&Compared> = self.figures.iter().filter(changed).collect();
         changed.sort_by_key(|one| one.change);
         for one in changed {
-            let Compared { name, unit, before, after, ratio, change } = one;
+            let Compared { name, unit, before, after, ratio, change, .. } = one;
             table.row([
                 Cell::from(name.as_str()),
                 Cell::from(*before),

@@ -11,12 +11,14 @@ pub mod conditions;
 pub mod counts;
 pub mod figure;
 pub mod markdown;
+pub mod others;
 pub mod page;
 pub mod plot;
 pub mod record;
 pub mod sample;
 pub mod table;
 pub mod targets;
+pub mod trend;
 mod text;
 
 pub use conditions::{Conditions, Machine, Probe, Weather};

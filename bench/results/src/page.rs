@@ -10,6 +10,7 @@ use crate::compare::Comparison;
 use crate::plot;
 use crate::record::Record;
 use crate::text::{anchor, escaped};
+use crate::trend;
 
 const STYLE: &str = include_str!("page/style.css");
 
@@ -41,6 +42,7 @@ fn write(
     if let Some(comparison) = comparison {
         overview::before_and_after(text, comparison)?;
     }
+    overview::trends(text, records)?;
     for (place, record) in records.iter().enumerate() {
         body::record(text, record, place)?;
     }
@@ -54,6 +56,9 @@ fn navigation(text: &mut String, records: &[Record], compared: bool) -> std::fmt
     writeln!(text, "<li><a href=\"#targets\">Targets</a></li>")?;
     if compared {
         writeln!(text, "<li><a href=\"#before\">Before and after</a></li>")?;
+    }
+    if !trend::plots(records).is_empty() {
+        writeln!(text, "<li><a href=\"#trends\">From run to run</a></li>")?;
     }
     for (place, record) in records.iter().enumerate() {
         let (id, title) = (place_of(record, place), escaped(&record.title));

@@ -1,6 +1,7 @@
 //! Plots: what is drawn, apart from how. Each becomes an SVG that stands in the page or is a file of its own.
 
 mod bars;
+mod boxes;
 mod canvas;
 mod lines;
 mod scale;
@@ -41,6 +42,8 @@ pub enum Shape {
     Stacks,
     /// A row for each name, the series below each other.
     Bars,
+    /// The same rows, each value where it lies, with its interval or the trials that it was drawn from.
+    Boxes,
 }
 
 /// One axis.
@@ -91,6 +94,9 @@ pub struct Point {
     /// Where 95 of 100 resamples have the height.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
+    /// Of its trials: what 5 of 100 do not exceed, a quarter, half, three quarters, and 95 of 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<[f64; 5]>,
     /// Drawn hollow: the trial does not count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub void: bool,
@@ -124,6 +130,11 @@ impl Plot {
     /// Rows for these names.
     pub fn bars(title: &str, across: Axis, up: Axis) -> Self {
         Self::new(Shape::Bars, title, (across, up))
+    }
+
+    /// Rows of intervals or boxes for these names.
+    pub fn boxes(title: &str, across: Axis, up: Axis) -> Self {
+        Self::new(Shape::Boxes, title, (across, up))
     }
 
     fn new(shape: Shape, title: &str, (across, up): (Axis, Axis)) -> Self {
@@ -243,8 +254,13 @@ impl Series {
 
     /// A height for each name of the axis, in their order.
     pub fn by_name(name: impl Into<String>, heights: impl IntoIterator<Item = f64>) -> Self {
-        let points = (0_u32..).zip(heights);
-        Self::new(name, points.map(|(n, up)| Point::new(f64::from(n), up)).collect())
+        Self::in_order(name, heights.into_iter().map(|up| Point::new(0.0, up)))
+    }
+
+    /// A point for each name of the axis, in their order, wherever it was said to lie.
+    pub fn in_order(name: impl Into<String>, points: impl IntoIterator<Item = Point>) -> Self {
+        let points = (0_u32..).zip(points);
+        Self::new(name, points.map(|(n, point)| Point { across: n.into(), ..point }).collect())
     }
 
     /// The same as a level over stacks.
@@ -264,6 +280,18 @@ impl Point {
     #[must_use]
     pub fn between(self, interval: Option<[f64; 2]>) -> Self {
         Self { interval, ..self }
+    }
+
+    /// With what lies about it.
+    #[must_use]
+    pub fn spread(self, spread: Option<[f64; 5]>) -> Self {
+        Self { spread, ..self }
+    }
+
+    /// With words behind its value.
+    #[must_use]
+    pub fn noted(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
     }
 
     /// Of a trial that does not count.

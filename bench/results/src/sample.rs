@@ -43,6 +43,12 @@ pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     *values.select_nth_unstable_by(place, f64::total_cmp).1
 }
 
+/// What 5 of 100 trials do not exceed, a quarter, half, three quarters, and 95 of 100; none of fewer than five trials.
+pub fn spread(trials: &[f64]) -> Option<[f64; 5]> {
+    let shares = [0.05, 0.25, 0.5, 0.75, 0.95];
+    (trials.len() >= 5).then(|| shares.map(|share| quantile(trials.to_vec(), share)))
+}
+
 /// `combine(p10 of ours, p10 of theirs)`, with its bootstrap interval. Blocks of the same number were
 /// measured one after the other, so they are drawn together.
 pub fn compared(ours: &[f64], theirs: &[f64], combine: fn(f64, f64) -> f64) -> Interval {
@@ -143,6 +149,13 @@ mod tests {
             found.high - found.low
         };
         assert!(width(1000) < width(20));
+    }
+
+    #[test]
+    fn a_spread_is_told_of_five_trials_and_more() {
+        let trials: Vec<f64> = (0..=100).map(f64::from).collect();
+        assert_eq!(spread(&trials), Some([5.0, 25.0, 50.0, 75.0, 95.0]));
+        assert_eq!(spread(&[1.0; 4]), None);
     }
 
     #[test]

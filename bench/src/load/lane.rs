@@ -72,7 +72,7 @@ pub(crate) struct Lane {
 pub(crate) struct Rest {
     pub(crate) outside: Outside,
     keys: Keys,
-    pool: Pool,
+    pub(crate) pool: Pool,
     clients: Clients,
     mapped: Vec<u16>,
     connected: Option<Instant>,

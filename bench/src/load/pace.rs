@@ -28,6 +28,12 @@ const BELOW: f64 = 0.01;
 const ABOVE: f64 = 2.0;
 
 impl Pace {
+    /// What so many packets per second make.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 cycles")]
+    pub(crate) fn of_rate(rate: f64, clock: &Clock) -> Self {
+        Self { full: BURST as f64 * clock.hz() as f64 / rate, rate }
+    }
+
     /// The loads among which the rates of its way are searched for.
     pub(crate) const fn range(self) -> (f64, f64) {
         (self.rate * BELOW, self.rate * ABOVE)

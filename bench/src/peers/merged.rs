@@ -1,6 +1,6 @@
 //! What came out of contests, in one record: a row for each time that another did the same work, and the tables that they come from.
 
-use results::{Cell, Column, Figure, Peer, Record, Section, Table};
+use results::{Cell, Column, Figure, Peer, Record, Section, Table, others};
 
 /// Every figure that has another's beside it.
 pub(super) fn overview(record: &mut Record, records: &[Record]) {
@@ -27,7 +27,7 @@ pub(super) fn overview(record: &mut Record, records: &[Record]) {
     let section = Section::new("All others of this run")
         .note("The best other for the same work; above 1 ours is better.")
         .table(table);
-    record.section(section);
+    record.section(others::plots(records).into_iter().fold(section, Section::plot));
 }
 
 fn row(name: &str, unit: &str, (figure, peer): (&Figure, &Peer)) -> Vec<Cell> {

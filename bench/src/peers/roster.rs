@@ -24,7 +24,7 @@ enum Version {
     Packaged(&'static str),
 }
 
-const OTHERS: [Other; 11] = [
+const OTHERS: [Other; 12] = [
     other("boringtun", "service", Version::Locked("boringtun"), "`Tunn`, called in the process"),
     other("ring", "aead", Version::Locked("ring"), "called in the process"),
     other("aws-lc-rs", "aead", Version::Locked("aws-lc-rs"), "called in the process"),
@@ -36,6 +36,12 @@ const OTHERS: [Other; 11] = [
     other("wireguard-go", "tunnel", Version::Packaged("wireguard-go"), "`wireguard-go DEVICE`"),
     other("iperf3", "tunnel", Version::Packaged("iperf3"), "one TCP connection"),
     other("nginx", "chain", Version::Packaged("nginx"), "stream, one worker"),
+    other(
+        "squid",
+        "chain",
+        Version::Packaged("squid"),
+        "CONNECT, the first asks the second; one process",
+    ),
 ];
 
 const fn other(

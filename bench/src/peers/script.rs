@@ -38,7 +38,7 @@ pub(super) const CHAIN: Layout = Layout {
     title: "A chain of two proxies",
     kind: "chain",
     note: "The way through two data centres, medians of all rounds; CPU time is that of both proxies' processes.",
-    programs: &[("nginx", "-v"), ("curl", "--version"), ("ethtool", "--version")],
+    programs: &[("nginx", "-v"), ("squid", "-v"), ("curl", "--version"), ("ethtool", "--version")],
     columns: &[
         ("requests", "1/s", Better::Higher),
         ("CPU a request", "us", Better::Lower),
@@ -216,10 +216,13 @@ mod tests {
 
     #[test]
     fn what_is_wanted_of_the_chain_stands_in_the_overview() {
-        let said =
-            "|---|\n| millrace | 1 | 2 | 3 | 4 | 5 |\n| nginx stream | 2 | 3 | 4 | 5 | 6 |\n";
+        let said = "|---|\n| millrace | 1 | 2 | 3 | 4 | 5 |\n| nginx stream | 2 | 3 | 4 | 5 | 6 |\n\
+                    | squid | 1 | 9 | 6 | 2 | 6 |\n";
         let mut chain = Record::new("chain", CHAIN.title, &(), Conditions::default());
         let table = CHAIN.table(&CHAIN.rows(said).unwrap());
+        let best = table.figures().filter_map(|(_, _, figure)| figure.peer.as_ref());
+        let best: Vec<&str> = best.map(|peer| peer.name.as_str()).collect();
+        assert_eq!(best[..4], ["nginx stream", "nginx stream", "squid", "squid"]);
         chain.section(Section::default().table(table));
         let mut record = Record::new("peers", "", &(), Conditions::default());
         super::super::merged::overview(&mut record, &[chain]);

@@ -1,5 +1,7 @@
 //! The frames of a trial, made before it: a generator that seals would be no quicker than the server that opens.
 
+use std::io::{self, Read, Write};
+
 use pktgen::measure::Trailer;
 use wireguard::time::Instant;
 
@@ -60,6 +62,36 @@ impl Frames {
         self.ends.len()
     }
 
+    /// Octets of all of them.
+    pub(super) const fn octets(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// Where each ends, then all of them.
+    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        for end in &self.ends {
+            to.write_all(&(*end as u64).to_le_bytes())?;
+        }
+        to.write_all(&self.octets)
+    }
+
+    /// So many frames with so many octets, as [`Self::write`] has written them.
+    pub(super) fn read(
+        from: &mut impl Read,
+        (count, octets): (usize, usize),
+        interval: f64,
+    ) -> io::Result<Self> {
+        let mut ends = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut end = [0; 8];
+            from.read_exact(&mut end)?;
+            ends.push(usize::try_from(u64::from_le_bytes(end)).map_err(io::Error::other)?);
+        }
+        let mut frames = Self { octets: vec![0; octets], ends, interval };
+        from.read_exact(&mut frames.octets)?;
+        Ok(frames)
+    }
+
     /// The frame with this number.
     #[inline]
     pub(super) fn get(&self, number: usize) -> Option<&[u8]> {
@@ -68,5 +100,24 @@ impl Frames {
             None => 0,
         };
         self.octets.get(start..*self.ends.get(number)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read_as_they_were_written() {
+        let frames = Frames { octets: vec![1, 2, 3, 4, 5], ends: vec![2, 5], interval: 7.0 };
+        let mut written = Vec::new();
+        frames.write(&mut written).unwrap();
+        let size = (frames.len(), frames.octets());
+        let read = Frames::read(&mut written.as_slice(), size, 7.0).unwrap();
+        assert_eq!(
+            [read.get(0), read.get(1), read.get(2)],
+            [Some(&[1, 2][..]), Some(&[3, 4, 5]), None]
+        );
+        assert!(Frames::read(&mut &written[1..], size, 7.0).is_err());
     }
 }

@@ -7,12 +7,14 @@ use dataplane::port::Batch;
 use dpdk::clock::{Clock, cycles};
 use dpdk::{Pool, mbuf};
 use pktgen::measure::{Latency, Stream, Trailer};
+use serde::{Deserialize, Serialize};
 
 use super::frames::Frames;
 use crate::Failure;
 use crate::load::lane::trailer_of;
+use crate::machine::thread_switches;
 use crate::service::client::{self, IP_AT};
-use crate::service::server::{End, Outside};
+use crate::service::server::{End, Ends};
 
 /// After so long without a packet nothing comes any more.
 const QUIET_NS: u64 = 5_000_000;
@@ -20,6 +22,7 @@ const QUIET_NS: u64 = 5_000_000;
 const LEAST: usize = 52;
 
 /// What it has seen.
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Seen {
     /// Frames that the ring took, and those that found it full.
     pub(super) sent: u64,
@@ -28,25 +31,34 @@ pub(super) struct Seen {
     pub(super) received: u64,
     /// Those that had come back when the last one was sent.
     pub(super) in_time: u64,
-    pub(super) stream: Stream,
-    /// From the moment that was planned, and from the one at which a frame really left.
-    pub(super) corrected: Latency,
-    pub(super) uncorrected: Latency,
-    /// From planned to real.
-    pub(super) lateness: Latency,
-    /// Nanoseconds by which the last one was late.
+    pub(super) duplicates: u64,
+    pub(super) reordered: u64,
+    /// Nanoseconds from planned to real that 99.9 % did not exceed, and those of the last one.
+    pub(super) lateness: u64,
     pub(super) last_late: u64,
+    /// Nanoseconds until the last one came back.
+    pub(super) taken: u64,
+    /// How often it has lost its core.
+    pub(super) switches: u64,
+    /// From the moment that was planned, and from the one at which a frame really left. Another process does not read them.
+    #[serde(skip)]
+    pub(super) corrected: Latency,
+    #[serde(skip)]
+    pub(super) uncorrected: Latency,
 }
 
 /// A trial of one generator.
 pub(super) struct Run<'a> {
-    pub(super) outside: &'a mut Outside,
-    pub(super) pool: &'a Pool,
-    pub(super) frames: &'a Frames,
-    pub(super) ends: (End, End),
+    ends: &'a mut Ends,
+    pool: &'a Pool,
+    frames: &'a Frames,
+    /// Where they come in, and where they leave.
+    way: (End, End),
     /// Whether it reads what comes back: when it was planned, and which it is. Else it only counts.
     reads: bool,
-    pub(super) mark: u32,
+    mark: u32,
+    stream: Stream,
+    lateness: Latency,
     /// When each frame has left.
     left: Vec<u64>,
     seen: Seen,
@@ -55,32 +67,22 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn new(
-        (outside, pool): (&'a mut Outside, &'a Pool),
+        (ends, pool): (&'a mut Ends, &'a Pool),
         frames: &'a Frames,
-        (ends, reads): ((End, End), bool),
+        (way, reads): ((End, End), bool),
         mark: u32,
     ) -> Self {
         let mut stream = Stream::default();
         (0..frames.len()).for_each(|_| {
             stream.send();
         });
-        let seen = Seen {
-            sent: 0,
-            overflow: 0,
-            received: 0,
-            in_time: 0,
-            stream,
-            corrected: Latency::new(),
-            uncorrected: Latency::new(),
-            lateness: Latency::new(),
-            last_late: 0,
-        };
-        let left = vec![0; frames.len()];
-        Self { outside, pool, frames, ends, reads, mark, left, seen, next: 0 }
+        let (lateness, left, seen) = (Latency::new(), vec![0; frames.len()], Seen::default());
+        Self { ends, pool, frames, way, reads, mark, stream, lateness, left, seen, next: 0 }
     }
 
     /// Sends everything and waits for what comes back.
     pub(super) fn go(mut self, clock: &Clock) -> Result<Seen, Failure> {
+        let switches = thread_switches();
         let start = clock.nanoseconds(cycles());
         let (mut quiet_since, mut is_counted) = (0, false);
         loop {
@@ -90,6 +92,9 @@ impl<'a> Run<'a> {
             if sent > 0 || came > 0 {
                 quiet_since = now;
             }
+            if came > 0 {
+                self.seen.taken = clock.nanoseconds(cycles()) - start;
+            }
             if self.next < self.frames.len() {
                 continue;
             }
@@ -98,8 +103,18 @@ impl<'a> Run<'a> {
             }
             let is_complete = self.seen.received >= self.seen.sent;
             if is_complete || now.saturating_sub(quiet_since) > QUIET_NS {
-                return Ok(self.seen);
+                self.seen.switches = thread_switches() - switches;
+                return Ok(self.seen());
             }
+        }
+    }
+
+    fn seen(self) -> Seen {
+        Seen {
+            duplicates: self.stream.duplicates(),
+            reordered: self.stream.reordered(),
+            lateness: self.lateness.quantile_ns(0.999),
+            ..self.seen
         }
     }
 
@@ -129,13 +144,13 @@ impl<'a> Run<'a> {
         }
         // The first of them is the latest.
         let late = now.saturating_sub((self.next as f64 * self.frames.interval) as u64);
-        self.seen.lateness.record(Duration::from_nanos(late));
+        self.lateness.record(Duration::from_nanos(late));
         self.seen.last_late = late;
         if self.reads {
             self.left.iter_mut().skip(self.next).take(count).for_each(|left| *left = now);
         }
         self.next += count;
-        self.outside.end(self.ends.0).transmit(&mut packets);
+        self.ends.end(self.way.0).transmit(&mut packets);
         self.seen.sent += (count - packets.len()) as u64;
         self.seen.overflow += packets.len() as u64;
         mbuf::free_bulk(&mut packets);
@@ -145,7 +160,7 @@ impl<'a> Run<'a> {
     /// Takes what has come back; gives how many frames that were.
     fn receive(&mut self, now: u64) -> usize {
         let mut packets = Batch::new();
-        self.outside.end(self.ends.1).receive(&mut packets);
+        self.ends.end(self.way.1).receive(&mut packets);
         let count = packets.len();
         if self.reads {
             for packet in &packets {
@@ -155,7 +170,7 @@ impl<'a> Run<'a> {
                     self.hear(trailer, now);
                 }
             }
-            self.seen.received = self.seen.stream.received();
+            self.seen.received = self.stream.received();
         } else {
             // The server's questions for neighbours are shorter.
             let is_ours = |packet: &&dpdk::Mbuf| packet.frame().len() >= IP_AT + LEAST;
@@ -166,7 +181,7 @@ impl<'a> Run<'a> {
     }
 
     fn hear(&mut self, trailer: Trailer, now: u64) {
-        self.seen.stream.receive(trailer.sequence);
+        self.stream.receive(trailer.sequence);
         self.seen.corrected.record(Duration::from_nanos(now.saturating_sub(trailer.planned.0)));
         let left = usize::try_from(trailer.sequence).ok().and_then(|number| self.left.get(number));
         let left = left.copied().unwrap_or(0);

@@ -1,8 +1,9 @@
 //! The rates that were found, and the record that they become.
 
+use clap::ValueEnum as _;
 use results::{Anchor, Cell, Column, Figure, Point, Record, Section, Series, Table};
 
-use super::{All, Measured, Plan};
+use super::{All, Measured, Over, Plan};
 use crate::load::goals::Found;
 use crate::load::tally::{self, Tally};
 
@@ -16,21 +17,31 @@ impl From<&Report> for Record {
         let Report { plan, conditions, measured } = report;
         let title = "No-drop rate in real time";
         let mut record = Self::new("realtime", title, plan, conditions.clone());
-        record.leave_out("memif", "two processes over memif are not measured, only two threads");
-        for All { round_trip_ns: [before, after], ways } in measured {
+        for All { round_trip_ns: [before, after], ways, refused } in measured {
             record.anchor(Anchor {
                 name: "a cache line's way to the other core and back".to_owned(),
                 unit: "ns".to_owned(),
                 before: vec![*before],
                 after: vec![*after],
             });
-            for size in &plan.sizes {
-                let of_size = |one: &&Measured| one.size.name == size.name;
-                let ways: Vec<&Measured> = ways.iter().filter(of_size).collect();
-                record.section(section(&size.name, &ways));
+            for (over, why) in refused {
+                record.leave_out(over.name(), why);
+            }
+            for over in Over::value_variants() {
+                if !plan.over.contains(over) {
+                    record.leave_out(over.name(), "it was not asked for");
+                }
+                for size in &plan.sizes {
+                    let title = over.title(&size.name);
+                    let is_here = |one: &&Measured| one.title() == title;
+                    let ways: Vec<&Measured> = ways.iter().filter(is_here).collect();
+                    if !ways.is_empty() {
+                        record.section(section(&title, &ways));
+                    }
+                }
             }
             for one in ways {
-                let what = format!("{}, {}", one.way.name(), one.size.name);
+                let what = format!("{}, {}", one.way.name(), one.title());
                 if let Some(why) = &one.refused {
                     record.leave_out(&what, why);
                 }
@@ -43,7 +54,14 @@ impl From<&Report> for Record {
     }
 }
 
-fn section(size: &str, measured: &[&Measured]) -> Section {
+impl Measured {
+    /// What it belongs to.
+    fn title(&self) -> String {
+        self.over.title(&self.size.name)
+    }
+}
+
+fn section(title: &str, measured: &[&Measured]) -> Section {
     let mut table = Table::new(
         "",
         [
@@ -55,7 +73,7 @@ fn section(size: &str, measured: &[&Measured]) -> Section {
             Column::of("void", "trials", 0),
         ],
     );
-    let mut plot = tally::plot(size);
+    let mut plot = tally::plot(title);
     for one in measured {
         table.row(row(one));
         let mut points: Vec<Point> = one.voids.iter().map(|void| void.point().void()).collect();
@@ -65,7 +83,7 @@ fn section(size: &str, measured: &[&Measured]) -> Section {
     }
     let plot =
         plot.saying("Each trial of the search; hollow ones were disturbed and do not count.");
-    Section::new(size).table(table).plot(plot)
+    Section::new(title).table(table).plot(plot)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]

@@ -13,7 +13,9 @@ use pktgen::measure::Latency;
 use wireguard::time::Instant;
 
 use super::frames::Frames;
-use super::generator::{Run, Seen};
+use super::generator::Seen;
+use super::over::Asked;
+use super::process::Process;
 use crate::Failure;
 use crate::load::Size;
 use crate::load::lane::{Lane, Rest};
@@ -25,6 +27,8 @@ use crate::machine::{steal_ticks, thread_switches};
 pub(crate) struct Pair<'a> {
     /// Missing only while a trial is under way.
     lane: Option<Lane>,
+    /// Where the generator is when it is not this thread.
+    pub(super) process: Option<Process>,
     pub(super) eal: &'a Eal,
     pub(super) clock: &'a Clock,
     pub(super) cores: [usize; 2],
@@ -35,6 +39,8 @@ pub(crate) struct Done {
     pub(crate) tally: Tally,
     /// Why it does not count.
     pub(crate) void: Option<String>,
+    /// Seconds until the last packet came back.
+    pub(super) taken: f64,
     pub(crate) corrected: Latency,
     pub(crate) uncorrected: Latency,
 }
@@ -58,7 +64,7 @@ impl<'a> Pair<'a> {
         (eal, clock): (&'a Eal, &'a Clock),
         cores: [usize; 2],
     ) -> Self {
-        Self { lane: Some(lane), eal, clock, cores }
+        Self { lane: Some(lane), process: None, eal, clock, cores }
     }
 
     /// The lane, with its worker on this thread.
@@ -90,20 +96,16 @@ impl<'a> Pair<'a> {
         let mark = mark(lane.server.now());
         let frames = Frames::make(&mut lane, (way, size), (load, seconds), mark)?;
         let before = lane.server.totals();
-        let pool = lane.pool.clone();
-        let (steal, switches) = (steal_ticks(), thread_switches());
-        let (seen, ended, rest) = self.run(lane, |rest, clock| {
-            let run = Run::new((&mut rest.outside, &pool), &frames, (way.ends(), reads), mark);
-            run.go(clock)
-        })?;
-        let disturbed = Disturbed {
-            switches: [thread_switches() - switches, ended.switches],
-            steal: steal_ticks() - steal,
-        };
+        let asked = Asked { frames: &frames, way: way.ends(), reads, mark };
+        self.attach(&mut lane, &asked)?;
+        let steal = steal_ticks();
+        let (seen, ended, rest) = self.run(lane, &asked)?;
+        let disturbed =
+            Disturbed { switches: [seen.switches, ended.switches], steal: steal_ticks() - steal };
         let mut lane = rest.join(ended.worker, ended.now);
         (0..LAST_TURNS).for_each(|_| lane.server.turn());
         // What came after the generator had given up: a core was lost for long.
-        let stranded = lane.clear();
+        let stranded = self.detach(&mut lane)?;
         let after = lane.server.totals();
         #[expect(clippy::cast_precision_loss, reason = "a count of frames")]
         let seconds = frames.len() as f64 / load;
@@ -115,8 +117,8 @@ impl<'a> Pair<'a> {
             late: seen.received.saturating_sub(seen.in_time + BURST_LEN_MAX as u64),
             delivered: seen.received,
             in_time: seen.in_time,
-            duplicates: seen.stream.duplicates(),
-            reordered: seen.stream.reordered(),
+            duplicates: seen.duplicates,
+            reordered: seen.reordered,
             drops: tally::drops(&before, &after),
             turns: ended.turns,
             ..Tally::default()
@@ -130,15 +132,13 @@ impl<'a> Pair<'a> {
             return Err(what.into());
         }
         let void = disturbed.why().or_else(|| late(&seen, load));
-        Ok(Done { tally, void, corrected: seen.corrected, uncorrected: seen.uncorrected })
+        #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a trial")]
+        let taken = seen.taken as f64 / 1e9;
+        Ok(Done { tally, void, taken, corrected: seen.corrected, uncorrected: seen.uncorrected })
     }
 
-    /// Lets the worker turn on its core while `work` is done here.
-    fn run<T>(
-        &self,
-        lane: Lane,
-        work: impl FnOnce(&mut Rest, &Clock) -> Result<T, Failure>,
-    ) -> Result<(T, Ended, Rest), Failure> {
+    /// Lets the worker turn on its core while the generator runs.
+    fn run(&mut self, lane: Lane, asked: &Asked<'_>) -> Result<(Seen, Ended, Rest), Failure> {
         let base = lane.server.now();
         let (worker, mut rest) = lane.part();
         let [_, core] = self.cores;
@@ -150,10 +150,10 @@ impl<'a> Pair<'a> {
         while !runs.load(Ordering::Acquire) {
             std::hint::spin_loop();
         }
-        let done = work(&mut rest, self.clock);
+        let seen = self.generate(&mut rest, asked);
         stop.store(true, Ordering::Release);
         let ended = thread.join().map_err(|_| "the worker has panicked")?;
-        Ok((done?, ended, rest))
+        Ok((seen?, ended, rest))
     }
 }
 
@@ -206,7 +206,7 @@ impl Disturbed {
 fn late(seen: &Seen, load: f64) -> Option<String> {
     #[expect(clippy::cast_precision_loss, reason = "a burst")]
     let burst_ns = BURST_LEN_MAX as f64 / load * 1e9;
-    let lateness = seen.lateness.quantile_ns(0.999);
+    let lateness = seen.lateness;
     #[expect(clippy::cast_precision_loss, reason = "less than a minute")]
     let is_late = lateness as f64 > burst_ns;
     if is_late {

@@ -225,32 +225,6 @@ fn stages_plot(
         .saying("Nanoseconds per packet, divided among the stages, by the size of the packet; the thick line is the AEAD alone.")
 }
 
-fn peers_plot(report: &Report, burst: usize) -> Plot {
-    let Report { conditions, measured, .. } = report;
-    let of_burst = || measured.iter().filter(move |one| one.burst == burst);
-    let names = of_burst().flat_map(|one| {
-        let len = one.len;
-        [format!("open, {len} octets"), format!("seal, {len} octets")]
-    });
-    let axis = Axis::names("work", names);
-    let title = format!("WireGuard beside boringtun, bursts of {burst}");
-    let plot = Plot::bars(&title, axis, Axis::linear("ns a packet"));
-    let pairs: Vec<[f64; 2]> = of_burst()
-        .flat_map(|one| {
-            let pair = |walk: &Walk, way| [p10(&walk.wireguard), p10(one.blocks(way))];
-            [pair(&one.open, Way::TheirOpen), pair(&one.seal, Way::TheirSeal)]
-        })
-        .map(|pair| pair.map(|cycles| conditions.ns(cycles)))
-        .collect();
-    let mut theirs = Series::by_name(BORINGTUN, pairs.iter().map(|[_, theirs]| *theirs));
-    for (point, [ours, theirs]) in theirs.points.iter_mut().zip(&pairs) {
-        point.note = format!("{:.1} times", theirs / ours);
-    }
-    plot.with(Series::by_name("millrace", pairs.iter().map(|[ours, _]| *ours))).with(theirs).saying(
-        "Nanoseconds per packet of millrace and of boringtun for the same packets in the same run.",
-    )
-}
-
 impl From<&Report> for Record {
     fn from(report: &Report) -> Self {
         let Report { plan, conditions, measured } = report;
@@ -271,7 +245,6 @@ impl From<&Report> for Record {
             ] {
                 overview = overview.plot(stages_plot(report, *burst, (&title, floor, walk)));
             }
-            overview = overview.plot(peers_plot(report, *burst));
         }
         record.section(overview);
         for one in measured {

@@ -22,6 +22,7 @@ use dataplane::testing::roll;
 use dataplane::worker::Worker;
 use dpdk::{Eal, Mbuf, Pool, Queue, vdev};
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 use shm::message::{Peer, PublicKey};
 use shm::transaction::Transaction;
 use wireguard::message::ClientId;
@@ -35,7 +36,7 @@ use crate::turns::{check_calls, timed};
 
 pub(crate) use handshakes::{client_of, tunnel, unix};
 pub(crate) use outside::Outside;
-pub(crate) use rings::Rings;
+pub(crate) use rings::{Ends, Rings};
 
 /// How many clients have a session with the worker.
 pub(crate) const CLIENTS: u32 = 16;
@@ -169,7 +170,8 @@ pub(crate) struct Server {
 }
 
 /// A far end of the worker's rings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum End {
     Wire,
     Kernel,

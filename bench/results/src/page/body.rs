@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 
 use super::place_of;
 use super::tables::{self, words};
+use crate::others;
+use crate::plot::Plot;
 use crate::record::{Record, Section};
 use crate::text::escaped;
 
@@ -22,6 +24,11 @@ pub(super) fn record(text: &mut String, record: &Record, place: usize) -> fmt::R
         let (what, why) = (words(&omission.what), words(&omission.why));
         writeln!(text, "<p class=\"hole\"><strong>Left out: {what}.</strong> {why}</p>")?;
     }
+    let others = others::plots([record]);
+    if !others.is_empty() {
+        writeln!(text, "<h3>Beside others</h3>")?;
+        plots(text, &others, &format!("{id}-others"))?;
+    }
     for (number, section) in record.sections.iter().enumerate() {
         write_section(text, section, (record, &format!("{id}-{number}")))?;
     }
@@ -37,7 +44,7 @@ fn write_section(text: &mut String, section: &Section, place: Place<'_>) -> fmt:
     for note in &section.notes {
         writeln!(text, "<p>{}</p>", words(note))?;
     }
-    plots(text, section, id)?;
+    plots(text, &section.plots, id)?;
     for table in &section.tables {
         let name = [&record.title, &section.title, &table.title];
         let name: Vec<&str> =
@@ -50,12 +57,13 @@ fn write_section(text: &mut String, section: &Section, place: Place<'_>) -> fmt:
     Ok(())
 }
 
-fn plots(text: &mut String, section: &Section, id: &str) -> fmt::Result {
-    if section.plots.is_empty() {
+/// Beside each other where there is room; `id` is unlike all others of the page.
+pub(super) fn plots(text: &mut String, plots: &[Plot], id: &str) -> fmt::Result {
+    if plots.is_empty() {
         return Ok(());
     }
     writeln!(text, "<div class=\"plots\">")?;
-    for (number, plot) in section.plots.iter().enumerate() {
+    for (number, plot) in plots.iter().enumerate() {
         let title = escaped(&plot.title);
         writeln!(text, "<figure><figcaption>{title}</figcaption>")?;
         text.push_str(&plot.inline(&format!("{id}-plot{number}")));

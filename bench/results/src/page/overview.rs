@@ -2,13 +2,14 @@
 
 use std::fmt::{self, Write as _};
 
-use super::place_of;
 use super::tables::{self, words};
+use super::{body, place_of};
 use crate::compare::{Change, Comparison};
 use crate::figure::Verdict;
 use crate::record::Record;
 use crate::targets;
 use crate::text::escaped;
+use crate::trend;
 
 /// The machine in a line, and the tally.
 pub(super) fn head(text: &mut String, records: &[Record]) -> fmt::Result {
@@ -74,10 +75,25 @@ pub(super) fn before_and_after(text: &mut String, comparison: &Comparison) -> fm
         text,
         "<p>Better: {better}, worse: {worse}, without change: {same}; too disturbed to say: {void}.</p>"
     )?;
+    body::plots(text, &comparison.plots(), "before")?;
     let table = comparison.table();
     if !table.rows.is_empty() {
         tables::table(text, &table, "Before and after", None)?;
     }
+    writeln!(text, "</section>")
+}
+
+/// Ratios from run to run, if there are so many runs.
+pub(super) fn trends(text: &mut String, records: &[Record]) -> fmt::Result {
+    let plots = trend::plots(records);
+    if plots.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "<section id=\"trends\" aria-labelledby=\"trends-title\"><h2 id=\"trends-title\">From run to run</h2>"
+    )?;
+    body::plots(text, &plots, "trends")?;
     writeln!(text, "</section>")
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::canvas::{COLOURS, LEADING, Room, width};
+use super::canvas::{COLOURS, LEADING, Room, named, width};
 use super::scale::Span;
 use super::{Plot, Point, same};
 use crate::text::{escaped, short};
@@ -33,9 +33,7 @@ pub(super) fn draw(
     let room = Room { left: 8.0, right: wide - words - 14.0, top: y + 4.0, bottom: 0.0 };
     let mut bars = String::new();
     for (place, name) in (0_u32..).zip(&plot.across.names) {
-        y += LEADING + 4.0;
-        writeln!(bars, "<text x=\"8\" y=\"{y:.1}\">{}</text>", escaped(name))?;
-        y += 6.0;
+        y = named(&mut bars, name, y)? + 6.0;
         for (nth, series) in plot.series.iter().enumerate() {
             for point in series.points.iter().filter(|point| same(point.across, f64::from(place))) {
                 bar(&mut bars, point, (nth % COLOURS, room.x(up.place(point.up))), (room.left, y))?;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::scale::Span;
-use super::{Mark, Plot, Shape, bars, lines, stacks};
+use super::{Mark, Plot, Shape, bars, boxes, lines, stacks};
 use crate::text::escaped;
 
 /// Units of a plot's width: so few that its words can be read on a phone.
@@ -46,6 +46,37 @@ pub(super) fn width(word: &str) -> f64 {
     word.chars().count() as f64 * LETTER
 }
 
+/// Writes what a row is called below `y`, on as many lines as it takes; gives where the last one stands.
+pub(super) fn named(text: &mut String, name: &str, y: f64) -> Result<f64, fmt::Error> {
+    let mut y = y + 4.0;
+    for line in wrapped(name, letters(WIDTH - 16.0)) {
+        y += LEADING;
+        writeln!(text, "<text class=\"halo\" x=\"8\" y=\"{y:.1}\">{}</text>", escaped(&line))?;
+    }
+    Ok(y)
+}
+
+/// How many letters surely have room in this.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "letters of a line")]
+fn letters(room: f64) -> usize {
+    (room / LETTER) as usize
+}
+
+/// Lines of so many letters at most, as far as there are spaces.
+fn wrapped(words: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A whole plot.
 pub(super) fn draw(plot: &Plot, name: &str, alone: bool) -> String {
     let mut text = String::new();
@@ -70,6 +101,7 @@ fn write(text: &mut String, plot: &Plot, (name, alone): (&str, bool)) -> fmt::Re
     let height = match plot.shape {
         Shape::Lines | Shape::Stacks => upright(&mut body, plot, top)?,
         Shape::Bars => bars::draw(&mut body, plot, (WIDTH, top))?,
+        Shape::Boxes => boxes::draw(&mut body, plot, (WIDTH, top))?,
     };
     let (title, summary) = (escaped(&plot.title), escaped(&plot.summary));
     writeln!(
@@ -106,12 +138,10 @@ fn legend(text: &mut String, plot: &Plot, top: f64) -> Result<f64, fmt::Error> {
             (x, y) = (8.0, y + LEADING);
         }
         swatch(text, plot, (series.level, colour % COLOURS), (x, y))?;
-        writeln!(
-            text,
-            "<text x=\"{:.1}\" y=\"{y:.1}\">{}</text>",
-            x + 22.0,
-            escaped(&series.name)
-        )?;
+        for (nth, line) in wrapped(&series.name, letters(WIDTH - 40.0)).iter().enumerate() {
+            y += if nth > 0 { LEADING } else { 0.0 };
+            writeln!(text, "<text x=\"{:.1}\" y=\"{y:.1}\">{}</text>", x + 22.0, escaped(line))?;
+        }
         x += wide;
         colour += usize::from(!series.level);
     }
@@ -134,7 +164,7 @@ fn swatch(
             writeln!(text, "<path class=\"line s{colour}\"{dash} d=\"M{x:.1} {middle:.1}h16\"/>")?;
             lines::marker(text, plot, (colour, false), (x + 8.0, middle))
         }
-        Shape::Stacks | Shape::Bars => {
+        Shape::Stacks | Shape::Bars | Shape::Boxes => {
             let above = y - 10.5;
             writeln!(
                 text,
@@ -152,7 +182,7 @@ fn upright(text: &mut String, plot: &Plot, top: f64) -> Result<f64, fmt::Error> 
     let points = || plot.series.iter().flat_map(|series| &series.points);
     let across = Span::over(&plot.across, points().map(|point| point.across).chain(levels(true)));
     let heights: Vec<f64> = match plot.shape {
-        Shape::Lines | Shape::Bars => points().map(|point| point.up).collect(),
+        Shape::Lines | Shape::Bars | Shape::Boxes => points().map(|point| point.up).collect(),
         Shape::Stacks => stacks::heights(plot),
     };
     let up = Span::over(&plot.up, heights.into_iter().chain(levels(false)));
@@ -170,7 +200,9 @@ fn upright(text: &mut String, plot: &Plot, top: f64) -> Result<f64, fmt::Error> 
         write_mark(text, mark, &room, (&across, &up))?;
     }
     match plot.shape {
-        Shape::Lines | Shape::Bars => lines::draw(text, plot, &room, (&across, &up))?,
+        Shape::Lines | Shape::Bars | Shape::Boxes => {
+            lines::draw(text, plot, &room, (&across, &up))?;
+        }
         Shape::Stacks => stacks::draw(text, plot, &room, (&across, &up))?,
     }
     for mark in &plot.marks {
@@ -257,4 +289,16 @@ fn label_mark(
         text,
         "<text class=\"halo small\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{label}</text>"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_goes_on_in_the_next_line() {
+        assert_eq!(wrapped("open, 64 octets", 20), ["open, 64 octets"]);
+        assert_eq!(wrapped("open, 64 octets", 8), ["open, 64", "octets"]);
+        assert_eq!(wrapped("wireguard::open of all", 8), ["wireguard::open", "of all"]);
+    }
 }

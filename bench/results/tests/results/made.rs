@@ -132,6 +132,28 @@ pub(crate) fn beside() -> Plot {
     .with(theirs)
 }
 
+pub(crate) fn boxes() -> Plot {
+    let spread = |middle: f64| Some([0.9, 0.97, 1.0, 1.05, 1.3].map(|part| part * middle));
+    let before = [1.0, 1.0].map(|up| Point::new(0.0, up).spread(spread(up)));
+    let after = [0.6, 1.1].map(|up| Point::new(0.0, up).spread(spread(up)));
+    let ratio = Point::new(0.0, 0.8).between(Some([0.7, 0.95])).noted("an interval alone");
+    Plot::boxes(
+        "Trials before and after",
+        Axis::names(
+            "figure",
+            [
+                "GRE decap: routes 100,000",
+                "open: a name of a figure that is so long that it takes two lines",
+            ],
+        ),
+        Axis::logarithmic("times the figure before"),
+    )
+    .with(Series::in_order("before", before))
+    .with(Series::in_order("after", after))
+    .with(Series::in_order("both", [ratio]))
+    .level("as before", 1.0)
+}
+
 pub(crate) fn scale() -> Plot {
     let peers = [100.0, 1e3, 1e4, 1e5, 1e6];
     let heights = [76.0, 80.0, 110.0, 230.0, 260.0];

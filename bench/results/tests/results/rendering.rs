@@ -19,16 +19,31 @@ fn golden(name: &str, text: &str) {
 
 #[test]
 fn draws_each_kind_of_plot_as_before() {
-    let plots: [(&str, Plot); 5] = [
+    let plots: [(&str, Plot); 6] = [
         ("goodput.svg", made::goodput()),
         ("latency.svg", made::latency()),
         ("stages.svg", made::stages()),
         ("beside.svg", made::beside()),
         ("scale.svg", made::scale()),
+        ("boxes.svg", made::boxes()),
     ];
     for (name, plot) in plots {
         golden(name, &plot.svg());
     }
+}
+
+#[test]
+fn three_runs_make_a_trend_and_two_do_not() {
+    let runs = [63.0, 61.0, 50.0].map(|ns| made::record(ns, 0));
+    let page = |runs: &[Record]| page("millrace", runs, None);
+    let drawn = page(&runs);
+    assert!(drawn.contains("<h2 id=\"trends-title\">From run to run</h2>"), "{drawn}");
+    assert!(drawn.contains("<a href=\"#trends\">"), "{drawn}");
+    assert!(drawn.contains("64 octets: open: ns, times better"), "{drawn}");
+    assert!(drawn.contains("64 octets: open: of io-forward"), "{drawn}");
+    // The runs stand in the order in which they were given.
+    assert!(drawn.contains(">1 0123abc</text>") && drawn.contains(">3 0123abc</text>"), "{drawn}");
+    assert!(!page(&runs[..2]).contains("trends"));
 }
 
 #[test]
@@ -45,6 +60,13 @@ fn the_page_shows_targets_holes_and_plots_and_needs_nothing_from_elsewhere() {
     let comparison = compare(&before, &[made::record(63.0, 0)], LEAST).unwrap();
     let page = page("millrace <measured>", &[made::full(), failed], Some(&comparison));
     golden("page.html", &page);
+    let drawn = [
+        "<h3>Beside others</h3>",
+        "<figcaption>Made &lt;up&gt;, times better</figcaption>",
+        "<figcaption>Before and after, ns</figcaption>",
+        "<figcaption>Trials before and after, ns</figcaption>",
+        " times, better</text>",
+    ];
     for wanted in [
         "<title>millrace &lt;measured&gt;</title>",
         "<strong>1</strong> missed",
@@ -55,11 +77,14 @@ fn the_page_shows_targets_holes_and_plots_and_needs_nothing_from_elsewhere() {
         "A <strong>note</strong> with <code>code</code>.",
         "other 1.0",
         "Better: 1, worse: 0",
-    ] {
+    ]
+    .into_iter()
+    .chain(drawn)
+    {
         assert!(page.contains(wanted), "{wanted}\n{page}");
     }
     let tags = |tag: &str| page.matches(tag).count();
-    assert_eq!((tags("<svg"), tags("<desc id=")), (5, 5));
+    assert_eq!((tags("<svg"), tags("<desc id=")), (9, 9));
     for (open, close) in [("<section", "</section>"), ("<table", "</table>"), ("<div", "</div>")] {
         assert_eq!(tags(open), tags(close), "{open}");
     }

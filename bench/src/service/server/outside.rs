@@ -6,16 +6,14 @@ use dataplane::counters::Counters;
 use dataplane::device::Dpdk;
 use dataplane::handshake::Handshaker;
 use dataplane::worker::Worker;
-use dpdk::{Pool, Queue};
+use dpdk::Pool;
 use wireguard::time::Instant;
 
-use super::{End, Server};
+use super::{Ends, Server};
 
 /// A server while its worker is on another thread.
 pub(crate) struct Outside {
-    wire: Queue,
-    kernel: Queue,
-    local: Queue,
+    pub(crate) ends: Ends,
     pool: Pool,
     handshaker: Handshaker,
     counters: Vec<Arc<Counters>>,
@@ -23,17 +21,10 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    pub(crate) const fn end(&mut self, end: End) -> &mut Queue {
-        match end {
-            End::Wire => &mut self.wire,
-            End::Kernel => &mut self.kernel,
-            End::Local => &mut self.local,
-        }
-    }
-
     /// The worker is back, and this was the time of its last turn.
     pub(crate) fn join(self, worker: Worker<Dpdk>, now: Instant) -> Server {
-        let Self { wire, kernel, local, pool, handshaker, counters, allocations } = self;
+        let Self { ends: Ends { wire, kernel, local }, pool, handshaker, counters, allocations } =
+            self;
         Server { worker, pool, wire, kernel, local, now, handshaker, counters, allocations }
     }
 }
@@ -43,7 +34,7 @@ impl Server {
     pub(crate) fn part(self) -> (Worker<Dpdk>, Outside) {
         let Self { worker, pool, wire, kernel, local, handshaker, counters, allocations, .. } =
             self;
-        let outside = Outside { wire, kernel, local, pool, handshaker, counters, allocations };
-        (worker, outside)
+        let ends = Ends { wire, kernel, local };
+        (worker, Outside { ends, pool, handshaker, counters, allocations })
     }
 }

@@ -1,11 +1,42 @@
 //! A server's rings.
 
 use dataplane::device::Dpdk;
+use dataplane::port::Batch;
 use dataplane::worker::{Queues, Wire};
-use dpdk::{Eal, Pool, Queue};
+use dpdk::{Eal, Mbuf, Pool, Queue, mbuf};
 
-use super::ring_of;
+use super::{End, ring_of};
 use crate::Failure;
+
+/// A queue for each end of a server's.
+pub(crate) struct Ends {
+    pub(crate) wire: Queue,
+    pub(crate) kernel: Queue,
+    pub(crate) local: Queue,
+}
+
+impl Ends {
+    pub(crate) const fn end(&mut self, end: End) -> &mut Queue {
+        match end {
+            End::Wire => &mut self.wire,
+            End::Kernel => &mut self.kernel,
+            End::Local => &mut self.local,
+        }
+    }
+
+    /// Frees whatever has come; gives how many frames that were.
+    pub(crate) fn drain(&mut self) -> u64 {
+        let mut count = 0;
+        for queue in [&mut self.wire, &mut self.kernel, &mut self.local] {
+            let mut packets = Batch::<Mbuf>::new();
+            while queue.receive(&mut packets) > 0 {
+                count += packets.len() as u64;
+                mbuf::free_bulk(&mut packets);
+            }
+        }
+        count
+    }
+}
 
 /// A server's rings and their far ends. DPDK has room for few ports and keeps them, so servers that follow each other share them.
 pub(crate) struct Rings {
