@@ -50,7 +50,8 @@ pub(crate) fn run(
     let (names, mut notes) = (names(way, laps)?, burst::notes());
     for (place, frames) in frames.chunks(BURST_LEN_MAX).enumerate() {
         let octets = frames.iter().map(|frame| scene.server.outside.packet(frame));
-        let mut packets: Batch<Buffer> = octets.collect::<Option<_>>().ok_or("no buffer is left")?;
+        let mut packets: Batch<Buffer> =
+            octets.collect::<Option<_>>().ok_or("no buffer is left")?;
         // As a device says that has looked at the outer checksums.
         packets.iter_mut().for_each(|packet| packet.verified = true);
         let names = if place < WARM_UP { &[][..] } else { &names };

@@ -10,7 +10,8 @@ use dataplane::testing::site::{self, CENTRE_V4, EVERY_CLIENTS, Nat, OUTSIDE_V4, 
 use dataplane::testing::{client, fleet, transit, via};
 use ipnet::{IpNet, Ipv4Net};
 use shm::message::{
-    Centre, Class, Instruction, Item, Machine, Matter, MemberState, Mode, NextHop, Per, Reach, Rule, Unit,
+    Centre, Class, Instruction, Item, Machine, Matter, MemberState, Mode, NextHop, Per, Reach,
+    Rule, Unit,
 };
 use wireguard::index::Place;
 use wireguard::message::ClientId;
@@ -218,7 +219,8 @@ pub(crate) fn of_the_other(_: &mut Scene, number: usize) -> Vec<u8> {
 pub(crate) fn initiation(scene: &mut Scene, number: usize) -> Vec<u8> {
     let number = u32::try_from(number).unwrap_or(0);
     let options = client::Options { client_id: Some(ClientId::ZERO), ..client::Options::default() };
-    let mut caller = client::Client::new(number % CLIENTS, site::outer_v4(number), options, scene.now);
+    let mut caller =
+        client::Client::new(number % CLIENTS, site::outer_v4(number), options, scene.now);
     // It has no session, so that the packet waits and the call goes out.
     let _ = caller.send(&[], scene.now);
     caller.frames().pop().unwrap_or_default()

@@ -99,7 +99,11 @@ fn open(scene: &mut Scene, port: u16, is_borne: bool) -> Result<Opened, Failure>
             }
         }
     }
-    if there && opened.ours != 0 { Ok(opened) } else { Err("a connection did not come about".into()) }
+    if there && opened.ours != 0 {
+        Ok(opened)
+    } else {
+        Err("a connection did not come about".into())
+    }
 }
 
 fn request() -> Result<Vec<u8>, Failure> {

@@ -21,10 +21,8 @@ struct Way {
 }
 
 const WIRE: Entry = Entry::Wire(0);
-const OPEN: [&str; 2] =
-    ["wireguard::open, before the AEAD", "wireguard::open, after the AEAD"];
-const SEAL: [&str; 2] =
-    ["wireguard::seal, before the AEAD", "wireguard::seal, after the AEAD"];
+const OPEN: [&str; 2] = ["wireguard::open, before the AEAD", "wireguard::open, after the AEAD"];
+const SEAL: [&str; 2] = ["wireguard::seal, before the AEAD", "wireguard::seal, after the AEAD"];
 const IN: [&str; 2] = ["parse::locate", "dos::admit"];
 const CLAIM: &str = "steer::claim";
 const ROUTE: &str = "route::choose";
