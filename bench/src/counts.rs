@@ -32,11 +32,12 @@ pub(crate) struct Plan {
 /// Counts, and does what the plan says.
 pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
     let mut out = std::io::stdout();
-    let written = plan.check.as_deref().or(plan.write.as_deref().filter(|path| path.exists()));
+    let before = plan.write.as_deref().filter(|path| path.exists());
+    let written = plan.check.as_deref().or(before);
     let written = written.map(read).transpose()?.unwrap_or_default();
     let counts = match instructions::count()? {
         Counted::By(compiler, record) => {
-            let records: Vec<_> = records()?.into_iter().chain([record]).collect();
+            let records: Vec<_> = records()?.into_iter().chain([*record]).collect();
             Counts::of(&records).made_by(compiler)
         }
         Counted::Not(why) => {

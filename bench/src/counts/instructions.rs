@@ -20,7 +20,7 @@ pub(super) const MEASURE: &str = "instructions";
 /// What became of it.
 pub(super) enum Counted {
     /// Instructions that this compiler has made.
-    By(String, Record),
+    By(String, Box<Record>),
     /// None, and why.
     Not(String),
 }
@@ -37,7 +37,7 @@ pub(super) fn count() -> Result<Counted, Failure> {
     fs::create_dir_all(&folder)?;
     let laps = walked(&program, &folder);
     fs::remove_dir_all(&folder)?;
-    Ok(Counted::By(compiler.trim().to_owned(), record(&laps?)))
+    Ok(Counted::By(compiler.trim().to_owned(), Box::new(record(&laps?))))
 }
 
 fn why_not(top: &Path) -> Option<String> {
