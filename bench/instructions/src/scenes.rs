@@ -16,8 +16,6 @@ use shm::message::{
 use wireguard::index::Place;
 use wireguard::message::ClientId;
 
-use crate::Failure;
-
 /// Octets of every payload.
 const PAYLOAD: [u8; 100] = [0; 100];
 /// Clients with a session.
@@ -33,31 +31,30 @@ const LISTED_PER_ITEM: u32 = 1_024;
 const RULES: u16 = 1_000;
 
 /// A server with clients, a tenant, a way to the Internet and one through another data centre.
-pub(crate) fn server() -> Result<Scene, Failure> {
+pub(crate) fn server() -> Scene {
     with(transit::tenant(transit::tunnel(1), ""))
 }
 
 /// The same whose tenant has many rules.
-pub(crate) fn ruled() -> Result<Scene, Failure> {
-    let rules: String = (0..RULES)
-        .map(|number| format!("udp sport {} udp dport {} accept\n", number % 50 + 1, number + 1))
-        .collect();
+pub(crate) fn ruled() -> Scene {
+    let rule = |number| format!("udp sport {} udp dport {} accept", number % 50 + 1, number + 1);
+    let rules = (0..RULES).map(rule).collect::<Vec<_>>().join("\n");
     with(transit::tenant(transit::tunnel(1), &format!("policy drop\n{rules}")))
 }
 
 /// The same that knows many routes.
-pub(crate) fn routed() -> Result<Scene, Failure> {
+pub(crate) fn routed() -> Scene {
     let mut items = transit::tenant(transit::tunnel(1), "");
     for number in 0..ROUTES {
         let len = if number.is_multiple_of(16) { 20 } else { 24 };
-        let prefix = IpNet::V4(Ipv4Net::new(distant(number), len)?.trunc());
+        let prefix = IpNet::V4(Ipv4Net::new_assert(distant(number), len).trunc());
         items.push(Item::Route { prefix, next_hop: 3 });
     }
     with(items)
 }
 
 /// The first whose filter has a list, a signature and a limit that none of its packets meets.
-pub(crate) fn filtered() -> Result<Scene, Failure> {
+pub(crate) fn filtered() -> Scene {
     let source = Per::Source { v4_len: 32, v6_len: 64 };
     let limit = |per| Matter::Limit {
         per,
@@ -84,7 +81,7 @@ pub(crate) fn filtered() -> Result<Scene, Failure> {
     with(items)
 }
 
-fn with(mut items: Vec<Item>) -> Result<Scene, Failure> {
+fn with(mut items: Vec<Item>) -> Scene {
     let nat = Some(Nat { flows: 8192, flows_per_client: 8192, setups: 64 });
     let plan = Plan { nat, peers_max: Some(CLIENTS), ..Plan::new(CLIENTS as usize) };
     let mut scene = Scene::new(&plan, Options::default());
@@ -99,11 +96,11 @@ fn with(mut items: Vec<Item>) -> Result<Scene, Failure> {
         scene.join(false, client::Options::default());
         scene.send(client, &[]);
     }
-    Ok(scene)
+    scene
 }
 
 /// A server of a fleet of two, that has no client.
-pub(crate) fn of_fleet() -> Result<Scene, Failure> {
+pub(crate) fn of_fleet() -> Scene {
     let plan = Plan { fleet: Some(fleet::SERVER), peers_max: Some(CLIENTS), ..Plan::new(0) };
     let mut scene = Scene::new(&plan, Options::default());
     let members = [fleet::SERVER, OTHER].map(|server| fleet::member(server, MemberState::Active));
@@ -114,7 +111,7 @@ pub(crate) fn of_fleet() -> Result<Scene, Failure> {
         &packets::arp_request(([2, 0, 0, 0, 0, 9], fleet::address(OTHER)), site::SERVER_V4),
     );
     scene.settle();
-    Ok(scene)
+    scene
 }
 
 /// The other server of the fleet.

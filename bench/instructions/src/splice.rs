@@ -46,7 +46,7 @@ struct Opened {
 /// Both manners of asking, both directions.
 pub(crate) fn both() -> Result<(), Failure> {
     for (manner, is_borne) in [("asked in the SYN", true), ("asked behind the SYN", false)] {
-        let mut scene = scenes::server()?;
+        let mut scene = scenes::server();
         let ports = FIRST_PORT..FIRST_PORT + CONNECTIONS;
         let opened = ports.map(|port| Ok((port, open(&mut scene, port, is_borne)?)));
         let opened = opened.collect::<Result<Vec<_>, Failure>>()?;

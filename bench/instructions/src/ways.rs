@@ -14,7 +14,7 @@ struct Way {
     name: &'static str,
     /// The stages that are told one by one.
     laps: &'static [&'static str],
-    scene: fn() -> Result<Scene, Failure>,
+    scene: fn() -> Scene,
     entry: Entry,
     /// The frame with each number.
     frame: fn(&mut Scene, usize) -> Vec<u8>,
@@ -139,7 +139,7 @@ const WAYS: [Way; 15] = [
 /// Counts all of them.
 pub(crate) fn all() -> Result<(), Failure> {
     for way in &WAYS {
-        let mut scene = (way.scene)()?;
+        let mut scene = (way.scene)();
         let frames: Vec<_> = (0..FRAMES).map(|number| (way.frame)(&mut scene, number)).collect();
         course::run(&mut scene, (way.name, way.laps), (way.entry, &frames))?;
     }
@@ -151,7 +151,7 @@ const TURNS: usize = 16;
 
 /// What a worker does without a packet: turns that find nothing, and timers.
 fn turns() -> Result<(), Failure> {
-    let mut scene = scenes::server()?;
+    let mut scene = scenes::server();
     for client in 0..CLIENTS as usize {
         let frame = scenes::to_kernel(&mut scene, client);
         scene.put(dataplane::testing::server::WIRE, &frame);
