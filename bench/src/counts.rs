@@ -1,5 +1,7 @@
-//! What does not depend on the machine's mood: octets of tables, sessions, flows and routes, and instructions of signatures. They
-//! come from quick runs of what measures them.
+//! What does not depend on the machine's mood: octets of tables, sessions, flows and routes, instructions of signatures, and those of
+//! the packets' way. They come from quick runs of what measures them.
+
+mod instructions;
 
 use std::fs;
 use std::io::Write as _;
@@ -14,6 +16,7 @@ use results::{Cell, Column, Conditions, Figure, Record, Section, Table};
 use wireguard::session::Session;
 
 use crate::{Failure, allocator, routes, signatures, syn};
+use instructions::Counted;
 
 /// What to do with the counts.
 #[derive(Args, Debug)]
@@ -28,26 +31,49 @@ pub(crate) struct Plan {
 
 /// Counts, and does what the plan says.
 pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
-    let counts = Counts::of(&records()?);
+    let mut out = std::io::stdout();
+    let before = plan.write.as_deref().filter(|path| path.exists());
+    let written = plan.check.as_deref().or(before);
+    let written = written.map(read).transpose()?.unwrap_or_default();
+    let (made, counts) = match instructions::count()? {
+        Counted::By(compiler, record) => {
+            let records: Vec<_> = records()?.into_iter().chain([*record]).collect();
+            let counts = Counts::of(&records).made_by(compiler);
+            (counts.len(), counts)
+        }
+        Counted::Not(why) => {
+            let hole = format!("left out: the instructions of the packets' way: {why}");
+            writeln!(std::io::stderr(), "{hole}")?;
+            let counts = Counts::of(&records()?);
+            (counts.len(), counts.with_unmeasured(instructions::MEASURE, &written))
+        }
+    };
     if let Some(path) = &plan.write {
-        let counts = if path.exists() { counts.as_tolerant_as(&read(path)?) } else { counts };
-        return fs::write(path, counts.to_json()?)
+        return fs::write(path, counts.as_tolerant_as(&written).to_json()?)
             .map_err(|error| format!("{}: {error}", path.display()).into());
     }
-    let mut out = std::io::stdout();
-    let Some(path) = &plan.check else {
-        return Ok(write!(out, "{}", counts.to_json()?)?);
-    };
-    let departures = counts.departures(&read(path)?);
+    match &plan.check {
+        Some(path) => check((made, &counts), &written, path),
+        None => Ok(write!(out, "{}", counts.to_json()?)?),
+    }
+}
+
+/// Tells what is not as it is written down in this file; so many of the counts have been made.
+fn check((made, counts): (usize, &Counts), written: &Counts, path: &Path) -> Result<(), Failure> {
+    let (mut out, path) = (std::io::stdout(), path.display());
+    if let Some(other) = counts.other_compiler(written) {
+        writeln!(out, "{other}; `millrace-bench counts --write {path}` writes these down.")?;
+    }
+    let departures = counts.departures(written);
     for departure in &departures {
         writeln!(out, "{departure}")?;
     }
     if departures.is_empty() {
-        writeln!(out, "{} counts are as {} says.", counts.len(), path.display())?;
+        writeln!(out, "{made} counts are as {path} says.")?;
         return Ok(());
     }
-    let advice = "when that is meant, write them down with `counts --write`";
-    Err(format!("{} counts are not as {} says; {advice}", departures.len(), path.display()).into())
+    let advice = "when that is meant, write them down with `millrace-bench counts --write";
+    Err(format!("{} counts are not as {path} says; {advice} {path}`", departures.len()).into())
 }
 
 fn read(path: &Path) -> Result<Counts, Failure> {

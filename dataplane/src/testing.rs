@@ -15,6 +15,7 @@ pub mod rules;
 pub mod scene;
 pub mod server;
 pub mod site;
+pub mod stages;
 pub mod transit;
 pub mod via;
 

@@ -396,6 +396,11 @@ impl<I: Io> Worker<I> {
         &self.state
     }
 
+    /// The same for whoever walks packets outside of its turns.
+    pub fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
     /// The worker's queues, for tests.
     pub fn queues_mut(&mut self) -> &mut Queues<I> {
         &mut self.queues

@@ -7,10 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Record;
 
-/// What is written down: by the names of figures.
+/// What is written down.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Counts(BTreeMap<String, Count>);
+pub struct Counts {
+    /// What has made the instructions that are counted; another one makes others.
+    #[serde(default)]
+    compiler: String,
+    /// By the names of figures.
+    counts: BTreeMap<String, Count>,
+}
 
 /// One count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +32,16 @@ const fn tolerance() -> f64 {
 }
 
 /// Units of what does not depend on the machine's mood.
-const UNITS: [&str; 4] = ["octets", "KiB", "MiB", "instructions"];
+const UNITS: [&str; 5] = ["octets", "KiB", "MiB", "instructions", COMPILED];
+
+/// The unit of the processor's instructions: of one packet, one turn or whatever else the figure names.
+pub const COMPILED: &str = "instructions each";
+
+/// The share by which they may be more or less: where else code is laid out, a few come and go.
+const COMPILED_TOLERANCE: f64 = 0.03;
+
+/// The same when another compiler has made them. What is lost by a needless walk over a table is more than this.
+const OTHER_COMPILER_TOLERANCE: f64 = 0.15;
 
 /// Whether a unit is one of time or of rates, which the core's pace stretches.
 pub(crate) fn is_time(unit: &str) -> bool {
@@ -45,9 +59,34 @@ impl Counts {
         let counts = figures.filter(|(_, unit, figure)| is_count(unit) && figure.better.is_some());
         let counts = counts.map(|(name, unit, figure)| {
             let (value, unit) = (figure.value, unit.to_owned());
-            (name, Count { value, unit, tolerance: tolerance() })
+            let tolerance = if unit == COMPILED { COMPILED_TOLERANCE } else { tolerance() };
+            (name, Count { value, unit, tolerance })
         });
-        Self(counts.collect())
+        Self { counts: counts.collect(), ..Self::default() }
+    }
+
+    /// The same, whose instructions this compiler has made.
+    #[must_use]
+    pub fn made_by(self, compiler: String) -> Self {
+        Self { compiler, ..self }
+    }
+
+    /// What is to be said when different compilers have made the instructions of both.
+    pub fn other_compiler(&self, written: &Self) -> Option<String> {
+        let share = 100.0 * OTHER_COMPILER_TOLERANCE;
+        let (found, written) = (&self.compiler, &written.compiler);
+        (found != written).then(|| {
+            format!("these are {found}'s instructions, and {written}'s are written down: up to {share:.0} % are let pass")
+        })
+    }
+
+    /// Takes over what is written down of a measurement that has not been made, and its compiler.
+    #[must_use]
+    pub fn with_unmeasured(mut self, measure: &str, written: &Self) -> Self {
+        let begin = format!("{measure} / ");
+        let unmeasured = written.counts.iter().filter(|(name, _)| name.starts_with(&begin));
+        self.counts.extend(unmeasured.map(|(name, count)| (name.clone(), count.clone())));
+        self.made_by(written.compiler.clone())
     }
 
     /// From a file.
@@ -62,19 +101,19 @@ impl Counts {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.counts.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.counts.is_empty()
     }
 
     /// With the tolerances of what was written down before.
     #[must_use]
     pub fn as_tolerant_as(mut self, before: &Self) -> Self {
-        for (name, count) in &mut self.0 {
-            if let Some(before) = before.0.get(name) {
+        for (name, count) in &mut self.counts {
+            if let Some(before) = before.counts.get(name) {
                 count.tolerance = before.tolerance;
             }
         }
@@ -83,28 +122,33 @@ impl Counts {
 
     /// What is not as it is written down, in sentences.
     pub fn departures(&self, written: &Self) -> Vec<String> {
+        let is_other = self.compiler != written.compiler;
         let mut found = Vec::new();
-        for (name, Count { value: wanted, unit, tolerance }) in &written.0 {
-            match self.0.get(name) {
+        for (name, count) in &written.counts {
+            match self.counts.get(name) {
                 None => found.push(format!("{name}: is not counted any more")),
-                Some(count) if count.value > wanted * (1.0 + tolerance) => {
-                    found.push(format!(
-                        "{name}: grew from {wanted:.1} to {:.1} {unit}",
-                        count.value
-                    ));
-                }
-                Some(count) if count.value < wanted * (1.0 - tolerance) => {
-                    found.push(format!(
-                        "{name}: shrank from {wanted:.1} to {:.1} {unit}, which nobody has written down",
-                        count.value
-                    ));
-                }
-                Some(_) => {}
+                Some(now) => found.extend(count.departure(name, now.value, is_other)),
             }
         }
-        let new = self.0.keys().filter(|name| !written.0.contains_key(*name));
+        let new = self.counts.keys().filter(|name| !written.counts.contains_key(*name));
         found.extend(new.map(|name| format!("{name}: is not written down")));
         found
+    }
+}
+
+impl Count {
+    fn departure(&self, name: &str, now: f64, is_other: bool) -> Option<String> {
+        let Self { value: wanted, unit, tolerance } = self;
+        let compiled = if is_other && unit == COMPILED { OTHER_COMPILER_TOLERANCE } else { 0.0 };
+        let tolerance = tolerance.max(compiled);
+        if now > wanted * (1.0 + tolerance) {
+            Some(format!("{name}: grew from {wanted:.1} to {now:.1} {unit}"))
+        } else if now < wanted * (1.0 - tolerance) {
+            let but = "which nobody has written down";
+            Some(format!("{name}: shrank from {wanted:.1} to {now:.1} {unit}, {but}"))
+        } else {
+            None
+        }
     }
 }
 
@@ -114,7 +158,38 @@ mod tests {
 
     fn counts(pairs: &[(&str, f64)]) -> Counts {
         let count = |value| Count { value, unit: "octets".into(), tolerance: 0.01 };
-        Counts(pairs.iter().map(|(name, value)| ((*name).to_owned(), count(*value))).collect())
+        let counts = pairs.iter().map(|(name, value)| ((*name).to_owned(), count(*value)));
+        Counts { counts: counts.collect(), ..Counts::default() }
+    }
+
+    /// A stage of so many instructions, made by this compiler.
+    fn stage(value: f64, compiler: &str) -> Counts {
+        let count = Count { value, unit: COMPILED.into(), tolerance: COMPILED_TOLERANCE };
+        let counts = BTreeMap::from([("instructions / a stage".to_owned(), count)]);
+        Counts { compiler: compiler.into(), counts }
+    }
+
+    #[test]
+    fn a_stage_that_does_more_is_told_and_another_compiler_is_let_pass_a_little() {
+        let written = stage(500.0, "one");
+        assert!(stage(514.0, "one").departures(&written).is_empty());
+        let told = stage(516.0, "one").departures(&written);
+        assert_eq!(told, ["instructions / a stage: grew from 500.0 to 516.0 instructions each"]);
+        let other = stage(570.0, "another");
+        assert!(other.departures(&written).is_empty());
+        let told = other.other_compiler(&written).unwrap();
+        assert!(told.contains("another") && told.contains("one's"), "{told}");
+        assert_eq!(stage(580.0, "another").departures(&written).len(), 1);
+        assert_eq!(written.other_compiler(&written), None);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_stays_as_it_is_written_down() {
+        let written = stage(500.0, "one");
+        let found = counts(&[("a", 1.0)]).with_unmeasured("instructions", &written);
+        assert_eq!((found.len(), found.other_compiler(&written)), (2, None));
+        assert_eq!(found.departures(&written), ["a: is not written down"]);
+        assert_eq!(counts(&[]).with_unmeasured("other", &written).len(), 0);
     }
 
     #[test]
@@ -134,7 +209,7 @@ mod tests {
     #[test]
     fn a_wider_tolerance_stays_when_counts_are_written_anew() {
         let mut before = counts(&[("a", 100.0)]);
-        before.0.get_mut("a").unwrap().tolerance = 0.5;
+        before.counts.get_mut("a").unwrap().tolerance = 0.5;
         let text = counts(&[("a", 140.0)]).as_tolerant_as(&before).to_json().unwrap();
         let read = Counts::from_json(&text).unwrap();
         assert!(counts(&[("a", 90.0)]).departures(&read).is_empty(), "{text}");

@@ -1,9 +1,9 @@
-//! The packet's way stage by stage: the list of `dataplane::pipeline`, with a look at the cycle counter
+//! The packet's way stage by stage: the list of `dataplane::testing::stages`, with a look at the cycle counter
 //! after every stage and on both sides of the AEAD.
 
 use std::time::Duration;
 
-use ::wireguard::aead::{self, Key};
+use ::wireguard::aead::Key;
 use ::wireguard::index::Place;
 use ::wireguard::message::ClientId;
 use ::wireguard::noise;
@@ -19,46 +19,18 @@ use dataplane::keeper::Keeper;
 use dataplane::limits::{BURST_LEN_MAX, OUTBOX_PACKET_LEN};
 use dataplane::pipeline::{self, State};
 use dataplane::port::Batch;
-use dataplane::stages::egress::Transit;
-use dataplane::stages::egress::nat::{self, Outside};
-use dataplane::stages::parse::{self, Home};
-use dataplane::stages::route::{self, Router};
-use dataplane::stages::steer::{Forwarding, Steering};
-use dataplane::stages::{dos, egress, link, steer, tenant, wireguard};
+use dataplane::stages::egress::nat::Outside;
+use dataplane::testing::stages::{self, AEAD_OPEN, AEAD_SEAL};
 use dpdk::clock::cycles;
 use dpdk::{Mbuf, mbuf};
 use rand_chacha::rand_core::Rng;
+
+pub(crate) use dataplane::testing::stages::LAPS;
 
 use super::client::{self, Client, Clients, SERVER};
 use super::server::{Keys, START, Server};
 use crate::turns::{Round, check_calls};
 use crate::{Failure, allocator};
-
-/// The laps of a walk, in order. `AEAD_OPEN` and `AEAD_SEAL` are the places of the AEAD among them.
-pub(crate) const LAPS: [&str; 20] = [
-    "lend",
-    "parse::locate",
-    "link::answer",
-    "dos::admit",
-    "steer::claim",
-    "wireguard::open, before the AEAD",
-    "AEAD of open",
-    "wireguard::open, after the AEAD",
-    "steer::revive",
-    "egress::undress",
-    "nat::undress",
-    "tenant::filter",
-    "route::choose",
-    "egress::dress",
-    "nat::dress",
-    "wireguard::seal, before the AEAD",
-    "AEAD of seal",
-    "wireguard::seal, after the AEAD",
-    "steer::pass_on",
-    "link::address, finish",
-];
-const AEAD_OPEN: usize = 6;
-const AEAD_SEAL: usize = 16;
 
 /// Whether the AEAD is at this place.
 pub(super) const fn is_aead(place: usize) -> bool {
@@ -156,7 +128,7 @@ impl Stages {
         let mut watch = Watch { laps: laps.iter_mut(), last: cycles(), look: self.look };
         let mut burst = Burst::lend(packets, &mut self.notes, entry);
         watch.lap();
-        walk(&mut burst, &mut self.state, self.now, &mut watch);
+        stages::walk(&mut burst, &mut self.state, self.now, || watch.lap());
         let outcomes = burst.finish();
         watch.lap();
         (laps, outcomes)
@@ -206,65 +178,6 @@ impl Stages {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         check_calls(self.allocations)
     }
-}
-
-/// `dataplane::pipeline::walk` with laps.
-#[inline]
-fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watch<'_>) {
-    let State { site, routes, counters, owner, fleet, filter, .. } = state;
-    let worker = owner.worker;
-    let prompts = &mut state.prompts;
-    let mut steering = Steering { owner, fleet, prompts, site, counters };
-
-    let home = Home { site, fleet, rules: filter.rules() };
-    burst.pass(|frame| parse::locate(frame, &home));
-    watch.lap();
-    link::answer(burst, &mut state.neighbours, site, now);
-    watch.lap();
-    dos::admit(burst, filter, site, counters, now);
-    watch.lap();
-    steer::claim(burst, &mut steering, now);
-    watch.lap();
-    wireguard::open_by(burst, &mut state.sessions, routes, (counters, now), |jobs| {
-        watch.lap();
-        aead::open(jobs);
-        watch.lap();
-    });
-    watch.lap();
-    steer::revive(burst, &mut steering, now);
-    watch.lap();
-    let rules = filter.rules();
-    let tenancy = &mut state.tenancy;
-    let (tallies, probing) = (tenancy.tallies(), &state.probing);
-    let path_mtus = &mut state.path_mtus;
-    let limits = &mut state.limits;
-    let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, limits, now };
-    egress::undress(burst, &mut transit);
-    watch.lap();
-    let outside = Outside { site, routes, counters, now };
-    nat::undress(burst, state.translator.as_mut(), outside);
-    watch.lap();
-    tenant::filter(burst, tenancy, rules, now);
-    watch.lap();
-    let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);
-    let mut router = Router { routes, site, rules, worker, limits, path_mtus, counters };
-    route::choose(burst, &mut router, now);
-    watch.lap();
-    egress::dress(burst, site, rules, state.tenancy.tallies());
-    watch.lap();
-    nat::dress(burst, state.translator.as_mut(), outside);
-    watch.lap();
-    let limiter = &mut state.too_big;
-    let mut forwarding = Forwarding { fleet, listen_port: site.listen_port, limiter, counters };
-    wireguard::seal_by(burst, &mut state.sessions, site, (counters, now), |jobs| {
-        watch.lap();
-        aead::seal(jobs);
-        watch.lap();
-    });
-    watch.lap();
-    steer::pass_on(burst, &mut forwarding, now);
-    watch.lap();
-    link::address(burst, &mut state.neighbours, site, now);
 }
 
 /// Sessions of the first so many clients, with keys drawn here, installed as a handshake thread would.
