@@ -218,6 +218,7 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
 
     let home = Home { site, fleet, rules: filter.rules() };
     burst.pass(|frame| parse::locate(frame, &home));
+    burst.take_stock();
     watch.lap();
     link::answer(burst, &mut state.neighbours, site, now);
     watch.lap();
@@ -243,6 +244,7 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     watch.lap();
     let outside = Outside { site, routes, counters, now };
     nat::undress(burst, state.translator.as_mut(), outside);
+    burst.take_stock();
     watch.lap();
     tenant::filter(burst, tenancy, rules, now);
     watch.lap();
@@ -253,6 +255,7 @@ fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, watch: &mut Watc
     egress::dress(burst, site, rules, state.tenancy.tallies());
     watch.lap();
     nat::dress(burst, state.translator.as_mut(), outside);
+    burst.take_stock();
     watch.lap();
     let limiter = &mut state.too_big;
     let mut forwarding = Forwarding { fleet, listen_port: site.listen_port, limiter, counters };
