@@ -224,6 +224,18 @@ pub(crate) trait Rig {
     fn landing(&mut self, way: Self::Way) -> &mut Landing;
 }
 
+/// Passes so many packets by each way and walk, before anything is measured among many flows: the first look at a page of
+/// memory since it was filled may take a hypervisor microseconds, and the sample of what came is densest in the beginning.
+pub(crate) fn warm<R: Rig>(rig: &mut R, packets: usize) -> Result<(), Failure> {
+    for way in R::Way::ALL.iter().copied().filter(|way| *way != R::Way::FORWARD) {
+        for _ in 0..packets.div_ceil(BURST_LEN_MAX * BURSTS) {
+            turned(rig, way, BURST_LEN_MAX)?;
+            laps(rig, way, BURST_LEN_MAX)?;
+        }
+    }
+    Ok(())
+}
+
 /// All ways and walks with bursts of this length, block by block in turn.
 pub(crate) fn measure<R: Rig>(
     rig: &mut R,

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::fate::{DropReason, Fate, Waiting};
-use crate::frame::{Entry, Frame, Note};
+use crate::frame::{Entry, Frame, Kind, Note};
 use crate::limits::BURST_LEN_MAX;
 use crate::port::Packet;
 
@@ -13,6 +13,38 @@ pub struct Burst<'a> {
     frames: ArrayVec<Frame<'a>, BURST_LEN_MAX>,
     /// They come from another worker, which has counted what came in with them.
     is_handed: bool,
+    /// What they are, as far as stock was taken.
+    kinds: Kinds,
+}
+
+/// Kinds of frames, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// These.
+    pub const fn of<const N: usize>(kinds: [Kind; N]) -> Self {
+        let mut bits = 0;
+        let mut rest = kinds.as_slice();
+        while let [kind, others @ ..] = rest {
+            bits |= 1 << *kind as u32;
+            rest = others;
+        }
+        Self(bits)
+    }
+
+    /// Whether this is one of them.
+    #[inline]
+    pub const fn has(self, kind: Kind) -> bool {
+        self.0 >> kind as u32 & 1 != 0
+    }
+}
+
+impl Default for Kinds {
+    /// All of them: nothing is known yet.
+    fn default() -> Self {
+        Self(u32::MAX)
+    }
 }
 
 /// Where a frame lies in its buffer at the end of its way, and what becomes of it.
@@ -20,7 +52,7 @@ pub struct Burst<'a> {
 pub struct Outcome {
     /// The fate; never `Undecided`.
     pub fate: Fate,
-    /// What goes with the packet to another worker.
+    /// What goes with the packet to another worker, or waits with it.
     pub tag: u64,
     /// First octet in the buffer.
     pub start: usize,
@@ -106,6 +138,27 @@ impl<'a> Burst<'a> {
         self.frames.iter_mut().filter(|frame| frame.fate == Fate::Undecided)
     }
 
+    /// Finds out of what kinds the undecided frames are, so that stages that concern none of them are passed at once. What
+    /// a stage makes of a frame later is not known until stock is taken again: only kinds that nothing in between makes may
+    /// be asked for.
+    #[inline]
+    pub fn take_stock(&mut self) {
+        self.kinds =
+            Kinds(self.undecided().fold(0, |bits, frame| bits | 1 << frame.note.kind as u32));
+    }
+
+    /// Whether one of these kinds was there when stock was taken.
+    #[inline]
+    pub const fn has_any(&self, kinds: Kinds) -> bool {
+        self.kinds.0 & kinds.0 != 0
+    }
+
+    /// Whether nothing but outer packets was there then: they only wait for their link headers.
+    #[inline]
+    pub const fn is_outer(&self) -> bool {
+        self.kinds.0 & !Kinds::of([Kind::Outer]).0 == 0
+    }
+
     /// Whether another worker has seen these frames before.
     pub const fn is_handed(&self) -> bool {
         self.is_handed
@@ -127,14 +180,54 @@ impl<'a> Burst<'a> {
             .iter()
             .map(|frame| Outcome {
                 fate: frame.fate,
-                tag: if matches!(frame.fate, Fate::Hold(Waiting::Datagram(_))) {
-                    frame.note.tag_to_wait()
-                } else {
-                    frame.note.tag()
+                tag: match frame.fate {
+                    Fate::Hold(Waiting::Datagram(_)) => frame.note.tag_to_wait(),
+                    Fate::Hold(_) | Fate::HandOver(_) | Fate::Cut(_) => frame.note.tag(),
+                    Fate::Undecided
+                    | Fate::Transmit(_)
+                    | Fate::Kernel(_)
+                    | Fate::Local
+                    | Fate::Handshake
+                    | Fate::Split(_)
+                    | Fate::Pieces(_)
+                    | Fate::Consumed
+                    | Fate::Drop(_) => 0,
                 },
                 start: frame.start(),
                 len: frame.len(),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Pool;
+    use crate::testing::memory::{Buffer, Buffers};
+
+    #[test]
+    fn a_burst_concerns_every_stage_until_stock_is_taken() {
+        let burst = Burst::default();
+        assert!(burst.has_any(Kinds::of([Kind::Question])) && !burst.is_outer());
+    }
+
+    #[test]
+    fn stock_is_of_what_nothing_has_decided_yet() {
+        let mut pool = Buffers::new(3);
+        let mut packets: Vec<Buffer> = std::iter::from_fn(|| pool.allocate()).take(3).collect();
+        let mut notes = notes();
+        let mut burst = Burst::lend(&mut packets, &mut notes, Entry::Wire(0));
+        for (frame, kind) in burst.frames().iter_mut().zip([Kind::Outer, Kind::Sealed, Kind::Reply])
+        {
+            frame.note.kind = kind;
+        }
+        burst.take_stock();
+        assert!(burst.has_any(Kinds::of([Kind::Arp, Kind::Sealed])));
+        assert!(!burst.has_any(Kinds::of([Kind::Arp, Kind::Inner])) && !burst.is_outer());
+        burst.frames()[1].fate = Fate::Consumed;
+        burst.frames()[2].note.kind = Kind::Outer;
+        burst.take_stock();
+        assert!(burst.is_outer() && !burst.has_any(Kinds::of([Kind::Sealed, Kind::Reply])));
     }
 }

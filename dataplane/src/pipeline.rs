@@ -89,6 +89,7 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
         }
         Ok(())
     });
+    burst.take_stock();
     link::answer(burst, &mut state.neighbours, site, now);
     dos::admit(burst, filter, site, counters, now);
     steer::claim(burst, &mut steering, now);
@@ -103,12 +104,14 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     egress::undress(burst, &mut transit);
     let outside = Outside { site, routes, counters, now };
     nat::undress(burst, state.translator.as_mut(), outside);
+    burst.take_stock();
     tenant::filter(burst, tenancy, rules, now);
     let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);
     let mut router = Router { routes, site, rules, worker, limits, path_mtus, counters };
     route::choose(burst, &mut router, now);
     egress::dress(burst, site, rules, state.tenancy.tallies());
     nat::dress(burst, state.translator.as_mut(), outside);
+    burst.take_stock();
     let limiter = &mut state.too_big;
     let listen_port = site.listen_port;
     let mut forwarding = Forwarding { fleet, listen_port, limiter, counters };

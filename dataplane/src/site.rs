@@ -92,9 +92,12 @@ impl Face {
     /// Who on this link takes a packet to `address`: the host itself or a gateway of its family.
     #[inline]
     pub fn next_hop(&self, address: Address) -> Option<Address> {
-        if self.is_on_link(address) {
-            return Some(address);
-        }
+        if self.is_on_link(address) { Some(address) } else { self.gateway(address) }
+    }
+
+    /// The gateway towards everything else of an address's family.
+    #[inline]
+    const fn gateway(&self, address: Address) -> Option<Address> {
         if address.is_v4() { self.gateway4 } else { self.gateway6 }
     }
 
@@ -261,10 +264,16 @@ impl Site {
     /// The port by which an address is reached: the one on whose link it lies, else one with a gateway.
     #[inline]
     pub fn way_to(&self, address: Address) -> Option<(u8, &Face)> {
-        let numbered = || (0_u8..).zip(&self.faces);
-        numbered()
-            .find(|(_, face)| face.is_on_link(address))
-            .or_else(|| numbered().find(|(_, face)| face.next_hop(address).is_some()))
+        let mut beyond = None;
+        for (port, face) in (0_u8..).zip(&self.faces) {
+            if face.is_on_link(address) {
+                return Some((port, face));
+            }
+            if beyond.is_none() && face.gateway(address).is_some() {
+                beyond = Some((port, face));
+            }
+        }
+        beyond
     }
 
     /// The path to a configured endpoint: the port on whose link it lies, else one with a gateway.

@@ -81,7 +81,7 @@ impl Flows {
         }
         if line.protocol != tcp::PROTOCOL {
             if from == End::Near {
-                line.deadline = now.after(self.spans.of(line.state, line.protocol));
+                line.live_until(now.after(self.spans.of(line.state, line.protocol)));
             }
         } else if let Err(verdict) = self.follow(query, octets, (slot, from), now) {
             return verdict;
@@ -150,11 +150,8 @@ impl Flows {
         let upper = upper.ok_or(truncated)?;
         let located = tcp::parse(upper).map_err(|_| truncated)?;
         let line = self.lines.get_mut(slot as usize).ok_or(Verdict::Unknown)?;
-        let shifts = if line.has(SHIFTED) {
-            self.cold.get(slot as usize).map_or([0; 2], |cold| cold.shifts)
-        } else {
-            [0; 2]
-        };
+        let cold = self.cold.get(slot as usize).ok_or(Verdict::Unknown)?;
+        let shifts = line.number_shifts(cold);
         let before = line.state;
         if before.is_over() && line.has(SPLICED) && is_new(&located, from) {
             // A splice does not begin again by itself: the next hop has to be asked.
@@ -164,7 +161,7 @@ impl Flows {
         line.follow(from, &Segment::of(&located, from, shifts), || scale_of(&located, upper));
         let after = line.state;
         if from == End::Near && !after.is_over() {
-            line.deadline = now.after(self.spans.of(after, tcp::PROTOCOL));
+            line.live_until(now.after(self.spans.of(after, tcp::PROTOCOL)));
         }
         if before != after {
             self.change_state(slot, (before, after), now);

@@ -3,7 +3,7 @@
 use wire::checksum::{Delta, Sum};
 use wire::icmp;
 
-use crate::line::{Cold, End, Line, NONE, State, USED, V6, addresses_at};
+use crate::line::{Cold, End, Line, NONE, Shifted, State, USED, V6, addresses_at};
 use crate::query::{Kind, Query};
 use crate::refusal::Refusal;
 use crate::table::{Flows, split};
@@ -19,6 +19,8 @@ pub(crate) struct Draft {
     /// Source and destination of packets that come in at the near side, then at the far side.
     pub(crate) addresses: [[[u32; 4]; 2]; 2],
     pub(crate) ports: [[u16; 2]; 2],
+    /// What is added to the sequence numbers of each side's segments.
+    pub(crate) shifts: [u32; 2],
 }
 
 impl Flows {
@@ -154,7 +156,8 @@ fn write(line: &mut Line, cold: &mut Cold, draft: &Draft) {
         state: draft.state,
         ..Line::UNUSED
     };
-    *cold = Cold::UNUSED;
+    (line.shifted, line.shift) = Shifted::of(draft.shifts);
+    *cold = Cold { shifts: draft.shifts, ..Cold::UNUSED };
     if line.has(V6) {
         line.addresses = near_source;
         let (places, _) = cold.more.as_chunks_mut::<4>();

@@ -2,6 +2,7 @@
 
 use wire::checksum::Delta;
 
+use crate::query::Query;
 use crate::time::Tick;
 
 /// No flow.
@@ -123,14 +124,44 @@ pub(crate) struct Line {
     pub(crate) deadline: Tick,
     /// By how many bits windows of each side's segments are shifted to the left.
     pub(crate) shifts: [i8; 2],
+    /// Whose sequence numbers are shifted.
+    pub(crate) shifted: Shifted,
     /// The octets of each side that the other has acknowledged, in the sender's numbers.
     pub(crate) acked: [u32; 2],
     /// The highest number that each side may send; once it has sent a FIN, the one behind that.
     pub(crate) edges: [u32; 2],
     /// IPv4: as `ports`, octets as on the wire. IPv6: the near side's source.
     pub(crate) addresses: [u32; 4],
+    /// What is added to the sequence numbers of the one side that is shifted, and taken from acknowledgments of the other's.
+    pub(crate) shift: u32,
 }
 const _: () = assert!(size_of::<Line>() == 64);
+
+/// Whose sequence numbers a flow shifts. One side's are enough for nearly all splices, and stand in the line itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Shifted {
+    /// Nobody's.
+    None,
+    /// The near side's.
+    Near,
+    /// The far side's.
+    Far,
+    /// Both, by numbers in the cold line.
+    Both,
+}
+
+impl Shifted {
+    /// Whose, and by how much if it is one side's.
+    pub(crate) const fn of(shifts: [u32; 2]) -> (Self, u32) {
+        match shifts {
+            [0, 0] => (Self::None, 0),
+            [near, 0] => (Self::Near, near),
+            [0, far] => (Self::Far, far),
+            _ => (Self::Both, 0),
+        }
+    }
+}
 
 /// The line that set-up, end and few packets need.
 #[derive(Clone, Copy, Debug)]
@@ -158,9 +189,11 @@ impl Line {
         header: Delta::NONE,
         deadline: Tick(0),
         shifts: [0; 2],
+        shifted: Shifted::None,
         acked: [0; 2],
         edges: [0; 2],
         addresses: [0; 4],
+        shift: 0,
     };
 
     #[inline]
@@ -168,10 +201,44 @@ impl Line {
         self.flags & flag != 0
     }
 
+    /// Whether packets need the cold line as well.
+    #[inline]
+    pub(crate) const fn is_wide(&self) -> bool {
+        self.has(V6) || matches!(self.shifted, Shifted::Both)
+    }
+
+    /// What is added to the sequence numbers of each side's segments; `cold` is the flow's other line.
+    #[inline]
+    pub(crate) const fn number_shifts(&self, cold: &Cold) -> [u32; 2] {
+        if matches!(self.shifted, Shifted::Both) {
+            return cold.shifts;
+        }
+        let near = if matches!(self.shifted, Shifted::Near) { self.shift } else { 0 };
+        let far = if matches!(self.shifted, Shifted::Far) { self.shift } else { 0 };
+        [near, far]
+    }
+
     /// Where packets that come in at a side come from, as queries have it.
     #[inline]
     pub(crate) const fn realm_at(&self, end: End) -> u32 {
         if matches!(end, End::Far) || self.has(WIRE) { NONE } else { self.client }
+    }
+
+    /// Whether the flow is there and packets that come in at a side have the query's key, but for their addresses.
+    #[inline]
+    pub(crate) fn is_of(&self, end: End, query: &Query) -> bool {
+        self.has(USED)
+            && self.ports_at(end) == query.ports
+            && self.protocol == query.protocol
+            && self.realm_at(end) == query.realm
+    }
+
+    /// Keeps the flow alive until then. A line is written only where it changes: one that was not goes back to no memory.
+    #[inline]
+    pub(crate) fn live_until(&mut self, deadline: Tick) {
+        if self.deadline != deadline {
+            self.deadline = deadline;
+        }
     }
 
     /// Source and destination port of packets that come in at a side.

@@ -105,6 +105,7 @@ impl Flows {
             state,
             addresses: [[source, destination], [destination, egress]],
             ports: [[source_port, destination_port], [destination_port, place.port]],
+            shifts: [0; 2],
         };
         let slot = self.install(&draft, now)?;
         self.join_mapping(slot, mapped, place);

@@ -40,7 +40,7 @@ pub(crate) fn any(
     let upper = octets.get_mut(usize::from(at)..usize::from(len))?;
     let mut delta = toward(line.upper, from);
     if line.has(SHIFTED) && line.protocol == tcp::PROTOCOL {
-        delta = delta.plus(shift::segment(upper, from, (cold.shifts, line.shifts))?);
+        delta = delta.plus(shift::segment(upper, from, (line.number_shifts(cold), line.shifts))?);
     }
     ports(line, from, upper, delta)
 }

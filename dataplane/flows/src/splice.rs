@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::install::Draft;
-use crate::line::{Cold, HAIRPIN, Line, SHIFTED, SPLICED, State, V6, WATCHED, WIRE};
+use crate::line::{HAIRPIN, Line, SHIFTED, SPLICED, State, V6, WATCHED, WIRE};
 use crate::ports::{LEASED, Place};
 use crate::query::{Query, Realm, hash, words_of};
 use crate::refusal::Refusal;
@@ -127,12 +127,12 @@ impl Flows {
         let flags = flag(self.is_hairpin(&entry), HAIRPIN) | flag(splice.is_shifted(), SHIFTED);
         let installed = check(&entry)
             .and_then(|()| self.make_room(entry.client, false, now))
-            .and_then(|()| self.install(&draft(&entry, flags), now));
+            .and_then(|()| self.install(&draft(&entry, flags, splice.shifts), now));
         match installed {
             Ok(slot) => {
                 self.ports.own(entry.lease.place, slot);
-                if let Some(parts) = self.parts_mut(slot) {
-                    splice.write(parts);
+                if let Some(line) = self.lines.get_mut(slot as usize) {
+                    splice.write(line);
                 }
                 Ok(FlowId(slot))
             }
@@ -183,14 +183,13 @@ impl Splice {
         self.shifts != [0; 2] || self.windows != [0; 2]
     }
 
-    /// Writes it into a flow's lines, of which the rest stands there.
-    fn write(&self, (line, cold): (&mut Line, &mut Cold)) {
+    /// Writes it into a flow's line, of which the rest stands there.
+    fn write(&self, line: &mut Line) {
         let [near, far] = self.sides;
         line.acked = [near.acked, far.acked];
         line.edges = [near.edge, far.edge];
         line.scales = near.scale & 0xf | (far.scale & 0xf) << 4;
         line.shifts = self.windows;
-        cold.shifts = self.shifts;
         if self.is_shifted() {
             let [near, far] = self.shifts.map(of_number);
             line.upper = line.upper.plus(near).plus(far.reversed());
@@ -215,7 +214,7 @@ fn check(entry: &Entry) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn draft(entry: &Entry, flags: u8) -> Draft {
+fn draft(entry: &Entry, flags: u8, shifts: [u32; 2]) -> Draft {
     let addresses = |path: &Path| [words_of(path.source.0), words_of(path.destination.0)];
     let ports = |path: &Path| [path.source.1, path.destination.1];
     Draft {
@@ -228,5 +227,6 @@ fn draft(entry: &Entry, flags: u8) -> Draft {
         state: State::Established,
         addresses: [addresses(&entry.near), addresses(&entry.far)],
         ports: [ports(&entry.near), ports(&entry.far)],
+        shifts,
     }
 }

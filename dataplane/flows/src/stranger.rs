@@ -93,6 +93,7 @@ impl Flows {
             state: State::Incoming,
             addresses: [[[near_source, 0, 0, 0], remote], [remote, egress]],
             ports: [[near_port, remote_port], [remote_port, port]],
+            shifts: [0; 2],
         };
         let slot = self.install(&draft, now)?;
         self.join_mapping(slot, Some(head), place);

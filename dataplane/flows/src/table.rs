@@ -9,7 +9,7 @@ use crate::config::{Config, Limits, Spans, Wrong};
 use crate::fragments::Fragments;
 use crate::hash::Words;
 use crate::index::Index;
-use crate::line::{Cold, End, Line, NONE, SHIFTED, USED, V6, addresses_at};
+use crate::line::{Cold, End, Line, NONE, USED, V6, addresses_at};
 use crate::pages::filled;
 use crate::ports::Ports;
 use crate::prefetch::prefetch;
@@ -134,8 +134,9 @@ impl Flows {
             + self.fragments.octets()
     }
 
-    /// Reads what a packet asks for into a query, whatever that was before; `octets` begin at its IP header, which was
-    /// checked. After an error the query means nothing.
+    /// Reads what a packet asks for into a query, whatever that was before, and begins to fetch its place in the index, so
+    /// that waiting for it overlaps with the reading of other packets; `octets` begin at its IP header, which was checked.
+    /// After an error the query means nothing.
     ///
     /// Errors: `Truncated`, `Protocol`, `Icmp`; of ICMP errors also `ErrorUnmatched` and `ErrorChecksum`.
     #[inline]
@@ -146,20 +147,19 @@ impl Flows {
         outline: Outline,
         realm: Realm,
     ) -> Result<(), Refusal> {
-        query.read(&self.words, octets, outline, realm)
+        query.read(&self.words, octets, outline, realm)?;
+        if query.kind == Kind::Later {
+            self.fragments.ahead(query.hash);
+        } else {
+            self.ends.ahead(query.hash);
+        }
+        Ok(())
     }
 
-    /// Fetches what a burst of queries needs: first the places in the index, then the lines of the flows that are most likely
-    /// the right ones. Without this the answers are the same and come later.
+    /// Fetches what a burst of queries needs: the lines of the flows that are most likely the right ones. Without this the
+    /// answers are the same and come later.
     #[inline]
     pub fn find(&self, queries: &mut [Query]) {
-        for query in &*queries {
-            if query.kind == Kind::Later {
-                self.fragments.ahead(query.hash);
-            } else {
-                self.ends.ahead(query.hash);
-            }
-        }
         for query in queries.iter_mut().filter(|query| query.kind != Kind::Later) {
             let Some(entry) = self.ends.first(query.hash) else { continue };
             query.likely = entry;
@@ -176,20 +176,15 @@ impl Flows {
     pub(crate) fn is(&self, entry: u32, query: &Query) -> bool {
         let (slot, end) = split(entry);
         let Some(line) = self.lines.get(slot as usize) else { return false };
-        let same = line.has(USED)
-            && line.has(V6) == query.v6
-            && line.realm_at(end) == query.realm
-            && line.protocol == query.protocol
-            && line.ports_at(end) == query.ports;
-        same && if query.v6 {
+        if query.v6 {
             let cold = self.cold.get(slot as usize);
-            cold.is_some_and(|cold| addresses_at(line, cold, end) == query.addresses)
-        } else {
-            let [a, b, c, d] = line.addresses;
-            let [source, destination] = query.addresses;
-            let [source, destination] = [source[0], destination[0]];
-            end.of([[a, b], [c, d]]) == [source, destination]
+            return line.has(V6)
+                && line.is_of(end, query)
+                && cold.is_some_and(|cold| addresses_at(line, cold, end) == query.addresses);
         }
+        let [a, b, c, d] = line.addresses;
+        let [[source, ..], [destination, ..]] = query.addresses;
+        !line.has(V6) && line.is_of(end, query) && end.of([[a, b], [c, d]]) == [source, destination]
     }
 
     /// Whether packets that come in by an entry have the query's addresses, if not its ports.
@@ -211,13 +206,19 @@ impl Flows {
         if query.likely != NONE && self.is(query.likely, query) {
             return Some(query.likely);
         }
+        self.search(query)
+    }
+
+    /// The same of a query that was not looked up with its burst, or met another's tag.
+    #[cold]
+    fn search(&self, query: &Query) -> Option<u32> {
         self.ends.find(query.hash, |entry| self.is(entry, query))
     }
 
     /// The entry of a side of a flow.
     pub(crate) fn own_entry(&self, slot: u32, end: End) -> u32 {
         let line = self.lines.get(slot as usize);
-        let is_wide = line.is_some_and(|line| line.has(V6 | SHIFTED));
+        let is_wide = line.is_some_and(Line::is_wide);
         entry_of(slot, end) | if is_wide { WIDE } else { 0 }
     }
 

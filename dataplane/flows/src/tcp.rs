@@ -150,13 +150,16 @@ impl Line {
         if news > edge.wrapping_sub(acked).saturating_add(SLACK) {
             return;
         }
-        *to.of_mut(&mut self.acked) = segment.acknowledgment;
+        if news != 0 {
+            *to.of_mut(&mut self.acked) = segment.acknowledgment;
+        }
         if self.state.has_finished(to) {
             return;
         }
         let scale = if segment.flags.has(Flags::SYN) { 0 } else { self.scale(from) };
         let new_edge = segment.acknowledgment.wrapping_add(u32::from(segment.window) << scale);
-        if new_edge.wrapping_sub(edge) < 1 << 31 {
+        let further = new_edge.wrapping_sub(edge);
+        if further != 0 && further < 1 << 31 {
             *to.of_mut(&mut self.edges) = new_edge;
         }
     }

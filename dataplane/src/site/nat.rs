@@ -18,8 +18,7 @@ const PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
 #[derive(Clone, Debug)]
 pub struct Nat {
     addresses: Vec<Address>,
-    /// The same as numbers, which are compared at once.
-    numbers: Vec<u32>,
+    held: Held,
     untranslated: Vec<OnLink>,
     pairs: Vec<Pair>,
     outside: Vec<IpNet>,
@@ -42,8 +41,7 @@ impl Nat {
         let mut addresses: Vec<Address> =
             config.addresses.iter().copied().map(Address::from).collect();
         addresses.sort_unstable_by_key(|address| address.bits());
-        let v4 = addresses.iter().filter_map(|address| address.v4());
-        let numbers = v4.map(Ipv4Addr::to_bits).collect();
+        let held = Held::new(addresses.iter().filter_map(|address| address.v4()));
         let workers = u16::try_from(workers.max(1)).unwrap_or(u16::MAX);
         let ports_per_worker = (PORTS.end() - PORTS.start() + 1) / workers;
         let client_address = config.client_address.map(Address::from);
@@ -53,7 +51,7 @@ impl Nat {
             config.prefixes.iter().filter_map(|(inside, outside)| Pair::new(*inside, *outside));
         Self {
             addresses,
-            numbers,
+            held,
             untranslated: untranslated.collect(),
             pairs: pairs.collect(),
             outside: outside(config),
@@ -84,18 +82,9 @@ impl Nat {
     #[inline]
     pub fn holds(&self, address: Address) -> bool {
         match address.v4() {
-            Some(address) => self.holds_v4(address.to_bits()),
+            Some(address) => self.held.has(address),
             None => self.is_untranslated(address) || self.inward(address).is_some(),
         }
-    }
-
-    /// Most of what is asked about lies beyond all of them, and of the rest nobody can foresee where it lies.
-    #[inline]
-    fn holds_v4(&self, number: u32) -> bool {
-        let (first, last) = (self.numbers.first(), self.numbers.last());
-        let is_among =
-            first.is_some_and(|first| *first <= number) && last.is_some_and(|last| number <= *last);
-        is_among && self.numbers.binary_search(&number).is_ok()
     }
 
     /// Whether the Internet knows a client by an address in there, so that what is sent to it cannot be for anybody else.
@@ -160,6 +149,46 @@ impl Nat {
     }
 }
 
+/// IPv4 addresses by which the Internet knows clients. Every packet from there is asked about more than once, and where among
+/// them it lies nobody can foresee, so that a search would go wrong at half of its steps.
+#[derive(Clone, Debug)]
+struct Held {
+    /// In order.
+    numbers: Vec<u32>,
+    first: u32,
+    /// A bit for each number from the first to the last; none when they lie too far apart.
+    bits: Vec<u64>,
+}
+
+/// Words of bits at most: what one server has lies closer together than 65,536 addresses, or is few.
+const HELD_WORDS_MAX: usize = 1024;
+
+impl Held {
+    /// Of these, in order.
+    fn new(addresses: impl Iterator<Item = Ipv4Addr>) -> Self {
+        let numbers: Vec<u32> = addresses.map(Ipv4Addr::to_bits).collect();
+        let first = numbers.first().copied().unwrap_or_default();
+        let words = numbers.last().map_or(0, |last| (last - first) as usize / 64 + 1);
+        let mut bits = vec![0; if words <= HELD_WORDS_MAX { words } else { 0 }];
+        for offset in numbers.iter().map(|number| number - first) {
+            if let Some(word) = bits.get_mut(offset as usize / 64) {
+                *word |= 1 << (offset % 64);
+            }
+        }
+        Self { numbers, first, bits }
+    }
+
+    #[inline]
+    fn has(&self, address: Ipv4Addr) -> bool {
+        let number = address.to_bits();
+        let offset = number.wrapping_sub(self.first);
+        match self.bits.get(offset as usize / 64) {
+            Some(word) => word >> (offset % 64) & 1 != 0,
+            None => self.bits.is_empty() && self.numbers.binary_search(&number).is_ok(),
+        }
+    }
+}
+
 /// All by which the Internet knows clients.
 fn outside(config: &NatConfig) -> Vec<IpNet> {
     let addresses = config.addresses.iter().map(|address| IpNet::from(IpAddr::from(*address)));
@@ -208,6 +237,23 @@ impl ConnectPort {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holds_its_addresses_and_no_others_close_together_and_far_apart() {
+        let [low, high] = [0xc000_0201_u32, 0xffff_fffe];
+        for gaps in [vec![0], vec![0, 1, 63, 64, 65, 1000], vec![0, 1 << 16], vec![0, 5, 1 << 24]] {
+            for first in [low, high - gaps[gaps.len() - 1]] {
+                let numbers: Vec<u32> = gaps.iter().map(|gap| first + gap).collect();
+                let held = Held::new(numbers.iter().copied().map(Ipv4Addr::from_bits));
+                let near = numbers.iter().flat_map(|number| [number - 1, *number, number + 1]);
+                for number in near.chain([0, 1, 63, 64, u32::MAX]) {
+                    let wanted = numbers.contains(&number);
+                    assert_eq!(held.has(number.into()), wanted, "{number:x} of {numbers:x?}");
+                }
+            }
+        }
+        assert!(!Held::new(std::iter::empty()).has(Ipv4Addr::UNSPECIFIED));
+    }
 
     #[test]
     fn every_port_has_one_worker_and_every_worker_as_many_ports() {

@@ -15,7 +15,7 @@ pub mod transit;
 
 use wireguard::time::Instant;
 
-use crate::burst::Burst;
+use crate::burst::{Burst, Kinds};
 use crate::counters::Counters;
 use crate::frame::{Entry, Kind};
 use crate::site::Site;
@@ -29,6 +29,18 @@ pub use rules::{
 };
 pub use tallies::{AllTallies, Tallies, Tally};
 
+/// What comes over the network and is judged.
+const JUDGED: Kinds = Kinds::of([
+    Kind::Sealed,
+    Kind::Handshake,
+    Kind::Host,
+    Kind::Transit,
+    Kind::Reply,
+    Kind::Via,
+    Kind::Tunnelled,
+    Kind::Report,
+]);
+
 /// Judges what has come over the network; what another worker or server has passed on was judged there. What is left
 /// for the kernel goes to it, and what is left for tenants goes on as any packet that is routed.
 pub fn admit(
@@ -38,21 +50,24 @@ pub fn admit(
     counters: &Counters,
     now: Instant,
 ) {
-    if burst.is_handed() {
-        return handshakes::admit(burst, &mut filter.defence, counters, now);
+    if !burst.is_handed() && burst.has_any(JUDGED) {
+        filter.judge(burst, site, (counters, now));
     }
-    filter.judge(burst, site, (counters, now));
-    handshakes::admit(burst, &mut filter.defence, counters, now);
+    if burst.has_any(Kinds::of([Kind::Handshake])) {
+        handshakes::admit(burst, &mut filter.defence, counters, now);
+    }
+    if burst.is_handed() {
+        return;
+    }
     if burst.frames().first().is_some_and(|frame| matches!(frame.note.entry, Entry::Wire(_))) {
         filter.sample(burst, site);
+    }
+    if !burst.has_any(Kinds::of([Kind::Transit, Kind::Host])) {
+        return;
     }
     burst.pass(|frame| match (frame.note.kind, frame.note.entry) {
         (Kind::Transit, _) => {
             frame.note.kind = Kind::Inner;
-            frame.note.bare = true;
-            frame.set_len(frame.note.ip.len.into())
-        }
-        (Kind::Reply, Entry::Wire(_)) => {
             frame.note.bare = true;
             frame.set_len(frame.note.ip.len.into())
         }

@@ -137,6 +137,9 @@ fn reported(frame: &mut Frame<'_>, transit: &mut Transit<'_>) -> Result<(), Fate
 
 /// One match on the next hop. Packets to clients are only measured here; `wireguard::seal` does the rest.
 pub fn dress(burst: &mut Burst<'_>, site: &Site, rules: &Rules, tallies: &Tallies) {
+    if burst.is_outer() {
+        return;
+    }
     burst.pass(|frame| match (frame.note.kind, frame.note.next_hop) {
         (Kind::Inner, NextHop::Local) => local::deliver(frame, site),
         (Kind::Inner, NextHop::None) => Err(Fate::Drop(DropReason::RouteNone)),

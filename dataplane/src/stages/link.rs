@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use wire::{arp, ethernet, ipv4, ipv6, nd};
 use wireguard::time::Instant;
 
-use crate::burst::Burst;
+use crate::burst::{Burst, Kinds};
 use crate::fate::{DropReason, Fate, Waiting};
 use crate::frame::{Entry, Frame, Kind};
 use crate::neighbours::{Heard, Known, LinkAddress, Name, Neighbours};
@@ -17,6 +17,9 @@ use crate::stages::parse;
 /// Answers ARP and neighbour solicitations for our addresses, learns from answers, and gives the kernel
 /// the answers that it may wait for as well.
 pub fn answer(burst: &mut Burst<'_>, neighbours: &mut Neighbours, site: &Site, now: Instant) {
+    if !burst.has_any(Kinds::of([Kind::Arp, Kind::Discovery])) {
+        return;
+    }
     burst.pass(|frame| match (frame.note.kind, frame.note.entry) {
         (Kind::Arp, Entry::Wire(port)) => Err(arp_from_wire(frame, neighbours, site, port, now)),
         (Kind::Arp, _) => Err(arp_from_local(frame, site)),

@@ -130,8 +130,7 @@ fn outer(
         return Ok(());
     }
     if ours && is_connect(frame, site) {
-        whole(frame, (source, port), Kind::Reply);
-        return Ok(());
+        return answer(frame, (source, port));
     }
     if !ours || ip.protocol != udp::PROTOCOL {
         whole(frame, (source, port), Kind::Host);
@@ -204,8 +203,7 @@ fn from_terminating(
     if is_no_source(source) || site.owns(source) || site.is_clients(source) {
         return Err(drop(DropReason::ParseIpSource));
     }
-    whole(frame, (source, port), Kind::Reply);
-    Ok(())
+    answer(frame, (source, port))
 }
 
 /// What is neither ours nor a tenant's may be for a client that the Internet knows by this address.
@@ -224,8 +222,15 @@ fn reply(frame: &mut Frame<'_>, site: &Site, (source, port): (Address, u8)) -> R
         whole(frame, (source, port), Kind::Via);
         return Ok(());
     }
-    whole(frame, (source, port), Kind::Reply);
-    Ok(())
+    answer(frame, (source, port))
+}
+
+/// A packet that is to be translated before it is a client's.
+#[inline]
+fn answer(frame: &mut Frame<'_>, from: (Address, u8)) -> Result<(), Fate> {
+    whole(frame, from, Kind::Reply);
+    frame.note.bare = true;
+    frame.set_len(frame.note.ip.len.into())
 }
 
 /// Whether it is GRE, or an ICMP error about GRE.

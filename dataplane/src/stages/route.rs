@@ -57,6 +57,9 @@ pub struct Router<'a> {
 /// Finds the next hop of every inner packet. What cannot be forwarded becomes the ICMP error that its
 /// sender is owed, within the limit, and goes back.
 pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
+    if burst.is_outer() {
+        return;
+    }
     let unknown = |frame: &&mut Frame<'_>| {
         frame.note.kind == Kind::Inner && frame.note.next_hop == NextHop::None
     };

@@ -12,7 +12,7 @@ use wireguard::index::{Permutation, Place};
 use wireguard::message::{ClientId, INITIATION, RESPONSE, put_client_id};
 use wireguard::time::Instant;
 
-use crate::burst::Burst;
+use crate::burst::{Burst, Kinds};
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::fleet::{Fleet, Membership, Passage, Reach, Verdict};
@@ -60,6 +60,9 @@ const fn drop(reason: DropReason) -> Fate {
 /// Sends sealed data to the server and worker that its index names, and initiations to the server that has their client;
 /// what is ours gets its session slot, or goes to the handshake threads.
 pub fn claim(burst: &mut Burst<'_>, steering: &mut Steering<'_>, now: Instant) {
+    if !burst.has_any(Kinds::of([Kind::Sealed, Kind::Handshake, Kind::Report])) {
+        return;
+    }
     let mut indices = ArrayVec::<u32, BURST_LEN_MAX>::new();
     let mut others = false;
     for frame in burst.undecided() {

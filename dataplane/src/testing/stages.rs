@@ -52,6 +52,7 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, mut lap: imp
 
     let home = Home { site, fleet, rules: filter.rules() };
     burst.pass(|frame| parse::locate(frame, &home));
+    burst.take_stock();
     lap();
     link::answer(burst, &mut state.neighbours, site, now);
     lap();
@@ -77,6 +78,7 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, mut lap: imp
     lap();
     let outside = Outside { site, routes, counters, now };
     nat::undress(burst, state.translator.as_mut(), outside);
+    burst.take_stock();
     lap();
     tenant::filter(burst, tenancy, rules, now);
     lap();
@@ -87,6 +89,7 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant, mut lap: imp
     egress::dress(burst, site, rules, state.tenancy.tallies());
     lap();
     nat::dress(burst, state.translator.as_mut(), outside);
+    burst.take_stock();
     lap();
     let limiter = &mut state.too_big;
     let mut forwarding = Forwarding { fleet, listen_port: site.listen_port, limiter, counters };

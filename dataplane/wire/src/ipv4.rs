@@ -184,7 +184,8 @@ impl Located {
 /// Reads the header at the start of `octets`; what follows the total length is link padding and ignored.
 ///
 /// Errors: `Truncated`, `Version`, `HeaderLength`, `TotalLength`, `Fragment`, `Checksum`.
-#[inline]
+#[expect(clippy::inline_always, reason = "what is called hands its result back through memory")]
+#[inline(always)]
 pub fn parse(octets: &[u8]) -> Result<Located, Malformed> {
     let located = parse_unverified(octets)?;
     let header = octets.first_chunk::<HEADER_LEN>().ok_or(Malformed::Truncated)?;
@@ -197,7 +198,8 @@ pub fn parse(octets: &[u8]) -> Result<Located, Malformed> {
 }
 
 /// As `parse`, for a packet whose header checksum the NIC has verified already.
-#[inline]
+#[expect(clippy::inline_always, reason = "what is called hands its result back through memory")]
+#[inline(always)]
 pub fn parse_unverified(octets: &[u8]) -> Result<Located, Malformed> {
     let (located, total_len) = locate(octets)?;
     if total_len > octets.len() {
@@ -217,7 +219,8 @@ pub fn parse_quoted(octets: &[u8]) -> Result<Located, Malformed> {
 }
 
 /// The fields and the total length, which may exceed `octets`.
-#[inline]
+#[expect(clippy::inline_always, reason = "what is called hands its result back through memory")]
+#[inline(always)]
 fn locate(octets: &[u8]) -> Result<(Located, usize), Malformed> {
     let (header, _) = Header::ref_from_prefix(octets).map_err(|_| Malformed::Truncated)?;
     let payload_offset = header_len(header.version_ihl)?;
@@ -250,6 +253,7 @@ fn header_len(version_ihl: u8) -> Result<usize, Malformed> {
 }
 
 /// All fragments but the last are multiples of 8 octets, and none ends past the longest datagram (RFC 791 3.2).
+#[cold]
 fn check_fragment(located: &Located) -> Result<Located, Malformed> {
     let end = located.payload_offset + located.fragment_offset() + located.payload_len;
     let ragged = located.has_more_fragments()

@@ -11,7 +11,6 @@ use wire::tcp::Flags;
 use wire::{ipv4, ipv6};
 use wireguard::time::Instant;
 
-use super::Defence;
 use super::buckets::Buckets;
 use super::lists::SetId;
 use super::rate::Bucket;
@@ -20,7 +19,8 @@ use super::sanity::{self, Failed};
 use super::sketch::{Sample, Sheet, Sketch};
 use super::tallies::Tallies;
 use super::transit::Transit;
-use crate::burst::Burst;
+use super::{Defence, JUDGED};
+use crate::burst::{Burst, Kinds};
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Entry, Frame, Kind};
@@ -152,7 +152,8 @@ impl Filter {
         if !rules.sources.is_empty() {
             tables.limit(judge, burst, &mut judged, (&rules.sources, now));
         }
-        if burst.frames().iter().any(|frame| frame.note.tenant != OWN) {
+        let may_be_tenants = burst.has_any(Kinds::of([Kind::Transit]));
+        if may_be_tenants && burst.frames().iter().any(|frame| frame.note.tenant != OWN) {
             tables.guard(judge, burst, &mut judged, (counters, now));
         }
         if !rules.totals.is_empty() {
@@ -313,18 +314,9 @@ impl Judge<'_> {
 /// Whether a packet comes over the network, and not by way of another server that has judged it.
 #[inline]
 fn is_from_outside(frame: &Frame<'_>) -> bool {
-    let judged = matches!(
-        frame.note.kind,
-        Kind::Sealed
-            | Kind::Handshake
-            | Kind::Host
-            | Kind::Transit
-            | Kind::Reply
-            | Kind::Via
-            | Kind::Tunnelled
-            | Kind::Report
-    );
-    judged && matches!(frame.note.entry, Entry::Wire(_)) && frame.note.passage.is_none()
+    JUDGED.has(frame.note.kind)
+        && matches!(frame.note.entry, Entry::Wire(_))
+        && frame.note.passage.is_none()
 }
 
 /// Whether the frame begins at a `WireGuard` message; else it begins at its IP header.

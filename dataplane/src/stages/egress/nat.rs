@@ -18,7 +18,7 @@ use rand_chacha::rand_core::Rng;
 use wire::{ipv4, tcp, udp};
 use wireguard::time::Instant;
 
-use crate::burst::Burst;
+use crate::burst::{Burst, Kinds};
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate, MACHINE};
 use crate::frame::{Entry, Frame, Kind, Note};
@@ -83,7 +83,9 @@ pub fn undress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outsi
         let has_guests = translator.as_ref().is_some_and(|translator| translator.via.is_some());
         prefixes::undress(burst, (outside.site, nat), outside, has_guests);
     }
-    if let Some(translator) = translator {
+    if let Some(translator) = translator
+        && burst.has_any(Kinds::of([Kind::Reply, Kind::Via]))
+    {
         translator.undress(burst, outside);
     }
 }
@@ -91,6 +93,9 @@ pub fn undress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outsi
 /// Inner packets to the Internet leave by the server's addresses.
 #[inline]
 pub fn dress(burst: &mut Burst<'_>, translator: Option<&mut Translator>, outside: Outside<'_>) {
+    if burst.is_outer() {
+        return;
+    }
     if let Some(nat) = outside.site.nat.as_ref().filter(|nat| nat.has_v6()) {
         prefixes::dress(burst, (outside.site, nat), outside.counters);
     }

@@ -11,7 +11,7 @@ use zerocopy::FromBytes;
 
 use super::drop;
 use super::sessions::{Peer, Sessions};
-use crate::burst::Burst;
+use crate::burst::{Burst, Kinds};
 use crate::counters::Counters;
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Frame, Kind};
@@ -40,6 +40,9 @@ pub fn open_by(
     (counters, now): (&Counters, Instant),
     aead: impl FnOnce(&mut [Job<'_>]),
 ) {
+    if !burst.has_any(Kinds::of([Kind::Sealed])) {
+        return aead(&mut []);
+    }
     let are_many = sessions.are_many();
     if are_many {
         burst.undecided().filter(is_sealed).for_each(|frame| prefetch_session(frame, sessions));

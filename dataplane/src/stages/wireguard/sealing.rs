@@ -43,6 +43,9 @@ pub fn seal_by(
     (counters, now): (&Counters, Instant),
     aead: impl FnOnce(&mut [Job<'_>]),
 ) {
+    if burst.is_outer() {
+        return aead(&mut []);
+    }
     if sessions.are_many() {
         prefetch_peers(burst, sessions, site);
     }

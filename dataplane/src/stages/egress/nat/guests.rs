@@ -7,6 +7,7 @@ use wire::{tcp, udp};
 
 use crate::fate::{DropReason, Fate};
 use crate::frame::{Entry, Frame};
+use crate::stages::egress::connect::EXIT_ACCOUNTS;
 use crate::stages::egress::gre;
 use crate::stages::egress::via::{self, End, Guest};
 use crate::stages::route::icmp::Why;
@@ -22,6 +23,10 @@ impl Translator {
     /// The guest of a number in the flow table.
     #[inline]
     pub(super) fn guest(&self, client: u32) -> Option<Guest> {
+        // Behind this machine come the accounts of exits.
+        if client <= self.machine + EXIT_ACCOUNTS {
+            return None;
+        }
         self.via.as_ref()?.guests.get(client)
     }
 
