@@ -4,6 +4,7 @@
 mod flood;
 mod judging;
 pub(crate) mod letters;
+mod macs;
 mod report;
 mod thread;
 
@@ -16,6 +17,7 @@ use crate::machine::{Conditions, Weather};
 use crate::sample::p10;
 use crate::turns::Setting;
 use judging::{Judge, Way};
+use macs::Macs;
 use report::{Measured, Report};
 use thread::{Kind, Thread};
 
@@ -70,7 +72,9 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let before = Weather::observe();
     let mut judge = Judge::new()?;
     let mut judged = Way::ALL.map(|way| Measured::new(way.name()));
+    let mut macs = Macs::new();
     for _ in 0..plan.bursts {
+        macs.round()?;
         for (way, measured) in Way::ALL.into_iter().zip(&mut judged) {
             measured.blocks.push(judge.burst(way)?);
         }
@@ -85,7 +89,7 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let floods = flood::measure((&setting, &place), &plan, rate(&answered, &setting))?;
     let after = Weather::observe();
     let conditions = Conditions::new(setting.machine, (before, after));
-    Ok(Report::new(plan, conditions, (judged.into(), answered.into()), floods))
+    Ok(Report::new(plan, conditions, (judged.into(), macs, answered.into()), floods))
 }
 
 /// Known peers that a thread answers in a second.

@@ -16,7 +16,7 @@ use crate::Failure;
 pub(crate) type Letter = [u8; INITIATION_LEN];
 
 /// Where the first MAC begins, and the second.
-const MAC1_AT: usize = 116;
+pub(super) const MAC1_AT: usize = 116;
 const MAC2_AT: usize = 132;
 
 /// Damages the first MAC.

@@ -4,6 +4,7 @@ use results::{Axis, Cell, Column, Figure, Plot, Point, Record, Section, Series, 
 
 use super::Plan;
 use super::flood::Flood;
+use super::macs::Macs;
 use crate::machine::Conditions;
 use crate::sample::p10;
 
@@ -26,6 +27,7 @@ pub(crate) struct Report {
     plan: Plan,
     conditions: Conditions,
     judged: Vec<Measured>,
+    macs: Macs,
     answered: Vec<Measured>,
     floods: Vec<Flood>,
 }
@@ -36,10 +38,10 @@ impl Report {
     pub(super) fn new(
         plan: Plan,
         conditions: Conditions,
-        (judged, answered): (Vec<Measured>, Vec<Measured>),
+        (judged, macs, answered): (Vec<Measured>, Macs, Vec<Measured>),
         floods: Vec<Flood>,
     ) -> Self {
-        Self { plan, conditions, judged, answered, floods }
+        Self { plan, conditions, judged, macs, answered, floods }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 handshakes")]
@@ -114,11 +116,12 @@ impl Report {
 
 impl From<&Report> for Record {
     fn from(report: &Report) -> Self {
-        let Report { plan, conditions, judged, answered, floods } = report;
+        let Report { plan, conditions, judged, macs, answered, floods } = report;
         let mut record = Self::new("handshakes", "Handshakes", plan, conditions.clone());
         let Plan { bursts, rounds, .. } = plan;
         let note = format!("10th percentiles of {bursts} bursts and {rounds} rounds.");
         record.section(report.section("A worker's judgement", judged).note(note));
+        record.section(macs.section(conditions));
         record.section(report.section("A handshake thread's work", answered));
         record.section(report.flooded());
         record.keep("floods", floods);

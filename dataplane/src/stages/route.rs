@@ -63,8 +63,10 @@ pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
     let unknown = |frame: &&mut Frame<'_>| {
         frame.note.kind == Kind::Inner && frame.note.next_hop == NextHop::None
     };
-    let looked_up = burst.undecided().filter(unknown);
-    looked_up.for_each(|frame| router.routes.prefetch(frame.note.ip.destination));
+    if router.routes.are_many() {
+        let looked_up = burst.undecided().filter(unknown);
+        looked_up.for_each(|frame| router.routes.prefetch(frame.note.ip.destination));
+    }
     burst.pass(|frame| {
         if !is_routed(frame) {
             return Ok(());

@@ -4,9 +4,9 @@
 //! at once. An implementation is chosen once per process.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod beside;
 #[cfg(target_arch = "x86_64")]

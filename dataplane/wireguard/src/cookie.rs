@@ -3,28 +3,37 @@
 //! All of it wants messages whose reserved octets are zero, see
 //! [`crate::message::take_client_id`].
 
+use crate::blake2s::{BLOCK_LEN, Job, Keyed, MAC_LEN, macs};
 use crate::hash::{hash, kdf1, mac};
 use crate::limits::COOKIE_TIME;
-use crate::message::{COOKIE_REPLY, ClientId, CookieReply, MACS_LEN};
+use crate::message::{COOKIE_REPLY, ClientId, CookieReply, INITIATION_LEN, MACS_LEN};
 use crate::noise::Invalid;
 use crate::secret::Secret;
 use crate::time::Instant;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305};
+use core::array;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
 
 const LABEL_MAC1: &[u8] = b"mac1----";
 const LABEL_COOKIE: &[u8] = b"cookie--";
-const MAC_LEN: usize = 16;
+
+/// Messages whose MACs are computed at a time: as many as the widest implementation has lanes.
+const AT_ONCE: usize = 16;
+/// Octets of the longest message that its second MAC covers.
+const COVERED_LEN_MAX: usize = INITIATION_LEN - MAC_LEN;
+/// Octets of an IPv6 address and a port.
+const SOURCE_LEN_MAX: usize = 18;
 
 /// The MAC keys that follow from a public key. For our own key it checks what comes to us and
 /// makes cookies; for a peer's key it stamps what goes there and opens its cookies.
 #[derive(Clone)]
 pub struct Checker {
-    mac1: Secret,
+    mac1: Keyed,
     cookie: Secret,
 }
 
@@ -45,15 +54,28 @@ impl Checker {
     /// The keys of the messages to the holder of `public`.
     pub fn new(public: &[u8; 32]) -> Self {
         Self {
-            mac1: Secret::new(hash(&[LABEL_MAC1, public])),
+            mac1: Keyed::new(Secret::new(hash(&[LABEL_MAC1, public])).octets()),
             cookie: Secret::new(hash(&[LABEL_COOKIE, public])),
         }
     }
 
     /// Whether `mac1` of an initiation or a response is right: its sender knows the public key.
     pub fn mac1_valid(&self, message: &[u8]) -> bool {
-        parts(message)
-            .is_some_and(|(body, mac1, _)| mac(self.mac1.octets(), &[body]).ct_eq(mac1).into())
+        parts(message).is_some_and(|(body, mac1, _)| same(&self.mac1.mac(body), mac1))
+    }
+
+    /// [`Self::mac1_valid`] of each of many messages, at a part of the cost.
+    pub fn mac1_valid_each(&self, messages: &[&[u8]], valid: &mut [bool]) {
+        for (messages, valid) in messages.chunks(AT_ONCE).zip(valid.chunks_mut(AT_ONCE)) {
+            let split = |number: usize| messages.get(number).and_then(|message| parts(message));
+            let body = |number| split(number).map_or(&[][..], |(body, ..)| body);
+            let mut jobs: [_; AT_ONCE] =
+                array::from_fn(|number| Job::new(&self.mac1, body(number)));
+            macs(jobs.get_mut(..messages.len()).unwrap_or_default());
+            for ((number, valid), job) in valid.iter_mut().enumerate().zip(&jobs) {
+                *valid = split(number).is_some_and(|(_, mac1, _)| same(job.mac(), mac1));
+            }
+        }
     }
 
     /// Writes `mac1`. Shorter messages than two MACs stay as they are.
@@ -61,18 +83,33 @@ impl Checker {
         let Some(end) = message.len().checked_sub(MACS_LEN) else { return };
         let (body, macs) = message.split_at_mut(end);
         if let Some(place) = macs.first_chunk_mut() {
-            *place = mac(self.mac1.octets(), &[body]);
+            *place = self.mac1.mac(body);
         }
     }
 
     /// Whether `mac2` is right under a cookie of the present or the previous epoch for `source`:
     /// its sender receives at that address and port.
     pub fn mac2_valid(&self, message: &[u8], secrets: &Secrets, source: SocketAddr) -> bool {
-        let Some((body, mac1, mac2)) = parts(message) else { return false };
-        secrets
-            .each()
-            .iter()
-            .any(|secret| mac(cookie(secret, source).octets(), &[body, mac1]).ct_eq(mac2).into())
+        let (mut valid, letter) = ([false], [(message, source)]);
+        for secret in secrets.each() {
+            mac2_valid_under::<1>(secret, &letter, &mut valid);
+        }
+        valid == [true]
+    }
+
+    /// [`Self::mac2_valid`] of each of many messages and their sources, at a part of the cost.
+    pub fn mac2_valid_each(
+        &self,
+        letters: &[(&[u8], SocketAddr)],
+        secrets: &Secrets,
+        valid: &mut [bool],
+    ) {
+        valid.fill(false);
+        for (letters, valid) in letters.chunks(AT_ONCE).zip(valid.chunks_mut(AT_ONCE)) {
+            for secret in secrets.each() {
+                mac2_valid_under::<AT_ONCE>(secret, letters, valid);
+            }
+        }
     }
 
     /// The cookie for `source`, sealed for the sender of `message` (5.4.7). `message` is an
@@ -104,13 +141,100 @@ impl Checker {
     }
 }
 
+/// Whether two MACs are the same, in constant time.
+fn same(one: &[u8; MAC_LEN], other: &[u8; MAC_LEN]) -> bool {
+    let difference = u128::from_ne_bytes(*one) ^ u128::from_ne_bytes(*other);
+    #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+    let halves = difference as u64 | (difference >> 64) as u64;
+    halves.ct_eq(&0).into()
+}
+
+/// A source as its cookie is computed from it, and the octets of that.
+fn octets_of(source: SocketAddr) -> ([u8; SOURCE_LEN_MAX], usize) {
+    let mut octets = [0; SOURCE_LEN_MAX];
+    let mut len = 0;
+    let mut put = |part: &[u8]| {
+        for (place, octet) in octets.iter_mut().skip(len).zip(part) {
+            *place = *octet;
+        }
+        len += part.len();
+    };
+    match source.ip() {
+        IpAddr::V4(ip) => put(&ip.octets()),
+        IpAddr::V6(ip) => put(&ip.octets()),
+    }
+    put(&source.port().to_be_bytes());
+    (octets, len)
+}
+
 /// The cookie of an address and port under a secret.
-fn cookie(secret: &Secret, source: SocketAddr) -> Secret<MAC_LEN> {
-    let port = source.port().to_be_bytes();
-    Secret::new(match source.ip() {
-        IpAddr::V4(ip) => mac(secret.octets(), &[&ip.octets(), &port]),
-        IpAddr::V6(ip) => mac(secret.octets(), &[&ip.octets(), &port]),
-    })
+fn cookie(secret: &Keyed, source: SocketAddr) -> Secret<MAC_LEN> {
+    let (octets, len) = octets_of(source);
+    Secret::new(secret.mac(octets.get(..len).unwrap_or_default()))
+}
+
+/// What a second MAC covers, behind the block of its key, which is the cookie.
+struct Covered {
+    octets: [u8; BLOCK_LEN + COVERED_LEN_MAX],
+    len: usize,
+}
+
+impl Covered {
+    const EMPTY: Self = Self { octets: [0; BLOCK_LEN + COVERED_LEN_MAX], len: 0 };
+
+    /// Takes in a message; one that is longer than any of the protocol's stays out.
+    fn fill(&mut self, cookie: &[u8; MAC_LEN], message: &[u8]) {
+        let Some((covered, _)) = message.split_last_chunk::<MAC_LEN>() else { return };
+        if let Some(place) = self.octets.get_mut(BLOCK_LEN..BLOCK_LEN + covered.len()) {
+            place.copy_from_slice(covered);
+            self.len = BLOCK_LEN + covered.len();
+        }
+        if let Some(place) = self.octets.first_chunk_mut() {
+            *place = *cookie;
+        }
+    }
+
+    fn job(&self) -> Job<'_> {
+        Job::behind_key(self.octets.get(..self.len).unwrap_or_default())
+    }
+}
+
+impl Drop for Covered {
+    fn drop(&mut self) {
+        self.octets.zeroize();
+    }
+}
+
+/// Marks those of up to `N` messages as valid whose `mac2` is right under the cookie that follows from the secret and
+/// their source.
+fn mac2_valid_under<const N: usize>(
+    secret: &Keyed,
+    letters: &[(&[u8], SocketAddr)],
+    valid: &mut [bool],
+) {
+    if valid.iter().all(|valid| *valid) {
+        return;
+    }
+    let count = letters.len().min(N);
+    let sources: [_; N] = array::from_fn(|number| {
+        letters.get(number).map_or(([0; SOURCE_LEN_MAX], 0), |(_, source)| octets_of(*source))
+    });
+    let mut cookies = sources
+        .each_ref()
+        .map(|(octets, len)| Job::new(secret, octets.get(..*len).unwrap_or_default()));
+    macs(cookies.get_mut(..count).unwrap_or_default());
+    let mut covered = [const { Covered::EMPTY }; N];
+    for ((covered, cookie), (message, _)) in covered.iter_mut().zip(&cookies).zip(letters) {
+        covered.fill(cookie.mac(), message);
+    }
+    let mut jobs = covered.each_ref().map(Covered::job);
+    macs(jobs.get_mut(..count).unwrap_or_default());
+    for (((valid, job), covered), (message, _)) in
+        valid.iter_mut().zip(&jobs).zip(&covered).zip(letters)
+    {
+        let is_right = parts(message).is_some_and(|(_, _, mac2)| same(job.mac(), mac2));
+        *valid |= covered.len > 0 && is_right;
+    }
 }
 
 /// The secrets of cookies, which change each [`COOKIE_TIME`]. They follow from a master secret
@@ -119,13 +243,14 @@ fn cookie(secret: &Secret, source: SocketAddr) -> Secret<MAC_LEN> {
 pub struct Secrets {
     master: Secret,
     epoch: u64,
-    each: [Secret; 2],
+    each: [Keyed; 2],
 }
 
 impl Secrets {
     /// The secrets at a Unix time.
     pub fn new(master: Secret, unix: Duration) -> Self {
-        let mut secrets = Self { master, epoch: u64::MAX, each: [Secret::zero(), Secret::zero()] };
+        let nothing = Keyed::new(&[0; 32]);
+        let mut secrets = Self { master, epoch: u64::MAX, each: [nothing.clone(), nothing] };
         secrets.advance(unix);
         secrets
     }
@@ -139,18 +264,18 @@ impl Secrets {
         }
     }
 
-    fn derive(&self, epoch: u64) -> Secret {
-        kdf1(&self.master, &epoch.to_be_bytes())
+    fn derive(&self, epoch: u64) -> Keyed {
+        Keyed::new(kdf1(&self.master, &epoch.to_be_bytes()).octets())
     }
 
     /// The secret of new cookies.
-    const fn current(&self) -> &Secret {
+    const fn current(&self) -> &Keyed {
         let [current, _] = &self.each;
         current
     }
 
     /// The secrets of cookies that are taken.
-    const fn each(&self) -> &[Secret; 2] {
+    const fn each(&self) -> &[Keyed; 2] {
         &self.each
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 pub mod aead;
+pub mod blake2s;
 pub mod cookie;
 mod hash;
 pub mod index;

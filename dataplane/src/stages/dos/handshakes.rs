@@ -6,6 +6,7 @@
 
 mod buckets;
 mod known;
+mod proofs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +26,9 @@ use crate::frame::{Frame, Kind, Note};
 use crate::handshake::{Directory, Random};
 use crate::limiter::Limiter;
 use crate::limits::{
-    ANSWER_BURST, ANSWER_INTERVAL, ANSWERS_REMEMBERED, COOKIES_BURST, COOKIES_PER_SECOND,
-    KNOWN_BURST, KNOWN_INTERVAL, KNOWN_REMEMBERED, STRANGER_BURST, STRANGER_INTERVAL,
-    STRANGERS_REMEMBERED, UNDER_LOAD_HOLD,
+    ANSWER_BURST, ANSWER_INTERVAL, ANSWERS_REMEMBERED, BURST_LEN_MAX, COOKIES_BURST,
+    COOKIES_PER_SECOND, KNOWN_BURST, KNOWN_INTERVAL, KNOWN_REMEMBERED, STRANGER_BURST,
+    STRANGER_INTERVAL, STRANGERS_REMEMBERED, UNDER_LOAD_HOLD,
 };
 use crate::wall::WallClock;
 
@@ -152,25 +153,35 @@ impl Defence {
         self.is_under_load
     }
 
-    /// The index at this offset of an answer, when a handshake thread waits for an answer under it; whether one of
-    /// another server does is for that server to say.
-    fn expected(&self, message: &[u8], offset: usize) -> Result<u32, Fate> {
-        let unexpected = Fate::Drop(DropReason::HandshakeUnexpected);
-        let octets = message.get(offset..).and_then(<[u8]>::first_chunk).ok_or(unexpected)?;
-        let index = u32::from_le_bytes(*octets);
+    /// Refuses what is no handshake message, and answers to an index under which no handshake thread waits for one;
+    /// whether one of another server does is for that server to say.
+    fn expects(&self, message: &[u8]) -> Result<(), Fate> {
+        let index = match message::kind(message) {
+            Ok(MessageKind::Initiation) => return Ok(()),
+            Ok(MessageKind::Response) => index(message, RESPONSE_INDEX)?,
+            Ok(MessageKind::CookieReply) => index(message, COOKIE_REPLY_INDEX)?,
+            Ok(MessageKind::Data) | Err(_) => return Err(Fate::Drop(DropReason::DosMessage)),
+        };
         let place = self.directory.permutation.place(index);
         let expected = if place.server == u16::from(self.directory.server) {
             self.exchange.is_expected(usize::from(place.worker), place.slot)
         } else {
             self.in_fleet
         };
-        expected.then_some(index).ok_or(unexpected)
+        expected.then_some(()).ok_or(Fate::Drop(DropReason::HandshakeUnexpected))
     }
 }
 
 /// Where the receiver index stands in a response and in a cookie reply.
 const RESPONSE_INDEX: usize = 8;
 const COOKIE_REPLY_INDEX: usize = 4;
+
+/// The index at this offset of an answer.
+fn index(message: &[u8], offset: usize) -> Result<u32, Fate> {
+    let octets = message.get(offset..).and_then(<[u8]>::first_chunk);
+    let octets = octets.ok_or(Fate::Drop(DropReason::HandshakeUnexpected))?;
+    Ok(u32::from_le_bytes(*octets))
+}
 
 /// Lets handshake messages through that prove to know our key and, under load, their own address, and do not come too
 /// often.
@@ -180,29 +191,59 @@ pub(super) fn admit(
     counters: &Counters,
     now: Instant,
 ) {
+    let mut any = false;
     burst.pass(|frame| {
         if frame.note.kind != Kind::Handshake {
             return Ok(());
         }
-        match message::kind(frame.data()) {
-            Ok(MessageKind::Initiation) => initiation(frame, defence, counters, now),
-            Ok(MessageKind::Response) => response(frame, defence, counters, now),
-            Ok(MessageKind::CookieReply) => {
-                let index = defence.expected(frame.data(), COOKIE_REPLY_INDEX)?;
-                answer(frame, defence, index, now)
-            }
-            Ok(MessageKind::Data) | Err(_) => Err(Fate::Drop(DropReason::DosMessage)),
-        }
+        any = true;
+        defence.expects(frame.data())
     });
+    if !any {
+        return;
+    }
+    let checker = defence.directory.identity.checker();
+    proofs::know_us(burst, checker);
+    let proven = if defence.is_under_load {
+        proofs::cookies(burst, checker, &defence.secrets)
+    } else {
+        [false; BURST_LEN_MAX]
+    };
+    for (frame, is_proven) in burst.frames().iter_mut().zip(proven) {
+        if frame.fate == Fate::Undecided
+            && frame.note.kind == Kind::Handshake
+            && let Err(fate) = judge(frame, is_proven, defence, (counters, now))
+        {
+            frame.fate = fate;
+        }
+    }
+}
+
+/// Judges a message that knows us, or is an expected cookie reply.
+fn judge(
+    frame: &mut Frame<'_>,
+    is_proven: bool,
+    defence: &mut Defence,
+    (counters, now): (&Counters, Instant),
+) -> Result<(), Fate> {
+    match message::kind(frame.data()) {
+        Ok(MessageKind::Initiation) => initiation(frame, is_proven, defence, (counters, now)),
+        Ok(MessageKind::Response) if defence.is_under_load && !is_proven => {
+            // We have begun it, so its sender is no stranger.
+            give_cookie(frame, defence, (true, now), counters)
+        }
+        Ok(MessageKind::Response) => answer(frame, defence, RESPONSE_INDEX, now),
+        Ok(MessageKind::CookieReply) => answer(frame, defence, COOKIE_REPLY_INDEX, now),
+        Ok(MessageKind::Data) | Err(_) => Err(Fate::Drop(DropReason::DosMessage)),
+    }
 }
 
 fn initiation(
     frame: &mut Frame<'_>,
+    is_proven: bool,
     defence: &mut Defence,
-    counters: &Counters,
-    now: Instant,
+    (counters, now): (&Counters, Instant),
 ) -> Result<(), Fate> {
-    knows_us(frame, defence)?;
     let known = defence.exchange.known();
     let source = known.source(frame.note.endpoint.remote);
     let is_known = known.holds(source, now);
@@ -210,58 +251,26 @@ fn initiation(
     if !defence.is_under_load {
         return Ok(());
     }
-    if !has_cookie(frame, defence) {
+    if !is_proven {
         return give_cookie(frame, defence, (is_known, now), counters);
     }
     frame.note.sender = defence.limits.grant(source, is_known, now)?;
     Ok(())
 }
 
-fn response(
-    frame: &mut Frame<'_>,
-    defence: &mut Defence,
-    counters: &Counters,
-    now: Instant,
-) -> Result<(), Fate> {
-    let index = defence.expected(frame.data(), RESPONSE_INDEX)?;
-    knows_us(frame, defence)?;
-    if defence.is_under_load && !has_cookie(frame, defence) {
-        // We have begun it, so its sender is no stranger.
-        return give_cookie(frame, defence, (true, now), counters);
-    }
-    answer(frame, defence, index, now)
-}
-
-/// An answer to us, which the index names.
+/// An answer to us, which names an index of ours at this offset.
 fn answer(
     frame: &mut Frame<'_>,
     defence: &mut Defence,
-    index: u32,
+    offset: usize,
     now: Instant,
 ) -> Result<(), Fate> {
     frame.note.sender = Sender::Known;
     if defence.is_under_load {
-        let index = defence.exchange.known().index(index);
+        let index = defence.exchange.known().index(index(frame.data(), offset)?);
         defence.limits.may_answer(index, now)?;
     }
     Ok(())
-}
-
-fn knows_us(frame: &Frame<'_>, defence: &Defence) -> Result<(), Fate> {
-    let is_valid = defence.directory.identity.checker().mac1_valid(frame.data());
-    is_valid.then_some(()).ok_or(Fate::Drop(DropReason::DosMac1))
-}
-
-/// Octets of a second MAC, all zeros where there is none (5.4.4).
-const MAC2_LEN: usize = 16;
-
-fn has_cookie(frame: &Frame<'_>, defence: &Defence) -> bool {
-    // Two cookies and two MACs are no small thing to compute for every message of a flood.
-    if frame.data().ends_with(&[0; MAC2_LEN]) {
-        return false;
-    }
-    let source = frame.note.endpoint.remote_socket();
-    defence.directory.identity.checker().mac2_valid(frame.data(), &defence.secrets, source)
 }
 
 /// Turns the message into the cookie reply to it, in place.

@@ -14,6 +14,7 @@ use super::next_hop::NextHop;
 use super::next_hops::{NextHops, Unbuildable};
 use super::prefixes::{Prefix, Prefixes};
 use super::table::{Routes, halves};
+use crate::limits::{PREFETCH_FROM, PREFETCH_FROM_PREFIXES};
 
 /// From this many changes on, and from a sixteenth of the prefixes, tables are built anew: painting one prefix
 /// takes as long as building some twenty.
@@ -83,6 +84,8 @@ impl Rib {
             default6: default(self.prefixes6.get((0, 0))),
             next_hops: Arc::clone(self.next_hops.by_id()),
             centres: Arc::clone(&self.centres),
+            are_many: self.hosts4.len() + self.hosts6.len() > PREFETCH_FROM
+                || self.prefixes4.len() + self.prefixes6.len() > PREFETCH_FROM_PREFIXES,
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Routes {
     pub(super) next_hops: Arc<Vec<NextHop>>,
     /// Where next hops lead that are data centres.
     pub(super) centres: Arc<Centres>,
+    /// There are so many that the core's caches do not hold what lookups read.
+    pub(super) are_many: bool,
 }
 
 impl Routes {
@@ -50,6 +52,12 @@ impl Routes {
             Some(address) => self.lookup4(address),
             None => self.lookup6(address.v6()),
         }
+    }
+
+    /// Whether it pays to fetch ahead what lookups read.
+    #[inline]
+    pub const fn are_many(&self) -> bool {
+        self.are_many
     }
 
     /// Begins to fetch what a lookup of this address reads first, while others are looked up.

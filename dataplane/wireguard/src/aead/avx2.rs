@@ -27,6 +27,7 @@ use super::costs::Costs;
 use super::poly1305::{self, lower, upper};
 use super::schedule::{self, BLOCK_LEN, Blocks, LIST_LEN, SLICE_LEN, Walk};
 use chacha::Keys;
+pub(crate) use chacha::transposed;
 use poly::Lanes;
 
 /// Packets of a chunk: their keys fill the lanes of one register.
@@ -42,7 +43,7 @@ const COSTS: Costs = Costs {
 };
 
 /// Whether this processor has what the code here needs.
-pub(super) fn available() -> bool {
+pub(crate) fn available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2")
 }
 

@@ -19,7 +19,7 @@ mod one_time;
 mod poly;
 mod rounds;
 mod stream;
-mod transpose;
+pub(crate) mod transpose;
 mod wide;
 
 use core::arch::x86_64::*;
@@ -41,7 +41,7 @@ const COSTS: Costs =
     Costs { narrow: (40, 13), wide: (280, 5), single: (110, 30), double: (130, 52), lanes: 8 };
 
 /// Whether this processor has what the code here needs.
-pub(super) fn available() -> bool {
+pub(crate) fn available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")

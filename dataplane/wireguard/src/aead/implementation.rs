@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 /// The environment variable that names an implementation; read once per process.
 pub const VARIABLE: &str = "MILLRACE_AEAD";
 
-/// A way to compute the AEAD. All give the same octets.
+/// A way to compute the AEAD, and the MACs of handshake messages. All give the same octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Implementation {
     /// 512-bit vectors with 52-bit multiplications (AVX-512 F, BW, VL, IFMA, VBMI2).

@@ -8,15 +8,15 @@ use wireguard::secret::Secret;
 use crate::batch::{Packet, Stream, implementations};
 
 /// Pages with one that cannot be touched before them and one behind.
-struct Guarded {
+pub(crate) struct Guarded {
     start: *mut u8,
     pages: usize,
 }
 
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 
 impl Guarded {
-    fn new(pages: usize) -> Self {
+    pub(crate) fn new(pages: usize) -> Self {
         let len = (pages + 2) * PAGE;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, of which the first and the last page are made inaccessible before
@@ -30,7 +30,7 @@ impl Guarded {
         }
     }
 
-    fn octets(&mut self) -> &mut [u8] {
+    pub(crate) fn octets(&mut self) -> &mut [u8] {
         // SAFETY: the pages between the guards, borrowed as long as the mapping is.
         unsafe { core::slice::from_raw_parts_mut(self.start, self.pages * PAGE) }
     }

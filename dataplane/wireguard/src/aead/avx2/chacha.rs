@@ -236,7 +236,7 @@ pub(super) unsafe fn add_row(at: *mut u8, row: *const u8) {
 /// Transposes 8 by 8 words of 32 bits.
 #[inline]
 #[target_feature(enable = "avx2,bmi2")]
-fn transposed(rows: &[__m256i; 8]) -> [__m256i; 8] {
+pub(crate) fn transposed(rows: &[__m256i; 8]) -> [__m256i; 8] {
     let zero = _mm256_setzero_si256();
     let mut quads = [[zero; 4]; 2];
     for (quad, four) in quads.iter_mut().zip(rows.as_chunks::<4>().0) {

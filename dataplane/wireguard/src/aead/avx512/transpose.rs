@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 /// lane `i`, row `i` of the result is block `i` in order.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn blocks(words: &[__m512i; 16]) -> [__m512i; 16] {
+pub(crate) fn blocks(words: &[__m512i; 16]) -> [__m512i; 16] {
     let mut parts = [[_mm512_setzero_si512(); 4]; 4];
     for (part, four) in parts.iter_mut().zip(words.as_chunks::<4>().0) {
         *part = quads(four);
@@ -29,7 +29,7 @@ pub(super) fn blocks(words: &[__m512i; 16]) -> [__m512i; 16] {
 /// Transposes 4 by 4 words in each quarter of four registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-fn quads(four: &[__m512i; 4]) -> [__m512i; 4] {
+pub(crate) fn quads(four: &[__m512i; 4]) -> [__m512i; 4] {
     let [a, b, c, d] = *four;
     let (ab, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     let (cd, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
@@ -45,7 +45,7 @@ fn quads(four: &[__m512i; 4]) -> [__m512i; 4] {
 /// upper one; lane `i` of the result belongs to key `i`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn keys(pairs: &[__m512i; 8]) -> [__m512i; 8] {
+pub(crate) fn keys(pairs: &[__m512i; 8]) -> [__m512i; 8] {
     let [a, b, c, d, e, f, g, h] = *pairs;
     let (one, other) = (quads(&[a, b, c, d]), quads(&[e, f, g, h]));
     let first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
