@@ -106,8 +106,11 @@ impl Keyed {
         let counted = BLOCK_LEN as u64;
         portable::compress(&mut chain, &block, counted, false);
         portable::compress(&mut only, &block, counted, true);
+        let keyed = Self { chain, of_nothing: first_octets(&only) };
         block.zeroize();
-        Self { chain, of_nothing: first_octets(&only) }
+        chain.zeroize();
+        only.zeroize();
+        keyed
     }
 
     /// The MAC of one message.
@@ -159,6 +162,11 @@ impl<'a> Job<'a> {
     /// The MAC, once it was computed.
     pub const fn mac(&self) -> &[u8; MAC_LEN] {
         &self.mac
+    }
+
+    /// Zeroises a MAC that is a secret.
+    pub(crate) fn forget(&mut self) {
+        self.mac.zeroize();
     }
 
     fn block(&self, number: usize) -> Option<Block<'_>> {

@@ -106,6 +106,7 @@ impl Checker {
     ) {
         valid.fill(false);
         for (letters, valid) in letters.chunks(AT_ONCE).zip(valid.chunks_mut(AT_ONCE)) {
+            let valid = valid.get_mut(..letters.len()).unwrap_or_default();
             for secret in secrets.each() {
                 mac2_valid_under::<AT_ONCE>(secret, letters, valid);
             }
@@ -201,7 +202,10 @@ impl Covered {
 
 impl Drop for Covered {
     fn drop(&mut self) {
-        self.octets.zeroize();
+        // Of the rest all is the sender's own.
+        if let Some(cookie) = self.octets.first_chunk_mut::<MAC_LEN>() {
+            cookie.zeroize();
+        }
     }
 }
 
@@ -224,8 +228,9 @@ fn mac2_valid_under<const N: usize>(
         .map(|(octets, len)| Job::new(secret, octets.get(..*len).unwrap_or_default()));
     macs(cookies.get_mut(..count).unwrap_or_default());
     let mut covered = [const { Covered::EMPTY }; N];
-    for ((covered, cookie), (message, _)) in covered.iter_mut().zip(&cookies).zip(letters) {
+    for ((covered, cookie), (message, _)) in covered.iter_mut().zip(&mut cookies).zip(letters) {
         covered.fill(cookie.mac(), message);
+        cookie.forget();
     }
     let mut jobs = covered.each_ref().map(Covered::job);
     macs(jobs.get_mut(..count).unwrap_or_default());

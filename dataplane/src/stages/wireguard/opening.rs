@@ -40,6 +40,8 @@ pub fn open_by(
     (counters, now): (&Counters, Instant),
     aead: impl FnOnce(&mut [Job<'_>]),
 ) {
+    // Clients roam by handshakes as well.
+    counters.roamed.add(std::mem::take(&mut sessions.roamed));
     if !burst.has_any(Kinds::of([Kind::Sealed])) {
         return aead(&mut []);
     }
