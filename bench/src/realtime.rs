@@ -157,9 +157,18 @@ pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let before = round_trip(&setting.eal, cores, &setting.clock)?;
     let (mut ways, mut refused) = (Vec::new(), Vec::new());
     for over in &plan.over {
-        match pair.lead(*over, &plan.search.place) {
-            Ok(()) => ways.extend(all_ways(&mut pair, &plan)?),
-            Err(why) => refused.push((*over, why.to_string())),
+        if let Err(why) = pair.lead(*over, &plan.search.place) {
+            refused.push((*over, why.to_string()));
+            continue;
+        }
+        match (all_ways(&mut pair, &plan), over) {
+            (Ok(measured), _) => ways.extend(measured),
+            // The process may be gone, and the worker's queues with it. What was measured over rings stays.
+            (Err(why), Over::Memif) => {
+                refused.push((*over, why.to_string()));
+                break;
+            }
+            (Err(why), Over::Rings) => return Err(why),
         }
     }
     let after = round_trip(&setting.eal, cores, &setting.clock)?;

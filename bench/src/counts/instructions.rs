@@ -35,7 +35,8 @@ pub(super) fn count() -> Result<Counted, Failure> {
     let compiler = said(Command::new("rustc").arg("--version").current_dir(top))?;
     let program = build(Path::new(top))?;
     let folder = std::env::temp_dir().join(format!("millrace-counts-{}", std::process::id()));
-    fs::create_dir_all(&folder)?;
+    // Not one that is there: laps of another run would count as ours.
+    fs::create_dir(&folder)?;
     let laps = walked(&program, &folder);
     fs::remove_dir_all(&folder)?;
     Ok(Counted::By(compiler.trim().to_owned(), Box::new(record(&laps?))))
@@ -75,7 +76,8 @@ fn build(top: &Path) -> Result<PathBuf, Failure> {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message.get("executable")?.as_str().map(PathBuf::from)
     });
-    Ok(program.ok_or("cargo names no program that it has built")?)
+    // As valgrind names it.
+    Ok(program.ok_or("cargo names no program that it has built")?.canonicalize()?)
 }
 
 /// Instructions by what they were for.
@@ -96,7 +98,7 @@ fn walked(program: &Path, folder: &Path) -> Result<Laps, Failure> {
         let Some(lap) = Lap::of(&String::from_utf8_lossy(&text), program) else { continue };
         *laps.entry(lap.name).or_default() += lap.each;
     }
-    if laps.is_empty() {
+    if laps.values().all(|each| *each <= 0.0) {
         return Err("valgrind has counted nothing".into());
     }
     Ok(laps)

@@ -72,7 +72,10 @@ impl Process {
         let orders = Some(BufWriter::new(orders));
         let answers = BufReader::new(answers);
         let mut process = Self { child, orders, answers, near: Some(near) };
-        process.wait(&ports)?;
+        let met = process.wait(&ports);
+        // They hold the devices, which have to be gone before the process is told to end.
+        drop(ports);
+        met?;
         Ok(process)
     }
 
