@@ -62,9 +62,9 @@ const fn step(
 
 /// What says most comes first: time may run out.
 const STEPS: [Step; 21] = [
-    step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 120),
-    step("ndr", &["--sizes", "64,1420,imix"], &[], 180),
-    step("overload", &["--flood-factors", "0.1,1"], &[], 240),
+    step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 40),
+    step("ndr", &["--sizes", "64,1420,imix"], &[], 170),
+    step("overload", &["--flood-factors", "0.1,1"], &[], 260),
     // Twelve searches, of which none takes longer than its budget.
     step(
         "realtime",
@@ -72,15 +72,15 @@ const STEPS: [Step; 21] = [
         &["--tries", "3"],
         90,
     ),
-    step("latency", &["--secs", "1"], &["--tries", "3"], 90),
-    step("scale", &["--blocks", "60"], &[], 120),
-    step("reconf", &["--sum-ms", "100", "--trials", "3"], &[], 90),
-    step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 60),
-    step("nat", &["--blocks", "100"], &[], 60),
-    step("splice", &["--blocks", "60"], &["--bursts", "64"], 90),
-    step("transit", &["--blocks", "100"], &["--rules", "50"], 30),
-    step("steer", &["--blocks", "100"], &[], 60),
-    step("handshakes", &["--bursts", "100", "--rounds", "20", "--floods", "0,1,10"], &[], 60),
+    step("latency", &["--secs", "1"], &["--tries", "3"], 230),
+    step("scale", &["--blocks", "60"], &[], 110),
+    step("reconf", &["--sum-ms", "100", "--trials", "3"], &[], 110),
+    step("aead", &["--batches", "1,8,64", "--blocks", "100"], &["--batches", "64"], 20),
+    step("nat", &["--blocks", "100"], &[], 50),
+    step("splice", &["--blocks", "60"], &["--bursts", "64"], 80),
+    step("transit", &["--blocks", "100"], &["--rules", "50"], 15),
+    step("steer", &["--blocks", "100"], &[], 40),
+    step("handshakes", &["--bursts", "100", "--rounds", "20", "--floods", "0,1,10"], &[], 50),
     step(
         "rules",
         &[
@@ -98,14 +98,14 @@ const STEPS: [Step; 21] = [
         &[],
         80,
     ),
-    step("syn", &[], &[], 30),
-    step("signatures", &[], &[], 30),
-    step("sketch", &[], &[], 30),
+    step("syn", &[], &[], 20),
+    step("signatures", &[], &[], 25),
+    step("sketch", &[], &[], 15),
     step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 40),
-    step("routes", &["--builds", "3", "--changes", "1000"], &[], 30),
-    step("control", &["--snapshots", "2"], &[], 120),
+    step("routes", &["--builds", "3", "--changes", "1000"], &[], 25),
+    step("control", &["--snapshots", "2"], &[], 100),
     // It shows again what others took part in above, and adds who needs namespaces and processes of their own.
-    step("peers", &[], &[], 150),
+    step("peers", &[], &[], 200),
 ];
 
 /// What all may take together, and with `--quick`.

@@ -9,6 +9,7 @@ use std::process::Command;
 use dpdk::clock::{Clock, cycles};
 pub(crate) use results::Conditions;
 use results::Probe;
+use serde::{Deserialize, Serialize};
 
 use crate::sample::{median, p10};
 
@@ -186,9 +187,29 @@ fn value_of(path: &str, key: &str) -> String {
     found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
 }
 
-/// How often other work has taken the core from the calling thread.
-pub(crate) fn thread_switches() -> u64 {
-    value_of("/proc/thread-self/status", "nonvoluntary_ctxt_switches").parse().unwrap_or(0)
+/// What other work has taken from a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Taken {
+    /// How often it lost its core.
+    pub(crate) switches: u64,
+    /// Nanoseconds in which it could have run and did not. Kernels without schedstat leave them 0.
+    pub(crate) waited: u64,
+}
+
+impl Taken {
+    /// From the calling thread, since it began.
+    pub(crate) fn so_far() -> Self {
+        let status = value_of("/proc/thread-self/status", "nonvoluntary_ctxt_switches");
+        let waited = line("/proc/thread-self/schedstat");
+        let waited = waited.split_whitespace().nth(1).and_then(|text| text.parse().ok());
+        Self { switches: status.parse().unwrap_or(0), waited: waited.unwrap_or(0) }
+    }
+
+    /// From the calling thread, since this was taken down.
+    pub(crate) fn since(self) -> Self {
+        let Self { switches, waited } = Self::so_far();
+        Self { switches: switches - self.switches, waited: waited - self.waited }
+    }
 }
 
 /// The eighth figure of the first line of /proc/stat.

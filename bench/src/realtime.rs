@@ -221,10 +221,11 @@ pub(crate) fn measure(
         return Ok(measured);
     }
     let mut failure = None;
+    let ratios = search.goals.goals().map(|goal| goal.loss_ratio);
     let found = goals::search(&search.goals, pace.range(), |ask| {
         for _ in 0..tries {
             let done = pair.trial((way, size), (ask.load, ask.duration, false))?;
-            let Some(why) = done.void else { return Ok(done.tally) };
+            let Some(why) = done.why_not(&ratios) else { return Ok(done.tally) };
             measured.voided += 1;
             measured.voids.push(done.tally);
             measured.why.get_or_insert(why);

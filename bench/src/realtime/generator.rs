@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::frames::Frames;
 use crate::Failure;
 use crate::load::lane::trailer_of;
-use crate::machine::thread_switches;
+use crate::machine::Taken;
 use crate::service::client::{self, IP_AT};
 use crate::service::server::{End, Ends};
 
@@ -38,8 +38,8 @@ pub(super) struct Seen {
     pub(super) last_late: u64,
     /// Nanoseconds until the last one came back.
     pub(super) taken: u64,
-    /// How often it has lost its core.
-    pub(super) switches: u64,
+    /// What others have taken of its core.
+    pub(super) lost: Taken,
     /// From the moment that was planned, and from the one at which a frame really left. Another process does not read them.
     #[serde(skip)]
     pub(super) corrected: Latency,
@@ -82,7 +82,7 @@ impl<'a> Run<'a> {
 
     /// Sends everything and waits for what comes back.
     pub(super) fn go(mut self, clock: &Clock) -> Result<Seen, Failure> {
-        let switches = thread_switches();
+        let taken = Taken::so_far();
         let start = clock.nanoseconds(cycles());
         let (mut quiet_since, mut is_counted) = (0, false);
         loop {
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
             }
             let is_complete = self.seen.received >= self.seen.sent;
             if is_complete || now.saturating_sub(quiet_since) > QUIET_NS {
-                self.seen.switches = thread_switches() - switches;
+                self.seen.lost = taken.since();
                 return Ok(self.seen());
             }
         }

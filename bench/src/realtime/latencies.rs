@@ -42,7 +42,7 @@ pub(crate) fn measure(
         let (mut lasted, mut lost, mut voided) = (0.0, 0, 0);
         while lasted < seconds && voided < tries {
             let done = pair.trial((way, size), (rate, trial, true))?;
-            if done.void.is_some() {
+            if done.is_void() {
                 voided += 1;
                 continue;
             }

@@ -21,7 +21,7 @@ use crate::load::Size;
 use crate::load::lane::{Lane, Rest};
 use crate::load::tally::{self, Tally};
 use crate::load::way::Way;
-use crate::machine::{steal_ticks, thread_switches};
+use crate::machine::{Taken, steal_ticks};
 
 /// A generator and a worker, each with a core.
 pub(crate) struct Pair<'a> {
@@ -37,8 +37,10 @@ pub(crate) struct Pair<'a> {
 /// A trial that was made.
 pub(crate) struct Done {
     pub(crate) tally: Tally,
-    /// Why it does not count.
-    pub(crate) void: Option<String>,
+    /// Why it counts for nothing.
+    void: Option<String>,
+    /// Whose core was taken, and how many packets that may have cost.
+    disturbed: Option<(String, f64)>,
     /// Seconds until the last packet came back.
     pub(super) taken: f64,
     pub(crate) corrected: Latency,
@@ -50,7 +52,7 @@ struct Ended {
     worker: Worker<Dpdk>,
     now: Instant,
     turns: u64,
-    switches: u64,
+    lost: Taken,
 }
 
 /// How late the last frame may be: more is a generator that did not keep up.
@@ -100,8 +102,7 @@ impl<'a> Pair<'a> {
         self.attach(&mut lane, &asked)?;
         let steal = steal_ticks();
         let (seen, ended, rest) = self.run(lane, &asked)?;
-        let disturbed =
-            Disturbed { switches: [seen.switches, ended.switches], steal: steal_ticks() - steal };
+        let disturbed = Disturbed { lost: [seen.lost, ended.lost], steal: steal_ticks() - steal };
         let mut lane = rest.join(ended.worker, ended.now);
         (0..LAST_TURNS).for_each(|_| lane.server.turn());
         // What came after the generator had given up: a core was lost for long.
@@ -131,10 +132,12 @@ impl<'a> Pair<'a> {
             let what = format!("{name}: the books of a trial do not close: {tally:?}\n{after}");
             return Err(what.into());
         }
-        let void = disturbed.why().or_else(|| late(&seen, load));
+        let void = disturbed.void().or_else(|| late(&seen, load));
+        let disturbed = disturbed.cost(load);
         #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a trial")]
         let taken = seen.taken as f64 / 1e9;
-        Ok(Done { tally, void, taken, corrected: seen.corrected, uncorrected: seen.uncorrected })
+        let Seen { corrected, uncorrected, .. } = seen;
+        Ok(Done { tally, void, disturbed, taken, corrected, uncorrected })
     }
 
     /// Lets the worker turn on its core while the generator runs.
@@ -166,14 +169,14 @@ fn turn_until(
     (stop, runs): (&AtomicBool, &AtomicBool),
 ) -> Ended {
     let (start, mut now, mut turns) = (clock.nanoseconds(cycles()), base, 0);
-    let switches = thread_switches();
+    let taken = Taken::so_far();
     runs.store(true, Ordering::Release);
     while !stop.load(Ordering::Acquire) {
         now = base + Duration::from_nanos(clock.nanoseconds(cycles()) - start + 1);
         worker.turn(now);
         turns += 1;
     }
-    Ended { worker, now, turns, switches: thread_switches() - switches }
+    Ended { worker, now, turns, lost: taken.since() }
 }
 
 /// What distinguishes a trial's packets from those of others.
@@ -182,31 +185,64 @@ pub(super) const fn mark(now: Instant) -> u32 {
     (now.0 >> 8) as u32
 }
 
+impl Done {
+    /// Why it says nothing of latencies: whatever was taken shows in them.
+    pub(crate) fn is_void(&self) -> bool {
+        self.void.is_some() || self.disturbed.is_some()
+    }
+
+    /// Why it does not say on which side of these ratios its loss lies: it does where it would lie there also without
+    /// what the taken cores may have cost.
+    pub(crate) fn why_not(&self, ratios: &[f64]) -> Option<String> {
+        if self.void.is_some() {
+            return self.void.clone();
+        }
+        let (why, packets) = self.disturbed.as_ref()?;
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 packets")]
+        let excused = packets / self.tally.offered.max(1) as f64;
+        let loss = self.tally.loss();
+        let is_open = |ratio: &f64| loss > *ratio && loss - excused <= *ratio;
+        ratios.iter().any(is_open).then(|| why.clone())
+    }
+}
+
 /// What others did to a trial.
 struct Disturbed {
-    /// How often the generator and the worker lost their core.
-    switches: [u64; 2],
+    /// What they have taken of the generator's core and of the worker's.
+    lost: [Taken; 2],
     /// Ticks that the host took.
     steal: u64,
 }
 
 impl Disturbed {
-    fn why(&self) -> Option<String> {
-        let [generator, worker] = self.switches;
-        if generator + worker > 0 {
-            return Some(format!(
-                "the generator lost its core {generator} times and the worker {worker} times"
-            ));
-        }
+    /// Nobody knows whose packets the host's ticks have cost.
+    fn void(&self) -> Option<String> {
         (self.steal > 0).then(|| format!("the host took {} ticks", self.steal))
+    }
+
+    /// Whose core was taken, and how many packets of a load have come meanwhile, all of which may be lost for it. Time that is
+    /// not known may have cost any number.
+    fn cost(&self, load: f64) -> Option<(String, f64)> {
+        let [generator, worker] = self.lost;
+        if generator.switches + worker.switches == 0 {
+            return None;
+        }
+        let waited = generator.waited + worker.waited;
+        #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a trial")]
+        let packets = if waited == 0 { f64::INFINITY } else { waited as f64 / 1e9 * load };
+        let (generator, worker) = (generator.switches, worker.switches);
+        let why =
+            format!("the generator lost its core {generator} times and the worker {worker} times");
+        Some((why, packets))
     }
 }
 
-/// Whether the generator kept to its plan: within a burst's time, and at the end within ten microseconds.
+/// Whether the generator kept to its plan: within a burst's time but for what others took of its core, and at the end within ten
+/// microseconds.
 fn late(seen: &Seen, load: f64) -> Option<String> {
     #[expect(clippy::cast_precision_loss, reason = "a burst")]
     let burst_ns = BURST_LEN_MAX as f64 / load * 1e9;
-    let lateness = seen.lateness;
+    let lateness = seen.lateness.saturating_sub(seen.lost.waited);
     #[expect(clippy::cast_precision_loss, reason = "less than a minute")]
     let is_late = lateness as f64 > burst_ns;
     if is_late {
@@ -220,11 +256,44 @@ fn late(seen: &Seen, load: f64) -> Option<String> {
 mod tests {
     use super::*;
 
+    const CALM: Disturbed = Disturbed { lost: [Taken { switches: 0, waited: 0 }; 2], steal: 0 };
+
+    fn done(delivered: u64, disturbed: &Disturbed) -> Done {
+        let tally = Tally { load: 1e6, offered: 20_000, delivered, ..Tally::default() };
+        let (corrected, uncorrected) = (Latency::new(), Latency::new());
+        let (void, disturbed) = (disturbed.void(), disturbed.cost(1e6));
+        Done { tally, void, disturbed, taken: 0.02, corrected, uncorrected }
+    }
+
     #[test]
-    fn a_lost_core_and_a_stolen_tick_void_a_trial() {
-        let calm = Disturbed { switches: [0, 0], steal: 0 };
-        assert_eq!(calm.why(), None);
-        assert!(Disturbed { switches: [0, 2], ..calm }.why().is_some_and(|why| why.contains('2')));
-        assert!(Disturbed { steal: 3, ..calm }.why().is_some_and(|why| why.contains("3 ticks")));
+    fn a_stolen_tick_voids_a_trial_whatever_came_through() {
+        let stolen = done(20_000, &Disturbed { steal: 3, ..CALM });
+        assert!(stolen.why_not(&[0.0]).is_some_and(|why| why.contains("3 ticks")));
+        assert_eq!(done(10_000, &CALM).why_not(&[0.0, 0.005]), None);
+    }
+
+    #[test]
+    fn a_lost_core_voids_a_trial_that_it_may_have_put_on_the_other_side() {
+        // 50 microseconds at a packet each.
+        let [generator, worker] = [0, 2].map(|switches| Taken { switches, waited: 25_000 });
+        let lost = Disturbed { lost: [generator, worker], ..CALM };
+        let said = |delivered| done(delivered, &lost).why_not(&[0.0, 0.005]);
+        assert_eq!(said(20_000), None, "nothing was lost all the same");
+        assert!(said(19_999).is_some_and(|why| why.contains("worker 2 times")));
+        assert_eq!(
+            said(19_940),
+            None,
+            "sixty lost, fifty excused: neither none nor half a percent"
+        );
+        assert!(said(19_890).is_some(), "it may be half a percent or less");
+        assert_eq!(said(19_800), None, "too many in any case");
+        assert!(done(20_000, &lost).is_void(), "latencies show it");
+    }
+
+    #[test]
+    fn time_that_is_not_known_may_have_cost_any_number() {
+        let lost = Disturbed { lost: [Taken::default(), Taken { switches: 1, waited: 0 }], ..CALM };
+        assert!(done(1, &lost).why_not(&[0.0]).is_some());
+        assert_eq!(done(20_000, &lost).why_not(&[0.0]), None);
     }
 }
