@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ::wireguard::aead;
 use ::wireguard::time::Instant;
 
 use crate::burst::Burst;
@@ -75,6 +76,42 @@ impl State {
 
 /// Walks a burst through all stages. Afterwards every frame has a fate.
 pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
+    walk_by(burst, state, now, || ());
+}
+
+/// The laps of a walk, in order. The first is over when packets have been lent and the walk begins; the last begins with the last
+/// stage and ends when the burst does.
+pub const LAPS: [&str; 20] = [
+    "lend",
+    "parse::locate",
+    "link::answer",
+    "dos::admit",
+    "steer::claim",
+    "wireguard::open, before the AEAD",
+    "AEAD of open",
+    "wireguard::open, after the AEAD",
+    "steer::revive",
+    "egress::undress",
+    "nat::undress",
+    "tenant::filter",
+    "route::choose",
+    "egress::dress",
+    "nat::dress",
+    "wireguard::seal, before the AEAD",
+    "AEAD of seal",
+    "wireguard::seal, after the AEAD",
+    "steer::pass_on",
+    "link::address, finish",
+];
+/// The place of opening's AEAD among them.
+pub const AEAD_OPEN: usize = 6;
+/// The place of sealing's.
+pub const AEAD_SEAL: usize = 16;
+
+/// [`walk`] with `lap` at the end of every lap but the first and the last, which the caller's own work belongs to: for whoever
+/// measures stages alone.
+#[inline]
+pub fn walk_by(burst: &mut Burst<'_>, state: &mut State, now: Instant, mut lap: impl FnMut()) {
     let State { site, routes, counters, owner, fleet, filter, .. } = state;
     let worker = owner.worker;
     let prompts = &mut state.prompts;
@@ -90,11 +127,21 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
         Ok(())
     });
     burst.take_stock();
+    lap();
     link::answer(burst, &mut state.neighbours, site, now);
+    lap();
     dos::admit(burst, filter, site, counters, now);
+    lap();
     steer::claim(burst, &mut steering, now);
-    wireguard::open(burst, &mut state.sessions, routes, counters, now);
+    lap();
+    wireguard::open(burst, &mut state.sessions, routes, (counters, now), |jobs| {
+        lap();
+        aead::open(jobs);
+        lap();
+    });
+    lap();
     steer::revive(burst, &mut steering, now);
+    lap();
     let rules = filter.rules();
     let tenancy = &mut state.tenancy;
     let (tallies, probing) = (tenancy.tallies(), &state.probing);
@@ -102,20 +149,32 @@ pub fn walk(burst: &mut Burst<'_>, state: &mut State, now: Instant) {
     let limits = &mut state.limits;
     let mut transit = Transit { rules, site, counters, tallies, probing, path_mtus, limits, now };
     egress::undress(burst, &mut transit);
+    lap();
     let outside = Outside { site, routes, counters, now };
     nat::undress(burst, state.translator.as_mut(), outside);
     burst.take_stock();
+    lap();
     tenant::filter(burst, tenancy, rules, now);
+    lap();
     let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);
     let mut router = Router { routes, site, rules, worker, limits, path_mtus, counters };
     route::choose(burst, &mut router, now);
+    lap();
     egress::dress(burst, site, rules, state.tenancy.tallies());
+    lap();
     nat::dress(burst, state.translator.as_mut(), outside);
     burst.take_stock();
+    lap();
     let limiter = &mut state.too_big;
     let listen_port = site.listen_port;
     let mut forwarding = Forwarding { fleet, listen_port, limiter, counters };
-    wireguard::seal(burst, &mut state.sessions, site, counters, now);
+    wireguard::seal(burst, &mut state.sessions, site, (counters, now), |jobs| {
+        lap();
+        aead::seal(jobs);
+        lap();
+    });
+    lap();
     steer::pass_on(burst, &mut forwarding, now);
+    lap();
     link::address(burst, &mut state.neighbours, site, now);
 }

@@ -15,7 +15,6 @@ pub mod rules;
 pub mod scene;
 pub mod server;
 pub mod site;
-pub mod stages;
 pub mod transit;
 pub mod via;
 

@@ -6,10 +6,10 @@ use dataplane::burst::{self, Burst};
 use dataplane::fate::Fate;
 use dataplane::frame::{Entry, Note};
 use dataplane::limits::BURST_LEN_MAX;
+use dataplane::pipeline::{self, AEAD_OPEN, AEAD_SEAL, LAPS};
 use dataplane::port::Batch;
 use dataplane::testing::memory::Buffer;
 use dataplane::testing::scene::Scene;
-use dataplane::testing::stages::{self, AEAD_OPEN, AEAD_SEAL, LAPS};
 
 use crate::{Failure, callgrind};
 
@@ -87,7 +87,7 @@ fn walk(
     let mut lap = || write_down(names.next());
     let mut burst = Burst::lend(packets, notes, entry);
     lap();
-    stages::walk(&mut burst, state, now, &mut lap);
+    pipeline::walk_by(&mut burst, state, now, &mut lap);
     let outcomes = burst.finish();
     lap();
     callgrind::stop();

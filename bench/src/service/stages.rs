@@ -1,4 +1,4 @@
-//! The packet's way stage by stage: the list of `dataplane::testing::stages`, with a look at the cycle counter
+//! The packet's way stage by stage: the list of `dataplane::pipeline`, with a look at the cycle counter
 //! after every stage and on both sides of the AEAD.
 
 use std::time::Duration;
@@ -17,15 +17,14 @@ use dataplane::fate::Fate;
 use dataplane::frame::{Endpoint, Entry, Note};
 use dataplane::keeper::Keeper;
 use dataplane::limits::{BURST_LEN_MAX, OUTBOX_PACKET_LEN};
-use dataplane::pipeline::{self, State};
+use dataplane::pipeline::{self, AEAD_OPEN, AEAD_SEAL, State};
 use dataplane::port::Batch;
 use dataplane::stages::egress::nat::Outside;
-use dataplane::testing::stages::{self, AEAD_OPEN, AEAD_SEAL};
 use dpdk::clock::cycles;
 use dpdk::{Mbuf, mbuf};
 use rand_chacha::rand_core::Rng;
 
-pub(crate) use dataplane::testing::stages::LAPS;
+pub(crate) use dataplane::pipeline::LAPS;
 
 use super::client::{self, Client, Clients, SERVER};
 use super::server::{Keys, START, Server};
@@ -128,7 +127,7 @@ impl Stages {
         let mut watch = Watch { laps: laps.iter_mut(), last: cycles(), look: self.look };
         let mut burst = Burst::lend(packets, &mut self.notes, entry);
         watch.lap();
-        stages::walk(&mut burst, &mut self.state, self.now, || watch.lap());
+        pipeline::walk_by(&mut burst, &mut self.state, self.now, || watch.lap());
         let outcomes = burst.finish();
         watch.lap();
         (laps, outcomes)

@@ -7,8 +7,8 @@ pub mod sessions;
 use crate::fate::{DropReason, Fate};
 
 pub(super) use opening::mark_congestion;
-pub use opening::{open, open_by};
-pub use sealing::{seal, seal_by};
+pub use opening::open;
+pub use sealing::seal;
 
 const fn drop(reason: DropReason) -> Fate {
     Fate::Drop(reason)

@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 use wire::{ecn, ipv4, ipv6};
-use wireguard::aead::{self, Job, TAG_LEN, TAILROOM};
+use wireguard::aead::{Job, TAG_LEN, TAILROOM};
 use wireguard::message::{ClientId, DATA_HEADER_LEN, DataHeader};
 use wireguard::session::Refused;
 use wireguard::time::Instant;
@@ -19,30 +19,19 @@ use crate::limits::BURST_LEN_MAX;
 use crate::packet::{Address, is_no_source};
 use crate::stages::route::{NextHop, Routes};
 
-/// Opens every sealed frame of the burst that belongs to a session here; what does not prove itself in
-/// every respect leaves.
-pub fn open(
-    burst: &mut Burst<'_>,
-    sessions: &mut Sessions,
-    routes: &Routes,
-    counters: &Counters,
-    now: Instant,
-) {
-    open_by(burst, sessions, routes, (counters, now), aead::open);
-}
-
-/// [`open`] by an AEAD of the caller's, who can measure or replace it.
+/// Opens every sealed frame of the burst that belongs to a session here, by the AEAD or by one of the caller's around it, who
+/// measures it; what does not prove itself in every respect leaves.
 #[inline]
-pub fn open_by(
+pub fn open(
     burst: &mut Burst<'_>,
     sessions: &mut Sessions,
     routes: &Routes,
     (counters, now): (&Counters, Instant),
     aead: impl FnOnce(&mut [Job<'_>]),
 ) {
-    // Clients roam by handshakes as well.
-    counters.roamed.add(std::mem::take(&mut sessions.roamed));
     if !burst.has_any(Kinds::of([Kind::Sealed])) {
+        // Clients roam by handshakes as well.
+        tell_roamed(sessions, counters);
         return aead(&mut []);
     }
     let are_many = sessions.are_many();
@@ -76,7 +65,14 @@ pub fn open_by(
             Err(fate) => frame.fate = fate,
         }
     }
-    counters.roamed.add(std::mem::take(&mut sessions.roamed));
+    tell_roamed(sessions, counters);
+}
+
+#[inline]
+fn tell_roamed(sessions: &mut Sessions, counters: &Counters) {
+    if sessions.roamed > 0 {
+        counters.roamed.add(std::mem::take(&mut sessions.roamed));
+    }
 }
 
 fn is_sealed(frame: &&mut Frame<'_>) -> bool {

@@ -4,7 +4,7 @@
 use arrayvec::ArrayVec;
 use wire::ecn;
 use wire::fleet::Step;
-use wireguard::aead::{self, Job, TAG_LEN, TAILROOM};
+use wireguard::aead::{Job, TAG_LEN, TAILROOM};
 use wireguard::limits::PADDING;
 use wireguard::message::{ClientId, DATA_HEADER_LEN, DataHeader};
 use wireguard::time::Instant;
@@ -23,20 +23,10 @@ use crate::stages::egress::client;
 use crate::stages::route::NextHop;
 use crate::stages::steer;
 
-/// Seals every inner frame whose next hop is a client of this worker, and puts the outer headers on it.
-pub fn seal(
-    burst: &mut Burst<'_>,
-    sessions: &mut Sessions,
-    site: &Site,
-    counters: &Counters,
-    now: Instant,
-) {
-    seal_by(burst, sessions, site, (counters, now), aead::seal);
-}
-
-/// [`seal`] by an AEAD of the caller's, who can measure or replace it.
+/// Seals every inner frame whose next hop is a client of this worker, by the AEAD or by one of the caller's around it, who
+/// measures it, and puts the outer headers on it.
 #[inline]
-pub fn seal_by(
+pub fn seal(
     burst: &mut Burst<'_>,
     sessions: &mut Sessions,
     site: &Site,

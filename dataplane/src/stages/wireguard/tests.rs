@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use wire::ipv4;
-use wireguard::aead::Key;
+use wireguard::aead::{self, Key};
 use wireguard::limits::REJECT_AFTER_MESSAGES;
 use wireguard::message::ClientId;
 use wireguard::noise::Keys;
@@ -60,7 +60,7 @@ fn sealed(state: &mut State, now: Instant) -> (Fate, u64) {
     let fate = {
         let mut burst = Burst::default();
         burst.push(Frame::new(&mut buffer, HEADROOM, 64, &mut note));
-        seal(&mut burst, &mut state.sessions, &state.site, &state.counters, now);
+        seal(&mut burst, &mut state.sessions, &state.site, (&state.counters, now), aead::seal);
         burst.finish().first().unwrap().fate
     };
     (fate, note.counter)
@@ -115,7 +115,7 @@ fn walk(state: &mut State, peers: &[u32], now: Instant) -> [Vec<End>; 3] {
     };
     let packets: Vec<_> = peers.iter().map(ready).collect();
     let sealed = run(&packets, |burst| {
-        seal(burst, &mut state.sessions, &state.site, &state.counters, now);
+        seal(burst, &mut state.sessions, &state.site, (&state.counters, now), aead::seal);
     });
     let arrived = |(&number, (_, octets)): (&u32, &End)| {
         let remote = outer_v4(number);
@@ -127,7 +127,7 @@ fn walk(state: &mut State, peers: &[u32], now: Instant) -> [Vec<End>; 3] {
     let mut arriving: Vec<_> = peers.iter().zip(&sealed).map(arrived).collect();
     let mut opened = |packets: &[_]| {
         run(packets, |burst| {
-            open(burst, &mut state.sessions, &state.routes, &state.counters, now);
+            open(burst, &mut state.sessions, &state.routes, (&state.counters, now), aead::open);
         })
     };
     let first = opened(&arriving);
