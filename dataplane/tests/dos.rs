@@ -6,6 +6,7 @@ use std::time::Duration;
 use dataplane::fate::DropReason;
 use dataplane::limits::FLOWS_WARM_UP;
 use dataplane::testing::client;
+use dataplane::testing::fleet;
 use dataplane::testing::packets::{self, Ip};
 use dataplane::testing::rules::{PROTECTED, STRANGER};
 use dataplane::testing::scene::Scene;
@@ -14,8 +15,8 @@ use dataplane::testing::site::{self, Plan};
 use dataplane::testing::unix;
 use ipnet::IpNet;
 use shm::message::{
-    Check, Class, Instruction, Item, Matter, Mode, NextHop, Per, PublicKey, Reach, Rule, SynGuard,
-    Tenant, Unit,
+    Check, Class, Instruction, Item, Matter, MemberState, Mode, NextHop, Per, PublicKey, Reach,
+    Rule, SynGuard, Tenant, Unit,
 };
 use wire::tcp::{self, Flags};
 
@@ -111,6 +112,27 @@ fn a_list_concerns_whom_it_reaches_and_an_allow_list_outdoes_it() {
     assert!(!passes(&mut scene, Ipv4Addr::new(198, 51, 100, 251)), "others stay out");
     scene.change(vec![Item::Unlisted { rule: 2, prefixes: vec![net(STRANGER, 16)] }]);
     assert!(passes(&mut scene, Ipv4Addr::new(198, 51, 100, 251)));
+}
+
+#[test]
+fn who_is_blocked_tells_nothing_of_our_messages_either() {
+    let plan = Plan { fleet: Some(fleet::SERVER), ..Plan::new(1) };
+    let mut scene = Scene::new(&plan, Options::default());
+    let members = vec![fleet::member(fleet::SERVER, MemberState::Active)];
+    scene.change(vec![fleet::told(1, members)]);
+    let client = Ipv4Addr::new(192, 0, 2, 50);
+    let quoted =
+        Ip::new(site::SERVER_V4, client).udp(site::LISTEN_PORT, 4000, &[4, 1, 2, 3, 0, 0, 0, 0]);
+    let error = Ip::new(STRANGER, site::SERVER_V4).error(&quoted);
+    scene.arrive(&error);
+    assert_eq!(scene.server.totals().reports, 1);
+    scene.change(vec![
+        Item::Rule(Box::new(rule(1, Reach::Own, Matter::Block))),
+        Item::Listed { rule: 1, prefixes: vec![net(STRANGER, 32)] },
+    ]);
+    scene.arrive(&error);
+    assert_eq!(scene.server.totals().reports, 1);
+    assert_eq!(dropped(&scene, DropReason::DosBlocked), 1);
 }
 
 #[test]
