@@ -191,17 +191,12 @@ pub(super) fn admit(
     counters: &Counters,
     now: Instant,
 ) {
-    let mut any = false;
     burst.pass(|frame| {
         if frame.note.kind != Kind::Handshake {
             return Ok(());
         }
-        any = true;
         defence.expects(frame.data())
     });
-    if !any {
-        return;
-    }
     let checker = defence.directory.identity.checker();
     proofs::know_us(burst, checker);
     let proven = if defence.is_under_load {
