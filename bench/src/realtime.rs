@@ -1,5 +1,6 @@
 //! The no-drop rate in real time: a generator on one core, a worker on another, rings between them, or the shared memory of two
-//! processes. A trial in which anything else took a core, or in which the generator was late, says nothing of the worker: it is counted and made again.
+//! processes. A trial says nothing of the worker when the generator was late, or when its loss may be that of a core that others took: it is counted and
+//! made again.
 
 mod ceiling;
 mod frames;
