@@ -126,7 +126,7 @@ fn warnings<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<String> {
 fn sides(records: &[Record]) -> BTreeMap<String, Side> {
     let mut sides: BTreeMap<String, Side> = BTreeMap::new();
     for record in records {
-        let whole = record.void.is_some() || record.is_trial();
+        let whole = !record.counts();
         for (name, unit, figure) in record.figures() {
             if figure.better.is_none() {
                 continue;

@@ -1,12 +1,9 @@
 //! Ours and the best other side by side, as plots: what both take, and how many times better ours is, with the interval of that.
 
 use crate::figure::{Figure, Peer};
-use crate::plot::{Axis, Plot, Point, Series};
+use crate::plot::{Axis, Plot, Point, ROWS_MAX, Series};
 use crate::record::{Placed, Record};
 use crate::text::short;
-
-/// Rows of a plot: more can neither be told apart nor scrolled through.
-const ROWS_MAX: usize = 12;
 
 /// What stands under one column of a record.
 struct Group<'a> {
@@ -32,27 +29,30 @@ pub fn plots<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Plot> {
 
 fn groups(record: &Record) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut column = None;
     for place in record.placed() {
-        let Placed { section, table, row, column: own, figure, .. } = place;
+        let Placed { section, table, row, column, figure, .. } = place;
         let Some(other) = figure.peer.as_ref().filter(|peer| peer.elsewhere.is_none()) else {
             continue;
         };
         let parts = [section, &table.title, &table.name_of(row)];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let void = record.void.is_some() || record.is_trial();
+        let void = !record.counts();
         let row = Row { name: parts.join(": "), ours: figure, other, void };
-        let title = format!("{}: {}", record.title, own.name);
+        let title = format!("{}: {}", record.title, column.name);
         match groups.iter_mut().find(|group| group.title == title) {
             Some(group) => group.rows.push(row),
             None => {
-                groups.push(Group { title, unit: &own.unit, rows: vec![row], part: String::new() });
+                groups.push(Group {
+                    title,
+                    unit: &column.unit,
+                    rows: vec![row],
+                    part: String::new(),
+                });
             }
         }
-        column = Some(own);
     }
     // One column needs no name.
-    if let ([only], Some(_)) = (&mut groups[..], column) {
+    if let [only] = &mut groups[..] {
         only.title.clone_from(&record.title);
     }
     groups.iter_mut().for_each(Group::choose);

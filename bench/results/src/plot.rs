@@ -10,7 +10,11 @@ mod stacks;
 use serde::{Deserialize, Serialize};
 
 use crate::table::{Column, Table};
+use crate::text::short;
 pub(crate) use canvas::style;
+
+/// Rows that are drawn of many: more can neither be told apart nor scrolled through.
+pub(crate) const ROWS_MAX: usize = 12;
 
 /// One plot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -241,7 +245,7 @@ impl Axis {
                 found.map(|(_, name)| name.clone()).unwrap_or_default()
             }
             Scale::Nines => format!("{:.4} %", value * 100.0),
-            Scale::Linear | Scale::Logarithmic => crate::text::short(value),
+            Scale::Linear | Scale::Logarithmic => short(value),
         }
     }
 }
@@ -298,5 +302,11 @@ impl Point {
     #[must_use]
     pub fn void(self) -> Self {
         Self { void: true, ..self }
+    }
+
+    /// What stands behind it in a row: the value, and what there is to say.
+    fn words(&self) -> String {
+        let value = short(self.up);
+        if self.note.is_empty() { value } else { format!("{value} · {}", self.note) }
     }
 }

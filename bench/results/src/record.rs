@@ -236,6 +236,11 @@ impl Record {
         quick || self.conditions.machine.profile == "debug"
     }
 
+    /// Whether its figures count: it is neither void nor a trial.
+    pub fn counts(&self) -> bool {
+        self.void.is_none() && !self.is_trial()
+    }
+
     /// The command as a person would type it, without the folder that the program lay in.
     pub fn command(&self) -> String {
         let mut words = self.argv.iter().cloned();
@@ -246,11 +251,7 @@ impl Record {
 
     /// What became of a figure's target here: in a void record and in a trial nothing counts.
     pub fn verdict(&self, figure: &Figure) -> Option<Verdict> {
-        if self.void.is_some() || self.is_trial() {
-            figure.verdict.map(|_| Verdict::Void)
-        } else {
-            figure.verdict
-        }
+        if self.counts() { figure.verdict } else { figure.verdict.map(|_| Verdict::Void) }
     }
 
     /// As it is kept in a file.

@@ -30,7 +30,7 @@ pub fn plots(records: &[Record]) -> Vec<Plot> {
 fn plot(runs: &[&Record]) -> Option<Plot> {
     let mut lines: Vec<Line> = Vec::new();
     for (run, record) in (0_u32..).zip(runs) {
-        let void = record.void.is_some() || record.is_trial();
+        let void = !record.counts();
         for (name, ratio, interval) in ratios(record) {
             let point = Point::new(run.into(), ratio).between(interval);
             let point = if void { point.void() } else { point };

@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Change, Compared, Comparison};
-use crate::plot::{Axis, Plot, Point, Series};
+use crate::plot::{Axis, Plot, Point, ROWS_MAX, Series};
 use crate::text::short;
-
-/// Rows of a plot: more can neither be told apart nor scrolled through.
-const ROWS_MAX: usize = 12;
 
 impl Comparison {
     /// Bars of both values for each unit, and boxes of both runs' trials; what changed most comes first.

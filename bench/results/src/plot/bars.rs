@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use super::canvas::{COLOURS, LEADING, Room, named, width};
 use super::scale::Span;
 use super::{Plot, Point, same};
-use crate::text::{escaped, short};
+use crate::text::escaped;
 
 const THICK: f64 = 14.0;
 /// From one bar to the next of the same name.
@@ -22,7 +22,7 @@ pub(super) fn draw(
     let points = || plot.series.iter().flat_map(|series| &series.points);
     let ends = plot.marks.iter().map(|mark| mark.at);
     let up = Span::over(&plot.up, points().map(|point| point.up).chain(ends));
-    let words = points().map(|point| width(&words(point))).fold(0.0, f64::max);
+    let words = points().map(|point| width(&point.words())).fold(0.0, f64::max);
     let words = words.min(width(&"0".repeat(LETTERS_MAX)));
     let mut y = top + LEADING;
     writeln!(
@@ -54,19 +54,13 @@ pub(super) fn draw(
     Ok(y + 8.0)
 }
 
-/// What stands at the end of a bar.
-fn words(point: &Point) -> String {
-    let value = short(point.up);
-    if point.note.is_empty() { value } else { format!("{value} · {}", point.note) }
-}
-
 fn bar(
     text: &mut String,
     point: &Point,
     (colour, end): (usize, f64),
     (left, top): (f64, f64),
 ) -> fmt::Result {
-    let (wide, words) = ((end - left).max(1.0), escaped(&words(point)));
+    let (wide, words) = ((end - left).max(1.0), escaped(&point.words()));
     let class = if point.void { format!("hollow s{colour}") } else { format!("f{colour}") };
     writeln!(
         text,

@@ -6,7 +6,7 @@ use super::canvas::{COLOURS, LEADING, Room, named, width};
 use super::lines::marker;
 use super::scale::Span;
 use super::{Plot, Point, same};
-use crate::text::{escaped, short};
+use crate::text::escaped;
 
 const THICK: f64 = 12.0;
 /// From one box to the next of the same name.
@@ -25,7 +25,7 @@ pub(super) fn draw(
     let points = || plot.series.iter().flat_map(|series| &series.points);
     let marks = plot.marks.iter().map(|mark| mark.at);
     let up = Span::over(&plot.up, points().flat_map(reach).chain(marks));
-    let words = points().map(|point| width(&words(point))).fold(0.0, f64::max);
+    let words = points().map(|point| width(&point.words())).fold(0.0, f64::max);
     let words = words.min(width(&"0".repeat(LETTERS_MAX)));
     let mut y = top + LEADING;
     writeln!(
@@ -67,12 +67,6 @@ fn reach(point: &Point) -> impl Iterator<Item = f64> {
     let interval = point.interval.into_iter().flatten();
     let spread = point.spread.into_iter().flatten();
     std::iter::once(point.up).chain(interval).chain(spread)
-}
-
-/// What stands behind a row.
-fn words(point: &Point) -> String {
-    let value = short(point.up);
-    if point.note.is_empty() { value } else { format!("{value} · {}", point.note) }
 }
 
 fn grid(text: &mut String, room: &Room, (up, bottom): (&Span<'_>, f64)) -> fmt::Result {
@@ -123,6 +117,6 @@ fn row(
         marker(text, plot, (colour, point.void), (x(point.up), middle))?;
     }
     let end = reach(point).map(x).fold(0.0, f64::max);
-    let (x, y, words) = (end + 8.0, middle + 4.0, escaped(&words(point)));
+    let (x, y, words) = (end + 8.0, middle + 4.0, escaped(&point.words()));
     writeln!(text, "<text class=\"halo small\" x=\"{x:.1}\" y=\"{y:.1}\">{words}</text>")
 }
