@@ -24,7 +24,8 @@ impl<'a> WireguardGo<'a> {
         let mut command = namespace.command("wireguard-go");
         command.arg(device).env("WG_PROCESS_FOREGROUND", "1").env("LOG_LEVEL", "verbose");
         let process = Process::start("wireguard-go", command);
-        until("wireguard-go is up", 15, || namespace.attempt(&format!("wg show {device}")).0);
+        // Not by asking with `wg`: it removes a socket that is bound but does not listen yet, and wireguard-go gives up.
+        until("wireguard-go is up", 30, || process.mentions("UAPI listener started") > 0);
         namespace.feed(&format!("wg set {device} private-key /dev/stdin"), &keys.secret_text());
         namespace.run(&format!("ip addr add 10.7.0.{host}/24 dev {device}"));
         namespace.run(&format!("ip addr add fd00:7::{host:x}/64 dev {device} nodad"));
