@@ -112,7 +112,7 @@ fn is_reached_from_server(site: &Site, peer: &mut BoringTun, address: &'static s
             ping(&site.server, address, 10);
             done.store(true, Ordering::Release);
         });
-        until("ten pings from the server are answered", 15, || {
+        until("ten pings from the server are answered", 30, || {
             peer.turn();
             done.load(Ordering::Acquire)
         });
@@ -315,14 +315,14 @@ fn says_nothing_to_a_stranger_and_counts_it() {
     let stranger_keys = Keys::new();
     let mut stranger = BoringTun::new(&site.client, (&stranger_keys, 2), "192.0.2.2:40001", server);
     stranger.initiate();
-    until("the drop is counted", 10, || dataplane.counter("drop.handshake_unknown_peer") > 0);
+    until("the drop is counted", 30, || dataplane.counter("drop.handshake_unknown_peer") > 0);
     stranger.turn();
     assert!(!stranger.is_connected(), "no answer for a key that nobody entered");
 
     // Who does not even know the server's public key fails earlier, without any curve operation.
     let blind = (&Keys::new(), SERVER_V4);
     BoringTun::new(&site.client, (&stranger_keys, 2), "192.0.2.2:40002", blind).initiate();
-    until("the drop is counted", 10, || dataplane.counter("drop.dos_mac1") > 0);
+    until("the drop is counted", 30, || dataplane.counter("drop.dos_mac1") > 0);
     dataplane.stop();
 }
 
@@ -335,7 +335,7 @@ fn stops_cleanly_in_the_middle_of_a_transfer() {
     let mut flood = site.client.command("ping");
     flood.args(["-q", "-f", "-s", "1200", "10.7.0.1"]);
     let mut flood = Process::start("ping", flood);
-    until("the flood runs", 10, || dataplane.counter("delivered") > 500);
+    until("the flood runs", 30, || dataplane.counter("delivered") > 500);
     dataplane.stop();
     flood.stop(Signal::INT);
 }

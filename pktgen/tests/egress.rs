@@ -258,7 +258,7 @@ fn a_router_beyond_tells_clients_of_hops_and_sizes() {
     let far = site.beyond(1000);
     let (_, said) = client.place.attempt(&format!("ping -n -c 1 -W 2 -t 2 {far}"));
     assert!(said.contains("Time to live exceeded"), "{said}");
-    until("the size is heard of", 10, || {
+    until("the size is heard of", 30, || {
         let (_, said) = client.place.attempt(&format!("ping -n -c 1 -W 1 -M do -s 1200 {far}"));
         said.contains("mtu = 1000") || said.contains("mtu=1000")
     });

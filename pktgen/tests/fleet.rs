@@ -119,7 +119,7 @@ fn crowd(place: &Arc<Namespace>, hosts: Range<u8>) -> Vec<Caller> {
     let ways = ways.map(|(address, server)| Way { place, address, server_keys, server });
     let hosts = hosts.zip(ways.iter().cycle());
     let crowd: Vec<_> = hosts.map(|(host, way)| Caller::start(way, &keys(host), host)).collect();
-    until("every caller is answered", 10, || crowd.iter().all(|caller| caller.server().is_some()));
+    until("every caller is answered", 30, || crowd.iter().all(|caller| caller.server().is_some()));
     crowd
 }
 

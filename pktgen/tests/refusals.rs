@@ -131,7 +131,7 @@ fn a_second_signal_ends_the_wait_for_what_is_on_its_way() {
     let mut run = Process::start("pktgen", generator(&[NOWHERE, &times].concat()));
     lab::until("the first interval", 20, || run.mentions(" 1.0 s") > 0);
     run.signal(Signal::INT);
-    lab::until("the last interval", 5, || run.mentions(" pps") > 1);
+    lab::until("the last interval", 30, || run.mentions(" pps") > 1);
     assert_eq!(run.stop(Signal::INT).code(), Some(0));
     assert_eq!(run.mentions("stopped by a signal"), 1);
 }
@@ -166,8 +166,8 @@ fn an_interface_that_is_down_or_shared_or_lacks_its_driver_is_named() {
     let (code, text) = told(device);
     assert!(code == Some(0) && text.contains("another millrace-pktgen is at eth0"), "{text}");
     ours.run("ip link set eth0 down");
-    lab::until("the run notices", 10, || first.mentions("the interface eth0 went down") > 0);
-    lab::until("the run ends", 10, || first.ended().is_some());
+    lab::until("the run notices", 30, || first.mentions("the interface eth0 went down") > 0);
+    lab::until("the run ends", 30, || first.ended().is_some());
     let (code, text) = told(device);
     assert!(code == Some(1) && text.contains("eth0 is down; ip link set eth0 up"), "{text}");
     let (code, text) = told("eth0");

@@ -126,7 +126,7 @@ fn the_rule_of_the_example_lets_ports_20_and_21_through_and_nothing_else() {
         let refused = REFUSED.map(|inner| format!("IP(dst='{host}')/{inner}"));
         speak(&site.internet, TIMES, &refused);
         let wanted = TIMES * refused.len() as u64;
-        until("all of them are counted", 10, || lost(server, "tenant_policy") >= before + wanted);
+        until("all of them are counted", 30, || lost(server, "tenant_policy") >= before + wanted);
         assert_eq!(lost(server, "tenant_policy"), before + wanted);
         for port in [22, 80] {
             assert!(
@@ -218,7 +218,7 @@ fn tenants_of_the_same_addresses_inside_and_contrary_rules_never_see_each_others
         until("all that is let in arrives", 20, || is_all(seen()));
         let count = u64::from(COUNT);
         let dropped = [("tenant_rule", 3 * count), ("egress_gre_source", 2 * count)];
-        until("all others are counted", 10, || more(&reasons(&server), &before) == dropped.into());
+        until("all others are counted", 30, || more(&reasons(&server), &before) == dropped.into());
         assert!(is_all(seen()), "nothing else arrives");
         assert_eq!(routers.map(|router| router.mentions("odd")), [0, 0]);
         server.stop();

@@ -129,7 +129,7 @@ impl BoringTun {
             let len = usize::from(sequence) * 173 % 1300;
             let payload: Vec<u8> = random().into_iter().cycle().take(len).collect();
             self.send(&icmp::request(family, (self.host, to), sequence, &payload));
-            until(&format!("the answer to echo {sequence} of {len} octets"), 10, || {
+            until(&format!("the answer to echo {sequence} of {len} octets"), 30, || {
                 self.turn().is_some_and(|packet| {
                     icmp::answer(&packet) == Some((sequence, payload.as_slice()))
                 })

@@ -184,7 +184,7 @@ impl Dataplane {
     pub(crate) fn counters(&self) -> Counters {
         let before = self.tables();
         self.process.signal(Signal::USR1);
-        until("a table after SIGUSR1", 10, || self.tables() > before);
+        until("a table after SIGUSR1", 30, || self.tables() > before);
         counters(&self.process.output())
     }
 

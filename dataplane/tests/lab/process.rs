@@ -61,7 +61,7 @@ impl Process {
             status.is_some()
         });
         // The collecting threads hold the other references until they have read everything.
-        until("the output is read", 5, || Arc::strong_count(&self.output) == 1);
+        until("the output is read", 30, || Arc::strong_count(&self.output) == 1);
         status.unwrap()
     }
 }

@@ -113,7 +113,7 @@ impl Site {
     pub(crate) fn declare(&self, dataplane: &Dataplane, sections: &str) {
         let before = self.transaction(dataplane);
         declare(&self.server, sections);
-        until("what is declared is in force", 10, || self.transaction(dataplane) != before);
+        until("what is declared is in force", 30, || self.transaction(dataplane) != before);
     }
 
     fn transaction(&self, dataplane: &Dataplane) -> String {

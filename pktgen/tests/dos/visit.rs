@@ -85,7 +85,7 @@ impl Visit {
         let (count, stopped) = (Arc::clone(&sent), Arc::clone(&stop));
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let thread = place.thread(move || visit((each, first), &count, &stopped));
-        until("the visit begins", 5, || sent.load(Ordering::Relaxed) > 0);
+        until("the visit begins", 30, || sent.load(Ordering::Relaxed) > 0);
         Self { sent, stop, thread, since }
     }
 

@@ -51,7 +51,7 @@ fn leaves_from(site: &Site, client: &Client<'_>, is_it: fn(&str) -> bool) {
         client.place.run(&fetch(0));
         assert!(is_whole(client.place, 0));
         // The origin writes it down when the client has it already.
-        until("the origin tells", 10, || served(site).len() > before);
+        until("the origin tells", 30, || served(site).len() > before);
         is_it(served(site).last().unwrap().split_whitespace().next().unwrap())
     });
 }

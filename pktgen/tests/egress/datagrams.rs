@@ -44,7 +44,7 @@ fn sizes_are_heard_of(site: &Site, client: &Client<'_>) {
     let far = site.beyond(1000);
     let (_, said) = client.place.attempt(&format!("ping -n -c 1 -W 2 -t 3 {far}"));
     assert!(said.contains("Time to live exceeded"), "{said}");
-    until("the size is heard of", 10, || {
+    until("the size is heard of", 30, || {
         let (_, said) = client.place.attempt(&format!("ping -n -c 1 -W 1 -M do -s 1200 {far}"));
         said.contains("mtu = 1000") || said.contains("mtu=1000")
     });

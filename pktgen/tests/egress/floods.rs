@@ -66,7 +66,7 @@ fn flooder(site: &Site) -> (Namespace, String) {
     attach((&site.hub, "flooder"), (&place, "eth0"));
     place.run(&format!("ip addr add {FLOODER}/24 dev eth0"));
     let mut mac = None;
-    until("the flooded one's link address is known", 10, || {
+    until("the flooded one's link address is known", 30, || {
         place.attempt(&format!("ping -n -q -c 1 -W 1 {POP}"));
         let told = place.run(&format!("ip neigh show {POP}"));
         mac =

@@ -192,7 +192,7 @@ impl Site {
 
     /// Waits until all these servers see the same fleet, and the one that the file declares.
     pub(crate) fn agree(&self, servers: &[u8]) {
-        until("all servers see the same fleet", 15, || {
+        until("all servers see the same fleet", 30, || {
             let views: Vec<_> = servers.iter().map(|&server| self.server(server).fleet()).collect();
             let is_in_force =
                 |view: &Value| view["in_force"].is_u64() && view["in_force"] == view["generation"];

@@ -37,7 +37,7 @@ impl<'a> Capture<'a> {
             "udp",
         ]);
         let process = Process::start("tcpdump", command);
-        until("tcpdump listens", 10, || process.mentions("listening on") > 0);
+        until("tcpdump listens", 30, || process.mentions("listening on") > 0);
         Self { router: &router.namespace, path, process }
     }
 

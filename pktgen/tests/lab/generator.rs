@@ -83,7 +83,7 @@ pub(crate) fn end(mut run: Process, seconds: u64) -> (Option<i32>, String) {
         status = run.ended();
         status.is_some()
     });
-    until("the report", 5, || run.mentions("{\"report\"") > 0);
+    until("the report", 30, || run.mentions("{\"report\"") > 0);
     (status.unwrap().code(), run.output().join("\n"))
 }
 

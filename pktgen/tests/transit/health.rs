@@ -38,21 +38,21 @@ fn flows_leave_a_router_that_is_gone_within_three_seconds_and_return_when_it_has
         let every: BTreeSet<u32> = (0..FLOWS).collect();
         let settled = Instant::now();
         let of = |at: usize| services[at].flows(settled);
-        until("every flow arrives", 10, || &of(0) | &of(1) == every);
+        until("every flow arrives", 30, || &of(0) | &of(1) == every);
         let (one, other) = (of(0), of(1));
         assert!(one.is_disjoint(&other), "a flow has one way: {one:?}, {other:?}");
         assert!(!one.is_empty() && !other.is_empty(), "both ways are used: {one:?}, {other:?}");
 
         let killed = Instant::now();
         first.kill();
-        until("the flows move", 10, || services[1].flows(killed) == every);
+        until("the flows move", 30, || services[1].flows(killed) == every);
         println!(
             "{kind:?}: {} flows have moved after {:?}",
             one.len(),
             moved(&services[1], killed, &one)
         );
         assert!(moved(&services[1], killed, &one) < SOON);
-        until("control tells it", 10, || state(0) == "down" && state(1) == "up");
+        until("control tells it", 30, || state(0) == "down" && state(1) == "up");
 
         let first = Router::start(&places[0], kind, &tunnels[0]);
         let back = Instant::now();
@@ -60,14 +60,14 @@ fn flows_leave_a_router_that_is_gone_within_three_seconds_and_return_when_it_has
         let after = services[0].since(back)[0].1 - back;
         println!("{kind:?}: they are back {after:?} after the router");
         assert!(after > PROVEN, "{after:?}");
-        until("control tells it", 10, || state(0) == "up");
+        until("control tells it", 30, || state(0) == "up");
         let list = site.ask(&server, "tunnel list");
         assert!(of(0).is_disjoint(&other), "nothing else has moved: {list:?}");
 
         // Without any router the last choice is kept: the server goes on to send, to whoever may hear it.
         first.kill();
         second.kill();
-        until("control tells it", 10, || state(0) == "down" && state(1) == "down");
+        until("control tells it", 30, || state(0) == "down" && state(1) == "down");
         let captures =
             places.each_ref().map(|place| Capture::start(&place.namespace, "eth0", "ip proto 47"));
         let is_sent = || captures.iter().any(|capture| !found(&capture.frames()).is_empty());

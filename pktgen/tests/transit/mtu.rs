@@ -65,7 +65,7 @@ fn fragments_are_judged_together_and_split_again_where_they_do_not_fit() {
                 let capture = Capture::start(place, DEVICE, "icmp or ip6 proto 44");
                 let (is_answered, said) = ping(&site.internet, at, len, "dont");
                 assert!(is_answered, "{len} octets: {said}");
-                until("its fragments are written", 5, || capture.frames().len() >= count);
+                until("its fragments are written", 30, || capture.frames().len() >= count);
                 let frames = capture.frames();
                 assert_eq!(frames.len(), count, "{len} octets: {:?}", capture.lines());
                 assert!(frames.iter().all(|frame| frame.len() <= tunnel.mtu().into()));
@@ -73,9 +73,9 @@ fn fragments_are_judged_together_and_split_again_where_they_do_not_fit() {
             assert_eq!(lost(server, "tenant_policy"), 0);
             let capture = Capture::start(place, DEVICE, "udp");
             assert_eq!(arrivals(site, place, [2000, 1000]), LONG);
-            until("both are settled", 10, || lost(server, "tenant_policy") >= 3);
+            until("both are settled", 30, || lost(server, "tenant_policy") >= 3);
             assert_eq!(lost(server, "tenant_policy"), 3);
-            until("all parts are written", 10, || capture.frames().len() >= 5);
+            until("all parts are written", 30, || capture.frames().len() >= 5);
             assert_eq!(capture.frames().len(), 5, "{:?}", capture.lines());
         },
     );
@@ -103,7 +103,7 @@ fn a_tunnel_that_clears_df_fragments_what_must_not_be() {
         let capture = Capture::start(place, DEVICE, "ip and icmp");
         let (is_answered, said) = ping(&site.internet, 0, 1500, "do");
         assert!(is_answered, "{said}");
-        until("its fragments are written", 5, || capture.frames().len() >= 2);
+        until("its fragments are written", 30, || capture.frames().len() >= 2);
     });
 }
 
@@ -126,7 +126,7 @@ fn both_ends_of_a_connection_are_told_of_segments_that_fit_the_tunnel() {
             transfer(&site.internet, place, host, OCTETS);
             let fits = tunnel.mtu() - TCP_LEN[at];
             let mut sizes = [Vec::new(), Vec::new()];
-            until("both have announced a size", 10, || {
+            until("both have announced a size", 30, || {
                 sizes = [
                     announced(&captures[0], [&format!("> {host}.5001: "), "Flags [S]"]),
                     announced(&captures[1], [&format!("{host}.5001 > "), "Flags [S.]"]),

@@ -76,10 +76,10 @@ fn understands_all_fields(&Stage { site, server, place, router, tunnel, .. }: &S
         .map(|(number, fields)| format!("{}/{}", tunnel.headers(fields), datagram(number)))
         .collect();
     speak(place, 1, &packets);
-    until("all of them arrive", 10, || found(&capture.frames()).len() == UNDERSTOOD.len());
+    until("all of them arrive", 30, || found(&capture.frames()).len() == UNDERSTOOD.len());
 
     speak(place, 1, &[format!("{}/{}", tunnel.headers(""), tunnel.headers_back())]);
-    until("the keepalive is answered", 10, || router.mentions("keepalive answered") == 1);
+    until("the keepalive is answered", 30, || router.mentions("keepalive answered") == 1);
     assert_eq!(more(&reasons(server), &BTreeMap::new()), BTreeMap::new());
 }
 
@@ -139,7 +139,7 @@ fn drops_by_name(&Stage { site, server, place, tunnel, .. }: &Stage<'_>) {
     speak(place, TIMES, &dropped.map(|(_, packet)| packet));
     let mut after = before.clone();
     let total = |of: &BTreeMap<&str, u64>| of.values().sum::<u64>();
-    until("all of them are counted", 10, || {
+    until("all of them are counted", 30, || {
         after = reasons(server);
         total(&more(&after, &before)) >= total(&wanted)
     });

@@ -26,7 +26,7 @@ impl<'a> Capture<'a> {
         command.args(["-i", interface, "-n", "-U", "--immediate-mode", "-w", &path]);
         command.args(filter.split_whitespace());
         let process = Process::start("tcpdump", command);
-        until("tcpdump listens", 10, || process.mentions("listening on") > 0);
+        until("tcpdump listens", 30, || process.mentions("listening on") > 0);
         Self { namespace, path, _process: process }
     }
 
@@ -57,7 +57,7 @@ impl<'a> Capture<'a> {
     /// What it has written so far as tcpdump reads it, a line a packet. It cannot read a packet that is only written in part.
     pub(crate) fn lines(&self) -> Vec<String> {
         let (mut is_read, mut text) = (false, String::new());
-        until("tcpdump reads its file", 10, || {
+        until("tcpdump reads its file", 30, || {
             (is_read, text) = self.namespace.attempt(&format!("tcpdump -n -t -r {}", self.path));
             is_read
         });
