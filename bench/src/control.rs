@@ -36,7 +36,7 @@ use wireguard::secret::Secret;
 use wireguard::time::Instant;
 
 use crate::machine::{Machine, Weather};
-use crate::{Failure, allocator};
+use crate::{Failure, allocator, counts};
 use report::Figures;
 pub(crate) use report::Report;
 use worker::Watch;
@@ -190,6 +190,7 @@ impl Rig {
         figures.peer_heap = (allocator::octets() - before) as f64 / f64::from(plan.peers);
         figures.peer_row = u32::try_from(PEER_ROW_LEN)?;
         figures.session = size_of::<wireguard::session::Session>();
+        figures.flow = counts::flow()?;
         Ok(())
     }
 

@@ -89,11 +89,17 @@ fn records() -> Result<Vec<Record>, Failure> {
 /// Flows of two tables, of which one is twice as large: what one flow more weighs.
 const FLOWS: u32 = 1 << 16;
 
+/// Octets of a flow with its places in the indices.
+#[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
+pub(crate) fn flow() -> Result<f64, Failure> {
+    let one = table(FLOWS)?;
+    Ok((table(2 * FLOWS)? - one) as f64 / f64::from(FLOWS))
+}
+
 /// What a worker holds of a flow, of a session and of a peer.
 #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
 fn rows() -> Result<Record, Failure> {
-    let one = table(FLOWS)?;
-    let flow = (table(2 * FLOWS)? - one) as f64 / f64::from(FLOWS);
+    let flow = flow()?;
     let mut rows = Table::new("", [Column::label("what"), Column::of("octets", "octets", 0)]);
     for (what, octets) in [
         ("a flow, with its places in the indices", flow),

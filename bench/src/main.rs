@@ -1,9 +1,12 @@
 //! millrace-bench: what the dataplane costs, measured on the machine at hand. README.md has the method.
 
 mod aead;
+mod again;
 mod all;
 mod allocator;
 mod among;
+mod argo;
+mod ceiling;
 mod control;
 mod counts;
 mod dos;
@@ -21,6 +24,7 @@ mod publish;
 mod realtime;
 mod reconf;
 mod report;
+mod ring;
 mod routes;
 mod rules;
 mod scale;
@@ -101,6 +105,14 @@ enum Measure {
     Reconf(reconf::Plan),
     /// The filter's tables: lookups in lists of millions of prefixes, buckets by source, memory, time to build.
     Dos(dos::Plan),
+    /// The commands ring between two threads, and a whole table of routes through it.
+    Ring(ring::Plan),
+    /// The Argo table computed anew, at the size of the Internet, by control's own program.
+    Argo(argo::Plan),
+    /// What the generator can do on one core, and what its clients cost beside the AEAD.
+    Ceiling(ceiling::Plan),
+    /// `service` once more: how far two runs of the same program are apart.
+    Again(again::Plan),
     /// The others beside us: libraries, DPDK's tables, WireGuard in Go, proxies; and what was measured elsewhere.
     Peers(peers::Plan),
     /// All of them, each for as long as it may take: a record for each, and a page of all.
@@ -150,6 +162,10 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Scale(plan) => tell(&scale::run(plan, options.verbose)?, options),
         Measure::Reconf(plan) => tell(&reconf::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
+        Measure::Ring(plan) => tell(&ring::run(plan)?, options),
+        Measure::Argo(plan) => tell(&argo::run(plan)?, options),
+        Measure::Ceiling(plan) => tell(&ceiling::run(plan)?, options),
+        Measure::Again(plan) => tell(&again::run(plan)?, options),
         Measure::Peers(plan) => tell(&peers::run(plan)?, options),
         Measure::All(plan) => all::run(plan),
         Measure::Report(report) => report.run(),

@@ -4,7 +4,7 @@
 mod anchor;
 mod elsewhere;
 mod merged;
-mod roster;
+pub(crate) mod roster;
 mod script;
 
 use std::fs;

@@ -13,7 +13,8 @@ fn bench(arguments: &[&str]) -> io::Result<Output> {
 
 /// The same, and whether what came out has all figures that something is wanted of.
 fn measured(arguments: &[&str]) -> io::Result<Output> {
-    let name = format!("millrace-{}-{}.json", arguments.join("_"), std::process::id());
+    let words = arguments.join("_").replace('/', "_");
+    let name = format!("millrace-{words}-{}.json", std::process::id());
     let path = std::env::temp_dir().join(name);
     let mut program = Command::new(env!("CARGO_BIN_EXE_millrace-bench"));
     let output = program.args(arguments).arg("--json").arg(&path).output()?;
@@ -155,7 +156,10 @@ fn tells_what_the_fleet_costs() {
     let (said, erred) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{erred}");
-    assert!(said.contains("| io-forward |") && said.contains("Handing over adds "), "{said}");
+    assert!(
+        said.contains("| io-forward |") && said.contains("| what handing over adds |"),
+        "{said}"
+    );
     for family in ["IPv4", "IPv6"] {
         for set in ["sealed data of other servers", "initiations for other servers"] {
             assert!(said.contains(&format!("**{family}, {set}, claim and pass_on**")), "{said}");
@@ -174,6 +178,63 @@ fn tells_what_the_sketch_costs() {
         "{said}"
     );
     assert!(said.contains("| flood of invented sources | 16 |"), "{said}");
+}
+
+#[test]
+fn times_the_commands_ring_between_two_cores() {
+    let output = measured(&["ring", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| one by one, two threads | ") && said.contains("| 10000 routes, "));
+    let output = bench(&["ring", "--core", "0", "--second-core", "0"]).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--second-core"));
+}
+
+#[test]
+fn tells_what_the_generator_can_do() {
+    let output = measured(&["ceiling", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| AEAD alone, sealing 64 octets | "), "{said}");
+    let output = bench(&["ceiling", "--secs", "nan"]).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--secs takes 0.01 to 60"));
+}
+
+/// Where control's program was built as well, it is asked; else the hole is named.
+#[test]
+fn tells_the_argo_tables_times_or_how_to_build_its_program() {
+    let output = measured(&["argo", "--quick"]).unwrap();
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        assert!(said.contains("| a round, on the core | "), "{said}");
+    } else {
+        assert!(erred.contains("cargo build --release -p control --example argo"), "{erred}");
+    }
+}
+
+#[test]
+fn holds_two_runs_of_one_program_against_each_other() {
+    let folder = std::env::temp_dir().join(format!("millrace-again-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let (place, record) = (folder.to_str().unwrap(), folder.join("service.json"));
+    let json = record.to_str().unwrap();
+    let arguments =
+        ["service", "--quick", "--blocks", "3", "--sizes", "64", "--bursts", "16", "--json", json];
+    assert!(bench(&arguments).unwrap().status.success());
+    let output = measured(&["again", "--quick", "--records", place])
+        .unwrap_or_else(|error| panic!("{error}"));
+    let (said, erred) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let refused = bench(&["again", "--records", place]).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(output.status.success(), "{said}{erred}");
+    assert!(said.contains("| the furthest | ") && said.contains("of io-forward | "), "{said}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("quick where this is not"));
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) struct Figures {
     /// What its worker holds.
     pub(super) peer_row: u32,
     pub(super) session: usize,
+    /// What a worker holds of a flow.
+    pub(super) flow: f64,
     pub(super) quiet: Turns,
     /// Turns from the beginning of a transaction with the whole table until it was in force.
     pub(super) swaps: Vec<Turns>,
@@ -105,9 +107,23 @@ impl Report {
         table
     }
 
+    /// The longest of all turns while a table came, against the longest quiet one.
+    #[expect(clippy::cast_precision_loss, reason = "a turn is no 2^52 cycles long")]
+    fn longest(&self) -> Table {
+        let columns = [Column::label("longest turns"), Column::of("times", "ratio", 1)];
+        let mut table = Table::new("", columns);
+        let Figures { quiet, swaps, .. } = &self.figures;
+        if let Some(longest) = swaps.iter().map(|turns| turns.longest).max() {
+            let times = longest as f64 / quiet.longest.max(1) as f64;
+            let name = "while a table comes, of the quiet one";
+            table.row([Cell::from(name), Figure::single(times).lower().into()]);
+        }
+        table
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "octets far below 2^52")]
     fn weights(&self) -> Table {
-        let Figures { peer_heap, peer_row, session, .. } = &self.figures;
+        let Figures { peer_heap, peer_row, session, flow, .. } = &self.figures;
         let columns = [Column::label("what"), Column::of("octets", "octets", 0)];
         let mut table = Table::new("", columns);
         for (name, octets) in [
@@ -115,6 +131,7 @@ impl Report {
             ("an idle peer, with its worker", f64::from(*peer_row)),
             ("an idle peer, both", *peer_heap + f64::from(*peer_row)),
             ("a session", *session as f64),
+            ("a flow, with its places in the indices", *flow),
         ] {
             table.row([Cell::from(name), Figure::single(octets).lower().into()]);
         }
@@ -129,7 +146,8 @@ impl From<&Report> for Record {
         let Figures { routes, peers, .. } = &report.figures;
         let note = format!("{routes} routes, {peers} peers with two addresses each.");
         let section = Section::default().note(note).table(report.changes());
-        record.section(section.table(report.turns()).table(report.weights()));
+        record
+            .section(section.table(report.turns()).table(report.longest()).table(report.weights()));
         record
     }
 }

@@ -97,7 +97,7 @@ fn locked(name: &str) -> Option<String> {
 }
 
 /// The version of an installed package.
-pub(super) fn packaged(name: &str) -> String {
+pub(crate) fn packaged(name: &str) -> String {
     let found = said(Command::new("dpkg-query").args(["-W", "-f", "${Version}", name]));
     found
         .filter(|version| !version.is_empty())

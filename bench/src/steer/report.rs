@@ -7,7 +7,7 @@ use super::cores::Cores;
 use super::hand_over::HandOver;
 use super::servers::Landing;
 use crate::machine::{Conditions, Machine, Weather};
-use crate::sample::{Interval, compared, per_packet};
+use crate::sample::{compared, per_packet};
 use crate::turns::Timing;
 
 /// By how much the way from core to core may change before figures of both mean nothing.
@@ -96,15 +96,17 @@ impl Measured {
     }
 
     /// What handing over adds: both workers' turns, less the second's without it and an empty one of the first.
-    fn hand_over(&self, conditions: &Conditions) -> String {
+    fn hand_over(&self, conditions: &Conditions) -> Table {
         let [_, idle, handed, direct] = HandOver::WAYS.map(|(name, _)| self.blocks(name));
         let without: Vec<f64> = direct.iter().zip(idle).map(|(one, two)| one + two).collect();
-        let Interval { value, low, high } =
-            compared(handed, &without, |ours, theirs| ours - theirs);
-        let [value, low, high] = [value, low, high].map(|cycles| conditions.ns(cycles));
-        format!(
-            "Handing over adds {value:.1} ns ({low:.1}..{high:.1}) to a packet, both workers together."
-        )
+        let (handed, without) = (conditions.all_ns(handed), conditions.all_ns(&without));
+        let added = compared(&handed, &without, |ours, theirs| ours - theirs);
+        let columns =
+            [Column::label("both workers together"), Column::of("ns", "ns", 1).with_intervals()];
+        let mut table = Table::new("", columns);
+        let added = Figure::compared(added, handed.len()).lower();
+        table.row([Cell::from("what handing over adds"), added.into()]);
+        table
     }
 }
 
@@ -167,7 +169,7 @@ impl From<&Report> for Record {
         for one in measured {
             let section = Section::new(format!("Bursts of {}", one.burst));
             let section = section.table(one.ways_table(conditions));
-            record.section(section.remark(one.hand_over(conditions)));
+            record.section(section.table(one.hand_over(conditions)));
         }
         match cores {
             Some(cores) => {
