@@ -45,6 +45,8 @@ pub(crate) struct Callers {
     /// How many have a session, and when the last one of them got it.
     answered: usize,
     answered_at: Option<Instant>,
+    /// Nobody wants anything before this moment: a look at all of them between two turns would take the worker's caches.
+    wake: Instant,
 }
 
 impl Callers {
@@ -63,7 +65,8 @@ impl Callers {
         let interval = Duration::from_secs_f64(seconds * BEGINNING) / between;
         let random = Random::seed_from_u64(11);
         let (scratch, outbox) = (vec![0; SCRATCH_LEN], VecDeque::new());
-        Ok(Self { all, random, scratch, outbox, start, interval, answered: 0, answered_at: None })
+        let (answered, answered_at, wake) = (0, None, start);
+        Ok(Self { all, random, scratch, outbox, start, interval, answered, answered_at, wake })
     }
 
     /// How long after the begin the last one of those that have a session got it.
@@ -84,7 +87,7 @@ impl Callers {
 
     /// Writes the next frame that is due and gives its length.
     pub(crate) fn next_frame(&mut self, frame: &mut [u8], now: Instant) -> Option<usize> {
-        if self.outbox.is_empty() {
+        if self.outbox.is_empty() && now >= self.wake {
             self.tick(now);
         }
         let (number, message) = self.outbox.pop_front()?;
@@ -94,13 +97,17 @@ impl Callers {
 
     fn tick(&mut self, now: Instant) {
         let mut due = self.start;
-        let Self { all, random, scratch, outbox, .. } = self;
+        let Self { all, random, scratch, outbox, wake, .. } = self;
+        let mut next: Option<Instant> = None;
+        let mut sooner =
+            |moment: Instant| next = Some(next.map_or(moment, |next| next.min(moment)));
         for caller in all {
             let number = caller.number;
             let mut turn = Turn { now, unix: unix(now), rng: random, scratch, cookies: None };
             let mut emit = |event: Event<'_>| keep(event, number, outbox);
             if !caller.has_begun {
                 if due > now {
+                    sooner(due);
                     break;
                 }
                 caller.has_begun = true;
@@ -109,8 +116,11 @@ impl Callers {
             } else if caller.tunnel.deadline().is_some_and(|deadline| deadline <= now) {
                 caller.tunnel.tick(&mut turn, &mut emit);
             }
+            caller.tunnel.deadline().into_iter().for_each(&mut sooner);
             due = due + self.interval;
         }
+        // Where nobody waits for anything, somebody is heard from first.
+        *wake = next.unwrap_or(now + LABELS_APART);
     }
 
     /// A frame that the server has sent, maybe to one of them.
@@ -135,6 +145,7 @@ impl Callers {
             }
             keep(event, number, outbox);
         });
+        self.wake = caller.tunnel.deadline().map_or(self.wake, |deadline| self.wake.min(deadline));
     }
 }
 
