@@ -3,10 +3,13 @@
 
 mod boringtun;
 pub(crate) mod client;
+mod parts;
 mod report;
 pub(crate) mod server;
 pub(crate) mod stages;
 mod ways;
+
+use std::path::PathBuf;
 
 use clap::Args;
 use dataplane::limits::BURST_LEN_MAX;
@@ -30,6 +33,13 @@ pub(crate) struct Plan {
     /// Sessions that the walk through the stages takes its packets from. Whole turns and the bare AEAD keep their 16.
     #[arg(long, default_value_t = CLIENTS)]
     sessions: u32,
+    /// Processes that share the blocks; a quick run is one.
+    #[arg(long, default_value_t = 6)]
+    processes: usize,
+    /// Keep what a part of a run has measured in this file, and nothing else.
+    #[arg(long, hide = true)]
+    #[serde(skip)]
+    part: Option<PathBuf>,
     #[command(flatten)]
     #[serde(flatten)]
     timing: Timing,
@@ -40,7 +50,13 @@ const SESSIONS_MAX: u32 = 200_000;
 
 impl Plan {
     fn checked(&self) -> Result<Self, Failure> {
-        let plan = Self { timing: self.timing.checked()?, ..self.clone() };
+        let mut plan = Self { timing: self.timing.checked()?, ..self.clone() };
+        if plan.timing.quick {
+            plan.processes = 1;
+        }
+        if plan.processes == 0 {
+            return Err("--processes takes 1 and more".into());
+        }
         let clients = CLIENTS as usize;
         let burst_fits = |len: &usize| (1..=BURST_LEN_MAX / clients).any(|n| n * clients == *len);
         if !plan.timing.bursts.iter().all(burst_fits) {
@@ -61,22 +77,38 @@ impl Plan {
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan, verbose: bool) -> Result<Report, Failure> {
     let plan = plan.checked()?;
-    let setting = plan.timing.start(verbose)?;
-    let mut rig = rig(&setting, plan.sessions)?;
     let before = Weather::observe();
+    let others = if plan.part.is_none() { parts::made(plan.processes - 1)? } else { Vec::new() };
+    let setting = plan.timing.start(verbose)?;
+    let mut measured = own(&setting, &plan)?;
+    let after = Weather::observe();
+    if let Some(path) = &plan.part {
+        parts::keep(&measured, path)?;
+    }
+    for (whole, part) in others.into_iter().flat_map(|part| (0..).zip(part)) {
+        measured.get_mut(whole).ok_or("a part has more shapes")?.add(part);
+    }
+    let conditions = Conditions::new(setting.machine, (before, after));
+    Ok(Report::new(plan, conditions, measured))
+}
+
+/// This process's part of everything that the plan names.
+fn own(setting: &Setting, plan: &Plan) -> Result<Vec<Measured>, Failure> {
+    let mut rig = rig(setting, plan.sessions)?;
     let least = plan.timing.least(&setting.clock);
+    let blocks = plan.timing.blocks.div_ceil(plan.processes);
+    let mut timing = plan.timing.clone();
+    timing.blocks = blocks;
     let mut measured = Vec::new();
     for len in &plan.sizes {
         for burst in &plan.timing.bursts {
             let shape = Shape { len: *len, burst: *burst };
-            measured.push(measure(&mut rig, &plan.timing, least, shape)?);
+            measured.push(measure(&mut rig, &timing, least, shape)?);
         }
     }
-    let after = Weather::observe();
     rig.stages.check()?;
     rig.server.check()?;
-    let conditions = Conditions::new(setting.machine, (before, after));
-    Ok(Report::new(plan, conditions, measured))
+    Ok(measured)
 }
 
 fn rig(Setting { eal, pool, .. }: &Setting, sessions: u32) -> Result<Rig, Failure> {

@@ -2,6 +2,8 @@
 
 use results::{Axis, Cell, Column, Figure, Plot, Record, Section, Series, Table};
 
+use serde::{Deserialize, Serialize};
+
 use super::Plan;
 use super::stages::{LAPS, Laps, OPEN_STAGE, SEAL_STAGE, is_aead, without_aead};
 use super::ways::{FRAME_OVERHEAD, Shape, Way};
@@ -13,7 +15,7 @@ use crate::turns::stacked;
 pub(crate) type Report = crate::report::Report<Plan, Measured>;
 
 /// One size of packet and burst. All figures are cycles per packet, one for each block.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     len: usize,
     burst: usize,
@@ -22,14 +24,16 @@ pub(crate) struct Measured {
     seal: Walk,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Blocks {
+    /// Places tell which one it is where a part of a run comes from another process.
+    #[serde(skip)]
     name: &'static str,
     blocks: Vec<f64>,
 }
 
 /// A walk through the stages: each lap, and all of them without the AEAD.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Walk {
     laps: Vec<Blocks>,
     without_aead: Vec<f64>,
@@ -67,10 +71,27 @@ impl Blocks {
     }
 }
 
+/// Adds those of a part to those of the whole, place by place.
+fn add(whole: &mut [Blocks], part: Vec<Blocks>) {
+    for (blocks, part) in whole.iter_mut().zip(part) {
+        blocks.blocks.extend(part.blocks);
+    }
+}
+
 impl Measured {
     pub(super) fn new(shape: Shape) -> Self {
         let ways = Way::ALL.map(|way| Blocks::new(way.name())).into();
         Self { len: shape.len, burst: shape.burst, ways, open: Walk::new(), seal: Walk::new() }
+    }
+
+    /// Adds the blocks of another process.
+    pub(super) fn add(&mut self, part: Self) {
+        add(&mut self.ways, part.ways);
+        for (walk, part) in [(&mut self.open, part.open), (&mut self.seal, part.seal)] {
+            add(&mut walk.laps, part.laps);
+            walk.without_aead.extend(part.without_aead);
+            walk.wireguard.extend(part.wireguard);
+        }
     }
 
     /// Adds a block of `bursts` of the way at this place of [`Way::ALL`].
@@ -231,8 +252,9 @@ impl From<&Report> for Record {
         let mut record = Self::new("service", "Service time", plan, conditions.clone());
         record.peer(BORINGTUN, "`Tunn`, called in the same process");
         let (blocks, block_us) = (plan.timing.blocks, plan.timing.block_us);
+        let processes = plan.processes;
         let mut overview = Section::default()
-            .note(format!("{blocks} blocks of {block_us} us or one round; 10th percentiles, cycles per packet."))
+            .note(format!("{blocks} blocks of {block_us} us or one round, in {processes} processes; 10th percentiles, cycles per packet."))
             .note("No call of the allocator while time was taken.");
         for burst in &plan.timing.bursts {
             for (title, floor, walk) in [
