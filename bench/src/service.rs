@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     #[arg(long, default_value_t = CLIENTS)]
     sessions: u32,
     /// Processes that share the blocks; a quick run is one.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 12)]
     processes: usize,
     /// Keep what a part of a run has measured in this file, and nothing else.
     #[arg(long, hide = true)]
