@@ -63,7 +63,7 @@ const fn step(
 /// What says most comes first: time may run out.
 const STEPS: [Step; 25] = [
     step("service", &["--sizes", "64,512,1420", "--bursts", "32,64"], &[], 40),
-    step("ndr", &["--sizes", "64,1420,imix"], &[], 150),
+    step("ndr", &["--sizes", "64,1420,imix"], &[], 140),
     step("overload", &["--flood-factors", "0.1,1"], &[], 230),
     // Twelve searches, of which none takes longer than its budget.
     step(
@@ -104,7 +104,7 @@ const STEPS: [Step; 25] = [
     step("dos", &["--prefixes", "1000000", "--blocks", "100"], &[], 40),
     step("routes", &["--builds", "3", "--changes", "1000"], &[], 25),
     step("control", &["--snapshots", "2"], &[], 80),
-    step("ring", &[], &[], 15),
+    step("ring", &[], &[], 25),
     step("argo", &[], &[], 25),
     step("ceiling", &[], &[], 40),
     // As far from the first run as can be.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::yield_now;
 
 use clap::Args;
+use core_affinity::{CoreId, set_for_current};
 use dpdk::clock::{Clock, cycles};
 use serde::Serialize;
 use shm::attach::Sizes;
@@ -26,7 +27,7 @@ pub(crate) use report::Report;
 #[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Plan {
     /// Runs of 131,072 messages, each way of passing them.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 40)]
     runs: usize,
     /// The reader's core.
     #[arg(long, default_value_t = 0)]
@@ -78,9 +79,14 @@ impl Plan {
             return Err("--runs takes 1 and more".into());
         }
         let second = plan.second_core.or_else(|| crate::all::second_core(plan.core));
+        let is_here = |core| {
+            core_affinity::get_core_ids().unwrap_or_default().iter().any(|own| own.id == core)
+        };
         match second {
-            Some(second) if second != plan.core => plan.second_core = Some(second),
-            _ => return Err("--second-core: the writer needs a core beside the reader's".into()),
+            Some(second) if second != plan.core && is_here(second) => {
+                plan.second_core = Some(second);
+            }
+            _ => return Err("--second-core: the writer needs a core beside the reader's, on which this process may run".into()),
         }
         Ok(plan)
     }
@@ -140,8 +146,8 @@ impl Bench {
     fn beside<T>(&self, there: impl FnOnce() + Send, here: impl FnOnce() -> T) -> T {
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                // On whatever core it is left otherwise; the anchor tells how far that is.
-                drop(pin(self.second));
+                // The thread has come with this one's core only, so the list of its cores would not name the other.
+                set_for_current(CoreId { id: self.second });
                 there();
             });
             here()

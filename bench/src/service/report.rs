@@ -156,7 +156,8 @@ impl Measured {
                 Figure::also(blocks, 0.1).into(),
                 Figure::also(blocks, 0.5).into(),
                 Figure::p10(&conditions.all_ns(blocks)).lower().into(),
-                Figure::compared(ratio, blocks.len()).lower().into(),
+                // An empty turn forwards nothing.
+                (way != Way::Idle).then(|| Figure::compared(ratio, blocks.len()).lower()).into(),
                 above.map(Figure::lower).into(),
             ]);
         }

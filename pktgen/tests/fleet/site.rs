@@ -203,6 +203,15 @@ impl Site {
         });
     }
 
+    /// Prints what servers have dropped by name, and what the router's kernel counts, of packets that it refused as well.
+    pub(crate) fn tell_losses(&self, servers: &[u8]) {
+        for server in servers {
+            println!("server {server}: {}", self.server(*server).ask("--json drops"));
+        }
+        println!("{}", self.router.namespace.run("cat /proc/net/snmp /proc/net/snmp6"));
+        println!("{}", self.router.namespace.run("ip -s -s link"));
+    }
+
     /// Spreads the anycast addresses over these servers.
     pub(crate) fn spread(&self, servers: &[u8]) {
         let subnets: Vec<_> = servers.iter().copied().map(Subnet).collect();
