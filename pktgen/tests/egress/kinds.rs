@@ -80,22 +80,28 @@ pub(crate) fn what_is_said_before_closing_is_heard(client: &Client<'_>, about: &
 fn a_closed_window_opens_again(client: &Client<'_>, about: &str) {
     let mut sysctl = client.place.command("sysctl");
     assert!(sysctl.args(["-qw", "net.ipv4.tcp_rmem=4096 32768 65536"]).status().unwrap().success());
-    let before = window_probes(client.internet);
+    let before = questions(client.internet);
     let server = serve(client.internet, PORT, |stream| say(&stream, &content()));
     let stream = connect(client.place, origin()).unwrap();
-    until("a closed window is asked about", 30, || window_probes(client.internet) > before);
+    until("a closed window is asked about", 30, || questions(client.internet) > before);
     assert!(hear_out(&stream) == content(), "{about}");
     server.join().unwrap();
 }
 
-/// How often somebody there has asked whether a window that was closed is open.
-fn window_probes(place: &Namespace) -> u64 {
+/// How often somebody there has asked whether a window that was closed is open: by a probe, or by sending again what was on
+/// its way when it closed and was thrown away, for as long as nothing of it is confirmed.
+fn questions(place: &Namespace) -> u64 {
     let text = place.run("cat /proc/net/netstat");
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
     let mut words = || lines.next().unwrap().split_whitespace();
     let (names, values) = (words(), words());
-    let (_, value) = names.zip(values).find(|(name, _)| *name == "TCPWinProbe").unwrap();
-    value.parse().unwrap()
+    let counts: Vec<u64> = names
+        .zip(values)
+        .filter(|(name, _)| ["TCPWinProbe", "TCPTimeouts"].contains(name))
+        .map(|(_, value)| value.parse().unwrap())
+        .collect();
+    assert_eq!(counts.len(), 2, "{text}");
+    counts.iter().sum()
 }
 
 pub(crate) fn resets_reach_the_other_end(client: &Client<'_>, is_exact: bool, about: &str) {
