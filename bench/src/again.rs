@@ -81,15 +81,7 @@ fn read(path: &Path) -> Result<Record, Failure> {
 
 /// The same command once more.
 fn again(first: &Record) -> Result<Record, Failure> {
-    let mut arguments = Vec::new();
-    let mut words = first.argv.iter().skip(1);
-    while let Some(word) = words.next() {
-        if word == "--json" {
-            words.next();
-        } else {
-            arguments.push(word.clone());
-        }
-    }
+    let arguments = all::without_record(first.argv.iter().skip(1).cloned());
     let place = |end: &str| {
         std::env::temp_dir().join(format!("millrace-again-{}.{end}", std::process::id()))
     };

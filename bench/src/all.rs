@@ -278,6 +278,20 @@ pub(crate) fn child(
     Ok(Record::from_json(&text).map_err(|error| error.to_string()))
 }
 
+/// The words of a command without those that say where its record goes.
+pub(crate) fn without_record(command: impl Iterator<Item = String>) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut is_file = false;
+    for word in command {
+        let is_option = !is_file && word == "--json";
+        if !is_file && !is_option && !word.starts_with("--json=") {
+            words.push(word);
+        }
+        is_file = is_option;
+    }
+    words
+}
+
 /// The last line of what a process complained of, or how it ended.
 pub(crate) fn last_words(stderr: &[u8], status: &str) -> String {
     let text = String::from_utf8_lossy(stderr);
@@ -361,6 +375,13 @@ mod tests {
     fn all_steps_have_room_in_half_an_hour() {
         let sum: Duration = STEPS.iter().map(|step| step.limit).sum();
         assert!(sum <= LIMIT, "{sum:?}");
+    }
+
+    #[test]
+    fn a_command_is_made_again_without_keeping_its_record() {
+        let all = ["service", "--json", "x.json", "--core", "1", "--json=y"];
+        let words = without_record(all.into_iter().map(str::to_owned));
+        assert_eq!(words, ["service", "--core", "1"]);
     }
 
     #[test]

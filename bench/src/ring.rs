@@ -10,6 +10,7 @@ use std::thread::yield_now;
 use clap::Args;
 use core_affinity::{CoreId, set_for_current};
 use dpdk::clock::{Clock, cycles};
+use results::Record;
 use serde::Serialize;
 use shm::attach::Sizes;
 use shm::limits::ITEMS_MAX;
@@ -19,9 +20,8 @@ use shm::ring::{Consumer, Corrupt, Producer};
 use shm::transaction::{Reader, Received, WriteError, Writer};
 use shm::{Control, Dataplane, Place};
 
-use crate::machine::{Machine, Weather};
+use crate::machine::{Conditions, Machine, Weather};
 use crate::{Failure, pin};
-pub(crate) use report::Report;
 
 /// What to measure.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -99,7 +99,7 @@ struct Bench {
 }
 
 /// Measures everything that the plan names.
-pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
+pub(crate) fn run(plan: &Plan) -> Result<Record, Failure> {
     let plan = plan.checked()?;
     let clock = Clock::calibrate();
     let machine = Machine::observe(&clock, "no DPDK in it".to_owned(), false, plan.core);
@@ -114,8 +114,8 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
     drop(dataplane.owner);
     drop(control.attachment);
     std::fs::remove_dir_all(place.path())?;
-    let after = Weather::observe();
-    Ok(Report::new(plan, machine, (before, after), figures?))
+    let conditions = Conditions::new(machine, (before, Weather::observe()));
+    Ok(report::record(&plan, conditions, figures?))
 }
 
 impl Bench {
