@@ -272,6 +272,8 @@ pub(crate) fn child(
         return Ok(Err(format!("it took longer than {seconds} s and was stopped")));
     }
     if !output.status.success() {
+        // The report shows one line of it; the rest, which tells the cause, is for who looks.
+        std::io::stderr().write_all(&output.stderr).unwrap_or_default();
         return Ok(Err(last_words(&output.stderr, &output.status.to_string())));
     }
     let text = fs::read_to_string(json).map_err(|error| format!("{}: {error}", json.display()))?;
@@ -292,14 +294,17 @@ pub(crate) fn without_record(command: impl Iterator<Item = String>) -> Vec<Strin
     words
 }
 
-/// The last line of what a process complained of, or how it ended.
+/// The first line of a measurement's error, which may go on with counters, or the last that any other process said, or how it
+/// ended.
 pub(crate) fn last_words(stderr: &[u8], status: &str) -> String {
+    const OURS: &str = "millrace-bench: ";
     let text = String::from_utf8_lossy(stderr);
-    let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    last.map_or_else(
-        || format!("it ended with {status}"),
-        |line| line.trim_start_matches("millrace-bench: ").to_owned(),
-    )
+    let mut lines = text.lines().rev().filter(|line| !line.trim().is_empty());
+    let last = lines.clone().next();
+    lines
+        .find_map(|line| line.strip_prefix(OURS))
+        .or(last)
+        .map_or_else(|| format!("it ended with {status}"), str::to_owned)
 }
 
 /// How long everything took.
@@ -387,6 +392,9 @@ mod tests {
     #[test]
     fn a_process_that_fails_is_told_by_its_last_line() {
         assert_eq!(last_words(b"EAL: x\nmillrace-bench: no core\n\n", "exit 1"), "no core");
+        let books = b"millrace-bench: the books do not close: 3 in\nreceived 3\nunaccounted 0\n";
+        assert_eq!(last_words(books, "exit 1"), "the books do not close: 3 in");
+        assert_eq!(last_words(b"Killed\n", "signal 9"), "Killed");
         assert_eq!(last_words(b"", "signal 9"), "it ended with signal 9");
     }
 }

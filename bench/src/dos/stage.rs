@@ -31,6 +31,7 @@ use super::lists::{Family, net};
 use super::{BURST, Plan, WARM_UP};
 use crate::Failure;
 use crate::sample::per_packet;
+use crate::service::server::ROUND;
 
 /// What a burst is made of, and what the server knows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -271,7 +272,9 @@ pub(super) fn within(nets: &[IpNet], random: &mut ChaCha8Rng) -> Ipv4Addr {
 fn worker(items: Vec<Item>) -> State {
     let mut server = Server::with(&Site::new(1).text(), Options::default());
     server.change(items, START);
-    server.keeper.state(0)
+    let mut state = server.keeper.state(0);
+    state.filter.expect(ROUND);
+    state
 }
 
 fn rule(id: u32, matter: Matter) -> Item {

@@ -21,12 +21,12 @@ pub(crate) const ID: u32 = 9;
 /// What its rules are like, when it has some.
 pub(crate) const KIND: Kind = Kind::Services;
 
-/// The far ends of its tunnels.
+/// The far ends of its tunnels, at addresses that routers on the Internet may have.
 pub(crate) const ROUTERS: [Ipv4Addr; 4] = [
-    Ipv4Addr::new(198, 51, 100, 1),
-    Ipv4Addr::new(198, 51, 100, 2),
-    Ipv4Addr::new(198, 51, 100, 3),
-    Ipv4Addr::new(198, 51, 100, 4),
+    Ipv4Addr::new(11, 19, 0, 1),
+    Ipv4Addr::new(11, 19, 0, 2),
+    Ipv4Addr::new(11, 19, 0, 3),
+    Ipv4Addr::new(11, 19, 0, 4),
 ];
 
 /// The tables of a server whose tenant has so many rules; with none everything is accepted.

@@ -201,7 +201,8 @@ impl Server {
     }
 
     /// On these rings, with a state that the keeper has given.
-    pub(crate) fn on(rings: Rings, keeper: &mut Keeper, state: State) -> Result<Self, Failure> {
+    pub(crate) fn on(rings: Rings, keeper: &mut Keeper, mut state: State) -> Result<Self, Failure> {
+        state.filter.expect(ROUND);
         let Rings { queues, wire, kernel, local } = rings;
         let (exchange, seed) = (keeper.exchange(), keeper.seed());
         let pool = queues.pool.clone();
@@ -320,6 +321,10 @@ impl Server {
         Totals::of(self.counters.iter().map(Arc::as_ref))
     }
 }
+
+/// Packets between two sheets of the filter's sample on a worker with five million a second.
+pub(crate) const ROUND: u64 = 1_000_000;
+const _: () = assert!(dataplane::limits::SKETCH_INTERVAL.as_millis() == 200);
 
 /// The near and the far end of a ring that the worker takes for a device.
 pub(crate) fn ring(eal: &Eal, pool: &Pool, name: &str) -> Result<(Queue, Queue), Failure> {

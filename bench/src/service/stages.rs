@@ -27,7 +27,7 @@ use rand_chacha::rand_core::Rng;
 pub(crate) use dataplane::pipeline::LAPS;
 
 use super::client::{self, Client, Clients, SERVER};
-use super::server::{Keys, START, Server};
+use super::server::{Keys, ROUND, START, Server};
 use crate::turns::{Round, check_calls};
 use crate::{Failure, allocator};
 
@@ -89,6 +89,7 @@ impl Stages {
         count: u32,
     ) -> Result<Self, Failure> {
         let (mut state, now) = (keeper.state(0), START);
+        state.filter.expect(ROUND);
         let mut greeting = [server.greeting()?];
         let mut notes = burst::notes();
         let mut burst = Burst::lend(&mut greeting, &mut notes, Entry::Wire(0));

@@ -129,6 +129,11 @@ impl Filter {
         self.tables.sketch.turn_in(sheet, now)
     }
 
+    /// Begins to sample anew as after a round of so many packets ([`Sketch::expect`]).
+    pub fn expect(&mut self, packets: u64) {
+        self.tables.sketch.expect(packets);
+    }
+
     /// Judges what has come over the network, by everything but the handshake's own defence.
     #[inline]
     pub(super) fn judge(

@@ -132,6 +132,13 @@ impl Sketch {
         Self { sampler: Sampler::new(seed, SAMPLES), sheet: Box::default(), since: now }
     }
 
+    /// Begins anew as after a round of so many packets, for who measures: the first round of all takes every packet until the
+    /// sheet is full.
+    pub fn expect(&mut self, packets: u64) {
+        (self.sheet.len, self.sheet.seen) = (0, 0);
+        self.sampler.restart(packets);
+    }
+
     /// Looks at `count` packets whose fates are known: `sample` is asked for those that are sampled, by their number, and
     /// gives nothing for a packet that does not concern the filter.
     #[inline]
