@@ -118,7 +118,7 @@ pub fn walk_by(burst: &mut Burst<'_>, state: &mut State, now: Instant, mut lap: 
     let mut steering = Steering { owner, fleet, prompts, site, counters };
 
     let is_new = !burst.is_handed();
-    let home = Home { site, fleet, rules: filter.rules() };
+    let home = Home::new(site, fleet, filter.rules());
     burst.pass(|frame| {
         parse::locate(frame, &home)?;
         if is_new && frame.note.passage.is_some() && frame.note.entry != Entry::Own {

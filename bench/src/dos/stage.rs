@@ -206,7 +206,7 @@ impl Judge {
         }
         let state = self.workers.get_mut(way.worker()).ok_or("no such worker")?;
         let State { site, counters, fleet, filter, .. } = state;
-        let home = Home { site, fleet, rules: filter.rules() };
+        let home = Home::new(site, fleet, filter.rules());
 
         let start = cycles();
         let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Wire(0));

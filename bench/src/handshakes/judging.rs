@@ -138,7 +138,7 @@ impl Judge {
         let state = if way == Way::Quiet { &mut self.quiet } else { &mut self.busy };
         let State { site, counters, fleet, filter, .. } = state;
         let mut burst = Burst::lend(&mut packets, &mut self.notes, Entry::Wire(0));
-        let home = Home { site, fleet, rules: filter.rules() };
+        let home = Home::new(site, fleet, filter.rules());
         burst.pass(|frame| parse::locate(frame, &home));
         let start = cycles();
         dos::admit(&mut burst, filter, site, counters, self.now);

@@ -139,7 +139,7 @@ fn walk(
     wanted: Kind,
 ) -> Result<Laps, Failure> {
     let State { site, counters, owner, fleet, filter, .. } = state;
-    let home = Home { site, fleet, rules: filter.rules() };
+    let home = Home::new(site, fleet, filter.rules());
     let mut burst = Burst::lend(packets, notes, Entry::Wire(0));
     let prompts = &mut state.prompts;
     let mut steering = Steering { owner, fleet, prompts, site, counters };

@@ -1,6 +1,7 @@
 //! Stage 0, parse: checks the outer headers once and says what a frame is.
 
 mod report;
+mod usual;
 
 use std::net::Ipv4Addr;
 
@@ -24,6 +25,17 @@ pub struct Home<'a> {
     pub fleet: &'a Fleet,
     /// Whose prefixes it protects, and by which tunnels it reaches them.
     pub rules: &'a Rules,
+    /// Whether `WireGuard`'s port is nothing else's.
+    has_plain_port: bool,
+}
+
+impl<'a> Home<'a> {
+    /// What this server is and knows.
+    pub fn new(site: &'a Site, fleet: &'a Fleet, rules: &'a Rules) -> Self {
+        let port = site.listen_port;
+        let is_connects = site.connect.as_ref().is_some_and(|connect| connect.port == port);
+        Self { site, fleet, rules, has_plain_port: port != wire::fleet::PORT && !is_connects }
+    }
 }
 
 /// Finds out what the frame is and moves its start there; frames that are the kernel's or the network's
@@ -66,8 +78,10 @@ fn from_wire(frame: &mut Frame<'_>, home: &Home<'_>, port: u8) -> Result<(), Fat
     }
     frame.pull(link.payload_offset)?;
     match link.ethertype {
-        ipv4::ETHERTYPE => outer(frame, home, port, 4),
-        ipv6::ETHERTYPE => outer(frame, home, port, 6),
+        ipv4::ETHERTYPE if !face.terminates && usual::message4(frame, home, port) => Ok(()),
+        ipv6::ETHERTYPE if !face.terminates && usual::message6(frame, home, port) => Ok(()),
+        ipv4::ETHERTYPE => outer(frame, home, (face, port), 4),
+        ipv6::ETHERTYPE => outer(frame, home, (face, port), 6),
         arp::ETHERTYPE => {
             frame.note.kind = Kind::Arp;
             Ok(())
@@ -91,8 +105,8 @@ fn link_header(frame: &Frame<'_>) -> Result<ethernet::Located, Fate> {
 #[inline]
 fn outer(
     frame: &mut Frame<'_>,
-    &Home { site, fleet, rules }: &Home<'_>,
-    port: u8,
+    &Home { site, fleet, rules, .. }: &Home<'_>,
+    (face, port): (&Face, u8),
     version: u8,
 ) -> Result<(), Fate> {
     if frame.data().first().is_some_and(|octet| octet >> 4 != version) {
@@ -100,7 +114,6 @@ fn outer(
     }
     let source = frame.read_ip().map_err(broken)?;
     let ip = &frame.note.ip;
-    let face = site.face(port).ok_or(drop(DropReason::ParseForeignStation))?;
     if ip.protocol == icmp::v6::PROTOCOL && is_discovery(frame.data(), ip) {
         frame.set_len(ip.len.into())?;
         frame.note.kind = Kind::Discovery;

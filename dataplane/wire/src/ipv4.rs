@@ -57,6 +57,13 @@ impl Header {
         Self::mut_from_prefix(octets).map(|(header, _)| header).map_err(|_| Malformed::Truncated)
     }
 
+    /// Whether it is of version 4, has no options, and is of no fragment.
+    #[inline]
+    pub const fn is_plain(&self) -> bool {
+        let fragment = u16::from_be_bytes(self.flags_fragment_offset.to_bytes());
+        self.version_ihl == VERSION_4_WITHOUT_OPTIONS && fragment & !DONT_FRAGMENT == 0
+    }
+
     /// Takes one hop off and returns the TTL left; a packet without any is left unchanged (RFC 1812 5.3.1).
     #[inline]
     pub fn decrement_ttl(&mut self) -> Result<u8, Expired> {
