@@ -15,3 +15,12 @@ pub(crate) fn prefetch<T>(place: &T) {
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
 pub(crate) fn prefetch<T>(_: &T) {}
+
+/// Reads the line that a place begins in, for nothing but that it is there afterwards. Of many such reads behind each other a core
+/// waits for several at once.
+#[inline]
+pub(crate) fn touch<T>(place: &T) {
+    const { assert!(size_of::<T>() == 64 && align_of::<T>() == 64) };
+    // SAFETY: the place is there to be read, and what the tables are made of has no padding at its beginning.
+    let _first = unsafe { core::ptr::from_ref(place).cast::<u8>().read_volatile() };
+}

@@ -12,7 +12,7 @@ use crate::index::Index;
 use crate::line::{Cold, End, Line, NONE, USED, V6, addresses_at};
 use crate::pages::filled;
 use crate::ports::Ports;
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, touch};
 use crate::query::{Kind, Outline, Query, Realm, hash};
 use crate::refusal::Refusal;
 use crate::time::Instant;
@@ -79,6 +79,10 @@ pub(crate) const fn entry_of(slot: u32, end: End) -> u32 {
 pub(crate) const fn split(entry: u32) -> (u32, End) {
     (entry >> 2, if entry & 1 == 0 { End::Near } else { End::Far })
 }
+
+/// Lines of so many flows are near enough for a burst to wait until all of its own are there, which takes less than to meet each on
+/// its way: with 10,000 to 100,000 a tenth to a sixth of a whole turn. With more they arrive while other packets are worked on.
+const NEAR_MAX: u32 = 1 << 17;
 
 impl Flows {
     /// A table, with all memory that it will ever need.
@@ -168,6 +172,12 @@ impl Flows {
             if entry & WIDE != 0 {
                 self.cold.get(slot).into_iter().for_each(prefetch);
             }
+        }
+        if self.len() > NEAR_MAX {
+            return;
+        }
+        for query in queries.iter().filter(|query| query.likely != NONE) {
+            self.lines.get((query.likely >> 2) as usize).into_iter().for_each(touch);
         }
     }
 
