@@ -135,6 +135,8 @@ impl Lane {
         if self.connected.is_some_and(|connected| now.since(connected) < RENEWAL) {
             return Ok(());
         }
+        // After a flood it would ask clients for cookies, which these don't bring.
+        self.rest();
         let mut packets = Batch::new();
         packets.push(self.server.greeting()?);
         self.server.end(End::Wire).transmit(&mut packets);
