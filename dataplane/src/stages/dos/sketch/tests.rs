@@ -100,6 +100,18 @@ fn a_sample_takes_one_line_of_memory_at_most() {
 }
 
 #[test]
+fn a_sketch_that_expects_many_packets_takes_few_of_them() {
+    let mut sketch = Sketch::new(1, Instant::ZERO);
+    sketch.look(100, |_| Some(packet(v4(0), TARGET)));
+    sketch.expect(100 * SAMPLES as u64);
+    sketch.look(SAMPLES, |_| Some(packet(v4(0), TARGET)));
+    let sheet = sketch.turn_in(Box::default(), Instant::ZERO);
+    assert_eq!(sheet.seen(), SAMPLES as u64, "what came before is forgotten");
+    // One in fifty is looked at.
+    assert!((SAMPLES / 100..SAMPLES / 25).contains(&sheet.rows().len()), "{}", sheet.rows().len());
+}
+
+#[test]
 fn a_quiet_round_is_counted_exactly() {
     let mut round = Round::new(1);
     for number in 0..500_u64 {
