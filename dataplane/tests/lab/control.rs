@@ -11,7 +11,7 @@ use super::process::Process;
 use super::until;
 
 /// Cargo as a shell has it: some dependencies are built again when the names that it gives to tests are there or not.
-pub(crate) fn cargo() -> Command {
+fn cargo() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -22,21 +22,27 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Control's programs beside the program under test. Another package's programs are not built with the tests, so this
-/// is done here, once.
+/// Builds another package's programs beside the program under test: they are not built with the tests of one package. Who builds the
+/// tests of all, as `scripts/test` does, has them already, and says so: built by themselves they would have other dependencies.
+pub(crate) fn build(package: &str, features: &[&str]) {
+    if std::env::var_os("MILLRACE_ALL_BUILT").is_some() {
+        return;
+    }
+    let tested = Path::new(super::program_path());
+    let is_release = tested.parent().is_some_and(|folder| folder.ends_with("release"));
+    let profile = if is_release { "release" } else { "dev" };
+    let target = tested.parent().and_then(|folder| folder.parent()).unwrap();
+    let mut cargo = cargo();
+    cargo.args(["build", "--locked", "--quiet", "--package", package, "--profile", profile]);
+    cargo.args(features).arg("--bins").arg("--target-dir").arg(target);
+    assert!(cargo.status().unwrap().success(), "{package} does not build");
+}
+
+/// Control's programs beside the program under test.
 pub(crate) fn program(name: &str) -> String {
     static BUILT: OnceLock<()> = OnceLock::new();
-    let tested = Path::new(super::program_path());
-    BUILT.get_or_init(|| {
-        let is_release = tested.parent().is_some_and(|folder| folder.ends_with("release"));
-        let profile = if is_release { "release" } else { "dev" };
-        let target = tested.parent().and_then(|folder| folder.parent()).unwrap();
-        let mut cargo = cargo();
-        cargo.args(["build", "--locked", "--quiet", "--package", "control", "--profile", profile]);
-        let status = cargo.arg("--target-dir").arg(target).status().unwrap();
-        assert!(status.success(), "control does not build");
-    });
-    tested.with_file_name(name).to_str().unwrap().to_owned()
+    BUILT.get_or_init(|| build("control", &[]));
+    Path::new(super::program_path()).with_file_name(name).to_str().unwrap().to_owned()
 }
 
 /// The configuration of control in a laboratory.

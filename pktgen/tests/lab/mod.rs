@@ -42,29 +42,13 @@ use std::time::{Duration, Instant};
 
 use namespace::{Namespace, cable};
 
-/// The dataplane's program as the generator's own was built. Another package's programs are not built with the tests,
-/// so this is done here, once.
+/// The dataplane's program, as the generator's own was built.
 #[allow(dead_code, reason = "not every test runs it")]
 pub(crate) fn dataplane_path() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
     PATH.get_or_init(|| {
+        control::build("dataplane", &["--features", "dpdk"]);
         let generator = std::path::Path::new(generator::PROGRAM);
-        let is_release = generator.parent().is_some_and(|folder| folder.ends_with("release"));
-        let profile = if is_release { "release" } else { "dev" };
-        let target = generator.parent().and_then(|folder| folder.parent()).unwrap();
-        let mut cargo = control::cargo();
-        cargo.args([
-            "build",
-            "--locked",
-            "--quiet",
-            "--package",
-            "dataplane",
-            "--features",
-            "dpdk",
-        ]);
-        cargo.args(["--bin", "millrace-dataplane", "--profile", profile]);
-        let status = cargo.arg("--target-dir").arg(target).status().unwrap();
-        assert!(status.success(), "the dataplane does not build");
         generator.with_file_name("millrace-dataplane").to_str().unwrap().to_owned()
     })
 }
