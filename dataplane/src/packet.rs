@@ -28,15 +28,21 @@ impl Address {
 
     /// The IPv4 address, when it is one.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the words above are looked at first")]
     pub const fn v4(self) -> Option<Ipv4Addr> {
-        if self.is_v4() { Some(Ipv4Addr::from_bits(self.low as u32)) } else { None }
+        if self.is_v4() { Some(Ipv4Addr::from_bits(self.low_bits())) } else { None }
     }
 
     /// Whether it is an IPv4 address.
     #[inline]
     pub const fn is_v4(self) -> bool {
         self.high == 0 && self.low >> 32 == MAPPED
+    }
+
+    /// The last 32 bits, which of an IPv4 address are all.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the others are not asked for")]
+    pub const fn low_bits(self) -> u32 {
+        self.low as u32
     }
 
     /// All 128 bits.

@@ -1,4 +1,4 @@
-//! The rate of lookups, one address after the other, as a stage makes them.
+//! The rate of lookups, burst after burst, as a stage makes them.
 
 use std::hint::black_box;
 use std::net::IpAddr;
@@ -47,6 +47,8 @@ impl Set {
 /// Different addresses; the few.
 const MANY: usize = 1 << 20;
 const FEW: usize = 20_000;
+/// Addresses of a burst.
+const BURST: usize = 64;
 /// Lookups of a block.
 const BLOCK: usize = 1 << 16;
 
@@ -67,7 +69,12 @@ pub(super) fn measure(set: Set, routes: &Routes, prefixes: &Snapshot, plan: &Pla
     let warm_up = addresses.len() / BLOCK;
     for (number, block) in blocks.take(warm_up + plan.blocks).enumerate() {
         let start = cycles();
-        let found = block.iter().filter(|address| leads(routes.lookup(**address))).count() as u64;
+        let mut found = 0;
+        for addresses in block.chunks(BURST) {
+            let mut next_hops = [NextHop::None; BURST];
+            routes.lookup_burst(addresses, &mut next_hops);
+            found += next_hops.into_iter().filter(|next_hop| leads(*next_hop)).count() as u64;
+        }
         let taken = cycles() - start;
         if number >= warm_up {
             rate.found += black_box(found);

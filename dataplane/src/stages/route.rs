@@ -11,6 +11,7 @@ mod next_hops;
 pub(in crate::stages) mod prefixes;
 mod rib;
 mod table;
+mod together;
 
 use wire::{ecn, ipv4, ipv6};
 use wireguard::time::Instant;
@@ -24,6 +25,7 @@ use crate::site::{Nat, Site, owner};
 use crate::stages::dos::{OWN, Rules};
 use crate::stages::egress::gre::{self, Size};
 use crate::stages::egress::path_mtus::PathMtus;
+use crate::stages::egress::tunnels::Tunnels;
 use crate::stages::wireguard::mark_congestion;
 
 pub use centres::{Asked, Centre, Centres, Machine, TRIED_MAX};
@@ -60,13 +62,7 @@ pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
     if burst.is_outer() {
         return;
     }
-    let unknown = |frame: &&mut Frame<'_>| {
-        frame.note.kind == Kind::Inner && frame.note.next_hop == NextHop::None
-    };
-    if router.routes.are_many() {
-        let looked_up = burst.undecided().filter(unknown);
-        looked_up.for_each(|frame| router.routes.prefetch(frame.note.ip.destination));
-    }
+    together::look_up(burst, router.routes, &router.rules.tunnels);
     burst.pass(|frame| {
         if !is_routed(frame) {
             return Ok(());
@@ -113,7 +109,7 @@ fn forward(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Refused> {
     }
     // What has come back to a client knows its way, as many may have the same address.
     if frame.note.next_hop == NextHop::None {
-        frame.note.next_hop = next_hop(frame, router);
+        frame.note.next_hop = next_hop(frame, router.routes, &router.rules.tunnels);
     }
     if frame.note.passage.is_some() && !matches!(frame.note.next_hop, NextHop::Client(_)) {
         // Servers pass on what is for clients, and to nobody else.
@@ -171,17 +167,17 @@ fn is_from_anybody(frame: &Frame<'_>, site: &Site) -> bool {
 
 /// Where a packet goes: to a tenant through its tunnels, if it has any, else by the routes.
 #[inline]
-fn next_hop(frame: &mut Frame<'_>, router: &Router<'_>) -> NextHop {
+fn next_hop(frame: &mut Frame<'_>, routes: &Routes, tunnels: &Tunnels) -> NextHop {
     let tenant = frame.note.tenant;
-    if tenant != OWN && !router.rules.tunnels.is_empty() {
+    if tenant != OWN && !tunnels.is_empty() {
         let hash = flow_hash(frame.data(), &frame.note.ip);
         // The choice and what GRE writes of it are the same for all packets of a flow.
         frame.note.counter = hash.into();
-        if let Some(tunnel) = router.rules.tunnels.choose(tenant, hash) {
+        if let Some(tunnel) = tunnels.choose(tenant, hash) {
             return NextHop::Tunnel(tunnel);
         }
     }
-    router.routes.lookup(frame.note.ip.destination)
+    routes.lookup(frame.note.ip.destination)
 }
 
 /// Whether it is a packet on its way through this server, and not one of this machine's own.
@@ -300,7 +296,7 @@ fn send_on(frame: &mut Frame<'_>, router: &Router<'_>) -> Result<(), Fate> {
     frame.note.tenant = router.rules.tenants.of(frame.note.ip.destination);
     frame.note.next_hop = match frame.note.client() {
         Some(number) => NextHop::Client(number),
-        None => next_hop(frame, router),
+        None => next_hop(frame, router.routes, &router.rules.tunnels),
     };
     match frame.note.next_hop {
         NextHop::None => Err(Fate::Drop(DropReason::RouteNone)),

@@ -4,6 +4,8 @@ mod outer;
 
 use std::sync::Arc;
 
+use wireguard::prefetch::prefetch;
+
 use crate::limits::CHOICES;
 use crate::packet::Address;
 use crate::stages::dos::Subject;
@@ -11,6 +13,9 @@ use crate::stages::egress::probe::Inside;
 use crate::table::{Key, Table};
 
 pub(super) use outer::{Outer, Own};
+
+/// So many tunnels, with what their tenants choose by, take some 50 KiB.
+const FEW: usize = 64;
 
 /// What tells a tunnel from all others on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +114,12 @@ impl Group {
         &self.0
     }
 
-    /// The number of the tunnel that a flow takes. The hash's high bits choose; its low ones are told to routers, which
+    /// Where the number of the tunnel stands that a flow takes. The hash's high bits choose; its low ones are told to routers, which
     /// choose by them once more.
     #[inline]
-    fn choose(&self, hash: u32) -> Option<u16> {
+    fn slot(&self, hash: u32) -> Option<&u16> {
         let [slot, ..] = hash.to_be_bytes();
-        self.0.get(usize::from(slot)).copied()
+        self.0.get(usize::from(slot))
     }
 }
 
@@ -156,6 +161,12 @@ impl Tunnels {
         Self { known: Arc::new(Known { all, ends, ids }), groups }
     }
 
+    /// Whether it pays to look up many at once, as the core's first cache does not hold what is read.
+    #[inline]
+    pub fn are_many(&self) -> bool {
+        self.known.all.len() > FEW
+    }
+
     /// The same tunnels with other groups.
     #[must_use]
     pub fn with_groups(&self, groups: Vec<Option<Group>>) -> Self {
@@ -177,6 +188,12 @@ impl Tunnels {
     #[inline]
     pub fn get(&self, number: u16) -> Option<&Tunnel> {
         self.known.all.get(usize::from(number))?.as_ref()
+    }
+
+    /// Begins to fetch the tunnel with a number.
+    #[inline]
+    pub fn prefetch(&self, number: u16) {
+        self.known.all.get(usize::from(number)).into_iter().for_each(prefetch);
     }
 
     /// The tunnel with these ends, and its number.
@@ -209,12 +226,18 @@ impl Tunnels {
         self.groups.get(usize::from(tenant))?.as_ref()
     }
 
+    /// Begins to fetch what [`Self::choose`] reads.
+    #[inline]
+    pub fn prefetch_choice(&self, tenant: Subject, hash: u32) {
+        self.group(tenant).and_then(|group| group.slot(hash)).into_iter().for_each(prefetch);
+    }
+
     /// The number of the tunnel that a tenant's flow takes, by a hash whose high bits are spread well.
     #[inline]
     pub fn choose(&self, tenant: Subject, hash: u32) -> Option<u16> {
-        self.group(tenant)?.choose(hash)
+        self.group(tenant)?.slot(hash).copied()
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::stages) mod tests;

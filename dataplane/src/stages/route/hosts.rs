@@ -75,20 +75,18 @@ impl<K: Host> Hosts<K> {
         self.shards.get(shard_of(hash))?.get(key, hash, self.seed)
     }
 
-    /// Begins to fetch what a lookup of this host reads; says whether it reads anything.
+    /// Begins to fetch what a lookup of this host reads.
     #[inline]
-    pub(super) fn prefetch(&self, key: K) -> bool {
-        let may_be_here = self.has_near(key);
-        if may_be_here {
+    pub(super) fn prefetch(&self, key: K) {
+        if self.has_near(key) {
             let hash = key.hash(self.seed);
             self.shards.get(shard_of(hash)).into_iter().for_each(|shard| shard.prefetch(hash));
         }
-        may_be_here
     }
 
     /// Whether there are hosts in the region of this one.
     #[inline]
-    fn has_near(&self, key: K) -> bool {
+    pub(super) fn has_near(&self, key: K) -> bool {
         let region = key.region(self.seed);
         let word = self.regions.get(usize::from(region / 64)).copied().unwrap_or(0);
         word >> (region % 64) & 1 != 0

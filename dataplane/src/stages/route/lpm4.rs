@@ -6,8 +6,6 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use wireguard::prefetch::prefetch;
-
 use super::grid::Grid;
 use super::next_hops::Unbuildable;
 use super::prefixes::{Prefix, Prefixes};
@@ -35,27 +33,30 @@ impl Lpm4 {
     #[inline]
     pub(super) fn lookup(&self, address: Ipv4Addr) -> u16 {
         let bits = address.to_bits();
-        let entry = self.entry((bits >> 8) as usize);
+        self.resolve(self.first(bits), bits)
+    }
+
+    /// What the first table says of an address: its route id, or where else it stands. There is no branch in it: reads for many
+    /// addresses are under way together.
+    #[inline]
+    pub(super) fn first(&self, address: u32) -> u16 {
+        self.entry((address >> 8) as usize)
+    }
+
+    /// The route id of an address of which the first table says this.
+    #[inline]
+    pub(super) fn resolve(&self, entry: u16, address: u32) -> u16 {
         if entry & GROUP == 0 {
             return entry;
         }
-        self.group(entry).and_then(|group| group.get((bits & 0xff) as usize)).copied().unwrap_or(0)
-    }
-
-    /// Begins to fetch what a lookup reads first.
-    #[inline]
-    pub(super) fn prefetch(&self, address: Ipv4Addr) {
-        self.place((address.to_bits() >> 8) as usize).into_iter().for_each(prefetch);
+        let group = self.group(entry);
+        group.and_then(|group| group.get((address & 0xff) as usize)).copied().unwrap_or(0)
     }
 
     #[inline]
     fn entry(&self, index: usize) -> u16 {
-        self.place(index).copied().unwrap_or(0)
-    }
-
-    #[inline]
-    fn place(&self, index: usize) -> Option<&u16> {
-        self.first.get(index / PAGE)?.get(index % PAGE)
+        let page = self.first.get(index / PAGE);
+        page.and_then(|page| page.get(index % PAGE)).copied().unwrap_or(0)
     }
 
     #[inline]

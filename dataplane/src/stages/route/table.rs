@@ -13,6 +13,7 @@ use super::lpm6::Lpm6;
 use super::next_hop::NextHop;
 use super::next_hops::Unbuildable;
 use super::rib::Rib;
+use crate::limits::BURST_LEN_MAX;
 use crate::packet::Address;
 
 /// One version of the routes.
@@ -54,21 +55,52 @@ impl Routes {
         }
     }
 
-    /// Whether it pays to fetch ahead what lookups read.
+    /// The next hops of a burst's addresses, as [`Self::lookup`] has each; where there are more of the one than of the other, the
+    /// rest is left. Most addresses are IPv4 and nobody's own: what is read for those is read for all of them before anything is
+    /// asked of it, so that the waits for memory overlap, and a wrong guess costs no wait.
+    pub fn lookup_burst(&self, addresses: &[Address], next_hops: &mut [NextHop]) {
+        let bursts = addresses.chunks(BURST_LEN_MAX).zip(next_hops.chunks_mut(BURST_LEN_MAX));
+        for (addresses, next_hops) in bursts {
+            let mut entries = [0; BURST_LEN_MAX];
+            // Nothing else stands in this loop: as many waits overlap as there are turns of it in the core's window.
+            for (address, entry) in addresses.iter().zip(&mut entries) {
+                *entry = self.prefixes4.first(address.low_bits());
+            }
+            let mut others = 0_u64;
+            for (address, lane) in addresses.iter().zip(0..) {
+                let is_other = !address.is_v4() | self.hosts4.has_near(address.low_bits());
+                others |= u64::from(is_other) << lane;
+            }
+            for (address, _) in lanes(addresses, others) {
+                self.prefetch(*address);
+            }
+            for ((address, entry), next_hop) in addresses.iter().zip(&entries).zip(&mut *next_hops)
+            {
+                *next_hop = match self.prefixes4.resolve(*entry, address.low_bits()) {
+                    0 => self.default4,
+                    id => self.next_hop(id),
+                };
+            }
+            for (address, lane) in lanes(addresses, others) {
+                if let Some(next_hop) = next_hops.get_mut(lane) {
+                    *next_hop = self.lookup(*address);
+                }
+            }
+        }
+    }
+
+    /// Whether it pays to look up many at once, as the core's caches do not hold what is read.
     #[inline]
     pub const fn are_many(&self) -> bool {
         self.are_many
     }
 
-    /// Begins to fetch what a lookup of this address reads first, while others are looked up.
+    /// Begins to fetch what a lookup of a single address reads.
     #[inline]
-    pub fn prefetch(&self, address: Address) {
+    fn prefetch(&self, address: Address) {
         match address.v4() {
-            Some(address) if self.hosts4.prefetch(address.to_bits()) => {}
-            Some(address) => self.prefixes4.prefetch(address),
-            None => {
-                self.hosts6.prefetch(halves(address.v6()));
-            }
+            Some(address) => self.hosts4.prefetch(address.to_bits()),
+            None => self.hosts6.prefetch(halves(address.v6())),
         }
     }
 
@@ -98,6 +130,15 @@ impl Routes {
     fn next_hop(&self, id: u16) -> NextHop {
         self.next_hops.get(usize::from(id)).copied().unwrap_or(NextHop::None)
     }
+}
+
+/// Those whose bits are set, with their places.
+fn lanes(addresses: &[Address], mut bits: u64) -> impl Iterator<Item = (&Address, usize)> {
+    std::iter::from_fn(move || {
+        let lane = bits.trailing_zeros() as usize;
+        bits &= bits.wrapping_sub(1);
+        Some((addresses.get(lane)?, lane))
+    })
 }
 
 /// An IPv6 address as the key of a host.
@@ -132,5 +173,41 @@ mod tests {
         assert_eq!(next_hop("fd00::7"), NextHop::Client(2));
         assert_eq!(next_hop("fd00::8"), NextHop::Client(1));
         assert_eq!(next_hop("2001:db8::8"), NextHop::None);
+    }
+
+    #[test]
+    fn bursts_of_any_length_lead_where_their_addresses_lead() {
+        let mut routes = vec![("203.0.113.0/24".parse().unwrap(), NextHop::Reject)];
+        for number in 0..200_u16 {
+            let (high, low) = (number >> 4, number & 15);
+            // With single addresses, prefixes beyond the first table, and nothing, side by side.
+            let (prefix, len) =
+                [("10", 32), ("10", 27), ("11", 24), ("fd00", 128)][usize::from(number % 4)];
+            let text = if len == 128 {
+                format!("{prefix}:{number:x}::1/{len}")
+            } else {
+                format!("{prefix}.{high}.{low}.0/{len}")
+            };
+            routes.push((text.parse().unwrap(), NextHop::Tunnel(number)));
+        }
+        for default in [None, Some(NextHop::Direct)] {
+            routes.extend(default.map(|next_hop| ("0.0.0.0/0".parse().unwrap(), next_hop)));
+            let table = Routes::build(&routes, 7).unwrap();
+            let mut addresses: Vec<Address> = Vec::new();
+            for (net, _) in &routes {
+                addresses.push(net.network().into());
+                addresses.push(net.broadcast().into());
+                addresses.push(std::net::IpAddr::from([10, 0, 0, 1]).into());
+            }
+            let alone: Vec<NextHop> =
+                addresses.iter().map(|address| table.lookup(*address)).collect();
+            assert!(alone.iter().filter(|next_hop| **next_hop != NextHop::None).count() > 300);
+            for len in [0, 1, 3, 63, 64, 65, addresses.len()] {
+                let mut found = vec![NextHop::Local; len + 1];
+                table.lookup_burst(&addresses[..len], &mut found);
+                assert_eq!(found[..len], alone[..len], "{len}");
+                assert_eq!(found[len], NextHop::Local, "what was not asked for is left");
+            }
+        }
     }
 }

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::*;
 
 /// The ends between two addresses.
-pub(in super::super) fn ends(local: &str, remote: &str, key: Option<u32>) -> Ends {
+pub(in crate::stages) fn ends(local: &str, remote: &str, key: Option<u32>) -> Ends {
     let address = |text: &str| text.parse::<IpAddr>().unwrap().into();
     Ends { local: address(local), remote: address(remote), key }
 }
 
 /// A tunnel of tenant 7 by port 2, whose packets are up to 1500 octets long.
-pub(in super::super) fn spec(ends: Ends) -> Spec {
+pub(in crate::stages) fn spec(ends: Ends) -> Spec {
     Spec {
         id: 70,
         tenant: 7,
