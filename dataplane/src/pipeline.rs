@@ -157,10 +157,11 @@ pub fn walk_by(burst: &mut Burst<'_>, state: &mut State, now: Instant, mut lap: 
     tenant::filter(burst, tenancy, rules, now);
     lap();
     let (limits, path_mtus) = (&mut state.limits, &state.path_mtus);
-    let mut router = Router { routes, site, rules, worker, limits, path_mtus, counters };
+    let tallies = state.tenancy.tallies();
+    let mut router = Router { routes, site, rules, worker, limits, path_mtus, tallies, counters };
     route::choose(burst, &mut router, now);
     lap();
-    egress::dress(burst, site, rules, state.tenancy.tallies());
+    egress::dress(burst, site, rules, tallies);
     lap();
     nat::dress(burst, state.translator.as_mut(), outside);
     burst.take_stock();

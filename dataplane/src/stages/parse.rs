@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use wire::{Malformed, arp, ecn, ethernet, icmp, ipv4, ipv6, tcp, udp};
 use wireguard::message;
+use wireguard::prefetch::prefetch;
 
 use crate::fate::{DropReason, Fate};
 use crate::fleet::{Fleet, Membership, View};
@@ -134,6 +135,8 @@ fn outer(
         return Err(drop(DropReason::ParseIpSource));
     }
     if tenant != 0 {
+        // The filter begins with it when the whole burst is parsed.
+        prefetch(rules.policy(tenant));
         frame.note.tenant = tenant;
         whole(frame, (source, port), Kind::Transit);
         return Ok(());

@@ -26,6 +26,7 @@ use crate::stages::dos::{OWN, Rules};
 use crate::stages::egress::gre::{self, Size};
 use crate::stages::egress::path_mtus::PathMtus;
 use crate::stages::egress::tunnels::Tunnels;
+use crate::stages::tenant::tallies::Tallies;
 use crate::stages::wireguard::mark_congestion;
 
 pub use centres::{Asked, Centre, Centres, Machine, TRIED_MAX};
@@ -52,6 +53,8 @@ pub struct Router<'a> {
     pub limits: &'a mut Limits,
     /// What was learned of the ways of tunnels.
     pub path_mtus: &'a PathMtus,
+    /// What tunnels are counted with.
+    pub tallies: &'a Tallies,
     /// The worker's counters.
     pub counters: &'a Counters,
 }
@@ -62,7 +65,8 @@ pub fn choose(burst: &mut Burst<'_>, router: &mut Router<'_>, now: Instant) {
     if burst.is_outer() {
         return;
     }
-    together::look_up(burst, router.routes, &router.rules.tunnels);
+    let into = (&*router.rules.tunnels, router.tallies);
+    together::look_up(burst, router.routes, into);
     burst.pass(|frame| {
         if !is_routed(frame) {
             return Ok(());

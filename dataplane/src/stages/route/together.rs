@@ -1,6 +1,7 @@
 //! Next hops of a burst, found for all its frames together before any of them is forwarded: so they wait for memory at the same time.
 
 use arrayvec::ArrayVec;
+use wireguard::prefetch::prefetch;
 
 use super::{NextHop, Routes};
 use crate::burst::Burst;
@@ -9,12 +10,17 @@ use crate::limits::BURST_LEN_MAX;
 use crate::packet::flow_hash;
 use crate::stages::dos::OWN;
 use crate::stages::egress::tunnels::Tunnels;
+use crate::stages::tenant::tallies::Tallies;
 
 /// Finds what is not found yet, where there is so much to find it in that the core's caches do not hold it. What nothing is found for
 /// is asked for once more when it is forwarded, and its sender told.
-pub(super) fn look_up(burst: &mut Burst<'_>, routes: &Routes, tunnels: &Tunnels) {
+pub(super) fn look_up(
+    burst: &mut Burst<'_>,
+    routes: &Routes,
+    (tunnels, tallies): (&Tunnels, &Tallies),
+) {
     if tunnels.are_many() {
-        into_tunnels(burst, tunnels);
+        into_tunnels(burst, tunnels, tallies);
     }
     if routes.are_many() {
         by_routes(burst, routes, tunnels.is_empty());
@@ -28,8 +34,9 @@ fn is_open(frame: &Frame<'_>) -> bool {
         && frame.note.entry != Entry::Own
 }
 
-/// The tunnels of what goes to tenants: first where it stands which one each takes, then the tunnels.
-fn into_tunnels(burst: &mut Burst<'_>, tunnels: &Tunnels) {
+/// The tunnels of what goes to tenants: first where it stands which one each takes, then the tunnels and what they
+/// are counted with.
+fn into_tunnels(burst: &mut Burst<'_>, tunnels: &Tunnels, tallies: &Tallies) {
     let is_tenants = |frame: &&mut Frame<'_>| is_open(frame) && frame.note.tenant != OWN;
     for frame in burst.undecided().filter(is_tenants) {
         let hash = flow_hash(frame.data(), &frame.note.ip);
@@ -42,6 +49,7 @@ fn into_tunnels(burst: &mut Burst<'_>, tunnels: &Tunnels) {
         if let Some(tunnel) = tunnels.choose(frame.note.tenant, hash) {
             frame.note.next_hop = NextHop::Tunnel(tunnel);
             tunnels.prefetch(tunnel);
+            tallies.sent(tunnel).into_iter().for_each(prefetch);
         }
     }
 }
@@ -136,7 +144,7 @@ mod tests {
         assert!(count(|hop| matches!(hop, NextHop::Tunnel(_))) > 20);
         assert!(count(|hop| matches!(hop, NextHop::Client(_))) > 5);
         assert!(count(|hop| hop == NextHop::None) > 5 && count(|hop| hop == NextHop::Local) == 4);
-        look_up(&mut burst, &routes, &tunnels);
+        look_up(&mut burst, &routes, (&tunnels, &Tallies::new(0)));
         for (frame, (next_hop, counter)) in burst.frames().iter().zip(alone) {
             let found = frame.note.next_hop;
             // A tenant's packet without a tunnel is looked for when it is forwarded.
