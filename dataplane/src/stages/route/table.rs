@@ -61,22 +61,28 @@ impl Routes {
     pub fn lookup_burst(&self, addresses: &[Address], next_hops: &mut [NextHop]) {
         let bursts = addresses.chunks(BURST_LEN_MAX).zip(next_hops.chunks_mut(BURST_LEN_MAX));
         for (addresses, next_hops) in bursts {
+            let mut keys = [0; BURST_LEN_MAX];
+            let mut others = 0_u64;
+            for ((address, key), lane) in addresses.iter().zip(&mut keys).zip(0..) {
+                let is_v4 = address.is_v4();
+                // What is no IPv4 reads one place again and again.
+                *key = if is_v4 { address.low_bits() } else { 0 };
+                others |= u64::from(!is_v4) << lane;
+            }
+            let keys = keys.get(..addresses.len()).unwrap_or_default();
             let mut entries = [0; BURST_LEN_MAX];
             // Nothing else stands in this loop: as many waits overlap as there are turns of it in the core's window.
-            for (address, entry) in addresses.iter().zip(&mut entries) {
-                *entry = self.prefixes4.first(address.low_bits());
+            for (key, entry) in keys.iter().zip(&mut entries) {
+                *entry = self.prefixes4.first(*key);
             }
-            let mut others = 0_u64;
-            for (address, lane) in addresses.iter().zip(0..) {
-                let is_other = !address.is_v4() | self.hosts4.has_near(address.low_bits());
-                others |= u64::from(is_other) << lane;
+            for (key, lane) in keys.iter().zip(0..) {
+                others |= u64::from(self.hosts4.has_near(*key)) << lane;
             }
             for (address, _) in lanes(addresses, others) {
                 self.prefetch(*address);
             }
-            for ((address, entry), next_hop) in addresses.iter().zip(&entries).zip(&mut *next_hops)
-            {
-                *next_hop = match self.prefixes4.resolve(*entry, address.low_bits()) {
+            for ((key, entry), next_hop) in keys.iter().zip(&entries).zip(&mut *next_hops) {
+                *next_hop = match self.prefixes4.resolve(*entry, *key) {
                     0 => self.default4,
                     id => self.next_hop(id),
                 };
