@@ -316,6 +316,9 @@ pub const PREFETCH_FROM: usize = 512;
 /// The same for prefixes, which spread over more memory than hosts: each may have 32 KiB of a table to itself.
 pub const PREFETCH_FROM_PREFIXES: usize = 16;
 
+/// The same for tenants' tunnels: so many, with what their tenants choose by, take some 50 KiB.
+pub const PREFETCH_FROM_TUNNELS: usize = 64;
+
 /// What workers have told the keeper and it has not heard yet: a burst of handshakes of one second at a few threads'
 /// full rate.
 pub const NEWS_MAX: usize = 16_384;

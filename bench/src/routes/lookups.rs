@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::net::IpAddr;
 
+use dataplane::limits::BURST_LEN_MAX;
 use dataplane::packet::Address;
 use dataplane::stages::route::{NextHop, Routes};
 use dpdk::clock::cycles;
@@ -47,8 +48,6 @@ impl Set {
 /// Different addresses; the few.
 const MANY: usize = 1 << 20;
 const FEW: usize = 20_000;
-/// Addresses of a burst.
-const BURST: usize = 64;
 /// Lookups of a block.
 const BLOCK: usize = 1 << 16;
 
@@ -70,8 +69,8 @@ pub(super) fn measure(set: Set, routes: &Routes, prefixes: &Snapshot, plan: &Pla
     for (number, block) in blocks.take(warm_up + plan.blocks).enumerate() {
         let start = cycles();
         let mut found = 0;
-        for addresses in block.chunks(BURST) {
-            let mut next_hops = [NextHop::None; BURST];
+        for addresses in block.chunks(BURST_LEN_MAX) {
+            let mut next_hops = [NextHop::None; BURST_LEN_MAX];
             routes.lookup_burst(addresses, &mut next_hops);
             found += next_hops.into_iter().filter(|next_hop| leads(*next_hop)).count() as u64;
         }

@@ -173,7 +173,7 @@ fn is_from_anybody(frame: &Frame<'_>, site: &Site) -> bool {
 #[inline]
 fn next_hop(frame: &mut Frame<'_>, routes: &Routes, tunnels: &Tunnels) -> NextHop {
     let tenant = frame.note.tenant;
-    if tenant != OWN && !tunnels.is_empty() {
+    if tenant != OWN && tunnels.has(tenant) {
         let hash = flow_hash(frame.data(), &frame.note.ip);
         // The choice and what GRE writes of it are the same for all packets of a flow.
         frame.note.counter = hash.into();

@@ -40,12 +40,6 @@ const fn half(bits: u128) -> u64 {
     (bits >> 64) as u64
 }
 
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "where IPv4 stands in an address")]
-fn low(address: Address) -> u32 {
-    address.bits() as u32
-}
-
 impl Lists {
     /// Builds from prefixes with slots of lists, in order, so that those around a prefix stand before it.
     fn build(
@@ -82,7 +76,7 @@ impl Lists {
     #[inline]
     pub fn lookup(&self, address: Address) -> SetId {
         let id = if address.is_v4() {
-            self.v4.as_ref().map(|blocks| blocks.lookup(low(address)))
+            self.v4.as_ref().map(|blocks| blocks.lookup(address.low_bits()))
         } else {
             match &self.v6 {
                 Some(Six::Halves(tree)) => Some(tree.lookup(half(address.bits()))),
@@ -101,7 +95,7 @@ impl Lists {
         let mut v6 = ArrayVec::<(u128, u8), BURST_LEN_MAX>::new();
         for (address, place) in addresses.iter().zip(0_u8..).take(BURST_LEN_MAX) {
             if address.is_v4() {
-                v4.push((low(*address), place));
+                v4.push((address.low_bits(), place));
             } else {
                 v6.push((address.bits(), place));
             }

@@ -6,16 +6,13 @@ use std::sync::Arc;
 
 use wireguard::prefetch::prefetch;
 
-use crate::limits::CHOICES;
+use crate::limits::{CHOICES, PREFETCH_FROM_TUNNELS};
 use crate::packet::Address;
 use crate::stages::dos::Subject;
 use crate::stages::egress::probe::Inside;
 use crate::table::{Key, Table};
 
 pub(super) use outer::{Outer, Own};
-
-/// So many tunnels, with what their tenants choose by, take some 50 KiB.
-const FEW: usize = 64;
 
 /// What tells a tunnel from all others on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +161,7 @@ impl Tunnels {
     /// Whether it pays to look up many at once, as the core's first cache does not hold what is read.
     #[inline]
     pub fn are_many(&self) -> bool {
-        self.known.all.len() > FEW
+        self.known.all.len() > PREFETCH_FROM_TUNNELS
     }
 
     /// The same tunnels with other groups.
@@ -224,6 +221,12 @@ impl Tunnels {
     #[inline]
     pub fn group(&self, tenant: Subject) -> Option<&Group> {
         self.groups.get(usize::from(tenant))?.as_ref()
+    }
+
+    /// Whether a tenant has tunnels to choose from.
+    #[inline]
+    pub fn has(&self, tenant: Subject) -> bool {
+        !self.is_empty() && self.group(tenant).is_some()
     }
 
     /// Begins to fetch what [`Self::choose`] reads.

@@ -23,7 +23,7 @@ pub(super) fn look_up(
         into_tunnels(burst, tunnels, tallies);
     }
     if routes.are_many() {
-        by_routes(burst, routes, tunnels.is_empty());
+        by_routes(burst, routes, tunnels);
     }
 }
 
@@ -34,10 +34,15 @@ fn is_open(frame: &Frame<'_>) -> bool {
         && frame.note.entry != Entry::Own
 }
 
+#[inline]
+fn has_tunnels(frame: &Frame<'_>, tunnels: &Tunnels) -> bool {
+    frame.note.tenant != OWN && tunnels.has(frame.note.tenant)
+}
+
 /// The tunnels of what goes to tenants: first where it stands which one each takes, then the tunnels and what they
 /// are counted with.
 fn into_tunnels(burst: &mut Burst<'_>, tunnels: &Tunnels, tallies: &Tallies) {
-    let is_tenants = |frame: &&mut Frame<'_>| is_open(frame) && frame.note.tenant != OWN;
+    let is_tenants = |frame: &&mut Frame<'_>| is_open(frame) && has_tunnels(frame, tunnels);
     for frame in burst.undecided().filter(is_tenants) {
         let hash = flow_hash(frame.data(), &frame.note.ip);
         // GRE writes it as well.
@@ -55,9 +60,8 @@ fn into_tunnels(burst: &mut Burst<'_>, tunnels: &Tunnels, tallies: &Tallies) {
 }
 
 /// What goes by nothing but the routes: not what may go to a tenant through its tunnels.
-fn by_routes(burst: &mut Burst<'_>, routes: &Routes, without_tunnels: bool) {
-    let is_asked =
-        |frame: &&mut Frame<'_>| is_open(frame) && (without_tunnels || frame.note.tenant == OWN);
+fn by_routes(burst: &mut Burst<'_>, routes: &Routes, tunnels: &Tunnels) {
+    let is_asked = |frame: &&mut Frame<'_>| is_open(frame) && !has_tunnels(frame, tunnels);
     let asked = burst.undecided().filter(is_asked).map(|frame| frame.note.ip.destination);
     let asked: ArrayVec<_, BURST_LEN_MAX> = asked.take(BURST_LEN_MAX).collect();
     let mut found = [NextHop::None; BURST_LEN_MAX];
@@ -146,11 +150,8 @@ mod tests {
         assert!(count(|hop| hop == NextHop::None) > 5 && count(|hop| hop == NextHop::Local) == 4);
         look_up(&mut burst, &routes, (&tunnels, &Tallies::new(0)));
         for (frame, (next_hop, counter)) in burst.frames().iter().zip(alone) {
-            let found = frame.note.next_hop;
-            // A tenant's packet without a tunnel is looked for when it is forwarded.
-            let is_later = frame.note.tenant != OWN && !matches!(next_hop, NextHop::Tunnel(_));
-            let wanted = if is_later && is_open(frame) { NextHop::None } else { next_hop };
-            assert_eq!((found, frame.note.counter), (wanted, counter), "{frame:?}");
+            let found = (frame.note.next_hop, frame.note.counter);
+            assert_eq!(found, (next_hop, counter), "{frame:?}");
         }
     }
 }

@@ -92,7 +92,9 @@ fn follow(master: &mut Master, model: &mut Model, changes: &Changes, random: &[u
     let mut addresses: Vec<IpAddr> =
         changes.iter().flat_map(|(_, _, net)| borders(&net.trunc())).collect();
     addresses.extend(random.iter().map(|bits| IpAddr::from(bits.to_be_bytes())));
-    addresses.extend(random.iter().map(|bits| IpAddr::from(low((*bits).into()).to_be_bytes())));
+    addresses.extend(
+        random.iter().map(|bits| IpAddr::from(Address::from(*bits).low_bits().to_be_bytes())),
+    );
     addresses.extend(
         ["0.0.0.0", "255.255.255.255", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]
             .map(|text| text.parse::<IpAddr>().unwrap()),
