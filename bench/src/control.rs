@@ -36,7 +36,7 @@ use wireguard::secret::Secret;
 use wireguard::time::Instant;
 
 use crate::machine::{Machine, Weather};
-use crate::{Failure, allocator, counts};
+use crate::{Failure, allocator, counts, keep_off};
 use report::Figures;
 pub(crate) use report::Report;
 use worker::Watch;
@@ -142,6 +142,8 @@ impl Rig {
             _ => None,
         });
         let (watch, worker) = worker::start(&mut keeper, destinations.collect(), plan.core)?;
+        // And with it the keeper's, which begins after this.
+        keep_off(plan.core)?;
         let (regions, border) = Regions::new(1, 1);
         let control = regions.attach();
         let keeping = Arc::clone(&watch);

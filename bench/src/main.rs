@@ -198,3 +198,9 @@ fn pin(core: usize) -> Result<(), Failure> {
         _ => Err(format!("--core {core}: this process may not run there").into()),
     }
 }
+
+/// Keeps this thread off a core that something else is measured on, if there is another one.
+fn keep_off(core: usize) -> Result<(), Failure> {
+    let ids = core_affinity::get_core_ids().unwrap_or_default();
+    ids.iter().rev().find(|id| id.id != core).map_or(Ok(()), |other| pin(other.id))
+}

@@ -88,6 +88,7 @@ impl Report {
             Column::of("median", "us", 1),
             Column::of("99.99 %", "us", 1),
             Column::of("longest", "us", 1),
+            Column::of("left out, as the core was taken", "count", 0),
         ];
         let mut table = Table::new("", columns);
         let us = |cycles: u64| self.conditions.ns(cycles as f64) / 1000.0;
@@ -95,13 +96,14 @@ impl Report {
         let swaps = (1..).zip(&self.figures.swaps);
         let swaps = swaps.map(|(nth, turns)| (format!("while the table comes, {nth}"), turns));
         for (name, turns) in quiet.chain(swaps) {
-            let Turns { count, median, p9999, longest } = turns;
+            let Turns { count, median, p9999, longest, taken } = turns;
             table.row([
                 Cell::from(name),
                 Cell::from(*count as f64),
                 Figure::single(us(*median)).of(*count).into(),
                 Figure::single(us(*p9999)).of(*count).into(),
                 Figure::single(us(*longest)).of(*count).into(),
+                Cell::from(*taken as f64),
             ]);
         }
         table

@@ -17,6 +17,7 @@ use dataplane::worker::{Queues, Wire, Worker};
 use dpdk::clock::{Clock, cycles};
 use wireguard::time::Instant;
 
+use crate::machine::Taken;
 use crate::{Failure, pin};
 
 /// Turns are sorted by their length, in steps of an eighth.
@@ -30,9 +31,10 @@ pub(super) struct Watch {
     changed_at: AtomicU64,
     steps: Vec<AtomicU64>,
     longest: AtomicU64,
+    taken: AtomicU64,
 }
 
-/// How long turns were, in cycles.
+/// How long turns were, in cycles, but for those in which the core was taken away.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
     pub(super) count: u64,
@@ -40,6 +42,8 @@ pub(super) struct Turns {
     /// Of ten thousand turns, 9,999 were not longer.
     pub(super) p9999: u64,
     pub(super) longest: u64,
+    /// Long turns in which the core did other work.
+    pub(super) taken: u64,
 }
 
 impl Watch {
@@ -49,6 +53,7 @@ impl Watch {
             changed_at: AtomicU64::new(0),
             steps: (0..STEPS).map(|_| AtomicU64::new(0)).collect(),
             longest: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
         }
     }
 
@@ -85,7 +90,9 @@ impl Watch {
             steps.iter().position(ended).map_or(0, cycles_of)
         };
         let (median, p9999) = (by(5000), by(9999));
-        Turns { count, median, p9999, longest: self.longest.swap(0, Ordering::Relaxed) }
+        let [longest, taken] =
+            [&self.longest, &self.taken].map(|count| count.swap(0, Ordering::Relaxed));
+        Turns { count, median, p9999, longest, taken }
     }
 }
 
@@ -145,6 +152,12 @@ fn log(sentence: &str) {
     writeln!(std::io::stderr(), "millrace-bench: {sentence}").unwrap_or_default();
 }
 
+/// How long a turn is, in microseconds, after which it is asked whether the core was taken away meanwhile.
+const LONG: u64 = 50;
+
+/// Turns after which it is noted how often the core was taken away so far.
+const NOTED: u64 = 1024;
+
 /// A worker's life: a burst, a turn, and a look at its routes.
 fn turns(mut worker: Worker<Memory>, local: &End, destinations: &[Ipv4Addr], watch: &Watch) {
     let clock = Clock::calibrate();
@@ -157,7 +170,15 @@ fn turns(mut worker: Worker<Memory>, local: &End, destinations: &[Ipv4Addr], wat
         .collect();
     let mut next = frames.iter().cycle();
     let mut routes = std::ptr::from_ref(&*worker.state().routes) as usize;
-    while !watch.stop.load(Ordering::Relaxed) {
+    let long = clock.hz() / 1_000_000 * LONG;
+    let mut taken = Taken::so_far();
+    for count in 0_u64.. {
+        if watch.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if count.is_multiple_of(NOTED) {
+            taken = Taken::so_far();
+        }
         for frame in next.by_ref().take(BURST_LEN_MAX) {
             if let Some(packet) = outside.packet(frame) {
                 drop(local.put(packet));
@@ -166,7 +187,12 @@ fn turns(mut worker: Worker<Memory>, local: &End, destinations: &[Ipv4Addr], wat
         let begun = cycles();
         worker.turn(Instant(clock.now_ns()));
         let ended = cycles();
-        watch.turn(ended - begun);
+        if ended - begun > long && taken.since().switches > 0 {
+            watch.taken.fetch_add(1, Ordering::Relaxed);
+            taken = Taken::so_far();
+        } else {
+            watch.turn(ended - begun);
+        }
         let now = std::ptr::from_ref(&*worker.state().routes) as usize;
         if now != routes {
             routes = now;
