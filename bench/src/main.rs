@@ -129,7 +129,15 @@ enum Measure {
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let options = Options::parse();
+    if let Err(error) = dataplane::large_pages::ask() {
+        writeln!(
+            std::io::stderr(),
+            "millrace-bench: small pages, as it could not begin anew: {error}"
+        )
+        .unwrap_or_default();
+    }
+    match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             writeln!(std::io::stderr(), "millrace-bench: {error}").unwrap_or_default();

@@ -25,5 +25,6 @@ pub mod registry;
 pub mod counters;
 pub mod limiter;
 pub mod wall;
+pub mod large_pages;
 pub mod limits;
 pub mod testing;

@@ -16,6 +16,7 @@ use dataplane::counters::{Counters, Totals};
 use dataplane::device::{self, Devices, Dpdk};
 use dataplane::handshake::Handshaker;
 use dataplane::keeper::{Border, Keeper, Start};
+use dataplane::large_pages;
 use dataplane::limits::{IDLE_SLEEP, IDLE_TURNS, KEEPER_HASTE, KEEPER_REST, STANDING_INTERVAL};
 use dataplane::site::Site;
 use dataplane::wall::WallClock;
@@ -47,6 +48,9 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    if let Err(error) = large_pages::ask() {
+        log::warn!("tables lie in small pages, as the program could not be begun anew: {error}");
+    }
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -327,6 +327,27 @@ fn says_nothing_to_a_stranger_and_counts_it() {
 }
 
 #[test]
+fn asks_for_large_pages_unless_told_not_to() {
+    if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+        println!("skipped: this kernel has no transparent hugepages");
+        return;
+    }
+    let site = Site::new();
+    let path = site.server.file("dataplane.toml", &site.config(AF_PACKET).text());
+    for (tunables, is_asked) in [("", true), ("glibc.malloc.hugetlb=0", false)] {
+        let mut command = site.server.command(env!("CARGO_BIN_EXE_millrace-dataplane"));
+        command.args(["--config", &path]).env("GLIBC_TUNABLES", tunables);
+        let mut process = Process::start("dataplane", command);
+        until("it is ready", 60, || process.mentions("ready") > 0);
+        let maps = std::fs::read_to_string(format!("/proc/{}/smaps", process.pid())).unwrap();
+        let heap = maps.split_once("[heap]").map(|(_, rest)| rest).unwrap();
+        let flags = heap.lines().find(|line| line.starts_with("VmFlags:")).unwrap();
+        assert_eq!(flags.split(' ').any(|flag| flag == "hg"), is_asked, "{flags}");
+        process.stop(Signal::TERM);
+    }
+}
+
+#[test]
 fn stops_cleanly_in_the_middle_of_a_transfer() {
     let site = Site::new();
     let dataplane = Dataplane::start(&site.server, &site.config(AF_PACKET));

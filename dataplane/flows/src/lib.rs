@@ -25,7 +25,6 @@ mod install;
 mod line;
 mod mapping;
 mod open;
-mod pages;
 mod ports;
 mod prefetch;
 mod query;

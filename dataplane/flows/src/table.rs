@@ -10,7 +10,6 @@ use crate::fragments::Fragments;
 use crate::hash::Words;
 use crate::index::Index;
 use crate::line::{Cold, End, Line, NONE, USED, V6, addresses_at};
-use crate::pages::filled;
 use crate::ports::Ports;
 use crate::prefetch::{prefetch, touch};
 use crate::query::{Kind, Outline, Query, Realm, hash};
@@ -78,6 +77,13 @@ pub(crate) const fn entry_of(slot: u32, end: End) -> u32 {
 #[inline]
 pub(crate) const fn split(entry: u32) -> (u32, End) {
     (entry >> 2, if entry & 1 == 0 { End::Near } else { End::Far })
+}
+
+/// So many times the same, each touched: no packet waits until there is memory.
+pub(crate) fn filled<T: Copy>(count: usize, value: T) -> Box<[T]> {
+    let mut table = Vec::with_capacity(count);
+    table.resize(count, value);
+    table.into_boxed_slice()
 }
 
 /// Lines of so many flows are near enough for a burst to wait until all of its own are there, which takes less than to meet each on
