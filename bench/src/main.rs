@@ -5,11 +5,11 @@ mod again;
 mod all;
 mod allocator;
 mod among;
-mod argo;
 mod ceiling;
 mod control;
 mod counts;
 mod dos;
+mod examples;
 mod fib;
 mod gre;
 mod handshakes;
@@ -21,6 +21,7 @@ mod ndr;
 mod overload;
 mod peers;
 mod publish;
+mod quick;
 mod realtime;
 mod reconf;
 mod report;
@@ -108,7 +109,11 @@ enum Measure {
     /// The commands ring between two threads, and a whole table of routes through it.
     Ring(ring::Plan),
     /// The Argo table computed anew, at the size of the Internet, by control's own program.
-    Argo(argo::Plan),
+    Argo(examples::Argo),
+    /// `wg show` of very many peers, by control's own program.
+    Wg(examples::Wg),
+    /// How long `all --quick` takes.
+    Quick(quick::Plan),
     /// What the generator can do on one core, and what its clients cost beside the AEAD.
     Ceiling(ceiling::Plan),
     /// `service` once more: how far two runs of the same program are apart.
@@ -171,7 +176,9 @@ fn run(options: &Options) -> Result<(), Failure> {
         Measure::Reconf(plan) => tell(&reconf::run(plan, options.verbose)?, options),
         Measure::Dos(plan) => tell(&dos::run(plan)?, options),
         Measure::Ring(plan) => tell(&ring::run(plan)?, options),
-        Measure::Argo(plan) => tell(&argo::run(plan)?, options),
+        Measure::Argo(plan) => tell(&examples::argo(plan)?, options),
+        Measure::Wg(plan) => tell(&examples::wg(plan)?, options),
+        Measure::Quick(plan) => tell(&quick::run(plan)?, options),
         Measure::Ceiling(plan) => tell(&ceiling::run(plan)?, options),
         Measure::Again(plan) => tell(&again::run(plan)?, options),
         Measure::Peers(plan) => tell(&peers::run(plan)?, options),

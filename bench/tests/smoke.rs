@@ -30,7 +30,7 @@ fn has_all_targets(record: &Record) {
     let names: Vec<String> =
         record.figures().iter().map(|(name, ..)| without_numbers(name)).collect();
     for aim in &AIMS {
-        let Place::Figure(measure, section, row, column) = aim.place else { continue };
+        let Place(measure, section, row, column) = aim.place;
         let vectors = ["avx2", "avx512"].into_iter().find(|unit| column.contains(unit));
         let vectors = vectors.map(|unit| if unit == "avx512" { "avx512ifma" } else { unit });
         let is_here = |unit: &str| record.conditions.machine.vectors.iter().any(|one| one == unit);
@@ -204,17 +204,31 @@ fn tells_what_the_generator_can_do() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--secs takes 0.01 to 60"));
 }
 
-/// Where control's program was built as well, it is asked; else the hole is named.
+/// Where control's programs were built as well, they are asked; else the hole is named.
 #[test]
-fn tells_the_argo_tables_times_or_how_to_build_its_program() {
-    let output = measured(&["argo", "--quick"]).unwrap();
-    let (said, erred) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if output.status.success() {
-        assert!(said.contains("| a round, on the core | "), "{said}");
-    } else {
-        assert!(erred.contains("cargo build --release -p control --example argo"), "{erred}");
+fn tells_the_times_of_controls_programs_or_how_to_build_them() {
+    for (name, row) in
+        [("argo", "| a round, on the core | "), ("wg", "| show dump, by the clock | ")]
+    {
+        let output = measured(&[name, "--quick"]).unwrap();
+        let (said, erred) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        // Who is not root, or has no `wg`, is told so.
+        let build = format!("cargo build --release -p control --example {name}");
+        let is_told = [&build, "/var/run/wireguard", "wireguard-tools"];
+        if output.status.success() {
+            assert!(said.contains(row), "{said}");
+        } else {
+            assert!(is_told.iter().any(|words| erred.contains(*words)), "{erred}");
+        }
     }
+}
+
+#[test]
+fn times_the_whole_run_in_quick() {
+    let output = measured(&["quick", "--quick"]).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("| everything | "), "{output:?}");
 }
 
 #[test]

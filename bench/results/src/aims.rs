@@ -30,14 +30,9 @@ pub enum Bound {
     AtLeast(f64),
 }
 
-/// Where an aim is measured.
+/// Where an aim is measured: by which measurement, in which section, row and column; the section is empty where it has no title.
 #[derive(Clone, Copy, Debug)]
-pub enum Place {
-    /// By a measurement of this program, in a table's row and column; the section is empty where it has no title.
-    Figure(&'static str, &'static str, &'static str, &'static str),
-    /// By something else: its unit, and the command.
-    Otherwise(&'static str, &'static str),
-}
+pub struct Place(pub &'static str, pub &'static str, pub &'static str, pub &'static str);
 
 /// Judges the figures of a record that something was wanted of. A figure that a measurement judges by itself must be judged alike;
 /// one that it calls void stays void, and so is each time of a run during which the core's pace changed.
@@ -79,12 +74,8 @@ impl Bound {
 impl Aim {
     /// Whether a figure of this measurement with this section, row and column is the one.
     pub fn is(&self, measure: &str, [section, row, column]: [&str; 3]) -> bool {
-        match self.place {
-            Place::Figure(of, in_section, in_row, in_column) => {
-                (of, in_section, in_row, in_column) == (measure, section, row, column)
-            }
-            Place::Otherwise(..) => false,
-        }
+        let Place(of, in_section, in_row, in_column) = self.place;
+        (of, in_section, in_row, in_column) == (measure, section, row, column)
     }
 
     /// Where it stands in a record: section, table, row and cell; with its unit.
@@ -135,13 +126,9 @@ impl Aim {
             let wanted = with_unit(&wanted, &place.column.unit);
             return [name, measured, wanted, verdict, peer, ratio, command];
         }
-        let (unit, command) = match self.place {
-            Place::Figure(measure, ..) => ("", format!("millrace-bench {measure}")),
-            Place::Otherwise(unit, command) => (unit, command.to_owned()),
-        };
-        let (wanted, verdict) = (with_unit(&wanted, unit), "not measured here".into());
-        let command = format!("`{command}`").into();
-        [name, Cell::empty(), wanted, verdict, Cell::empty(), Cell::empty(), command]
+        let command = format!("`millrace-bench {}`", self.place.0).into();
+        let verdict = "not measured here".into();
+        [name, Cell::empty(), wanted.into(), verdict, Cell::empty(), Cell::empty(), command]
     }
 }
 
@@ -250,14 +237,8 @@ mod tests {
         for (number, aim) in AIMS.iter().enumerate() {
             for other in AIMS.iter().skip(number + 1) {
                 assert_ne!(aim.name, other.name);
-                if let Place::Figure(measure, section, row, column) = other.place {
-                    assert!(
-                        !aim.is(measure, [section, row, column]),
-                        "{}, {}",
-                        aim.name,
-                        other.name
-                    );
-                }
+                let Place(measure, section, row, column) = other.place;
+                assert!(!aim.is(measure, [section, row, column]), "{}, {}", aim.name, other.name);
             }
         }
     }

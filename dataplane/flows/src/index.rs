@@ -1,8 +1,8 @@
 //! The way from a key's hash to a flow: buckets of one line of memory, each with ten entries of a tag and a number. What the
 //! numbers mean, and whether the key is theirs, is the asker's to say.
 
-use crate::table::filled;
 use crate::prefetch::prefetch;
+use crate::table::filled;
 
 /// Entries of a bucket: with the count they fill a line.
 const WAYS: usize = 10;
