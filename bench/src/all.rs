@@ -13,7 +13,7 @@ use results::{Cell, Column, Conditions, Figure, Record, Section, Table, aims};
 use serde::Serialize;
 
 use crate::machine::{Machine, Weather};
-use crate::{Failure, publish};
+use crate::{Failure, programs, publish};
 
 /// What to run, and where its records go.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -121,6 +121,9 @@ const STEPS: [Step; 27] = [
     step("peers", &[], &[], 150),
 ];
 
+/// Those that need other programs of this project.
+const PROCESSES: [&str; 3] = ["argo", "wg", "peers"];
+
 /// What all may take together, and with `--quick`.
 const LIMIT: Duration = Duration::from_mins(30);
 const LIMIT_QUICK: Duration = Duration::from_mins(5);
@@ -156,6 +159,10 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
         .iter()
         .filter(|step| !(plan.quick && step.measure == "quick"))
         .filter(|step| plan.only.is_empty() || plan.only.iter().any(|name| name == step.measure));
+    let wanted: Vec<&Step> = wanted.collect();
+    if wanted.iter().any(|step| PROCESSES.contains(&step.measure)) {
+        make_missing(begin)?;
+    }
     let mut outcomes = Vec::new();
     for step in wanted {
         let hole = || Conditions::new(machine(), (Weather::observe(), Weather::observe()));
@@ -165,6 +172,19 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
     }
     let conditions = Conditions::new(machine(), (before, Weather::observe()));
     finish(plan, (outcomes, begin.elapsed()), conditions)
+}
+
+/// Builds the programs that are missing. Where that cannot be, what needs them says what is not there.
+fn make_missing(begin: Instant) -> Result<(), Failure> {
+    match programs::make_missing() {
+        Ok(made) if made.is_empty() => {}
+        Ok(made) => {
+            let (seconds, made) = (begin.elapsed().as_secs_f64(), made.join(", "));
+            writeln!(std::io::stdout(), "{:12} {seconds:6.1} s  {made}", "built")?;
+        }
+        Err(why) => writeln!(std::io::stderr(), "millrace-bench: {why}")?,
+    }
+    Ok(())
 }
 
 /// The summary, the page, and whether all is well.

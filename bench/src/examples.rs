@@ -9,9 +9,9 @@ use dpdk::clock::Clock;
 use results::{Cell, Column, Figure, Record, Section, Table};
 use serde::Serialize;
 
-use crate::Failure;
 use crate::all::last_words;
 use crate::machine::{Conditions, Machine, Weather};
+use crate::{Failure, programs};
 
 /// What to measure of the Argo table.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -121,9 +121,7 @@ impl Told {
 
 /// Where the program is.
 fn program(name: &str) -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe()?;
-    let folder = own.parent().ok_or("this program has no folder")?;
-    let path = folder.join("examples").join(name);
+    let path = programs::beside(&format!("examples/{name}"))?;
     if path.exists() {
         Ok(path)
     } else {

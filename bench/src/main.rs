@@ -20,6 +20,7 @@ mod nat;
 mod ndr;
 mod overload;
 mod peers;
+mod programs;
 mod publish;
 mod quick;
 mod realtime;

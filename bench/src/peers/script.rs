@@ -167,7 +167,7 @@ const BUILD: &str = "cargo build --release -p dataplane -p control --features da
 
 /// Where the daemons are: beside this program, unless the environment names a folder.
 fn programs() -> Result<PathBuf, String> {
-    let own = || std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_path_buf));
+    let own = || crate::programs::folder().ok();
     let named = std::env::var_os("MILLRACE_PROGRAMS").map(PathBuf::from);
     let folder = named.or_else(own).unwrap_or_default();
     match DAEMONS.iter().find(|daemon| !folder.join(daemon).exists()) {
