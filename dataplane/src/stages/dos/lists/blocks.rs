@@ -11,14 +11,10 @@ use crate::limits::BURST_LEN_MAX;
 #[repr(align(64))]
 struct Line([u16; FAN_OUT]);
 
-/// Children of an inner node: where each ends. None of those that are left out is ever behind what is looked for.
+/// Children of an inner node: where each ends, but for the last one.
 const FAN_OUT: usize = 32;
 
-/// The same as lines are counted: nodes below a root, leaves below a node, and addresses whose cells a line has.
-const NODES: u32 = 32;
-const _: () = assert!(NODES as usize == FAN_OUT);
-
-/// Ranges of a leaf: where each ends, and then their sets.
+/// Ranges of a leaf: where each but the last one ends, and then their sets.
 const RANGES: usize = 16;
 
 const BLOCKS: usize = 1 << 16;
@@ -33,22 +29,29 @@ const HEIGHT_MAX: u32 = 3;
 const CELLS: u32 = 4;
 
 impl Line {
-    /// How many of the first `N` ends are before what is looked for, compared side by side.
+    /// The row of the first end that is not before what is looked for, of twice `half`: as many steps for
+    /// any answer, without a branch.
     #[inline]
-    fn before<const N: usize>(&self, low: u16) -> u16 {
-        let ends = self.0.first_chunk::<N>();
-        ends.map_or(0, |ends| ends.iter().map(|end| u16::from(*end < low)).sum())
+    fn row(&self, half: usize, low: u16) -> usize {
+        let (mut row, mut step) = (0, half);
+        while step > 0 {
+            let is_behind = self.0.get(row + step - 1).is_some_and(|end| *end < low);
+            row += if is_behind { step } else { 0 };
+            step /= 2;
+        }
+        row
     }
 
     #[inline]
     fn child(&self, low: u16) -> u32 {
-        self.before::<FAN_OUT>(low).into()
+        #[expect(clippy::cast_possible_truncation, reason = "below the fan-out")]
+        let row = self.row(FAN_OUT / 2, low) as u32;
+        row
     }
 
     #[inline]
     fn id(&self, low: u16) -> u16 {
-        let row = usize::from(self.before::<RANGES>(low));
-        self.0.get(RANGES + row).copied().unwrap_or(0)
+        self.0.get(RANGES + self.row(RANGES / 2, low)).copied().unwrap_or(0)
     }
 
     #[inline]
@@ -74,19 +77,20 @@ impl Line {
     }
 }
 
-/// An address on its way through a block: the line that it is looked for in, its low half, and which of a burst it is.
+/// How far a lookup has come.
 #[derive(Clone, Copy)]
-struct Sought {
-    line: u32,
-    low: u16,
-    number: u8,
-}
-
-/// The same at an inner node above leaves, and where those begin.
-#[derive(Clone, Copy)]
-struct Above {
-    sought: Sought,
-    leaves: u32,
+enum Step {
+    Known(u16),
+    /// At the inner node `index` of the level that begins at line `base` and has room for `width` nodes;
+    /// so many levels of them are to come.
+    Inner {
+        base: u32,
+        index: u32,
+        width: u32,
+        left: u32,
+    },
+    Leaf(u32),
+    Cell(u32),
 }
 
 /// All blocks.
@@ -107,58 +111,75 @@ impl Blocks {
     /// The set of the range that an address lies in.
     #[inline]
     pub(super) fn lookup(&self, address: u32) -> u16 {
-        let mut set = 0;
-        self.lookup_burst(&[(address, 0)], &mut |_, id| set = id);
-        set
+        let (block, low) = split(address);
+        let mut step = self.enter(block, low);
+        while let Step::Inner { .. } = step {
+            step = self.descend(step, low);
+        }
+        self.read(step, low)
     }
 
-    /// The same for many at once, and where the answers go. Each level of trees is gone through for all before the next, so that they
-    /// wait for memory at the same time; what is behind [`BURST_LEN_MAX`] is not looked up.
+    /// The same for many at once, and where the answers go.
     #[inline]
     pub(super) fn lookup_burst(&self, addresses: &[(u32, u8)], found: &mut impl FnMut(u8, u16)) {
         for (address, _) in addresses {
             self.table.get(split(*address).0).into_iter().for_each(prefetch);
         }
-        let mut trees = ArrayVec::<Sought, BURST_LEN_MAX>::new();
-        let mut aboves = ArrayVec::<Above, BURST_LEN_MAX>::new();
-        let mut leaves = ArrayVec::<Sought, BURST_LEN_MAX>::new();
-        let mut cells = ArrayVec::<Sought, BURST_LEN_MAX>::new();
-        for (address, number) in addresses.iter().take(BURST_LEN_MAX) {
+        let mut steps = ArrayVec::<(Step, u16), BURST_LEN_MAX>::new();
+        let mut is_deep = false;
+        for (address, _) in addresses.iter().take(BURST_LEN_MAX) {
             let (block, low) = split(*address);
-            let entry = self.table.get(block).copied().unwrap_or(0);
-            let line = entry & ((1 << KIND_SHIFT) - 1);
-            let number = *number;
-            match entry >> KIND_SHIFT {
-                #[expect(clippy::cast_possible_truncation, reason = "it was made of one")]
-                UNIFORM => found(number, line as u16),
-                1 => leaves.push(Sought { line: self.ahead(line), low, number }),
-                2 => {
-                    let sought = Sought { line: self.ahead(line), low, number };
-                    aboves.push(Above { sought, leaves: line + 1 });
+            let step = self.enter(block, low);
+            is_deep |= matches!(step, Step::Inner { .. });
+            self.ahead(step);
+            steps.push((step, low));
+        }
+        while is_deep {
+            is_deep = false;
+            for (step, low) in &mut steps {
+                if let Step::Inner { .. } = step {
+                    *step = self.descend(*step, *low);
+                    is_deep |= matches!(step, Step::Inner { .. });
+                    self.ahead(*step);
                 }
-                CELLS => {
-                    let line = self.ahead(line + u32::from(low) / NODES);
-                    cells.push(Sought { line, low, number });
-                }
-                _ => trees.push(Sought { line: self.ahead(line), low, number }),
             }
         }
-        // What was written field by field is read so: in one piece the core would have to wait for it.
-        for &Sought { line, low, number } in &trees {
-            let child = self.line(line).map_or(0, |node| node.child(low));
-            let below = line + 1;
-            let sought = Sought { line: self.ahead(below + child), low, number };
-            aboves.push(Above { sought, leaves: below + NODES + child * NODES });
+        for ((_, number), (step, low)) in addresses.iter().zip(&steps) {
+            found(*number, self.read(*step, *low));
         }
-        for &Above { sought: Sought { line, low, number }, leaves: first } in &aboves {
-            let child = self.line(line).map_or(0, |node| node.child(low));
-            leaves.push(Sought { line: self.ahead(first + child), low, number });
+    }
+
+    #[inline]
+    fn enter(&self, block: usize, low: u16) -> Step {
+        let entry = self.table.get(block).copied().unwrap_or(0);
+        let line = entry & ((1 << KIND_SHIFT) - 1);
+        match entry >> KIND_SHIFT {
+            #[expect(clippy::cast_possible_truncation, reason = "it was made of one")]
+            UNIFORM => Step::Known(line as u16),
+            1 => Step::Leaf(line),
+            CELLS => Step::Cell(line + u32::from(low) / 32),
+            height => Step::Inner { base: line, index: 0, width: 1, left: height - 2 },
         }
-        for &Sought { line, low, number } in &leaves {
-            found(number, self.line(line).map_or(0, |leaf| leaf.id(low)));
+    }
+
+    #[inline]
+    fn descend(&self, step: Step, low: u16) -> Step {
+        let Step::Inner { base, index, width, left } = step else { return step };
+        let child = self.line(base + index).map_or(0, |line| line.child(low));
+        let (base, index) = (base + width, index * 32 + child);
+        match left.checked_sub(1) {
+            None => Step::Leaf(base + index),
+            Some(left) => Step::Inner { base, index, width: width * 32, left },
         }
-        for &Sought { line, low, number } in &cells {
-            found(number, self.line(line).map_or(0, |line| line.cell(low)));
+    }
+
+    #[inline]
+    fn read(&self, step: Step, low: u16) -> u16 {
+        match step {
+            Step::Known(id) => id,
+            Step::Leaf(line) => self.line(line).map_or(0, |line| line.id(low)),
+            Step::Cell(line) => self.line(line).map_or(0, |line| line.cell(low)),
+            Step::Inner { .. } => 0,
         }
     }
 
@@ -167,11 +188,14 @@ impl Blocks {
         self.lines.get(line as usize)
     }
 
-    /// Begins to fetch the line.
     #[inline]
-    fn ahead(&self, line: u32) -> u32 {
+    fn ahead(&self, step: Step) {
+        let line = match step {
+            Step::Known(_) => return,
+            Step::Leaf(line) | Step::Cell(line) => line,
+            Step::Inner { base, index, .. } => base + index,
+        };
         self.line(line).into_iter().for_each(prefetch);
-        line
     }
 
     pub(super) fn octets(&self) -> usize {
