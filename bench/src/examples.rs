@@ -1,7 +1,6 @@
 //! What control's own programs measure: the Argo table at the size of the Internet, computed anew, and `WireGuard`'s own tool on
 //! many peers. They tell times, of which records are made. They lie beside this program where they were built with it.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Args;
@@ -34,10 +33,10 @@ pub(crate) struct Argo {
 #[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Wg {
     /// Peers that are shown.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     peers: u32,
     /// How often each way of showing them is timed.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     times: u32,
     /// The core that is named in the record; the programs run where the kernel puts them.
     #[arg(long, default_value_t = 0)]
@@ -86,7 +85,7 @@ struct Told {
 impl Told {
     /// Runs an example of control's with these numbers.
     fn by(name: &str, numbers: [u32; 2]) -> Result<Self, Failure> {
-        let program = program(name)?;
+        let program = programs::example(name)?;
         let clock = Clock::calibrate();
         let before = Weather::observe();
         let output = Command::new(&program)
@@ -116,17 +115,6 @@ impl Told {
         }
         record.section(section.table(table(&self.times)));
         record
-    }
-}
-
-/// Where the program is.
-fn program(name: &str) -> Result<PathBuf, Failure> {
-    let path = programs::beside(&format!("examples/{name}"))?;
-    if path.exists() {
-        Ok(path)
-    } else {
-        let build = format!("cargo build --release -p control --example {name}");
-        Err(format!("{} is not there; `{build}` makes it", path.display()).into())
     }
 }
 

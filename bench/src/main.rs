@@ -11,6 +11,7 @@ mod counts;
 mod dos;
 mod examples;
 mod fib;
+mod folder;
 mod gre;
 mod handshakes;
 mod latency;

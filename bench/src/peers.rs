@@ -16,6 +16,7 @@ use dpdk::clock::Clock;
 use results::{Conditions, Record};
 use serde::Serialize;
 
+use crate::folder::Folder;
 use crate::machine::{Machine, Weather};
 use crate::{Failure, all};
 
@@ -136,28 +137,10 @@ impl Plan {
     }
 }
 
-/// A folder for the records of contests, which goes with its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("millrace-peers-{}", std::process::id()));
-        fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What stays in the system's folder for what may go harms nobody.
-        fs::remove_dir_all(&self.0).unwrap_or_default();
-    }
-}
-
 /// Measures everything that the plan names.
 pub(crate) fn run(plan: &Plan) -> Result<Record, Failure> {
     plan.checked()?;
-    let folder = Folder::new()?;
+    let folder = Folder::new("peers")?;
     let clock = Clock::calibrate();
     let before = Weather::observe();
     let first = anchor::measured(plan);

@@ -6,32 +6,24 @@ use std::process::Command;
 use crate::Failure;
 use crate::all::last_words;
 
-/// What is measured as a process of its own, by where it lies beside this program.
-const PROGRAMS: [&str; 5] =
-    ["millrace-dataplane", "millrace-control", "millrace", "examples/argo", "examples/wg"];
+/// The daemons and the command line.
+pub(crate) const DAEMONS: [&str; 3] = ["millrace-dataplane", "millrace-control", "millrace"];
+/// Control's own programs that measure, by where they lie beside this one.
+const EXAMPLES: [&str; 2] = ["examples/argo", "examples/wg"];
 
-/// What makes them.
-const BUILD: [&str; 15] = [
-    "build",
-    "--locked",
-    "--quiet",
-    "--release",
-    "-p",
-    "dataplane",
-    "-p",
-    "control",
-    "--features",
-    "dataplane/dpdk",
-    "--bins",
-    "--example",
-    "argo",
-    "--example",
-    "wg",
-];
+/// What makes all of them.
+pub(crate) const BUILD: &str = "cargo build --release -p dataplane -p control --features dataplane/dpdk --bins --example argo --example wg";
 
-/// Where a program lies, if it was built with this one.
-pub(crate) fn beside(name: &str) -> Result<PathBuf, Failure> {
-    Ok(folder()?.join(name))
+/// Where one of control's own programs lies.
+///
+/// Errors: it is not there; how it is made.
+pub(crate) fn example(name: &str) -> Result<PathBuf, Failure> {
+    let path = folder()?.join("examples").join(name);
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(format!("{} is not there; `{BUILD}` makes it", path.display()).into())
+    }
 }
 
 /// The folder of this program.
@@ -45,7 +37,8 @@ pub(crate) fn folder() -> Result<PathBuf, Failure> {
 /// Errors: they cannot be made; what needs them leaves a hole.
 pub(crate) fn make_missing() -> Result<Vec<&'static str>, Failure> {
     let folder = folder()?;
-    let missing: Vec<_> = PROGRAMS.into_iter().filter(|name| !folder.join(name).exists()).collect();
+    let all = DAEMONS.into_iter().chain(EXAMPLES);
+    let missing: Vec<_> = all.filter(|name| !folder.join(name).exists()).collect();
     if missing.is_empty() {
         return Ok(missing);
     }
@@ -56,7 +49,8 @@ pub(crate) fn make_missing() -> Result<Vec<&'static str>, Failure> {
         return Err(refused("this is no release build beside its sources").into());
     };
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(&top).args(BUILD).arg("--target-dir").arg(target);
+    cargo.current_dir(&top).args(BUILD.split(' ').skip(1));
+    cargo.args(["--locked", "--quiet", "--target-dir"]).arg(target);
     let output = cargo.output().map_err(|error| refused(&format!("cargo: {error}")))?;
     if output.status.success() {
         return Ok(missing);

@@ -1,7 +1,5 @@
 //! `all --quick`, timed: what somebody waits who only wants to see that everything works.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +10,7 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::all::last_words;
+use crate::folder::Folder;
 use crate::machine::{Conditions, Machine, Weather};
 
 /// What to time.
@@ -25,27 +24,11 @@ pub(crate) struct Plan {
     quick: bool,
 }
 
-/// A folder that goes with what is in it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("millrace-quick-{}", std::process::id())))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Where nothing was written it is not there.
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
 /// Runs everything for a moment.
 pub(crate) fn run(plan: &Plan) -> Result<Record, Failure> {
     let clock = Clock::calibrate();
     let before = Weather::observe();
-    let folder = Folder::new();
+    let folder = Folder::new("quick")?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["all", "--quick", "--core", &plan.core.to_string()]).arg("-o").arg(&folder.0);
     if plan.quick {

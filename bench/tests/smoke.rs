@@ -214,14 +214,16 @@ fn tells_the_times_of_controls_programs_or_how_to_build_them() {
         let (said, erred) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         // Who is not root, or has no `wg`, is told so.
-        let build = format!("cargo build --release -p control --example {name}");
-        let is_told = [&build, "/var/run/wireguard", "wireguard-tools"];
+        let build = "cargo build --release -p dataplane -p control --features dataplane/dpdk --bins --example argo --example wg";
+        let is_told = [build, "/var/run/wireguard", "wireguard-tools"];
         if output.status.success() {
             assert!(said.contains(row), "{said}");
         } else {
-            assert!(is_told.iter().any(|words| erred.contains(*words)), "{erred}");
+            assert!(is_told.iter().any(|words| erred.contains(words)), "{erred}");
         }
     }
+    let erred = bench(&["wg", "--times", "0"]).unwrap().stderr;
+    assert!(String::from_utf8_lossy(&erred).contains("0 is not in 1..=1000"));
 }
 
 #[test]

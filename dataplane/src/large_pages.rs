@@ -1,5 +1,5 @@
 //! Large pages for all that a program has in memory. Tables are read at random, and with small pages the core waits for where a
-//! line lies nearly as long as for the line.
+//! line lies, too.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt as _;

@@ -9,6 +9,7 @@ use results::{Better, Cell, Column, Conditions, Figure, Record, Section, Table};
 
 use super::roster;
 use crate::machine::{Machine, Weather};
+use crate::programs;
 
 /// What a script's columns are, from the second on.
 pub(super) struct Layout {
@@ -161,17 +162,13 @@ fn trials(rows: &Rows, kind: &str, place: usize) -> Vec<f64> {
     of_kind.filter_map(|(_, figures)| figures.get(place).copied()).collect()
 }
 
-/// The daemons that a script starts, and how they are made.
-const DAEMONS: [&str; 3] = ["millrace-dataplane", "millrace-control", "millrace"];
-const BUILD: &str = "cargo build --release -p dataplane -p control --features dataplane/dpdk";
-
 /// Where the daemons are: beside this program, unless the environment names a folder.
-fn programs() -> Result<PathBuf, String> {
-    let own = || crate::programs::folder().ok();
+fn daemons() -> Result<PathBuf, String> {
+    let own = || programs::folder().ok();
     let named = std::env::var_os("MILLRACE_PROGRAMS").map(PathBuf::from);
     let folder = named.or_else(own).unwrap_or_default();
-    match DAEMONS.iter().find(|daemon| !folder.join(daemon).exists()) {
-        Some(daemon) => Err(format!("{} has no {daemon}: {BUILD}", folder.display())),
+    match programs::DAEMONS.iter().find(|daemon| !folder.join(daemon).exists()) {
+        Some(daemon) => Err(format!("{} has no {daemon}: {}", folder.display(), programs::BUILD)),
         None => Ok(folder),
     }
 }
@@ -185,7 +182,7 @@ fn run(script: &Path, arguments: &[String], limit: Duration) -> Result<String, S
         .arg(script)
         .args(arguments)
         .stdin(Stdio::null());
-    command.env("MILLRACE_PROGRAMS", programs()?);
+    command.env("MILLRACE_PROGRAMS", daemons()?);
     let output = command.output().map_err(|error| format!("timeout, of coreutils: {error}"))?;
     if output.status.code() == Some(crate::all::TIMED_OUT) {
         return Err(format!("it took longer than {seconds} s and was stopped"));
